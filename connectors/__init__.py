@@ -1,0 +1,1 @@
+"""One file per destination, each found through the entry-point group ``forwarder.connectors``."""

@@ -1,0 +1,293 @@
+"""The contract of a connector: all that its author needs to read.
+
+A connector takes one Delivery at a time to one destination and says what came of it with an Outcome. It keeps no
+queue, repeats nothing by itself and never sleeps: what is owed, when it is tried again and in which order is the
+forwarder's business. Register the class in the entry-point group ``forwarder.connectors`` under its config's ``type``.
+
+The way of a delivery::
+
+    payload = connector.render(delivery)            # pure: preview and tests call it too
+    outcome = connector.deliver(delivery, payload)  # one attempt, from any of the connector's worker threads
+
+    Delivered(receipt)   it is there                         -> delivered
+    Retry(reason)        try later; an attempt is spent      -> ready, after a backoff
+    Wait(after, reason)  a rate limit; no attempt is spent   -> ready; the whole connector waits
+    Unsure(reason)       the remote may have it              -> unsure: ``find`` is asked before it is sent again
+    Reject(reason)       this will never be accepted         -> dead letter
+    Broken(reason)       nothing goes until a person acts    -> the connector is paused, its queue kept
+
+An exception that ``deliver`` lets out counts as Unsure. No reason may hold a secret; the forwarder blots out those it
+knows, but a connector must not rely on that.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Any, ClassVar, Generic, Protocol, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from forwarder.alert import Alert, Change
+from forwarder.backoff import retry_after
+from forwarder.units import Duration, Rate, SendRate, format_duration
+
+__all__ = [
+    "Broken",
+    "BuiltInWording",
+    "Change",
+    "Connector",
+    "ConnectorConfig",
+    "Delivered",
+    "Delivery",
+    "Duration",
+    "Finding",
+    "Kind",
+    "Link",
+    "LookFailed",
+    "Origin",
+    "Outcome",
+    "Payload",
+    "Rate",
+    "Receipt",
+    "Reject",
+    "Retry",
+    "SendRate",
+    "Templates",
+    "Unsure",
+    "Wait",
+    "Wording",
+    "cut",
+    "format_duration",
+    "retry_after",
+]
+
+Payload = Mapping[str, Any]
+"""What goes on the wire, as JSON has it, without credentials. It is kept with the delivery and shown to people."""
+
+
+class Kind(StrEnum):
+    """What a delivery tells: that an alert is there, that it changed, or that it no longer stands."""
+
+    OPEN = "open"
+    UPDATE = "update"
+    WITHDRAW = "withdraw"
+
+
+class Origin(StrEnum):
+    """Where an alert comes from: the Sentrytex feed, the forwarder's own troubles, or a person's trial."""
+
+    FEED = "feed"
+    ALARM = "alarm"
+    TEST = "test"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Receipt:
+    """Where an alert stands at a destination: the remote's id, as the connector reads it again, and a link for people."""
+
+    remote_id: str
+    url: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Link:
+    """Where the same alert stands at another connector, such as the ticket that a message should lead to."""
+
+    connector: str
+    text: str
+    url: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Delivery:
+    """One thing owed to one connector.
+
+    ``owed_at`` is when it came to be owed: nothing of it can be at the destination before. ``attempt`` counts from 1.
+    ``receipt`` is where an earlier delivery of the same alert stands here; an update or a withdrawal without one has
+    nothing to follow up on. ``changes`` is empty for an update that only brings new ``links``.
+    """
+
+    id: int
+    alert: Alert
+    connector: str
+    owed_at: datetime
+    kind: Kind = Kind.OPEN
+    origin: Origin = Origin.FEED
+    revision: int = 1
+    attempt: int = 1
+    receipt: Receipt | None = None
+    changes: tuple[Change, ...] = ()
+    links: tuple[Link, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Delivered:
+    """The remote said yes. ``note`` is for people: that it was there already, that its form had to be simplified."""
+
+    receipt: Receipt
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """Not now: again after a backoff, or after ``after`` seconds where the remote named a time. Spends an attempt."""
+
+    reason: str
+    after: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """A rate limit: nothing more for ``after`` seconds. The delivery is put back as if it had not been tried."""
+
+    after: float
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Unsure:
+    """The remote may have it: a reply that was lost, late or unreadable."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Reject:
+    """The remote will never accept this delivery, but others."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Broken:
+    """The destination accepts nothing until a person acts: a revoked token, an archived channel, a missing project."""
+
+    reason: str
+
+
+Outcome = Delivered | Retry | Wait | Unsure | Reject | Broken
+
+
+class LookFailed(Exception):
+    """``find`` could not look. The delivery stays unsure, is not sent again, and goes by ``outcome``."""
+
+    def __init__(self, outcome: Retry | Wait | Broken) -> None:
+        super().__init__(outcome.reason)
+        self.outcome = outcome
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One sentence of a live check: what works, or what is missing and where to put it right."""
+
+    ok: bool
+    text: str
+
+
+class Wording(Protocol):
+    """Titles and texts as the config's templates word them, else the connector's own. Never raises."""
+
+    def title(self, delivery: Delivery, built_in: str) -> str:
+        """The plain-text title, in place of ``built_in``."""
+        ...
+
+    def text(self, delivery: Delivery, built_in: str) -> str:
+        """The plain-text body, in place of ``built_in``."""
+        ...
+
+
+class BuiltInWording:
+    """The connector's own words."""
+
+    def title(self, delivery: Delivery, built_in: str) -> str:  # noqa: ARG002
+        return built_in
+
+    def text(self, delivery: Delivery, built_in: str) -> str:  # noqa: ARG002
+        return built_in
+
+
+class Templates(BaseModel):
+    """Jinja2 templates in place of the built-in words. ``alert``, ``changes`` and ``kind`` are at hand."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    title: str | None = Field(default=None, description="Template of the title: one line of plain text.")
+    text: str | None = Field(default=None, description="Template of the body: plain text.")
+
+
+class ConnectorConfig(BaseModel):
+    """What every connector can be told. A type adds its own keys; their descriptions become the schema's.
+
+    Secrets are SecretStr: the forwarder finds them by that type and keeps them out of everything it shows.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    timeout: Duration = Field(default=timedelta(seconds=10), description="How long one request may take.")
+    concurrency: int = Field(default=2, ge=1, le=128, description="How many deliveries may be under way at once.")
+    max_rate: SendRate | None = Field(default=None, description="The most that is sent, such as 1/s.")
+    give_up_after: Duration = Field(
+        default=timedelta(days=3),
+        description="How long a delivery that fails is tried again before it becomes a dead letter.",
+    )
+    templates: Templates = Field(default=Templates(), description="Your own words for the title and the text.")
+
+
+C = TypeVar("C", bound=ConnectorConfig)
+
+
+class Connector(ABC, Generic[C]):
+    """One destination. Its methods are called from several threads at once.
+
+    Import the destination's SDK inside the methods or ``__init__``, not at the top of the module: reading a config's
+    schema must not load it.
+    """
+
+    Config: ClassVar[type[ConnectorConfig]]
+    """The model of the connector's part of the config, with ``type: Literal["…"]``."""
+
+    looks: Sequence[float] = ()
+    """Seconds after an Unsure (or a crash) at which ``find`` is asked; after the last one it is sent again.
+
+    Empty where a repeat is harmless (the remote knows the key) or where the remote cannot be asked.
+    """
+
+    follows_links: bool = False
+    """Whether a message that was sent can be given links later, by an update without ``changes``."""
+
+    def __init__(self, name: str, config: C, wording: Wording | None = None) -> None:
+        self.name = name
+        self.config = config
+        self.wording: Wording = wording or BuiltInWording()
+
+    @abstractmethod
+    def render(self, delivery: Delivery) -> Payload:
+        """What would be sent. Pure: no clock, no network, the same for the same delivery."""
+
+    @abstractmethod
+    def deliver(self, delivery: Delivery, payload: Payload) -> Outcome:
+        """One attempt to bring ``payload``, as ``render`` made it, to the destination."""
+
+    def find(self, delivery: Delivery) -> Receipt | None:  # noqa: ARG002
+        """What an earlier attempt left at the destination, None where nothing is seen; raises LookFailed."""
+        return None
+
+    @abstractmethod
+    def check(self) -> list[Finding]:
+        """Asks the destination whether the credentials and the target work, without leaving a trace there."""
+
+    @abstractmethod
+    def preview(self, payload: Payload) -> str:
+        """``payload`` as a person would see it at the destination, in plain text."""
+
+    def close(self) -> None:
+        """Lets go of connections. Nothing is delivered afterwards."""
+
+
+def cut(text: str, limit: int, mark: str = "…") -> str:
+    """``text`` in at most ``limit`` characters, with ``mark`` at its end where something had to go."""
+    return text if len(text) <= limit else text[: max(limit - len(mark), 0)].rstrip() + mark[:limit]

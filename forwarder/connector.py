@@ -87,7 +87,7 @@ class Origin(StrEnum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Receipt:
-    """Where an alert stands at a destination: the remote's id, as the connector reads it again, and a link for people."""
+    """Where an alert stands at a destination: the remote's id, as the connector reads it again, and a link."""
 
     remote_id: str
     url: str | None = None

@@ -227,6 +227,7 @@ class ConnectorConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
+    type: str = Field(description="What kind of destination it is.")
     timeout: Duration = Field(default=timedelta(seconds=10), description="How long one request may take.")
     concurrency: int = Field(default=2, ge=1, le=128, description="How many deliveries may be under way at once.")
     max_rate: SendRate | None = Field(default=None, description="The most that is sent, such as 1/s.")

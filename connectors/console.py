@@ -1,0 +1,132 @@
+"""The console: prints each delivery, for a first look and for dry runs."""
+
+from __future__ import annotations
+
+import json
+import sys
+import threading
+from datetime import UTC
+from typing import Any, Final, Literal, TextIO
+
+from pydantic import ConfigDict, Field
+
+from forwarder.alert import Alert, clean, one_line
+from forwarder.connector import (
+    Broken,
+    Connector,
+    ConnectorConfig,
+    Delivered,
+    Delivery,
+    Finding,
+    Kind,
+    Origin,
+    Outcome,
+    Payload,
+    Receipt,
+    Retry,
+    Wording,
+)
+
+_WRITING: Final = threading.Lock()
+"""One for all: several consoles may share the standard output, and a line must stay a line."""
+
+_HEADS: Final = {Kind.OPEN: "", Kind.UPDATE: "changed: ", Kind.WITHDRAW: "no longer stands: "}
+_ORIGINS: Final = {Origin.FEED: "", Origin.ALARM: "ALARM ", Origin.TEST: "TEST "}
+_DETAILS: Final = ("cve_id", "cvss_score", "epss_score", "cisa_kev", "affected_vendors", "alert_type", "source_urls")
+
+
+class ConsoleConfig(ConnectorConfig):
+    """Prints each alert on the standard output."""
+
+    model_config = ConfigDict(hide_input_in_errors=True)
+
+    type: Literal["console"]
+    format: Literal["line", "json"] = Field(
+        default="line", description="A line for people, or one JSON object a line for programs."
+    )
+
+
+class Console(Connector[ConsoleConfig]):
+    """The standard output of this process, or ``stream``."""
+
+    Config = ConsoleConfig
+
+    def __init__(
+        self, name: str, config: ConsoleConfig, wording: Wording | None = None, *, stream: TextIO | None = None
+    ) -> None:
+        super().__init__(name, config, wording)
+        self._stream = stream
+
+    def render(self, delivery: Delivery) -> Payload:
+        """The facts of the alert under the API's names, with what is told about it."""
+        alert = delivery.alert
+        return {
+            "connector": delivery.connector,
+            "kind": delivery.kind.value,
+            "origin": delivery.origin.value,
+            "id": alert.id,
+            "severity": alert.severity_label,
+            "title": one_line(clean(self.wording.title(delivery, alert.title))),
+            "description": clean(self.wording.text(delivery, alert.description)),
+            "published_at": alert.published_at.astimezone(UTC).isoformat(),
+            "link": alert.link,
+            **_details(alert),
+            "changes": {
+                change.field: {"old": _plain(change.old), "new": _plain(change.new)} for change in delivery.changes
+            },
+            "links": [{"connector": link.connector, "text": link.text, "url": link.url} for link in delivery.links],
+        }
+
+    def deliver(self, delivery: Delivery, payload: Payload) -> Outcome:  # noqa: ARG002
+        """Prints the payload as one line."""
+        stream = self._stream or sys.stdout
+        text = json.dumps(payload) if self.config.format == "json" else _printable(self.preview(payload), stream)
+        try:
+            with _WRITING:
+                stream.write(f"{text}\n")
+                stream.flush()
+        except BrokenPipeError:
+            return Broken("nobody reads the standard output any more")
+        except OSError as error:
+            return Retry(f"the standard output takes nothing: {error.strerror}")
+        except ValueError:
+            return Broken("the standard output is closed")
+        return Delivered(Receipt(remote_id="stdout"))
+
+    def check(self) -> list[Finding]:
+        """Whether there is a stream to print to."""
+        if (self._stream or sys.stdout).closed:
+            return [Finding(ok=False, text="The standard output is closed: start the forwarder with one.")]
+        return [Finding(ok=True, text="Alerts are printed on the standard output.")]
+
+    def preview(self, payload: Payload) -> str:
+        """The line for people, whatever the format."""
+        facts = [
+            payload["cve_id"],
+            ", ".join(payload["affected_vendors"]),
+            f"CVSS {payload['cvss_score']}" if payload["cvss_score"] is not None else "",
+            f"EPSS {payload['epss_score']:.1%}" if payload["epss_score"] is not None else "",
+            "CISA KEV" if payload["cisa_kev"] else "",
+            *(f"{name}: {change['old']} → {change['new']}" for name, change in payload["changes"].items()),
+            payload["link"],
+            *(link["url"] for link in payload["links"]),
+        ]
+        level, _, remark = payload["severity"].partition(" ")
+        severity = f"{level.upper():<8} {remark}".rstrip()
+        head = f"{_ORIGINS[Origin(payload['origin'])]}{severity} {payload['published_at'][:16]}Z"
+        title = f"{_HEADS[Kind(payload['kind'])]}{payload['title']}"
+        return one_line(" | ".join([f"{head} {title}", *(fact for fact in facts if fact)]))
+
+
+def _details(alert: Alert) -> dict[str, Any]:
+    return {name: _plain(getattr(alert, name)) for name in _DETAILS}
+
+
+def _plain(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else value
+
+
+def _printable(text: str, stream: TextIO) -> str:
+    # Under a C locale the stream knows ASCII alone, and an arrow must not cost the line.
+    encoding = stream.encoding or "utf-8"
+    return text.encode(encoding, errors="backslashreplace").decode(encoding)

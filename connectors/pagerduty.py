@@ -1,0 +1,302 @@
+"""PagerDuty: one incident per alert, through the Events API v2.
+
+The dedup key ``sentrytex:<alert id>`` makes every repeat harmless: a trigger that PagerDuty already took is folded into
+the open incident. So there is nothing to look for after a lost reply, and no outcome here is Unsure.
+
+An alert that got worse (its severity rose, or CISA lists it as exploited now) is triggered again under the same key.
+While its incident is open, PagerDuty notes that in the incident and pages nobody anew; where people have resolved it, a
+new incident opens: an escalation deserves that. No other change pages anyone.
+"""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from ipaddress import ip_address
+from typing import TYPE_CHECKING, Final, Literal
+from urllib.parse import urlsplit
+
+from pydantic import ConfigDict, Field, SecretStr, field_validator
+
+from connectors.pagerduty_event import dedup_key, trigger_event
+from forwarder.alert import Severity, clean, one_line
+from forwarder.connector import (
+    Broken,
+    Change,
+    Connector,
+    ConnectorConfig,
+    Delivered,
+    Delivery,
+    Finding,
+    Kind,
+    Outcome,
+    Payload,
+    Rate,
+    Receipt,
+    Reject,
+    Retry,
+    SendRate,
+    Wait,
+    Wording,
+    cut,
+    format_duration,
+    retry_after,
+)
+
+if TYPE_CHECKING:
+    from httpx2 import Response
+    from pagerduty import EventsApiV2Client
+
+ROUTING_KEY_LENGTH: Final = 32
+"""Characters: https://developer.pagerduty.com/docs/events-api-v2/trigger-events/"""
+
+MAX_RATE: Final = Rate(120, 60)
+"""Events a key may send: https://developer.pagerduty.com/docs/events-api-v2/overview/"""
+
+RATE_LIMIT_PAUSE: Final = 30.0
+"""Seconds after a 429 that names none; PagerDuty promises no Retry-After."""
+
+_HOSTS: Final = {"us": "https://events.pagerduty.com", "eu": "https://events.eu.pagerduty.com"}
+_NOTHING: Final = "nothing to page for"
+_KEY_HINT: Final = "put the integration key of an Events API v2 integration into routing_key"
+
+
+class PagerDutyConfig(ConnectorConfig):
+    """Opens one PagerDuty incident per alert, through the Events API v2 integration of a service."""
+
+    model_config = ConfigDict(hide_input_in_errors=True)
+
+    type: Literal["pagerduty"]
+    routing_key: SecretStr = Field(
+        description="Integration key of an Events API v2 integration (Service > Integrations): 32 characters."
+    )
+    region: Literal["us", "eu"] = Field(default="us", description="The service region of the PagerDuty account.")
+    base_url: str | None = Field(default=None, description="Address of the Events API, in place of the region's.")
+    max_rate: SendRate | None = Field(default=MAX_RATE, description="The most that is sent, such as 120/min.")
+
+    @field_validator("routing_key")
+    @classmethod
+    def _is_a_key(cls, key: SecretStr) -> SecretStr:
+        if not re.fullmatch(rf"[!-~]{{{ROUTING_KEY_LENGTH}}}", key.get_secret_value()):
+            raise ValueError(f"must be {ROUTING_KEY_LENGTH} characters without spaces: {_KEY_HINT}")
+        return key
+
+    @field_validator("base_url")
+    @classmethod
+    def _is_safe_to_send_to(cls, url: str | None) -> str | None:
+        if url is not None and not _is_https_or_loopback(url):
+            raise ValueError("must be an https address (plain http only on this machine: the key goes with each event)")
+        return url
+
+    @property
+    def address(self) -> str:
+        """Where events go: scheme and host, without a slash at the end."""
+        return (self.base_url or _HOSTS[self.region]).rstrip("/")
+
+
+class PagerDuty(Connector[PagerDutyConfig]):
+    """One service of PagerDuty, by the routing key of its integration."""
+
+    Config = PagerDutyConfig
+
+    def __init__(
+        self,
+        name: str,
+        config: PagerDutyConfig,
+        wording: Wording | None = None,
+        *,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        super().__init__(name, config, wording)
+        self._now = now
+        self._making_client = threading.Lock()
+        self._client: EventsApiV2Client | None = None
+
+    def render(self, delivery: Delivery) -> Payload:
+        """The event as the API takes it, without the routing key; ``{"nothing_to_send": why}`` where none is due."""
+        key = delivery.receipt.remote_id if delivery.receipt else dedup_key(delivery.alert)
+        if delivery.kind is Kind.WITHDRAW:
+            return {"event_action": "resolve", "dedup_key": key}
+        if delivery.kind is Kind.UPDATE and delivery.receipt and not got_worse(delivery.changes):
+            return {"nothing_to_send": _NOTHING}
+        return trigger_event(delivery, key, self.wording, room_for=ROUTING_KEY_LENGTH)
+
+    def deliver(self, delivery: Delivery, payload: Payload) -> Outcome:
+        """Sends the event in exactly one request."""
+        if "nothing_to_send" in payload:
+            return Delivered(delivery.receipt or _receipt(dedup_key(delivery.alert)), note=payload["nothing_to_send"])
+        import httpx2
+        import pagerduty
+
+        event = dict(payload)
+        try:
+            self._events().send_event(event.pop("event_action"), **event)
+        except pagerduty.Error as error:
+            if error.response is not None:
+                return self._refusal(error.response)
+            return Retry(self._trouble(error.__cause__ or error))
+        except httpx2.HTTPError as error:
+            return Retry(self._trouble(error))
+        return Delivered(_receipt(payload["dedup_key"]))
+
+    def check(self) -> list[Finding]:
+        """Asks whether the host answers. More cannot be asked: any event that PagerDuty takes leaves a trace."""
+        import httpx2
+
+        host = urlsplit(self.config.address).hostname
+        try:
+            status = httpx2.get(self.config.address, timeout=self.config.timeout.total_seconds()).status_code
+        except httpx2.HTTPError as error:
+            reached = Finding(ok=False, text=f"{host} cannot be reached: {self._trouble(error)}")
+        else:
+            reached = Finding(
+                ok=status < 500,
+                text=f"{host} can be reached."
+                if status < 500
+                else f"{host} answers with status {status}: try again later.",
+            )
+        return [
+            reached,
+            Finding(
+                ok=True,
+                text="The routing key has the right form. Whether PagerDuty knows it cannot be asked without an event: "
+                f"`forwarder test {self.name}` opens an incident and resolves it.",
+            ),
+        ]
+
+    def preview(self, payload: Payload) -> str:
+        """The incident's title, its facts, its links and its details, one a line."""
+        if "nothing_to_send" in payload:
+            return f"PagerDuty: {payload['nothing_to_send']}"
+        if payload["event_action"] == "resolve":
+            return f"PagerDuty resolves the incident {payload['dedup_key']}"
+        event = payload["payload"]
+        lines = [
+            f"PagerDuty incident: {event['summary']}",
+            f"Severity: {event['severity']}   Source: {event['source']}   Dedup key: {payload['dedup_key']}",
+            *(f"Link: {link['text']} <{link['href']}>" for link in payload["links"]),
+            "Details:",
+            *(f"  {name}: {_shown(value)}" for name, value in event["custom_details"].items()),
+        ]
+        return "\n".join(lines)
+
+    def close(self) -> None:
+        with self._making_client:
+            if self._client is not None:
+                self._client.close()
+                self._client = None
+
+    def _events(self) -> EventsApiV2Client:
+        """The one client of all worker threads; its connection pool is safe to share."""
+        with self._making_client:
+            if self._client is None:
+                self._client = _client(self.config)
+            return self._client
+
+    def _refusal(self, response: Response) -> Outcome:
+        """What an answer that is no clear yes means: https://developer.pagerduty.com/docs/events-api-v2/overview/"""
+        status, said = response.status_code, self._said(response)
+        after = retry_after(response.headers.get("Retry-After"), self._now())
+        if response.is_success:
+            return Retry(f"PagerDuty's answer (status {status}) could not be read", after)
+        if status == 429:
+            return Wait(RATE_LIMIT_PAUSE if after is None else after, "PagerDuty's rate limit")
+        if status >= 500 or status in (408, 425):
+            return Retry(f"PagerDuty answered with status {status}{said}", after)
+        if status == 401 or (status == 400 and "routing" in said.lower()):
+            return Broken(f"PagerDuty refuses the routing key (status {status}{said}): {_KEY_HINT}")
+        if status < 400 or status in (403, 404, 405, 407, 410):
+            return Broken(
+                f"PagerDuty cannot be used at {urlsplit(self.config.address).hostname} (status {status}{said}): "
+                "check region, base_url and the proxy"
+            )
+        return Reject(f"PagerDuty refuses the event (status {status}{said})")
+
+    def _said(self, response: Response) -> str:
+        """The errors that an answer lists, else its text, as the tail of a sentence; without the key."""
+        try:
+            body = response.json()
+        except ValueError:
+            # A page of HTML is a proxy's, and tells less than the status.
+            body = "" if response.text.lstrip().startswith("<") else response.text
+        if isinstance(body, Mapping):
+            errors = body.get("errors") or body.get("message") or ""
+            body = "; ".join(map(str, errors)) if isinstance(errors, list) else errors
+        text = one_line(clean(str(body))).replace(self.config.routing_key.get_secret_value(), "[routing key]")
+        return f": {cut(text, 300)}" if text else ""
+
+    def _trouble(self, error: BaseException) -> str:
+        import httpx2
+
+        if isinstance(error, httpx2.TimeoutException):
+            return f"PagerDuty did not answer within {format_duration(self.config.timeout)}"
+        if isinstance(error, httpx2.ConnectError):
+            return f"no connection to PagerDuty: {cut(one_line(clean(str(error))), 200)}"
+        return f"the connection to PagerDuty was cut ({type(error).__name__})"
+
+
+def got_worse(changes: tuple[Change, ...]) -> bool:
+    """Whether the severity rose, or CISA added the alert to its list of what is exploited."""
+    return any(
+        (change.field == "severity" and _rank(change.new) < _rank(change.old))
+        or (change.field == "cisa_kev" and change.new is True)
+        for change in changes
+    )
+
+
+def _rank(severity: object) -> int:
+    # An unknown severity reads "critical (the API said: …)".
+    try:
+        return Severity(str(severity).partition(" ")[0]).rank
+    except ValueError:
+        return Severity.CRITICAL.rank
+
+
+def _receipt(key: str) -> Receipt:
+    # The Events API tells no address of the incident.
+    return Receipt(remote_id=key)
+
+
+def _shown(value: object) -> str:
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def _is_https_or_loopback(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        host, _port = parts.hostname or "", parts.port
+    except ValueError:
+        return False
+    if parts.scheme == "https":
+        return bool(host)
+    try:
+        return parts.scheme == "http" and (host == "localhost" or ip_address(host).is_loopback)
+    except ValueError:
+        return False
+
+
+def _client(config: PagerDutyConfig) -> EventsApiV2Client:
+    """The SDK's client, which by itself repeats requests, sleeps in between and knows no address but https."""
+    import httpx2
+    import pagerduty
+
+    class OneRequest(pagerduty.EventsApiV2Client):
+        """Sends an event once, to the configured address, and raises HttpError for every answer but a success."""
+
+        max_network_attempts = 0
+
+        def normalize_url(self, url: str) -> str:
+            return config.address + url
+
+        def postprocess(self, response: Response) -> None:
+            # The SDK asks this hook before its own retrying, which knows no Retry-After and waits in the worker.
+            if not response.is_success:
+                raise pagerduty.HttpError(f"status {response.status_code}", response)
+
+    limits = httpx2.Limits(max_connections=config.concurrency, max_keepalive_connections=config.concurrency)
+    client = OneRequest(config.routing_key.get_secret_value(), limits=limits)
+    # The SDK's hint follows its default, an int; the client underneath takes fractions.
+    client.timeout = config.timeout.total_seconds()  # type: ignore[assignment]
+    return client

@@ -1,0 +1,304 @@
+"""Puts the parts together: the poller, the dispatchers and the scheduler's jobs, started, reloaded and stopped."""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+import structlog
+from apscheduler.schedulers.background import BackgroundScheduler
+
+from forwarder import heartbeat, plugins
+from forwarder.alarms import Alarms
+from forwarder.backoff import Backoff
+from forwarder.clock import Clock
+from forwarder.config import Config, secrets_of
+from forwarder.connector import Connector
+from forwarder.dispatcher import LINKS_AFTER, Dispatcher
+from forwarder.logs import Redactor
+from forwarder.poller import Poller, Turn
+from forwarder.sentrytex import KeyRefused, RateLimited, RequestBudget, Sentrytex, SentrytexError
+from forwarder.settling import ATTEMPTS
+from forwarder.store import Store, StoreError
+from forwarder.watching import Watchers
+from forwarder.wording import TemplateWording
+
+log = structlog.get_logger(__name__)
+
+POLL_AGAIN: Final = Backoff(first=2.0, most=240.0)
+"""Between two polls while the feed cannot be read."""
+KEY_AGAIN: Final = 120.0
+"""Seconds between two polls with a key that was refused."""
+STOP_SECONDS: Final = 25.0
+"""How long sends under way may take after SIGTERM: Kubernetes and systemd kill later than that."""
+RESCUE_EVERY: Final = 30.0
+PRUNE_EVERY: Final = 86400.0
+FIRST_SWEEP: Final = 5.0
+"""Seconds after a start: the feed's new alerts go first."""
+
+
+class ReloadRefused(Exception):
+    """A new config that only a restart can bring in; the message is a sentence."""
+
+
+class Forwarder:
+    """The whole of it, for one config and one database: made, started, reloaded, stopped."""
+
+    def __init__(
+        self,
+        config: Config,
+        store: Store,
+        *,
+        clock: Clock | None = None,
+        dice: Callable[[], float] = random.random,
+        links_after: float = LINKS_AFTER,
+        redactor: Redactor | None = None,
+    ) -> None:
+        self.config, self.store = config, store
+        self.clock = clock or Clock()
+        self.redactor = redactor or Redactor()
+        self.redactor.update(secrets_of(config))
+        self.budget = RequestBudget()
+        self.watchers = Watchers()
+        self.alarms = Alarms(store, config.alarms.to, now=self.clock, wake=self._wake)
+        self.watchers.add(self.alarms)
+        self.started_at = self.clock()
+        self.dispatchers: dict[str, Dispatcher] = {}
+        self._dice, self._links_after = dice, links_after
+        self._source = self._make_source(config)
+        self.poller = Poller(config, self._source, store, now=self.clock)
+        self._poll_failures = 0
+        # One thread for each kind of job is enough, for none runs twice at a time.
+        self._scheduler = BackgroundScheduler(
+            timezone=UTC, job_defaults={"misfire_grace_time": None, "coalesce": True, "max_instances": 1}
+        )
+
+    # The life of it
+
+    def start(self, *, deliver: bool = True) -> None:
+        """Takes over what an earlier process left, and begins to poll and to deliver."""
+        now = self.clock()
+        rescued = self.store.rescue(now=now, due_at={}, all_claims=True)
+        if rescued:
+            log.warning("found_unsettled", deliveries=rescued)
+        self.store.restart(now=now, most=ATTEMPTS.most)
+        if deliver:
+            self._scheduler.start()
+            self._after("poll", self._poll_job, 0.0)
+            self._after("sweep", self._sweep_job, self._until_sweep(now))
+            self._every("rescue", self._rescue_job, RESCUE_EVERY)
+            self._every("prune", self._prune_job, PRUNE_EVERY, first=60.0)
+            self._every("alarms", self._alarms_job, RESCUE_EVERY)
+        self._start_dispatchers(self._make_connectors(self.config))
+
+    def stop(self, timeout: float = STOP_SECONDS) -> bool:
+        """Lets what is under way end; whether all of it did."""
+        if self._scheduler.running:
+            self._scheduler.shutdown(wait=False)
+        ended = self._stop_dispatchers(timeout)
+        self._source.close()
+        return ended
+
+    def reload(self, config: Config) -> None:
+        """Takes over another config, whole; raises ReloadRefused, with nothing changed, where it needs a restart."""
+        for key in ("database", "web"):
+            if getattr(config, key) != getattr(self.config, key):
+                raise ReloadRefused(f"`{key}` cannot be changed while the forwarder runs: restart it.")
+        self.redactor.update(secrets_of(config))
+        connectors = self._make_connectors(config)
+        self._stop_dispatchers(STOP_SECONDS)
+        if config.sentrytex != self.config.sentrytex:
+            # The old client stays open until it is forgotten: a poll may be under way with it.
+            self._source = self._make_source(config)
+            self.poller.read_from(self._source)
+            self._poll_failures = 0
+        self.config = self.poller.config = config
+        self.alarms.to = config.alarms.to
+        self.store.restart(now=self.clock(), most=ATTEMPTS.most)
+        self._start_dispatchers(connectors)
+        self._after("poll", self._poll_job, 0.0)
+
+    def follow_clock(self) -> None:
+        """Moves every deadline along where somebody set the machine's clock."""
+        step = self.clock.follow()
+        if not step:
+            return
+        log.warning("clock_stepped", seconds=round(step, 1))
+        self.store.shift(step)
+        for job in self._scheduler.get_jobs():
+            job.modify(next_run_time=job.next_run_time + timedelta(seconds=step))
+        self._wake(self.dispatchers)
+
+    # Turns
+
+    def poll(self) -> Turn:
+        """One poll, now; raises SentrytexError where the feed cannot be read."""
+        started = time.monotonic()
+        try:
+            turn = self.poller.poll()
+        except SentrytexError as error:
+            log.warning("poll_failed", reason=str(error), result=error.result)
+            self.watchers.poll_failed(error, time.monotonic() - started)
+            raise
+        self._polled(turn, time.monotonic() - started)
+        return turn
+
+    def sweep(self) -> Turn:
+        """One sweep, now; raises SentrytexError where the feed cannot be read."""
+        started = time.monotonic()
+        turn = self.poller.sweep()
+        self._polled(turn, time.monotonic() - started)
+        return turn
+
+    def deliver_due(self, patience: float, tick: threading.Event) -> None:
+        """Waits until nothing more goes out within ``patience`` seconds."""
+        # A delivery may owe another one a link, so only a look at all of them at once tells that it is over.
+        while not all(dispatcher.quiet(patience) for dispatcher in self.dispatchers.values()):
+            if tick.wait(0.02):
+                return
+
+    def _polled(self, turn: Turn, seconds: float) -> None:
+        found = turn.committed
+        self._wake(found.owed)
+        told = {
+            "new": len(found.new),
+            "changed": len(found.changed),
+            "unrouted": len(found.unrouted),
+            "gaps": len(found.gaps),
+            "set_aside": len(found.set_aside),
+        }
+        write = log.info if any(told.values()) else log.debug
+        write("swept" if turn.sweep else "polled", seconds=round(seconds, 3), read=turn.read, **told)
+        self.watchers.polled(turn, seconds)
+
+    # Jobs
+
+    def _poll_job(self) -> None:
+        wait = self.config.sentrytex.poll_every.total_seconds()
+        try:
+            self.poll()
+            self._poll_failures = 0
+            self._after("heartbeat", self._heartbeat_job, 0.0)
+            if self.poller.stack_grew():
+                log.info("stack_grew")
+                self._after("sweep", self._sweep_job, 0.0)
+        except SentrytexError as error:
+            self._poll_failures += 1
+            wait = self._poll_again(error, wait)
+        except StoreError as error:
+            log.error("store_failed", reason=str(error))  # noqa: TRY400 - the sentence says it all
+            self.watchers.store_failed(str(error))
+        except Exception:
+            log.exception("poll_crashed")
+        finally:
+            self._after("poll", self._poll_job, wait)
+
+    def _poll_again(self, error: SentrytexError, poll_every: float) -> float:
+        if isinstance(error, RateLimited):
+            return max(error.after, 1.0)
+        if isinstance(error, KeyRefused):
+            return max(KEY_AGAIN, poll_every)
+        return POLL_AGAIN.after(self._poll_failures, self._dice)
+
+    def _sweep_job(self) -> None:
+        wait = self.config.sentrytex.sweep_every.total_seconds()
+        try:
+            if self.store.feed().cursor is None:
+                # What was there before the first start is only known after the first poll.
+                wait = min(wait, FIRST_SWEEP)
+            else:
+                self.sweep()
+        except (SentrytexError, StoreError) as error:
+            log.warning("sweep_failed", reason=str(error))
+            wait = min(wait, 60.0)
+        except Exception:
+            log.exception("sweep_crashed")
+        finally:
+            self._after("sweep", self._sweep_job, wait)
+
+    def _rescue_job(self) -> None:
+        now = self.clock()
+        due = {name: now + next(iter(d.connector.looks), 0.0) for name, d in self.dispatchers.items()}
+        rescued = self.store.rescue(now=now, due_at=due, all_claims=False)
+        if rescued:
+            log.warning("lease_ended", deliveries=rescued)
+            self._wake(rescued)
+
+    def _prune_job(self) -> None:
+        now = self.clock()
+        keep = max(self.config.keep, self.config.sentrytex.look_back).total_seconds()
+        look_back = (self.config.sentrytex.look_back + self.config.sentrytex.overlap).total_seconds()
+        removed = 0
+        while batch := self.store.prune(seen_before=now - keep, published_before=now - look_back):
+            removed += batch
+        if removed:
+            log.info("pruned", alerts=removed)
+
+    def _heartbeat_job(self) -> None:
+        heartbeat.ping(self.config.heartbeat)
+
+    def _alarms_job(self) -> None:
+        self.alarms.review(self.config, self.store.path)
+
+    def _after(self, name: str, job: Callable[[], None], seconds: float) -> None:
+        when = datetime.now(UTC) + timedelta(seconds=seconds)
+        self._scheduler.add_job(job, "date", run_date=when, id=name, replace_existing=True)
+
+    def _every(self, name: str, job: Callable[[], None], seconds: float, first: float | None = None) -> None:
+        when = datetime.now(UTC) + timedelta(seconds=seconds if first is None else first)
+        self._scheduler.add_job(job, "interval", seconds=seconds, next_run_time=when, id=name, replace_existing=True)
+
+    def _until_sweep(self, now: float) -> float:
+        swept_at = self.store.feed().swept_at
+        if swept_at is None:
+            return FIRST_SWEEP
+        return max(swept_at + self.config.sentrytex.sweep_every.total_seconds() - now, FIRST_SWEEP)
+
+    # Parts
+
+    def _make_source(self, config: Config) -> Sentrytex:
+        return Sentrytex(config.sentrytex.base_url, config.sentrytex.api_key.get_secret_value(), budget=self.budget)
+
+    def _make_connectors(self, config: Config) -> list[Connector[Any]]:
+        return [
+            plugins.load_type(settings.type)(name, settings, self._wording(name, settings))
+            for name, settings in config.connectors.items()
+        ]
+
+    def _wording(self, name: str, settings: Any) -> TemplateWording:
+        return TemplateWording(settings.templates, lambda reason: self.watchers.wording_failed(name, reason))
+
+    def _start_dispatchers(self, connectors: list[Connector[Any]]) -> None:
+        followers = [connector.name for connector in connectors if connector.follows_links]
+        self.dispatchers = {
+            connector.name: Dispatcher(
+                connector,
+                self.store,
+                now=self.clock,
+                random=self._dice,
+                watcher=self.watchers,
+                followers=followers,
+                redact=self.redactor,
+                links_after=self._links_after,
+            )
+            for connector in connectors
+        }
+        for dispatcher in self.dispatchers.values():
+            dispatcher.start()
+
+    def _stop_dispatchers(self, timeout: float) -> bool:
+        for dispatcher in self.dispatchers.values():
+            dispatcher.stop()
+        end = time.monotonic() + timeout
+        # Each is asked, even after one that did not end: all must be told that the time is over.
+        ended = [dispatcher.join(max(end - time.monotonic(), 0.0)) for dispatcher in self.dispatchers.values()]
+        return all(ended)
+
+    def _wake(self, names: Iterable[str]) -> None:
+        for name in names:
+            if name in self.dispatchers:
+                self.dispatchers[name].wake()

@@ -1,0 +1,162 @@
+"""What a YAML file says: plain values, and the line of each."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from ruamel.yaml import YAML
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
+from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
+from ruamel.yaml.reader import ReaderError
+
+from forwarder.config.variables import UnknownVariable
+
+Where = tuple[str | int, ...]
+"""The way to a value: keys, and places in lists from 0."""
+
+_TAG: Final = "tag:yaml.org,2002:"
+_TEXTS: Final = frozenset({_TAG + "str", _TAG + "timestamp"})
+_SCALARS: Final = frozenset({_TAG + "null", _TAG + "bool", _TAG + "int", _TAG + "float"})
+_QUOTED: Final = re.compile(r"'([^']*)'")
+
+
+class NotYaml(Exception):
+    """The text is no YAML at all. ``line`` is where reading ended."""
+
+    def __init__(self, line: int, message: str) -> None:
+        super().__init__(message)
+        self.line = line
+
+
+@dataclass(kw_only=True)
+class Document:
+    """A YAML 1.2 document as it was read; dates are left as text, for no key wants another calendar's ideas.
+
+    ``faults`` are what reading itself found wrong. A value at one of those places is a stand-in.
+    """
+
+    values: Any = None
+    lines: dict[Where, int] = field(default_factory=dict)
+    faults: dict[Where, str] = field(default_factory=dict)
+
+    def line(self, where: Where) -> int:
+        """The line of a value's key, else that of the nearest thing around it."""
+        while where not in self.lines and where:
+            where = where[:-1]
+        return self.lines.get(where, 1)
+
+    def has(self, where: Where) -> bool:
+        """Whether the file has a value there."""
+        return where in self.lines
+
+    def spoiled(self, where: Where) -> bool:
+        """Whether anything at or below a place could not be read."""
+        return any(fault[: len(where)] == where for fault in self.faults)
+
+
+def read(text: str, expand: Callable[[str], str]) -> Document:
+    """The document that ``text`` is, with every text in it sent through ``expand``; raises NotYaml."""
+    yaml = YAML(typ="safe", pure=True)
+    yaml.composer.warn_double_anchors = False
+    try:
+        node = yaml.compose(text)
+        document = Document(lines={(): 1})
+        document.values = None if node is None else _Reader(yaml, document, expand).value(node, ())
+    except ReaderError as error:
+        raise NotYaml(text.count("\n", 0, error.position) + 1, "holds a character that YAML does not allow") from None
+    except MarkedYAMLError as error:
+        raise NotYaml(*_told(error)) from None
+    except (YAMLError, RecursionError):
+        raise NotYaml(1, "cannot be read as YAML") from None
+    return document
+
+
+def _told(error: MarkedYAMLError) -> tuple[int, str]:
+    mark = error.problem_mark or error.context_mark
+    problem = error.problem or "something is wrong here"
+    if "alias" in problem:
+        # Its name may be a password that begins with a star.
+        problem = "a value that begins with * must be put in quotes"
+    told = " ".join(part for part in (error.context, problem) if part)
+    # Signs and the parser's own <words> help; a longer piece of the file may be a secret.
+    told = _QUOTED.sub(lambda match: match[0] if len(match[1]) == 1 or match[1].startswith("<") else "…", told)
+    return (mark.line + 1 if mark else 1), f"cannot be read as YAML: {told}"
+
+
+class _Reader:
+    """Turns nodes into values and notes their lines and faults in the document."""
+
+    def __init__(self, yaml: YAML, document: Document, expand: Callable[[str], str]) -> None:
+        self._yaml = yaml
+        self._document = document
+        self._expand = expand
+        self._open: set[int] = set()
+
+    def value(self, node: Node, where: Where) -> Any:
+        if isinstance(node, ScalarNode):
+            return self._scalar(node, where)
+        if id(node) in self._open:
+            return self._fault(where, "refers to itself")
+        self._open.add(id(node))
+        try:
+            return self._mapping(node, where) if isinstance(node, MappingNode) else self._sequence(node.value, where)
+        finally:
+            self._open.discard(id(node))
+
+    def _sequence(self, items: list[Node], where: Where) -> list[Any]:
+        values = []
+        for place, item in enumerate(items):
+            self._document.lines[*where, place] = item.start_mark.line + 1
+            values.append(self.value(item, (*where, place)))
+        return values
+
+    def _mapping(self, node: MappingNode, where: Where) -> dict[str, Any]:
+        values: dict[str, Any] = {}
+        for key, line, item, merged in self._entries(node, where):
+            at = (*where, key)
+            if key not in values:
+                self._document.lines[at] = line
+                values[key] = self.value(item, at)
+            elif not merged:
+                self._fault(at, f"stands here twice, on lines {self._document.lines[at]} and {line}")
+                self._document.lines[at] = line
+        return values
+
+    def _entries(self, node: MappingNode, where: Where) -> Iterator[tuple[str, int, Node, bool]]:
+        """Key, line, value and whether it was merged in (``<<``); what stands in the mapping itself comes first."""
+        merges: list[Node] = []
+        for key, item in node.value:
+            line = key.start_mark.line + 1
+            if key.tag == _TAG + "merge":
+                merges += item.value if isinstance(item, SequenceNode) else [item]
+            elif isinstance(key, ScalarNode):
+                yield key.value, line, item, False
+            else:
+                self._document.lines[*where, "?"] = line
+                self._fault((*where, "?"), "a key must be a text")
+        for merge in merges:
+            if isinstance(merge, MappingNode) and id(merge) not in self._open:
+                yield from ((key, line, item, True) for key, line, item, _ in self._entries(merge, where))
+            else:
+                self._document.lines[*where, "<<"] = merge.start_mark.line + 1
+                self._fault((*where, "<<"), "must name a section to take keys from")
+
+    def _scalar(self, node: ScalarNode, where: Where) -> Any:
+        if node.tag in _TEXTS:
+            try:
+                return self._expand(node.value)
+            except UnknownVariable as error:
+                return self._fault(where, str(error))
+        if node.tag in _SCALARS:
+            try:
+                return self._yaml.constructor.construct_object(node)
+            except (YAMLError, ValueError, AttributeError):
+                return self._fault(where, "is no value of the kind that its tag names")
+        return self._fault(where, "has a tag that means nothing here: a text that begins with ! must be put in quotes")
+
+    def _fault(self, where: Where, message: str) -> str:
+        self._document.faults[where] = message
+        return ""

@@ -1,0 +1,196 @@
+"""From a YAML file to a Config, or to everything that is wrong with it."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+from pydantic import BaseModel, SecretStr, ValidationError
+
+from forwarder.config.document import Document, NotYaml, Where, read
+from forwarder.config.model import Alarms, Config, Heartbeat, Log, Route, Scalars, Sentrytex, Web
+from forwarder.config.problems import ConfigError, Problem, did_you_mean, known_keys, path_of, sentences
+from forwarder.config.variables import Variables, os_reason
+from forwarder.connector import ConnectorConfig
+from forwarder.logs import Redactor
+from forwarder.plugins import PluginError, connector_types, load_type
+from forwarder.units import format_duration
+from forwarder.wording import problems as template_problems
+
+CONNECTOR_NAME: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
+
+M = TypeVar("M", bound=BaseModel)
+
+
+def load(path: str | Path, env: Mapping[str, str] = os.environ) -> Config:
+    """The config that a file holds; raises ConfigError with every problem that it has.
+
+    ``env`` is where ``${VAR}`` comes from. Relative paths in the file count from its own folder.
+    """
+    shown, folder = str(path), Path(path).absolute().parent
+    variables = Variables(env, folder)
+    try:
+        document = read(Path(path).read_text("utf-8-sig"), variables.expand)
+    except OSError as error:
+        raise ConfigError([Problem(file=shown, line=None, path="", message=os_reason(error))]) from None
+    except UnicodeDecodeError:
+        raise ConfigError([Problem(file=shown, line=None, path="", message="is no UTF-8 text")]) from None
+    except NotYaml as error:
+        raise ConfigError([Problem(file=shown, line=error.line, path="", message=str(error))]) from None
+    checker = _Checker(document, variables)
+    config = checker.config(folder)
+    if config is None or checker.faults:
+        raise ConfigError(
+            Problem(file=shown, line=document.line(where), path=path_of(where), message=message)
+            for where, message in checker.faults.items()
+        )
+    return config
+
+
+class _Checker:
+    """Checks a document section by section, so that a mistake in one hides none in another."""
+
+    def __init__(self, document: Document, variables: Variables) -> None:
+        self._document = document
+        self._variables = variables
+        self.faults: dict[Where, str] = dict(document.faults)
+
+    def config(self, folder: Path) -> Config | None:
+        """The config, None where something is wrong. A relative database path counts from ``folder``."""
+        root = self._document.values
+        if root is not None and not isinstance(root, dict):
+            self._fault((), "must be a section with keys such as sentrytex, connectors and routes")
+            return None
+        root = root or {}
+        for key in root.keys() - Config.model_fields.keys():
+            self._fault((key,), f"is no key of this section{did_you_mean(key, known_keys(Config, ()))}")
+        scalars = self._model(Scalars, {key: root[key] for key in Scalars.model_fields if key in root}, ())
+        sentrytex = self._section(Sentrytex, root, "sentrytex")
+        web = self._section(Web, root, "web")
+        alarms = self._section(Alarms, root, "alarms")
+        heartbeat = self._section(Heartbeat, root, "heartbeat")
+        log = self._section(Log, root, "log")
+        connectors = self._connectors(root.get("connectors"))
+        routes = self._routes(root.get("routes"))
+        self._check_names(root)
+        self._check_bounds(scalars, sentrytex, web)
+        if not (scalars and sentrytex and web and alarms and heartbeat and log) or self.faults:
+            return None
+        return Config(
+            database=folder / scalars.database.expanduser(),
+            keep=scalars.keep,
+            sentrytex=sentrytex,
+            connectors=connectors,
+            routes=tuple(routes),
+            web=web,
+            alarms=alarms,
+            heartbeat=heartbeat,
+            log=log,
+        )
+
+    def _section(self, model: type[M], root: dict[str, Any], name: str) -> M | None:
+        # A section whose every line is commented out is null to YAML, and meant to be all defaults.
+        given = root.get(name)
+        return self._model(model, {} if given is None else given, (name,))
+
+    def _model(self, model: type[M], raw: Any, at: Where) -> M | None:
+        try:
+            return model.model_validate(raw)
+        except ValidationError as error:
+            found = sentences(error.errors(include_url=False), raw, model)
+            conceal = Redactor(self._concealed(model, raw), patterns=False)
+            for where, message in found.items():
+                self._fault((*at, *where), conceal(message))
+            return None
+
+    def _concealed(self, model: type[BaseModel], raw: Any) -> set[str]:
+        """What no message about ``raw`` may show: another package's model may quote what it was given."""
+        concealed = set(self._variables.values)
+        for name, field in model.model_fields.items():
+            value = raw.get(name) if isinstance(raw, dict) else None
+            if isinstance(value, str) and SecretStr.__name__ in repr(field.annotation):
+                concealed.add(value)
+        return concealed
+
+    def _connectors(self, raw: Any) -> dict[str, ConnectorConfig]:
+        at: Where = ("connectors",)
+        if not raw:
+            self._fault(at, "must name at least one connector, or there is nowhere to send to")
+            return {}
+        if not isinstance(raw, dict):
+            self._fault(at, "must be a section of names, each with a type and its keys")
+            return {}
+        found = {name: self._connector(name, section, (*at, name)) for name, section in raw.items()}
+        return {name: config for name, config in found.items() if config}
+
+    def _connector(self, name: str, raw: Any, at: Where) -> ConnectorConfig | None:
+        if not CONNECTOR_NAME.fullmatch(name):
+            self._fault(at, "a connector's name has 1 to 64 letters, digits, - and _")
+        if not isinstance(raw, dict):
+            self._fault(at, "must be a section with a type and its keys")
+            return None
+        known, kind = list(connector_types()), raw.get("type")
+        if kind not in known:
+            what = "is no type that is installed" if kind else "is missing"
+            self._fault((*at, "type"), f"{what}: {', '.join(known)} are known{did_you_mean(kind, known)}")
+            return None
+        try:
+            model = load_type(kind).Config
+        except PluginError as error:
+            self._fault((*at, "type"), str(error))
+            return None
+        config = self._model(model, raw, at)
+        if config:
+            conceal = Redactor(self._concealed(model, raw), patterns=False)
+            for key, message in template_problems(config.templates):
+                self._fault((*at, "templates", key), conceal(message))
+        return config
+
+    def _routes(self, raw: Any) -> list[Route]:
+        at: Where = ("routes",)
+        if not raw or not isinstance(raw, list):
+            self._fault(at, "must be a list of at least one route, or no alert goes anywhere")
+            return []
+        found = [self._model(Route, route, (*at, place)) for place, route in enumerate(raw)]
+        return [route for route in found if route]
+
+    def _check_names(self, root: dict[str, Any]) -> None:
+        """Whether whatever ``to`` names is a connector; silent where no connector is."""
+        connectors = root.get("connectors")
+        if not connectors or not isinstance(connectors, dict):
+            return
+        routes = root.get("routes")
+        lists: list[tuple[Where, Any]] = [
+            (("routes", place, "to"), route.get("to"))
+            for place, route in enumerate(routes if isinstance(routes, list) else [])
+            if isinstance(route, dict)
+        ]
+        if isinstance(alarms := root.get("alarms"), dict):
+            lists.append((("alarms", "to"), alarms.get("to")))
+        for where, names in lists:
+            for place, name in enumerate(names if isinstance(names, list) else [names]):
+                if isinstance(name, str) and name and name not in connectors:
+                    shown = "this" if name in self._variables.values else f"'{name}'"
+                    message = f"{shown} is the name of no connector{did_you_mean(name, connectors)}"
+                    self._fault((*where, place) if isinstance(names, list) else where, message)
+
+    def _check_bounds(self, scalars: Scalars | None, sentrytex: Sentrytex | None, web: Web | None) -> None:
+        """What two keys must agree on."""
+        if scalars and sentrytex:
+            longest = max(sentrytex.look_back, sentrytex.overlap)
+            if scalars.keep < longest:
+                where: Where = ("keep",) if self._document.has(("keep",)) else ("sentrytex", "look_back")
+                bound = format_duration(longest)
+                self._fault(
+                    where, f"keep must be at least {bound}, as far as the feed is read: else alerts go out twice"
+                )
+        if web and web.listen and not web.listen.is_loopback and not web.token:
+            self._fault(("web", "listen"), "others than this machine can reach that address: set web.token too")
+
+    def _fault(self, where: Where, message: str) -> None:
+        # What could not be read has been told already, and is no value to judge.
+        if not self._document.spoiled(where):
+            self.faults.setdefault(where, message)

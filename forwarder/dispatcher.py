@@ -1,0 +1,320 @@
+"""One turn per connector: claim, deliver, settle.
+
+A dispatcher has as many worker threads as its connector may have deliveries under way. One of them at a time looks for
+work and claims it, the others queue up behind it; so an alert is claimed only when it can go out at once, and a more
+severe one that comes meanwhile overtakes all that wait.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Collection
+from dataclasses import replace
+from typing import Any, Final
+
+import structlog
+
+from forwarder.backoff import Backoff
+from forwarder.clock import Now
+from forwarder.connector import (
+    Connector,
+    Delivered,
+    LookFailed,
+    Outcome,
+    Payload,
+    Rate,
+    Retry,
+    Unsure,
+)
+from forwarder.settling import Circumstances, not_found, settle
+from forwarder.store import Store, StoreError
+from forwarder.store.records import Claimed, Pause, Settlement
+from forwarder.watching import Attempted, Watcher
+
+log = structlog.get_logger(__name__)
+
+LOOK_AGAIN: Final = 2.0
+"""Seconds after which an idle dispatcher looks for work by itself: commands in other processes wake nobody."""
+FAILURES: Final = 3
+"""Failures in a row, over all deliveries, after which a destination counts as down and is tried by one at a time."""
+DOWN: Final = Backoff(first=1.0, most=60.0)
+"""Between two tries of a destination that is down."""
+LINKS_AFTER: Final = 5.0
+"""Seconds that a new link waits for others before a sent message is updated with it."""
+SETTLE_AGAIN: Final = 1.0
+"""Seconds between two tries to write down what came of an attempt."""
+LEASE_MARGIN: Final = 60.0
+"""Seconds that a lease lasts beyond all the requests that a delivery can take."""
+
+
+class Pace:
+    """At most one send in every interval; the first is free."""
+
+    def __init__(self, rate: Rate | None, clock: Callable[[], float] = time.monotonic) -> None:
+        self.limited = rate is not None
+        self._interval = rate.interval if rate else 0.0
+        self._clock = clock
+        self._next = clock()
+
+    def wait(self) -> float:
+        """Seconds until the next send may go."""
+        return max(self._next - self._clock(), 0.0) if self.limited else 0.0
+
+    def spend(self) -> None:
+        """Counts one send."""
+        self._next = max(self._next, self._clock() - self._interval) + self._interval
+
+
+class Dispatcher:
+    """Brings what one connector is owed to its destination."""
+
+    def __init__(
+        self,
+        connector: Connector[Any],
+        store: Store,
+        *,
+        now: Now,
+        random: Callable[[], float],
+        watcher: Watcher,
+        followers: Collection[str] = (),
+        redact: Callable[[str], str] = str,
+        links_after: float = LINKS_AFTER,
+    ) -> None:
+        self.connector = connector
+        self.name = connector.name
+        self._store, self._now, self._random, self._watcher = store, now, random, watcher
+        self._followers, self._redact, self._links_after = followers, redact, links_after
+        self._pace = Pace(connector.config.max_rate)
+        self._lease = connector.config.timeout.total_seconds() * 4 + LEASE_MARGIN
+        self._turn, self._state = threading.Lock(), threading.Lock()
+        self._wake, self._stop, self._abandon = threading.Event(), threading.Event(), threading.Event()
+        self._claimed: deque[Claimed] = deque()
+        self._busy = 0
+        self._failures = 0
+        self._held_until = 0.0
+        self._pause: Pause | None = None
+        self._threads: list[threading.Thread] = []
+
+    def start(self) -> None:
+        """Begins to deliver, in threads of its own."""
+        self._pause = self._store.pause_of(self.name)
+        for number in range(self.connector.config.concurrency):
+            thread = threading.Thread(target=self._work, name=f"{self.name}-{number}", daemon=True)
+            self._threads.append(thread)
+            thread.start()
+
+    def wake(self) -> None:
+        """Something is owed: look at once."""
+        self._wake.set()
+
+    def stop(self) -> None:
+        """Claims nothing more; what is under way goes on."""
+        self._stop.set()
+        self._wake.set()
+
+    def join(self, timeout: float) -> bool:
+        """Waits up to ``timeout`` seconds for what is under way; true where all ended and nothing stays claimed."""
+        end = time.monotonic() + timeout
+        for thread in self._threads:
+            thread.join(max(end - time.monotonic(), 0.0))
+        ended = not any(thread.is_alive() for thread in self._threads)
+        self._abandon.set()
+        if ended:
+            self.connector.close()
+        return ended
+
+    def quiet(self, patience: float) -> bool:
+        """Whether nothing is under way and nothing more goes out within ``patience`` seconds."""
+        with self._state:
+            if self._busy or self._claimed:
+                return False
+            held, paused = self._held_until - self._now(), self._pause is not None
+        due = self._store.next_due(self.name)
+        if due is None or paused or held > patience:
+            return True
+        return due > self._now()
+
+    # One worker
+
+    def _work(self) -> None:
+        while (claimed := self._next()) is not None:
+            try:
+                self._deliver(claimed)
+            finally:
+                with self._state:
+                    self._busy -= 1
+
+    def _next(self) -> Claimed | None:
+        """The next delivery for this worker, once there is one; None when it is time to stop."""
+        with self._turn:
+            while not self._stop.is_set():
+                if self._claimed:
+                    with self._state:
+                        self._busy += 1
+                        return self._claimed.popleft()
+                self._wake.clear()
+                wait = self._look()
+                if wait > 0:
+                    self._wake.wait(min(wait, LOOK_AGAIN))
+            while self._claimed:
+                self._store.release(self._claimed.popleft())
+        return None
+
+    def _look(self) -> float:
+        """Claims what can go out now, and returns 0; where nothing can, the seconds until that may change."""
+        try:
+            limit, wait = self._room()
+            if wait > 0:
+                return wait
+            now = self._now()
+            self._claimed.extend(self._store.claim(self.name, limit, now=now, lease=self._lease))
+            if self._claimed:
+                self._pace.spend()
+                return 0.0
+            due = self._store.next_due(self.name)
+        except StoreError as error:
+            self._watcher.store_failed(str(error))
+            log.error("store_failed", connector=self.name, reason=str(error))  # noqa: TRY400 - the sentence says it all
+            return LOOK_AGAIN
+        # What is due but cannot be claimed waits for an earlier delivery of its alert, which wakes us when it is done.
+        return LOOK_AGAIN if due is None or due <= now else due - now
+
+    def _room(self) -> tuple[int, float]:
+        """How many deliveries may be claimed, and the seconds until any may."""
+        now = self._now()
+        with self._state:
+            busy = self._busy
+        if self._pause is not None:
+            # A person may have asked for a probe at once, from another process.
+            self._pause = self._store.pause_of(self.name)
+        if self._pause is not None:
+            return 1, LOOK_AGAIN if busy else self._pause.probe_at - now
+        if self._failures >= FAILURES and busy:
+            return 1, LOOK_AGAIN
+        wait = max(self._held_until - now, self._pace.wait())
+        one = self._pace.limited or self._failures >= FAILURES
+        return (1 if one else self.connector.config.concurrency - busy), wait
+
+    def _deliver(self, claimed: Claimed) -> None:
+        clock = time.monotonic()
+        probe = self._pause.probes + 1 if self._pause is not None else 0
+        settlement = self._look_first(claimed, probe)
+        if settlement is None:
+            payload, outcome = self._send(claimed)
+            settlement = settle(claimed, outcome, payload, self._circumstances(probe))
+        settlement = replace(settlement, reason=self._redact(settlement.reason))
+        self._settle(claimed, settlement, max(time.monotonic() - clock, 0.0))
+
+    def _circumstances(self, probe: int) -> Circumstances:
+        return Circumstances(
+            now=self._now(),
+            random=self._random,
+            looks=self.connector.looks,
+            give_up_after=self.connector.config.give_up_after.total_seconds(),
+            probe=probe,
+        )
+
+    def _look_first(self, claimed: Claimed, probe: int) -> Settlement | None:
+        """Looks for what is unsure; None where it is to be sent, for the first time or once more."""
+        if not claimed.unsure or not self.connector.looks:
+            return None
+        outcome: Outcome
+        try:
+            receipt = self.connector.find(claimed.delivery)
+        except LookFailed as failed:
+            outcome = failed.outcome
+        except Exception as error:
+            log.exception("look_failed", connector=self.name, alert=claimed.delivery.alert.id)
+            outcome = Retry(f"Looking for it failed unexpectedly ({type(error).__name__}).")
+        else:
+            if receipt is None:
+                return not_found(claimed, self._circumstances(probe))
+            outcome = Delivered(receipt, "It was there already.")
+        return settle(claimed, outcome, None, self._circumstances(probe))
+
+    def _send(self, claimed: Claimed) -> tuple[Payload | None, Outcome]:
+        delivery = claimed.delivery
+        try:
+            payload = self.connector.render(delivery)
+        except Exception as error:
+            log.exception("render_failed", connector=self.name, alert=delivery.alert.id)
+            return None, Retry(f"The message could not be made ({type(error).__name__}).")
+        try:
+            return payload, self.connector.deliver(delivery, payload)
+        except Exception as error:
+            # It may have happened after the remote took it: look before it is sent again.
+            log.exception("deliver_failed", connector=self.name, alert=delivery.alert.id)
+            return payload, Unsure(f"Sending failed unexpectedly ({type(error).__name__}).")
+
+    def _settle(self, claimed: Claimed, settlement: Settlement, seconds: float) -> None:
+        """Writes down what came of it, however long the database takes to accept that."""
+        while True:
+            try:
+                ours = self._store.settle(
+                    claimed,
+                    settlement,
+                    now=self._now(),
+                    seconds=seconds,
+                    followers=self._followers,
+                    links_after=self._links_after,
+                )
+            except StoreError as error:
+                # The remote has it: forgetting that would send it again. At the very end the next start looks for it.
+                self._watcher.store_failed(str(error))
+                log.error("settle_failed", connector=self.name, alert=claimed.delivery.alert.id, reason=str(error))  # noqa: TRY400
+                if self._abandon.wait(SETTLE_AGAIN):
+                    return
+            else:
+                break
+        self._tell(claimed, settlement, seconds, ours)
+
+    def _tell(self, claimed: Claimed, settlement: Settlement, seconds: float, ours: bool) -> None:
+        """Draws the conclusions for the connector as a whole, and lets others know."""
+        delivery = claimed.delivery
+        write = log.info if settlement.outcome in ("delivered", "look", "wait") else log.warning
+        write(
+            settlement.outcome if ours else "settled_late",
+            connector=self.name,
+            alert=delivery.alert.id,
+            kind=delivery.kind.value,
+            attempt=delivery.attempt,
+            seconds=round(seconds, 3),
+            **({"reason": settlement.reason} if settlement.reason else {}),
+            **({"receipt": settlement.receipt.remote_id} if settlement.receipt else {}),
+        )
+        if not ours:
+            return
+        paused, resumed = self._learn(settlement)
+        self._watcher.attempted(
+            Attempted(
+                connector=self.name,
+                claimed=claimed,
+                settlement=settlement,
+                seconds=seconds,
+                paused=paused,
+                resumed=resumed,
+            )
+        )
+        self._wake.set()
+
+    def _learn(self, settlement: Settlement) -> tuple[bool, bool]:
+        """What an outcome says of the destination itself: whether it stopped or began to take deliveries with it."""
+        works = settlement.state.settled and settlement.outcome != "gave_up"
+        with self._state:
+            was_paused, was_down = self._pause is not None, self._failures >= FAILURES
+            if settlement.outcome == "wait":
+                self._held_until = max(self._held_until, settlement.due_at)
+            elif works:
+                self._failures = 0
+            elif settlement.outcome in ("retry", "unsure", "gave_up"):
+                self._failures += 1
+                if self._failures >= FAILURES:
+                    pause = DOWN.after(self._failures - FAILURES + 1, self._random)
+                    self._held_until = max(self._held_until, self._now() + pause)
+        if settlement.probe_at is not None or (was_paused and works):
+            self._pause = self._store.pause_of(self.name)
+        if works and (was_down or was_paused):
+            self._store.hurry(self.name)
+        return not was_paused and self._pause is not None, was_paused and self._pause is None

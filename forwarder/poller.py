@@ -1,0 +1,211 @@
+"""One turn of reading the feed: fetch, route, commit.
+
+The feed cannot be paged: it shows at most 200 alerts, the newest, from a lower bound on. How that is read without
+losing any is in docs/architecture.md; here it is done.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Final, Protocol
+
+import structlog
+
+from forwarder import routing
+from forwarder.alert import Alert, Severity
+from forwarder.clock import Now, instant
+from forwarder.config import Config
+from forwarder.sentrytex import KEPT_FOR_POLLS, Page, SentrytexError, SetAside, Stack
+from forwarder.store import Store
+from forwarder.store.records import Committed, Gap, Routed
+
+log = structlog.get_logger(__name__)
+
+_EVER: Final = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class Source(Protocol):
+    """Where alerts come from; ``forwarder.sentrytex.Sentrytex`` is the one there is. All raise SentrytexError."""
+
+    def alerts(self, since: datetime | None, severity: Severity | None = None, *, keep: int = 0) -> Page: ...
+
+    def stack(self, *, keep: int = KEPT_FOR_POLLS) -> Stack: ...
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Reading:
+    """What a number of pages showed together: each alert once, what is no alert, and what may have been cut off.
+
+    ``until`` is how far the cursor may go at most: the server's time. ``cut`` has, for each severity whose page may
+    have been cut short, the oldest time in hand.
+    """
+
+    alerts: tuple[Alert, ...]
+    set_aside: tuple[SetAside, ...]
+    until: datetime | None
+    cut: Mapping[Severity, datetime]
+
+    @property
+    def newest(self) -> datetime | None:
+        return max((alert.published_at for alert in self.alerts), default=None)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Turn:
+    """What a turn brought, for those who count, alarm and wake."""
+
+    committed: Committed
+    sweep: bool
+    read: int
+    reach: datetime | None = None
+
+
+class Poller:
+    """Reads the feed into the store. One turn at a time, whichever thread asks."""
+
+    def __init__(self, config: Config, source: Source, store: Store, *, now: Now) -> None:
+        self.config = config
+        self._source, self._store, self._now = source, store, now
+        self._turn = threading.Lock()
+        self._stack_told = False
+
+    def read_from(self, source: Source) -> None:
+        """Reads from another client from the next turn on."""
+        with self._turn:
+            self._source = source
+
+    def poll(self) -> Turn:
+        """Reads what is new since the cursor; raises SentrytexError where the feed cannot be read."""
+        with self._turn:
+            feed = self._store.feed()
+            try:
+                if feed.cursor is None:
+                    cursor = self._start()
+                    reading = self._read(self._back_from(cursor), cursor, always_split=True)
+                else:
+                    cursor = instant(feed.cursor)
+                    reading = self._read(cursor - self.config.sentrytex.overlap, cursor)
+            except SentrytexError as error:
+                self._store.poll_failed(str(error))
+                raise
+            return self._commit(reading, cursor, first=feed.cursor is None)
+
+    def sweep(self) -> Turn:
+        """Reads ``look_back`` again for alerts that came late or changed; raises SentrytexError."""
+        with self._turn:
+            now = self._now()
+            since = instant(now) - self.config.sentrytex.look_back
+            reading = self._read(since, since, keep=KEPT_FOR_POLLS, always_split=True)
+            reach = max(reading.cut.values(), default=since)
+            committed = self._store.commit_page(
+                self._route(reading.alerts),
+                now=now,
+                set_aside=reading.set_aside,
+                connectors=self.config.connectors,
+                swept=True,
+                reach=reach.timestamp(),
+            )
+            return Turn(committed=committed, sweep=True, read=len(reading.alerts), reach=reach)
+
+    def stack_grew(self) -> frozenset[str]:
+        """Vendors that joined the stack since it was last read; a stack that cannot be read is told once."""
+        try:
+            stack = self._source.stack()
+        except SentrytexError as error:
+            if not self._stack_told:
+                log.warning("stack_unread", reason=str(error))
+                self._stack_told = True
+            return frozenset()
+        self._stack_told = False
+        vendors = frozenset(stack.vendors)
+        known = self._store.feed().stack
+        if vendors != known:
+            self._store.remember_stack(vendors)
+        return vendors - known if known is not None else frozenset()
+
+    def _start(self) -> datetime:
+        """Where the very first poll begins."""
+        start = self.config.sentrytex.start_from
+        if isinstance(start, datetime):
+            return start
+        back = timedelta() if start == "now" else start
+        # The server's clock counts, not ours, and any answer of its tells it.
+        try:
+            server_time = self._source.stack(keep=0).server_time
+        except SentrytexError:
+            server_time = None
+        return (server_time or instant(self._now())) - back
+
+    def _back_from(self, start: datetime) -> datetime:
+        """Where the first poll reads from: what a sweep could bring later must be known as of before the start."""
+        return min(start, instant(self._now()) - self.config.sentrytex.look_back)
+
+    def _read(self, since: datetime, cursor: datetime, *, keep: int = 0, always_split: bool = False) -> Reading:
+        """What the API shows from ``since`` on, split by severity where one page may not hold all from ``cursor``."""
+        page = self._source.alerts(since, keep=keep)
+        if not page.full or (not always_split and _whole(page, cursor)):
+            return _reading([page], {})
+        pages, cut = [page], {}
+        for severity in Severity:
+            part = self._source.alerts(since, severity, keep=keep)
+            pages.append(part)
+            if not _whole(part, cursor):
+                cut[severity] = part.oldest or cursor
+        return _reading(pages, cut)
+
+    def _route(self, alerts: Sequence[Alert], start: datetime | None = None) -> list[Routed]:
+        """Where each unseen alert goes. What was published before ``start`` is known from now on, and goes nowhere."""
+        routed = []
+        for fresh in self._store.unseen(alerts):
+            if start is not None and fresh.alert.published_at < start:
+                routed.append(Routed(fresh=fresh, decision=None, owes={}))
+                continue
+            decision = routing.targets(fresh.alert, self.config.routes)
+            owes = dict(decision.targets)
+            if fresh.known is not None:
+                # Only what the change itself brought: a route that was added since must not send the past.
+                for connector in routing.targets(fresh.known, self.config.routes).targets:
+                    owes.pop(connector, None)
+            routed.append(Routed(fresh=fresh, decision=decision, owes=owes))
+        return routed
+
+    def _commit(self, reading: Reading, cursor: datetime, *, first: bool) -> Turn:
+        newest = reading.newest or cursor
+        # A date in the future must not drag the cursor along, for what comes before it would then stay unread.
+        ahead = min(newest, reading.until or newest)
+        committed = self._store.commit_page(
+            self._route(reading.alerts, start=cursor if first else None),
+            now=self._now(),
+            connectors=self.config.connectors,
+            cursor=max(cursor, ahead).timestamp(),
+            gaps=[
+                Gap(severity=severity, since=cursor.timestamp(), until=max(oldest, cursor).timestamp())
+                for severity, oldest in reading.cut.items()
+            ],
+            set_aside=reading.set_aside,
+        )
+        return Turn(committed=committed, sweep=False, read=len(reading.alerts))
+
+
+def _whole(page: Page, cursor: datetime) -> bool:
+    """Whether the page shows all that was published from ``cursor`` on."""
+    return not page.full or (page.oldest or _EVER) < cursor
+
+
+def _reading(pages: Iterable[Page], cut: Mapping[Severity, datetime]) -> Reading:
+    alerts: dict[str, Alert] = {}
+    aside: dict[str, SetAside] = {}
+    times = []
+    for page in pages:
+        for alert in page.alerts:
+            alerts.setdefault(alert.id, alert)
+        for item in page.set_aside:
+            aside.setdefault(item.digest, item)
+        if page.server_time is not None:
+            times.append(page.server_time)
+    return Reading(
+        alerts=tuple(alerts.values()), set_aside=tuple(aside.values()), until=min(times, default=None), cut=cut
+    )

@@ -1,0 +1,63 @@
+"""Stand-ins for Sentrytex, Slack, PagerDuty and Jira over real HTTP on loopback.
+
+They keep state, hold the documented limits and fail on order. The demo, the tests and the benchmarks run on them. What
+they were told is at hand afterwards: ``sandbox.slack.messages``, ``.pagerduty.incidents``, ``.jira.issues``. Another
+process asks ``GET /_sandbox/state`` of a service, posts to ``/_sandbox/faults`` (and deletes there), to
+``/_sandbox/revoke`` and ``/_sandbox/restore``, and, of Sentrytex, to ``/_sandbox/publish``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import Self
+
+from forwarder.sandbox.clock import Clock
+from forwarder.sandbox.faults import Fault, FaultKind
+from forwarder.sandbox.jira import Jira
+from forwarder.sandbox.pagerduty import PagerDuty
+from forwarder.sandbox.sentrytex import Sentrytex
+from forwarder.sandbox.server import Seen, Service
+from forwarder.sandbox.slack import Slack
+
+__all__ = ["Clock", "Fault", "FaultKind", "Jira", "PagerDuty", "Sandbox", "Seen", "Sentrytex", "Service", "Slack"]
+
+
+class Sandbox:
+    """The four services, each at a port of its own, from ``start`` (or ``with``) to ``close``.
+
+    ``clock`` tells the time that all go by (default: the machine's); ``sandbox.clock.advance`` moves it on. ``limits``
+    of False switches the rate limits off. ``latency`` is the seconds that every answer takes.
+    """
+
+    def __init__(
+        self, *, clock: Callable[[], datetime] | None = None, limits: bool = True, latency: float = 0.0
+    ) -> None:
+        self.clock = Clock(clock)
+        self.sentrytex = Sentrytex(clock=self.clock, latency=latency, limits=limits)
+        self.slack = Slack(clock=self.clock, latency=latency, limits=limits)
+        self.pagerduty = PagerDuty(clock=self.clock, latency=latency, limits=limits)
+        self.jira = Jira(clock=self.clock, latency=latency)
+
+    @property
+    def services(self) -> tuple[Service, ...]:
+        return self.sentrytex, self.slack, self.pagerduty, self.jira
+
+    def start(self) -> Self:
+        for service in self.services:
+            service.start()
+        return self
+
+    def close(self) -> None:
+        for service in self.services:
+            service.close()
+
+    def credentials(self) -> dict[str, dict[str, str]]:
+        """What clients need to know of each service: its address, and a token or key."""
+        return {service.name: service.credentials() for service in self.services}
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(self, *_: object) -> None:
+        self.close()

@@ -1,0 +1,96 @@
+"""What can go wrong between a client and a service, on order."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, Final
+
+
+class FaultKind(StrEnum):
+    """How an exchange fails. "Effect" means that the service did what it was asked to do."""
+
+    STATUS = "status"
+    """No effect; the answer is the fault's status."""
+    HTML = "html"
+    """No effect; the answer is 200 with an HTML page, as a proxy's login page is."""
+    TRUNCATED = "truncated"
+    """Effect; the connection ends in the middle of the body."""
+    RESET_BEFORE = "reset_before"
+    """No effect, no answer; the connection is reset."""
+    RESET_AFTER = "reset_after"
+    """Effect, no answer; the connection is reset."""
+    TIMEOUT_BEFORE = "timeout_before"
+    """No effect, no answer; the connection hangs for the fault's seconds, then ends."""
+    TIMEOUT_AFTER = "timeout_after"
+    """Effect, no answer; the connection hangs for the fault's seconds, then ends."""
+    DRIP = "drip"
+    """Effect; the answer comes byte by byte, stretched over the fault's seconds."""
+    STATUS_AFTER = "status_after"
+    """Effect; the answer is the fault's status nevertheless."""
+    LATENCY = "latency"
+    """Nothing wrong, but the fault's seconds late."""
+
+    @property
+    def has_effect(self) -> bool:
+        """Whether the service does what it was asked to do."""
+        return self not in _WITHOUT_EFFECT
+
+
+_WITHOUT_EFFECT: Final = {FaultKind.STATUS, FaultKind.HTML, FaultKind.RESET_BEFORE, FaultKind.TIMEOUT_BEFORE}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Fault:
+    """One thing that is to go wrong.
+
+    It strikes requests whose ``METHOD /path`` holds ``path``, ``times`` times (None: until the faults are cleared).
+    ``status``, ``headers`` and ``body`` are of the answer where the kind has one of its own; a ``body`` of None is what
+    the service says at such a status. ``seconds`` is how long the kind takes.
+    """
+
+    kind: FaultKind
+    status: int = 500
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: str | None = None
+    seconds: float = 1.0
+    path: str = ""
+    times: int | None = 1
+
+    @classmethod
+    def parse(cls, raw: Mapping[str, Any]) -> Fault:
+        """The fault that a JSON object describes; raises ValueError or TypeError where it describes none."""
+        return cls(**{**raw, "kind": FaultKind(raw.get("kind", ""))})
+
+
+class Faults:
+    """The faults of one service that are still to strike, in the order in which they were injected."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._pending: list[tuple[Fault, int | None]] = []
+
+    def add(self, fault: Fault) -> None:
+        with self._lock:
+            self._pending.append((fault, fault.times))
+
+    def clear(self) -> None:
+        with self._lock:
+            self._pending.clear()
+
+    def take(self, line: str) -> Fault | None:
+        """The fault that strikes the request ``METHOD /path``, one time of it used up."""
+        if not self._pending:
+            return None
+        with self._lock:
+            for index, (fault, left) in enumerate(self._pending):
+                if fault.path not in line:
+                    continue
+                if left is not None and left <= 1:
+                    del self._pending[index]
+                elif left is not None:
+                    self._pending[index] = (fault, left - 1)
+                return fault
+        return None

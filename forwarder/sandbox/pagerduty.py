@@ -1,0 +1,163 @@
+"""A stand-in for PagerDuty's Events API v2 (https://developer.pagerduty.com/docs/events-api-v2/trigger-events/)."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Any, Final
+
+from forwarder.sandbox.clock import Clock, SlidingWindow
+from forwarder.sandbox.server import Reply, Request, Service
+
+_ACTIONS: Final = ("trigger", "acknowledge", "resolve")
+_SEVERITIES: Final = ("critical", "error", "warning", "info")
+_KEY_LENGTH: Final = 32
+_MAX_DEDUP_KEY: Final = 255
+_MAX_SUMMARY: Final = 1024
+_MAX_EVENT: Final = 512 * 1024
+_EVENTS_PER_MINUTE: Final = 120
+_STATUS_AFTER: Final = {"trigger": "triggered", "acknowledge": "acknowledged", "resolve": "resolved"}
+
+
+class PagerDuty(Service):
+    """One integration. ``limit_per_minute`` of None is no limit.
+
+    ``incidents`` maps a dedup key to a dict with ``dedup_key``, ``status`` (of the newest incident), ``count`` (how
+    many incidents the key opened) and ``events`` (all that were accepted, as sent, without the routing key).
+    """
+
+    name = "pagerduty"
+
+    def __init__(self, *, clock: Clock, latency: float = 0.0, limits: bool = True) -> None:
+        super().__init__(clock=clock, latency=latency)
+        self.routing_key = "not-a-real-routing-key-123456789"
+        self.limit_per_minute = _EVENTS_PER_MINUTE if limits else None
+        self._window = SlidingWindow(_EVENTS_PER_MINUTE, 60)
+        self._incidents: dict[str, dict[str, Any]] = {}
+
+    @property
+    def url(self) -> str:
+        return self.origin
+
+    @property
+    def incidents(self) -> dict[str, dict[str, Any]]:
+        """By dedup key, in the order in which the keys were first seen."""
+        with self.lock:
+            return dict(self._incidents)
+
+    def credentials(self) -> dict[str, str]:
+        return {"url": self.url, "routing_key": self.routing_key}
+
+    def snapshot(self) -> dict[str, Any]:
+        return {
+            "incidents": {
+                key: {"count": incident["count"], "events": len(incident["events"]), "status": incident["status"]}
+                for key, incident in self._incidents.items()
+            }
+        }
+
+    def refuse(self, status: int) -> Reply:
+        if status == 429:
+            return _told(429, "throttle exceeded", "Requests for this integration are arriving too quickly")
+        return _told(status, "error", "Internal Server Error")
+
+    def respond(self, request: Request) -> Reply:
+        if request.line != "POST /v2/enqueue":
+            return Reply.json({"status": "not found", "message": "Not Found"}, 404)
+        if len(request.body) > _MAX_EVENT:
+            return _told(413, "invalid event", "Event object exceeds the size limit")
+        try:
+            event = request.json()
+        except ValueError:
+            return _invalid("Event body is not valid JSON")
+        wrong = list(_problems(event))
+        if wrong:
+            return _invalid(*wrong)
+        if event["routing_key"] != self.routing_key or self.revoked:
+            return _invalid("'routing_key' is invalid")
+        if self._over_limit():
+            return self.refuse(429)
+        dedup_key = event.get("dedup_key") or uuid.uuid4().hex
+        self._process(dedup_key, event)
+        return Reply.json({"status": "success", "message": "Event processed", "dedup_key": dedup_key}, 202)
+
+    def _over_limit(self) -> bool:
+        if self.limit_per_minute is None:
+            return False
+        self._window.limit = self.limit_per_minute
+        return self._window.take(self.clock()) > 0
+
+    def _process(self, dedup_key: str, event: dict[str, Any]) -> None:
+        incident, action = self._incidents.get(dedup_key), event["event_action"]
+        if incident is None:
+            if action != "trigger":
+                return  # accepted, and without a meaning: there is nothing to acknowledge or resolve
+            incident = {"dedup_key": dedup_key, "status": "resolved", "count": 0, "events": []}
+            self._incidents[dedup_key] = incident
+        incident["events"].append({key: value for key, value in event.items() if key != "routing_key"})
+        is_open = incident["status"] != "resolved"
+        if action == "trigger" and not is_open:
+            incident["count"] += 1
+            incident["status"] = "triggered"
+        elif action != "trigger" and is_open:
+            incident["status"] = _STATUS_AFTER[action]
+
+
+def _problems(event: Any) -> Iterator[str]:
+    if not isinstance(event, dict):
+        yield "Event must be an object"
+        return
+    key, action, dedup_key = event.get("routing_key"), event.get("event_action"), event.get("dedup_key")
+    if not isinstance(key, str) or len(key) != _KEY_LENGTH:
+        yield f"Length of 'routing_key' is incorrect (should be {_KEY_LENGTH} characters)"
+    if action not in _ACTIONS:
+        yield f"'event_action' must be one of: {', '.join(_ACTIONS)}"
+    if dedup_key is not None and (not isinstance(dedup_key, str) or len(dedup_key) > _MAX_DEDUP_KEY):
+        yield f"'dedup_key' must be a string of at most {_MAX_DEDUP_KEY} characters"
+    if action == "trigger":
+        yield from _in_payload(event.get("payload"))
+        yield from _in_list(event.get("links"), "links", "href")
+        yield from _in_list(event.get("images"), "images", "src")
+    elif not dedup_key:
+        yield "'dedup_key' is missing or blank"
+
+
+def _in_payload(payload: Any) -> Iterator[str]:
+    if not isinstance(payload, dict):
+        yield "'payload' is missing or blank"
+        return
+    for name in ("summary", "source"):
+        if not isinstance(payload.get(name), str) or not payload[name].strip():
+            yield f"'payload.{name}' is missing or blank"
+    if len(str(payload.get("summary", ""))) > _MAX_SUMMARY:
+        yield f"'payload.summary' is too long (maximum is {_MAX_SUMMARY} characters)"
+    if payload.get("severity") not in _SEVERITIES:
+        yield f"'payload.severity' is invalid (must be one of the following: {', '.join(_SEVERITIES)})"
+    try:
+        datetime.fromisoformat(payload.get("timestamp") or "2000-01-01")
+    except (TypeError, ValueError):
+        yield "'payload.timestamp' is not a valid ISO 8601 date"
+
+
+def _in_list(items: Any, name: str, required: str) -> Iterator[str]:
+    if items is None:
+        return
+    if not isinstance(items, list):
+        yield f"'{name}' must be an array"
+        return
+    for index, item in enumerate(items):
+        if not isinstance(item, dict) or not isinstance(item.get(required), str) or not item[required]:
+            yield f"'{name}[{index}].{required}' is missing or blank"
+
+
+def _invalid(*errors: str) -> Reply:
+    return _told(400, "invalid event", "Event object is invalid", *errors)
+
+
+def _told(status: int, code: str, message: str, *errors: str) -> Reply:
+    body: dict[str, Any] = {"status": code, "message": message}
+    if errors:
+        body["errors"] = list(errors)
+    return Reply(status=status, body=json.dumps(body).encode())

@@ -1,0 +1,219 @@
+"""A stand-in for the Sentrytex API, as its reference describes it (https://www.sentrytex.com, "API Reference")."""
+
+from __future__ import annotations
+
+import copy
+import math
+from bisect import insort
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, Final
+from urllib.parse import unquote
+
+from forwarder.sandbox.clock import Clock, SlidingWindow
+from forwarder.sandbox.server import Reply, Request, Service
+
+_BASE: Final = "/api/v1"
+_SEVERITIES: Final = ("critical", "high", "medium", "low")
+_DEFAULT_LIMIT: Final = 50
+_MAX_LIMIT: Final = 200
+_REQUESTS_PER_MINUTE: Final = 100
+_ERRORS: Final = {
+    401: "Missing or invalid API key",
+    403: "This endpoint requires a Business plan",
+    404: "Not found",
+    429: "Rate limit exceeded",
+    500: "Internal server error",
+}
+
+
+@dataclass(order=True, slots=True)
+class _Published:
+    """One published alert. Sorted newest first, in the order of publication among equals."""
+
+    age: float
+    number: int
+    alert: Any = field(compare=False)
+
+
+class Sentrytex(Service):
+    """GET /alerts, /alerts/:id and /stack.
+
+    ``all_vendors`` shows every alert whatever the stack; without it only those that touch the stack. ``scopes`` is what
+    the key may read, ``business`` whether the account's plan has the API. ``limit_per_minute`` of None is no limit.
+    """
+
+    name = "sentrytex"
+
+    def __init__(self, *, clock: Clock, latency: float = 0.0, limits: bool = True) -> None:
+        super().__init__(clock=clock, latency=latency)
+        self.token = "vk_not-a-real-key-0123456789"  # noqa: S105 - opens nothing but this sandbox
+        self.all_vendors = True
+        self.business = True
+        self.scopes = {"read:alerts", "read:stack"}
+        self.limit_per_minute = _REQUESTS_PER_MINUTE if limits else None
+        self._window = SlidingWindow(_REQUESTS_PER_MINUTE, 60)
+        self._published: list[_Published] = []
+        self._by_id: dict[str, _Published] = {}
+        self._count = 0
+        self._stack: dict[str, dict[str, str]] = {}
+
+    @property
+    def url(self) -> str:
+        return self.origin + _BASE
+
+    @property
+    def alerts(self) -> list[Any]:
+        """What is published, newest first."""
+        with self.lock:
+            return [entry.alert for entry in self._published]
+
+    @property
+    def stack(self) -> list[str]:
+        """The keys of the account's vendors."""
+        with self.lock:
+            return list(self._stack)
+
+    def publish(self, *alerts: Any) -> None:
+        """Show ``alerts``: any JSON values, malformed ones too. One with an id that is there takes its place."""
+        with self.lock:
+            for alert in alerts:
+                self._publish(copy.deepcopy(alert))
+
+    def update(self, alert_id: str, **fields: Any) -> None:
+        """Change a published alert, as KEV and EPSS do after publication."""
+        with self.lock:
+            self._publish({**self._by_id[alert_id].alert, **fields})
+
+    def withdraw(self, alert_id: str) -> None:
+        """Take a published alert back: it is gone from the list, and 404 by its id."""
+        with self.lock:
+            self._published.remove(self._by_id.pop(alert_id))
+
+    def add_vendor(self, key: str, name: str = "", category: str = "other") -> None:
+        """Put a vendor into the account's stack."""
+        entry = {
+            "vendor_key": key,
+            "vendor_name": name or key.replace("-", " ").title(),
+            "category": category,
+            "added_at": self.clock().isoformat(timespec="seconds").replace("+00:00", "Z"),
+        }
+        with self.lock:
+            self._stack[key] = entry
+
+    def remove_vendor(self, key: str) -> None:
+        """Take a vendor out of the account's stack."""
+        with self.lock:
+            self._stack.pop(key, None)
+
+    def credentials(self) -> dict[str, str]:
+        return {"url": self.url, "token": self.token}
+
+    def snapshot(self) -> dict[str, Any]:
+        return {"alerts": list(self._by_id), "stack": list(self._stack)}
+
+    def control(self, request: Request) -> Reply:
+        if request.line == "POST /_sandbox/publish":
+            self.publish(*request.json())
+            return Reply.json({"ok": True})
+        return super().control(request)
+
+    def refuse(self, status: int) -> Reply:
+        headers = {"Retry-After": "1"} if status == 429 else {}
+        return Reply.json({"error": _ERRORS.get(status, "Error")}, status, headers)
+
+    def respond(self, request: Request) -> Reply:
+        if request.header("Authorization") != f"Bearer {self.token}" or self.revoked:
+            return self.refuse(401)
+        wait = self._over_limit()
+        if wait:
+            return Reply.json({"error": _ERRORS[429]}, 429, {"Retry-After": str(math.ceil(wait))})
+        path = request.path.removeprefix(_BASE).rstrip("/")
+        if request.method != "GET" or not request.path.startswith(_BASE):
+            return self.refuse(404)
+        scope = "read:stack" if path == "/stack" else "read:alerts"
+        if not self.business:
+            return self.refuse(403)
+        if scope not in self.scopes:
+            return Reply.json({"error": f"This key lacks the scope {scope}"}, 403)
+        if path == "/stack":
+            return Reply.json({"stack": list(self._stack.values())})
+        if path == "/alerts":
+            return self._list(request)
+        if path.startswith("/alerts/"):
+            return self._one(unquote(path.removeprefix("/alerts/")))
+        return self.refuse(404)
+
+    def _publish(self, alert: Any) -> None:
+        alert_id = alert.get("id") if isinstance(alert, dict) else None
+        number = self._count
+        self._count += 1
+        if isinstance(alert_id, str):
+            old = self._by_id.get(alert_id)
+            if old is not None:
+                number = old.number
+                self._published.remove(old)
+        entry = _Published(-_published_at(alert), number, alert)
+        if isinstance(alert_id, str):
+            self._by_id[alert_id] = entry
+        insort(self._published, entry)
+
+    def _over_limit(self) -> float:
+        if self.limit_per_minute is None:
+            return 0.0
+        self._window.limit = self.limit_per_minute
+        return self._window.take(self.clock())
+
+    def _list(self, request: Request) -> Reply:
+        severity = request.query.get("severity")
+        if severity is not None and severity not in _SEVERITIES:
+            return Reply.json({"error": "severity must be critical, high, medium or low"}, 400)
+        try:
+            limit = min(int(request.query.get("limit", _DEFAULT_LIMIT)), _MAX_LIMIT)
+            since = _epoch(request.query["since"]) if "since" in request.query else -math.inf
+        except ValueError:
+            return Reply.json({"error": "limit must be a number and since an ISO date"}, 400)
+        if limit < 1:
+            return Reply.json({"error": "limit must be at least 1"}, 400)
+        return Reply.json({"alerts": self._page(limit, severity, since)})
+
+    def _page(self, limit: int, severity: str | None, since: float) -> list[Any]:
+        page: list[Any] = []
+        for entry in self._published:
+            if len(page) == limit or -entry.age < since:
+                break
+            if severity is not None and not (isinstance(entry.alert, dict) and entry.alert.get("severity") == severity):
+                continue
+            if self._in_stack(entry.alert):
+                page.append(entry.alert)
+        return page
+
+    def _one(self, alert_id: str) -> Reply:
+        entry = self._by_id.get(alert_id)
+        if entry is None or not self._in_stack(entry.alert):
+            return self.refuse(404)
+        sources = entry.alert.get("source_urls")
+        evidence = {"state": "verified", "sources": len(sources) if isinstance(sources, list) else 0}
+        return Reply.json({**entry.alert, "evidence_state": evidence})
+
+    def _in_stack(self, alert: Any) -> bool:
+        if self.all_vendors or not isinstance(alert, dict):
+            return True
+        vendors = alert.get("affected_vendors")
+        return isinstance(vendors, Iterable) and any(
+            isinstance(vendor, str) and vendor in self._stack for vendor in vendors
+        )
+
+
+def _published_at(alert: Any) -> float:
+    """Seconds since the epoch; what has no readable date counts as newest, so that it shows on every page."""
+    try:
+        return _epoch(alert["published_at"])
+    except (TypeError, KeyError, ValueError, AttributeError):
+        return math.inf
+
+
+def _epoch(text: str) -> float:
+    instant = datetime.fromisoformat(text.strip())
+    return (instant if instant.tzinfo else instant.replace(tzinfo=UTC)).timestamp()

@@ -1,0 +1,379 @@
+"""What the stand-ins share: HTTP over loopback, faults, a log of the requests, a control path, a clean end.
+
+Faults need the raw socket (a reset, half a body, one byte at a time), which is why this is a plain threaded server and
+no web framework.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import socket
+import socketserver
+import struct
+import sys
+import threading
+import traceback
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from email.message import Message
+from email.utils import format_datetime
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler
+from typing import Any, ClassVar, Final, Self
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+from forwarder.sandbox.clock import Clock
+from forwarder.sandbox.faults import Fault, FaultKind, Faults
+
+_CONTROL: Final = "/_sandbox/"
+_PAGE: Final = "<!doctype html><title>Sign in</title><h1>Sign in to continue</h1>"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Request:
+    """One request as it came. ``path`` is decoded and without the query."""
+
+    method: str
+    path: str
+    query: Mapping[str, str]
+    headers: Message
+    body: bytes
+
+    @property
+    def line(self) -> str:
+        """``METHOD /path``: what a fault's path is looked for in."""
+        return f"{self.method} {self.path}"
+
+    def header(self, name: str) -> str:
+        """The header's value; empty where it is missing."""
+        return self.headers.get(name) or ""
+
+    def json(self) -> Any:
+        """The body's value; raises ValueError where it is no JSON."""
+        return json.loads(self.body)
+
+    def form(self) -> dict[str, str]:
+        """The fields of a form-encoded body."""
+        return dict(parse_qsl(self.body.decode("utf-8", "replace"), keep_blank_values=True))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Reply:
+    """One answer, before the wire."""
+
+    status: int = 200
+    body: bytes = b""
+    content_type: str = "application/json; charset=utf-8"
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def json(cls, value: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Self:
+        return cls(status=status, body=json.dumps(value).encode(), headers=headers or {})
+
+    @classmethod
+    def text(cls, text: str, status: int = 200, content_type: str = "text/plain", **headers: str) -> Self:
+        return cls(status=status, body=text.encode(), content_type=f"{content_type}; charset=utf-8", headers=headers)
+
+    def wire(self, now: datetime) -> bytes:
+        """Head and body as one piece: a client that reads both at once saves a wake-up."""
+        head = {
+            "Date": format_datetime(now, usegmt=True),
+            "Content-Type": self.content_type,
+            **self.headers,
+            "Content-Length": str(len(self.body)),
+        }
+        if not self.body and self.status == HTTPStatus.NO_CONTENT:
+            del head["Content-Type"], head["Content-Length"]
+        lines = [
+            f"HTTP/1.1 {self.status} {_phrase(self.status)}",
+            *(f"{name}: {value}" for name, value in head.items()),
+        ]
+        return "\r\n".join([*lines, "", ""]).encode("latin-1") + self.body
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Seen:
+    """One request that a service saw. ``status`` is None where it gave no answer."""
+
+    method: str
+    path: str
+    query: Mapping[str, str]
+    status: int | None
+    at: datetime
+
+
+class Service(ABC):
+    """A stand-in for one service, listening on 127.0.0.1 at a port of its own from ``start`` to ``close``.
+
+    ``latency`` is the seconds that every answer takes.
+    """
+
+    name: ClassVar[str]
+
+    def __init__(self, *, clock: Clock, latency: float = 0.0) -> None:
+        self.clock = clock
+        self.latency = latency
+        self.lock = threading.RLock()
+        self.revoked = False
+        self._faults = Faults()
+        self._seen: list[Seen] = []
+        self._closing = threading.Event()
+        self._server = _Server(self)
+        self._thread = threading.Thread(target=self._server.serve, name=f"sandbox-{self.name}", daemon=True)
+
+    @abstractmethod
+    def respond(self, request: Request) -> Reply:
+        """What the real service would do and say. Called under the lock."""
+
+    @abstractmethod
+    def refuse(self, status: int) -> Reply:
+        """What the real service says at an error ``status``."""
+
+    @abstractmethod
+    def credentials(self) -> dict[str, str]:
+        """What a client needs to know, the address included."""
+
+    @abstractmethod
+    def snapshot(self) -> dict[str, Any]:
+        """The state as JSON, small enough to be asked for often. Called under the lock."""
+
+    @property
+    def origin(self) -> str:
+        """``http://127.0.0.1:PORT``"""
+        return f"http://127.0.0.1:{self._server.port}"
+
+    @property
+    def requests(self) -> list[Seen]:
+        """Every request seen, oldest first, control paths excepted."""
+        with self.lock:
+            return list(self._seen)
+
+    def inject(self, *faults: Fault) -> None:
+        """Let ``faults`` strike, after those injected before."""
+        for fault in faults:
+            self._faults.add(fault)
+
+    def clear_faults(self) -> None:
+        """Let nothing more go wrong."""
+        self._faults.clear()
+
+    def revoke(self) -> None:
+        """Make the credentials bad, as a person does who revokes them."""
+        self.revoked = True
+
+    def restore(self) -> None:
+        """Make the credentials good again."""
+        self.revoked = False
+
+    def start(self) -> None:
+        """Begin to answer."""
+        self._thread.start()
+
+    def close(self) -> None:
+        """End at once: sleeping faults wake up, connections are cut."""
+        self._closing.set()
+        self._server.stop()
+        if self._thread.ident is not None:
+            self._thread.join()
+        self._server.server_close()
+
+    def take_fault(self, request: Request) -> Fault | None:
+        """The fault that strikes ``request``, one time of it used up."""
+        return self._faults.take(request.line)
+
+    def answer(self, request: Request) -> Reply:
+        """Do what is asked. The lock is held for as long as the state changes, never while something waits."""
+        with self.lock:
+            try:
+                return self.respond(request)
+            except Exception:  # a dropped connection would pass for one of the faults
+                traceback.print_exc()
+                return Reply.text("The sandbox itself failed: its standard error says how.", 500)
+
+    def note(self, request: Request, status: int | None) -> None:
+        """Put ``request`` into the log; before its answer goes out, so that a client never sees less than its own."""
+        seen = Seen(method=request.method, path=request.path, query=request.query, status=status, at=self.clock())
+        with self.lock:
+            self._seen.append(seen)
+
+    def pause(self, seconds: float) -> None:
+        """Wait, unless the sandbox closes."""
+        if seconds > 0:
+            self._closing.wait(seconds)
+
+    def control(self, request: Request) -> Reply:
+        """The control path, by which another process sees the state and makes trouble."""
+        match request.line.replace(_CONTROL, ""):
+            case "GET state":
+                with self.lock:
+                    return Reply.json({"requests": len(self._seen), **self.snapshot()})
+            case "POST faults":
+                raw = request.json()
+                self.inject(*(Fault.parse(one) for one in (raw if isinstance(raw, list) else [raw])))
+            case "DELETE faults":
+                self.clear_faults()
+            case "POST revoke":
+                self.revoke()
+            case "POST restore":
+                self.restore()
+            case _:
+                return Reply.json({"error": "no such control path"}, 404)
+        return Reply.json({"ok": True})
+
+
+class _Server(socketserver.ThreadingTCPServer):
+    """One thread a connection. Knows its open connections, to cut them at the end."""
+
+    allow_reuse_address = True
+    daemon_threads = True
+    request_queue_size = 1024
+
+    def __init__(self, service: Service) -> None:
+        self.service = service
+        self._open: set[Any] = set()
+        self._changed = threading.Condition()
+        self._stopping = False
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.port: int = self.socket.getsockname()[1]
+
+    def serve(self) -> None:
+        # Not serve_forever(): it looks twice a second whether to stop, which idles badly and stops slowly.
+        while not self._stopping:
+            self.handle_request()
+
+    def stop(self) -> None:
+        self._stopping = True
+        with self._changed:
+            for connection in self._open:
+                _shutdown(connection)
+            self._changed.wait_for(lambda: not self._open, timeout=5)
+        with socket.create_connection(("127.0.0.1", self.port)):
+            pass  # wakes serve()
+
+    def verify_request(self, request: Any, client_address: Any) -> bool:  # noqa: ARG002
+        return not self._stopping
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        with self._changed:
+            self._open.add(request)
+        super().process_request(request, client_address)
+
+    def shutdown_request(self, request: Any) -> None:
+        super().shutdown_request(request)
+        with self._changed:
+            self._open.discard(request)
+            self._changed.notify_all()
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A client that goes away in the middle is no error here."""
+        if not isinstance(sys.exc_info()[1], OSError):
+            super().handle_error(request, client_address)
+
+
+class _Handler(BaseHTTPRequestHandler):
+    """One connection: reads its requests, lets a fault act where one is due, and answers."""
+
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+    server: _Server
+
+    def _serve(self) -> None:
+        service, request = self.server.service, self._read()
+        if request.path.startswith(_CONTROL):
+            self._send(_controlled(service, request))
+            return
+        service.pause(service.latency)
+        fault = service.take_fault(request)
+        if fault is None:
+            reply = service.answer(request)
+            service.note(request, reply.status)
+            self._send(reply)
+        else:
+            self._strike(fault, request)
+
+    do_GET = do_POST = do_PUT = do_DELETE = _serve  # noqa: N815 - http.server looks them up by these names
+
+    def _read(self) -> Request:
+        target = urlsplit(self.path)
+        return Request(
+            method=self.command,
+            path=unquote(target.path),
+            query=dict(parse_qsl(target.query, keep_blank_values=True)),
+            headers=self.headers,
+            body=self.rfile.read(int(self.headers.get("Content-Length") or 0)),
+        )
+
+    def _strike(self, fault: Fault, request: Request) -> None:
+        service, kind = self.server.service, fault.kind
+        if kind is FaultKind.LATENCY:
+            service.pause(fault.seconds)
+        reply = service.answer(request) if kind.has_effect else Reply.text(_PAGE, content_type="text/html")
+        if kind in (FaultKind.STATUS, FaultKind.STATUS_AFTER):
+            reply = _told(fault, service.refuse(fault.status))
+        silent = kind in _SILENT
+        service.note(request, None if silent else reply.status)
+        if silent:
+            self._break_off(fault)
+        elif kind is FaultKind.TRUNCATED:
+            wire = reply.wire(service.clock())
+            self.wfile.write(wire[: len(wire) - max(len(reply.body) // 2, 1)])
+            self.close_connection = True
+        elif kind is FaultKind.DRIP:
+            self._drip(reply.wire(service.clock()), fault.seconds)
+        else:
+            self._send(reply)
+
+    def _send(self, reply: Reply) -> None:
+        self.wfile.write(reply.wire(self.server.service.clock()))
+
+    def _drip(self, wire: bytes, seconds: float) -> None:
+        for byte in wire:
+            self.wfile.write(bytes((byte,)))
+            self.server.service.pause(seconds / len(wire))
+
+    def _break_off(self, fault: Fault) -> None:
+        self.close_connection = True
+        if fault.kind in (FaultKind.TIMEOUT_BEFORE, FaultKind.TIMEOUT_AFTER):
+            self.server.service.pause(fault.seconds)
+            return
+        # Lingering for no time turns the close into a reset; the reader must let go of the socket first.
+        self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.rfile.close()
+        self.connection.close()
+
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
+        """Says nothing: a service keeps its own log of requests."""
+
+
+_SILENT: Final = {FaultKind.RESET_BEFORE, FaultKind.RESET_AFTER, FaultKind.TIMEOUT_BEFORE, FaultKind.TIMEOUT_AFTER}
+
+
+def _controlled(service: Service, request: Request) -> Reply:
+    try:
+        return service.control(request)
+    except (ValueError, TypeError) as error:
+        return Reply.json({"error": str(error)}, 400)
+
+
+def _told(fault: Fault, built_in: Reply) -> Reply:
+    return Reply(
+        status=fault.status,
+        body=built_in.body if fault.body is None else fault.body.encode(),
+        content_type=built_in.content_type,
+        headers={**built_in.headers, **fault.headers},
+    )
+
+
+def _phrase(status: int) -> str:
+    try:
+        return HTTPStatus(status).phrase
+    except ValueError:
+        return "Unknown"
+
+
+def _shutdown(connection: socket.socket) -> None:
+    with contextlib.suppress(OSError):  # the client may have been quicker
+        connection.shutdown(socket.SHUT_RDWR)

@@ -1,0 +1,393 @@
+"""A stand-in for Slack: the Web API methods that a forwarder uses, and incoming webhooks.
+
+https://docs.slack.dev/reference/methods and https://docs.slack.dev/messaging/sending-messages-using-incoming-webhooks
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Any, Final
+
+from forwarder.sandbox.clock import Clock, Trickle
+from forwarder.sandbox.server import Reply, Request, Service
+from forwarder.sandbox.slack_message import MAX_TEXT, MAX_TEXT_UPDATE, SlackError, alert_id, content, public
+
+_API: Final = "/api/"
+_WEBHOOK: Final = "/services/T0SANDBOX/B0SANDBOX/not-a-real-webhook-secret"
+_TEAM_URL: Final = "https://sandbox.slack.com"
+_JSON_PARAMS: Final = ("blocks", "attachments", "metadata")
+_SECONDS_PER_MESSAGE: Final = 1.0
+_BURST: Final = 4
+"""Messages that pass at once after a pause. Slack says "short bursts"; how short it does not say."""
+_WEBHOOK_STATUS: Final = {
+    "no_service": 404,
+    "channel_not_found": 404,
+    "channel_is_archived": 410,
+    "action_prohibited": 403,
+    "rate_limited": 429,
+}
+_REFUSALS: Final = {429: "ratelimited", 503: "service_unavailable", 408: "request_timeout"}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Channel:
+    """One channel. ``member`` is whether the bot is in it."""
+
+    id: str
+    name: str
+    archived: bool = False
+    private: bool = False
+    member: bool = True
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "id": self.id,
+            "name": self.name,
+            "is_channel": not self.private,
+            "is_private": self.private,
+            "is_archived": self.archived,
+            "is_member": self.member,
+        }
+
+
+Params = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class _Method:
+    run: Callable[[Params], dict[str, Any]]
+    scopes: tuple[str, ...] = field(default=())
+
+
+class Slack(Service):
+    """A workspace with one bot. ``scopes`` is what the bot's token may do; ``limited`` is whether rates are limited.
+
+    Each of ``messages`` is a dict with ``channel`` (an id), ``ts``, ``text``, ``blocks``, ``attachments``,
+    ``metadata``, ``thread_ts``, ``reply_broadcast``, ``edits`` (earlier contents), ``pings`` (what it would have pinged, ``!channel`` or
+    ``@U012AB``, edits included), ``webhook`` (whether it came through the webhook) and ``deleted``.
+    """
+
+    name = "slack"
+
+    def __init__(self, *, clock: Clock, latency: float = 0.0, limits: bool = True) -> None:
+        super().__init__(clock=clock, latency=latency)
+        self.token = "xoxb-not-a-real-token"  # noqa: S105 - opens nothing but this sandbox
+        self.limited = limits
+        self.scopes = {"chat:write", "chat:write.public", "channels:read", "channels:history"}
+        self.webhook_channel = "C0SECOPS"
+        self._channels: dict[str, Channel] = {}
+        self._messages: dict[tuple[str, str], dict[str, Any]] = {}
+        self._rates: dict[str, Trickle] = {}
+        self._last_ts = 0
+        for name in ("secops", "alerts", "oncall", "general"):
+            self.add_channel(name)
+        self._methods: Final = {
+            "auth.test": _Method(self._auth_test),
+            "chat.postMessage": _Method(self._post, ("chat:write",)),
+            "chat.update": _Method(self._update, ("chat:write",)),
+            "chat.delete": _Method(self._delete, ("chat:write",)),
+            "chat.getPermalink": _Method(self._permalink),
+            "conversations.history": _Method(self._history, ("channels:history", "groups:history")),
+            "conversations.list": _Method(self._list, ("channels:read", "groups:read")),
+            "conversations.info": _Method(self._info, ("channels:read", "groups:read")),
+        }
+
+    @property
+    def url(self) -> str:
+        return self.origin + _API
+
+    @property
+    def webhook_url(self) -> str:
+        return self.origin + _WEBHOOK
+
+    @property
+    def messages(self) -> list[dict[str, Any]]:
+        """Every message that was ever posted, oldest first, deleted ones included."""
+        with self.lock:
+            return list(self._messages.values())
+
+    def add_channel(self, name: str, *, archived: bool = False, private: bool = False, member: bool = True) -> str:
+        """Make the channel ``name`` (or remake it), and tell its id."""
+        name = name.removeprefix("#")
+        channel_id = "C0" + "".join(char for char in name.upper() if char.isalnum())
+        channel = Channel(id=channel_id, name=name, archived=archived, private=private, member=member)
+        with self.lock:
+            self._channels[channel_id] = channel
+        return channel_id
+
+    def archive(self, channel: str) -> None:
+        """Archive the channel of that id or name."""
+        with self.lock:
+            found = self._channel(channel)
+            self._channels[found.id] = replace(found, archived=True)
+
+    def unarchive(self, channel: str) -> None:
+        """Make an archived channel usable again."""
+        with self.lock:
+            found = self._channel(channel)
+            self._channels[found.id] = replace(found, archived=False)
+
+    def credentials(self) -> dict[str, str]:
+        return {"url": self.url, "token": self.token, "webhook_url": self.webhook_url}
+
+    def snapshot(self) -> dict[str, Any]:
+        return {
+            "messages": [
+                {
+                    "alert_id": alert_id(message["metadata"]),
+                    "channel": message["channel"],
+                    "ts": message["ts"],
+                    "thread_ts": message["thread_ts"],
+                    "edits": len(message["edits"]),
+                    "deleted": message["deleted"],
+                }
+                for message in self._messages.values()
+            ]
+        }
+
+    def refuse(self, status: int) -> Reply:
+        headers = {"Retry-After": "1"} if status == 429 else {}
+        return Reply.json({"ok": False, "error": _REFUSALS.get(status, "internal_error")}, status, headers)
+
+    def respond(self, request: Request) -> Reply:
+        if request.path.startswith("/services/"):
+            return self._webhook(request)
+        name = request.path.removeprefix(_API)
+        if not request.path.startswith(_API):
+            return Reply.text("not found", 404)
+        headers = {"X-OAuth-Scopes": ",".join(sorted(self.scopes))}
+        try:
+            return Reply.json({"ok": True, **self._call(name, request)}, headers=headers)
+        except SlackError as error:
+            if error.code == "ratelimited":
+                retry = {**headers, "Retry-After": str(error.more["retry_after"])}
+                return Reply.json({"ok": False, "error": "ratelimited"}, 429, retry)
+            return Reply.json({"ok": False, "error": error.code, **error.more}, headers=headers)
+
+    def _call(self, name: str, request: Request) -> dict[str, Any]:
+        params = _params(request)
+        self._authenticate(request, params)
+        method = self._methods.get(name)
+        if method is None:
+            raise SlackError("unknown_method", req_method=name)
+        if method.scopes and self.scopes.isdisjoint(method.scopes):
+            raise SlackError("missing_scope", needed=method.scopes[0], provided=",".join(sorted(self.scopes)))
+        return method.run(params)
+
+    def _authenticate(self, request: Request, params: Params) -> None:
+        given = request.header("Authorization").removeprefix("Bearer ") or params.get("token")
+        if not given:
+            raise SlackError("not_authed")
+        if given != self.token:
+            raise SlackError("invalid_auth")
+        if self.revoked:
+            raise SlackError("token_revoked")
+
+    def _auth_test(self, _params: Params) -> dict[str, Any]:
+        return {
+            "url": f"{_TEAM_URL}/",
+            "team": "Sandbox",
+            "team_id": "T0SANDBOX",
+            "user": "forwarder",
+            "user_id": "U0FORWARDER",
+            "bot_id": "B0FORWARDER",
+            "is_enterprise_install": False,
+        }
+
+    def _post(self, params: Params) -> dict[str, Any]:
+        channel = self._writable(self._channel(params.get("channel")))
+        said = content(params, max_text=MAX_TEXT)
+        thread = params.get("thread_ts")
+        if thread is not None and (channel.id, thread) not in self._messages:
+            raise SlackError("thread_not_found")
+        self._spend(channel.id)
+        message = self._store(channel.id, said, thread=thread, broadcast=_truth(params.get("reply_broadcast")))
+        return {"channel": channel.id, "ts": message["ts"], "message": public(message, metadata=True)}
+
+    def _update(self, params: Params) -> dict[str, Any]:
+        message = self._message(params)
+        self._writable(self._channels[message["channel"]])
+        said = content(params, max_text=MAX_TEXT_UPDATE)
+        message["edits"].append({key: message[key] for key in ("text", "blocks", "attachments", "metadata")})
+        if "text" in params or "blocks" in params:
+            message["text"], message["blocks"] = said["text"], said["blocks"]
+        for kept in ("attachments", "metadata"):
+            if kept in params:
+                message[kept] = said[kept]
+        message["pings"] += said["pings"]
+        return {
+            "channel": message["channel"],
+            "ts": message["ts"],
+            "text": message["text"],
+            "message": public(message),
+        }
+
+    def _delete(self, params: Params) -> dict[str, Any]:
+        message = self._message(params)
+        message.update(text="", blocks=[], attachments=[], metadata=None, subtype="tombstone", deleted=True)
+        return {"channel": message["channel"], "ts": message["ts"]}
+
+    def _permalink(self, params: Params) -> dict[str, Any]:
+        message = self._message({"channel": params.get("channel"), "ts": params.get("message_ts")})
+        channel, ts = message["channel"], message["ts"]
+        return {"channel": channel, "permalink": f"{_TEAM_URL}/archives/{channel}/p{ts.replace('.', '')}"}
+
+    def _history(self, params: Params) -> dict[str, Any]:
+        channel = self._by_id(params.get("channel"))
+        if not channel.member:
+            raise SlackError("not_in_channel")
+        oldest, latest = _ts(params, "oldest", 0.0), _ts(params, "latest", math.inf)
+        inclusive, metadata = _truth(params.get("inclusive")), _truth(params.get("include_all_metadata"))
+        found = [
+            message
+            for message in reversed(self._messages.values())
+            if message["channel"] == channel.id
+            and not message["deleted"]
+            and (message["thread_ts"] is None or message["reply_broadcast"])
+            and (oldest < float(message["ts"]) < latest or (inclusive and float(message["ts"]) in (oldest, latest)))
+        ]
+        page, more = _page([public(message, metadata=metadata) for message in found], params)
+        return {"messages": page, "has_more": bool(more), "response_metadata": {"next_cursor": more}}
+
+    def _list(self, params: Params) -> dict[str, Any]:
+        kinds = str(params.get("types", "public_channel")).split(",")
+        shown = [
+            channel.as_json()
+            for channel in self._channels.values()
+            if ("private_channel" if channel.private else "public_channel") in kinds
+            and (channel.member or not channel.private)
+            and not (channel.archived and _truth(params.get("exclude_archived")))
+        ]
+        page, more = _page(shown, params)
+        return {"channels": page, "response_metadata": {"next_cursor": more}}
+
+    def _info(self, params: Params) -> dict[str, Any]:
+        return {"channel": self._by_id(params.get("channel")).as_json()}
+
+    def _webhook(self, request: Request) -> Reply:
+        try:
+            self._post_through_webhook(request)
+        except SlackError as error:
+            code = "rate_limited" if error.code == "ratelimited" else error.code
+            retry = {"Retry-After": str(error.more["retry_after"])} if code == "rate_limited" else {}
+            status = _WEBHOOK_STATUS.get(code, 400)
+            return Reply(status=status, body=code.encode(), content_type="text/html", headers=retry)
+        return Reply.text("ok", content_type="text/html")
+
+    def _post_through_webhook(self, request: Request) -> None:
+        if request.path != _WEBHOOK or self.revoked:
+            raise SlackError("no_service")
+        try:
+            params = request.json() if request.body[:1] == b"{" else json.loads(request.form()["payload"])
+        except (ValueError, KeyError):
+            raise SlackError("invalid_payload") from None
+        if not isinstance(params, dict):
+            raise SlackError("invalid_payload")
+        channel = self._channels.get(self.webhook_channel)
+        if channel is None:
+            raise SlackError("channel_not_found")
+        if channel.archived:
+            raise SlackError("channel_is_archived")
+        said = content(params, max_text=MAX_TEXT)
+        self._spend(channel.id)
+        self._store(channel.id, said, thread=params.get("thread_ts"), webhook=True)
+
+    def _store(
+        self, channel: str, said: dict[str, Any], *, thread: Any, broadcast: bool = False, webhook: bool = False
+    ) -> dict[str, Any]:
+        self._last_ts = max(self._last_ts + 1, int(self.clock().timestamp() * 1_000_000))
+        ts = f"{self._last_ts // 1_000_000}.{self._last_ts % 1_000_000:06d}"
+        message = {
+            "channel": channel,
+            "ts": ts,
+            **said,
+            "thread_ts": thread,
+            "reply_broadcast": broadcast,
+            "edits": [],
+            "webhook": webhook,
+            "deleted": False,
+        }
+        self._messages[channel, ts] = message
+        return message
+
+    def _spend(self, channel: str) -> None:
+        if not self.limited:
+            return
+        wait = self._rates.setdefault(channel, Trickle(_SECONDS_PER_MESSAGE, _BURST)).take(self.clock())
+        if wait:
+            raise SlackError("ratelimited", retry_after=math.ceil(wait))
+
+    def _message(self, params: Params) -> dict[str, Any]:
+        channel = self._by_id(params.get("channel"))
+        message = self._messages.get((channel.id, str(params.get("ts"))))
+        if message is None or message["deleted"]:
+            raise SlackError("message_not_found")
+        return message
+
+    def _by_id(self, channel_id: Any) -> Channel:
+        channel = self._channels.get(str(channel_id))
+        if channel is None or (channel.private and not channel.member):
+            raise SlackError("channel_not_found")
+        return channel
+
+    def _channel(self, wanted: Any) -> Channel:
+        name = str(wanted).removeprefix("#")
+        for channel in self._channels.values():
+            if wanted == channel.id or name == channel.name:
+                return self._by_id(channel.id)
+        raise SlackError("channel_not_found")
+
+    def _writable(self, channel: Channel) -> Channel:
+        if channel.archived:
+            raise SlackError("is_archived")
+        if not channel.member and "chat:write.public" not in self.scopes:
+            raise SlackError("not_in_channel")
+        return channel
+
+
+def _params(request: Request) -> Params:
+    """The arguments, from the query, a form or a JSON body; in the first two, structures are JSON in a text."""
+    params: Params = dict(request.query)
+    if "json" in request.header("Content-Type"):
+        try:
+            body = request.json() if request.body else {}
+        except ValueError:
+            raise SlackError("invalid_json") from None
+        if not isinstance(body, dict):
+            raise SlackError("json_not_object")
+        return params | body
+    params |= request.form()
+    for key in _JSON_PARAMS:
+        if params.get(key):
+            try:
+                params[key] = json.loads(params[key])
+            except ValueError:
+                raise SlackError("invalid_arguments") from None
+    return params
+
+
+def _page(items: list[dict[str, Any]], params: Params) -> tuple[list[dict[str, Any]], str]:
+    """One page of ``items``, and the cursor of the next, empty at the end."""
+    try:
+        limit = min(max(int(params.get("limit") or 100), 1), 1000)
+        start = int(base64.b64decode(str(params.get("cursor") or ""), validate=True) or 0)
+    except (ValueError, binascii.Error):
+        raise SlackError("invalid_cursor") from None
+    end = start + limit
+    return items[start:end], base64.b64encode(str(end).encode()).decode() if end < len(items) else ""
+
+
+def _ts(params: Params, name: str, default: float) -> float:
+    try:
+        return float(params.get(name) or default)
+    except ValueError:
+        raise SlackError(f"invalid_ts_{name}") from None
+
+
+def _truth(value: Any) -> bool:
+    return value in (True, 1, "1", "true", "True")

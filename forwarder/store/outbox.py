@@ -1,0 +1,363 @@
+"""What is owed: claimed by a worker, settled under that claim, and nothing in between is lost."""
+
+from __future__ import annotations
+
+import json
+import secrets
+import sqlite3
+import zlib
+from collections.abc import Collection, Mapping
+from typing import Any, Final
+
+from forwarder.alert import Alert, Change
+from forwarder.clock import instant
+from forwarder.connector import Delivery, Kind, Link, Origin, Receipt
+from forwarder.store.engine import Engine
+from forwarder.store.owing import owe
+from forwarder.store.records import AFTER_ALL_OPENS, LINKS_ONLY, Claimed, Pause, Settlement, State
+
+MAX_REASON: Final = 1000
+"""Characters of what a remote said that are kept with an attempt."""
+
+_CLAIMABLE: Final = """
+SELECT d.id, d.state = 'unsure' AS unsure FROM deliveries AS d INDEXED BY deliveries_waiting
+WHERE d.connector = ? AND d.state IN ('ready', 'unsure') AND d.due_at <= ?
+  -- What was owed earlier for the same alert goes first, else an update could overtake what it updates.
+  AND NOT EXISTS (
+    SELECT 1 FROM deliveries AS e
+    WHERE e.alert_id = d.alert_id AND e.connector = d.connector AND e.id < d.id
+      AND e.state IN ('ready', 'sending', 'unsure')
+  )
+ORDER BY d.rank, d.published_at, d.id LIMIT ?
+"""
+
+_CLAIM: Final = """
+UPDATE deliveries SET state = 'sending', claim = ?, lease_until = ? WHERE id = ? RETURNING *
+"""
+
+_SETTLE: Final = """
+UPDATE deliveries SET state = :state, due_at = :due_at, claim = NULL, lease_until = NULL,
+  attempts = attempts + :spent, looks = :looks, failing_since = :failing_since, last = :last, settled_at = :settled_at,
+  receipt_id = coalesce(:receipt_id, receipt_id), receipt_url = coalesce(:receipt_url, receipt_url),
+  payload = coalesce(:payload, payload)
+WHERE id = :id AND claim = :claim RETURNING alert_id, connector, kind, receipt_url
+"""
+
+_NOTE_ATTEMPT: Final = """
+INSERT INTO attempts SELECT ?1, coalesce(max(number), 0) + 1, ?2, ?3, ?4, ?5 FROM attempts WHERE delivery_id = ?1
+"""
+
+
+class Outbox(Engine):
+    """The side of the store that the dispatchers write."""
+
+    def claim(self, connector: str, limit: int, *, now: float, lease: float) -> list[Claimed]:
+        """Up to ``limit`` due deliveries, most severe first and oldest first among equals, for ``lease`` seconds."""
+
+        def work(connection: sqlite3.Connection) -> list[Claimed]:
+            found = connection.execute(_CLAIMABLE, (connector, now, limit)).fetchall()
+            claimed = []
+            for delivery_id, unsure in found:
+                token = secrets.token_hex(8)
+                row = connection.execute(_CLAIM, (token, now + lease, delivery_id)).fetchone()
+                claimed.append(_claimed(connection, row, token, bool(unsure)))
+            return claimed
+
+        return self.write(work)
+
+    def release(self, claimed: Claimed) -> None:
+        """Gives back a delivery that was not tried."""
+        self.write(
+            lambda connection: connection.execute(
+                "UPDATE deliveries SET state = ?, claim = NULL, lease_until = NULL WHERE id = ? AND claim = ?",
+                ("unsure" if claimed.unsure else "ready", claimed.delivery.id, claimed.token),
+            )
+        )
+
+    def settle(
+        self,
+        claimed: Claimed,
+        settlement: Settlement,
+        *,
+        now: float,
+        seconds: float,
+        followers: Collection[str] = (),
+        links_after: float = 0.0,
+    ) -> bool:
+        """Writes what became of a claimed delivery; False, and nothing written, where the claim is no longer ours.
+
+        ``followers`` are connectors whose messages are given this one's link, ``links_after`` seconds from now.
+        """
+
+        def work(connection: sqlite3.Connection) -> bool:
+            row = connection.execute(_SETTLE, _settled(claimed, settlement, now)).fetchone()
+            if row is None:
+                return False
+            last = settlement.reason[:MAX_REASON]
+            connection.execute(
+                _NOTE_ATTEMPT, (claimed.delivery.id, now - seconds, max(seconds, 0.0), settlement.outcome, last)
+            )
+            if settlement.probe_at is not None:
+                _pause(connection, row["connector"], settlement, now)
+            elif settlement.state.settled:
+                # Also a refusal of this one delivery shows that the destination answers again.
+                connection.execute("DELETE FROM pauses WHERE connector = ?", (row["connector"],))
+                if settlement.state is State.DELIVERED and row["kind"] == "open" and row["receipt_url"]:
+                    _owe_links(connection, row, followers, now, now + links_after)
+            return True
+
+        return self.write(work)
+
+    def rescue(self, *, now: float, due_at: Mapping[str, float], all_claims: bool) -> dict[str, int]:
+        """Deliveries whose worker is gone become unsure: all claimed ones at a start, else those with an ended lease.
+
+        ``due_at`` says for each connector when to look first. A late worker may still settle under its claim until
+        another one takes over.
+        """
+
+        def work(connection: sqlite3.Connection) -> dict[str, int]:
+            counts: dict[str, int] = {}
+            rows = connection.execute(
+                "SELECT id, connector FROM deliveries WHERE state = 'sending' AND (? OR lease_until < ?)",
+                (all_claims, now),
+            ).fetchall()
+            reason = "The process ended while this was being sent." if all_claims else "The worker did not report back."
+            for delivery_id, connector in rows:
+                connection.execute(
+                    "UPDATE deliveries SET state = 'unsure', looks = 0, due_at = ?, attempts = attempts + 1, last = ?,"
+                    " failing_since = coalesce(failing_since, ?) WHERE id = ?",
+                    (due_at.get(connector, 0.0), reason, now, delivery_id),
+                )
+                connection.execute(_NOTE_ATTEMPT, (delivery_id, now, 0.0, "unsure", reason))
+                counts[connector] = counts.get(connector, 0) + 1
+            return counts
+
+        return self.write(work)
+
+    def next_due(self, connector: str) -> float | None:
+        """When the connector's next delivery is due; None where nothing waits."""
+        with self.read() as connection:
+            due: float | None = connection.execute(
+                "SELECT min(due_at) FROM deliveries WHERE connector = ? AND state IN ('ready', 'unsure')", (connector,)
+            ).fetchone()[0]
+        return due
+
+    def hurry(self, connector: str) -> None:
+        """Makes due what waits after a failure: the destination works again."""
+        self.write(
+            lambda connection: connection.execute(
+                "UPDATE deliveries SET due_at = 0"
+                " WHERE connector = ? AND state = 'ready' AND failing_since IS NOT NULL",
+                (connector,),
+            )
+        )
+
+    def shift(self, seconds: float) -> None:
+        """Moves every deadline along with a clock that was set."""
+
+        def work(connection: sqlite3.Connection) -> None:
+            connection.execute(
+                "UPDATE deliveries SET due_at = max(due_at + ?1, 0), lease_until = lease_until + ?1,"
+                " failing_since = failing_since + ?1, owed_at = owed_at + ?1"
+                " WHERE state IN ('ready', 'sending', 'unsure')",
+                (seconds,),
+            )
+            connection.execute("UPDATE pauses SET probe_at = probe_at + ?1, since = since + ?1", (seconds,))
+
+        self.write(work)
+
+    def restart(self, *, now: float, most: float) -> None:
+        """At a start: paused connectors are tried at once, and no deadline is further off than ``most`` seconds."""
+
+        def work(connection: sqlite3.Connection) -> None:
+            connection.execute("UPDATE pauses SET probe_at = ?", (now,))
+            connection.execute(
+                "UPDATE deliveries SET due_at = ? WHERE state IN ('ready', 'unsure') AND due_at > ?",
+                (now + most, now + most),
+            )
+
+        self.write(work)
+
+    def pause_of(self, connector: str) -> Pause | None:
+        """Why the connector is paused; None where it is not."""
+        with self.read() as connection:
+            row = connection.execute("SELECT * FROM pauses WHERE connector = ?", (connector,)).fetchone()
+        return None if row is None else Pause(**dict(row))
+
+    def resume(self, connector: str) -> None:
+        """Ends a pause."""
+        self.write(lambda connection: connection.execute("DELETE FROM pauses WHERE connector = ?", (connector,)))
+
+    def retry(self, ids: Collection[int], *, now: float) -> int:
+        """Makes dead letters ready again, and returns how many there were."""
+        return self.write(
+            lambda connection: (
+                connection.execute(
+                    "UPDATE deliveries SET state = 'ready', due_at = 0, settled_at = NULL, failing_since = NULL,"
+                    " looks = 0, owed_at = min(owed_at, ?) WHERE state = 'dead'"
+                    " AND id IN (SELECT value FROM json_each(?))",
+                    (now, json.dumps(list(ids))),
+                ).rowcount
+            )
+        )
+
+    def discard(self, ids: Collection[int]) -> int:
+        """Forgets deliveries that are not settled as delivered, and returns how many there were."""
+        return self.write(
+            lambda connection: (
+                connection.execute(
+                    "DELETE FROM deliveries WHERE state IN ('dead', 'ready', 'unsure')"
+                    " AND id IN (SELECT value FROM json_each(?))",
+                    (json.dumps(list(ids)),),
+                ).rowcount
+            )
+        )
+
+    def rename(self, old: str, new: str) -> int:
+        """Hands the waiting and dead deliveries of a connector that was renamed to its new name."""
+        return self.write(
+            lambda connection: (
+                connection.execute(
+                    "UPDATE OR IGNORE deliveries SET connector = ? WHERE connector = ?", (new, old)
+                ).rowcount
+            )
+        )
+
+    def replay(self, alert_ids: Collection[str], connectors: Collection[str], *, why: str, now: float) -> int:
+        """Owes the alerts to the connectors once more, and returns how many deliveries that is."""
+
+        def work(connection: sqlite3.Connection) -> int:
+            return sum(
+                _owe_again(connection, alert_id, connector, why, now)
+                for alert_id in alert_ids
+                for connector in connectors
+            )
+
+        return self.write(work)
+
+
+_OWE_AGAIN: Final = """
+UPDATE deliveries SET state = 'ready', why = ?, owed_at = ?, due_at = 0, settled_at = NULL, failing_since = NULL,
+  looks = 0, receipt_id = NULL, receipt_url = NULL
+WHERE alert_id = ? AND connector = ? AND kind = 'open' AND state IN ('delivered', 'dead')
+"""
+
+
+def _owe_again(connection: sqlite3.Connection, alert_id: str, connector: str, why: str, now: float) -> bool:
+    revived = connection.execute(_OWE_AGAIN, (why, now, alert_id, connector)).rowcount
+    return bool(revived) or owe(connection, alert_id, connector, Kind.OPEN, revision=1, why=why, now=now)
+
+
+def _claimed(connection: sqlite3.Connection, row: sqlite3.Row, token: str, unsure: bool) -> Claimed:
+    alert = connection.execute("SELECT body, origin, revision FROM alerts WHERE id = ?", (row["alert_id"],)).fetchone()
+    kind = Kind(row["kind"])
+    # An open or a links-only update tells the alert as it is now, whatever its revision was when it came to be owed.
+    revision = row["revision"] if kind is not Kind.OPEN else alert["revision"]
+    receipt, links = _elsewhere(connection, row)
+    delivery = Delivery(
+        id=row["id"],
+        alert=Alert.parse(json.loads(alert["body"])),
+        connector=row["connector"],
+        owed_at=instant(row["owed_at"]),
+        kind=kind,
+        origin=Origin(alert["origin"]),
+        revision=revision,
+        attempt=row["attempts"] + 1,
+        receipt=receipt,
+        changes=_changes(connection, row) if kind is Kind.UPDATE else (),
+        links=links,
+    )
+    return Claimed(
+        token=token,
+        delivery=delivery,
+        unsure=unsure,
+        looks=row["looks"],
+        attempts=row["attempts"],
+        failing_since=row["failing_since"],
+    )
+
+
+def _elsewhere(connection: sqlite3.Connection, row: sqlite3.Row) -> tuple[Receipt | None, tuple[Link, ...]]:
+    """Where the alert stands at this connector, and at the others that gave a link."""
+    receipt, links = None, {}
+    for connector, receipt_id, url in connection.execute(
+        "SELECT connector, receipt_id, receipt_url FROM deliveries"
+        " WHERE alert_id = ? AND state = 'delivered' AND id <> ? ORDER BY id",
+        (row["alert_id"], row["id"]),
+    ):
+        if connector == row["connector"]:
+            receipt = Receipt(remote_id=receipt_id, url=url)
+        elif url:
+            links[connector] = Link(connector=connector, text=receipt_id, url=url)
+    return receipt, tuple(links.values())
+
+
+def _changes(connection: sqlite3.Connection, row: sqlite3.Row) -> tuple[Change, ...]:
+    found = connection.execute(
+        "SELECT changes FROM changes WHERE alert_id = ? AND revision = ?", (row["alert_id"], row["revision"])
+    ).fetchone()
+    return tuple(Change(**change) for change in json.loads(found["changes"])) if found else ()
+
+
+def _settled(claimed: Claimed, settlement: Settlement, now: float) -> dict[str, Any]:
+    receipt = settlement.receipt
+    return {
+        "id": claimed.delivery.id,
+        "claim": claimed.token,
+        "state": settlement.state.value,
+        "due_at": settlement.due_at,
+        "spent": int(settlement.spent),
+        "looks": settlement.looks,
+        "failing_since": settlement.failing_since,
+        "last": settlement.reason[:MAX_REASON],
+        "settled_at": now if settlement.state.settled else None,
+        "receipt_id": receipt.remote_id if receipt else None,
+        "receipt_url": receipt.url if receipt else None,
+        "payload": pack(settlement.payload) if settlement.payload is not None else None,
+    }
+
+
+def _pause(connection: sqlite3.Connection, connector: str, settlement: Settlement, now: float) -> None:
+    connection.execute(
+        "INSERT INTO pauses (connector, since, reason, probes, probe_at) VALUES (?, ?, ?, ?, ?) ON CONFLICT (connector)"
+        " DO UPDATE SET reason = excluded.reason, probe_at = excluded.probe_at, probes = max(probes, excluded.probes)",
+        (connector, now, settlement.reason[:MAX_REASON], settlement.probes, settlement.probe_at),
+    )
+
+
+def _owe_links(
+    connection: sqlite3.Connection, settled: sqlite3.Row, followers: Collection[str], now: float, due_at: float
+) -> None:
+    """Owes the new link to messages about the same alert that went out without it."""
+    for follower in followers:
+        if follower != settled["connector"]:
+            connection.execute(
+                "INSERT INTO deliveries"
+                " (alert_id, connector, kind, revision, state, rank, published_at, why, owed_at, due_at)"
+                " SELECT alert_id, connector, 'update', ?1, 'ready', rank % ?2 + ?2, published_at, ?3, ?4, ?5"
+                " FROM deliveries WHERE alert_id = ?6 AND connector = ?7 AND kind = 'open' AND state <> 'dead'"
+                "   AND NOT (state = 'ready' AND attempts = 0)"
+                " ON CONFLICT (alert_id, connector, kind, revision) DO UPDATE SET"
+                "   state = 'ready', why = excluded.why, due_at = excluded.due_at, settled_at = NULL"
+                " WHERE state IN ('delivered', 'dead')",
+                (
+                    LINKS_ONLY,
+                    AFTER_ALL_OPENS,
+                    f"{settled['connector']} has a link now",
+                    now,
+                    due_at,
+                    settled["alert_id"],
+                    follower,
+                ),
+            )
+
+
+def pack(payload: Mapping[str, Any]) -> bytes:
+    """A payload in the form in which it is kept."""
+    return zlib.compress(json.dumps(payload, separators=(",", ":")).encode(), 6)
+
+
+def unpack(blob: bytes) -> dict[str, Any]:
+    """A payload as it was sent."""
+    payload: dict[str, Any] = json.loads(zlib.decompress(blob))
+    return payload

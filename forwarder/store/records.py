@@ -1,0 +1,275 @@
+"""What goes into the store and what comes out: plain facts, no SQL."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, Final
+
+from forwarder.alert import Alert, Change, Severity
+from forwarder.connector import Delivery, Receipt
+from forwarder.routing import Decision
+
+
+class State(StrEnum):
+    """Where a delivery stands.
+
+    ready     -> sending    a worker claimed it when it was due
+    sending   -> delivered  the remote said yes
+    sending   -> ready      it failed and is tried again, or was not tried at all
+    sending   -> unsure     the remote may have it, or the process ended in between
+    sending   -> dead       the remote will never take it, or it failed for too long
+    unsure    -> sending    a worker claimed it to look for it first
+    dead      -> ready      a person asked for another try
+    """
+
+    READY = "ready"
+    SENDING = "sending"
+    UNSURE = "unsure"
+    DELIVERED = "delivered"
+    DEAD = "dead"
+
+    @property
+    def settled(self) -> bool:
+        return self in (State.DELIVERED, State.DEAD)
+
+
+LINKS_ONLY: Final = 0
+"""The revision of an update that tells no change but brings links."""
+AFTER_ALL_OPENS: Final = len(Severity)
+"""Added to the rank of an update that only brings links: no alert waits for it."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Feed:
+    """How far the feed was read. ``cursor`` is in the server's time, the others in ours; None before the first time."""
+
+    cursor: float | None
+    stack: frozenset[str] | None
+    polled_at: float | None
+    poll_error: str | None
+    swept_at: float | None
+    sweep_reach: float | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Gap:
+    """A stretch of the feed that the API did not show us, for one severity."""
+
+    severity: Severity
+    since: float
+    until: float
+    noticed_at: float = 0.0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Fresh:
+    """An alert that the store does not know in this form; ``known`` is the form it has."""
+
+    alert: Alert
+    known: Alert | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Routed:
+    """A fresh alert, what the routes said, and the connectors that are owed it, each with the reason.
+
+    ``decision`` is None for an alert from before the first start: it is known, and goes nowhere.
+    """
+
+    fresh: Fresh
+    decision: Decision | None
+    owes: Mapping[str, str]
+
+    @property
+    def unrouted(self) -> bool:
+        """Whether no route names a connector for it."""
+        return self.decision is not None and not self.decision.targets
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Committed:
+    """What a page brought: new alerts, changed ones, connectors that are owed something, gaps and texts set aside."""
+
+    new: Sequence[Alert] = ()
+    changed: Sequence[Alert] = ()
+    unrouted: Sequence[Alert] = ()
+    owed: frozenset[str] = frozenset()
+    gaps: Sequence[Gap] = ()
+    set_aside: Sequence[str] = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Claimed:
+    """A delivery that one worker holds under ``token``; ``unsure`` says that it must be looked for first."""
+
+    token: str
+    delivery: Delivery
+    unsure: bool
+    looks: int
+    attempts: int
+    failing_since: float | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Settlement:
+    """What becomes of a claimed delivery, and what is written down of the attempt."""
+
+    state: State
+    due_at: float
+    outcome: str
+    reason: str
+    spent: bool = True
+    looks: int = 0
+    failing_since: float | None = None
+    receipt: Receipt | None = None
+    payload: Mapping[str, Any] | None = None
+    probe_at: float | None = None
+    """Set where the connector is broken: it is paused, and tried again then."""
+    probes: int = 0
+    """How often it was tried in vain since it was paused."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Pause:
+    """A connector that takes nothing until a person acts."""
+
+    connector: str
+    since: float
+    reason: str
+    probes: int
+    probe_at: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Queue:
+    """What one connector is owed. Times are None where nothing waits or was ever delivered."""
+
+    connector: str
+    ready: int = 0
+    sending: int = 0
+    unsure: int = 0
+    dead: int = 0
+    delivered: int = 0
+    oldest_owed_at: float | None = None
+    last_delivered_at: float | None = None
+    last_error: str | None = None
+    pause: Pause | None = None
+
+    @property
+    def waiting(self) -> int:
+        """Deliveries that are owed and not settled."""
+        return self.ready + self.sending + self.unsure
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Attempt:
+    """One try: when, how many seconds, what came back."""
+
+    number: int
+    at: float
+    seconds: float
+    outcome: str
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DeliveryRow:
+    """A delivery as people look at it."""
+
+    id: int
+    alert_id: str
+    title: str
+    severity: Severity
+    cve_id: str | None
+    origin: str
+    connector: str
+    kind: str
+    revision: int
+    state: State
+    why: str
+    owed_at: float
+    due_at: float
+    settled_at: float | None
+    attempts: int
+    last: str
+    receipt: Receipt | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AlertRow:
+    """An alert as people look at it, with where each delivery of it stands."""
+
+    alert: Alert
+    origin: str
+    revision: int
+    seen_at: float
+    unrouted: bool
+    deliveries: Sequence[DeliveryRow] = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Revision:
+    """What changed in an alert, and when it was noticed."""
+
+    revision: int
+    at: float
+    changes: Sequence[Change]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Story:
+    """All that is known of one alert."""
+
+    row: AlertRow
+    trail: Sequence[Mapping[str, Any]]
+    revisions: Sequence[Revision]
+    attempts: Mapping[int, Sequence[Attempt]]
+    payloads: Mapping[int, Mapping[str, Any]]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Aside:
+    """A text from the feed that is no alert."""
+
+    digest: str
+    raw: str
+    reason: str
+    seen_at: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Alarm:
+    """A trouble of the forwarder's own that goes on.
+
+    ``alert_id`` is the alert that tells of it, ``told_at`` when people last heard, ``last_at`` when it last happened.
+    """
+
+    key: str
+    kind: str
+    subject: str
+    text: str
+    alert_id: str
+    since: float
+    told_at: float
+    last_at: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Filter:
+    """Which alerts or deliveries to list, newest first; None is any."""
+
+    severity: Severity | None = None
+    vendor: str | None = None
+    connector: str | None = None
+    state: State | None = None
+    cve_id: str | None = None
+    text: str | None = None
+    alert_id: str | None = None
+    since: datetime | None = None
+    unrouted: bool = False
+    origin: str | None = "feed"
+    limit: int = 50
+    before: float | None = field(default=None)

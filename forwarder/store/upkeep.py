@@ -1,0 +1,42 @@
+"""Keeping the database small: what is older than ``keep`` goes, a little at a time."""
+
+from __future__ import annotations
+
+import sqlite3
+from typing import Final
+
+from forwarder.store.engine import Engine
+
+BATCH: Final = 500
+"""Alerts that one transaction removes: deliveries must not wait for a prune."""
+
+_OLD: Final = """
+SELECT id FROM alerts AS a WHERE seen_at < ?1 AND published_at < ?2
+  AND NOT EXISTS (
+    SELECT 1 FROM deliveries AS d WHERE d.alert_id = a.id AND d.state IN ('ready', 'sending', 'unsure', 'dead')
+  )
+ORDER BY seen_at LIMIT ?3
+"""
+
+
+class Upkeep(Engine):
+    """The side of the store that forgets."""
+
+    def prune(self, *, seen_before: float, published_before: float) -> int:
+        """Removes up to BATCH settled alerts that are old by both times, and returns how many there were.
+
+        What is still owed or dead stays, and so does what the feed can show again: it would be sent a second time.
+        """
+
+        def work(connection: sqlite3.Connection) -> int:
+            removed = connection.execute(
+                f"DELETE FROM alerts WHERE id IN ({_OLD})",
+                (seen_before, published_before, BATCH),
+            ).rowcount
+            connection.execute("DELETE FROM set_aside WHERE seen_at < ?", (seen_before,))
+            connection.execute("DELETE FROM gaps WHERE noticed_at < ?", (seen_before,))
+            return removed
+
+        removed = self.write(work)
+        self.write(lambda connection: connection.execute("PRAGMA incremental_vacuum(2000)").fetchall())
+        return removed

@@ -1,0 +1,231 @@
+"""What the contract suite must know of each connector: how to set it up, and what each trouble must come to."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from importlib.metadata import entry_points
+from typing import Any, Final
+
+from forwarder.alert import Alert
+from forwarder.connector import (
+    Broken,
+    Connector,
+    Delivered,
+    Delivery,
+    LookFailed,
+    Outcome,
+    Receipt,
+    Reject,
+    Retry,
+    Unsure,
+    Wait,
+)
+from forwarder.sandbox import Sandbox
+from forwarder.sandbox.server import Service
+
+Kinds = tuple[type[Outcome], ...]
+"""The outcomes that are right in one cell of the table."""
+
+HASTY: Final = "150ms"
+"""The time-out where a service hangs on purpose. Elsewhere the connectors' own holds: a busy machine is no fault."""
+
+_FINAL: Final[Mapping[int, Kinds]] = {
+    400: (Reject,),
+    401: (Broken,),
+    403: (Broken,),
+    404: (Broken,),
+    410: (Broken,),
+    413: (Reject,),
+    422: (Reject,),
+    429: (Wait,),
+}
+_SERVER: Final = (500, 501, 502, 503, 504, 520, 599)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Target:
+    """One connector, set up against the sandbox.
+
+    ``kind`` is its type in the config, ``config`` gives its part of it, ``secrets`` what must never be seen of that,
+    ``service`` the stand-in that it talks to. ``send`` is the request that brings an alert there, ``find_path`` the one
+    that looks for it (parts of ``METHOD /path``); ``count`` tells how often an alert stands there. ``lost`` is what an
+    answer that never came whole must come to, ``statuses`` what each HTTP status of ``send`` must. ``once`` is false
+    where the remote cannot tell what it has, so that a repeat shows twice; ``edits`` where it cannot change it.
+    """
+
+    name: str
+    kind: str
+    config: Callable[[Sandbox], Mapping[str, Any]]
+    service: Callable[[Sandbox], Service]
+    send: str
+    secrets: Callable[[Sandbox], tuple[str, ...]]
+    count: Callable[[Sandbox, Alert], int]
+    lost: Kinds
+    statuses: Mapping[int, Kinds]
+    once: bool = True
+    edits: bool = True
+    find_path: str = ""
+
+    def connect(self, sandbox: Sandbox, **config: Any) -> Connector[Any]:
+        """A connector as the daemon makes it: found by its entry point, with a validated config."""
+        connector = connector_class(self.kind)
+        settings = {"type": self.kind, **self.config(sandbox), **config}
+        return connector("target", connector.Config.model_validate(settings))
+
+
+def connector_class(name: str) -> type[Connector[Any]]:
+    """The class that the entry-point group registers under ``name``."""
+    (point,) = entry_points(group="forwarder.connectors", name=name)
+    return point.load()  # type: ignore[no-any-return]
+
+
+def registered() -> set[str]:
+    """The names of all connectors that the entry-point group registers."""
+    return {point.name for point in entry_points(group="forwarder.connectors")}
+
+
+def settle(
+    connector: Connector[Any], owed: Delivery, *, advance: Callable[[float], object], attempts: int = 6
+) -> Receipt:
+    """Brings a delivery home by the contract's rules: after an Unsure it is looked for, and only then sent again."""
+    for _ in range(attempts):
+        outcome = connector.deliver(owed, connector.render(owed))
+        if isinstance(outcome, Delivered):
+            return outcome.receipt
+        assert isinstance(outcome, Retry | Wait | Unsure), outcome
+        if isinstance(outcome, Unsure) and (receipt := look(connector, owed, advance=advance)):
+            return receipt
+    raise AssertionError(f"still owed after {attempts} attempts: {outcome}")
+
+
+def look(connector: Connector[Any], owed: Delivery, *, advance: Callable[[float], object]) -> Receipt | None:
+    """Asks ``find`` at each of the connector's looks; a look that failed is repeated, for nothing is sent before."""
+    passed = 0.0
+    for seconds in connector.looks:
+        advance(seconds - passed)
+        passed = seconds
+        if receipt := _look_once(connector, owed):
+            return receipt
+    return None
+
+
+def _look_once(connector: Connector[Any], owed: Delivery, attempts: int = 10) -> Receipt | None:
+    for _ in range(attempts):
+        with suppress(LookFailed):
+            return connector.find(owed)
+    raise AssertionError(f"{attempts} looks failed")
+
+
+# How often an alert stands at each destination
+
+
+def _messages(sandbox: Sandbox, alert: Alert) -> int:
+    stands = [message for message in sandbox.slack.messages if not message["deleted"] and not message["webhook"]]
+    return sum(
+        (message["metadata"] or {}).get("event_payload", {}).get("alert_id") == alert.id
+        and message["thread_ts"] in (None, message["ts"])
+        for message in stands
+    )
+
+
+def _webhook_messages(sandbox: Sandbox, alert: Alert) -> int:
+    # A webhook's message holds no id; the suite gives each alert a title of its own.
+    return sum(message["webhook"] and alert.title in json.dumps(message) for message in sandbox.slack.messages)
+
+
+def _incidents(sandbox: Sandbox, alert: Alert) -> int:
+    incident = sandbox.pagerduty.incidents.get(f"sentrytex:{alert.id}")
+    return int(incident["count"]) if incident else 0
+
+
+def _issues(sandbox: Sandbox, alert: Alert) -> int:
+    return sum(f"sentrytex-{alert.id}" in issue["fields"]["labels"] for issue in sandbox.jira.issues.values())
+
+
+def _basic(email: str, token: str) -> str:
+    return base64.b64encode(f"{email}:{token}".encode()).decode()
+
+
+_SLACK_STATUSES: Final[Mapping[int, Kinds]] = {
+    **_FINAL,
+    408: (Retry,),
+    409: (Retry,),
+    **dict.fromkeys(_SERVER, (Unsure,)),
+}
+
+TARGETS: Final = (
+    Target(
+        name="slack-token",
+        kind="slack",
+        config=lambda sandbox: {
+            "token": sandbox.slack.token,
+            "channel": "#secops",
+            "base_url": sandbox.slack.url,
+        },
+        service=lambda sandbox: sandbox.slack,
+        send="chat.postMessage",
+        find_path="conversations.",
+        secrets=lambda sandbox: (sandbox.slack.token,),
+        count=_messages,
+        lost=(Unsure,),
+        statuses=_SLACK_STATUSES,
+    ),
+    Target(
+        name="slack-webhook",
+        kind="slack",
+        config=lambda sandbox: {"webhook_url": sandbox.slack.webhook_url},
+        service=lambda sandbox: sandbox.slack,
+        send="/services/",
+        secrets=lambda sandbox: (sandbox.slack.webhook_url, sandbox.slack.webhook_url.rpartition("/")[2]),
+        count=_webhook_messages,
+        lost=(Unsure,),
+        statuses=_SLACK_STATUSES,
+        once=False,
+        edits=False,
+    ),
+    Target(
+        name="pagerduty",
+        kind="pagerduty",
+        config=lambda sandbox: {"routing_key": sandbox.pagerduty.routing_key, "base_url": sandbox.pagerduty.url},
+        service=lambda sandbox: sandbox.pagerduty,
+        send="/v2/enqueue",
+        secrets=lambda sandbox: (sandbox.pagerduty.routing_key,),
+        count=_incidents,
+        lost=(Retry,),
+        statuses={**_FINAL, 407: (Broken,), 408: (Retry,), 409: (Reject,), **dict.fromkeys(_SERVER, (Retry,))},
+    ),
+    Target(
+        name="jira-cloud",
+        kind="jira",
+        config=lambda sandbox: {
+            "url": sandbox.jira.url,
+            "email": sandbox.jira.email,
+            "token": sandbox.jira.token,
+            "project": "SEC",
+        },
+        service=lambda sandbox: sandbox.jira,
+        send="POST /rest/api/3/issue",
+        find_path="/rest/api/3/search",
+        secrets=lambda sandbox: (sandbox.jira.token, _basic(sandbox.jira.email, sandbox.jira.token)),
+        count=_issues,
+        lost=(Unsure,),
+        statuses={**_FINAL, 408: (Unsure, Retry), 409: (Unsure,), **dict.fromkeys(_SERVER, (Unsure,))},
+    ),
+    Target(
+        name="jira-data-center",
+        kind="jira",
+        config=lambda sandbox: {"url": sandbox.jira.url, "token": sandbox.jira.token, "project": "SEC"},
+        service=lambda sandbox: sandbox.jira,
+        send="POST /rest/api/2/issue",
+        find_path="/rest/api/2/search",
+        secrets=lambda sandbox: (sandbox.jira.token,),
+        count=_issues,
+        lost=(Unsure,),
+        statuses={**_FINAL, 408: (Unsure, Retry), 409: (Unsure,), **dict.fromkeys(_SERVER, (Unsure,))},
+    ),
+)
+"""Every connector that talks to a service. The console has no wire, and a suite of its own."""

@@ -1,0 +1,576 @@
+"""PagerDuty: one incident per alert, whatever the wire does."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from connectors.pagerduty import PagerDuty, PagerDutyConfig, got_worse
+from connectors.pagerduty_event import (
+    CUT_MARK,
+    MAX_DEDUP_KEY,
+    MAX_DEPTH,
+    MAX_EVENT,
+    MAX_HREF,
+    MAX_LINKS,
+    MAX_SUMMARY,
+    built_in_title,
+    dedup_key,
+    fitted,
+)
+from forwarder.alert import Alert, Change
+from forwarder.connector import (
+    Broken,
+    Delivered,
+    Delivery,
+    Kind,
+    Link,
+    Origin,
+    Outcome,
+    Receipt,
+    Reject,
+    Retry,
+    Wait,
+)
+from forwarder.sandbox import Fault, FaultKind, Sandbox
+from tests.samples import ALERT_ID, NOW, alert, bare_alert, delivery, hostile_alerts, odd_alerts, real_alerts
+
+KEY = "no-real-key-of-any-pagerduty-32x"
+DEDUP_KEY = f"sentrytex:{ALERT_ID}"
+ROSE = Change(field="severity", old="high", new="critical")
+LISTED = Change(field="cisa_kev", old=False, new=True)
+FELL = Change(field="severity", old="critical", new="low")
+
+
+@pytest.fixture(scope="module")
+def service() -> Iterator[Sandbox]:
+    with Sandbox(limits=False) as running:
+        yield running
+
+
+@pytest.fixture
+def oncall(service: Sandbox) -> Iterator[PagerDuty]:
+    service.pagerduty.clear_faults()
+    service.pagerduty.restore()
+    with closing(pagerduty(service.pagerduty.url, routing_key=service.pagerduty.routing_key)) as connector:
+        yield connector
+
+
+def pagerduty(base_url: str | None = None, **config: Any) -> PagerDuty:
+    settings = {"routing_key": KEY, "timeout": "2s", "base_url": base_url, **config}
+    return PagerDuty("oncall", PagerDutyConfig.model_validate({"type": "pagerduty", **settings}), now=lambda: NOW)
+
+
+def send(connector: PagerDuty, owed: Delivery) -> Outcome:
+    return connector.deliver(owed, connector.render(owed))
+
+
+def fresh(number: int = 0, **changes: Any) -> Alert:
+    """An alert that no other test sends."""
+    fresh.count = getattr(fresh, "count", 0) + 1  # type: ignore[attr-defined]
+    return alert(id=f"fresh-{fresh.count}", **changes)  # type: ignore[attr-defined]
+
+
+def wire(event: Any, key: str = KEY) -> bytes:
+    """The event as it goes over the wire."""
+    return json.dumps({**event, "routing_key": key}, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+# How an incident reads
+
+
+def test_an_incident_says_what_a_woken_person_needs() -> None:
+    """The event holds the title with severity and CVE, the vendors, every field and the links."""
+    event = pagerduty().render(delivery(alert=alert(news="a new field", epss_score=None)))
+    assert event["dedup_key"] == DEDUP_KEY
+    assert event["payload"]["summary"] == "[CRITICAL] CVE-2026-10001: Authentication bypass in the example gateway"
+    assert event["payload"]["source"] == "github"
+    assert event["payload"]["group"] == "github, aws-lambda"
+    assert event["payload"]["class"] == "cve"
+    assert event["payload"]["timestamp"] == "2026-03-01T12:00:00+00:00"
+    details = event["payload"]["custom_details"]
+    assert details["description"].startswith("A crafted header")
+    assert details["cvss_score"] == 9.8
+    assert details["cisa_kev"] is False
+    assert details["news"] == "a new field"
+    assert "epss_score" not in details
+    assert event["links"][0] == {"href": "https://nvd.nist.gov/vuln/detail/CVE-2026-10001", "text": "CVE-2026-10001"}
+
+
+@pytest.mark.parametrize(
+    ("severity", "theirs"), [("critical", "critical"), ("high", "error"), ("medium", "warning"), ("low", "info")]
+)
+def test_severities_are_translated(severity: str, theirs: str) -> None:
+    """Each severity has its counterpart at PagerDuty."""
+    assert pagerduty().render(delivery(alert=alert(severity=severity)))["payload"]["severity"] == theirs
+
+
+@pytest.mark.parametrize(
+    ("changes", "title"),
+    [
+        ({"cisa_kev": True}, "[CRITICAL, CISA KEV] CVE-2026-10001: Authentication bypass in the example gateway"),
+        ({"cve_id": None}, "[CRITICAL] Authentication bypass in the example gateway"),
+        ({"title": "CVE-2026-10001 in the gateway"}, "[CRITICAL] CVE-2026-10001 in the gateway"),
+        ({"severity": "urgent", "title": "x"}, "[CRITICAL (the API said: urgent)] CVE-2026-10001: x"),
+    ],
+)
+def test_a_title_repeats_and_hides_nothing(changes: dict[str, Any], title: str) -> None:
+    """The title names exploitation and an unknown severity, and the CVE once."""
+    assert built_in_title(alert(**changes)) == title
+
+
+@pytest.mark.parametrize(("origin", "mark"), [(Origin.TEST, "TEST, please ignore: "), (Origin.ALARM, "Alarm of the ")])
+def test_a_test_and_an_alarm_are_marked(origin: Origin, mark: str) -> None:
+    """Nobody takes a test for an alert, nor the forwarder's own trouble for a vulnerability."""
+    assert pagerduty().render(delivery(origin=origin))["payload"]["summary"].startswith(mark)
+
+
+def test_an_alert_that_says_nothing_is_an_incident_all_the_same() -> None:
+    """With an id and a date alone there is a summary, a source and no empty detail."""
+    event = pagerduty().render(delivery(alert=bare_alert()))
+    assert event["payload"]["summary"] == f"[CRITICAL (the API said: none)] {ALERT_ID}"
+    assert event["payload"]["source"] == "sentrytex"
+    assert event["links"] == []
+    assert set(event["payload"]["custom_details"]) == {"severity", "cisa_kev", "published_at", "title", "id"}
+
+
+def test_what_cannot_be_read_as_its_type_is_shown_as_it_came() -> None:
+    """A score that is no number, or none that JSON knows, is not lost."""
+    details = pagerduty().render(delivery(alert=alert(cvss_score="n/a", new_score=float("inf"))))["payload"][
+        "custom_details"
+    ]
+    assert details["cvss_score"] == "n/a"
+    assert details["new_score"] == "inf"
+
+
+def test_links_lead_to_the_ticket_first() -> None:
+    """Where the alert stands elsewhere comes before its sources."""
+    ticket = Link(connector="tickets", text="SEC-12", url="https://jira.example.com/browse/SEC-12")
+    assert pagerduty().render(delivery(links=(ticket,)))["links"][0] == {"href": ticket.url, "text": "SEC-12"}
+
+
+class Words:
+    """The wording of a config with templates."""
+
+    def title(self, delivery: Delivery, built_in: str) -> str:
+        return "" if delivery.alert.title == "silent" else f"ours: {built_in}"
+
+    def text(self, delivery: Delivery, built_in: str) -> str:  # noqa: ARG002  # noqa: ARG002
+        return f"{built_in}\nours"
+
+
+def test_templates_word_the_summary_and_the_description() -> None:
+    """A config's own words replace the built-in ones, unless they leave the summary empty."""
+    connector = PagerDuty("oncall", pagerduty().config, Words())
+    payload = connector.render(delivery())["payload"]
+    assert payload["summary"].startswith("ours: [CRITICAL]")
+    assert payload["custom_details"]["description"].endswith("\nours")
+    assert connector.render(delivery(alert=alert(title="silent")))["payload"]["summary"].startswith("[CRITICAL]")
+
+
+def test_a_preview_reads_like_the_incident() -> None:
+    """The preview shows the summary, the links and the details, and says what a withdrawal does."""
+    connector = pagerduty()
+    shown = connector.preview(connector.render(delivery()))
+    assert "[CRITICAL] CVE-2026-10001" in shown
+    assert "https://nvd.nist.gov" in shown
+    assert "affected_vendors: github, aws-lambda" in shown
+    assert "resolves" in connector.preview(connector.render(delivery(kind=Kind.WITHDRAW)))
+
+
+# Limits
+
+
+@pytest.mark.parametrize(("length", "is_cut"), [(MAX_SUMMARY, False), (MAX_SUMMARY + 1, True)])
+def test_a_summary_is_cut_past_its_limit(length: int, is_cut: bool) -> None:
+    """At the limit nothing is cut; one character past it the end shows a mark."""
+    title = "x" * (length - len("[CRITICAL] "))
+    summary = pagerduty().render(delivery(alert=alert(cve_id=None, title=title)))["payload"]["summary"]
+    assert len(summary) == MAX_SUMMARY
+    assert summary.endswith("…") is is_cut
+
+
+@pytest.mark.parametrize(("past", "is_cut"), [(0, False), (1, True)])
+def test_an_event_is_cut_past_its_limit(past: int, is_cut: bool) -> None:
+    """At the limit the description is whole; one byte past it the description alone is cut, with a mark."""
+
+    def event(length: int) -> Any:
+        return pagerduty().render(delivery(alert=alert(description="d" * length, note="n" * 1000)))
+
+    room = MAX_EVENT - len(wire(event(1))) + 1
+    assert len(wire(event(room))) == MAX_EVENT
+    details = event(room + past)["payload"]["custom_details"]
+    assert details["description"].endswith(CUT_MARK) is is_cut
+    assert details["note"] == "n" * 1000
+
+
+def test_the_largest_details_are_cut_after_the_description() -> None:
+    """Where the description is not enough the largest of the others shrinks, and the small ones stay whole."""
+    owed = delivery(alert=alert(description="d" * 9000, huge=["\\\"'"] * 200_000, small="s" * 3000))
+    event = pagerduty().render(owed)
+    details = event["payload"]["custom_details"]
+    assert len(wire(event)) <= MAX_EVENT
+    assert details["description"].startswith("d" * 2000)
+    assert details["description"].endswith(CUT_MARK)
+    assert details["huge"].endswith(CUT_MARK)
+    assert details["small"] == "s" * 3000
+
+
+def test_too_many_details_are_named_where_they_are_left_out() -> None:
+    """Forty thousand new fields leave the known ones alone."""
+    event = pagerduty().render(delivery(alert=alert(**{f"new_{number}": number for number in range(40_000)})))
+    details = event["payload"]["custom_details"]
+    assert len(wire(event)) <= MAX_EVENT
+    assert details["title"] == "Authentication bypass in the example gateway"
+    assert "fields, too many for one event: new_39999" in details["left_out"]
+
+
+@pytest.mark.parametrize("room", range(1500, 9000, 250))
+def test_details_fit_whatever_they_hold(room: int) -> None:
+    """Quotes, emoji and nested values fit into any room."""
+    details = {
+        "description": "🚨" * 900,
+        "a": {"b": ['"'] * 900},
+        "c": "\\" * 1999,
+        "d": "é" * 1001,
+        "e": 1,
+        "f": "x" * 2001,
+    }
+    kept = fitted(details, room)
+    assert len(json.dumps(kept, ensure_ascii=False, separators=(",", ":")).encode()) <= room
+
+
+@pytest.mark.parametrize(("length", "is_hashed"), [(MAX_DEDUP_KEY, False), (MAX_DEDUP_KEY + 1, True)])
+def test_a_dedup_key_stays_within_its_limit(length: int, is_hashed: bool) -> None:
+    """A key that would be too long is a digest of the id, the same each time and another for another id."""
+    long_id = "i" * (length - len("sentrytex:"))
+    key = dedup_key(alert(id=long_id))
+    assert len(key) <= MAX_DEDUP_KEY
+    assert (key != f"sentrytex:{long_id}") is is_hashed
+    assert key == dedup_key(alert(id=long_id))
+    assert key != dedup_key(alert(id=long_id[:-1] + "j"))
+
+
+def test_links_are_few_and_short() -> None:
+    """Past the limits a source stands in the details alone."""
+    urls = ["https://example.com/" + "x" * MAX_HREF, *(f"https://example.com/{number}" for number in range(100))]
+    event = pagerduty().render(delivery(alert=alert(source_urls=urls)))
+    assert len(event["links"]) == MAX_LINKS
+    assert all(len(link["href"]) <= MAX_HREF for link in event["links"])
+    assert event["payload"]["custom_details"]["source_urls"] == urls
+
+
+def test_nesting_ends_somewhere() -> None:
+    """What an unknown field nests too deep for encoders is left out with a mark."""
+    value: Any = "bottom"
+    for _ in range(MAX_DEPTH + 1):
+        value = [value]
+    shown = json.dumps(
+        pagerduty().render(delivery(alert=alert(deep=value, flat=value[0])))["payload"]["custom_details"]
+    )
+    assert shown.count("bottom") == 1
+
+
+def test_hostile_and_odd_alerts_are_accepted(oncall: PagerDuty, service: Sandbox) -> None:
+    """Whatever the texts, the event keeps the limits and becomes an incident."""
+    for number, one in enumerate([*hostile_alerts(), *odd_alerts()]):
+        owed = delivery(alert=Alert.parse({**one.raw, "id": f"hostile-{number}"}))
+        event = oncall.render(owed)
+        assert len(wire(event)) <= MAX_EVENT
+        assert oncall.deliver(owed, event) == Delivered(Receipt(remote_id=f"sentrytex:hostile-{number}"))
+        assert oncall.preview(event)
+
+
+def test_real_alerts_keep_the_limits() -> None:
+    """Fifteen hundred alerts made from real CVEs become events that PagerDuty takes."""
+    connector = pagerduty()
+    for raw in real_alerts():
+        event = connector.render(delivery(alert=Alert.parse(raw)))
+        assert len(event["payload"]["summary"]) <= MAX_SUMMARY
+        assert len(wire(event)) <= MAX_EVENT
+
+
+# What is sent when
+
+
+def test_a_resend_is_folded_into_the_incident(oncall: PagerDuty, service: Sandbox) -> None:
+    """The same alert twice is one incident."""
+    owed = delivery(alert=fresh())
+    key = dedup_key(owed.alert)
+    assert send(oncall, owed) == send(oncall, owed) == Delivered(Receipt(remote_id=key))
+    assert incidents(service, key) == 1
+
+
+@pytest.mark.parametrize(
+    ("changes", "worse"),
+    [
+        ((ROSE,), True),
+        ((LISTED,), True),
+        ((FELL, LISTED), True),
+        ((Change(field="severity", old="high", new="critical (the API said: urgent)"),), True),
+        ((), False),
+        ((FELL,), False),
+        ((Change(field="severity", old="critical", new="critical (the API said: urgent)"),), False),
+        ((Change(field="cisa_kev", old=True, new=False),), False),
+        ((Change(field="cvss_score", old=5.0, new=9.9),), False),
+        ((Change(field="severity", old=None, new=None),), False),
+    ],
+)
+def test_only_what_got_worse_pages(changes: tuple[Change, ...], worse: bool) -> None:
+    """A severity that rose and a new entry in CISA's list page; nothing else does."""
+    assert got_worse(changes) is worse
+
+
+def test_an_escalation_opens_a_resolved_incident_again(oncall: PagerDuty, service: Sandbox) -> None:
+    """An alert that got worse after people resolved its incident pages them anew."""
+    owed = delivery(alert=fresh())
+    key = dedup_key(owed.alert)
+    receipt = Receipt(remote_id=key)
+    send(oncall, owed)
+    assert send(oncall, delivery(alert=owed.alert, kind=Kind.WITHDRAW, receipt=receipt)) == Delivered(receipt)
+    update = delivery(alert=owed.alert, kind=Kind.UPDATE, receipt=receipt, changes=(ROSE,))
+    assert send(oncall, update) == Delivered(receipt)
+    assert incidents(service, key) == 2
+    assert "severity: high → critical" in oncall.render(update)["payload"]["custom_details"]["changes"]
+
+
+def test_an_update_that_pages_nobody_sends_nothing(oncall: PagerDuty, service: Sandbox) -> None:
+    """An update that is no escalation is done without a request, and says so."""
+    seen = len(service.pagerduty.requests)
+    receipt = Receipt(remote_id=DEDUP_KEY)
+    owed = delivery(kind=Kind.UPDATE, receipt=receipt, changes=(FELL,))
+    assert send(oncall, owed) == Delivered(receipt, note="nothing to page for")
+    assert len(service.pagerduty.requests) == seen
+    assert "nothing to page for" in oncall.preview(oncall.render(owed))
+
+
+def test_an_update_of_an_alert_that_is_not_there_opens_its_incident(oncall: PagerDuty, service: Sandbox) -> None:
+    """Without a receipt there is nothing to follow up on, so the alert is sent as it is now."""
+    owed = delivery(alert=fresh(), kind=Kind.UPDATE, changes=(FELL,))
+    assert isinstance(send(oncall, owed), Delivered)
+    assert incidents(service, dedup_key(owed.alert)) == 1
+
+
+def test_a_follow_up_goes_by_the_receipt() -> None:
+    """A later delivery uses the key under which the first one went."""
+    receipt = Receipt(remote_id="sentrytex:of-old")
+    for kind in (Kind.WITHDRAW, Kind.UPDATE):
+        owed = delivery(kind=kind, receipt=receipt, changes=(ROSE,))
+        assert pagerduty().render(owed)["dedup_key"] == "sentrytex:of-old"
+
+
+def incidents(service: Sandbox, key: str) -> int:
+    return int(service.pagerduty.incidents[key]["count"])
+
+
+# What an answer means
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "kind"),
+    [
+        (400, '{"status":"invalid event","errors":["summary is too long"]}', Reject),
+        (400, '{"status":"invalid event","errors":["Length of \'routing_key\' is incorrect"]}', Broken),
+        (400, "Invalid routing key", Broken),
+        (302, "", Broken),
+        (401, None, Broken),
+        (403, None, Broken),
+        (404, None, Broken),
+        (407, None, Broken),
+        (408, None, Retry),
+        (409, None, Reject),
+        (413, None, Reject),
+        (422, None, Reject),
+        (429, None, Wait),
+        (500, None, Retry),
+        (502, "<html>Bad gateway</html>", Retry),
+        (503, None, Retry),
+        (504, None, Retry),
+        (202, "[]", Retry),
+        (202, "", Retry),
+        (202, '{"status": "success"', Retry),
+    ],
+)
+def test_each_answer_has_its_outcome_after_one_request(
+    oncall: PagerDuty, service: Sandbox, status: int, body: str | None, kind: type[Outcome]
+) -> None:
+    """The outcome goes by status and body, and the SDK repeats nothing by itself."""
+    seen = len(service.pagerduty.requests)
+    service.pagerduty.inject(Fault(kind=FaultKind.STATUS, status=status, body=body, times=None))
+    assert isinstance(send(oncall, delivery()), kind)
+    assert len(service.pagerduty.requests) == seen + 1
+
+
+@pytest.mark.parametrize("kind", [FaultKind.RESET_BEFORE, FaultKind.RESET_AFTER, FaultKind.TRUNCATED, FaultKind.HTML])
+def test_a_lost_answer_is_tried_again_after_one_request(oncall: PagerDuty, service: Sandbox, kind: FaultKind) -> None:
+    """A cut connection or an unreadable answer is a Retry, for the dedup key makes the repeat harmless."""
+    seen = len(service.pagerduty.requests)
+    service.pagerduty.inject(Fault(kind=kind, times=None))
+    owed = delivery(alert=fresh())
+    assert isinstance(send(oncall, owed), Retry)
+    assert len(service.pagerduty.requests) == seen + 1
+    service.pagerduty.clear_faults()
+    assert isinstance(send(oncall, owed), Delivered)
+    assert incidents(service, dedup_key(owed.alert)) == 1
+
+
+@pytest.mark.parametrize(
+    ("header", "seconds"),
+    [("7", 7.0), ("0.5", 0.5), ("Sun, 01 Mar 2026 12:00:09 GMT", 9.0), ("soon", 30.0), (None, 30.0)],
+)
+def test_a_rate_limit_waits_as_long_as_it_is_told(
+    oncall: PagerDuty, service: Sandbox, header: str | None, seconds: float
+) -> None:
+    """Seconds, fractions and dates are read; without a usable header half a minute passes."""
+    headers = {} if header is None else {"Retry-After": header}
+    service.pagerduty.inject(Fault(kind=FaultKind.STATUS, status=429, headers=headers))
+    assert send(oncall, delivery()) == Wait(seconds, "PagerDuty's rate limit")
+
+
+def test_an_overloaded_service_is_asked_again_when_it_says(oncall: PagerDuty, service: Sandbox) -> None:
+    """A 503 with a Retry-After is tried again after it."""
+    service.pagerduty.inject(Fault(kind=FaultKind.STATUS, status=503, headers={"Retry-After": "12"}))
+    outcome = send(oncall, delivery())
+    assert isinstance(outcome, Retry)
+    assert outcome.after == 12.0
+
+
+def test_a_key_that_pagerduty_does_not_know_breaks_the_destination(oncall: PagerDuty, service: Sandbox) -> None:
+    """A revoked or mistyped key pauses the connector, and the reason says where the right one goes."""
+    service.pagerduty.revoke()
+    outcome = send(oncall, delivery())
+    assert isinstance(outcome, Broken)
+    assert "into routing_key" in outcome.reason
+
+
+def test_a_reason_repeats_what_pagerduty_said_without_the_key(oncall: PagerDuty, service: Sandbox) -> None:
+    """The errors of an answer are told in one line, and a key that they repeat is blotted out."""
+    key = service.pagerduty.routing_key
+    body = json.dumps({"errors": ["summary is\nempty", f"sent by {key}"]})
+    service.pagerduty.inject(Fault(kind=FaultKind.STATUS, status=422, body=body))
+    assert send(oncall, delivery()) == Reject(
+        "PagerDuty refuses the event (status 422: summary is empty; sent by [routing key])"
+    )
+
+
+def test_a_silent_service_is_left_after_the_timeout(service: Sandbox) -> None:
+    """The config's timeout ends the wait."""
+    service.pagerduty.inject(Fault(kind=FaultKind.TIMEOUT_BEFORE, seconds=30))
+    with closing(pagerduty(service.pagerduty.url, timeout="100ms")) as connector:
+        assert send(connector, delivery()) == Retry("PagerDuty did not answer within 0.1s")
+
+
+def test_an_unreachable_service_is_tried_again(unused_address: str) -> None:
+    """A refused connection is a Retry that says so, and a check that fails."""
+    with closing(pagerduty(unused_address)) as connector:
+        outcome = send(connector, delivery())
+        assert isinstance(outcome, Retry)
+        assert outcome.reason.startswith("no connection to PagerDuty: ")
+        assert connector.check()[0].ok is False
+
+
+@pytest.fixture
+def unused_address() -> str:
+    with Sandbox() as gone:
+        return gone.pagerduty.url
+
+
+def test_threads_share_one_client(oncall: PagerDuty, service: Sandbox) -> None:
+    """Many deliveries at once all arrive, each under its own key."""
+    alerts = [fresh() for _ in range(100)]
+    with ThreadPoolExecutor(8) as threads:
+        outcomes = list(threads.map(lambda one: send(oncall, delivery(alert=one)), alerts))
+    assert outcomes == [Delivered(Receipt(remote_id=dedup_key(one))) for one in alerts]
+    assert all(incidents(service, dedup_key(one)) == 1 for one in alerts)
+
+
+def test_a_closed_connector_closes_once(service: Sandbox) -> None:
+    """Closing twice, or without having sent anything, is no error."""
+    connector = pagerduty(service.pagerduty.url)
+    connector.close()
+    connector.close()
+
+
+# The config and the check
+
+
+def test_a_check_leaves_no_trace(oncall: PagerDuty, service: Sandbox) -> None:
+    """The host is asked without an event, and the sentence names the command that tries the key."""
+    before = service.pagerduty.snapshot()
+    findings = oncall.check()
+    assert service.pagerduty.snapshot() == before
+    assert [finding.ok for finding in findings] == [True, True]
+    assert "`forwarder test oncall`" in findings[1].text
+
+
+def test_a_check_tells_of_a_service_in_trouble(oncall: PagerDuty, service: Sandbox) -> None:
+    """An answer of 5xx is no good answer."""
+    service.pagerduty.inject(Fault(kind=FaultKind.STATUS, status=503))
+    assert oncall.check()[0].ok is False
+
+
+@pytest.mark.parametrize("key", ["", "short", "x" * 31, "x" * 33, "x" * 31 + " ", "ü" * 32, " " * 32])
+def test_a_routing_key_of_the_wrong_form_is_told_without_it(key: str) -> None:
+    """The message says what a key looks like and where to get one; it never holds the key."""
+    with pytest.raises(
+        ValidationError, match="must be 32 characters without spaces: put the integration key"
+    ) as caught:
+        pagerduty(routing_key=key)
+    assert not key or key not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("url", "is_fine"),
+    [
+        ("https://events.example.com", True),
+        ("http://127.0.0.1:8080", True),
+        ("http://localhost:8080", True),
+        ("http://[::1]:8080", True),
+        ("http://events.example.com", False),
+        ("ftp://events.example.com", False),
+        ("events.example.com", False),
+        ("https://", False),
+        ("http://[::1", False),
+        ("http://127.0.0.1:port", False),
+    ],
+)
+def test_the_key_goes_over_no_open_network(url: str, is_fine: bool) -> None:
+    """Plain http is for this machine alone."""
+    if is_fine:
+        assert pagerduty(url).config.address == url
+    else:
+        with pytest.raises(ValidationError, match="must be an https address"):
+            pagerduty(url)
+
+
+@pytest.mark.parametrize(
+    ("config", "address"),
+    [
+        ({}, "https://events.pagerduty.com"),
+        ({"region": "eu"}, "https://events.eu.pagerduty.com"),
+        ({"region": "eu", "base_url": "https://proxy.example.com/"}, "https://proxy.example.com"),
+    ],
+)
+def test_the_region_names_the_address(config: dict[str, Any], address: str) -> None:
+    """Each region has its host; an address of one's own goes first."""
+    assert pagerduty(**config).config.address == address
+
+
+def test_defaults_keep_the_vendors_rate() -> None:
+    """Without a word in the config no more goes out than PagerDuty takes."""
+    config = pagerduty().config
+    assert (str(config.max_rate), config.concurrency) == ("120/min", 2)
+
+
+def test_reading_the_config_does_not_load_the_sdk() -> None:
+    """The SDK is imported when something is sent."""
+    code = "import sys, connectors.pagerduty; print([m for m in ('pagerduty', 'httpx2') if m in sys.modules])"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"

@@ -38,7 +38,7 @@ _WIKI_MARKUP: Final = re.compile(
     r"|(?<!\w)[-#]|-(?!\w)"  # a list, a rule, a strike-through
     r"|\?(?=\?)|(?<=\?)\?"  # a citation
 )
-_WIKI_ESCAPE: Final = re.compile(r"&#(\d{1,6});|\\([^\w\s])")
+_WIKI_ESCAPE: Final = re.compile(r"&#(\d{1,6});|\\([^A-Za-z0-9\s])")
 _WIKI_FACT: Final = re.compile(r"^\* \*(.+?)\* ", re.MULTILINE)
 
 B = TypeVar("B", str, dict[str, Any])
@@ -93,8 +93,8 @@ def length(body: Body) -> int:
 
 def cut_line(text: str, limit: int) -> str:
     """``text`` as one line of at most ``limit`` characters as Jira counts them, with a mark where it was cut."""
-    line = one_line(clean(text))
-    return line if length(line) <= limit else _longest(line[: limit + 1], "…", lambda part: length(part) <= limit)
+    line = _line(text)
+    return line if length(line) <= limit else _longest(line[:limit], "…", lambda part: length(part) <= limit)
 
 
 def escape_wiki(text: str) -> str:
@@ -123,37 +123,41 @@ def _fit(text: str, write: Callable[[str], B]) -> B:
 
 
 def _longest(text: str, mark: str, fits: Callable[[str], bool]) -> str:
-    """The longest beginning of ``text``, with ``mark`` at its end, that ``fits``."""
-    low, high = 0, len(text) - 1
+    """The longest beginning of ``text`` that ``fits`` with ``mark`` after it."""
+    low, high = 0, len(text)
     while low < high:
         middle = (low + high + 1) // 2
-        low, high = (middle, high) if fits(cut(text, middle, mark)) else (low, middle - 1)
-    return cut(text, low, mark)
+        low, high = (middle, high) if fits(text[:middle] + mark) else (low, middle - 1)
+    return text[:low].rstrip() + mark
+
+
+def _line(text: str) -> str:
+    return one_line(clean(text))
 
 
 def _wiki_text(page: Page, text: str) -> str:
     facts = "\n".join(f"* *{escape_wiki(fact.name)}:* {_wiki_value(fact)}" for fact in page.facts)
-    return "\n\n".join(filter(None, [facts, escape_wiki(text), escape_wiki(page.small_print)]))
+    return "\n\n".join(filter(None, [facts, escape_wiki(text), escape_wiki(_line(page.small_print))]))
 
 
 def _wiki_value(fact: Fact) -> str:
     if not fact.url or not is_web_url(fact.url):
-        return escape_wiki(one_line(fact.value))
+        return escape_wiki(_line(fact.value))
     url = re.sub(r"[\[\]!*|]", lambda found: f"%{ord(found[0]):02X}", fact.url)
-    return f"[{url}]" if fact.value == fact.url else f"[{_escape(one_line(fact.value))}|{url}]"
+    return f"[{url}]" if fact.value == fact.url else f"[{_escape(_line(fact.value))}|{url}]"
 
 
 def _adf_document(page: Page, text: str) -> dict[str, Any]:
     content: list[dict[str, Any]] = []
     if page.facts:
         content.append({"type": "bulletList", "content": [_adf_fact(fact) for fact in page.facts]})
-    paragraphs = map(_adf_lines, [*text.split("\n\n"), page.small_print])
+    paragraphs = map(_adf_lines, [*text.split("\n\n"), _line(page.small_print)])
     content.extend({"type": "paragraph", "content": lines} for lines in paragraphs if lines)
     return {"type": "doc", "version": 1, "content": content}
 
 
 def _adf_fact(fact: Fact) -> dict[str, Any]:
-    value: dict[str, Any] = {"type": "text", "text": cut(one_line(fact.value), MAX_TEXT) or "–"}
+    value: dict[str, Any] = {"type": "text", "text": _line(fact.value) or "–"}
     if fact.url and is_web_url(fact.url):
         value["text"] = cut(value["text"], _MAX_LABEL)
         value["marks"] = [{"type": "link", "attrs": {"href": fact.url}}]

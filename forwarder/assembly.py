@@ -79,14 +79,14 @@ class Forwarder:
 
     # The life of it
 
-    def start(self, *, deliver: bool = True) -> None:
-        """Takes over what an earlier process left, and begins to poll and to deliver."""
+    def start(self, *, schedule: bool = True) -> None:
+        """Takes over what an earlier process left, and begins to deliver; to poll too, where ``schedule`` is set."""
         now = self.clock()
         rescued = self.store.rescue(now=now, due_at={}, all_claims=True)
         if rescued:
             log.warning("found_unsettled", deliveries=rescued)
         self.store.restart(now=now, most=ATTEMPTS.most)
-        if deliver:
+        if schedule:
             self._scheduler.start()
             self._after("poll", self._poll_job, 0.0)
             self._after("sweep", self._sweep_job, self._until_sweep(now))
@@ -154,12 +154,19 @@ class Forwarder:
         self._polled(turn, time.monotonic() - started)
         return turn
 
-    def deliver_due(self, patience: float, tick: threading.Event) -> None:
-        """Waits until nothing more goes out within ``patience`` seconds."""
+    def sweep_if_due(self) -> None:
+        """A sweep, where the last one is ``sweep_every`` ago or there was none; raises SentrytexError."""
+        swept_at, every = self.store.feed().swept_at, self.config.sentrytex.sweep_every.total_seconds()
+        if swept_at is None or self.clock() - swept_at >= every:
+            self.sweep()
+
+    def deliver_due(self, patience: float, tick: threading.Event) -> int:
+        """Waits until nothing more goes out within ``patience`` seconds, and returns how many became dead letters."""
         # A delivery may owe another one a link, so only a look at all of them at once tells that it is over.
         while not all(dispatcher.quiet(patience) for dispatcher in self.dispatchers.values()):
             if tick.wait(0.02):
-                return
+                break
+        return sum(dispatcher.dead for dispatcher in self.dispatchers.values())
 
     def _polled(self, turn: Turn, seconds: float) -> None:
         found = turn.committed

@@ -30,7 +30,7 @@ from forwarder.connector import (
 )
 from forwarder.settling import Circumstances, not_found, settle
 from forwarder.store import Store, StoreError
-from forwarder.store.records import Claimed, Pause, Settlement
+from forwarder.store.records import Claimed, Pause, Settlement, State
 from forwarder.watching import Attempted, Watcher
 
 log = structlog.get_logger(__name__)
@@ -84,6 +84,8 @@ class Dispatcher:
     ) -> None:
         self.connector = connector
         self.name = connector.name
+        self.dead = 0
+        """Deliveries that became dead letters since the start."""
         self._store, self._now, self._random, self._watcher = store, now, random, watcher
         self._followers, self._redact, self._links_after = followers, redact, links_after
         self._pace = Pace(connector.config.max_rate)
@@ -303,6 +305,7 @@ class Dispatcher:
         """What an outcome says of the destination itself: whether it stopped or began to take deliveries with it."""
         works = settlement.state.settled and settlement.outcome != "gave_up"
         with self._state:
+            self.dead += settlement.state is State.DEAD
             was_paused, was_down = self._pause is not None, self._failures >= FAILURES
             if settlement.outcome == "wait":
                 self._held_until = max(self._held_until, settlement.due_at)

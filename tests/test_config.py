@@ -62,13 +62,13 @@ def pigeon_package(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Another package that is installed: a connector that works, and some that do not."""
     site = tmp_path_factory.mktemp("site")
     (site / "pigeon_post.py").write_text(PIGEON)
-    (site / "stuffed_pigeon.py").write_text("no_connector = 'a text'")
+    (site / "stuffed_pigeon.py").write_text("class Stuffed: ...\n")
     (site / "sick_pigeon.py").write_text("raise RuntimeError('no wings')")
     metadata = site / "pigeon_post-1.0.dist-info"
     metadata.mkdir()
     (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: pigeon-post\nVersion: 1.0\n")
     (metadata / "entry_points.txt").write_text(
-        f"[{GROUP}]\npigeon = pigeon_post:Pigeon\nstuffed = stuffed_pigeon:no_connector\nsick = sick_pigeon:Sick\n"
+        f"[{GROUP}]\npigeon = pigeon_post:Pigeon\nstuffed = stuffed_pigeon:Stuffed\nsick = sick_pigeon:Sick\n"
         "console = pigeon_post:Pigeon\n"
     )
     with pytest.MonkeyPatch.context() as patch:
@@ -234,9 +234,9 @@ def test_colour_is_color(loaded: Load) -> None:
 
 
 def test_anchors_and_merges(loaded: Load) -> None:
-    """A connector can take its keys from another one and change some."""
+    """A connector can take its keys from another one and change some; an anchor's name can be used again."""
     config = loaded("""\
-        sentrytex: {api_key: vk_not_a_real_key}
+        sentrytex: &one {api_key: vk_not_a_real_key}
         connectors:
           one: &one {type: pigeon, ring: not-a-real-ring, loft: barn}
           two:
@@ -372,7 +372,7 @@ def test_all_problems_at_once(problems: Problems) -> None:
         "config.yaml:15: connectors.sick.type: the connector type sick of the package pigeon-post cannot be loaded: "
         "RuntimeError: no wings",
         "config.yaml:16: connectors.stuffed.type: the connector type stuffed of the package pigeon-post is no "
-        "Connector: stuffed_pigeon:no_connector must name a class derived from it",
+        "Connector: stuffed_pigeon:Stuffed must name a class derived from it",
         "config.yaml:18: routes[0].severity[0]: must be critical, high, medium or low (did you mean critical?)",
         "config.yaml:19: routes[0].to[0]: 'pots' is the name of no connector (did you mean post?)",
         "config.yaml:20: routes[1].severity: must not be an empty list: leave the key out where it does not matter",
@@ -475,13 +475,12 @@ def test_values_of_the_page(problems: Problems, line: str, expected: str) -> Non
 
 def test_keep_is_as_long_as_the_feed_is_read(problems: Problems) -> None:
     """Ids that are forgotten while the feed still shows them would be sent twice."""
-    text = MINIMAL + "keep: 6d\n"
-    assert problems(text) == [
-        "config.yaml:7: keep: keep must be at least 7d, as far as the feed is read: else alerts go out twice"
+    why = "alerts forgotten while the feed still shows them would go out twice"
+    assert problems(MINIMAL + "keep: 6d\n") == [
+        f"config.yaml:7: keep: must be at least 7d, as long as look_back: {why}"
     ]
-    assert problems(with_line("look_back: 500d")) == [
-        "config.yaml:2: sentrytex.look_back: keep must be at least 500d, as far as the feed is read: else alerts go "
-        "out twice"
+    assert problems(with_line("overlap: 500d")) == [
+        f"config.yaml:2: sentrytex.overlap: must be at most 400d, as long as keep: {why}"
     ]
 
 
@@ -497,6 +496,14 @@ def test_models_of_other_packages(problems: Problems) -> None:
     """A rule of another package's model is told at its connector, without the secret that its sentence quotes."""
     assert problems(MINIMAL.replace("not-a-real-ring", "not-a-real-ring, loft: nowhere")) == [
         "config.yaml:4: connectors.post: the ring [secret] fits no loft"
+    ]
+
+
+def test_our_own_words_stay_readable(problems: Problems) -> None:
+    """A variable's value that is also one of our words does not blot the choices out."""
+    text = MINIMAL.replace("ring:", "loft: '${SPEED}', speed: '${SPEED}x', ring:")
+    assert problems(text, {"SPEED": "fast"}) == [
+        "config.yaml:4: connectors.post.speed: must be slow or fast (did you mean fast?)"
     ]
 
 

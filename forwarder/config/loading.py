@@ -100,20 +100,19 @@ class _Checker:
         try:
             return model.model_validate(raw)
         except ValidationError as error:
-            found = sentences(error.errors(include_url=False), raw, model)
-            conceal = Redactor(self._concealed(model, raw), patterns=False)
-            for where, message in found.items():
-                self._fault((*at, *where), conceal(message))
+            conceal = self._concealer(model, raw)
+            for where, message in sentences(error.errors(include_url=False), raw, model, conceal).items():
+                self._fault((*at, *where), message)
             return None
 
-    def _concealed(self, model: type[BaseModel], raw: Any) -> set[str]:
-        """What no message about ``raw`` may show: another package's model may quote what it was given."""
+    def _concealer(self, model: type[BaseModel], raw: Any) -> Redactor:
+        """Blots out what no message about ``raw`` may show: another package's model may quote what it was given."""
         concealed = set(self._variables.values)
         for name, field in model.model_fields.items():
             value = raw.get(name) if isinstance(raw, dict) else None
             if isinstance(value, str) and SecretStr.__name__ in repr(field.annotation):
                 concealed.add(value)
-        return concealed
+        return Redactor(concealed, patterns=False)
 
     def _connectors(self, raw: Any) -> dict[str, ConnectorConfig]:
         at: Where = ("connectors",)
@@ -144,7 +143,7 @@ class _Checker:
             return None
         config = self._model(model, raw, at)
         if config:
-            conceal = Redactor(self._concealed(model, raw), patterns=False)
+            conceal = self._concealer(model, raw)
             for key, message in template_problems(config.templates):
                 self._fault((*at, "templates", key), conceal(message))
         return config
@@ -180,13 +179,13 @@ class _Checker:
     def _check_bounds(self, scalars: Scalars | None, sentrytex: Sentrytex | None, web: Web | None) -> None:
         """What two keys must agree on."""
         if scalars and sentrytex:
-            longest = max(sentrytex.look_back, sentrytex.overlap)
-            if scalars.keep < longest:
-                where: Where = ("keep",) if self._document.has(("keep",)) else ("sentrytex", "look_back")
-                bound = format_duration(longest)
-                self._fault(
-                    where, f"keep must be at least {bound}, as far as the feed is read: else alerts go out twice"
-                )
+            longest, name = max((sentrytex.look_back, "look_back"), (sentrytex.overlap, "overlap"))
+            why = "alerts forgotten while the feed still shows them would go out twice"
+            if scalars.keep < longest and self._document.has(("keep",)):
+                self._fault(("keep",), f"must be at least {format_duration(longest)}, as long as {name}: {why}")
+            elif scalars.keep < longest:
+                most = format_duration(scalars.keep)
+                self._fault(("sentrytex", name), f"must be at most {most}, as long as keep: {why}")
         if web and web.listen and not web.listen.is_loopback and not web.token:
             self._fault(("web", "listen"), "others than this machine can reach that address: set web.token too")
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from types import UnionType
@@ -58,17 +58,19 @@ def _near(word: object, known: Collection[str]) -> str | None:
     return matches[0] if matches else None
 
 
-def sentences(errors: Iterable[ErrorDetails], raw: Any, model: type[BaseModel]) -> dict[Where, str]:
+def sentences(
+    errors: Iterable[ErrorDetails], raw: Any, model: type[BaseModel], conceal: Callable[[str], str]
+) -> dict[Where, str]:
     """Pydantic's errors about ``raw`` as one sentence for each place in it.
 
     A union reports every branch: what they ask for is joined. A key that is missing because it stands there misspelt is
-    one mistake, told at the misspelt key.
+    one mistake, told at the misspelt key. Words that are not ours go through ``conceal``.
     """
     told: dict[Where, list[str]] = {}
     meant: set[Where] = set()
     for error in errors:
         where = _place(error, raw)
-        sentence = _sentence(error)
+        sentence = _sentence(error, conceal)
         if error["type"] == "extra_forbidden":
             near = _near(where[-1], known_keys(model, where[:-1]))
             sentence = f"is no key of this section (did you mean {near}?)" if near else "is no key of this section"
@@ -82,7 +84,6 @@ def sentences(errors: Iterable[ErrorDetails], raw: Any, model: type[BaseModel]) 
 _MISSING: Final = "is missing"
 _SENTENCES: Final = {
     "missing": _MISSING,
-    "value_error": "{error}",
     "enum": "must be {expected}",
     "literal_error": "must be {expected}",
     "union_tag_invalid": "must be of one of these kinds: {expected_tags}",
@@ -114,15 +115,17 @@ _SENTENCES: Final = {
 """Pydantic's error types (https://docs.pydantic.dev/latest/errors/validation_errors/) in words for people."""
 
 
-def _sentence(error: ErrorDetails) -> str:
+def _sentence(error: ErrorDetails, conceal: Callable[[str], str]) -> str:
     kind, given, context = error["type"], error["input"], error.get("ctx", {})
     if kind == "string_too_short" and given == "":
         return "must not be empty"
     if kind == "string_type" and (given is None or isinstance(given, list | dict)):
         return "must be a text"
     template = _SENTENCES.get(kind)
-    if template is None:
-        text = error["msg"].replace("Input should be", "must be").replace("String should", "must")
+    if kind == "value_error":
+        text = conceal(str(context["error"]))
+    elif template is None:
+        text = conceal(error["msg"].replace("Input should be", "must be").replace("String should", "must"))
     elif kind in {"enum", "literal_error"}:
         expected = context["expected"].replace("'", "")
         text = template.format(expected=expected) + did_you_mean(given, expected.replace(" or ", ", ").split(", "))

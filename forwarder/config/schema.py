@@ -44,10 +44,7 @@ def json_schema() -> Schema:
         },
     }
     for name in _OPTIONAL:
-        described: Schema = {
-            key: properties[name].pop(key) for key in ("default", "description") if key in properties[name]
-        }
-        properties[name] = {"anyOf": [properties[name], {"type": "null"}]} | described
+        properties[name] = _or({"type": "null"}, properties[name])
     head = {"$schema": GenerateJsonSchema.schema_dialect, "title": "sentrytex-forwarder"}
     return head | _allow_variables(schema)
 

@@ -1,0 +1,48 @@
+"""The live check: each service is asked whether the credentials and the target work."""
+
+from __future__ import annotations
+
+import click
+
+from forwarder import plugins
+from forwarder.config import Config, secrets_of
+from forwarder.connector import Finding
+from forwarder.logs import Redactor
+from forwarder.sentrytex import Sentrytex, SentrytexError
+
+
+def check_live(config: Config) -> bool:
+    """Prints what each service says, in sentences; whether all of it works."""
+    redact = Redactor(secrets_of(config))
+    well = _tell("sentrytex", _check_source(config), redact)
+    for name, settings in config.connectors.items():
+        try:
+            connector = plugins.load_type(settings.type)(name, settings)
+            findings = connector.check()
+            connector.close()
+        except Exception as error:  # another package's connector may raise anything
+            findings = [Finding(ok=False, text=f"The check failed unexpectedly ({type(error).__name__}).")]
+        well &= _tell(name, findings, redact)
+    return well
+
+
+def _check_source(config: Config) -> list[Finding]:
+    source = Sentrytex(config.sentrytex.base_url, config.sentrytex.api_key.get_secret_value())
+    findings = []
+    try:
+        page = source.alerts(None)
+        findings.append(Finding(ok=True, text=f"The key may read alerts: {len(page.alerts)} are shown."))
+        stack = source.stack()
+        findings.append(Finding(ok=True, text=f"The key may read the stack: {len(stack.vendors)} vendors."))
+    except SentrytexError as error:
+        findings.append(Finding(ok=False, text=str(error)))
+    finally:
+        source.close()
+    return findings
+
+
+def _tell(name: str, findings: list[Finding], redact: Redactor) -> bool:
+    for finding in findings:
+        mark = click.style("ok  ", fg="green") if finding.ok else click.style("FAIL", fg="red", bold=True)
+        click.echo(f"{mark} {name}: {redact(finding.text)}")
+    return all(finding.ok for finding in findings)

@@ -1,0 +1,149 @@
+"""The command group, and what every command shares: the config, the database, and errors as one clear sentence."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+import click
+
+from forwarder import __version__
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+EX_CONFIG: Final = 78
+"""Exit status of a config that cannot be used (sysexits.h)."""
+EX_IOERR: Final = 74
+"""Exit status of a database that cannot be used."""
+EX_TEMPFAIL: Final = 75
+"""Exit status where another forwarder already runs on the database."""
+EX_UNAVAILABLE: Final = 69
+"""Exit status of an address that cannot be listened on."""
+
+COMMANDS: Final = {
+    "run": "running:run",
+    "once": "running:once",
+    "demo": "demo:demo",
+    "check": "setup:check",
+    "schema": "setup:schema",
+    "preview": "looking:preview",
+    "explain": "looking:explain",
+    "status": "looking:status",
+    "alerts": "looking:alerts",
+    "deliveries": "looking:deliveries",
+}
+"""Every command, with the module and function that hold it: only the one that is called is imported."""
+
+
+class Stop(click.ClickException):
+    """A sentence for the user, and the exit status that goes with it."""
+
+    def __init__(self, message: str, status: int = 1) -> None:
+        super().__init__(message)
+        self.status = status
+
+    def show(self, file: Any = None) -> None:  # noqa: ARG002 - click's signature
+        click.echo(self.message, err=True)
+
+
+class Commands(click.Group):
+    """Finds commands by name without importing the others: a daemon starts faster, and takes less memory."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        where = COMMANDS.get(cmd_name)
+        if where is None:
+            return None
+        from importlib import import_module
+
+        module, _, name = where.partition(":")
+        command: click.Command = getattr(import_module(f"forwarder.cli.{module}"), name)
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError as error:
+            from forwarder.config.problems import did_you_mean
+
+            raise click.UsageError(f"{error.message.rstrip('.')}{did_you_mean(args[0], COMMANDS)}.", ctx) from None
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(__version__, prog_name="sentrytex-forwarder")
+def group() -> None:
+    """Forwards Sentrytex security alerts to Slack, PagerDuty and Jira: each one, once.
+
+    New here? `forwarder demo` shows it at work without any account; `forwarder check` tells what is wrong with a
+    config; `forwarder run` is the daemon.
+    """
+
+
+def main() -> None:
+    """The entry point of the command `forwarder`: no traceback ever reaches a user."""
+    from forwarder.store import AlreadyRunning, StoreError
+
+    try:
+        group.main(prog_name="forwarder", standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.status if isinstance(error, Stop) else error.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("Stopped.", err=True)
+        sys.exit(130)
+    except click.exceptions.Exit as leave:
+        sys.exit(leave.exit_code)
+    except AlreadyRunning as error:
+        click.echo(str(error), err=True)
+        sys.exit(EX_TEMPFAIL)
+    except StoreError as error:
+        click.echo(str(error), err=True)
+        sys.exit(EX_IOERR)
+    except BrokenPipeError:
+        # The reader (head, say) has seen enough; Python's own farewell to the pipe must not complain either.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
+    except Exception as error:
+        if os.environ.get("FORWARDER_DEBUG"):
+            raise
+        click.echo(
+            f"Something unexpected went wrong ({type(error).__name__}). FORWARDER_DEBUG=1 shows where; please report it.",
+            err=True,
+        )
+        sys.exit(70)
+
+
+def config_option(command: Command) -> Command:
+    """The option ``-c/--config`` that every command takes."""
+    return click.option(
+        "-c",
+        "--config",
+        "config_path",
+        type=click.Path(path_type=Path),
+        envvar="FORWARDER_CONFIG",
+        default=Path("config.yaml"),
+        show_default="$FORWARDER_CONFIG, else config.yaml",
+        help="The config file.",
+    )(command)
+
+
+def json_option(command: Command) -> Command:
+    """The option ``--json`` of commands that list."""
+    return click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")(command)
+
+
+def load_config(path: Path) -> Any:
+    """The config; every mistake is printed, and exit status 78 follows."""
+    from forwarder.config import ConfigError, load
+
+    try:
+        return load(path)
+    except ConfigError as error:
+        raise Stop("\n".join(str(problem) for problem in error.problems), EX_CONFIG) from None

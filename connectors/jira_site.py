@@ -93,12 +93,13 @@ class Site:
             get_server_info=False,
             max_retries=0,
             timeout=(min(_CONNECT_TIMEOUT, timeout), timeout),
-            logging=False,  # the SDK would log what a failed request was answered
+            logging=False,
         )
         self._session = self._client._session
         for scheme in ("http://", "https://"):
             self._session.mount(scheme, HTTPAdapter(pool_maxsize=connections))
-        # Before the SDK reads an error's body: it stumbles over one that is not an object.
+        # Comes before a redirect is followed, which would turn a POST into a GET, and before the SDK reads an error's
+        # body, where it stumbles over one that is not an object.
         self._session.hooks["response"].append(_raise_refusal)
 
     def ask(
@@ -112,9 +113,7 @@ class Site:
         from requests import RequestException
 
         try:
-            response = self._session.request(
-                method, f"{self._base}/{path}", params=params, json=body, allow_redirects=False
-            )
+            response = self._session.request(method, f"{self._base}/{path}", params=params, json=body)
             answer = response.json() if response.content else {}
         except _Refused as refused:
             raise self._refusal(refused.response, writes=writes) from None

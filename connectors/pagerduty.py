@@ -234,6 +234,8 @@ class PagerDuty(Connector[PagerDutyConfig]):
             return f"PagerDuty did not answer within {format_duration(self.config.timeout)}"
         if isinstance(error, httpx2.ConnectError):
             return f"no connection to PagerDuty: {cut(one_line(clean(str(error))), 200)}"
+        if isinstance(error, httpx2.DecodingError):
+            return "PagerDuty's answer could not be read"
         return f"the connection to PagerDuty was cut ({type(error).__name__})"
 
 

@@ -126,7 +126,6 @@ class Slack(Connector[SlackConfig]):
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         super().__init__(name, config, wording)
-        self._now = now
         self._remote = _remote(config, now)
         if isinstance(self._remote, Workspace):
             self.looks = LOOKS
@@ -134,19 +133,20 @@ class Slack(Connector[SlackConfig]):
 
     def render(self, delivery: Delivery) -> Payload:
         """``{"method": …}`` with that method's arguments; the ``reply`` of an edit goes into the message's thread."""
-        if delivery.kind is Kind.WITHDRAW and delivery.receipt is None:
+        place = Place.of(delivery.receipt)
+        cannot_follow = place is None or not self.follows_links
+        if (_only_brings_links(delivery) and cannot_follow) or _takes_back_nothing(delivery):
             return {"method": NOTHING}
         if isinstance(self._remote, Webhook):
             return self._render_for_webhook(delivery)
         message = {**self._content(delivery), "metadata": self._metadata(delivery), **_LITERAL}
-        place = Place.of(delivery.receipt)
         if delivery.kind is Kind.OPEN or place is None:
             return {"method": POST, "channel": self._remote.channel, **message, **_NO_PREVIEWS}
         edit = {"method": EDIT, "channel": place.channel, "ts": place.ts, **message}
         return edit if _only_brings_links(delivery) else edit | {"reply": _reply(delivery, place)}
 
     def deliver(self, delivery: Delivery, payload: Payload) -> Outcome:
-        """One attempt: a post, or an edit and then its reply. A repeat of those two repeats only the edit's effect."""
+        """One attempt: a post, or an edit and then its reply, so that what comes last tells that both are done."""
         if payload["method"] == NOTHING:
             return Delivered(delivery.receipt or Receipt(remote_id=""), note="nothing to send")
         try:
@@ -194,8 +194,6 @@ class Slack(Connector[SlackConfig]):
         return slack_blocks.picture(payload)
 
     def _render_for_webhook(self, delivery: Delivery) -> Payload:
-        if _only_brings_links(delivery):
-            return {"method": NOTHING}
         if delivery.kind is Kind.UPDATE and delivery.receipt:
             return {"method": WEBHOOK, **slack_blocks.changed(delivery, self._words(delivery)[0])}
         return {"method": WEBHOOK, **self._content(delivery)}
@@ -305,6 +303,10 @@ def _anew(payload: Payload, channel: str) -> dict[str, Any]:
 
 def _only_brings_links(delivery: Delivery) -> bool:
     return delivery.kind is Kind.UPDATE and delivery.receipt is not None and not delivery.changes
+
+
+def _takes_back_nothing(delivery: Delivery) -> bool:
+    return delivery.kind is Kind.WITHDRAW and delivery.receipt is None
 
 
 def _joined(*notes: str) -> str:

@@ -167,7 +167,6 @@ class Api:
             logger=_silent(),
             retry_handlers=[],
         )
-        _leave_proxies_to_urllib(self._client)
 
     def ask(self, method: str, **params: Any) -> Answer:
         """Calls a method that reads: those take their arguments as a form only."""
@@ -201,7 +200,6 @@ class Webhook:
         self._client: WebhookClient = WebhookClient(
             url, timeout=cast(int, timeout), ssl=_tls(url), logger=_silent(), retry_handlers=[]
         )
-        _leave_proxies_to_urllib(self._client)
 
     def send(self, body: Mapping[str, Any]) -> None:
         """Posts one message."""
@@ -267,8 +265,3 @@ def _silent() -> logging.Logger:
 def _tls(url: str) -> ssl.SSLContext | None:
     """One context for all requests: without it the SDK reads the system's certificates anew for each."""
     return ssl.create_default_context() if url.lower().startswith("https:") else None
-
-
-def _leave_proxies_to_urllib(client: WebClient | WebhookClient) -> None:
-    # The SDK heeds HTTPS_PROXY but not NO_PROXY; urllib heeds both.
-    client.proxy = None

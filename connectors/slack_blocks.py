@@ -171,7 +171,7 @@ def picture(payload: Payload) -> str:
     """``payload`` as people see it, in plain text."""
     where = {"chat.postMessage": "To", "chat.update": "Edits the message in", "webhook": "Through the webhook"}
     if payload["method"] not in where:
-        return "Nothing is sent: the alert never got here."
+        return "Nothing is sent: there is no message to follow up on."
     lines = [f"{where[payload['method']]} {payload.get('channel', '')}".rstrip() + ":"]
     lines += _drawn(payload["blocks"], "")
     for attachment in payload.get("attachments", ()):

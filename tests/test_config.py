@@ -420,8 +420,8 @@ def test_a_file_that_says_nothing(problems: Problems, text: str, expected: list[
 @pytest.mark.parametrize(
     ("line", "expected"),
     [
-        ("poll_every: 1s", "poll_every: must be at least 5s: the API allows 100 requests a minute"),
-        ("sweep_every: 30s", "sweep_every: must be at least 1m"),
+        ("poll_every: 500ms", "poll_every: must be at least 1s: the API allows 100 requests a minute"),
+        ("sweep_every: 500ms", "sweep_every: must be at least 1s"),
         ("look_back: 0s", "look_back: must be at least 1s"),
         ("look_back: 9999w", "look_back: must be at most 3653d"),
         ("overlap: -2h", "overlap: must be a duration such as 30s, 15m, 2h or 7d"),

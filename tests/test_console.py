@@ -137,9 +137,19 @@ def test_a_closed_stream_breaks_the_destination() -> None:
     assert [finding.ok for finding in connector.check()] == [False]
 
 
+class Yielding(io.StringIO):
+    """A stream that lets other threads in between the two halves of a text."""
+
+    def write(self, text: str) -> int:
+        middle = len(text) // 2
+        written = super().write(text[:middle])
+        os.sched_yield()
+        return written + super().write(text[middle:])
+
+
 def test_consoles_that_share_a_stream_mix_no_lines() -> None:
     """Many threads over two consoles write whole lines."""
-    stream = io.StringIO()
+    stream = Yielding()
     connectors = [console(stream, format="json"), console(stream, format="json")]
 
     def send(number: int) -> None:

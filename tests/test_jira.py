@@ -16,7 +16,7 @@ import pytest
 from pydantic import ValidationError
 
 from connectors.jira import Jira, JiraConfig
-from connectors.jira_markup import CUT_MARK, MAX_TEXT, Fact, Page, adf, cut_line, escape_wiki, length, plain, wiki
+from connectors.jira_markup import CUT_MARK, MAX_TEXT, Fact, Page, adf, cut_line, escape_wiki, plain, wiki
 from connectors.jira_ticket import MAX_SUMMARY, identity_label
 from forwarder.alert import Alert, clean
 from forwarder.connector import (
@@ -40,6 +40,7 @@ from tests.samples import ALERT_ID, HOSTILE_TEXTS, alert, bare_alert, delivery, 
 
 LABEL = f"sentrytex-{ALERT_ID}"
 CREATE, SEARCH = "/issue", "/search"
+SHORT, LONG = "500ms", "30s"
 
 
 def config(**changes: Any) -> JiraConfig:
@@ -62,7 +63,7 @@ def connect(request: pytest.FixtureRequest, sandbox: Sandbox) -> Iterator[Callab
 
     def connect(**changes: Any) -> Jira:
         email = sandbox.jira.email if request.param == "cloud" else None
-        settings = {"url": sandbox.jira.url, "email": email, "token": sandbox.jira.token, "timeout": "300ms"}
+        settings = {"url": sandbox.jira.url, "email": email, "token": sandbox.jira.token}
         made.append(Jira("tickets", config(**{**settings, **changes})))
         return made[-1]
 
@@ -105,6 +106,12 @@ def comments(sandbox: Sandbox, key: str = "SEC-1") -> list[str]:
 # The two languages
 
 
+def units(body: Any) -> int:
+    """What Jira counts: UTF-16 units, over a document's JSON."""
+    text = body if isinstance(body, str) else json.dumps(body, ensure_ascii=False, separators=(",", ":"))
+    return len(text.encode("utf-16-le", "surrogatepass")) // 2
+
+
 def texts(node: Mapping[str, Any]) -> Iterator[str]:
     if node["type"] == "text":
         yield node["text"]
@@ -117,7 +124,7 @@ def texts(node: Mapping[str, Any]) -> Iterator[str]:
 def test_a_text_reads_as_it_was_written(write: Callable[[Page], Any], text: str) -> None:
     """Whatever a text holds, the person who reads the ticket sees just that, up to Jira's limit."""
     body = write(Page(text=text))
-    assert length(body) <= MAX_TEXT
+    assert units(body) <= MAX_TEXT
     shown, meant = " ".join(plain(body).split()), " ".join(clean(text).split())
     assert shown == meant or (shown.endswith(CUT_MARK.split("\n")[1]) and meant.startswith(shown[:1000]))
 
@@ -172,12 +179,12 @@ def test_a_text_at_the_limit_is_whole_and_one_past_it_is_cut_with_a_mark(
 ) -> None:
     """The limit counts what goes out, as Jira counts it: markup included, and an emoji as two."""
     frame = Page(text="", facts=[Fact(name="Severity", value="high")], small_print="small")
-    each = length(write(replace(frame, text=char * 2))) - length(write(replace(frame, text=char)))
-    room = (MAX_TEXT - length(write(replace(frame, text=char)))) // each + 1
+    each = units(write(replace(frame, text=char * 2))) - units(write(replace(frame, text=char)))
+    room = (MAX_TEXT - units(write(replace(frame, text=char)))) // each + 1
     whole, cut = write(replace(frame, text=char * room)), write(replace(frame, text=char * (room + 1)))
-    assert MAX_TEXT - each < length(whole) <= MAX_TEXT
+    assert MAX_TEXT - each < units(whole) <= MAX_TEXT
     assert char * room in plain(whole)
-    assert MAX_TEXT - 2 * each < length(cut) <= MAX_TEXT
+    assert MAX_TEXT - 2 * each < units(cut) <= MAX_TEXT
     assert CUT_MARK in plain(cut)
     assert plain(cut).endswith("small")
 
@@ -185,11 +192,11 @@ def test_a_text_at_the_limit_is_whole_and_one_past_it_is_cut_with_a_mark(
 @pytest.mark.parametrize("char", ["a", "\U0001f6a8"])
 def test_a_line_at_the_limit_is_whole_and_one_past_it_is_cut_with_a_mark(char: str) -> None:
     """A summary's limit counts an emoji as two characters."""
-    most = MAX_SUMMARY // length(char)
+    most = MAX_SUMMARY // units(char)
     assert cut_line(char * most, MAX_SUMMARY) == char * most
     cut = cut_line(char * (most + 1), MAX_SUMMARY)
     assert cut.endswith(f"{char}…")
-    assert MAX_SUMMARY - 2 < length(cut) <= MAX_SUMMARY
+    assert MAX_SUMMARY - 2 < units(cut) <= MAX_SUMMARY
 
 
 # What a ticket says
@@ -290,7 +297,7 @@ def test_the_templates_words_go_out() -> None:
     assert fields["summary"].startswith(
         "mine: CVE-2026-10001: Authentication bypass in the example gateway second line"
     )
-    assert length(fields["summary"]) == MAX_SUMMARY
+    assert units(fields["summary"]) == MAX_SUMMARY
     assert "my {code} text" in plain(fields["description"])
     assert plain(comment) == "my {code} text\n\nsentrytex update r2"
 
@@ -403,7 +410,7 @@ def test_a_second_delivery_finds_the_ticket(jira: Jira, sandbox: Sandbox) -> Non
         (Fault(kind=FaultKind.HTML, path=SEARCH), Retry),
         (Fault(kind=FaultKind.TRUNCATED, path=SEARCH), Retry),
         (Fault(kind=FaultKind.RESET_AFTER, path=SEARCH), Retry),
-        (Fault(kind=FaultKind.TIMEOUT_BEFORE, path=SEARCH), Retry),
+        (Fault(kind=FaultKind.TIMEOUT_BEFORE, seconds=60, path=SEARCH), Retry),
         (Fault(kind=FaultKind.STATUS, status=200, body="{}", path=SEARCH), Retry),
         (Fault(kind=FaultKind.STATUS, status=200, body="[]", path=SEARCH), Retry),
         (Fault(kind=FaultKind.STATUS, status=200, body='{"issues": [{"key": "SEC-1"}]}', path=SEARCH), Retry),
@@ -430,9 +437,10 @@ def test_a_second_delivery_finds_the_ticket(jira: Jira, sandbox: Sandbox) -> Non
     ],
 )
 def test_nothing_is_created_where_the_search_failed(
-    jira: Jira, sandbox: Sandbox, fault: Fault, expected: type[Outcome]
+    connect: Callable[..., Jira], sandbox: Sandbox, fault: Fault, expected: type[Outcome]
 ) -> None:
     """An answer that does not say "there is none" is no reason to create one; ``find`` says that it could not look."""
+    jira = connect(timeout=SHORT if fault.kind is FaultKind.TIMEOUT_BEFORE else LONG)
     sandbox.jira.inject(fault)
     assert isinstance(send(jira, delivery()), expected)
     sandbox.jira.inject(fault)
@@ -458,17 +466,37 @@ def test_an_expired_cloud_token_that_finds_nothing_makes_no_ticket(sandbox: Sand
 
 @pytest.mark.parametrize("kind", [FaultKind.TRUNCATED, FaultKind.RESET_AFTER, FaultKind.TIMEOUT_AFTER])
 def test_a_ticket_whose_answer_was_lost_is_found_when_the_index_has_it(
-    jira: Jira, sandbox: Sandbox, kind: FaultKind
+    connect: Callable[..., Jira], sandbox: Sandbox, kind: FaultKind
 ) -> None:
     """After an ambiguous create the ticket is looked for until the index has caught up, and there is one."""
+    jira = connect(timeout=SHORT if kind is FaultKind.TIMEOUT_AFTER else LONG)
     sandbox.jira.index_lag = 45
-    sandbox.jira.inject(Fault(kind=kind, path=CREATE))
+    sandbox.jira.inject(Fault(kind=kind, seconds=60, path=CREATE))
     assert isinstance(send(jira, delivery()), Unsure)
     sandbox.clock.advance(jira.looks[0])
     assert jira.find(delivery()) is None
     sandbox.clock.advance(jira.looks[1] - jira.looks[0])
     assert jira.find(delivery()) == Receipt(remote_id="SEC-1", url=f"{sandbox.jira.url}/browse/SEC-1")
     assert len(sandbox.jira.issues) == 1
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        Fault(kind=FaultKind.HTML, path=CREATE),
+        Fault(kind=FaultKind.STATUS, status=200, body="{}", path=CREATE),
+        Fault(kind=FaultKind.STATUS, status=201, body='{"key": "../x"}', path=CREATE),
+        Fault(kind=FaultKind.STATUS, status=201, body="[]", path=CREATE),
+        Fault(kind=FaultKind.STATUS_AFTER, status=502, path=CREATE),
+        Fault(kind=FaultKind.STATUS_AFTER, status=409, path=CREATE),
+    ],
+)
+def test_an_answer_that_names_no_ticket_leaves_it_open_whether_there_is_one(
+    jira: Jira, sandbox: Sandbox, fault: Fault
+) -> None:
+    """A proxy's page or error says nothing about what Jira did behind it."""
+    sandbox.jira.inject(fault)
+    assert isinstance(send(jira, delivery()), Unsure)
 
 
 def test_nothing_was_sent_where_there_is_no_connection() -> None:
@@ -557,18 +585,31 @@ def test_threads_share_searches(jira: Jira, sandbox: Sandbox) -> None:
     assert len(sandbox.jira.requests) < 10
 
 
-def test_each_thread_gets_its_own_ticket(jira: Jira, sandbox: Sandbox) -> None:
+def test_each_thread_gets_its_own_ticket(connect: Callable[..., Jira], sandbox: Sandbox) -> None:
     """Shared answers are told apart by label, also where one label's clones fill a page; the oldest ticket counts."""
-    owed = [delivery(alert=alert(id=f"alert-{number}")) for number in range(60)]
-    keys = [opened(jira, one).remote_id for one in owed]
+    jira = connect(concurrency=40)
+    first, last = delivery(alert=alert(id="first")), delivery(alert=alert(id="last"))
+    keys = [opened(jira, first).remote_id]
     fields = sandbox.jira.issues[keys[0]]["fields"]
     for _ in range(150):
         sandbox.jira.project.create(fields, rich=isinstance(fields["description"], dict))
-    last = delivery(alert=alert(id="the-last"))
     keys.append(opened(jira, last).remote_id)
-    with ThreadPoolExecutor(len(keys)) as pool:
-        found = list(pool.map(jira.find, [*owed, last]))
-    assert [receipt and receipt.remote_id for receipt in found] == keys
+    with ThreadPoolExecutor(40) as pool:
+        found = list(pool.map(jira.find, [first, last] * 20))
+    assert [receipt and receipt.remote_id for receipt in found] == keys * 20
+
+
+def test_as_many_connections_are_kept_as_deliveries_are_under_way(
+    connect: Callable[..., Jira], sandbox: Sandbox, caplog: pytest.LogCaptureFixture
+) -> None:
+    """No connection is thrown away after a request only to be opened again for the next."""
+    jira = connect(concurrency=8)
+    sandbox.jira.latency = 0.05
+    with ThreadPoolExecutor(8) as pool:
+        outcomes = list(pool.map(lambda number: send(jira, delivery(alert=alert(id=f"alert-{number}"))), range(24)))
+    assert all(isinstance(outcome, Delivered) for outcome in outcomes)
+    assert len(sandbox.jira.issues) == 24
+    assert "pool is full" not in caplog.text
 
 
 # What becomes of it
@@ -586,7 +627,8 @@ def test_an_update_only_comments(jira: Jira, sandbox: Sandbox) -> None:
     assert comments(sandbox) == ["Severity is now critical; it was high.\n\nsentrytex update r2"]
     assert sandbox.jira.issues["SEC-1"]["fields"] == edited
     assert jira.find(update) == receipt
-    assert jira.find(replace(update, revision=20)) is None
+    send(jira, replace(update, revision=30))
+    assert jira.find(replace(update, revision=3)) is None
 
 
 def test_a_comment_whose_answer_was_lost_is_found(jira: Jira, sandbox: Sandbox) -> None:

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from itertools import count
 from typing import Any
 
 import pytest
@@ -48,6 +49,7 @@ DEDUP_KEY = f"sentrytex:{ALERT_ID}"
 ROSE = Change(field="severity", old="high", new="critical")
 LISTED = Change(field="cisa_kev", old=False, new=True)
 FELL = Change(field="severity", old="critical", new="low")
+_numbers = count(1)
 
 
 @pytest.fixture(scope="module")
@@ -73,10 +75,9 @@ def send(connector: PagerDuty, owed: Delivery) -> Outcome:
     return connector.deliver(owed, connector.render(owed))
 
 
-def fresh(number: int = 0, **changes: Any) -> Alert:
+def fresh() -> Alert:
     """An alert that no other test sends."""
-    fresh.count = getattr(fresh, "count", 0) + 1  # type: ignore[attr-defined]
-    return alert(id=f"fresh-{fresh.count}", **changes)  # type: ignore[attr-defined]
+    return alert(id=f"fresh-{next(_numbers)}")
 
 
 def wire(event: Any, key: str = KEY) -> bytes:
@@ -307,6 +308,7 @@ def test_a_resend_is_folded_into_the_incident(oncall: PagerDuty, service: Sandbo
     key = dedup_key(owed.alert)
     assert send(oncall, owed) == send(oncall, owed) == Delivered(Receipt(remote_id=key))
     assert incidents(service, key) == 1
+    assert service.pagerduty.incidents[key]["events"] == [oncall.render(owed)] * 2
 
 
 @pytest.mark.parametrize(
@@ -398,6 +400,7 @@ def incidents(service: Sandbox, key: str) -> int:
         (202, "", Retry),
         (202, '{"status": "success"', Retry),
     ],
+    ids=str,
 )
 def test_each_answer_has_its_outcome_after_one_request(
     oncall: PagerDuty, service: Sandbox, status: int, body: str | None, kind: type[Outcome]
@@ -420,6 +423,12 @@ def test_a_lost_answer_is_tried_again_after_one_request(oncall: PagerDuty, servi
     service.pagerduty.clear_faults()
     assert isinstance(send(oncall, owed), Delivered)
     assert incidents(service, dedup_key(owed.alert)) == 1
+
+
+def test_an_answer_in_a_coding_that_is_none_is_tried_again(oncall: PagerDuty, service: Sandbox) -> None:
+    """A body that does not unpack is as good as none."""
+    service.pagerduty.inject(Fault(kind=FaultKind.STATUS, status=202, headers={"Content-Encoding": "gzip"}, body="no"))
+    assert send(oncall, delivery()) == Retry("PagerDuty's answer could not be read")
 
 
 @pytest.mark.parametrize(
@@ -463,7 +472,7 @@ def test_a_reason_repeats_what_pagerduty_said_without_the_key(oncall: PagerDuty,
 
 def test_a_silent_service_is_left_after_the_timeout(service: Sandbox) -> None:
     """The config's timeout ends the wait."""
-    service.pagerduty.inject(Fault(kind=FaultKind.TIMEOUT_BEFORE, seconds=30))
+    service.pagerduty.inject(Fault(kind=FaultKind.TIMEOUT_BEFORE, seconds=5))
     with closing(pagerduty(service.pagerduty.url, timeout="100ms")) as connector:
         assert send(connector, delivery()) == Retry("PagerDuty did not answer within 0.1s")
 

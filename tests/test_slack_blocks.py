@@ -12,10 +12,10 @@ import pytest
 from connectors import slack_blocks
 from connectors.slack import Slack, SlackConfig
 from forwarder.alert import Alert, Severity
-from forwarder.connector import BuiltInWording, Change, Delivery, Kind, Link, Origin
+from forwarder.connector import BuiltInWording, Change, Delivery, Kind, Link, Origin, Receipt
 from forwarder.sandbox import Sandbox, blockkit
 from tests.samples import alert, bare_alert, delivery, hostile_alerts, odd_alerts, real_alerts
-from tests.slack_kit import ELSEWHERE, by_token, by_webhook, owed, says, sent
+from tests.slack_kit import ELSEWHERE, WORSE, by_token, by_webhook, owed, says, sent
 
 
 @pytest.fixture
@@ -200,6 +200,13 @@ def test_a_fact_is_cut_at_its_limit() -> None:
     assert past.endswith("x…")
 
 
+def test_a_cve_that_is_endless_is_cut_and_not_linked() -> None:
+    """A number that is well-formed but absurd neither bursts its field nor leads to a page that is not there."""
+    shown = message(delivery(alert=alert(cve_id="CVE-2026-" + "1" * 3000)))
+    assert blockkit.problems(blocks_of(shown)) == []
+    assert "nvd.nist.gov/vuln/detail/CVE-2026-1111" not in json.dumps(shown)
+
+
 def test_ten_vendors_are_named_and_the_rest_counted() -> None:
     """Ten vendors are all named; of more the rest is a number."""
     at, past = (
@@ -263,10 +270,13 @@ def test_all_blocks_together_stay_within_their_limit() -> None:
 def test_a_text_gives_way_where_all_blocks_are_too_long() -> None:
     """Facts, title and text that are each as long as they may be, and twice as long on the wire, still fit together."""
     longest = '"\\' * 300
-    thing = delivery(alert=alert(severity=longest, affected_vendors=[longest], alert_type=longest, id=longest[:255]))
+    facts = {"severity": longest, "cve_id": longest, "affected_vendors": [longest], "alert_type": longest}
+    thing = delivery(alert=alert(**facts, id=longest[:255]))
     content = message(thing, title=longest, body=longest * 20)
-    total = slack_blocks.size(content["blocks"]) + slack_blocks.size(content["attachments"])
-    assert slack_blocks.MAX_TOTAL - 300 < total <= slack_blocks.MAX_TOTAL
+    assert slack_blocks.size(content["blocks"]) + slack_blocks.size(content["attachments"]) <= slack_blocks.MAX_TOTAL
+    text = blocks_of(content)[2]["text"]["text"]
+    assert text.endswith("…")
+    assert slack_blocks.MAX_SECTION * 2 // 3 < len(text) < slack_blocks.MAX_SECTION
 
 
 @pytest.mark.parametrize("text", ["t" * 9, "&" * 2, "<!channel>", "a&b<c>d", "é🔴" * 5])
@@ -299,6 +309,13 @@ def test_real_alerts_are_within_every_limit(slack: Slack) -> None:
         assert blockkit.problems(shown) == []
         assert blockkit.size(shown) <= slack_blocks.MAX_TOTAL
         assert len(payload["text"]) <= slack_blocks.MAX_TEXT
+
+
+def test_nothing_in_a_notification_is_read_as_a_mention(slack: Slack) -> None:
+    """A post, an edit and a reply all ask Slack to take the text as it stands; an edit would not by default."""
+    edit = slack.render(delivery(kind=Kind.UPDATE, receipt=Receipt(remote_id="C0SECOPS:1.000001"), changes=WORSE))
+    for sent_along in (slack.render(delivery()), edit, edit["reply"]):
+        assert (sent_along["parse"], sent_along["link_names"]) == ("none", False)
 
 
 def test_hostile_alerts_ping_nobody_and_forge_no_link(sandbox: Sandbox, slack: Slack, hook: Slack) -> None:

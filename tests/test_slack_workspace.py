@@ -64,6 +64,24 @@ def test_a_message_is_found_behind_many_others(sandbox: Sandbox, slack: Slack) -
     assert found(slack, owed()) is None
 
 
+def test_a_channel_is_found_behind_many_others(sandbox: Sandbox) -> None:
+    """The list of channels is read on, page by page."""
+    for number in range(PAGE + 1):
+        sandbox.slack.add_channel(f"channel{number}")
+    sandbox.slack.inject(Fault(kind=FaultKind.RESET_AFTER))
+    connector = by_token(sandbox, channel=f"#channel{PAGE}")
+    assert isinstance(send(connector, owed()), Unsure)
+    assert found(connector, owed()) is not None
+
+
+def test_a_channel_that_may_not_be_listed_is_known_from_an_earlier_message(sandbox: Sandbox, slack: Slack) -> None:
+    """Slack tells the channel's id with each yes, and looking needs no more."""
+    sandbox.slack.scopes = {"chat:write", "channels:history"}
+    assert found(slack, owed()) is None
+    sent(slack, owed())
+    assert found(slack, owed()) is not None
+
+
 @pytest.mark.parametrize("code", ["missing_scope", "not_in_channel", "unknown_method"])
 def test_where_looking_is_not_allowed_nothing_is_seen(sandbox: Sandbox, slack: Slack, code: str) -> None:
     """Better twice than lost: the message will be sent again."""

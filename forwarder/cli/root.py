@@ -27,13 +27,22 @@ COMMANDS: Final = {
     "run": "running:run",
     "once": "running:once",
     "demo": "demo:demo",
+    "init": "init:init",
     "check": "setup:check",
     "schema": "setup:schema",
+    "test": "trial:test",
     "preview": "looking:preview",
     "explain": "looking:explain",
     "status": "looking:status",
     "alerts": "looking:alerts",
     "deliveries": "looking:deliveries",
+    "retry": "acting:retry",
+    "discard": "acting:discard",
+    "rename": "acting:rename",
+    "replay": "replaying:replay",
+    "backup": "upkeep:backup",
+    "health": "upkeep:health",
+    "completion": "completion:completion",
 }
 """Every command, with the module and function that hold it: only the one that is called is imported."""
 
@@ -114,7 +123,7 @@ def main() -> None:
         if os.environ.get("FORWARDER_DEBUG"):
             raise
         click.echo(
-            f"Something unexpected went wrong ({type(error).__name__}). FORWARDER_DEBUG=1 shows where; please report it.",
+            f"Something unexpected went wrong ({type(error).__name__}): run it with FORWARDER_DEBUG=1 and report it.",
             err=True,
         )
         sys.exit(70)

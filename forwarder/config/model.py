@@ -206,8 +206,8 @@ class Sentrytex(Section):
     )
     poll_every: Annotated[
         Duration,
-        AfterValidator(_within(timedelta(seconds=5), timedelta(days=1), ": the API allows 100 requests a minute")),
-    ] = Field(default=timedelta(seconds=30), description="How often new alerts are asked for; 5s at least.")
+        AfterValidator(_within(timedelta(seconds=1), timedelta(days=1), ": the API allows 100 requests a minute")),
+    ] = Field(default=timedelta(seconds=30), description="How often new alerts are asked for; 1s at least.")
     overlap: Annotated[Duration, AfterValidator(_within(timedelta(0), _DECADE))] = Field(
         default=timedelta(hours=2),
         description="How far every poll reaches behind the newest alert seen: alerts are verified before they show, "
@@ -222,10 +222,10 @@ class Sentrytex(Section):
         description='Where the first start begins: "now", a duration back, or an ISO date (UTC where it names no zone).'
         " Later starts go on where the last one ended.",
     )
-    sweep_every: Annotated[Duration, AfterValidator(_within(timedelta(minutes=1), _DECADE))] = Field(
+    sweep_every: Annotated[Duration, AfterValidator(_within(timedelta(seconds=1), _DECADE))] = Field(
         default=timedelta(minutes=15),
         description="How often look_back is read again, for alerts that were verified late or have changed; "
-        "1m at least.",
+        "1s at least.",
     )
     look_back: Annotated[Duration, AfterValidator(_within(timedelta(seconds=1), _DECADE))] = Field(
         default=timedelta(days=7), description="How far back a sweep reads."

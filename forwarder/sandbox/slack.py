@@ -68,8 +68,9 @@ class Slack(Service):
     """A workspace with one bot. ``scopes`` is what the bot's token may do; ``limited`` is whether rates are limited.
 
     Each of ``messages`` is a dict with ``channel`` (an id), ``ts``, ``text``, ``blocks``, ``attachments``,
-    ``metadata``, ``thread_ts``, ``reply_broadcast``, ``edits`` (earlier contents), ``pings`` (what it would have pinged,
-    ``!channel`` or ``@U012AB``, edits included), ``webhook`` (whether it came through the webhook) and ``deleted``.
+    ``metadata``, ``thread_ts``, ``reply_broadcast``, ``edits`` (earlier contents), ``pings`` (what it would have
+    pinged, ``!channel`` or ``@U012AB``, edits included), ``webhook`` (whether it came through the webhook) and
+    ``deleted``.
     """
 
     name = "slack"

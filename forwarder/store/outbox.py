@@ -188,6 +188,14 @@ class Outbox(Engine):
         """Ends a pause."""
         self.write(lambda connection: connection.execute("DELETE FROM pauses WHERE connector = ?", (connector,)))
 
+    def probe_now(self, connector: str, *, now: float) -> bool:
+        """Makes a paused connector's next probe due at once; whether it was paused."""
+        return self.write(
+            lambda connection: bool(
+                connection.execute("UPDATE pauses SET probe_at = ? WHERE connector = ?", (now, connector)).rowcount
+            )
+        )
+
     def retry(self, ids: Collection[int], *, now: float) -> int:
         """Makes dead letters ready again, and returns how many there were."""
         return self.write(

@@ -1,0 +1,68 @@
+# Everything a person does here, and what CI runs. `make` alone lists it.
+
+VENV := .venv
+PYTHON ?= python3
+BIN := $(VENV)/bin
+# A stamp for each lock: the environment is made anew only when what it is made from has changed.
+RUNTIME := $(VENV)/.installed
+DEV := $(VENV)/.installed-dev
+LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate \
+	--custom-compile-command "make lock" pyproject.toml
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo check format lint fix types test torture bench docs lock clean
+
+help: ## List what there is
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+
+install: $(RUNTIME) ## Install the forwarder into .venv, exactly as locked
+
+demo: $(RUNTIME) ## See it work: the real daemon against stand-ins of all four services, for 20 seconds
+	$(BIN)/forwarder demo --for 20s
+
+check: format lint types test ## All that CI checks
+
+format: $(DEV) ## Check the format (make fix mends it)
+	$(BIN)/ruff format --check .
+
+lint: $(DEV) ## Look for mistakes in the code
+	$(BIN)/ruff check .
+
+fix: $(DEV) ## Format the code and mend what can be mended by itself
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+types: $(DEV) ## Check the types, strictly, code and tests
+	$(BIN)/mypy
+
+test: $(DEV) format lint types ## Check format, mistakes and types, then run the tests
+	$(BIN)/pytest --numprocesses 2 --dist loadfile
+
+torture: $(DEV) ## The long proof: crashes and faults, counted
+	$(BIN)/python -m tests.torture
+
+bench: $(DEV) ## Speed, memory and growth, as JSON and a table
+	$(BIN)/python -m tests.bench
+
+docs: $(DEV) ## Build the documentation site into site/
+	$(BIN)/mkdocs build --strict
+
+lock: $(DEV) ## Resolve the dependencies anew, to their newest releases
+	$(LOCK) --upgrade --group build --output-file requirements.lock
+	$(LOCK) --upgrade --group dev --output-file requirements-dev.lock
+
+clean: ## Remove what was installed and built
+	rm -rf $(VENV) site dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(RUNTIME): requirements.lock pyproject.toml | $(BIN)/python
+	@test -f $(DEV) || $(BIN)/python -m pip install --quiet --require-hashes -r requirements.lock
+	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(DEV): requirements-dev.lock pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --require-hashes -r requirements-dev.lock
+	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	@touch $@ $(RUNTIME)

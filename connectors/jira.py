@@ -37,7 +37,6 @@ from forwarder.connector import (
     Unsure,
     Wait,
     Wording,
-    cut,
 )
 
 _KEY: Final = re.compile(r"[A-Za-z][A-Za-z0-9_]*-\d+")
@@ -91,14 +90,17 @@ class JiraConfig(ConnectorConfig):
 
     @field_validator("email")
     @classmethod
-    def _is_given(cls, email: str | None) -> str | None:
-        return (email or "").strip() or None
+    def _is_email(cls, email: str | None) -> str | None:
+        email = (email or "").strip()
+        if email and not re.fullmatch(r"[!-9;-~]+@[!-9;-~]+", email):
+            raise ValueError("must be the email address of the account that the token belongs to")
+        return email or None
 
     @field_validator("token")
     @classmethod
-    def _is_there(cls, token: SecretStr) -> SecretStr:
-        if not token.get_secret_value().strip():
-            raise ValueError("must not be empty")
+    def _is_one_word(cls, token: SecretStr) -> SecretStr:
+        if not re.fullmatch(r"[!-~]+", token.get_secret_value()):
+            raise ValueError("must be one word of plain characters, as Jira shows it when it is made")
         return token
 
     @field_validator("labels")
@@ -106,9 +108,7 @@ class JiraConfig(ConnectorConfig):
     def _are_labels(cls, labels: tuple[str, ...]) -> tuple[str, ...]:
         for label in labels:
             if not label or len(label) > jira_ticket.MAX_LABEL or re.search(r"\s", label):
-                raise ValueError(
-                    f"a label has no spaces and at most {jira_ticket.MAX_LABEL} characters: {cut(label, 40)!r} is none"
-                )
+                raise ValueError(f"a label has no spaces and at most {jira_ticket.MAX_LABEL} characters")
         return labels
 
     @field_validator("fields")

@@ -45,8 +45,8 @@ _NEEDS_A_PERSON: Final = {
     410: "this site no longer offers the request",
 }
 
-
 Failure = Retry | Wait | Unsure | Reject | Broken
+"""An Outcome other than Delivered."""
 
 
 class Trouble(Exception):

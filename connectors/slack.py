@@ -76,7 +76,9 @@ class SlackConfig(ConnectorConfig):
     webhook_url: SecretStr | None = Field(
         default=None, description="Incoming webhook, in place of a token: no edits, no threads, no finding again."
     )
-    channel: str | None = Field(default=None, min_length=1, description='Channel for a token: "#name" or its id.')
+    channel: str | None = Field(
+        default=None, min_length=1, description='Channel for a token: "#name" or its id. A webhook posts to its own.'
+    )
     base_url: str = Field(default="https://slack.com/api/", description="Address of Slack's Web API.")
     max_rate: SendRate | None = Field(
         default=Rate(1, 1.0), description="The most that is sent; Slack takes 1/s per channel."
@@ -102,8 +104,6 @@ class SlackConfig(ConnectorConfig):
             raise ValueError("needs either a token or a webhook_url")
         if self.token and not self.channel:
             raise ValueError('a token needs a channel, such as "#secops"')
-        if self.webhook_url and self.channel:
-            raise ValueError("a webhook posts to its own channel: remove channel, or use a token")
         if self.webhook_url and not is_web_url(self.webhook_url.get_secret_value()):
             raise ValueError("webhook_url must be an address such as https://hooks.slack.com/services/…")
         return self

@@ -14,12 +14,11 @@ from enum import Enum
 from pathlib import Path
 from typing import Final
 
-import structlog
-
 from forwarder.alert import Alert, Change, Severity
 from forwarder.clock import Now, iso
 from forwarder.config import Config
 from forwarder.connector import Origin, format_duration
+from forwarder.logs import get_logger
 from forwarder.poller import Turn
 from forwarder.routing import Decision
 from forwarder.sentrytex import KeyRefused, SentrytexError
@@ -27,7 +26,7 @@ from forwarder.store import Store, StoreError
 from forwarder.store.records import Alarm, Fresh, Queue, Routed
 from forwarder.watching import Attempted, Watcher
 
-log = structlog.get_logger(__name__)
+log = get_logger(__name__)
 
 DAY: Final = 86400.0
 UNREAD_AFTER: Final = 600.0

@@ -9,17 +9,17 @@ from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
-import structlog
 from apscheduler.schedulers.background import BackgroundScheduler
 
-from forwarder import heartbeat, plugins
+from forwarder import plugins
 from forwarder.alarms import Alarms
 from forwarder.backoff import Backoff
 from forwarder.clock import Clock
 from forwarder.config import Config, secrets_of
 from forwarder.connector import Connector
 from forwarder.dispatcher import LINKS_AFTER, Dispatcher
-from forwarder.logs import Redactor
+from forwarder.heartbeat import Pulse
+from forwarder.logs import Redactor, get_logger
 from forwarder.poller import Poller, Turn
 from forwarder.sentrytex import KeyRefused, RateLimited, RequestBudget, Sentrytex, SentrytexError
 from forwarder.settling import ATTEMPTS
@@ -27,7 +27,7 @@ from forwarder.store import Store, StoreError
 from forwarder.watching import Watchers
 from forwarder.wording import TemplateWording
 
-log = structlog.get_logger(__name__)
+log = get_logger(__name__)
 
 POLL_AGAIN: Final = Backoff(first=2.0, most=240.0)
 """Between two polls while the feed cannot be read."""
@@ -70,6 +70,7 @@ class Forwarder:
         self.dispatchers: dict[str, Dispatcher] = {}
         self._dice, self._links_after = dice, links_after
         self._source = self._make_source(config)
+        self._pulse = Pulse(config.heartbeat)
         self.poller = Poller(config, self._source, store, now=self.clock)
         self._poll_failures = 0
         # One thread for each kind of job is enough, for none runs twice at a time.
@@ -101,6 +102,7 @@ class Forwarder:
             self._scheduler.shutdown(wait=False)
         ended = self._stop_dispatchers(timeout)
         self._source.close()
+        self._pulse.close()
         return ended
 
     def reload(self, config: Config) -> None:
@@ -116,6 +118,8 @@ class Forwarder:
             self._source = self._make_source(config)
             self.poller.read_from(self._source)
             self._poll_failures = 0
+        if config.heartbeat != self.config.heartbeat:
+            self._pulse = Pulse(config.heartbeat)
         self.config = self.poller.config = config
         self.alarms.to = config.alarms.to
         self.store.restart(now=self.clock(), most=ATTEMPTS.most)
@@ -246,7 +250,7 @@ class Forwarder:
             log.info("pruned", alerts=removed)
 
     def _heartbeat_job(self) -> None:
-        heartbeat.ping(self.config.heartbeat)
+        self._pulse.beat()
 
     def _alarms_job(self) -> None:
         self.alarms.review(self.config, self.store.path)

@@ -211,7 +211,7 @@ class BuiltInWording:
 
 
 class Templates(BaseModel):
-    """Jinja2 templates in place of the built-in words. ``alert``, ``changes`` and ``kind`` are at hand."""
+    """Jinja2 templates in place of the built-in words; ``alert``, ``changes``, ``kind`` and ``built_in`` are at hand."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -225,7 +225,7 @@ class ConnectorConfig(BaseModel):
     Secrets are SecretStr: the forwarder finds them by that type and keeps them out of everything it shows.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
     type: str = Field(description="What kind of destination it is.")
     timeout: Duration = Field(default=timedelta(seconds=10), description="How long one request may take.")

@@ -10,16 +10,14 @@ from collections.abc import Callable
 from types import FrameType
 from typing import Final
 
-import structlog
-
 from forwarder import __version__
 from forwarder.assembly import Forwarder, ReloadRefused
 from forwarder.clock import Clock
 from forwarder.config import Config, ConfigError
-from forwarder.logs import Redactor
+from forwarder.logs import Redactor, get_logger
 from forwarder.store import Store
 
-log = structlog.get_logger(__name__)
+log = get_logger(__name__)
 
 BEAT: Final = 1.0
 """Seconds between two looks at the clock; also how often the service manager's watchdog hears of us."""

@@ -14,8 +14,6 @@ from collections.abc import Callable, Collection
 from dataclasses import replace
 from typing import Any, Final
 
-import structlog
-
 from forwarder.backoff import Backoff
 from forwarder.clock import Now
 from forwarder.connector import (
@@ -28,12 +26,13 @@ from forwarder.connector import (
     Retry,
     Unsure,
 )
+from forwarder.logs import get_logger
 from forwarder.settling import Circumstances, not_found, settle
 from forwarder.store import Store, StoreError
 from forwarder.store.records import Claimed, Pause, Settlement, State
 from forwarder.watching import Attempted, Watcher
 
-log = structlog.get_logger(__name__)
+log = get_logger(__name__)
 
 LOOK_AGAIN: Final = 2.0
 """Seconds after which an idle dispatcher looks for work by itself: commands in other processes wake nobody."""

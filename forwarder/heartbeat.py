@@ -5,24 +5,37 @@ from __future__ import annotations
 from typing import Final
 
 import httpx2
-import structlog
 
 from forwarder.config import Heartbeat
+from forwarder.logs import get_logger
 
-log = structlog.get_logger(__name__)
+log = get_logger(__name__)
 
 TIMEOUT: Final = 10.0
+"""Seconds."""
 
 
-def ping(heartbeat: Heartbeat) -> bool:
-    """Asks the address once, and says whether it answered well; the address itself is never shown."""
-    if heartbeat.url is None:
-        return True
-    try:
-        response = httpx2.get(heartbeat.url.get_secret_value(), timeout=TIMEOUT)
-    except (httpx2.HTTPError, httpx2.InvalidURL) as error:
-        log.warning("heartbeat_failed", reason=f"It could not be reached ({type(error).__name__}).")
-        return False
-    if response.is_error:
-        log.warning("heartbeat_failed", reason=f"It answered with {response.status_code}.")
-    return not response.is_error
+class Pulse:
+    """Asks the heartbeat's address; the address itself is never shown."""
+
+    def __init__(self, heartbeat: Heartbeat) -> None:
+        self._url = heartbeat.url
+        # One client for all: a new one would read the machine's certificates anew for each beat.
+        self._client = httpx2.Client(timeout=TIMEOUT) if heartbeat.url is not None else None
+
+    def beat(self) -> bool:
+        """Asks once, and says whether it answered well; never raises."""
+        if self._url is None or self._client is None:
+            return True
+        try:
+            response = self._client.get(self._url.get_secret_value())
+        except (httpx2.HTTPError, httpx2.InvalidURL) as error:
+            log.warning("heartbeat_failed", reason=f"It could not be reached ({type(error).__name__}).")
+            return False
+        if response.is_error:
+            log.warning("heartbeat_failed", reason=f"It answered with {response.status_code}.")
+        return not response.is_error
+
+    def close(self) -> None:
+        if self._client is not None:
+            self._client.close()

@@ -9,22 +9,19 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from typing import Final, Protocol
-
-import structlog
+from datetime import datetime, timedelta
+from typing import Protocol
 
 from forwarder import routing
 from forwarder.alert import Alert, Severity
 from forwarder.clock import Now, instant
 from forwarder.config import Config
+from forwarder.logs import get_logger
 from forwarder.sentrytex import KEPT_FOR_POLLS, Page, SentrytexError, SetAside, Stack
 from forwarder.store import Store
 from forwarder.store.records import Committed, Gap, Routed
 
-log = structlog.get_logger(__name__)
-
-_EVER: Final = datetime(1970, 1, 1, tzinfo=UTC)
+log = get_logger(__name__)
 
 
 class Source(Protocol):
@@ -39,8 +36,8 @@ class Source(Protocol):
 class Reading:
     """What a number of pages showed together: each alert once, what is no alert, and what may have been cut off.
 
-    ``until`` is how far the cursor may go at most: the server's time. ``cut`` has, for each severity whose page may
-    have been cut short, the oldest time in hand.
+    ``until`` is how far the cursor may go at most: the server's time, None where no answer told it. ``cut`` has, for
+    each severity whose page may have been cut short, the oldest time in hand.
     """
 
     alerts: tuple[Alert, ...]
@@ -83,8 +80,8 @@ class Poller:
             feed = self._store.feed()
             try:
                 if feed.cursor is None:
-                    cursor = self._start()
-                    reading = self._read(self._back_from(cursor), cursor, always_split=True)
+                    cursor, since = self._start()
+                    reading = self._read(since, cursor, always_split=True)
                 else:
                     cursor = instant(feed.cursor)
                     reading = self._read(cursor - self.config.sentrytex.overlap, cursor)
@@ -126,22 +123,26 @@ class Poller:
             self._store.remember_stack(vendors)
         return vendors - known if known is not None else frozenset()
 
-    def _start(self) -> datetime:
-        """Where the very first poll begins."""
-        start = self.config.sentrytex.start_from
-        if isinstance(start, datetime):
-            return start
-        back = timedelta() if start == "now" else start
-        # The server's clock counts, not ours, and any answer of its tells it.
-        try:
-            server_time = self._source.stack(keep=0).server_time
-        except SentrytexError:
-            server_time = None
-        return (server_time or instant(self._now())) - back
+    def _start(self) -> tuple[datetime, datetime]:
+        """Where the very first cursor stands, and from where on the first poll reads.
 
-    def _back_from(self, start: datetime) -> datetime:
-        """Where the first poll reads from: what a sweep could bring later must be known as of before the start."""
-        return min(start, instant(self._now()) - self.config.sentrytex.look_back)
+        It reads further back than it sends: what a sweep could bring later must be known as of before the start.
+        """
+        ours, theirs, start = instant(self._now()), self._server_time(), self.config.sentrytex.start_from
+        if isinstance(start, datetime):
+            # A cursor in the future would leave unread what is published until then.
+            cursor = min(start, theirs)
+        else:
+            cursor = theirs - (timedelta() if start == "now" else start)
+        return cursor, min(cursor, min(ours, theirs) - self.config.sentrytex.look_back)
+
+    def _server_time(self) -> datetime:
+        """The server's clock counts, not ours, and any answer of its tells it; ours where it tells nothing."""
+        try:
+            told = self._source.stack(keep=0).server_time
+        except SentrytexError:
+            told = None
+        return told or instant(self._now())
 
     def _read(self, since: datetime, cursor: datetime, *, keep: int = 0, always_split: bool = False) -> Reading:
         """What the API shows from ``since`` on, split by severity where one page may not hold all from ``cursor``."""
@@ -153,7 +154,10 @@ class Poller:
             part = self._source.alerts(since, severity, keep=keep)
             pages.append(part)
             if not _whole(part, cursor):
-                cut[severity] = part.oldest or cursor
+                cut[severity] = part.oldest or part.server_time or cursor
+        if not _whole(page, cursor) and not all(alert.severity_known for alert in page.alerts):
+            # No request asks for a severity that is not known: what the whole page cut off of it stays unseen.
+            cut[Severity.CRITICAL] = max(cut.get(Severity.CRITICAL, cursor), page.oldest or cursor)
         return _reading(pages, cut)
 
     def _route(self, alerts: Sequence[Alert], start: datetime | None = None) -> list[Routed]:
@@ -175,7 +179,7 @@ class Poller:
     def _commit(self, reading: Reading, cursor: datetime, *, first: bool) -> Turn:
         newest = reading.newest or cursor
         # A date in the future must not drag the cursor along, for what comes before it would then stay unread.
-        ahead = min(newest, reading.until or newest)
+        ahead = min(newest, reading.until or instant(self._now()))
         committed = self._store.commit_page(
             self._route(reading.alerts, start=cursor if first else None),
             now=self._now(),
@@ -192,7 +196,7 @@ class Poller:
 
 def _whole(page: Page, cursor: datetime) -> bool:
     """Whether the page shows all that was published from ``cursor`` on."""
-    return not page.full or (page.oldest or _EVER) < cursor
+    return not page.full or (page.oldest is not None and page.oldest < cursor)
 
 
 def _reading(pages: Iterable[Page], cut: Mapping[Severity, datetime]) -> Reading:

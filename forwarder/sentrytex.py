@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -20,7 +21,7 @@ from urllib.parse import quote
 
 import httpx2
 
-from forwarder.alert import Alert, MalformedAlert, Severity, clean
+from forwarder.alert import Alert, MalformedAlert, Severity, clean, one_line
 from forwarder.backoff import retry_after
 from forwarder.clock import iso
 
@@ -35,6 +36,8 @@ MAX_SECONDS: Final = 60.0
 """Seconds for a whole answer; the time-out of the connection only limits each pause within it."""
 MAX_RAW: Final = 64 * 1024
 """Characters of a malformed alert that are kept to look at."""
+MAX_DEPTH: Final = 500
+"""Levels of lists and objects within an alert: what is nested deeper can be read, but not written again."""
 TIMEOUT: Final = httpx2.Timeout(20.0, connect=10.0)
 
 
@@ -128,7 +131,7 @@ class RequestBudget:
             self._forget(now)
             over = len(self._sent) - (self._limit - keep)
             if over >= 0:
-                return self._sent[over] + self._WINDOW - now
+                return self._over(self._sent[over]) - now
             self._sent.append(now)
             return 0.0
 
@@ -140,8 +143,12 @@ class RequestBudget:
             return self._limit - len(self._sent)
 
     def _forget(self, now: float) -> None:
-        while self._sent and self._sent[0] <= now - self._WINDOW:
+        while self._sent and self._over(self._sent[0]) <= now:
             self._sent.popleft()
+
+    def _over(self, sent: float) -> float:
+        # Summed up in one way only: rounded in two, a wait could come out as 0.0, which means "spent".
+        return sent + self._WINDOW
 
 
 class Sentrytex:
@@ -155,9 +162,11 @@ class Sentrytex:
         budget: RequestBudget | None = None,
         timeout: httpx2.Timeout = TIMEOUT,
         max_seconds: float = MAX_SECONDS,
+        max_body: int = MAX_BODY,
     ) -> None:
         self.budget = budget or RequestBudget()
-        self._max_seconds = max_seconds
+        self._max_seconds, self._max_body = max_seconds, max_body
+        self._key = api_key
         self._base = base_url.rstrip("/")
         self._client = httpx2.Client(
             headers={"Authorization": f"Bearer {api_key}", "Accept": "application/json"},
@@ -216,22 +225,22 @@ class Sentrytex:
             # The text of the exception may name the URL, never the key: that is in a header.
             raise Unavailable(f"The Sentrytex API could not be reached ({type(error).__name__}).") from error
         if response.status_code != 200:
-            raise _refusal(response, body)
+            raise _refusal(response, _said(body, self._key))
         return _decoded(body), _server_time(response)
 
     def _limited(self, response: httpx2.Response, started: float) -> Iterator[bytes]:
         size = 0
         for chunk in response.iter_bytes():
             size += len(chunk)
-            if size > MAX_BODY:
-                raise BadAnswer(f"The Sentrytex API's answer is larger than {MAX_BODY // 2**20} MiB.")
+            if size > self._max_body:
+                raise BadAnswer(f"The Sentrytex API's answer is larger than {self._max_body} bytes.")
             if time.monotonic() - started > self._max_seconds:
                 raise Unavailable(f"The Sentrytex API's answer took longer than {self._max_seconds:g} seconds.")
             yield chunk
 
 
-def _refusal(response: httpx2.Response, body: bytes) -> SentrytexError:
-    status, said = response.status_code, _said(body)
+def _refusal(response: httpx2.Response, said: str) -> SentrytexError:
+    status = response.status_code
     if status == 401:
         return KeyRefused(f"The Sentrytex API refused the key{said}. Put a valid one into sentrytex.api_key.")
     if status == 403:
@@ -250,19 +259,21 @@ def _refusal(response: httpx2.Response, body: bytes) -> SentrytexError:
     return BadAnswer(f"The Sentrytex API answered with {status}{said}.")
 
 
-def _said(body: bytes) -> str:
-    """What the API's error says, in brackets; nothing where a proxy answered HTML in between."""
+def _said(body: bytes, key: str) -> str:
+    """What the API's error says, in brackets and without the key; nothing where a proxy answered HTML in between."""
     try:
         error = json.loads(body)["error"]
     except (ValueError, TypeError, KeyError, RecursionError):
         return ""
-    return f" ({clean(error)[:200]})" if isinstance(error, str) and error else ""
+    return f" ({one_line(clean(error)).replace(key, '…')[:200]})" if isinstance(error, str) and error else ""
 
 
 def _decoded(body: bytes) -> dict[str, Any]:
     try:
         # Bytes that are no UTF-8, a NaN or a number of a thousand digits must not stop a whole page.
-        decoded = json.loads(body.decode(errors="replace"), parse_constant=_nothing, parse_int=_integer)
+        decoded = json.loads(
+            body.decode(errors="replace"), parse_constant=_nothing, parse_int=_integer, parse_float=_finite
+        )
     except (ValueError, RecursionError):
         what = "HTML" if body.lstrip()[:1] == b"<" else "something that is not JSON"
         raise BadAnswer(f"The Sentrytex API answered with {what}; a proxy in between may have.") from None
@@ -279,10 +290,15 @@ def _integer(digits: str) -> int | None:
     return int(digits) if len(digits) <= 30 else None
 
 
+def _finite(digits: str) -> float | None:
+    number = float(digits)
+    return number if math.isfinite(number) else None
+
+
 def _server_time(response: httpx2.Response) -> datetime | None:
     try:
         return parsedate_to_datetime(response.headers["Date"]).astimezone(UTC)
-    except (KeyError, ValueError):
+    except (KeyError, ValueError, OverflowError):
         return None
 
 
@@ -291,12 +307,35 @@ def _sort_out(items: list[Any]) -> tuple[tuple[Alert, ...], tuple[SetAside, ...]
     aside: dict[str, SetAside] = {}
     for item in items:
         try:
-            alert = Alert.parse(item)
-        except (MalformedAlert, RecursionError) as error:
-            raw = clean(json.dumps(item, ensure_ascii=False, sort_keys=True))
+            alert = _parsed(item)
+        except MalformedAlert as error:
+            raw = clean(_text_of(item))
             digest = hashlib.sha256(raw.encode()).hexdigest()
             aside[digest] = SetAside(digest=digest, raw=raw[:MAX_RAW], reason=str(error))
         else:
             # The same id twice on one page is one alert; the first is the newest.
             alerts.setdefault(alert.id, alert)
     return tuple(alerts.values()), tuple(aside.values())
+
+
+def _parsed(item: Any) -> Alert:
+    level = [item]
+    for _ in range(MAX_DEPTH):
+        level = [inner for outer in level for inner in _within(outer)]
+        if not level:
+            return Alert.parse(item)
+    raise MalformedAlert(f"it is nested more than {MAX_DEPTH} levels deep")
+
+
+def _within(value: Any) -> Collection[Any]:
+    if isinstance(value, dict):
+        return value.values()
+    return value if isinstance(value, list) else ()
+
+
+def _text_of(item: Any) -> str:
+    try:
+        return json.dumps(item, ensure_ascii=False, sort_keys=True)
+    except RecursionError:
+        alert_id = item.get("id") if isinstance(item, dict) else None
+        return f"The alert {alert_id} is nested too deeply to be written out."

@@ -58,6 +58,7 @@ def test_an_issue_from_birth_to_deletion(sandbox: Sandbox, client: JIRA) -> None
     assert sandbox.jira.issues[issue.key]["transitions"] == [ways["done"]]
     client._session.delete(read.self)
     assert sandbox.jira.issues == {}
+    assert list(client.search_issues("labels = sentrytex-a")) == []
     with pytest.raises(JIRAError) as gone:
         client.issue(issue.key)
     assert gone.value.status_code == 404

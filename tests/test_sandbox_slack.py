@@ -168,6 +168,7 @@ def test_messages_are_held_to_their_limits(client: WebClient) -> None:
     assert refusal(client, blocks=[{"type": "divider"}] * 51) == "invalid_blocks"
     assert refusal(client, blocks=[SECTION_AT_LIMIT] * 4) == ""
     assert refusal(client, blocks=[SECTION_AT_LIMIT] * 5) == "msg_blocks_too_long"
+    assert refusal(client, blocks=[{"type": "divider", "block_id": "one"}] * 2) == "invalid_blocks"
     assert refusal(client, metadata={"event_type": "x"}) == "invalid_metadata_format"
     assert refusal(client, thread_ts="1.0") == "thread_not_found"
 
@@ -204,6 +205,7 @@ def test_one_message_a_second_and_channel() -> None:
         assert refusal(client, channel="#alerts") == ""
         sandbox.clock.advance(1)
         assert [refusal(client) for _ in range(2)] == ["", "ratelimited"]
+        assert len({one["ts"] for one in sandbox.slack.messages}) == 6
 
 
 def test_the_webhook(sandbox: Sandbox) -> None:

@@ -53,10 +53,10 @@ def build(config: Config, name: str) -> Connector[Any]:
 
 def _config_path(context: click.Context) -> Path:
     given = context.params.get("config_path")
-    if given is None:
-        option = next(param for param in context.command.params if param.name == "config_path")
-        given = option.value_from_envvar(context) or option.get_default(context)
-    return Path(given)
+    if given is not None:
+        return Path(given)
+    option = next(param for param in context.command.params if param.name == "config_path")
+    return Path(str(option.value_from_envvar(context) or option.get_default(context)))
 
 
 def _names_in(path: Path) -> list[str]:

@@ -44,8 +44,13 @@ def health(config_path: Path) -> None:
 @click.command()
 @config_option
 @click.argument("target", type=click.Path(path_type=Path, dir_okay=False))
+@click.option(
+    "--database",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="The database. With it the config is not read, so that a backup needs none of the secrets.",
+)
 @click.option("--force", is_flag=True, help="Replace TARGET where it is there already.")
-def backup(config_path: Path, target: Path, force: bool) -> None:
+def backup(config_path: Path, target: Path, database: Path | None, force: bool) -> None:
     """Copy the database to the file TARGET, while the daemon runs or not.
 
     The copy is checked before it takes the name TARGET, so what stands there is whole. It holds alerts and where they
@@ -54,13 +59,13 @@ def backup(config_path: Path, target: Path, force: bool) -> None:
     """
     from forwarder.store import Store
 
-    config = load_config(config_path)
+    source: Path = database or load_config(config_path).database
     if target.exists():
-        if config.database.exists() and target.samefile(config.database):
+        if source.exists() and target.samefile(source):
             raise Stop(f"{target} is the database itself: name another file.")
         if not force:
             raise Stop(f"{target} is there already: name another file, or replace it with --force.")
-    store = Store.visit(config.database)
+    store = Store.visit(source)
     try:
         with _unfinished(target) as copy:
             store.backup(copy)
@@ -68,7 +73,7 @@ def backup(config_path: Path, target: Path, force: bool) -> None:
             copy.replace(target)
     finally:
         store.close()
-    click.echo(f"{target} is a checked copy of {config.database} ({target.stat().st_size:,} bytes).")
+    click.echo(f"{target} is a checked copy of {source} ({target.stat().st_size:,} bytes).")
 
 
 def _ask(listen: Listen) -> None:

@@ -1,0 +1,102 @@
+"""The files that `init` writes: a commented config without a secret, and the secrets as environment variables."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from pydantic import SecretStr
+
+_PLAIN: Final = re.compile(r"[A-Za-z][A-Za-z0-9_-]*(?:://[A-Za-z0-9.:/_-]*[A-Za-z0-9/_-])?")
+_NOT_TEXT: Final = {"true", "false", "null", "yes", "no", "on", "off"}
+"""Words that some reader of YAML takes for something else than text."""
+_ROUTES: Final = (
+    ("critical", ("pagerduty", "jira", "slack", "console")),
+    ("high", ("jira", "slack", "console")),
+    ("[medium, low]", ("slack", "console")),
+)
+"""Who gets what: people are paged for the worst, tickets are for what must be mended, and Slack shows all."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Secret:
+    """What a person told, and the environment variable in which the forwarder will find it."""
+
+    variable: str
+    value: SecretStr
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Section:
+    """One connector's part of the config, or the feed's (then without a type): plain values, and secrets by key."""
+
+    name: str
+    type: str = ""
+    values: Mapping[str, str] = field(default_factory=dict)
+    secrets: Mapping[str, Secret] = field(default_factory=dict)
+
+
+def config_text(feed: Section, connectors: Sequence[Section]) -> str:
+    """The config as YAML."""
+    parts = [
+        "# sentrytex-forwarder: what to watch, where to send it, who gets what. `forwarder check` checks it.",
+        "# ${NAME} stands for the environment variable NAME: secrets stay out of this file.",
+        "",
+        "sentrytex:",
+        *_lines(feed, "  "),
+        "  poll_every: 30s # 5s at least",
+        '  start_from: 24h # first start only: "now", a duration back, or an ISO date such as 2026-01-31',
+        "",
+        "database: forwarder.db # the state; a relative path counts from this file's folder",
+        "",
+        "# Every connector also takes: timeout, concurrency, max_rate, give_up_after, templates.",
+        "connectors:",
+    ]
+    for section in connectors:
+        parts += [f"  {section.name}:", f"    type: {section.type}", *_lines(section, "    ")]
+    parts += [
+        "",
+        "# An alert goes to every connector named by any route that it matches, once each. A route can also ask for",
+        "# cisa_kev: true, vendors: [github], min_epss: 0.1, min_cvss: 7, cve_id, alert_type.",
+        "routes:",
+    ]
+    for severity, names in _routes(connectors):
+        parts += [f"  - severity: {severity}", f"    to: [{', '.join(names)}]"]
+    parts += ["", "web:", '  listen: 127.0.0.1:8585 # status page, metrics and health; "off" for none']
+    parts += ["", "# Who hears of the forwarder's own troubles.", "alarms:", f"  to: [{_watchful(connectors)}]", ""]
+    return "\n".join(parts)
+
+
+def env_text(secrets: Sequence[Secret]) -> str:
+    """The secrets as a file that a shell can source, and systemd and Docker can read."""
+    return "".join(f"{secret.variable}={shlex.quote(secret.value.get_secret_value())}\n" for secret in secrets)
+
+
+def _lines(section: Section, indent: str) -> list[str]:
+    return [
+        *(f"{indent}{key}: ${{{secret.variable}}}" for key, secret in section.secrets.items()),
+        *(f"{indent}{key}: {_yaml(value)}" for key, value in section.values.items()),
+    ]
+
+
+def _yaml(text: str) -> str:
+    """``text`` as a YAML value that means just that; a $ must not begin a variable."""
+    if _PLAIN.fullmatch(text) and text.lower() not in _NOT_TEXT:
+        return text
+    return json.dumps(text.replace("$", "$$"), ensure_ascii=False)
+
+
+def _routes(connectors: Sequence[Section]) -> list[tuple[str, list[str]]]:
+    """Who gets what. No severity is left without a connector: where its usual ones are missing, all get it."""
+    names = {section.type: section.name for section in connectors}
+    everyone = list(names.values())
+    return [(severity, [names[kind] for kind in kinds if kind in names] or everyone) for severity, kinds in _ROUTES]
+
+
+def _watchful(connectors: Sequence[Section]) -> str:
+    names = {section.type: section.name for section in connectors}
+    return next((names[kind] for kind in ("slack", "jira", "pagerduty") if kind in names), "")

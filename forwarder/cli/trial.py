@@ -1,0 +1,141 @@
+"""The command that sends one test alert, and takes it back."""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import click
+
+from forwarder.alert import Severity, clean
+from forwarder.cli.naming import build, configured, connector_argument
+from forwarder.cli.root import Stop, config_option, load_config
+from forwarder.cli.samples import sample_alert
+from forwarder.config import secrets_of
+from forwarder.connector import (
+    Broken,
+    Connector,
+    Delivered,
+    Delivery,
+    Kind,
+    LookFailed,
+    Origin,
+    Outcome,
+    Receipt,
+    Reject,
+    Retry,
+    Unsure,
+    Wait,
+    format_duration,
+)
+from forwarder.logs import Redactor
+
+
+@click.command()
+@config_option
+@connector_argument
+@click.option(
+    "--severity",
+    type=click.Choice([severity.value for severity in Severity]),
+    default=Severity.LOW.value,
+    show_default=True,
+    help="Of the test alert.",
+)
+@click.option("--keep", is_flag=True, help="Leave the test alert there.")
+def test(config_path: Path, connector: str, severity: str, keep: bool) -> None:
+    """Send one test alert to CONNECTOR, say what came of it, and take it back.
+
+    It is marked as a test. Slack's message is marked as withdrawn, PagerDuty's incident resolved, Jira's ticket closed.
+    It works while the daemon runs too, and leaves nothing in the database. The exit status is 1 if it did not arrive.
+    """
+    config = load_config(config_path)
+    settings = configured(config, connector)
+    redact = Redactor(secrets_of(config))
+    target = build(config, connector)
+    delivery = Delivery(
+        id=0,
+        alert=sample_alert(Severity(severity), f"test-{uuid.uuid4()}"),
+        connector=connector,
+        owed_at=datetime.now(UTC),
+        origin=Origin.TEST,
+    )
+    try:
+        sent = _found(target, delivery, _attempt(target, delivery))
+        if not isinstance(sent, Delivered):
+            raise Stop(redact(clean(f"{connector}: {_failure(sent, connector)}")))
+        _say(redact, f"{connector}: the test alert arrived{_place(sent.receipt)}.{_note(sent)}")
+        if keep:
+            _say(redact, f"{connector}: it stays there, as --keep asks.")
+            return
+        back = _attempt(target, replace(delivery, kind=Kind.WITHDRAW, receipt=sent.receipt))
+        _say(redact, f"{connector}: {_taken_back(back, settings.type)}")
+    finally:
+        target.close()
+
+
+def _attempt(target: Connector[Any], delivery: Delivery) -> Outcome:
+    try:
+        return target.deliver(delivery, target.render(delivery))
+    except Exception as error:  # another package's connector may raise anything
+        return Unsure(f"sending failed unexpectedly ({type(error).__name__})")
+
+
+def _found(target: Connector[Any], delivery: Delivery, outcome: Outcome) -> Outcome:
+    """``outcome``, or where that is uncertain, what one look at the destination shows."""
+    if not isinstance(outcome, Unsure) or not target.looks:
+        return outcome
+    try:
+        receipt = target.find(delivery)
+    except LookFailed:
+        return outcome
+    except Exception:  # as in _attempt; the first reason tells more than this one's
+        return outcome
+    return outcome if receipt is None else Delivered(receipt, f"its answer was lost: {outcome.reason}")
+
+
+def _failure(outcome: Retry | Wait | Unsure | Reject | Broken, connector: str) -> str:
+    """What went wrong, and the way out."""
+    reason = outcome.reason.rstrip(".")
+    match outcome:
+        case Wait(after):
+            return f"the test alert was not taken: {reason}. Try again in {format_duration(after)}."
+        case Unsure():
+            return (
+                f"whether the test alert arrived is not known: {reason}. Look there for one that is marked as a test."
+            )
+        case Retry():
+            return (
+                f"the test alert did not arrive: {reason}. Try again; if that does not help, `forwarder check --live`."
+            )
+        case Reject():
+            return f"the test alert was refused: {reason}. `forwarder preview {connector}` shows what was sent."
+        case Broken():
+            return f"the test alert did not arrive: {reason}. `forwarder check --live` tells what is missing."
+
+
+def _taken_back(outcome: Outcome, kind: str) -> str:
+    if not isinstance(outcome, Delivered):
+        return f"it could not be taken back ({outcome.reason.rstrip('.')}): close it there yourself."
+    how = {
+        "slack": "its message is marked as withdrawn",
+        "pagerduty": "its incident is resolved",
+        "jira": "its ticket is closed",
+    }.get(kind, "it is taken back")
+    # The note says what kept the destination from doing just that.
+    return f"{outcome.note}." if outcome.note else f"{how}."
+
+
+def _place(receipt: Receipt) -> str:
+    where = receipt.url or receipt.remote_id
+    return f": {where}" if where else ""
+
+
+def _note(sent: Delivered) -> str:
+    return f" Note: {sent.note.rstrip('.')}." if sent.note else ""
+
+
+def _say(redact: Redactor, text: str) -> None:
+    click.echo(redact(clean(text)))

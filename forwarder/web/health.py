@@ -1,0 +1,60 @@
+"""Whether it works: for load balancers, Kubernetes and the like."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final
+
+from forwarder.connector import format_duration
+from forwarder.store import Store, StoreError
+from forwarder.web.standing import patience
+
+if TYPE_CHECKING:
+    from forwarder.assembly import Forwarder
+
+WRITE_EVERY: Final = 5.0
+"""Seconds for which a verdict on the database stays good: probes must not keep the disk busy."""
+
+
+class Health:
+    """Judges readiness: the feed is read, and the database takes writes."""
+
+    def __init__(self, forwarder: Forwarder, store: Store, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._forwarder, self._store, self._clock = forwarder, store, clock
+        self._lock = threading.Lock()
+        self._good_until = 0.0
+        self._refused: str | None = None
+
+    def reasons(self) -> list[str]:
+        """Why it is not ready, in sentences; nothing where it is."""
+        reasons = []
+        try:
+            if unread := self._unread():
+                reasons.append(unread)
+        except StoreError as error:
+            return [str(error)]
+        if refused := self._write():
+            reasons.append(refused)
+        return reasons
+
+    def _unread(self) -> str | None:
+        feed, now = self._store.feed(), self._forwarder.clock()
+        # A process that just started is given the time to poll.
+        age = now - max(feed.polled_at or 0.0, self._forwarder.started_at)
+        if age <= patience(self._forwarder.config):
+            return None
+        told = "never" if feed.polled_at is None else f"{format_duration(round(now - feed.polled_at))} ago"
+        return f"The last complete poll was {told}. {feed.poll_error or ''}".strip()
+
+    def _write(self) -> str | None:
+        with self._lock:
+            if self._clock() >= self._good_until:
+                try:
+                    self._forwarder.store.write(lambda _connection: None)
+                    self._refused = None
+                except StoreError as error:
+                    self._refused = str(error)
+                self._good_until = self._clock() + WRITE_EVERY
+            return self._refused

@@ -1,0 +1,229 @@
+"""What Prometheus reads: counters of what happened since the start, gauges of how things stand right now.
+
+Names and units are as https://prometheus.io/docs/practices/naming/ asks. Every set of labels is there from the start, at
+zero: an alert rule on a counter that appears only with its first failure would miss that failure.
+"""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, disable_created_metrics
+from prometheus_client.core import GaugeMetricFamily, Metric
+
+from forwarder import __version__
+from forwarder.alarms import Kind as Trouble
+from forwarder.alert import Severity
+from forwarder.clock import Now
+from forwarder.connector import Kind
+from forwarder.sentrytex import BadAnswer, KeyRefused, NotFound, RateLimited, SentrytexError, Unavailable
+from forwarder.store import Store, StoreError
+from forwarder.store.records import Queue
+from forwarder.watching import Attempted, Watcher
+
+if TYPE_CHECKING:
+    from forwarder.assembly import Forwarder
+    from forwarder.poller import Turn
+
+OK: Final = "ok"
+RESULTS: Final = (OK, *(kind.result for kind in (KeyRefused, NotFound, RateLimited, Unavailable, BadAnswer)))
+"""What a poll or a sweep can come to."""
+
+REASONS: Final = {
+    "delivered": "",
+    "retry": "failed",
+    "wait": "rate_limit",
+    "unsure": "no_clear_answer",
+    "look": "not_found_yet",
+    "reject": "refused",
+    "broken": "needs_a_person",
+    "gave_up": "failed_too_long",
+}
+"""What an attempt can come to, and why in a word: the sentences that remotes say belong to the log, not into labels."""
+
+_REQUEST: Final = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
+_LATENCY: Final = (0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0, 3600.0, 21600.0, 86400.0)
+
+_STANDS: Final = {
+    "last_poll_timestamp_seconds": "When the feed was last read in full; 0 before the first time.",
+    "feed_age_seconds": "Time since the feed was last read in full, or since the start where it never was.",
+    "cursor_timestamp_seconds": "The newest time of publication that was seen; 0 before the first alert.",
+    "request_budget_remaining": "Requests that the API's limit leaves for the current minute.",
+    "gaps": "Stretches of the feed that the API may not have shown.",
+    "set_aside": "Texts of the feed that are no alert.",
+    "unrouted_alerts": "Alerts that no route names a connector for.",
+    "database_bytes": "Size of the database, its write-ahead log included.",
+}
+_STANDS_OF: Final = {
+    "queue_deliveries": ("Deliveries that are owed and not settled.", "connector", "state"),
+    "oldest_waiting_seconds": ("How long the oldest of them has been owed; 0 where none is.", "connector"),
+    "connector_paused": ("Whether the connector takes nothing until a person acts.", "connector"),
+    "dead_letters": ("Deliveries that wait for a person's decision.", "connector"),
+    "alarms": ("Troubles of the forwarder's own that go on.", "kind"),
+}
+
+
+class Metrics(Watcher):
+    """Counts what happens, from the moment it is made; ``registry`` holds the counts."""
+
+    def __init__(self, connectors: Collection[str], *, now: Now) -> None:
+        # Whether a counter was reset shows in its value; a second series for each would say nothing more.
+        disable_created_metrics()
+        self.registry = registry = CollectorRegistry()
+        self._now = now
+        ProcessCollector(registry=registry)
+        build = Gauge("forwarder_build_info", "The version that runs.", ("version", "python"), registry=registry)
+        build.labels(__version__, platform.python_version()).set(1)
+        self._polls = _counter("polls", "Polls of the feed, by result.", ("result",), registry)
+        self._sweeps = _counter("sweeps", "Re-reads of the time behind the cursor, by result.", ("result",), registry)
+        self._alerts = _counter("alerts", "New alerts, by severity.", ("severity",), registry)
+        self._unrouted = _counter("alerts_unrouted", "New alerts that no route names a connector for.", (), registry)
+        self._aside = _counter("alerts_set_aside", "Texts of the feed that turned out to be no alert.", (), registry)
+        self._reloads = _counter("config_reloads", "Configs that were taken over or refused.", ("result",), registry)
+        self._store = _counter("store_failures", "Writes that the database did not take.", (), registry)
+        self._attempts = _counter(
+            "deliveries",
+            "Attempts to deliver, by what came of each and why.",
+            ("connector", "outcome", "reason"),
+            registry,
+        )
+        self._poll_time = _histogram("poll_duration", "Time that a poll took.", (), _REQUEST, registry)
+        self._attempt_time = _histogram(
+            "delivery_duration", "Time that one attempt took.", ("connector",), _REQUEST, registry
+        )
+        self._latency = _histogram(
+            "delivery_latency", "Time from owing an alert to its delivery.", ("connector",), _LATENCY, registry
+        )
+        for result in RESULTS:
+            self._polls.labels(result)
+            self._sweeps.labels(result)
+        for severity in Severity:
+            self._alerts.labels(severity.value)
+        for result in (OK, "refused"):
+            self._reloads.labels(result)
+        self.expect(connectors)
+
+    def expect(self, connectors: Collection[str]) -> None:
+        """Shows the counts of ``connectors`` from now on, at zero where nothing happened yet."""
+        for connector in connectors:
+            self._attempt_time.labels(connector)
+            self._latency.labels(connector)
+            for outcome, reason in REASONS.items():
+                self._attempts.labels(connector, outcome, reason)
+
+    # What a watcher hears
+
+    def polled(self, turn: Turn, seconds: float) -> None:
+        if turn.sweep:
+            self._sweeps.labels(OK).inc()
+        else:
+            self._polls.labels(OK).inc()
+            self._poll_time.observe(seconds)
+        for alert in turn.committed.new:
+            self._alerts.labels(alert.severity.value).inc()
+        self._unrouted.inc(len(turn.committed.unrouted))
+        self._aside.inc(len(turn.committed.set_aside))
+
+    def poll_failed(self, error: SentrytexError, seconds: float) -> None:
+        self._polls.labels(error.result).inc()
+        self._poll_time.observe(seconds)
+
+    def attempted(self, attempt: Attempted) -> None:
+        connector, outcome = attempt.connector, attempt.settlement.outcome
+        self._attempts.labels(connector, outcome, REASONS[outcome]).inc()
+        self._attempt_time.labels(connector).observe(attempt.seconds)
+        delivery = attempt.claimed.delivery
+        if outcome == "delivered" and delivery.kind is Kind.OPEN:
+            self._latency.labels(connector).observe(max(self._now() - delivery.owed_at.timestamp(), 0.0))
+
+    def store_failed(self, reason: str) -> None:  # noqa: ARG002
+        self._store.inc()
+
+    def reloaded(self, *, ok: bool) -> None:
+        self._reloads.labels(OK if ok else "refused").inc()
+
+
+class Gauges:
+    """How things stand, read at each scrape. Where the database cannot be read, what only it knows is left out."""
+
+    def __init__(self, forwarder: Forwarder, store: Store) -> None:
+        self._forwarder, self._store = forwarder, store
+
+    def describe(self) -> Iterable[Metric]:
+        """The names, for the registry: without any sample."""
+        return _families().values()
+
+    def collect(self) -> Iterator[Metric]:
+        families = _families()
+        families["request_budget_remaining"].add_metric((), self._forwarder.budget.left)
+        families["database_bytes"].add_metric((), _size(self._store.path))
+        with suppress(StoreError):
+            self._of_feed(families)
+            self._of_queues(families)
+            self._of_alarms(families)
+        yield from (family for family in families.values() if family.samples)
+
+    def _of_feed(self, families: dict[str, GaugeMetricFamily]) -> None:
+        feed, now = self._store.feed(), self._forwarder.clock()
+        since = self._forwarder.started_at if feed.polled_at is None else feed.polled_at
+        totals = self._store.totals()
+        for name, value in {
+            "last_poll_timestamp_seconds": feed.polled_at or 0.0,
+            "feed_age_seconds": max(now - since, 0.0),
+            "cursor_timestamp_seconds": feed.cursor or 0.0,
+            "gaps": totals["gaps"],
+            "set_aside": totals["set_aside"],
+            "unrouted_alerts": totals["unrouted"],
+        }.items():
+            families[name].add_metric((), value)
+
+    def _of_queues(self, families: dict[str, GaugeMetricFamily]) -> None:
+        now = self._forwarder.clock()
+        for queue in self._store.queues(self._forwarder.config.connectors, since=now):
+            for state, count in _waiting(queue):
+                families["queue_deliveries"].add_metric((queue.connector, state), count)
+            waited = 0.0 if queue.oldest_owed_at is None else max(now - queue.oldest_owed_at, 0.0)
+            families["oldest_waiting_seconds"].add_metric((queue.connector,), waited)
+            families["connector_paused"].add_metric((queue.connector,), float(queue.pause is not None))
+            families["dead_letters"].add_metric((queue.connector,), queue.dead)
+
+    def _of_alarms(self, families: dict[str, GaugeMetricFamily]) -> None:
+        standing = [alarm.kind for alarm in self._store.alarms()]
+        for kind in Trouble:
+            families["alarms"].add_metric((kind.value.name,), standing.count(kind.value.name))
+
+
+def _waiting(queue: Queue) -> Sequence[tuple[str, int]]:
+    return ("ready", queue.ready), ("sending", queue.sending), ("unsure", queue.unsure)
+
+
+def _families() -> dict[str, GaugeMetricFamily]:
+    plain = {name: GaugeMetricFamily(f"forwarder_{name}", text, labels=()) for name, text in _STANDS.items()}
+    labelled = {
+        name: GaugeMetricFamily(f"forwarder_{name}", text, labels=labels)
+        for name, (text, *labels) in _STANDS_OF.items()
+    }
+    return plain | labelled
+
+
+def _counter(name: str, text: str, labels: Sequence[str], registry: CollectorRegistry) -> Counter:
+    return Counter(f"forwarder_{name}_total", text, labels, registry=registry)
+
+
+def _histogram(
+    name: str, text: str, labels: Sequence[str], buckets: Sequence[float], registry: CollectorRegistry
+) -> Histogram:
+    return Histogram(f"forwarder_{name}_seconds", text, labels, buckets=buckets, registry=registry)
+
+
+def _size(path: Path) -> int:
+    """Bytes of the database and its write-ahead log; a log that is not there has none."""
+    size = 0
+    for part in (path, path.with_name(f"{path.name}-wal")):
+        with suppress(OSError):
+            size += part.stat().st_size
+    return size

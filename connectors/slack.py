@@ -29,6 +29,7 @@ from forwarder.connector import (
     ConnectorConfig,
     Delivered,
     Delivery,
+    Duration,
     Finding,
     Kind,
     LookFailed,
@@ -53,9 +54,6 @@ https://docs.slack.dev/messaging/message-metadata"""
 
 POST, EDIT, WEBHOOK, NOTHING = "chat.postMessage", "chat.update", "webhook", "none"
 """What a payload's ``method`` may be. The first two are Slack's names."""
-
-LOOKS: Final = (5.0, 30.0)
-"""Slack's history shows a message within moments."""
 
 _SKEW: Final = timedelta(hours=1)  # how far Slack's clock and ours may be apart
 _PATIENCE: Final = 2.0  # seconds, for what is only nice to know
@@ -82,6 +80,12 @@ class SlackConfig(ConnectorConfig):
     base_url: str = Field(default="https://slack.com/api/", description="Address of Slack's Web API.")
     max_rate: SendRate | None = Field(
         default=Rate(1, 1.0), description="The most that is sent; Slack takes 1/s per channel."
+    )
+    look_after: tuple[Duration, ...] = Field(
+        default=(timedelta(seconds=5), timedelta(seconds=30)),
+        min_length=1,
+        description="With a token, after an attempt of which it is not known whether it posted the message: when the "
+        "message is looked for before another is posted. Slack's history shows a message within moments.",
     )
 
     @field_validator("base_url")
@@ -128,7 +132,7 @@ class Slack(Connector[SlackConfig]):
         super().__init__(name, config, wording)
         self._remote = _remote(config, now)
         if isinstance(self._remote, Workspace):
-            self.looks = LOOKS
+            self.looks = tuple(after.total_seconds() for after in config.look_after)
             self.follows_links = True
 
     def render(self, delivery: Delivery) -> Payload:

@@ -211,7 +211,7 @@ class BuiltInWording:
 
 
 class Templates(BaseModel):
-    """Jinja2 templates in place of the built-in words; ``alert``, ``changes``, ``kind`` and ``built_in`` are at hand."""
+    """Jinja2 templates in place of the built-in words. They have ``alert``, ``changes``, ``kind`` and ``built_in``."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 

@@ -147,7 +147,7 @@ class Poller:
     def _read(self, since: datetime, cursor: datetime, *, keep: int = 0, always_split: bool = False) -> Reading:
         """What the API shows from ``since`` on, split by severity where one page may not hold all from ``cursor``."""
         page = self._source.alerts(since, keep=keep)
-        if not page.full or (not always_split and _whole(page, cursor)):
+        if not page.full or (not always_split and _whole(page, cursor) and not self._late(page, cursor)):
             return _reading([page], {})
         pages, cut = [page], {}
         for severity in Severity:
@@ -159,6 +159,10 @@ class Poller:
             # No request asks for a severity that is not known: what the whole page cut off of it stays unseen.
             cut[Severity.CRITICAL] = max(cut.get(Severity.CRITICAL, cursor), page.oldest or cursor)
         return _reading(pages, cut)
+
+    def _late(self, page: Page, cursor: datetime) -> bool:
+        """Whether the page shows something new behind the cursor: there may be more of it than the page holds."""
+        return bool(self._store.unseen([alert for alert in page.alerts if alert.published_at < cursor]))
 
     def _route(self, alerts: Sequence[Alert], start: datetime | None = None) -> list[Routed]:
         """Where each unseen alert goes. What was published before ``start`` is known from now on, and goes nowhere."""

@@ -44,7 +44,7 @@ class Circumstances:
 def settle(claimed: Claimed, outcome: Outcome, payload: Payload | None, at: Circumstances) -> Settlement:
     """Where a claimed delivery goes after ``deliver`` said ``outcome``."""
     settlement = _settle(claimed, outcome, payload, at)
-    if at.probe and not settlement.state.settled and settlement.probe_at is None:
+    if at.probe and not settlement.answers and settlement.probe_at is None:
         # A probe that failed in any way did not show that the destination works.
         return _paused(settlement, at)
     return settlement

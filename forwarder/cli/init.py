@@ -47,6 +47,8 @@ def init(path: Path, force: bool, **urls: str | None) -> None:
 def _check_place(path: Path, force: bool) -> None:
     if path.exists() and not force:
         raise Stop(f"{path} is there already: name another file, or overwrite it with --force.")
+    if path.suffix == ".env":
+        raise Stop(f"{path} is a name for secrets: name the config otherwise, such as config.yaml.")
     if path.is_dir():
         raise Stop(f"{path} is a folder: name a file in it.")
     folder = path.absolute().parent

@@ -6,7 +6,6 @@ import contextlib
 import fcntl
 import http.client
 import os
-import sqlite3
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -58,6 +57,7 @@ def backup(config_path: Path, target: Path, database: Path | None, force: bool) 
     in its place, start the daemon.
     """
     from forwarder.store import Store
+    from forwarder.store.copies import seal
 
     source: Path = database or load_config(config_path).database
     if target.exists():
@@ -69,7 +69,7 @@ def backup(config_path: Path, target: Path, database: Path | None, force: bool) 
     try:
         with _unfinished(target) as copy:
             store.backup(copy)
-            _check(copy)
+            seal(copy)
             copy.replace(target)
     finally:
         store.close()
@@ -121,15 +121,3 @@ def _unfinished(target: Path) -> Iterator[Path]:
     finally:
         for suffix in ("", "-wal", "-shm", "-journal"):
             Path(name + suffix).unlink(missing_ok=True)
-
-
-def _check(copy: Path) -> None:
-    """Makes ``copy`` one file without a write-ahead log beside it, and raises Stop where it is not whole."""
-    try:
-        with contextlib.closing(sqlite3.connect(copy, isolation_level=None)) as database:
-            database.execute("PRAGMA journal_mode = DELETE")
-            found: str = database.execute("PRAGMA integrity_check(1)").fetchone()[0]
-    except sqlite3.Error as error:
-        found = str(error)
-    if found != "ok":
-        raise Stop(f"The copy is damaged ({found}), so the database may be too: keep your older backups.", EX_IOERR)

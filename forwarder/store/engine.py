@@ -96,15 +96,21 @@ class Engine:
                 reader.execute("ROLLBACK")
 
     def backup(self, target: Path) -> None:
-        """Copies the database to ``target`` while it is in use; raises StoreError where that cannot be."""
+        """Copies the database to ``target`` while it is in use: one whole file; raises StoreError where it is not."""
         with _sentences(target):
-            source, copy = self._connect(), sqlite3.connect(target)
+            target.touch(mode=0o600)
+            target.chmod(0o600)
+            source, copy = self._connect(), sqlite3.connect(target, isolation_level=None)
             try:
-                source.backup(copy, pages=1024)
+                # In one step, from one view of the data: in several, every write would make it begin anew.
+                source.backup(copy)
+                copy.execute("PRAGMA journal_mode = DELETE")
+                found: str = copy.execute("PRAGMA integrity_check(1)").fetchone()[0]
             finally:
                 source.close()
                 copy.close()
-            target.chmod(0o600)
+        if found != "ok":
+            raise StoreError(f"The copy {target} is damaged, and so may be the database: keep your older backups.")
 
     def close(self) -> None:
         with self._writing, self._reading:
@@ -137,8 +143,10 @@ class Engine:
                 writer.execute("SAVEPOINT job")
                 try:
                     job.result = job.work(writer)
-                except (sqlite3.IntegrityError, ArithmeticError, LookupError, TypeError, ValueError) as error:
-                    # This job's own fault: the others go on. A failing disk, in contrast, is everybody's.
+                except Exception as error:
+                    # A failing disk is everybody's trouble. All else is this job's own fault, and the others go on.
+                    if isinstance(error, sqlite3.Error) and not isinstance(error, sqlite3.IntegrityError):
+                        raise
                     job.error = error
                     writer.execute("ROLLBACK TO job")
                 writer.execute("RELEASE job")

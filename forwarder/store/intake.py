@@ -172,6 +172,12 @@ def _revise(
     """Takes over an alert's new form: whether people must hear of it, and the connectors that are owed something."""
     alert = item.fresh.alert
     changes = alert.changes_from(known)
+    opened = {
+        name: (state, attempts)
+        for name, state, attempts in connection.execute(
+            "SELECT connector, state, attempts FROM deliveries WHERE alert_id = ? AND kind = 'open'", (alert.id,)
+        ).fetchall()
+    }
     row = connection.execute(
         "UPDATE alerts SET severity = ?, cve_id = ?, published_at = ?, body = ?, trail = ?, unrouted = ?,"
         " revision = revision + ? WHERE id = ? RETURNING revision",
@@ -181,17 +187,12 @@ def _revise(
             alert.published_at.timestamp(),
             body_of(alert),
             _trail(item.decision),
-            int(item.unrouted),
+            # What went somewhere before it changed is not without a route.
+            int(item.unrouted and not opened),
             int(bool(changes)),
             alert.id,
         ),
     ).fetchone()
-    opened = {
-        name: (state, attempts)
-        for name, state, attempts in connection.execute(
-            "SELECT connector, state, attempts FROM deliveries WHERE alert_id = ? AND kind = 'open'", (alert.id,)
-        ).fetchall()
-    }
     owed = set()
     for connector, why in item.owes.items():
         if connector not in opened:

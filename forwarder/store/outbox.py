@@ -6,7 +6,7 @@ import json
 import secrets
 import sqlite3
 import zlib
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Final
 
 from forwarder.alert import Alert, Change
@@ -40,7 +40,7 @@ UPDATE deliveries SET state = :state, due_at = :due_at, claim = NULL, lease_unti
   attempts = attempts + :spent, looks = :looks, failing_since = :failing_since, last = :last, settled_at = :settled_at,
   receipt_id = coalesce(:receipt_id, receipt_id), receipt_url = coalesce(:receipt_url, receipt_url),
   payload = coalesce(:payload, payload)
-WHERE id = :id AND claim = :claim RETURNING alert_id, connector, kind, receipt_url
+WHERE id = :id AND claim = :claim RETURNING id, alert_id, connector, kind, revision, receipt_url
 """
 
 _NOTE_ATTEMPT: Final = """
@@ -99,11 +99,13 @@ class Outbox(Engine):
             )
             if settlement.probe_at is not None:
                 _pause(connection, row["connector"], settlement, now)
-            elif settlement.state.settled:
-                # Also a refusal of this one delivery shows that the destination answers again.
+            elif settlement.answers:
                 connection.execute("DELETE FROM pauses WHERE connector = ?", (row["connector"],))
-                if settlement.state is State.DELIVERED and row["kind"] == "open" and row["receipt_url"]:
+            if settlement.state is State.DELIVERED:
+                if row["kind"] == "open" and row["receipt_url"]:
                     _owe_links(connection, row, followers, now, now + links_after)
+                elif row["kind"] == "update" and row["revision"] == LINKS_ONLY:
+                    _owe_newer_links(connection, row, claimed.delivery.links, now + links_after)
             return True
 
         return self.write(work)
@@ -222,7 +224,7 @@ class Outbox(Engine):
         )
 
     def rename(self, old: str, new: str) -> int:
-        """Hands the waiting and dead deliveries of a connector that was renamed to its new name."""
+        """Hands all deliveries of a connector that was renamed to its new name, and returns how many there were."""
         return self.write(
             lambda connection: (
                 connection.execute(
@@ -290,7 +292,7 @@ def _elsewhere(connection: sqlite3.Connection, row: sqlite3.Row) -> tuple[Receip
     receipt, links = None, {}
     for connector, receipt_id, url in connection.execute(
         "SELECT connector, receipt_id, receipt_url FROM deliveries"
-        " WHERE alert_id = ? AND state = 'delivered' AND id <> ? ORDER BY id",
+        " WHERE alert_id = ? AND state = 'delivered' AND id <> ? ORDER BY settled_at, id",
         (row["alert_id"], row["id"]),
     ):
         if connector == row["connector"]:
@@ -358,6 +360,16 @@ def _owe_links(
                     follower,
                 ),
             )
+
+
+def _owe_newer_links(connection: sqlite3.Connection, settled: sqlite3.Row, told: Sequence[Link], due_at: float) -> None:
+    """Owes the links once more where another one came while these were being sent."""
+    _, links = _elsewhere(connection, settled)
+    if {link.url for link in links} - {link.url for link in told}:
+        connection.execute(
+            "UPDATE deliveries SET state = 'ready', due_at = ?, settled_at = NULL WHERE id = ?",
+            (due_at, settled["id"]),
+        )
 
 
 def pack(payload: Mapping[str, Any]) -> bytes:

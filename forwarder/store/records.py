@@ -131,6 +131,11 @@ class Settlement:
     probes: int = 0
     """How often it was tried in vain since it was paused."""
 
+    @property
+    def answers(self) -> bool:
+        """Whether it shows that the destination works: also a refusal of this one delivery does."""
+        return self.outcome in ("delivered", "reject")
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Pause:

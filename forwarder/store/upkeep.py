@@ -11,27 +11,29 @@ BATCH: Final = 500
 """Alerts that one transaction removes: deliveries must not wait for a prune."""
 
 _OLD: Final = """
-SELECT id FROM alerts AS a WHERE seen_at < ?1 AND published_at < ?2
+SELECT id FROM alerts AS a
+WHERE seen_at < ?1 AND published_at < min(?2, (SELECT coalesce(cursor, ?2) FROM feed) - ?3)
   AND NOT EXISTS (
     SELECT 1 FROM deliveries AS d WHERE d.alert_id = a.id AND d.state IN ('ready', 'sending', 'unsure', 'dead')
   )
-ORDER BY seen_at LIMIT ?3
+ORDER BY seen_at LIMIT ?4
 """
 
 
 class Upkeep(Engine):
     """The side of the store that forgets."""
 
-    def prune(self, *, seen_before: float, published_before: float) -> int:
+    def prune(self, *, seen_before: float, published_before: float, overlap: float = 0.0) -> int:
         """Removes up to BATCH settled alerts that are old by both times, and returns how many there were.
 
-        What is still owed or dead stays, and so does what the feed can show again: it would be sent a second time.
+        What is still owed or dead stays, and so does what the feed can show again: it would be sent a second time. A
+        feed that is quiet for long shows, ``overlap`` seconds behind its cursor, what is old by any other measure.
         """
 
         def work(connection: sqlite3.Connection) -> int:
             removed = connection.execute(
                 f"DELETE FROM alerts WHERE id IN ({_OLD})",
-                (seen_before, published_before, BATCH),
+                (seen_before, published_before, overlap, BATCH),
             ).rowcount
             connection.execute("DELETE FROM set_aside WHERE seen_at < ?", (seen_before,))
             connection.execute("DELETE FROM gaps WHERE noticed_at < ?", (seen_before,))

@@ -26,7 +26,7 @@ from forwarder.store.records import (
 )
 
 _DELIVERIES: Final = """
-SELECT d.*, a.severity, a.cve_id, a.origin, json_extract(a.body, '$.title') AS title
+SELECT d.*, a.severity, a.cve_id, a.origin, a.body
 FROM deliveries AS d JOIN alerts AS a ON a.id = d.alert_id
 """
 _DELIVERIES_OF: Final = _DELIVERIES + " WHERE d.alert_id IN (SELECT value FROM json_each(?)) ORDER BY d.id"
@@ -138,7 +138,9 @@ def _conditions(wanted: Filter) -> _Condition:
     if wanted.alert_id:
         parts.append(("a.id = ?", (wanted.alert_id,)))
     if wanted.text:
-        parts.append(("(coalesce(a.cve_id, '') || ' ' || a.body) LIKE ? ESCAPE '\\'", (_like(wanted.text),)))
+        # The body is searched as it is kept, where JSON writes quotes and all that is not ASCII in its own way.
+        kept = json.dumps(wanted.text)[1:-1]
+        parts.append(("(coalesce(a.cve_id, '') || ' ' || a.body) LIKE ? ESCAPE '\\'", (_like(kept),)))
     if wanted.since:
         parts.append(("a.seen_at >= ?", (wanted.since.timestamp(),)))
     if wanted.before is not None:
@@ -221,7 +223,7 @@ def _delivery_row(row: sqlite3.Row) -> DeliveryRow:
     return DeliveryRow(
         id=row["id"],
         alert_id=row["alert_id"],
-        title=str(row["title"] or row["cve_id"] or row["alert_id"]),
+        title=Alert.parse(json.loads(row["body"])).title,
         severity=Severity(row["severity"]),
         cve_id=row["cve_id"],
         origin=row["origin"],

@@ -195,7 +195,7 @@ def _of_alarms(facts: Facts) -> Iterator[Point]:
         yield Point(
             level=Level.BAD if trouble.severity is Severity.CRITICAL else Level.WATCH,
             short=f"{title[0].lower()}{title[1:]}" if not alarm.subject else title,
-            text=f"{title}, since {ago(facts.now - alarm.since)}. {alarm.text}",
+            text=f"{title}. It began {ago(facts.now - alarm.since)}. {alarm.text}",
             remedy=trouble.remedy,
             link=_PAGES.get(kind),
         )

@@ -1,0 +1,214 @@
+"""The command that shows the forwarder at work, with stand-ins for all four services."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import threading
+import time
+from collections import Counter
+from datetime import timedelta
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Final
+
+import click
+
+if TYPE_CHECKING:
+    from forwarder.alert import Alert
+    from forwarder.cli.demo_show import Show
+    from forwarder.cli.demo_sight import Sight
+    from forwarder.config import Config
+    from forwarder.sandbox import Sandbox
+
+TICK: Final = 0.2
+"""Seconds between two looks at the stand-ins."""
+GRACE: Final = 5.0
+"""Seconds that the end waits at most for what was published to arrive."""
+
+_CONFIG: Final = """\
+# Written by `forwarder demo`: the addresses and credentials are those of its stand-ins.
+sentrytex: {{ api_key: {sentrytex[token]}, base_url: {sentrytex[url]}, poll_every: 5s }}
+database: forwarder.db
+connectors:
+  oncall: {{ type: pagerduty, routing_key: {pagerduty[routing_key]}, base_url: {pagerduty[url]} }}
+  tickets:
+    {{ type: jira, url: {jira[url]}, email: {jira[email]}, token: {jira[token]}, project: {jira[project]},
+      issue_type: Bug, due_in: {{ critical: 2d, high: 7d }}, look_after: [2s, 10s] }}
+  secops: {{ type: slack, token: {slack[token]}, channel: "#secops", base_url: {slack[url]} }}
+  alerts: {{ type: slack, token: {slack[token]}, channel: "#alerts", base_url: {slack[url]} }}
+routes:
+  - {{ severity: critical, to: [oncall, tickets, secops] }}
+  - {{ severity: high, to: [tickets, secops] }}
+  - {{ severity: [medium, low], to: [alerts] }}
+web: {{ listen: {listen} }}
+"""
+_NEXT: Final = """
+Next, with your own accounts:
+  forwarder init           asks what is needed, tries it, and writes config.yaml
+  forwarder check --live   asks each service whether all is well
+  forwarder run            is the daemon\
+"""
+
+
+@click.command()
+@click.option("--for", "duration", metavar="DURATION", help="How long, such as 20s; without it until Ctrl-C.")
+@click.option("--verbose", is_flag=True, help="Show the daemon's own log too.")
+def demo(duration: str | None, verbose: bool) -> None:
+    """Show the daemon at work, with stand-ins for Sentrytex, Slack, PagerDuty and Jira.
+
+    Nothing has to be configured, and nothing leaves this machine. The daemon and the services' SDKs are the real ones;
+    what is printed is what arrived in the stand-ins. Some requests fail on the way, on purpose. At the end nothing is
+    left behind. The exit status is 1 if anything arrived twice.
+    """
+    from forwarder.config import load, secrets_of
+    from forwarder.daemon import Daemon
+    from forwarder.logs import Redactor, configure
+    from forwarder.sandbox import Sandbox
+
+    until = _seconds(duration)
+    with TemporaryDirectory(prefix="forwarder-demo-") as name, Sandbox() as sandbox:
+        folder = Path(name)
+        path = _write_config(folder, sandbox)
+        config = load(path)
+        redactor = Redactor(secrets_of(config))
+        with (folder / "forwarder.log").open("w", encoding="utf-8") as log:
+            if verbose:
+                configure("info", "auto", redactor=redactor)
+            else:
+                configure("info", "json", stream=log, redactor=redactor)
+            stage = Stage(sandbox, config, path, until=until, verbose=verbose)
+            stage.start()
+            try:
+                Daemon(config, lambda: load(path), redactor).run()
+            finally:
+                stage.end()
+    raise SystemExit(stage.conclude())
+
+
+class Stage:
+    """The thread that lets things happen and tells what arrives, while the daemon has the main thread."""
+
+    def __init__(self, sandbox: Sandbox, config: Config, path: Path, *, until: float | None, verbose: bool) -> None:
+        from forwarder.cli.demo_script import Script
+        from forwarder.cli.demo_show import Show
+        from forwarder.cli.demo_sight import Sight
+
+        self._sandbox, self._config, self._path, self._until = sandbox, config, path, until
+        self._verbose = verbose
+        self._show: Show = Show(live=not verbose)
+        self._sight: Sight = Sight(sandbox, config.routes)
+        self._script = Script(sandbox, self._published, until=until)
+        self._over = threading.Event()
+        self._error: BaseException | None = None
+        self._thread = threading.Thread(target=self._run, name="demo")
+
+    def start(self) -> None:
+        """Tells what there is to see, and begins."""
+        listen = self._config.web.listen
+        self._show.say("The forwarder at work; Sentrytex, Slack, PagerDuty and Jira are stand-ins on this machine.")
+        if listen is not None:
+            self._show.say(f"Status page: http://{listen}/")
+        self._show.say(f"In another terminal: forwarder status -c {self._path}")
+        if not self._verbose:
+            self._show.say(f"The daemon's log:    {self._path.parent / 'forwarder.log'}")
+        self._show.say("")
+        self._script.begin()
+        self._thread.start()
+
+    def end(self) -> None:
+        """Ends it with the daemon; what arrived up to now is told."""
+        self._over.set()
+        self._thread.join()
+        if self._error is not None:
+            raise self._error
+
+    def conclude(self) -> int:
+        """Tells what came of it all, and returns the exit status."""
+        from forwarder.cli.demo_show import print_summary
+
+        tallies = self._sight.tallies()
+        click.echo()
+        print_summary(tallies)
+        twice, missing = sum(tally.twice for tally in tallies), sum(tally.missing for tally in tallies)
+        if twice:
+            click.echo(f"{twice} arrived twice, which must not be: please report it.")
+        elif missing:
+            click.echo(f"Nothing arrived twice. {missing} had no time to arrive: the daemon would go on with them.")
+        else:
+            click.echo("Every alert arrived wherever its route sends it, once, in spite of what failed on the way.")
+        click.echo(_NEXT)
+        return 1 if twice else 0
+
+    def _run(self) -> None:
+        try:
+            with self._show:
+                self._play()
+        except BaseException as error:  # told by the main thread, which must not wait for Ctrl-C until then
+            self._error = error
+        finally:
+            if not self._over.is_set():
+                os.kill(os.getpid(), signal.SIGTERM)
+
+    def _play(self) -> None:
+        started = time.monotonic()
+        while not self._over.wait(TICK):
+            elapsed = time.monotonic() - started
+            self._script.go_on(elapsed)
+            self._look()
+            missing = self._sight.missing()
+            self._show.progress(elapsed, self._until, self._standing(missing))
+            if self._until is not None and elapsed >= self._until + (GRACE if missing else 0.0):
+                return
+        self._look()
+
+    def _look(self) -> None:
+        for sighting in self._sight.look():
+            self._show.tell(sighting)
+
+    def _standing(self, missing: int) -> str:
+        from forwarder.cli.demo_show import service_of
+
+        arrived: Counter[str] = Counter()
+        for tally in self._sight.tallies():
+            arrived[service_of(tally.place)] += sum(tally.arrived.values())
+        told = " · ".join(f"{place} {count}" for place, count in arrived.items())
+        return f"arrived: {told} · on the way: {missing}"
+
+    def _published(self, what: str, alert: Alert | None) -> None:
+        self._show.published(self._sandbox.clock(), what, alert)
+
+
+def _seconds(duration: str | None) -> float | None:
+    from forwarder.units import parse_duration
+
+    if duration is None:
+        return None
+    try:
+        length = parse_duration(duration)
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint="--for") from None
+    if length < timedelta(seconds=1):
+        raise click.BadParameter("must be at least 1s", param_hint="--for")
+    return length.total_seconds()
+
+
+def _write_config(folder: Path, sandbox: Sandbox) -> Path:
+    path = folder / "config.yaml"
+    credentials = {
+        service: {key: json.dumps(value) for key, value in facts.items()}
+        for service, facts in sandbox.credentials().items()
+    }
+    path.write_text(_CONFIG.format(**credentials, listen=_free_address()), "utf-8")
+    return path
+
+
+def _free_address() -> str:
+    """An address for the status page; "off" where this machine gives none."""
+    try:
+        with socket.create_server(("127.0.0.1", 0)) as found:
+            return f"127.0.0.1:{found.getsockname()[1]}"
+    except OSError:
+        return "off"

@@ -1,0 +1,111 @@
+"""How the demo is shown: a line for each arrival, a line that lives on a terminal, and a table at the end."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from contextlib import ExitStack
+from datetime import datetime
+from typing import TYPE_CHECKING, Final, Self
+
+import click
+
+from forwarder.alert import Alert, Severity
+from forwarder.cli.demo_sight import Sighting, Tally
+from forwarder.cli.showing import SEVERITY_STYLES, console, print_table
+from forwarder.connector import cut
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.status import Status
+
+_PLACE_STYLES: Final = {"Slack": "magenta", "PagerDuty": "green", "Jira": "blue", "Sentrytex": "cyan"}
+_FACTS: Final = 28
+"""Columns that the severity, the CVE and the space behind the title take."""
+_UUID: Final = 36
+_SHORT: Final = 8
+"""Characters of an alert's id that a terminal shows of it."""
+
+
+class Show:
+    """Where the demo's lines go. On a terminal they are coloured and fit its width; elsewhere they are whole."""
+
+    def __init__(self, *, live: bool) -> None:
+        self._live = live and sys.stdout.isatty()
+        self._console: Console | None = console() if sys.stdout.isatty() else None
+        self._status: Status | None = None
+        self._ending = ExitStack()
+
+    def __enter__(self) -> Self:
+        if self._live and self._console is not None:
+            self._status = self._ending.enter_context(self._console.status("starting", spinner="dots"))
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ending.close()
+
+    def say(self, text: str) -> None:
+        """A sentence."""
+        if self._console is None:
+            click.echo(text)
+        else:
+            self._console.print(text, markup=False, soft_wrap=True)
+
+    def tell(self, sighting: Sighting) -> None:
+        """What was seen, as one line."""
+        self._line(sighting.at, sighting.place, sighting.alert, sighting.what, "yellow" if sighting.trouble else "")
+
+    def published(self, at: datetime, what: str, alert: Alert | None = None) -> None:
+        """What the source did, as one line."""
+        self._line(at, "Sentrytex", alert, what, "dim")
+
+    def progress(self, elapsed: float, until: float | None, told: str) -> None:
+        """The living line: how long it runs, and how things stand."""
+        if self._status is not None:
+            of = "Ctrl-C ends it" if until is None else f"of {until:.0f} s"
+            self._status.update(f"[bold]{elapsed:.0f} s[/bold] {of} · {told}")
+
+    def _line(self, at: datetime, place: str, alert: Alert | None, what: str, style: str) -> None:
+        time = at.astimezone().strftime("%H:%M:%S")
+        severity, cve, title = (alert.severity.value, alert.cve_id or "", alert.title) if alert else ("", "", "")
+        if self._console is None:
+            facts = f"{severity:8}  {cve:14}  {title}  [{what}]" if alert else what
+            click.echo(f"{time}  {place:13}  {facts}")
+            return
+        from rich.text import Text
+
+        text = Text.assemble((f"{time}  ", "dim"), (f"{place:13}  ", _PLACE_STYLES.get(service_of(place), "")))
+        if alert is not None:
+            short = _shortened(what, alert.id)
+            room = self._console.width - len(text) - _FACTS - len(short)
+            text.append(f"{severity:8}  ", SEVERITY_STYLES[severity])
+            text.append(f"{cve:14}  ", "bold")
+            text.append(f"{cut(title, room)}  " if room >= 12 else "")
+            what = short
+        text.append(what, style or "dim")
+        self._console.print(text, no_wrap=True, overflow="ellipsis", crop=True)
+
+
+def service_of(place: str) -> str:
+    """The service that a place belongs to: ``Slack`` of ``Slack #secops``."""
+    return place.split(maxsplit=1)[0]
+
+
+def print_summary(tallies: Sequence[Tally]) -> None:
+    """The table of what arrived, by place and severity."""
+    rows = [
+        [
+            tally.place,
+            *(tally.arrived.get(severity, 0) for severity in Severity),
+            sum(tally.arrived.values()),
+            tally.twice,
+            tally.missing,
+        ]
+        for tally in tallies
+    ]
+    columns = ["arrived in", *(severity.value for severity in Severity), "in all", "twice", "still owed"]
+    print_table(columns, rows, empty="", title="Seen in the stand-ins")
+
+
+def _shortened(what: str, alert_id: str) -> str:
+    return what.replace(alert_id, f"{alert_id[:_SHORT]}…") if len(alert_id) == _UUID else what

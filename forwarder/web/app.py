@@ -1,0 +1,288 @@
+"""Which address shows what, and what a posted form does."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import parse_qs, urlencode
+
+import anyio.to_thread
+import structlog
+from anyio import CapacityLimiter
+from jinja2 import Environment
+from prometheus_client.exposition import choose_encoder
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import JSONResponse, RedirectResponse, Response
+from starlette.routing import Mount, Route
+from starlette.staticfiles import StaticFiles
+from starlette.types import ASGIApp
+
+from forwarder.config import Listen
+from forwarder.store import Store, StoreError
+from forwarder.store.records import DeliveryRow, State
+from forwarder.web import words
+from forwarder.web.guard import BY_HEADER, KNOWN, Guard, Hosts
+from forwarder.web.health import Health
+from forwarder.web.keys import Keys
+from forwarder.web.metrics import Gauges, Metrics
+from forwarder.web.pages import Pages, filter_of
+
+if TYPE_CHECKING:
+    from forwarder.assembly import Forwarder
+
+log = structlog.get_logger(__name__)
+
+THREADS: Final = 2
+"""Pages that are made at a time: more would take the processor from the deliveries."""
+MAX_FORM: Final = 256 * 1024
+"""Bytes of a posted form."""
+
+Form = Mapping[str, list[str]]
+
+
+def make_app(forwarder: Forwarder, store: Store, metrics: Metrics, *, port: int) -> ASGIApp:
+    """The whole of it, for a forwarder whose config has a ``web.listen``. ``store`` is for reading, ``port`` the real one."""
+    web = forwarder.config.web
+    listen = web.listen or Listen(host="127.0.0.1", port=port)
+    keys = Keys(web.token.get_secret_value() if web.token else None)
+    metrics.registry.register(Gauges(forwarder, store))
+    # Cookies do not know ports: two forwarders on one machine must not sign each other out.
+    site = _Site(forwarder, store, metrics, keys, cookie=f"forwarder_{port}")
+    app = Starlette(
+        routes=site.routes(),
+        exception_handlers={HTTPException: site.refused, StoreError: site.store_failed, Exception: site.crashed},
+    )
+    return Guard(app, hosts=Hosts(listen, web.public_hosts), keys=keys, cookie=site.cookie)
+
+
+class _Site:
+    def __init__(self, forwarder: Forwarder, store: Store, metrics: Metrics, keys: Keys, *, cookie: str) -> None:
+        self.cookie = cookie
+        self._forwarder, self._metrics, self._keys = forwarder, metrics, keys
+        self._pages = Pages(forwarder, store)
+        self._health = Health(forwarder, store)
+        self._templates: Environment = words.templates(forwarder.redactor)
+        self._limiter, self._probes = CapacityLimiter(THREADS), CapacityLimiter(1)
+
+    def routes(self) -> list[Route | Mount]:
+        page = self._page
+        return [
+            Route("/", page(self._overview)),
+            Route("/alerts", page(self._alerts)),
+            Route("/alerts/{alert_id:path}", page(self._alert)),
+            Route("/dead-letters", page(self._dead_letters)),
+            Route("/dead-letters", self._decide, methods=["POST"]),
+            Route("/gaps", page(self._gaps)),
+            Route("/set-aside", page(self._set_aside)),
+            Route("/sign-in", page(self._sign_in)),
+            Route("/sign-in", self._signed_in, methods=["POST"]),
+            Route("/sign-out", self._sign_out, methods=["POST"]),
+            Route("/metrics", page(self._show_metrics)),
+            Route("/healthz", self._healthz),
+            Route("/readyz", self._readyz),
+            Mount("/static", StaticFiles(directory=words.HERE / "static")),
+        ]
+
+    def _page(self, make: Callable[[Request], Response]) -> Callable[[Request], Awaitable[Response]]:
+        """``make`` in a thread: it waits for the database, and the server must not."""
+
+        async def endpoint(request: Request) -> Response:
+            return await anyio.to_thread.run_sync(make, request, limiter=self._limiter)
+
+        return endpoint
+
+    # Pages
+
+    def _overview(self, request: Request) -> Response:
+        frame = self._pages.frame()
+        return self._show(request, "overview.html", {**frame, **self._pages.overview(frame), "wanted": filter_of({}, [])})
+
+    def _alerts(self, request: Request) -> Response:
+        frame = self._pages.frame()
+        wanted = filter_of(request.query_params, frame["connectors"])
+        context = {**frame, **self._pages.alerts(wanted), "wanted": wanted}
+        if context["more"]:
+            context["more_link"] = "/alerts?" + urlencode({**request.query_params, "show": context["more"]})
+        return self._show(request, "alerts.html", context)
+
+    def _alert(self, request: Request) -> Response:
+        story = self._pages.story(request.path_params["alert_id"])
+        if story is None:
+            raise HTTPException(404, "No such alert was seen, or it is older than the config keeps.")
+        return self._show(request, "alert.html", {**self._pages.frame(), **story})
+
+    def _dead_letters(self, request: Request) -> Response:
+        told = _told(request.query_params.get("done", ""))
+        connector = request.query_params.get("connector") or None
+        context = {**self._pages.frame(), **self._pages.dead_letters(connector), "told": told}
+        return self._show(request, "dead_letters.html", context)
+
+    def _gaps(self, request: Request) -> Response:
+        return self._show(request, "gaps.html", {**self._pages.frame(), **self._pages.gaps()})
+
+    def _set_aside(self, request: Request) -> Response:
+        return self._show(request, "set_aside.html", {**self._pages.frame(), **self._pages.set_aside()})
+
+    def _show(self, request: Request, template: str, context: Mapping[str, Any], status: int = 200) -> Response:
+        html = self._templates.get_template(template).render(
+            path=request.url.path,
+            form_key=self._keys.form,
+            can_sign_out=request.scope.get(KNOWN, False) and not self._keys.open,
+            **context,
+        )
+        return Response(html, status, media_type="text/html")
+
+    # Decisions about dead letters
+
+    async def _decide(self, request: Request) -> Response:
+        form = await self._form(request)
+        return await anyio.to_thread.run_sync(self._decided, request, form, limiter=self._limiter)
+
+    def _decided(self, request: Request, form: Form) -> Response:
+        action, connector = _one(form, "action"), _one(form, "connector") or None
+        allowed = self._pages.decidable(connector)
+        if _one(form, "all") == "1":
+            chosen = allowed
+        else:
+            chosen = {row_id: allowed[row_id] for row_id in _ids(form) if row_id in allowed}
+        if action == "retry":
+            count = self._retry(chosen.values())
+        elif action == "discard" and _one(form, "sure") != "1" and chosen:
+            return self._show(
+                request, "discard.html", {**self._pages.frame(), "rows": list(chosen.values()), "connector": connector}
+            )
+        elif action == "discard":
+            count = self._forwarder.store.discard(list(chosen))
+        else:
+            raise HTTPException(400, "This form asks for nothing that can be done.")
+        log.info("web_decision", action=action, deliveries=count, ids=sorted(chosen)[:100], client=_client(request))
+        asked = {"done": f"{action}-{count}", **({"connector": connector} if connector else {})}
+        return RedirectResponse(f"/dead-letters?{urlencode(asked)}", 303)
+
+    def _retry(self, rows: Iterable[DeliveryRow]) -> int:
+        """Makes dead letters ready again where there is a connector to take them."""
+        dispatchers = self._forwarder.dispatchers
+        dead = [row for row in rows if row.state is State.DEAD and row.connector in dispatchers]
+        count = self._forwarder.store.retry([row.id for row in dead], now=self._forwarder.clock())
+        for name in {row.connector for row in dead}:
+            dispatchers[name].wake()
+        return count
+
+    async def _form(self, request: Request) -> Form:
+        """What a form of ours was sent with; anything else is refused."""
+        fields = await _posted(request)
+        if not request.scope[BY_HEADER] and not self._keys.admits_form(_one(fields, "form_key")):
+            raise HTTPException(403, "This form is out of date, for the forwarder was restarted. Go back and reload it.")
+        return fields
+
+    # Signing in
+
+    def _sign_in(self, request: Request) -> Response:
+        if request.scope[KNOWN]:
+            return RedirectResponse(_way_back(request.query_params.get("next", "")), 303)
+        return self._show(request, "sign_in.html", {"next": request.query_params.get("next", ""), "wrong": False})
+
+    async def _signed_in(self, request: Request) -> Response:
+        form = await _posted(request)
+        way_back = _one(form, "next")
+        if not self._keys.admits(_one(form, "token").strip()):
+            log.warning("web_sign_in_refused", client=_client(request))
+            return self._show(request, "sign_in.html", {"next": way_back, "wrong": True}, 403)
+        log.info("web_sign_in", client=_client(request))
+        answer = RedirectResponse(_way_back(way_back), 303)
+        answer.set_cookie(
+            self.cookie,
+            self._keys.session,
+            httponly=True,
+            samesite="strict",
+            # Plain http is what we speak ourselves; a proxy in front says when the visitor speaks https.
+            secure=request.headers.get("x-forwarded-proto") == "https",
+        )
+        return answer
+
+    async def _sign_out(self, request: Request) -> Response:
+        await self._form(request)
+        answer = RedirectResponse("/sign-in", 303)
+        answer.delete_cookie(self.cookie, httponly=True, samesite="strict")
+        return answer
+
+    # Machines
+
+    def _show_metrics(self, request: Request) -> Response:
+        encode, media_type = choose_encoder(request.headers.get("accept", ""))
+        return Response(encode(self._metrics.registry), headers={"Content-Type": media_type})
+
+    async def _healthz(self, _request: Request) -> Response:
+        return JSONResponse({"alive": True})
+
+    async def _readyz(self, request: Request) -> Response:
+        reasons = await anyio.to_thread.run_sync(self._health.reasons, limiter=self._probes)
+        told = {"ready": not reasons}
+        if request.scope[KNOWN] and reasons:
+            return JSONResponse({**told, "reasons": [self._forwarder.redactor(reason) for reason in reasons]}, 503)
+        return JSONResponse(told, 503 if reasons else 200)
+
+    # What goes wrong
+
+    def refused(self, request: Request, error: Exception) -> Response:
+        """An address that is not there, a method that is not meant, a form that is not ours."""
+        assert isinstance(error, HTTPException)  # noqa: S101 - Starlette's signature is wider than its use
+        told = {404: "There is no such page.", 405: "This address cannot be used like that."}
+        detail = error.detail if error.detail.endswith(".") else told.get(error.status_code, error.detail)
+        answer = self._show(request, "error.html", {"title": str(error.status_code), "text": detail}, error.status_code)
+        answer.headers.update(error.headers or {})
+        return answer
+
+    def store_failed(self, request: Request, error: Exception) -> Response:
+        """The database did not answer."""
+        log.error("web_store_failed", reason=str(error))
+        return self._show(request, "error.html", {"title": "The database", "text": str(error)}, 503)
+
+    def crashed(self, request: Request, _error: Exception) -> Response:
+        """A fault of ours; the server logs where."""
+        text = "This page could not be made: the log says why. Deliveries go on."
+        return self._show(request, "error.html", {"title": "A fault", "text": text}, 500)
+
+
+async def _posted(request: Request) -> Form:
+    """A posted form. It is read here, for the usual parser is a package of its own and made for uploads."""
+    body = bytearray()
+    with suppress(ClientDisconnect):
+        async for chunk in request.stream():
+            body += chunk
+            if len(body) > MAX_FORM:
+                raise HTTPException(413, "This form is too large.")
+    try:
+        return parse_qs(body.decode(), keep_blank_values=True, max_num_fields=20_000)
+    except ValueError:
+        raise HTTPException(400, "This is no form.") from None
+
+
+def _one(form: Form, name: str) -> str:
+    return form.get(name, [""])[-1]
+
+
+def _ids(form: Form) -> list[int]:
+    return [int(text) for text in form.get("id", []) if text.isascii() and text.isdigit() and len(text) < 19]
+
+
+def _way_back(path: str) -> str:
+    """``path`` where it is one of this site; a page must not be made to send people elsewhere."""
+    inside = path.startswith("/") and not path.startswith("//") and path.isprintable() and "\\" not in path
+    return path if inside else "/"
+
+
+def _told(done: str) -> str:
+    """What a form that was just sent has done."""
+    action, _, count = done.partition("-")
+    if action not in ("retry", "discard") or not (count.isascii() and count.isdigit() and len(count) < 10):
+        return ""
+    told = words.counted(int(count), "delivery", "deliveries")
+    return f"{told} will be tried again now." if action == "retry" else f"{told} discarded."
+
+
+def _client(request: Request) -> str:
+    return request.client.host if request.client else "unknown"

@@ -1,0 +1,306 @@
+"""What each page shows, gathered from the database: plain values for the templates, no HTML.
+
+Pages read through a connection of their own, so that a slow search never holds up a delivery.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from markupsafe import Markup
+
+from forwarder.alert import Severity
+from forwarder.clock import instant
+from forwarder.store import Store
+from forwarder.store.records import DeliveryRow, Filter, Queue, State, Story
+from forwarder.web import charts
+from forwarder.web.standing import Facts, Standing, judge
+
+if TYPE_CHECKING:
+    from forwarder.assembly import Forwarder
+
+NEWEST: Final = 15
+"""Alerts that the overview shows."""
+STEPS: Final = (50, 200, 1000)
+"""How many alerts a list shows at first, and after "show more"."""
+MOST_DELIVERIES: Final = 200
+ALL: Final = 100_000
+CHART_DAYS: Final = 30
+CHARTS_STAY: Final = 60.0
+"""Seconds for which drawn charts are good enough: they count everything of a month."""
+HOUR, DAY = 3600.0, 86400.0
+
+
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Card:
+    """One connector: its queue, its type (None where the config does not name it), and its pace."""
+
+    queue: Queue
+    type: str | None
+    state: str
+    last_hour: int
+    max_rate: str | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Event:
+    """One line of an alert's story. ``mark`` is the kind of sign before it."""
+
+    at: float
+    mark: str
+    title: str
+    text: str = ""
+    connector: str | None = None
+    seconds: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Drawn:
+    """The charts, and the numbers behind them for those who do not see them."""
+
+    days: Sequence[charts.Day]
+    days_chart: Markup
+    latencies: Sequence[charts.Latency]
+    latencies_chart: Markup
+
+
+class Pages:
+    """Gathers what pages show. ``store`` is a visitor's view of the forwarder's database."""
+
+    def __init__(self, forwarder: Forwarder, store: Store) -> None:
+        self._forwarder, self._store = forwarder, store
+        self._drawn = _Kept(self._draw, CHARTS_STAY)
+
+    def frame(self) -> dict[str, Any]:
+        """What every page shows around its own."""
+        now, config = self._forwarder.clock(), self._forwarder.config
+        queues = self._store.queues(config.connectors, since=now - DAY)
+        return {
+            "now": now,
+            "queues": queues,
+            "totals": self._store.totals(),
+            "dead": sum(queue.dead for queue in queues),
+            "connectors": [queue.connector for queue in queues],
+        }
+
+    def overview(self, frame: Mapping[str, Any]) -> dict[str, Any]:
+        """How things stand, the connectors, the charts and the newest alerts."""
+        feed = self._store.feed()
+        return {
+            "standing": self._standing(frame),
+            "feed": feed,
+            "vendors": sorted(feed.stack or ()),
+            "budget": self._forwarder.budget.left,
+            "cards": self._cards(frame),
+            "drawn": self._drawn(),
+            "alerts": self._store.alerts(Filter(limit=NEWEST)),
+        }
+
+    def alerts(self, wanted: Filter) -> dict[str, Any]:
+        """The alerts that a filter lets through; ``more`` is how many the next step would show, None at the end."""
+        found = self._store.alerts(wanted)
+        full = len(found) == wanted.limit
+        more = next((step for step in STEPS if step > wanted.limit), None)
+        return {
+            "alerts": found,
+            "full": full,
+            "more": more if full else None,
+            "vendors": sorted(self._store.feed().stack or ()),
+        }
+
+    def story(self, alert_id: str) -> dict[str, Any] | None:
+        """All that is known of one alert."""
+        story = self._store.story(alert_id)
+        if story is None:
+            return None
+        return {"story": story, "row": story.row, "alert": story.row.alert, "events": sorted(_events(story), key=_when)}
+
+    def dead_letters(self, connector: str | None) -> dict[str, Any]:
+        """Deliveries that wait for a decision: dead ones, and all that is owed to connectors not in the config."""
+        dead = self._store.deliveries(
+            Filter(state=State.DEAD, connector=connector, origin=None, limit=MOST_DELIVERIES + 1)
+        )
+        orphans = self._orphans()
+        waiting = [
+            row
+            for name in orphans
+            if connector in (None, name)
+            for row in self._waiting(name, MOST_DELIVERIES)
+        ]
+        return {
+            "rows": dead[:MOST_DELIVERIES],
+            "cut": len(dead) > MOST_DELIVERIES,
+            "waiting": waiting[:MOST_DELIVERIES],
+            "orphans": orphans,
+            "connector": connector,
+        }
+
+    def decidable(self, connector: str | None = None) -> dict[int, DeliveryRow]:
+        """The deliveries that a person may retry or discard, by id."""
+        rows = self._store.deliveries(Filter(state=State.DEAD, connector=connector, origin=None, limit=ALL))
+        for name in self._orphans():
+            if connector in (None, name):
+                rows += self._waiting(name, ALL)
+        return {row.id: row for row in rows}
+
+    def gaps(self) -> dict[str, Any]:
+        return {"gaps": self._store.gaps()}
+
+    def set_aside(self) -> dict[str, Any]:
+        return {"asides": self._store.set_aside()}
+
+    def _orphans(self) -> list[str]:
+        """Connectors that are owed something and not in the config."""
+        named = self._forwarder.config.connectors
+        queues = self._store.queues(named, since=self._forwarder.clock())
+        return [queue.connector for queue in queues if queue.connector not in named]
+
+    def _waiting(self, connector: str, limit: int) -> list[DeliveryRow]:
+        return [
+            row
+            for state in (State.READY, State.UNSURE)
+            for row in self._store.deliveries(Filter(state=state, connector=connector, origin=None, limit=limit))
+        ]
+
+    def _standing(self, frame: Mapping[str, Any]) -> Standing:
+        return judge(
+            Facts(
+                now=frame["now"],
+                started_at=self._forwarder.started_at,
+                config=self._forwarder.config,
+                feed=self._store.feed(),
+                queues=frame["queues"],
+                alarms=self._store.alarms(),
+            )
+        )
+
+    def _cards(self, frame: Mapping[str, Any]) -> list[Card]:
+        configured = self._forwarder.config.connectors
+        lately = {
+            queue.connector: queue.delivered for queue in self._store.queues(configured, since=frame["now"] - HOUR)
+        }
+        cards = []
+        for queue in frame["queues"]:
+            config = configured.get(queue.connector)
+            rate = config.max_rate if config else None
+            cards.append(
+                Card(
+                    queue=queue,
+                    type=config.type if config else None,
+                    state=_state(queue, configured=config is not None),
+                    last_hour=lately.get(queue.connector, 0),
+                    max_rate=str(rate) if rate else None,
+                )
+            )
+        return cards
+
+    def _draw(self) -> Drawn:
+        now = self._forwarder.clock()
+        today = instant(now).date()
+        shown = charts.days(self._store.alerts_a_day(now - CHART_DAYS * DAY), today, CHART_DAYS)
+        taken = charts.latencies(self._store.latencies(now - DAY))
+        return Drawn(
+            days=shown,
+            days_chart=charts.alerts_chart(shown),
+            latencies=taken,
+            latencies_chart=charts.latency_chart(taken),
+        )
+
+
+class _Kept:
+    """What ``make`` returned, made anew once it is older than ``seconds``."""
+
+    def __init__(self, make: Callable[[], Drawn], seconds: float) -> None:
+        self._make, self._seconds = make, seconds
+        self._lock = threading.Lock()
+        self._value: Drawn | None = None
+        self._until = 0.0
+
+    def __call__(self) -> Drawn:
+        with self._lock:
+            if self._value is None or time.monotonic() >= self._until:
+                self._value = self._make()
+                self._until = time.monotonic() + self._seconds
+            return self._value
+
+
+def _state(queue: Queue, *, configured: bool) -> str:
+    """A connector's state in a word."""
+    if not configured:
+        return "orphaned"
+    if queue.pause is not None:
+        return "paused"
+    if queue.last_error:
+        return "failing"
+    return "busy" if queue.waiting else "idle"
+
+
+def _when(event: Event) -> float:
+    return event.at
+
+
+def _events(story: Story) -> Iterator[Event]:
+    """What happened to an alert, in no order yet."""
+    row = story.row
+    yield Event(at=row.alert.published_at.timestamp(), mark="dot", title="Published")
+    yield Event(at=row.seen_at, mark="dot", title="Seen by the forwarder", text=_sent_to(story))
+    for revision in story.revisions:
+        changes = "; ".join(f"{change.field}: {_value(change.old)} → {_value(change.new)}" for change in revision.changes)
+        yield Event(at=revision.at, mark="dot", title=f"Changed (revision {revision.revision})", text=changes)
+    for delivery in row.deliveries:
+        for attempt in story.attempts.get(delivery.id, ()):
+            yield Event(
+                at=attempt.at,
+                mark=attempt.outcome,
+                title=_ATTEMPT_TITLES[delivery.kind],
+                text=attempt.reason,
+                connector=delivery.connector,
+                seconds=attempt.seconds,
+            )
+
+
+_ATTEMPT_TITLES: Final = {"open": "Alert", "update": "Update", "withdraw": "Withdrawal"}
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, list):
+        return ", ".join(str(item) for item in value)
+    return "none" if value is None else str(value)
+
+
+def _sent_to(story: Story) -> str:
+    opened = [delivery for delivery in story.row.deliveries if delivery.kind == "open"]
+    if opened:
+        return f"Owed to {', '.join(delivery.connector for delivery in opened)}."
+    if story.row.unrouted:
+        return "No route names a connector for it."
+    return "It was there before the first start, so it went nowhere." if not story.trail else "It is owed to nobody."
+
+
+def filter_of(query: Mapping[str, str], connectors: Sequence[str]) -> Filter:
+    """The filter that a query string asks for; what makes no sense in it is left out."""
+
+    def one_of(name: str, allowed: Sequence[str]) -> str | None:
+        value = query.get(name, "")
+        return value if value in allowed else None
+
+    severity = one_of("severity", [severity.value for severity in Severity])
+    state = one_of("state", [state.value for state in State])
+    limit = query.get("show", "")
+    return Filter(
+        severity=Severity(severity) if severity else None,
+        state=State(state) if state else None,
+        connector=one_of("connector", connectors),
+        vendor=query.get("vendor", "").strip() or None,
+        cve_id=query.get("cve", "").strip() or None,
+        unrouted=query.get("unrouted") == "1",
+        limit=int(limit) if limit in {str(step) for step in STEPS} else STEPS[0],
+    )

@@ -1,0 +1,60 @@
+"""A process that takes in a burst and delivers it, and says what that cost: ``python -m tests.bench.burst CONFIG N``.
+
+The feed shows 200 alerts at a time, so the burst is published in pages of 199, each polled at once. The span goes from
+before the first poll to the last settled delivery, with everything in between: reading, routing, commits, rendering,
+requests, settling.
+"""
+
+from __future__ import annotations
+
+import json
+import resource
+import sys
+import threading
+import time
+from pathlib import Path
+
+import httpx2
+
+from forwarder.assembly import Forwarder
+from forwarder.logs import configure
+from forwarder.store import Store
+from tests.bench.stand_ins import alerts, load_config
+
+PAGE = 199
+"""A page of 200 may have been cut short, and would be asked for again by severity."""
+
+
+def main(config_path: Path, count: int) -> None:
+    config = load_config(config_path)
+    configure(config.log.level, "json")
+    store = Store.own(config.database)
+    forwarder = Forwarder(config, store)
+    address = httpx2.URL(config.sentrytex.base_url)
+    publish = f"{address.scheme}://{address.host}:{address.port}/_sandbox/publish"
+    pages = [alerts(min(PAGE, count - first), first=first, of=count) for first in range(0, count, PAGE)]
+    forwarder.start(schedule=False)
+    with httpx2.Client() as control:
+        control.post(publish, json=[])
+        cpu_before, started = time.process_time(), time.perf_counter()
+        for page in pages:
+            control.post(publish, json=page)
+            forwarder.poll()
+        taken_in = time.perf_counter() - started
+        forwarder.deliver_due(3600.0, threading.Event())
+    wall, cpu = time.perf_counter() - started, time.process_time() - cpu_before
+    sizes = [path.stat().st_size for path in config.database.parent.glob(config.database.name + "*")]
+    figures = {
+        "seconds": round(wall, 3),
+        "of_it_taking_in": round(taken_in, 3),
+        "cpu_seconds": round(cpu, 2),
+        "peak_rss_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1),
+        "database_bytes": sum(sizes),
+    }
+    sys.stdout.write(json.dumps(figures))
+    forwarder.stop()
+    store.close()
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), int(sys.argv[2]))

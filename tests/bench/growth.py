@@ -1,0 +1,106 @@
+"""What a long life costs: a poll that brings nothing new, and bytes on disk."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import statistics
+import tempfile
+import time
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from forwarder.assembly import Forwarder
+from forwarder.clock import iso
+from forwarder.store import Store
+from tests.bench.stand_ins import StandIns, alerts, config_for, load_config
+
+FULL_PAGE = 199
+"""Alerts within the overlap that each poll reads again: as many as a page that is not full can hold."""
+
+
+def quiet_poll(there: StandIns, *, stored: list[int], samples: int) -> dict[str, Any]:
+    """Milliseconds of a poll that reads 199 alerts again and finds nothing new, with so many alerts in the store.
+
+    Inside: the request, the stand-in's work, parsing 199 alerts, comparing each with the store, one commit.
+    """
+    found: dict[str, Any] = {}
+    with tempfile.TemporaryDirectory() as folder:
+        config = load_config(config_for(there, Path(folder), fast=True))
+        store = Store.own(config.database)
+        there.publish(alerts(FULL_PAGE, first=500_000))
+        forwarder = Forwarder(config, store)
+        forwarder.poll()
+        held = 0
+        for count in stored:
+            _fill(config.database, held, count)
+            held = count
+            spans = []
+            for _ in range(samples):
+                started = time.perf_counter()
+                forwarder.poll()
+                spans.append((time.perf_counter() - started) * 1000)
+            found[f"{count:,}"] = round(statistics.median(spans), 2)
+        forwarder.stop()
+        store.close()
+    smallest = found[f"{stored[0]:,}"]
+    return {"median_ms": found, "largest_over_smallest": round(max(found.values()) / smallest, 2)}
+
+
+def _fill(database: Path, first: int, until: int) -> None:
+    """Puts settled alerts with three deliveries and an attempt each straight into the tables."""
+    old = datetime.now(UTC) - timedelta(days=100)
+    sample = alerts(1)[0]
+    connection = sqlite3.connect(database)
+    connection.execute("PRAGMA synchronous = OFF")
+    for start in range(first, until, 10_000):
+        numbers = range(start, min(start + 10_000, until))
+        when = old.timestamp()
+        body = json.dumps({**sample, "published_at": iso(old)}, sort_keys=True, separators=(",", ":"))
+        with connection:
+            connection.executemany(
+                "INSERT INTO alerts (id, origin, severity, cve_id, published_at, body, seen_at, trail, unrouted)"
+                " VALUES (?, 'feed', 'high', ?, ?, ?, ?, '[]', 0)",
+                ((f"old-{n}", f"CVE-2020-{n}", when + n, body, when + n) for n in numbers),
+            )
+            connection.executemany(
+                "INSERT INTO deliveries (id, alert_id, connector, kind, revision, state, rank, published_at, why,"
+                " owed_at, due_at, attempts, settled_at, receipt_id)"
+                " VALUES (?, ?, ?, 'open', 1, 'delivered', 1, ?, '', ?, 0, 1, ?, 'x')",
+                (
+                    (10_000_000 + n * 3 + k, f"old-{n}", name, when + n, when + n, when + n)
+                    for n in numbers
+                    for k, name in enumerate(("secops", "oncall", "tickets"))
+                ),
+            )
+            connection.executemany(
+                "INSERT INTO attempts VALUES (?, 1, ?, 0.1, 'delivered', '')",
+                ((10_000_000 + n * 3 + k, when + n) for n in numbers for k in range(3)),
+            )
+    connection.close()
+
+
+def bytes_per_alert(database: Path) -> dict[str, Any]:
+    """Bytes on disk for an alert of the usual size with three deliveries, and what makes them up."""
+    connection = sqlite3.connect(database)
+    connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    (count,) = connection.execute("SELECT count(*) FROM alerts").fetchone()
+    parts = {
+        "alert_json": "SELECT avg(length(body)) FROM alerts",
+        "routing_reasons": "SELECT avg(length(trail)) FROM alerts",
+        "three_payloads_compressed": "SELECT 3 * avg(length(payload)) FROM deliveries WHERE kind = 'open'",
+        "payloads_of_link_updates": f"SELECT coalesce(sum(length(payload)), 0) / {count}.0 FROM deliveries"
+        " WHERE kind = 'update'",
+        "reasons_and_receipts": "SELECT 3 * avg(length(why) + length(last) + length(receipt_id)"
+        " + length(coalesce(receipt_url, ''))) FROM deliveries",
+    }
+    measured = {name: round(connection.execute(sql).fetchone()[0]) for name, sql in parts.items()}
+    connection.close()
+    whole = round(database.stat().st_size / count)
+    return {
+        "bytes": whole,
+        "alerts": count,
+        **measured,
+        "rows_indexes_and_free_space": whole - sum(measured.values()),
+    }

@@ -165,7 +165,8 @@ class Jira(Connector[JiraConfig]):
         fails, the whole can be repeated.
         """
         try:
-            key = self._key(delivery)
+            # Only what was never tried may share its search: after a failure the plainest question counts.
+            key = self._key(delivery, shared=delivery.attempt == 1)
             if key is None and delivery.kind is Kind.WITHDRAW:
                 return Delivered(Receipt(remote_id=""), note="there is no ticket to close")
             if key is None:
@@ -224,9 +225,9 @@ class Jira(Connector[JiraConfig]):
     def _receipt(self, key: str) -> Receipt:
         return Receipt(remote_id=key, url=f"{self.config.url}/browse/{quote(key, safe='')}")
 
-    def _key(self, delivery: Delivery) -> str | None:
+    def _key(self, delivery: Delivery, *, shared: bool = False) -> str | None:
         """The alert's ticket: the one that was created, else the one that bears the alert's label."""
-        return _ticket(delivery) or self._search.key(jira_ticket.identity_label(delivery.alert.id))
+        return _ticket(delivery) or self._search.key(jira_ticket.identity_label(delivery.alert.id), shared=shared)
 
     def _create(self, fields: Mapping[str, Any], note: str = "") -> Outcome:
         try:

@@ -11,7 +11,6 @@ import re
 import threading
 from base64 import b64encode
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Future
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
@@ -168,6 +167,21 @@ class Site:
         return text
 
 
+class _Question:
+    """A label that a thread waits for, and what it is told: the answer, or that it is its turn to ask."""
+
+    def __init__(self, label: str) -> None:
+        self.label = label
+        self.told = threading.Event()
+        self.answered = False
+        self.key: str | None = None
+        self.error: BaseException | None = None
+
+    def answer(self, key: str | None, error: BaseException | None = None) -> None:
+        self.key, self.error, self.answered = key, error, True
+        self.told.set()
+
+
 class LabelSearch:
     """Finds tickets of one project by a label that only they have.
 
@@ -179,47 +193,63 @@ class LabelSearch:
         self._site = site
         self._project = project
         self._lock = threading.Lock()
-        self._asking = threading.Lock()
-        self._waiting: list[tuple[str, Future[str | None]]] = []
+        self._asking = False
+        self._waiting: list[_Question] = []
 
-    def key(self, label: str) -> str | None:
-        """The key of the oldest ticket with ``label``, None where Jira sees none; raises Trouble."""
-        answer: Future[str | None] = Future()
+    def key(self, label: str, *, shared: bool = True) -> str | None:
+        """The key of the oldest ticket with ``label``, None where Jira sees none; raises Trouble.
+
+        Not ``shared``, it is asked for alone: the plainest of questions, where the answer matters most.
+        """
+        if not shared:
+            return self._keys([label]).get(label.lower())
+        question = _Question(label)
         with self._lock:
-            self._waiting.append((label, answer))
-        while not answer.done():
-            with self._asking:
-                if not answer.done():
-                    self._answer_waiting()
-        return answer.result()
+            self._waiting.append(question)
+            my_turn, self._asking = not self._asking, True
+        if not my_turn:
+            question.told.wait()
+        if not question.answered:
+            self._ask_for_all()
+        if question.error is not None:
+            raise question.error
+        return question.key
 
-    def _answer_waiting(self) -> None:
+    def _ask_for_all(self) -> None:
         with self._lock:
             batch, self._waiting = self._waiting[:MAX_LABELS], self._waiting[MAX_LABELS:]
         try:
-            keys = self._keys(sorted({label for label, _ in batch}))
+            keys = self._keys(sorted({question.label for question in batch}))
         except BaseException as error:
-            for _, answer in batch:
-                answer.set_exception(error)
+            for question in batch:
+                question.answer(None, error)
         else:
-            for label, answer in batch:
-                answer.set_result(keys.get(label))
+            for question in batch:
+                question.answer(keys.get(question.label.lower()))
+        finally:
+            with self._lock:
+                # Whoever waits longest asks next, and with it for all that came meanwhile.
+                self._asking = bool(self._waiting)
+                if self._asking:
+                    self._waiting[0].told.set()
 
     def _keys(self, labels: Sequence[str]) -> dict[str, str]:
-        """The key of the oldest ticket with each of ``labels`` that has one."""
+        """The key of the oldest ticket with each of ``labels`` (in lower case) that has one."""
         quoted = ", ".join(f'"{label}"' for label in labels)
+        one = len(labels) == 1
+        condition = f"labels = {quoted}" if one else f"labels in ({quoted})"
         query: dict[str, Any] = {
-            "jql": f'project = "{self._project}" AND labels in ({quoted}) ORDER BY created ASC',
-            "fields": ["labels"],
+            "jql": f'project = "{self._project}" AND {condition} ORDER BY created ASC',
+            "fields": "labels",
             "maxResults": _PAGE,
         }
         keys: dict[str, str] = {}
         seen = 0
         # People clone tickets, labels included: one label can fill a page.
         while True:
-            answer = self._site.ask("POST", "search/jql" if self._site.cloud else "search", body=query)
+            answer = self._site.ask("GET", "search/jql" if self._site.cloud else "search", params=query)
             try:
-                found = [(issue["key"], issue["fields"]["labels"]) for issue in answer["issues"]]
+                found = [(issue["key"], _labels(issue, labels[0] if one else None)) for issue in answer["issues"]]
                 for key, theirs in found:
                     for label in theirs:
                         keys.setdefault(label.lower(), key)
@@ -232,8 +262,17 @@ class LabelSearch:
             else:
                 query["startAt"] = seen
                 more = found and seen < _count(answer.get("total"))
-            if not more or keys.keys() >= set(labels):
+            if not more or keys.keys() >= {label.lower() for label in labels}:
                 return keys
+
+
+def _labels(issue: Mapping[str, Any], only: str | None) -> Sequence[str]:
+    """The labels of a ticket that was found; where one label alone was asked for, it need not be said again."""
+    fields = issue.get("fields")
+    if only is not None and not (isinstance(fields, Mapping) and "labels" in fields):
+        return [only]
+    labels: Sequence[str] = issue["fields"]["labels"]
+    return labels
 
 
 def dig(value: object, *names: str) -> Any:

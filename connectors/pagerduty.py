@@ -20,7 +20,7 @@ from urllib.parse import urlsplit
 
 from pydantic import ConfigDict, Field, SecretStr, field_validator
 
-from connectors.pagerduty_event import dedup_key, trigger_event
+from connectors.pagerduty_event import ROUTING_KEY_LENGTH, dedup_key, trigger_event
 from forwarder.alert import Severity, clean, one_line
 from forwarder.connector import (
     Broken,
@@ -48,9 +48,6 @@ from forwarder.connector import (
 if TYPE_CHECKING:
     from httpx2 import Response
     from pagerduty import EventsApiV2Client
-
-ROUTING_KEY_LENGTH: Final = 32
-"""Characters: https://developer.pagerduty.com/docs/events-api-v2/trigger-events/"""
 
 MAX_RATE: Final = Rate(120, 60)
 """Events a key may send: https://developer.pagerduty.com/docs/events-api-v2/overview/"""
@@ -121,7 +118,7 @@ class PagerDuty(Connector[PagerDutyConfig]):
             return {"event_action": "resolve", "dedup_key": key}
         if delivery.kind is Kind.UPDATE and delivery.receipt and not got_worse(delivery.changes):
             return {"nothing_to_send": _NOTHING}
-        return trigger_event(delivery, key, self.wording, room_for=ROUTING_KEY_LENGTH)
+        return trigger_event(delivery, key, self.wording)
 
     def deliver(self, delivery: Delivery, payload: Payload) -> Outcome:
         """Sends the event in exactly one request."""

@@ -14,6 +14,9 @@ from typing import Any, Final
 from forwarder.alert import Alert, Severity, clean, one_line
 from forwarder.connector import Delivery, Origin, Wording, cut
 
+ROUTING_KEY_LENGTH: Final = 32
+"""Characters."""
+
 MAX_SUMMARY: Final = 1024
 """Characters of ``payload.summary``; a longer one is refused."""
 
@@ -48,7 +51,7 @@ _SEVERITIES: Final = {
 }
 _ORIGINS: Final = {Origin.FEED: "", Origin.ALARM: "Alarm of the forwarder: ", Origin.TEST: "TEST, please ignore: "}
 _LEFT_OUT_ROOM: Final = 1000
-_ROUTING_KEY_FIELD: Final = len(',"routing_key":""')
+_ROUTING_KEY_FIELD: Final = len(',"routing_key":""') + ROUTING_KEY_LENGTH
 
 
 def dedup_key(alert: Alert) -> str:
@@ -57,8 +60,8 @@ def dedup_key(alert: Alert) -> str:
     return key if len(key) <= MAX_DEDUP_KEY else f"sentrytex:{hashlib.sha256(alert.id.encode()).hexdigest()}"
 
 
-def trigger_event(delivery: Delivery, key: str, wording: Wording, *, room_for: int) -> dict[str, Any]:
-    """The event that opens or escalates an incident; a routing key of ``room_for`` bytes still fits into it."""
+def trigger_event(delivery: Delivery, key: str, wording: Wording) -> dict[str, Any]:
+    """The event that opens or escalates an incident, with room for the routing key that it is sent with."""
     alert = delivery.alert
     built_in = built_in_title(alert)
     title = _ORIGINS[delivery.origin] + (one_line(clean(wording.title(delivery, built_in))) or built_in)
@@ -83,7 +86,7 @@ def trigger_event(delivery: Delivery, key: str, wording: Wording, *, room_for: i
     }
     details = _details(delivery, wording.text(delivery, alert.description))
     payload["custom_details"] = {}
-    room = MAX_EVENT - _size(event) - _ROUTING_KEY_FIELD - room_for + _size({})
+    room = MAX_EVENT - _size(event) - _ROUTING_KEY_FIELD + _size({})
     payload["custom_details"] = fitted(details, room)
     return event
 

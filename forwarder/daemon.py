@@ -16,6 +16,7 @@ from forwarder.clock import Clock
 from forwarder.config import Config, ConfigError
 from forwarder.logs import Redactor, get_logger
 from forwarder.store import Store
+from forwarder.web.server import Server, bind
 
 log = get_logger(__name__)
 
@@ -35,15 +36,22 @@ class Daemon:
         self._answer_signals()
         store = Store.own(self._config.database)
         try:
+            listen = self._config.web.listen
+            listening = bind(listen) if listen else None
             forwarder = Forwarder(self._config, store, clock=Clock(), redactor=self._redactor)
+            web = Server(forwarder, listening) if listening else None
             forwarder.start()
             try:
                 log.info("started", version=__version__, connectors=list(self._config.connectors), pid=os.getpid())
+                if web:
+                    web.start()
                 _notify("READY=1")
                 self._live(forwarder)
             finally:
                 _notify("STOPPING=1")
                 ended = forwarder.stop()
+                if web:
+                    web.close()
                 log.info("stopped", all_settled=ended)
         finally:
             store.close()

@@ -11,6 +11,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Collection
+from contextlib import nullcontext, suppress
 from dataclasses import replace
 from typing import Any, Final
 
@@ -89,10 +90,11 @@ class Dispatcher:
         self._followers, self._redact, self._links_after = followers, redact, links_after
         self._pace = Pace(connector.config.max_rate)
         self._lease = connector.config.timeout.total_seconds() * 4 + LEASE_MARGIN
-        self._turn, self._state = threading.Lock(), threading.Lock()
+        self._turn, self._state, self._claiming = threading.Lock(), threading.Lock(), threading.Lock()
         self._wake, self._stop, self._abandon = threading.Event(), threading.Event(), threading.Event()
         self._claimed: deque[Claimed] = deque()
-        self._busy = 0
+        self._busy = self._looks = 0
+        self._looking = False
         self._failures = 0
         self._held_until = 0.0
         self._pause: Pause | None = None
@@ -127,15 +129,29 @@ class Dispatcher:
         return ended
 
     def quiet(self, patience: float) -> bool:
-        """Whether nothing is under way and nothing more goes out within ``patience`` seconds."""
-        with self._state:
-            if self._busy or self._claimed:
-                return False
-            held, paused = self._held_until - self._now(), self._pause is not None
+        """Whether nothing is under way or due, nor held by a rate limit that passes within ``patience`` seconds."""
+        before = self._idle()
         due = self._store.next_due(self.name)
-        if due is None or paused or held > patience:
+        # Between the two a worker may have claimed something, and even put it back.
+        if before is None or self._idle() != before:
+            return False
+        now, held, pause = self._now(), self._held_until, self._pause
+        if due is None:
             return True
-        return due > self._now()
+        if pause is not None:
+            return max(due, pause.probe_at) > now
+        return due > max(now, held) or held - now > patience
+
+    def shift(self, seconds: float) -> None:
+        """Moves what is kept in memory of deadlines along with a clock that was set."""
+        with self._state:
+            self._held_until += seconds
+        self._wake.set()
+
+    def _idle(self) -> int | None:
+        """How often work was looked for so far; None while somebody looks, or something is under way."""
+        with self._state:
+            return None if self._looking or self._busy or self._claimed else self._looks
 
     # One worker
 
@@ -143,6 +159,9 @@ class Dispatcher:
         while (claimed := self._next()) is not None:
             try:
                 self._deliver(claimed)
+            except Exception:
+                # A connector that breaks its contract costs a delivery its lease, but never a worker.
+                log.exception("worker_failed", connector=self.name, alert=claimed.delivery.alert.id)
             finally:
                 with self._state:
                     self._busy -= 1
@@ -160,25 +179,35 @@ class Dispatcher:
                 if wait > 0:
                     self._wake.wait(min(wait, LOOK_AGAIN))
             while self._claimed:
-                self._store.release(self._claimed.popleft())
+                with suppress(StoreError):  # the next start finds it, and looks for it
+                    self._store.release(self._claimed.popleft())
         return None
 
     def _look(self) -> float:
         """Claims what can go out now, and returns 0; where nothing can, the seconds until that may change."""
+        with self._state:
+            self._looking, self._looks = True, self._looks + 1
         try:
-            limit, wait = self._room()
-            if wait > 0:
-                return wait
-            now = self._now()
-            self._claimed.extend(self._store.claim(self.name, limit, now=now, lease=self._lease))
-            if self._claimed:
-                self._pace.spend()
-                return 0.0
-            due = self._store.next_due(self.name)
+            with self._claiming:
+                return self._claim()
         except StoreError as error:
             self._watcher.store_failed(str(error))
             log.error("store_failed", connector=self.name, reason=str(error))  # noqa: TRY400 - the sentence says it all
             return LOOK_AGAIN
+        finally:
+            with self._state:
+                self._looking = False
+
+    def _claim(self) -> float:
+        limit, wait = self._room()
+        if wait > 0:
+            return wait
+        now = self._now()
+        self._claimed.extend(self._store.claim(self.name, limit, now=now, lease=self._lease))
+        if self._claimed:
+            self._pace.spend()
+            return 0.0
+        due = self._store.next_due(self.name)
         # What is due but cannot be claimed waits for an earlier delivery of its alert, which wakes us when it is done.
         return LOOK_AGAIN if due is None or due <= now else due - now
 
@@ -189,9 +218,9 @@ class Dispatcher:
             busy = self._busy
         if self._pause is not None:
             # A person may have asked for a probe at once, from another process.
-            self._pause = self._store.pause_of(self.name)
-        if self._pause is not None:
-            return 1, LOOK_AGAIN if busy else self._pause.probe_at - now
+            pause = self._pause = self._store.pause_of(self.name)
+            if pause is not None:
+                return 1, LOOK_AGAIN if busy else pause.probe_at - now
         if self._failures >= FAILURES and busy:
             return 1, LOOK_AGAIN
         wait = max(self._held_until - now, self._pace.wait())
@@ -200,7 +229,8 @@ class Dispatcher:
 
     def _deliver(self, claimed: Claimed) -> None:
         clock = time.monotonic()
-        probe = self._pause.probes + 1 if self._pause is not None else 0
+        pause = self._pause
+        probe = 0 if pause is None else pause.probes + 1
         settlement = self._look_first(claimed, probe)
         if settlement is None:
             payload, outcome = self._send(claimed)
@@ -243,17 +273,42 @@ class Dispatcher:
             log.exception("render_failed", connector=self.name, alert=delivery.alert.id)
             return None, Retry(f"The message could not be made ({type(error).__name__}).")
         try:
-            return payload, self.connector.deliver(delivery, payload)
+            outcome: object = self.connector.deliver(delivery, payload)
         except Exception as error:
             # It may have happened after the remote took it: look before it is sent again.
             log.exception("deliver_failed", connector=self.name, alert=delivery.alert.id)
             return payload, Unsure(f"Sending failed unexpectedly ({type(error).__name__}).")
+        if not isinstance(outcome, Outcome):
+            return payload, Unsure("The connector said no outcome: its package needs mending.")
+        return payload, outcome
 
     def _settle(self, claimed: Claimed, settlement: Settlement, seconds: float) -> None:
-        """Writes down what came of it, however long the database takes to accept that."""
+        """Writes down what came of it, and draws the conclusions for the connector as a whole."""
+        # Nobody may claim between a failure's commit and what is learnt from it: it would go out once more at once.
+        with nullcontext() if settlement.outcome == "delivered" else self._claiming:
+            ours = self._write_down(claimed, settlement, seconds)
+            if ours is None:
+                return
+            paused, resumed = self._learn(settlement) if ours else (False, False)
+        self._log(claimed, settlement, seconds, ours)
+        if ours:
+            self._watcher.attempted(
+                Attempted(
+                    connector=self.name,
+                    claimed=claimed,
+                    settlement=settlement,
+                    seconds=seconds,
+                    paused=paused,
+                    resumed=resumed,
+                )
+            )
+        self._wake.set()
+
+    def _write_down(self, claimed: Claimed, settlement: Settlement, seconds: float) -> bool | None:
+        """Settles, however long the database takes to accept it: whether the claim was ours, None at the very end."""
         while True:
             try:
-                ours = self._store.settle(
+                return self._store.settle(
                     claimed,
                     settlement,
                     now=self._now(),
@@ -266,13 +321,15 @@ class Dispatcher:
                 self._watcher.store_failed(str(error))
                 log.error("settle_failed", connector=self.name, alert=claimed.delivery.alert.id, reason=str(error))  # noqa: TRY400
                 if self._abandon.wait(SETTLE_AGAIN):
-                    return
-            else:
-                break
-        self._tell(claimed, settlement, seconds, ours)
+                    return None
+            except (TypeError, ValueError):
+                if settlement.payload is None:
+                    raise
+                # Another package's connector may render what JSON does not have: what became of it counts for more.
+                log.exception("payload_not_kept", connector=self.name, alert=claimed.delivery.alert.id)
+                settlement = replace(settlement, payload=None)
 
-    def _tell(self, claimed: Claimed, settlement: Settlement, seconds: float, ours: bool) -> None:
-        """Draws the conclusions for the connector as a whole, and lets others know."""
+    def _log(self, claimed: Claimed, settlement: Settlement, seconds: float, ours: bool) -> None:
         delivery = claimed.delivery
         write = log.info if settlement.outcome in ("delivered", "look", "wait") else log.warning
         write(
@@ -285,20 +342,6 @@ class Dispatcher:
             **({"reason": settlement.reason} if settlement.reason else {}),
             **({"receipt": settlement.receipt.remote_id} if settlement.receipt else {}),
         )
-        if not ours:
-            return
-        paused, resumed = self._learn(settlement)
-        self._watcher.attempted(
-            Attempted(
-                connector=self.name,
-                claimed=claimed,
-                settlement=settlement,
-                seconds=seconds,
-                paused=paused,
-                resumed=resumed,
-            )
-        )
-        self._wake.set()
 
     def _learn(self, settlement: Settlement) -> tuple[bool, bool]:
         """What an outcome says of the destination itself: whether it stopped or began to take deliveries with it."""
@@ -318,5 +361,6 @@ class Dispatcher:
         if settlement.probe_at is not None or (was_paused and works):
             self._pause = self._store.pause_of(self.name)
         if works and (was_down or was_paused):
-            self._store.hurry(self.name)
+            with suppress(StoreError):  # then each waits for its own backoff
+                self._store.hurry(self.name)
         return not was_paused and self._pause is not None, was_paused and self._pause is None

@@ -5,17 +5,21 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Callable, Mapping
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from importlib.metadata import entry_points
-from typing import Any, Final
+from itertools import count
+from typing import Any, Final, get_args
 
-from forwarder.alert import Alert
+from forwarder.alert import Alert, Change
 from forwarder.connector import (
     Broken,
     Connector,
     Delivered,
     Delivery,
+    Kind,
+    Link,
     LookFailed,
     Outcome,
     Receipt,
@@ -24,8 +28,9 @@ from forwarder.connector import (
     Unsure,
     Wait,
 )
-from forwarder.sandbox import Sandbox
+from forwarder.sandbox import Fault, FaultKind, Sandbox
 from forwarder.sandbox.server import Service
+from tests.samples import alert, delivery
 
 Kinds = tuple[type[Outcome], ...]
 """The outcomes that are right in one cell of the table."""
@@ -229,3 +234,80 @@ TARGETS: Final = (
     ),
 )
 """Every connector that talks to a service. The console has no wire, and a suite of its own."""
+
+
+# What the suite sends
+
+
+OUTCOMES: Final = get_args(Outcome)
+ROSE: Final = (Change(field="severity", old="high", new="critical"), Change(field="cisa_kev", old=False, new=True))
+TICKET: Final = Link(connector="tickets", text="SEC-12", url="https://jira.example.com/browse/SEC-12")
+numbers: Final = count(1)
+"""What tells the alerts of the suite apart, for one sandbox serves all its tests."""
+
+
+def new_delivery(**changes: Any) -> Delivery:
+    """A delivery of an alert that no other test sends, owed since now."""
+    number = next(numbers)
+    one = alert(id=f"contract-{number}", title=f"Trouble number {number} of the contract")
+    return delivery(**{"alert": one, "connector": "target", "owed_at": datetime.now(UTC), **changes})
+
+
+def send(connector: Connector[Any], one: Delivery) -> Outcome:
+    """One attempt, as the dispatcher makes it."""
+    return connector.deliver(one, connector.render(one))
+
+
+def follow_ups(one: Delivery, receipt: Receipt | None) -> list[Delivery]:
+    """What may be owed after ``one``: a change, a new link, a withdrawal."""
+    common: dict[str, Any] = {"alert": one.alert, "owed_at": one.owed_at, "receipt": receipt}
+    return [
+        delivery(**common, kind=Kind.UPDATE, revision=2, changes=ROSE),
+        delivery(**common, kind=Kind.UPDATE, revision=3, links=(TICKET,)),
+        delivery(**common, kind=Kind.WITHDRAW, revision=4),
+    ]
+
+
+LOST: Final = (
+    Fault(kind=FaultKind.TIMEOUT_BEFORE, seconds=30),
+    Fault(kind=FaultKind.TIMEOUT_AFTER, seconds=30),
+    Fault(kind=FaultKind.RESET_BEFORE),
+    Fault(kind=FaultKind.RESET_AFTER),
+    Fault(kind=FaultKind.HTML),
+    Fault(kind=FaultKind.TRUNCATED),
+)
+"""After none of these does anybody know what became of the request."""
+
+
+def striking(target: Target, fault: Fault, path: str | None = None) -> Fault:
+    """``fault``, to strike the request that brings an alert to ``target``, or ``path``."""
+    return Fault(kind=fault.kind, seconds=fault.seconds, path=target.send if path is None else path)
+
+
+def send_struck(target: Target, sandbox: Sandbox, one: Delivery, fault: Fault, path: str | None = None) -> Outcome:
+    """What comes of ``one`` when ``fault`` strikes it, sent by a connector that does not wait for a hanging service."""
+    service = target.service(sandbox)
+    service.inject(striking(target, fault, path))
+    with closing(target.connect(sandbox, **patience(fault))) as connector:
+        outcome = send(connector, one)
+    service.clear_faults()
+    return outcome
+
+
+def patience(fault: Fault) -> dict[str, Any]:
+    """The time-out for a connector that meets ``fault``."""
+    return {"timeout": HASTY} if fault.kind in (FaultKind.TIMEOUT_BEFORE, FaultKind.TIMEOUT_AFTER) else {}
+
+
+def everything_told(connector: Connector[Any]) -> list[str]:
+    """All that a connector says of one alert, its follow-ups, a look and a check."""
+    one = new_delivery()
+    outcome = send(connector, one)
+    told = [repr(outcome), *(repr(finding) for finding in connector.check())]
+    receipt = outcome.receipt if isinstance(outcome, Delivered) else None
+    told += [repr(send(connector, later)) for later in follow_ups(one, receipt)]
+    try:
+        told.append(repr(connector.find(one)))
+    except LookFailed as error:
+        told.append(repr(error) + repr(error.__cause__) + repr(error.__context__))
+    return told

@@ -14,34 +14,43 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
-from itertools import count
-from typing import Any, Final, get_args
+from typing import Any
 
 import pytest
 
-from forwarder.alert import Alert, Change
+from forwarder.alert import Alert
 from forwarder.connector import (
     Broken,
     Connector,
     Delivered,
-    Delivery,
-    Kind,
-    Link,
     LookFailed,
     Origin,
-    Outcome,
     Receipt,
     Retry,
     Wait,
 )
 from forwarder.sandbox import Fault, FaultKind, Sandbox
-from tests.contract import HASTY, TARGETS, Target, connector_class, look, registered, settle
-from tests.samples import alert, delivery, hostile_alerts, odd_alerts
-
-OUTCOMES: Final = get_args(Outcome)
-ROSE: Final = (Change(field="severity", old="high", new="critical"), Change(field="cisa_kev", old=False, new=True))
-TICKET: Final = Link(connector="tickets", text="SEC-12", url="https://jira.example.com/browse/SEC-12")
-_numbers = count(1)
+from tests.contract import (
+    HASTY,
+    LOST,
+    OUTCOMES,
+    TARGETS,
+    TICKET,
+    Target,
+    connector_class,
+    everything_told,
+    follow_ups,
+    look,
+    new_delivery,
+    numbers,
+    patience,
+    registered,
+    send,
+    send_struck,
+    settle,
+    striking,
+)
+from tests.samples import delivery, hostile_alerts, odd_alerts
 
 each_target = pytest.mark.parametrize("target", TARGETS, ids=lambda target: target.name)
 """Runs a test over every connector that talks to a service."""
@@ -67,27 +76,6 @@ def sandbox(running: Sandbox) -> Sandbox:
 def connector(target: Target, sandbox: Sandbox) -> Iterator[Connector[Any]]:
     with closing(target.connect(sandbox)) as connected:
         yield connected
-
-
-def owed(**changes: Any) -> Delivery:
-    """A delivery of an alert that no other test sends, owed since now."""
-    number = next(_numbers)
-    one = alert(id=f"contract-{number}", title=f"Trouble number {number} of the contract")
-    return delivery(**{"alert": one, "connector": "target", "owed_at": datetime.now(UTC), **changes})
-
-
-def send(connector: Connector[Any], one: Delivery) -> Outcome:
-    return connector.deliver(one, connector.render(one))
-
-
-def follow_ups(one: Delivery, receipt: Receipt | None) -> list[Delivery]:
-    """What may be owed after ``one``: a change, a new link, a withdrawal."""
-    common: dict[str, Any] = {"alert": one.alert, "owed_at": one.owed_at, "receipt": receipt}
-    return [
-        delivery(**common, kind=Kind.UPDATE, revision=2, changes=ROSE),
-        delivery(**common, kind=Kind.UPDATE, revision=3, links=(TICKET,)),
-        delivery(**common, kind=Kind.WITHDRAW, revision=4),
-    ]
 
 
 def test_every_registered_connector_is_held_to_the_contract() -> None:
@@ -122,7 +110,7 @@ def test_reading_schemas_loads_no_sdk() -> None:
 def test_rendering_is_pure(target: Target, sandbox: Sandbox, connector: Connector[Any]) -> None:
     """The same delivery gives the same JSON, twice and on another connector, without a request or a secret."""
     seen = len(target.service(sandbox).requests)
-    first = owed(links=(TICKET,))
+    first = new_delivery(links=(TICKET,))
     receipt = Receipt(remote_id="C0SECOPS:1700000000.000100", url="https://example.com/1")
     with closing(target.connect(sandbox)) as another:
         for one in [first, *follow_ups(first, receipt), *follow_ups(first, None)]:
@@ -137,8 +125,8 @@ def test_rendering_is_pure(target: Target, sandbox: Sandbox, connector: Connecto
 def test_hostile_and_odd_alerts_arrive(target: Target, sandbox: Sandbox, connector: Connector[Any]) -> None:
     """No text, type or size of a field keeps an alert from its destination, nor reaches a terminal as a command."""
     for one in (*hostile_alerts(), *odd_alerts()):
-        number = next(_numbers)
-        sent = owed(alert=Alert.parse({**one.raw, "id": f"{one.id[:200]}-{number}"}))
+        number = next(numbers)
+        sent = new_delivery(alert=Alert.parse({**one.raw, "id": f"{one.id[:200]}-{number}"}))
         payload = connector.render(sent)
         assert json.loads(json.dumps(payload)) == payload
         assert isinstance(connector.deliver(sent, payload), Delivered), str(one)[:300]
@@ -152,7 +140,7 @@ def test_hostile_and_odd_alerts_arrive(target: Target, sandbox: Sandbox, connect
 @pytest.mark.parametrize("origin", list(Origin))
 def test_what_is_no_alert_is_marked(target: Target, connector: Connector[Any], origin: Origin) -> None:
     """The forwarder's own troubles and a person's trial read differently from an alert, and arrive."""
-    as_alert, marked = owed(), owed()
+    as_alert, marked = new_delivery(), new_delivery()
     marked = delivery(alert=as_alert.alert, owed_at=as_alert.owed_at, connector="target", origin=origin)
     same = connector.preview(connector.render(marked)) == connector.preview(connector.render(as_alert))
     assert same is (origin is Origin.FEED)
@@ -165,7 +153,7 @@ def test_what_is_no_alert_is_marked(target: Target, connector: Connector[Any], o
 @each_target
 def test_an_alert_is_followed_up_where_it_stands(target: Target, sandbox: Sandbox, connector: Connector[Any]) -> None:
     """An alert arrives once, and its changes, links and withdrawal add no second one."""
-    first = owed()
+    first = new_delivery()
     outcome = send(connector, first)
     assert isinstance(outcome, Delivered)
     assert target.count(sandbox, first.alert) == 1
@@ -183,13 +171,13 @@ def test_an_alert_is_followed_up_where_it_stands(target: Target, sandbox: Sandbo
 @pytest.mark.parametrize("index", range(3), ids=["change", "link", "withdrawal"])
 def test_a_follow_up_of_nothing_is_no_error(target: Target, connector: Connector[Any], index: int) -> None:
     """Without a receipt a change or a withdrawal is settled all the same."""
-    assert isinstance(send(connector, follow_ups(owed(), None)[index]), Delivered)
+    assert isinstance(send(connector, follow_ups(new_delivery(), None)[index]), Delivered)
 
 
 @each_target
 def test_a_payload_that_was_kept_can_be_sent(target: Target, sandbox: Sandbox, connector: Connector[Any]) -> None:
     """A payload that went through JSON is as good as a new one, and is left as it was."""
-    first = owed()
+    first = new_delivery()
     payload = json.loads(json.dumps(connector.render(first)))
     before = json.dumps(payload)
     assert isinstance(connector.deliver(first, payload), Delivered)
@@ -200,7 +188,7 @@ def test_a_payload_that_was_kept_can_be_sent(target: Target, sandbox: Sandbox, c
 @each_target
 def test_many_threads_deliver_at_once(target: Target, sandbox: Sandbox, connector: Connector[Any]) -> None:
     """Deliveries from several threads all arrive, each once and under its own receipt."""
-    ones = [owed() for _ in range(40)]
+    ones = [new_delivery() for _ in range(40)]
     with ThreadPoolExecutor(8) as threads:
         outcomes = list(threads.map(lambda one: send(connector, one), ones))
     assert {type(outcome) for outcome in outcomes} == {Delivered}
@@ -222,7 +210,7 @@ def test_each_status_has_its_outcome(target: Target, sandbox: Sandbox, connector
     target.service(sandbox).inject(
         Fault(kind=FaultKind.STATUS, status=status, body="no word of this service", path=target.send, times=None)
     )
-    outcome = send(connector, owed())
+    outcome = send(connector, new_delivery())
     assert isinstance(outcome, target.statuses[status])
     assert outcome.reason.strip()  # type: ignore[union-attr]
 
@@ -230,28 +218,17 @@ def test_each_status_has_its_outcome(target: Target, sandbox: Sandbox, connector
 @each_target
 def test_no_status_is_an_exception(target: Target, sandbox: Sandbox, connector: Connector[Any]) -> None:
     """Whatever the status, and whatever was asked, there is an outcome, and for a new alert it is no success."""
-    first, service = owed(), target.service(sandbox)
+    first, service = new_delivery(), target.service(sandbox)
     delivered = send(connector, first)
     assert isinstance(delivered, Delivered)
     later = follow_ups(first, delivered.receipt)
     for status in (*range(300, 309), *range(400, 432), 444, 451, 499, *range(500, 512), *range(520, 528), 599):
         service.inject(Fault(kind=FaultKind.STATUS, status=status, body="<html>no</html>", times=None))
-        outcome = send(connector, owed())
+        outcome = send(connector, new_delivery())
         assert isinstance(outcome, OUTCOMES), status
         assert not isinstance(outcome, Delivered), status
         assert isinstance(send(connector, later[status % len(later)]), OUTCOMES), status
         service.clear_faults()
-
-
-LOST: Final = (
-    Fault(kind=FaultKind.TIMEOUT_BEFORE, seconds=30),
-    Fault(kind=FaultKind.TIMEOUT_AFTER, seconds=30),
-    Fault(kind=FaultKind.RESET_BEFORE),
-    Fault(kind=FaultKind.RESET_AFTER),
-    Fault(kind=FaultKind.HTML),
-    Fault(kind=FaultKind.TRUNCATED),
-)
-"""After none of these does anybody know what became of the request."""
 
 
 def _kind(fault: Fault) -> str:
@@ -261,31 +238,13 @@ def _kind(fault: Fault) -> str:
 each_loss = pytest.mark.parametrize("fault", LOST, ids=_kind)
 
 
-def striking(target: Target, fault: Fault, path: str | None = None) -> Fault:
-    return Fault(kind=fault.kind, seconds=fault.seconds, path=target.send if path is None else path)
-
-
-def send_struck(target: Target, sandbox: Sandbox, one: Delivery, fault: Fault, path: str | None = None) -> Outcome:
-    """What comes of ``one`` when ``fault`` strikes it, sent by a connector that does not wait for a hanging service."""
-    service = target.service(sandbox)
-    service.inject(striking(target, fault, path))
-    with closing(target.connect(sandbox, **patience(fault))) as connector:
-        outcome = send(connector, one)
-    service.clear_faults()
-    return outcome
-
-
-def patience(fault: Fault) -> dict[str, Any]:
-    return {"timeout": HASTY} if fault.kind in (FaultKind.TIMEOUT_BEFORE, FaultKind.TIMEOUT_AFTER) else {}
-
-
 @each_target
 @each_loss
 def test_a_lost_answer_ends_in_one_alert(
     target: Target, sandbox: Sandbox, connector: Connector[Any], fault: Fault
 ) -> None:
     """A lost answer comes to what the table says, and the way back leaves exactly one alert at the destination."""
-    first = owed()
+    first = new_delivery()
     sandbox.jira.index_lag = 5
     assert isinstance(send_struck(target, sandbox, first, fault), target.lost)
     if not look(connector, first, advance=sandbox.clock.advance):
@@ -297,7 +256,7 @@ def test_a_lost_answer_ends_in_one_alert(
 @each_target
 def test_answers_lost_again_and_again_end_in_one_alert(target: Target, sandbox: Sandbox) -> None:
     """Losses in a row, of sends and of looks, do not add up."""
-    first = owed()
+    first = new_delivery()
     target.service(sandbox).inject(
         *(striking(target, fault) for fault in LOST if fault.kind.has_effect),
         *(striking(target, fault, target.find_path) for fault in LOST if target.find_path),
@@ -314,7 +273,7 @@ def test_a_lost_answer_to_a_follow_up_is_no_exception(
     target: Target, sandbox: Sandbox, connector: Connector[Any], fault: Fault
 ) -> None:
     """A change or a withdrawal whose answer is lost can be sent again, and adds no second alert."""
-    first = owed()
+    first = new_delivery()
     delivered = send(connector, first)
     assert isinstance(delivered, Delivered)
     for one in follow_ups(first, delivered.receipt):
@@ -327,7 +286,7 @@ def test_a_lost_answer_to_a_follow_up_is_no_exception(
 @each_target
 def test_an_answer_in_drips_is_an_answer(target: Target, sandbox: Sandbox, connector: Connector[Any]) -> None:
     """A slow answer ends in one alert, whether it was waited for or not."""
-    first = owed()
+    first = new_delivery()
     target.service(sandbox).inject(Fault(kind=FaultKind.DRIP, seconds=0.1, path=target.send))
     settle(connector, first, advance=sandbox.clock.advance)
     assert target.count(sandbox, first.alert) == 1
@@ -338,7 +297,7 @@ def test_an_error_after_the_effect_ends_in_one_alert(
     target: Target, sandbox: Sandbox, connector: Connector[Any]
 ) -> None:
     """A 500 says nothing about what was done before it."""
-    first = owed()
+    first = new_delivery()
     target.service(sandbox).inject(Fault(kind=FaultKind.STATUS_AFTER, status=500, path=target.send))
     assert isinstance(send(connector, first), target.lost)
     if not look(connector, first, advance=sandbox.clock.advance):
@@ -352,12 +311,12 @@ def test_a_service_that_is_down_is_tried_again(target: Target) -> None:
     with Sandbox() as gone:
         connector = target.connect(gone)
     with closing(connector):
-        outcome = send(connector, owed())
+        outcome = send(connector, new_delivery())
         assert isinstance(outcome, Retry)
         assert outcome.reason.strip()
         if connector.looks:
             with pytest.raises(LookFailed) as caught:
-                connector.find(owed())
+                connector.find(new_delivery())
             assert isinstance(caught.value.outcome, Retry)
         findings = connector.check()
         assert any(not finding.ok for finding in findings) or target.name == "slack-webhook"
@@ -368,7 +327,7 @@ def test_revoked_credentials_break_the_destination_until_restored(
     target: Target, sandbox: Sandbox, connector: Connector[Any]
 ) -> None:
     """Revoked credentials are Broken with words for people, and once restored the same delivery goes through."""
-    first = owed()
+    first = new_delivery()
     target.service(sandbox).revoke()
     outcome = send(connector, first)
     assert isinstance(outcome, Broken)
@@ -409,7 +368,7 @@ def test_a_rate_limit_is_waited_out(
     target.service(sandbox).inject(
         Fault(kind=FaultKind.STATUS, status=429, headers=headers, body="slow down", path=target.send)
     )
-    first = owed()
+    first = new_delivery()
     outcome = send(connector, first)
     assert isinstance(outcome, Wait)
     assert bounds[0] <= outcome.after <= bounds[1]
@@ -420,12 +379,12 @@ def test_a_rate_limit_is_waited_out(
 @each_target
 def test_find_tells_what_is_there(target: Target, sandbox: Sandbox, connector: Connector[Any]) -> None:
     """What was delivered is found under its receipt, what was not is not; without looks nothing is ever found."""
-    first = owed()
+    first = new_delivery()
     outcome = send(connector, first)
     assert isinstance(outcome, Delivered)
     found = look(connector, first, advance=sandbox.clock.advance)
     assert found is None if not connector.looks else found and found.remote_id == outcome.receipt.remote_id
-    assert connector.find(owed()) is None
+    assert connector.find(new_delivery()) is None
 
 
 @each_target
@@ -442,7 +401,7 @@ def test_a_look_or_a_check_that_fails_says_so(target: Target, sandbox: Sandbox, 
     target.service(sandbox).inject(Fault(kind=fault.kind, status=fault.status, seconds=30, path="/", times=None))
     with closing(target.connect(sandbox, **patience(fault))) as connector:
         with suppress(LookFailed):
-            assert connector.find(owed()) is None
+            assert connector.find(new_delivery()) is None
         findings = connector.check()
     assert findings
     assert all(len(finding.text.split()) > 2 for finding in findings)
@@ -489,26 +448,13 @@ def test_no_secret_is_told(
             service.clear_faults()
             if fault:
                 service.inject(fault)
-            said += _everything_told(connector)
+            said += everything_told(connector)
         service.clear_faults()
         service.revoke()
-        said += _everything_told(connector)
+        said += everything_told(connector)
     said += [record.getMessage() + str(record.exc_info or "") + str(vars(record)) for record in caplog.records]
     said += capfd.readouterr()
     assert [text for text in said if any(secret in text for secret in secrets)] == []
-
-
-def _everything_told(connector: Connector[Any]) -> list[str]:
-    one = owed()
-    outcome = send(connector, one)
-    told = [repr(outcome), *(repr(finding) for finding in connector.check())]
-    receipt = outcome.receipt if isinstance(outcome, Delivered) else None
-    told += [repr(send(connector, later)) for later in follow_ups(one, receipt)]
-    try:
-        told.append(repr(connector.find(one)))
-    except LookFailed as error:
-        told.append(repr(error) + repr(error.__cause__) + repr(error.__context__))
-    return told
 
 
 @pytest.mark.parametrize("name", sorted(registered()))

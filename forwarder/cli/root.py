@@ -98,6 +98,7 @@ def group() -> None:
 def main() -> None:
     """The entry point of the command `forwarder`: no traceback ever reaches a user."""
     from forwarder.store import AlreadyRunning, StoreError
+    from forwarder.web.server import WebError
 
     try:
         group.main(prog_name="forwarder", standalone_mode=False)
@@ -115,6 +116,9 @@ def main() -> None:
     except StoreError as error:
         click.echo(str(error), err=True)
         sys.exit(EX_IOERR)
+    except WebError as error:
+        click.echo(str(error), err=True)
+        sys.exit(EX_UNAVAILABLE)
     except BrokenPipeError:
         # The reader (head, say) has seen enough; Python's own farewell to the pipe must not complain either.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from forwarder.alert import Severity, clean
+from forwarder.alert import Alert, Severity, clean
 from forwarder.cli.naming import build, configured, connector_argument
 from forwarder.cli.root import Stop, config_option, load_config
 from forwarder.cli.samples import sample_alert
@@ -57,7 +57,7 @@ def test(config_path: Path, connector: str, severity: str, keep: bool) -> None:
     target = build(config, connector)
     delivery = Delivery(
         id=0,
-        alert=sample_alert(Severity(severity), f"test-{uuid.uuid4()}"),
+        alert=_test_alert(Severity(severity)),
         connector=connector,
         owed_at=datetime.now(UTC),
         origin=Origin.TEST,
@@ -74,6 +74,16 @@ def test(config_path: Path, connector: str, severity: str, keep: bool) -> None:
         _say(redact, f"{connector}: {_taken_back(back, settings.type)}")
     finally:
         target.close()
+
+
+def _test_alert(severity: Severity) -> Alert:
+    """Complete in every field, so that it shows how real ones will look; its words say what it is."""
+    return replace(
+        sample_alert(severity, f"test-{uuid.uuid4()}"),
+        title="Test of the forwarder: nothing has happened",
+        description="Someone tries whether alerts arrive here. The facts beside this text belong to an example. "
+        "Nothing needs to be done.",
+    )
 
 
 def _attempt(target: Connector[Any], delivery: Delivery) -> Outcome:

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import parse_qs, urlencode
 
 import anyio.to_thread
-import structlog
 from anyio import CapacityLimiter
 from jinja2 import Environment
 from prometheus_client.exposition import choose_encoder
@@ -21,6 +20,7 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp
 
 from forwarder.config import Listen
+from forwarder.logs import get_logger
 from forwarder.store import Store, StoreError
 from forwarder.store.records import DeliveryRow, State
 from forwarder.web import words
@@ -29,11 +29,12 @@ from forwarder.web.health import Health
 from forwarder.web.keys import Keys
 from forwarder.web.metrics import Gauges, Metrics
 from forwarder.web.pages import Pages, filter_of
+from forwarder.web.standing import counted
 
 if TYPE_CHECKING:
     from forwarder.assembly import Forwarder
 
-log = structlog.get_logger(__name__)
+log = get_logger(__name__)
 
 THREADS: Final = 2
 """Pages that are made at a time: more would take the processor from the deliveries."""
@@ -44,7 +45,7 @@ Form = Mapping[str, list[str]]
 
 
 def make_app(forwarder: Forwarder, store: Store, metrics: Metrics, *, port: int) -> ASGIApp:
-    """The whole of it, for a forwarder whose config has a ``web.listen``. ``store`` is for reading, ``port`` the real one."""
+    """The whole of it. ``store`` is for reading; ``port`` is the real one, where the config has 0."""
     web = forwarder.config.web
     listen = web.listen or Listen(host="127.0.0.1", port=port)
     keys = Keys(web.token.get_secret_value() if web.token else None)
@@ -98,7 +99,9 @@ class _Site:
 
     def _overview(self, request: Request) -> Response:
         frame = self._pages.frame()
-        return self._show(request, "overview.html", {**frame, **self._pages.overview(frame), "wanted": filter_of({}, [])})
+        return self._show(
+            request, "overview.html", {**frame, **self._pages.overview(frame), "wanted": filter_of({}, [])}
+        )
 
     def _alerts(self, request: Request) -> Response:
         frame = self._pages.frame()
@@ -175,7 +178,9 @@ class _Site:
         """What a form of ours was sent with; anything else is refused."""
         fields = await _posted(request)
         if not request.scope[BY_HEADER] and not self._keys.admits_form(_one(fields, "form_key")):
-            raise HTTPException(403, "This form is out of date, for the forwarder was restarted. Go back and reload it.")
+            raise HTTPException(
+                403, "This form is out of date, for the forwarder was restarted. Go back and reload it."
+            )
         return fields
 
     # Signing in
@@ -280,7 +285,7 @@ def _told(done: str) -> str:
     action, _, count = done.partition("-")
     if action not in ("retry", "discard") or not (count.isascii() and count.isdigit() and len(count) < 10):
         return ""
-    told = words.counted(int(count), "delivery", "deliveries")
+    told = counted(int(count), "delivery", "deliveries")
     return f"{told} will be tried again now." if action == "retry" else f"{told} discarded."
 
 

@@ -1,7 +1,7 @@
 """What Prometheus reads: counters of what happened since the start, gauges of how things stand right now.
 
-Names and units are as https://prometheus.io/docs/practices/naming/ asks. Every set of labels is there from the start, at
-zero: an alert rule on a counter that appears only with its first failure would miss that failure.
+Names and units are as https://prometheus.io/docs/practices/naming/ asks. Every set of labels is there from the start,
+at zero: an alert rule on a counter that appears only with its first failure would miss that failure.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ class Metrics(Watcher):
 
     def __init__(self, connectors: Collection[str], *, now: Now) -> None:
         # Whether a counter was reset shows in its value; a second series for each would say nothing more.
-        disable_created_metrics()
+        disable_created_metrics()  # type: ignore[no-untyped-call]
         self.registry = registry = CollectorRegistry()
         self._now = now
         ProcessCollector(registry=registry)

@@ -11,8 +11,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from markupsafe import Markup
-
 from forwarder.alert import Severity
 from forwarder.clock import instant
 from forwarder.store import Store
@@ -33,8 +31,6 @@ CHART_DAYS: Final = 30
 CHARTS_STAY: Final = 60.0
 """Seconds for which drawn charts are good enough: they count everything of a month."""
 HOUR, DAY = 3600.0, 86400.0
-
-
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -65,9 +61,9 @@ class Drawn:
     """The charts, and the numbers behind them for those who do not see them."""
 
     days: Sequence[charts.Day]
-    days_chart: Markup
+    days_chart: charts.DaysChart
     latencies: Sequence[charts.Latency]
-    latencies_chart: Markup
+    latencies_chart: charts.LatencyChart
 
 
 class Pages:
@@ -127,12 +123,7 @@ class Pages:
             Filter(state=State.DEAD, connector=connector, origin=None, limit=MOST_DELIVERIES + 1)
         )
         orphans = self._orphans()
-        waiting = [
-            row
-            for name in orphans
-            if connector in (None, name)
-            for row in self._waiting(name, MOST_DELIVERIES)
-        ]
+        waiting = [row for name in orphans if connector in (None, name) for row in self._waiting(name, MOST_DELIVERIES)]
         return {
             "rows": dead[:MOST_DELIVERIES],
             "cut": len(dead) > MOST_DELIVERIES,
@@ -207,7 +198,7 @@ class Pages:
         taken = charts.latencies(self._store.latencies(now - DAY))
         return Drawn(
             days=shown,
-            days_chart=charts.alerts_chart(shown),
+            days_chart=charts.days_chart(shown),
             latencies=taken,
             latencies_chart=charts.latency_chart(taken),
         )
@@ -251,7 +242,9 @@ def _events(story: Story) -> Iterator[Event]:
     yield Event(at=row.alert.published_at.timestamp(), mark="dot", title="Published")
     yield Event(at=row.seen_at, mark="dot", title="Seen by the forwarder", text=_sent_to(story))
     for revision in story.revisions:
-        changes = "; ".join(f"{change.field}: {_value(change.old)} → {_value(change.new)}" for change in revision.changes)
+        changes = "; ".join(
+            f"{change.field}: {_value(change.old)} → {_value(change.new)}" for change in revision.changes
+        )
         yield Event(at=revision.at, mark="dot", title=f"Changed (revision {revision.revision})", text=changes)
     for delivery in row.deliveries:
         for attempt in story.attempts.get(delivery.id, ()):

@@ -11,7 +11,7 @@ import socket
 import threading
 from typing import TYPE_CHECKING, Final
 
-import structlog
+from forwarder.logs import get_logger
 
 if TYPE_CHECKING:
     import uvicorn
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from forwarder.assembly import Forwarder
     from forwarder.config import Listen
 
-log = structlog.get_logger(__name__)
+log = get_logger(__name__)
 
 CLOSE_SECONDS: Final = 3.0
 """How long the end of the process waits for pages that are under way."""

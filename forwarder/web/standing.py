@@ -114,7 +114,9 @@ def _of_feed(facts: Facts) -> Iterator[Point]:
     unread = age > patience(facts.config)
     if not unread and not feed.poll_error:
         return
-    last = "The feed was never read" if feed.polled_at is None else f"The feed was last read {ago(now - feed.polled_at)}"
+    last = (
+        "The feed was never read" if feed.polled_at is None else f"The feed was last read {ago(now - feed.polled_at)}"
+    )
     refused = any(alarm.kind == Kind.KEY_REFUSED.value.name for alarm in facts.alarms)
     yield Point(
         level=Level.BAD if unread or refused else Level.WATCH,
@@ -164,10 +166,11 @@ def _late(queue: Queue, now: float) -> Point | None:
     if waited < (FAILING if queue.last_error else LATE):
         return None
     behind = f"{queue.connector} is {format_duration(round(waited))} behind"
+    waiting = counted(queue.waiting, "delivery", "deliveries")
     return Point(
         level=Level.WATCH,
         short=behind,
-        text=f"{behind}, with {counted(queue.waiting, 'delivery', 'deliveries')} waiting. {queue.last_error or ''}".strip(),
+        text=f"{behind}, with {waiting} waiting. {queue.last_error or ''}".strip(),
         remedy="It is tried again by itself; look at the reason if it lasts.",
     )
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import quote
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
@@ -61,13 +63,22 @@ def templates(redact: Callable[[str], str]) -> Environment:
         "clock": clock,
         "cut": cut_text,
         "duration": duration,
+        "fixed": "{:.1f}".format,
         "iso": iso,
         "link": link,
         "counted": counted,
         "pretty": pretty,
         "score": score,
+        "thousands": "{:,}".format,
+        "whole_quote": whole_quote,
     }
-    environment.globals |= {"states": STATES, "kinds": KINDS, "outcomes": OUTCOMES, "version": __version__}
+    environment.globals |= {
+        "states": STATES,
+        "kinds": KINDS,
+        "outcomes": OUTCOMES,
+        "version": __version__,
+        "files": _digest(HERE / "static"),
+    }
     return environment
 
 
@@ -99,6 +110,19 @@ def pretty(value: Any) -> str:
 
 def score(value: float | None, digits: int) -> str:
     return "none" if value is None else f"{value:.{digits}f}"
+
+
+def whole_quote(text: str) -> str:
+    """``text`` as one piece of a path, whatever is in it."""
+    return quote(text, safe="")
+
+
+def _digest(folder: Path) -> str:
+    """What the files are called by, so that a browser keeps them for ever and still gets those of a new version."""
+    digest = hashlib.sha256()
+    for path in sorted(folder.iterdir()):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:12]
 
 
 def _plain(value: Any) -> Any:

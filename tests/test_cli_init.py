@@ -1,0 +1,228 @@
+"""`forwarder init`: asks, tries the answers against the services, and writes a config that loads."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import stat
+import subprocess
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from forwarder.cli.init_text import Section, config_text
+from forwarder.cli.root import group
+from forwarder.config import Config, load
+from forwarder.sandbox import Sandbox
+
+VARIABLES = ("SENTRYTEX_API_KEY", "SLACK_BOT_TOKEN", "SLACK_WEBHOOK_URL", "PAGERDUTY_ROUTING_KEY", "JIRA_API_TOKEN")
+
+
+def init(sandbox: Sandbox, path: Path, *answers: str, options: tuple[str, ...] = (), **env: str) -> Result:
+    """The command, with one answer a line, in an environment that has ``env`` of its variables."""
+    urls = ("--sentrytex-url", sandbox.sentrytex.url, "--slack-url", sandbox.slack.url)
+    urls += ("--pagerduty-url", sandbox.pagerduty.url)
+    clean: dict[str, str | None] = dict.fromkeys(VARIABLES)
+    return CliRunner().invoke(
+        group, ["init", str(path), *urls, *options], input="\n".join([*answers, ""]), env={**clean, **env}
+    )
+
+
+def everything(sandbox: Sandbox) -> list[str]:
+    """Answers that choose all there is."""
+    slack = ["y", sandbox.slack.token, "#secops"]
+    pagerduty = ["y", sandbox.pagerduty.routing_key, "us"]
+    jira = ["y", sandbox.jira.url, sandbox.jira.email, sandbox.jira.token, "SEC", "Bug"]
+    return [sandbox.sentrytex.token, *slack, *pagerduty, *jira]
+
+
+def secrets(sandbox: Sandbox) -> dict[str, str]:
+    return {
+        "SENTRYTEX_API_KEY": sandbox.sentrytex.token,
+        "SLACK_BOT_TOKEN": sandbox.slack.token,
+        "PAGERDUTY_ROUTING_KEY": sandbox.pagerduty.routing_key,
+        "JIRA_API_TOKEN": sandbox.jira.token,
+    }
+
+
+def routes(config: Config) -> dict[str, set[str]]:
+    return {severity.value: set(route.to) for route in config.routes for severity in route.severity}
+
+
+def test_the_config_that_is_written_loads(sandbox: Sandbox, tmp_path: Path) -> None:
+    """Every answer stands in the config, every severity has a connector, and the secrets come from variables."""
+    path = tmp_path / "config.yaml"
+    result = init(sandbox, path, *everything(sandbox), "n")
+    assert result.exit_code == 0, result.output
+    config = load(path, secrets(sandbox))
+    assert {name: one.type for name, one in config.connectors.items()} == {
+        "secops": "slack",
+        "oncall": "pagerduty",
+        "tickets": "jira",
+    }
+    assert routes(config) == {
+        "critical": {"secops", "oncall", "tickets"},
+        "high": {"secops", "tickets"},
+        "medium": {"secops"},
+        "low": {"secops"},
+    }
+    assert config.alarms.to == ("secops",)
+    assert f"{path} is written, and valid." in result.output
+
+
+def test_no_secret_is_shown_or_written_into_the_config(sandbox: Sandbox, tmp_path: Path) -> None:
+    """Neither the output nor the config holds one; the exports that are printed have a mark in its place."""
+    path = tmp_path / "config.yaml"
+    result = init(sandbox, path, *everything(sandbox), "n")
+    assert result.exit_code == 0, result.output
+    for variable, secret in secrets(sandbox).items():
+        assert secret not in result.output
+        assert secret not in path.read_text()
+        assert f"export {variable}=…" in result.output
+    assert not path.with_suffix(".env").exists()
+
+
+def test_the_secrets_can_go_into_a_file_that_a_shell_reads(sandbox: Sandbox, tmp_path: Path) -> None:
+    """The file is its owner's alone from the start, and a shell that sources it can load the config."""
+    path = tmp_path / "config.yaml"
+    result = init(sandbox, path, *everything(sandbox), "y")
+    assert result.exit_code == 0, result.output
+    env = path.with_suffix(".env")
+    assert stat.S_IMODE(env.stat().st_mode) == 0o600
+    script = f"set -a; . {shlex.quote(str(env))}; env"
+    told = subprocess.run(["/bin/sh", "-c", script], env={}, capture_output=True, text=True, check=True).stdout
+    assert {f"{name}={value}" for name, value in secrets(sandbox).items()} <= set(told.splitlines())
+    assert not any(secret in result.output for secret in secrets(sandbox).values())
+
+
+def test_each_answer_is_tried_at_its_service(sandbox: Sandbox, tmp_path: Path) -> None:
+    """All four services are asked, nothing is posted, and what they say is printed."""
+    result = init(sandbox, tmp_path / "config.yaml", *everything(sandbox), "n")
+    assert "ok   sentrytex: The key may read alerts" in result.output
+    assert "ok   secops: Slack knows the token" in result.output
+    assert "ok   oncall: 127.0.0.1 can be reached." in result.output
+    assert "ok   tickets: The project SEC is there" in result.output
+    assert not sandbox.slack.messages
+    assert not sandbox.pagerduty.incidents
+    assert not sandbox.jira.issues
+
+
+def test_an_answer_that_does_not_work_is_asked_again(sandbox: Sandbox, tmp_path: Path) -> None:
+    """A key that Sentrytex refuses is told, and the next one is used."""
+    path = tmp_path / "config.yaml"
+    result = init(sandbox, path, "vk_wrong_key_000000", "n", sandbox.sentrytex.token, "n", "n", "n", "y")
+    assert result.exit_code == 0, result.output
+    assert "FAIL sentrytex" in result.output
+    assert "vk_wrong_key_000000" not in result.output
+    assert sandbox.sentrytex.token in path.with_suffix(".env").read_text()
+
+
+def test_an_answer_that_does_not_work_yet_can_be_kept(sandbox: Sandbox, tmp_path: Path) -> None:
+    """A person who knows better goes on with it."""
+    path = tmp_path / "config.yaml"
+    result = init(sandbox, path, sandbox.sentrytex.token, "y", "xoxb-not-yet-valid", "#secops", "y", "n", "n", "y")
+    assert result.exit_code == 0, result.output
+    assert "FAIL secops" in result.output
+    assert "xoxb-not-yet-valid" in path.with_suffix(".env").read_text()
+
+
+def test_an_answer_that_no_config_can_hold_is_never_kept(sandbox: Sandbox, tmp_path: Path) -> None:
+    """A routing key of the wrong length is refused with its reason, without being shown, until it is right."""
+    path = tmp_path / "config.yaml"
+    pagerduty = ["y", "too-short-key", "eu", sandbox.pagerduty.routing_key, "eu"]
+    result = init(sandbox, path, sandbox.sentrytex.token, "n", *pagerduty, "n", "n")
+    assert result.exit_code == 0, result.output
+    assert "FAIL oncall: routing_key must be 32 characters" in result.output
+    assert "too-short-key" not in result.output
+    assert "Keep these answers" not in result.output
+    assert routes(load(path, secrets(sandbox)))["low"] == {"oncall"}, "no severity goes nowhere"
+
+
+def test_a_webhook_does_in_place_of_a_token(sandbox: Sandbox, tmp_path: Path) -> None:
+    """An address is taken for an incoming webhook, which has a channel of its own."""
+    path = tmp_path / "config.yaml"
+    result = init(sandbox, path, sandbox.sentrytex.token, "y", sandbox.slack.webhook_url, "n", "n", "n")
+    assert result.exit_code == 0, result.output
+    assert "webhook_url: ${SLACK_WEBHOOK_URL}" in path.read_text()
+    assert sandbox.slack.webhook_url not in result.output
+    load(path, {**secrets(sandbox), "SLACK_WEBHOOK_URL": sandbox.slack.webhook_url})
+
+
+def test_variables_that_are_set_are_not_asked_for(sandbox: Sandbox, tmp_path: Path) -> None:
+    """What the environment has is tried and used, and is named in place of being asked."""
+    path = tmp_path / "config.yaml"
+    result = init(sandbox, path, "y", "#secops", "n", "n", "n", **secrets(sandbox))
+    assert result.exit_code == 0, result.output
+    assert "taken from SENTRYTEX_API_KEY" in result.output
+    assert "taken from SLACK_BOT_TOKEN" in result.output
+    assert "ok   secops: Slack knows the token" in result.output
+
+
+def test_without_any_destination_alerts_are_printed(sandbox: Sandbox, tmp_path: Path) -> None:
+    """Whoever chooses nothing gets a config that runs all the same."""
+    path = tmp_path / "config.yaml"
+    result = init(sandbox, path, sandbox.sentrytex.token, "n", "n", "n", "n")
+    assert result.exit_code == 0, result.output
+    assert [one.type for one in load(path, secrets(sandbox)).connectors.values()] == ["console"]
+
+
+def test_a_file_that_is_there_is_not_overwritten(sandbox: Sandbox, tmp_path: Path) -> None:
+    """Nothing is asked where the config is there already; with --force it is written anew."""
+    path = tmp_path / "config.yaml"
+    path.write_text("mine\n")
+    refused = init(sandbox, path, *everything(sandbox), "y")
+    assert refused.exit_code == 1
+    assert "--force" in refused.output
+    assert path.read_text() == "mine\n"
+    result = init(sandbox, path, *everything(sandbox), "y", options=("--force",))
+    assert result.exit_code == 0, result.output
+    load(path, secrets(sandbox))
+
+
+def test_secrets_of_another_config_are_not_overwritten(sandbox: Sandbox, tmp_path: Path) -> None:
+    """A file of secrets that is there stays, and the exports are printed instead; --force makes it anew and private."""
+    path, env = tmp_path / "config.yaml", tmp_path / "config.env"
+    env.write_text("MINE=1\n")
+    env.chmod(0o644)
+    result = init(sandbox, path, *everything(sandbox))
+    assert result.exit_code == 0, result.output
+    assert env.read_text() == "MINE=1\n"
+    assert "export SLACK_BOT_TOKEN=…" in result.output
+    assert init(sandbox, path, *everything(sandbox), "y", options=("--force",)).exit_code == 0
+    assert stat.S_IMODE(env.stat().st_mode) == 0o600
+
+
+def test_whoever_stops_in_between_leaves_nothing(sandbox: Sandbox, tmp_path: Path) -> None:
+    """Where the answers end too early, no file is written."""
+    result = init(sandbox, tmp_path / "config.yaml", sandbox.sentrytex.token, "y")
+    assert result.exit_code != 0
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["missing/config.yaml", ".", "config.env"])
+def test_a_place_that_cannot_be_written_is_told_before_any_question(
+    sandbox: Sandbox, tmp_path: Path, name: str
+) -> None:
+    """A folder that is missing, a folder in place of a file, a name for secrets: each is one sentence."""
+    options = ("--force",) if (tmp_path / name).exists() else ()
+    result = init(sandbox, tmp_path / name, options=options)
+    assert result.exit_code == 1
+    assert "Sentrytex API key" not in result.output
+    assert os.linesep not in result.output.strip()
+
+
+@pytest.mark.parametrize(
+    "text", ["#secops", "no", "null", "a: b", "${HOME}", "$$", 'say "hi"', "7", "ümlaut", "a#b", "x:"]
+)
+def test_any_answer_survives_yaml(sandbox: Sandbox, tmp_path: Path, text: str) -> None:
+    """What was typed is what the config says, whatever YAML or a variable would make of it."""
+    path = tmp_path / "config.yaml"
+    section = Section(
+        name="tickets", type="jira", values={"project": "SEC", "url": sandbox.jira.url, "issue_type": text}
+    )
+    feed = Section(name="sentrytex", values={"api_key": "vk_not-a-real-key"})
+    written = config_text(feed, [section]).replace("issue_type:", "token: not-a-real-token\n    issue_type:")
+    path.write_text(written)
+    jira = load(path, {}).connectors["tickets"]
+    assert jira.model_dump()["issue_type"] == text

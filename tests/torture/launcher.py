@@ -1,0 +1,91 @@
+"""Runs ``forwarder run`` as it is, except that it dies at one point of the path: ``launcher CONFIG POINT CALL``.
+
+CALL is at which call of that point it dies, counted from 1; of START it is after how many seconds. The points are put
+around the daemon's own functions from here, so that no line of the daemon knows of them.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable
+from typing import Any
+
+from forwarder.cli import main
+from tests.torture.points import Point
+
+
+def die() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def die_after(owner: type, name: str, call: int, counts: Callable[[Any], bool] = lambda _: True) -> None:
+    """Lets the process die after the ``call``-th call of a method whose result ``counts``."""
+    method, calls, lock = getattr(owner, name), itertools.count(1), threading.Lock()
+
+    def dying(*args: Any, **kwargs: Any) -> Any:
+        result = method(*args, **kwargs)
+        if counts(result):
+            with lock:
+                if next(calls) == call:
+                    die()
+        return result
+
+    setattr(owner, name, dying)
+
+
+def die_within_write(call: int) -> None:
+    """Lets the process die when the ``call``-th writing has been carried out, before its transaction commits."""
+    from forwarder.store.engine import Engine
+
+    write, calls = Engine.write, itertools.count(1)
+
+    def dying(self: Engine, work: Callable[[Any], Any]) -> Any:
+        def doomed(connection: Any) -> Any:
+            result = work(connection)
+            # Called under the lock of the one writer, so counting needs none.
+            if next(calls) == call:
+                die()
+            return result
+
+        return write(self, doomed)
+
+    Engine.write = dying  # type: ignore[method-assign]
+
+
+def arm(point: Point, call: float) -> None:
+    from forwarder.connector import Delivered
+    from forwarder.plugins import load_type
+    from forwarder.sentrytex import Sentrytex
+    from forwarder.store import Store
+
+    match point:
+        case Point.START:
+            timer = threading.Timer(call, die)
+            timer.daemon = True
+            timer.start()
+        case Point.FETCH:
+            die_after(Sentrytex, "alerts", int(call))
+        case Point.WRITE:
+            die_within_write(int(call))
+        case Point.COMMIT:
+            die_after(Store, "commit_page", int(call))
+        case Point.CLAIM:
+            die_after(Store, "claim", int(call), counts=bool)
+        case Point.REPLY:
+            for kind in ("slack", "pagerduty", "jira"):
+                die_after(load_type(kind), "deliver", int(call), counts=lambda told: isinstance(told, Delivered))
+        case Point.SETTLE:
+            die_after(Store, "settle", int(call))
+        case Point.EFFECT | Point.NEVER:
+            pass  # a service knows when it has taken something: the kill comes from there, or from nowhere
+
+
+if __name__ == "__main__":
+    config, point, call = sys.argv[1:]
+    arm(Point(point), float(call))
+    sys.argv = ["forwarder", "run", "--config", config]
+    main()

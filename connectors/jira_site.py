@@ -97,9 +97,22 @@ class Site:
         self._session = self._client._session
         for scheme in ("http://", "https://"):
             self._session.mount(scheme, HTTPAdapter(pool_maxsize=connections))
+        self._read_environment(url)
         # Comes before a redirect is followed, which would turn a POST into a GET, and before the SDK reads an error's
         # body, where it stumbles over one that is not an object.
         self._session.hooks["response"].append(_raise_refusal)
+
+    def _read_environment(self, url: str) -> None:
+        """Takes proxies and certificates from the environment once, not anew for each request: that costs a seventh.
+
+        And a .netrc, which the session would obey too, must not replace the account.
+        """
+        from requests.utils import get_environ_proxies
+
+        settings = self._session.merge_environment_settings(url, {}, None, None, None)
+        self._session.proxies.update(get_environ_proxies(url, no_proxy=None))
+        self._session.verify = settings["verify"]
+        self._session.trust_env = False
 
     def ask(
         self, method: str, path: str, *, params: Any = None, body: Any = None, writes: bool = False

@@ -129,6 +129,7 @@ class Alarms(Watcher):
         self._store, self._now, self._wake = store, now, wake
         self._lock = threading.Lock()
         self._started = now()
+        self._untold: dict[str, tuple[Kind, Alarm]] = {}
 
     def begin(self, kind: Kind, text: str, subject: str = "") -> None:
         """A trouble is there; told once, however often it is called."""
@@ -136,11 +137,13 @@ class Alarms(Watcher):
             try:
                 self._begin(kind, text, subject)
             except StoreError as error:
+                # It is told at the next review that finds the database well.
                 log.warning("alarm_not_kept", alarm=kind.value.name, reason=str(error))
 
     def end(self, kind: Kind, subject: str = "", why: str = "It is over.") -> None:
         """A trouble is gone; told once, to those who heard of it."""
         with self._lock:
+            self._untold.pop(_key(kind, subject), None)
             try:
                 alarm = self._standing().get(_key(kind, subject))
                 if alarm is not None:
@@ -151,6 +154,7 @@ class Alarms(Watcher):
     def review(self, config: Config, database: Path) -> None:
         """Looks for what begins, lasts or ends without an event; called now and then."""
         now = self._now()
+        self._tell_late()
         feed = self._store.feed()
         unread = now - (feed.polled_at or self._started)
         patience = max(UNREAD_AFTER, 3 * config.sentrytex.poll_every.total_seconds())
@@ -167,6 +171,9 @@ class Alarms(Watcher):
                 self.end(Kind.DEAD_LETTER, queue.connector, "There is no dead letter any more.")
             if queue.pause is None:
                 self.end(Kind.PAUSED, queue.connector, "It takes deliveries again.")
+        for alarm in self._store.alarms():
+            if alarm.kind == Kind.PAUSED.value.name and alarm.subject not in config.connectors:
+                self.end(Kind.PAUSED, alarm.subject, "It is no longer in the config.")
         self._last(now)
 
     # What a watcher hears
@@ -211,30 +218,45 @@ class Alarms(Watcher):
 
     def _begin(self, kind: Kind, text: str, subject: str) -> None:
         now, key = self._now(), _key(kind, subject)
-        if key in self._standing():
+        if key in self._untold:
+            self._tell(*self._untold[key])
+        elif key in self._standing():
             self._store.alarm_again(key, now=now)
-            return
-        trouble = kind.value
-        alarm = Alarm(
-            key=key,
-            kind=trouble.name,
-            subject=subject,
-            text=text,
-            alert_id=f"alarm-{key}-{int(now)}",
-            since=now,
-            told_at=now,
-            last_at=now,
-        )
-        log.error("alarm", alarm=trouble.name, subject=subject, reason=text)
+        else:
+            log.error("alarm", alarm=kind.value.name, subject=subject, reason=text)
+            alarm = Alarm(
+                key=key,
+                kind=kind.value.name,
+                subject=subject,
+                text=text,
+                alert_id=f"alarm-{key}-{int(now)}",
+                since=now,
+                told_at=now,
+                last_at=now,
+            )
+            self._untold[key] = kind, alarm
+            self._tell(kind, alarm)
+
+    def _tell(self, kind: Kind, alarm: Alarm) -> None:
         told_to = self._who_works(self._store.queues(self.to))
+        # Whatever comes in between, it is told once: the same alert is owed only once, and what is owed was not yet.
+        self._store.commit_page([_as_alert(alarm, kind.value, told_to)], now=self._now(), origin=Origin.ALARM)
         self._store.alarm_begins(alarm)
-        self._store.commit_page([_as_alert(alarm, trouble, told_to)], now=now, origin=Origin.ALARM)
+        del self._untold[alarm.key]
         self._wake(told_to)
+
+    def _tell_late(self) -> None:
+        """Tells what the database did not take when it began."""
+        with self._lock:
+            for kind, alarm in list(self._untold.values()):
+                self._tell(kind, alarm)
 
     def _end(self, alarm: Alarm, why: str) -> None:
         log.info("alarm_ended", alarm=alarm.kind, subject=alarm.subject, reason=why)
+        # Forgotten last: what fails in between is withdrawn when it ends once more.
+        reached = self._store.withdraw(alarm.alert_id, self.to, now=self._now(), why=why)
         self._store.alarm_ends(alarm.key)
-        self._wake(self._store.withdraw(alarm.alert_id, self.to, now=self._now(), why=why))
+        self._wake(reached)
 
     def _last(self, now: float) -> None:
         """Tells again what lasts for a day, and ends what did not happen again for one."""

@@ -6,9 +6,13 @@ import random
 import threading
 import time
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any, Final
 
+from apscheduler.executors.base import BaseExecutor, run_job
+from apscheduler.jobstores.base import JobLookupError
 from apscheduler.schedulers.background import BackgroundScheduler
 
 from forwarder import plugins
@@ -39,6 +43,8 @@ RESCUE_EVERY: Final = 30.0
 PRUNE_EVERY: Final = 86400.0
 FIRST_SWEEP: Final = 5.0
 """Seconds after a start: the feed's new alerts go first."""
+SWEEP_AGAIN: Final = 60.0
+"""Seconds between two sweeps while the feed cannot be read."""
 
 
 class ReloadRefused(Exception):
@@ -73,17 +79,21 @@ class Forwarder:
         self._pulse = Pulse(config.heartbeat)
         self.poller = Poller(config, self._source, store, now=self.clock)
         self._poll_failures = 0
-        # One thread for each kind of job is enough, for none runs twice at a time.
+        self._unfollowed = 0.0
+        self._retired: list[Sentrytex | Pulse] = []
+        self._stopped = threading.Event()
         self._scheduler = BackgroundScheduler(
-            timezone=UTC, job_defaults={"misfire_grace_time": None, "coalesce": True, "max_instances": 1}
+            timezone=UTC,
+            executors={"default": _Threads()},
+            job_defaults={"misfire_grace_time": None, "coalesce": True, "max_instances": 1},
         )
 
     # The life of it
 
     def start(self, *, schedule: bool = True) -> None:
         """Takes over what an earlier process left, and begins to deliver; to poll too, where ``schedule`` is set."""
-        now = self.clock()
-        rescued = self.store.rescue(now=now, due_at={}, all_claims=True)
+        now, connectors = self.clock(), self._make_connectors(self.config)
+        rescued = self.store.rescue(now=now, due_at=_first_looks(connectors, now), all_claims=True)
         if rescued:
             log.warning("found_unsettled", deliveries=rescued)
         self.store.restart(now=now, most=ATTEMPTS.most)
@@ -92,17 +102,18 @@ class Forwarder:
             self._after("poll", self._poll_job, 0.0)
             self._after("sweep", self._sweep_job, self._until_sweep(now))
             self._every("rescue", self._rescue_job, RESCUE_EVERY)
-            self._every("prune", self._prune_job, PRUNE_EVERY, first=60.0)
-            self._every("alarms", self._alarms_job, RESCUE_EVERY)
-        self._start_dispatchers(self._make_connectors(self.config))
+            self._every("prune", self.prune, PRUNE_EVERY, first=60.0)
+            self._every("alarms", self.review_alarms, RESCUE_EVERY)
+        self._start_dispatchers(connectors)
 
     def stop(self, timeout: float = STOP_SECONDS) -> bool:
-        """Lets what is under way end; whether all of it did."""
+        """Lets what is being sent end; whether all of it did. A poll under way is left alone, and finds all closed."""
+        self._stopped.set()
         if self._scheduler.running:
             self._scheduler.shutdown(wait=False)
         ended = self._stop_dispatchers(timeout)
-        self._source.close()
-        self._pulse.close()
+        self._retired += (self._source, self._pulse)
+        self._close_retired()
         return ended
 
     def reload(self, config: Config) -> None:
@@ -114,28 +125,36 @@ class Forwarder:
         connectors = self._make_connectors(config)
         self._stop_dispatchers(STOP_SECONDS)
         if config.sentrytex != self.config.sentrytex:
-            # The old client stays open until it is forgotten: a poll may be under way with it.
+            # The old client stays open until the next poll, for the last one may still be under way with it.
+            self._retired.append(self._source)
             self._source = self._make_source(config)
             self.poller.read_from(self._source)
             self._poll_failures = 0
         if config.heartbeat != self.config.heartbeat:
+            self._retired.append(self._pulse)
             self._pulse = Pulse(config.heartbeat)
         self.config = self.poller.config = config
         self.alarms.to = config.alarms.to
-        self.store.restart(now=self.clock(), most=ATTEMPTS.most)
+        self._guarded("restart", lambda: self.store.restart(now=self.clock(), most=ATTEMPTS.most))
         self._start_dispatchers(connectors)
         self._after("poll", self._poll_job, 0.0)
+        self._after("sweep", self._sweep_job, self._until_sweep(self.clock()))
 
     def follow_clock(self) -> None:
         """Moves every deadline along where somebody set the machine's clock."""
-        step = self.clock.follow()
-        if not step:
+        self._unfollowed += self.clock.follow()
+        step = self._unfollowed
+        if not step or not self._guarded("follow_clock", lambda: self.store.shift(step)):
             return
+        self._unfollowed = 0.0
         log.warning("clock_stepped", seconds=round(step, 1))
-        self.store.shift(step)
         for job in self._scheduler.get_jobs():
-            job.modify(next_run_time=job.next_run_time + timedelta(seconds=step))
-        self._wake(self.dispatchers)
+            with suppress(JobLookupError):  # it has begun meanwhile
+                job.modify(next_run_time=job.next_run_time + timedelta(seconds=step))
+        for dispatcher in self.dispatchers.values():
+            dispatcher.shift(step)
+        # The last one is dated by the old clock, and would seem to be long ago.
+        self._after("poll", self._poll_job, 0.0)
 
     # Turns
 
@@ -166,11 +185,32 @@ class Forwarder:
 
     def deliver_due(self, patience: float, tick: threading.Event) -> int:
         """Waits until nothing more goes out within ``patience`` seconds, and returns how many became dead letters."""
-        # A delivery may owe another one a link, so only a look at all of them at once tells that it is over.
-        while not all(dispatcher.quiet(patience) for dispatcher in self.dispatchers.values()):
+        dispatchers = list(self.dispatchers.values())
+        # A delivery may owe a link to one that was looked at before it: only a second look tells that it is over.
+        while not all(dispatcher.quiet(patience) for dispatcher in dispatchers * 2):
             if tick.wait(0.02):
                 break
-        return sum(dispatcher.dead for dispatcher in self.dispatchers.values())
+        return sum(dispatcher.dead for dispatcher in dispatchers)
+
+    def beat(self) -> None:
+        """Tells those who watch from outside that a poll was complete."""
+        self._pulse.beat()
+
+    def review_alarms(self) -> None:
+        """Looks for troubles that begin, last or end without an event."""
+        self.alarms.review(self.config, self.store.path)
+
+    def prune(self) -> None:
+        """Forgets what is older than ``keep``."""
+        now = self.clock()
+        keep = max(self.config.keep, self.config.sentrytex.look_back).total_seconds()
+        look_back = (self.config.sentrytex.look_back + self.config.sentrytex.overlap).total_seconds()
+        removed = 0
+        overlap = self.config.sentrytex.overlap.total_seconds()
+        while batch := self.store.prune(seen_before=now - keep, published_before=now - look_back, overlap=overlap):
+            removed += batch
+        if removed:
+            log.info("pruned", alerts=removed)
 
     def _polled(self, turn: Turn, seconds: float) -> None:
         found = turn.committed
@@ -190,21 +230,17 @@ class Forwarder:
 
     def _poll_job(self) -> None:
         wait = self.config.sentrytex.poll_every.total_seconds()
+        self._close_retired()
         try:
             self.poll()
             self._poll_failures = 0
-            self._after("heartbeat", self._heartbeat_job, 0.0)
+            self._after("heartbeat", self.beat, 0.0)
             if self.poller.stack_grew():
                 log.info("stack_grew")
                 self._after("sweep", self._sweep_job, 0.0)
         except SentrytexError as error:
             self._poll_failures += 1
             wait = self._poll_again(error, wait)
-        except StoreError as error:
-            log.error("store_failed", reason=str(error))  # noqa: TRY400 - the sentence says it all
-            self.watchers.store_failed(str(error))
-        except Exception:
-            log.exception("poll_crashed")
         finally:
             self._after("poll", self._poll_job, wait)
 
@@ -216,52 +252,54 @@ class Forwarder:
         return POLL_AGAIN.after(self._poll_failures, self._dice)
 
     def _sweep_job(self) -> None:
-        wait = self.config.sentrytex.sweep_every.total_seconds()
+        every = self.config.sentrytex.sweep_every.total_seconds()
+        wait = min(every, SWEEP_AGAIN)
         try:
             if self.store.feed().cursor is None:
                 # What was there before the first start is only known after the first poll.
-                wait = min(wait, FIRST_SWEEP)
+                wait = min(every, FIRST_SWEEP)
             else:
                 self.sweep()
-        except (SentrytexError, StoreError) as error:
+                wait = every
+        except SentrytexError as error:
             log.warning("sweep_failed", reason=str(error))
-            wait = min(wait, 60.0)
-        except Exception:
-            log.exception("sweep_crashed")
         finally:
             self._after("sweep", self._sweep_job, wait)
 
     def _rescue_job(self) -> None:
         now = self.clock()
-        due = {name: now + next(iter(d.connector.looks), 0.0) for name, d in self.dispatchers.items()}
+        due = _first_looks([dispatcher.connector for dispatcher in self.dispatchers.values()], now)
         rescued = self.store.rescue(now=now, due_at=due, all_claims=False)
         if rescued:
             log.warning("lease_ended", deliveries=rescued)
             self._wake(rescued)
 
-    def _prune_job(self) -> None:
-        now = self.clock()
-        keep = max(self.config.keep, self.config.sentrytex.look_back).total_seconds()
-        look_back = (self.config.sentrytex.look_back + self.config.sentrytex.overlap).total_seconds()
-        removed = 0
-        while batch := self.store.prune(seen_before=now - keep, published_before=now - look_back):
-            removed += batch
-        if removed:
-            log.info("pruned", alerts=removed)
-
-    def _heartbeat_job(self) -> None:
-        self._pulse.beat()
-
-    def _alarms_job(self) -> None:
-        self.alarms.review(self.config, self.store.path)
+    def _guarded(self, name: str, work: Callable[[], object]) -> bool:
+        """Whether ``work`` went well. Where it did not, that is told, and everything else goes on."""
+        try:
+            work()
+        except StoreError as error:
+            if not self._stopped.is_set():
+                log.error("store_failed", job=name, reason=str(error))  # noqa: TRY400 - the sentence says it all
+                self.watchers.store_failed(str(error))
+        except Exception:
+            if not self._stopped.is_set():
+                log.exception("job_failed", job=name)
+        else:
+            return True
+        return False
 
     def _after(self, name: str, job: Callable[[], None], seconds: float) -> None:
         when = datetime.now(UTC) + timedelta(seconds=seconds)
-        self._scheduler.add_job(job, "date", run_date=when, id=name, replace_existing=True)
+        guarded = partial(self._guarded, name, job)
+        self._scheduler.add_job(guarded, "date", run_date=when, id=name, replace_existing=True)
 
     def _every(self, name: str, job: Callable[[], None], seconds: float, first: float | None = None) -> None:
         when = datetime.now(UTC) + timedelta(seconds=seconds if first is None else first)
-        self._scheduler.add_job(job, "interval", seconds=seconds, next_run_time=when, id=name, replace_existing=True)
+        guarded = partial(self._guarded, name, job)
+        self._scheduler.add_job(
+            guarded, "interval", seconds=seconds, next_run_time=when, id=name, replace_existing=True
+        )
 
     def _until_sweep(self, now: float) -> float:
         swept_at = self.store.feed().swept_at
@@ -282,6 +320,10 @@ class Forwarder:
 
     def _wording(self, name: str, settings: Any) -> TemplateWording:
         return TemplateWording(settings.templates, lambda reason: self.watchers.wording_failed(name, reason))
+
+    def _close_retired(self) -> None:
+        while self._retired:
+            self._retired.pop().close()
 
     def _start_dispatchers(self, connectors: list[Connector[Any]]) -> None:
         followers = [connector.name for connector in connectors if connector.follows_links]
@@ -313,3 +355,18 @@ class Forwarder:
         for name in names:
             if name in self.dispatchers:
                 self.dispatchers[name].wake()
+
+
+class _Threads(BaseExecutor):  # type: ignore[misc] # APScheduler has no types
+    """Runs each job in a thread of its own, for which the end of the process does not wait: a feed can hang long."""
+
+    def _do_submit_job(self, job: Any, run_times: list[datetime]) -> None:
+        threading.Thread(target=self._run, args=(job, run_times), name=job.id, daemon=True).start()
+
+    def _run(self, job: Any, run_times: list[datetime]) -> None:
+        self._run_job_success(job.id, run_job(job, job._jobstore_alias, run_times, self._logger.name))
+
+
+def _first_looks(connectors: Iterable[Connector[Any]], now: float) -> dict[str, float]:
+    """When each connector looks first for what a worker left behind."""
+    return {connector.name: now + next(iter(connector.looks), 0.0) for connector in connectors}

@@ -14,7 +14,7 @@ from forwarder import __version__
 from forwarder.assembly import Forwarder, ReloadRefused
 from forwarder.clock import Clock
 from forwarder.config import Config, ConfigError
-from forwarder.logs import Redactor, get_logger
+from forwarder.logs import Redactor, configure, get_logger
 from forwarder.store import Store
 from forwarder.web.server import Server, bind
 
@@ -78,6 +78,7 @@ class Daemon:
             log.error("reload_refused", problems=[str(refused)])  # noqa: TRY400
             forwarder.watchers.reloaded(ok=False)
         else:
+            configure(forwarder.config.log.level, forwarder.config.log.format, redactor=self._redactor)
             log.info("reloaded", connectors=list(forwarder.config.connectors))
             forwarder.watchers.reloaded(ok=True)
         _notify("READY=1")

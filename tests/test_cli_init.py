@@ -6,6 +6,7 @@ import os
 import shlex
 import stat
 import subprocess
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pytest
@@ -19,13 +20,19 @@ from forwarder.sandbox import Sandbox
 VARIABLES = ("SENTRYTEX_API_KEY", "SLACK_BOT_TOKEN", "SLACK_WEBHOOK_URL", "PAGERDUTY_ROUTING_KEY", "JIRA_API_TOKEN")
 
 
-def init(sandbox: Sandbox, path: Path, *answers: str, options: tuple[str, ...] = (), **env: str) -> Result:
-    """The command, with one answer a line, in an environment that has ``env`` of its variables."""
-    urls = ("--sentrytex-url", sandbox.sentrytex.url, "--slack-url", sandbox.slack.url)
-    urls += ("--pagerduty-url", sandbox.pagerduty.url)
+def init(
+    sandbox: Sandbox,
+    path: Path,
+    *answers: str,
+    options: Sequence[str] = (),
+    env: Mapping[str, str | None] | None = None,
+) -> Result:
+    """The command, with one answer a line, in an environment that has no variables of ours but ``env``."""
+    addresses = {"sentrytex": sandbox.sentrytex.url, "slack": sandbox.slack.url, "pagerduty": sandbox.pagerduty.url}
+    urls = [word for service, url in addresses.items() for word in (f"--{service}-url", url)]
     clean: dict[str, str | None] = dict.fromkeys(VARIABLES)
     return CliRunner().invoke(
-        group, ["init", str(path), *urls, *options], input="\n".join([*answers, ""]), env={**clean, **env}
+        group, ["init", str(path), *urls, *options], input="\n".join([*answers, ""]), env={**clean, **(env or {})}
     )
 
 
@@ -152,7 +159,7 @@ def test_a_webhook_does_in_place_of_a_token(sandbox: Sandbox, tmp_path: Path) ->
 def test_variables_that_are_set_are_not_asked_for(sandbox: Sandbox, tmp_path: Path) -> None:
     """What the environment has is tried and used, and is named in place of being asked."""
     path = tmp_path / "config.yaml"
-    result = init(sandbox, path, "y", "#secops", "n", "n", "n", **secrets(sandbox))
+    result = init(sandbox, path, "y", "#secops", "n", "n", "n", env=secrets(sandbox))
     assert result.exit_code == 0, result.output
     assert "taken from SENTRYTEX_API_KEY" in result.output
     assert "taken from SLACK_BOT_TOKEN" in result.output

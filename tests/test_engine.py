@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import sqlite3
 import stat
@@ -33,15 +34,42 @@ sys.stdin.read()
 
 CRASH: Final = """
 import os, sqlite3, sys
-from forwarder.store.schema import MIGRATIONS, migrate
-name, sql = MIGRATIONS[0]
+from forwarder.store import schema
 connection = sqlite3.connect(sys.argv[1], isolation_level=None)
 connection.create_function("crash", 0, lambda: os._exit(9))
-MIGRATIONS.__class__
-import forwarder.store.schema as schema
+(name, sql), *_ = schema.MIGRATIONS
 schema.MIGRATIONS = ((name, sql + "SELECT crash();"),)
 schema.migrate(connection, 0)
 """
+"""A process that dies at the end of the first migration, before its commit."""
+
+NOBODY: Final = """
+import os, sys
+from pathlib import Path
+from forwarder.store import Store, StoreError
+if os.getuid() == 0:
+    os.setgid(65534)
+    os.setuid(65534)
+for name in sys.argv[1:]:
+    try:
+        Store.own(Path(name))
+    except StoreError as error:
+        print(error)
+"""
+"""A process of a user without any rights, which tries to open databases."""
+
+SMALL_FILES: Final = """
+import resource, sys
+from pathlib import Path
+from forwarder.store import Store, StoreError
+store = Store.visit(Path(sys.argv[1]))
+resource.setrlimit(resource.RLIMIT_FSIZE, (65536, 65536))
+try:
+    store.backup(Path(sys.argv[2]))
+except StoreError as error:
+    print(error)
+"""
+"""A process that copies a database where no file can be larger than 64 KiB."""
 
 
 @pytest.fixture
@@ -84,10 +112,8 @@ def test_only_its_user_can_read_it(store: Store, path: Path) -> None:
 
 def test_a_commit_survives_a_power_cut(store: Store, path: Path) -> None:
     """Writes go to a write-ahead log that is synced at every commit, and references are enforced."""
-    settings = [
-        store.write(lambda connection, name=name: connection.execute(f"PRAGMA {name}").fetchone()[0])
-        for name in ("journal_mode", "synchronous", "foreign_keys")
-    ]  # type: ignore[misc]
+    wanted = ("journal_mode", "synchronous", "foreign_keys")
+    settings = store.write(lambda db: [db.execute(f"PRAGMA {name}").fetchone()[0] for name in wanted])
     assert settings == ["wal", 2, 1]
     assert pragma(path, "journal_mode") == "wal"
 
@@ -264,28 +290,27 @@ def test_a_damaged_file(path: Path, damage: str) -> None:
     refused(path, "is damaged: restore a backup, or move it away to start anew")
 
 
-def test_a_place_that_cannot_be_written(tmp_path: Path) -> None:
-    """A folder without the right to write is told as such."""
-    locked = tmp_path / "locked"
-    locked.mkdir()
-    (locked / "old.db").touch(mode=0o400)
-    locked.chmod(0o500)
-    code = (
-        "import os, sys\nfrom pathlib import Path\nfrom forwarder.store import Store, StoreError\n"
-        "if os.getuid() == 0:\n    os.setgid(65534); os.setuid(65534)\n"
-        "for name in ('new.db', 'old.db'):\n"
-        "    try:\n        Store.own(Path(name))\n    except StoreError as error:\n        print(error)\n"
-    )
-    tmp_path.chmod(0o711)
+def test_a_place_without_the_right_to_it(tmp_path: Path) -> None:
+    """A folder or a file that cannot be written or even looked at is told as such."""
+    locked, closed = tmp_path / "locked", tmp_path / "locked" / "closed"
+    closed.mkdir(parents=True)
+    (locked / "old.db").touch(mode=0o444)
+    closed.chmod(0o000)
+    locked.chmod(0o555)
     told = subprocess.run(
-        [sys.executable, "-c", code], cwd=locked, capture_output=True, text=True, timeout=30, check=False
+        [sys.executable, "-c", NOBODY, "new.db", "old.db", "closed/x.db"],
+        cwd=locked,
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=True,
     )
     locked.chmod(0o700)
-    if told.returncode:
-        pytest.skip("this machine lets no other user run the interpreter")
+    closed.chmod(0o700)
     assert told.stdout.splitlines() == [
         "The folder . cannot be written: the database needs a place that can.",
         "The database old.db or its folder cannot be written: give this user the right to.",
+        "The database closed/x.db failed: Permission denied.",
     ]
 
 
@@ -331,8 +356,11 @@ class Crowd:
             self._held.wait(10)
             others = [threads.submit(self._try, work) for work in self._works]
             # They queue up behind the first one, which holds the connection.
-            while len(self._store._queue) < len(self._works):
-                pass
+            tick = threading.Event()
+            for _ in range(10_000):
+                if len(self._store._queue) == len(self._works):
+                    break
+                tick.wait(0.001)
             self._go.set()
             first.result(10)
             return [other.result(10) for other in others]
@@ -414,7 +442,7 @@ def test_a_read_cannot_write(store: Store) -> None:
 
 
 def test_a_full_disk(store: Store) -> None:
-    """A disk that is full makes a sentence of a failed write, keeps all that was written, and takes more when it can."""
+    """A full disk makes a sentence of a failed write, loses nothing that was written, and takes more when it can."""
     owe(store, alert(id="kept"), "secops")
     pages = rows(store, "PRAGMA page_count")[0][0]
     store.write(lambda connection: connection.execute(f"PRAGMA max_page_count = {pages}").fetchone())
@@ -481,12 +509,17 @@ def test_a_backup_that_cannot_be_made(store: Store, tmp_path: Path) -> None:
         store.backup(tmp_path / "no" / "copy.db")
 
 
-def test_a_backup_onto_a_full_disk(store: Store) -> None:
-    """A copy that finds no room is an error, not half a copy that passes for a whole one."""
-    if not Path("/dev/full").exists():
-        pytest.skip("this machine has no /dev/full")
-    with pytest.raises(StoreError):
-        store.backup(Path("/dev/full"))
+def test_a_backup_that_finds_no_room(store: Store, path: Path, tmp_path: Path) -> None:
+    """A copy that does not fit is an error, not half a copy that passes for a whole one."""
+    owe(store, alert(description="x" * 200_000), "secops")
+    told = subprocess.run(
+        [sys.executable, "-c", SMALL_FILES, str(path), str(tmp_path / "copy.db")],
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=True,
+    )
+    assert re.fullmatch(r"The database .*copy\.db failed: .*\.\n", told.stdout)
 
 
 def test_a_moved_copy_is_opened_as_any_other(store: Store, path: Path, tmp_path: Path) -> None:

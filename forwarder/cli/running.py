@@ -56,12 +56,17 @@ def once(config_path: Path) -> None:
         problem = None
         forwarder.start(schedule=False)
         try:
-            forwarder.poll()
-            forwarder.sweep_if_due()
-        except SentrytexError as error:
-            problem = str(error)
-        dead = forwarder.deliver_due(PATIENCE, threading.Event())
-        forwarder.stop()
+            try:
+                forwarder.poll()
+                forwarder.beat()
+                forwarder.sweep_if_due()
+            except SentrytexError as error:
+                problem = str(error)
+            forwarder.review_alarms()
+            dead = forwarder.deliver_due(PATIENCE, threading.Event())
+            forwarder.prune()
+        finally:
+            forwarder.stop()
         owed = store.owed(config.connectors)
     finally:
         store.close()

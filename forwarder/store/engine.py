@@ -54,7 +54,8 @@ class Engine:
         self._queue_lock, self._writing, self._reading = threading.Lock(), threading.Lock(), threading.Lock()
         self._writer: sqlite3.Connection | None = None
         self._reader: sqlite3.Connection | None = None
-        self._check_place(create)
+        with _sentences(path):
+            self._check_place(create)
         try:
             if own:
                 self._lock()

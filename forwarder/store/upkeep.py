@@ -9,6 +9,8 @@ from forwarder.store.engine import Engine
 
 BATCH: Final = 500
 """Alerts that one transaction removes: deliveries must not wait for a prune."""
+PAGES: Final = 2000
+"""Pages that are given back after it."""
 
 _OLD: Final = """
 SELECT id FROM alerts AS a
@@ -40,5 +42,13 @@ class Upkeep(Engine):
             return removed
 
         removed = self.write(work)
-        self.write(lambda connection: connection.execute("PRAGMA incremental_vacuum(2000)").fetchall())
+        self.write(_give_back)
         return removed
+
+
+def _give_back(connection: sqlite3.Connection) -> None:
+    """Hands free pages back to the file system."""
+    free: int = connection.execute("PRAGMA freelist_count").fetchone()[0]
+    for _ in range(min(free, PAGES)):
+        # Python carries out one step of a statement without columns, and here a step is a page.
+        connection.execute("PRAGMA incremental_vacuum(1)")

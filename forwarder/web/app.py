@@ -76,6 +76,7 @@ class _Site:
             Route("/alerts/{alert_id:path}", page(self._alert)),
             Route("/dead-letters", page(self._dead_letters)),
             Route("/dead-letters", self._decide, methods=["POST"]),
+            Route("/probe", self._probe, methods=["POST"]),
             Route("/gaps", page(self._gaps)),
             Route("/set-aside", page(self._set_aside)),
             Route("/sign-in", page(self._sign_in)),
@@ -147,10 +148,9 @@ class _Site:
     def _decided(self, request: Request, form: Form) -> Response:
         action, connector = _one(form, "action"), _one(form, "connector") or None
         allowed = self._pages.decidable(connector)
-        if _one(form, "all") == "1":
-            chosen = allowed
-        else:
-            chosen = {row_id: allowed[row_id] for row_id in _ids(form) if row_id in allowed}
+        chosen = {row_id: allowed[row_id] for row_id in _ids(form) if row_id in allowed}
+        if action == "retry-all":
+            action, chosen = "retry", allowed
         if action == "retry":
             count = self._retry(chosen.values())
         elif action == "discard" and _one(form, "sure") != "1" and chosen:
@@ -173,6 +173,18 @@ class _Site:
         for name in {row.connector for row in dead}:
             dispatchers[name].wake()
         return count
+
+    async def _probe(self, request: Request) -> Response:
+        """Tries a paused connector at once."""
+        form = await self._form(request)
+        return await anyio.to_thread.run_sync(self._probed, request, _one(form, "connector"), limiter=self._limiter)
+
+    def _probed(self, request: Request, connector: str) -> Response:
+        dispatcher = self._forwarder.dispatchers.get(connector)
+        if dispatcher is not None and self._forwarder.store.probe_now(connector, now=self._forwarder.clock()):
+            dispatcher.wake()
+            log.info("web_probe", connector=connector, client=_client(request))
+        return RedirectResponse("/", 303)
 
     async def _form(self, request: Request) -> Form:
         """What a form of ours was sent with; anything else is refused."""

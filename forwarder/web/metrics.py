@@ -7,7 +7,7 @@ at zero: an alert rule on a counter that appears only with its first failure wou
 from __future__ import annotations
 
 import platform
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -68,13 +68,16 @@ _STANDS_OF: Final = {
 
 
 class Metrics(Watcher):
-    """Counts what happens, from the moment it is made; ``registry`` holds the counts."""
+    """Counts what happens, from the moment it is made; ``registry`` holds the counts.
 
-    def __init__(self, connectors: Collection[str], *, now: Now) -> None:
+    ``connectors`` tells the names of those in use, which a reload changes.
+    """
+
+    def __init__(self, connectors: Callable[[], Collection[str]], *, now: Now) -> None:
         # Whether a counter was reset shows in its value; a second series for each would say nothing more.
         disable_created_metrics()  # type: ignore[no-untyped-call]
         self.registry = registry = CollectorRegistry()
-        self._now = now
+        self._connectors, self._now = connectors, now
         ProcessCollector(registry=registry)
         build = Gauge("forwarder_build_info", "The version that runs.", ("version", "python"), registry=registry)
         build.labels(__version__, platform.python_version()).set(1)
@@ -105,11 +108,11 @@ class Metrics(Watcher):
             self._alerts.labels(severity.value)
         for result in (OK, "refused"):
             self._reloads.labels(result)
-        self.expect(connectors)
+        self._expect()
 
-    def expect(self, connectors: Collection[str]) -> None:
-        """Shows the counts of ``connectors`` from now on, at zero where nothing happened yet."""
-        for connector in connectors:
+    def _expect(self) -> None:
+        """Shows the counts of every connector, at zero where nothing happened yet."""
+        for connector in self._connectors():
             self._attempt_time.labels(connector)
             self._latency.labels(connector)
             for outcome, reason in REASONS.items():
@@ -145,6 +148,7 @@ class Metrics(Watcher):
 
     def reloaded(self, *, ok: bool) -> None:
         self._reloads.labels(OK if ok else "refused").inc()
+        self._expect()
 
 
 class Gauges:

@@ -9,9 +9,8 @@ from __future__ import annotations
 import errno
 import socket
 import threading
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
-
-from forwarder.logs import get_logger
 
 if TYPE_CHECKING:
     import uvicorn
@@ -19,8 +18,6 @@ if TYPE_CHECKING:
 
     from forwarder.assembly import Forwarder
     from forwarder.config import Listen
-
-log = get_logger(__name__)
 
 CLOSE_SECONDS: Final = 3.0
 """How long the end of the process waits for pages that are under way."""
@@ -57,11 +54,11 @@ class Server:
     """The pages of one forwarder at one socket. Counts from the moment it is made, serves from ``start`` on."""
 
     def __init__(self, forwarder: Forwarder, listening: socket.socket) -> None:
-        # Light enough to be here at once: what happens before the first page must be counted, too.
+        # Here already and not in the thread: what happens before the first page must be counted, too.
         from forwarder.web.metrics import Metrics
 
         self._forwarder, self._socket = forwarder, listening
-        self._metrics = Metrics(forwarder.config.connectors, now=forwarder.clock)
+        self._metrics = Metrics(lambda: forwarder.config.connectors, now=forwarder.clock)
         forwarder.watchers.add(self._metrics)
         self._server: uvicorn.Server | None = None
         self._closing = threading.Event()
@@ -96,6 +93,16 @@ class Server:
         self._socket.close()
 
     def _serve(self) -> None:
+        from forwarder.logs import get_logger
+
+        log = get_logger(__name__)
+        try:
+            self._run(lambda: log.info("web_started", url=self.url))
+        except Exception:
+            # Alerts go out all the same; what looks at /healthz notices.
+            log.exception("web_failed")
+
+    def _run(self, started: Callable[[], None]) -> None:
         import uvicorn
 
         from forwarder.store import Store
@@ -106,7 +113,7 @@ class Server:
             app = make_app(self._forwarder, store, self._metrics, port=self._socket.getsockname()[1])
             self._server = uvicorn.Server(_settings(app))
             if not self._closing.is_set():
-                log.info("web_started", url=self.url)
+                started()
                 self._ready.set()
                 self._server.run([self._socket])
         finally:

@@ -18,7 +18,7 @@ from forwarder.alert import clean, is_web_url
 from forwarder.clock import instant, iso
 from forwarder.connector import cut, format_duration
 from forwarder.store.records import State
-from forwarder.web.standing import counted
+from forwarder.web.standing import ago, counted
 
 HERE: Final = Path(__file__).parent
 MOST_TEXT: Final = 20_000
@@ -28,7 +28,7 @@ STATES: Final = {
     State.DELIVERED: "delivered",
     State.READY: "waiting",
     State.SENDING: "being sent",
-    State.UNSURE: "looking whether it arrived",
+    State.UNSURE: "unsure",
     State.DEAD: "dead letter",
 }
 KINDS: Final = {"open": "new alert", "update": "update", "withdraw": "withdrawal"}
@@ -61,6 +61,7 @@ def templates(redact: Callable[[str], str]) -> Environment:
     )
     environment.filters |= {
         "clock": clock,
+        "ago": ago,
         "cut": cut_text,
         "duration": duration,
         "fixed": "{:.1f}".format,
@@ -83,7 +84,7 @@ def templates(redact: Callable[[str], str]) -> Environment:
 
 
 def clock(when: float | datetime, now: float) -> str:
-    """An instant in UTC, to the second; the date only where it is not today's."""
+    """An instant in UTC, to the second; of another day than today to the minute, with the date."""
     moment = when if isinstance(when, datetime) else instant(when)
     return moment.strftime("%H:%M:%S" if moment.date() == instant(now).date() else "%Y-%m-%d %H:%M")
 

@@ -1,0 +1,100 @@
+"""What each connector makes of the same sample, rendered by the connector itself."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+from slack_picture import picture
+
+from forwarder.alarms import Kind as Trouble
+from forwarder.alert import Alert, Severity
+from forwarder.cli.samples import sample_alert
+from forwarder.connector import Change, Connector, Delivery, Kind, Link, Origin, Receipt
+from forwarder.plugins import load_type
+
+PUBLISHED: Final = datetime(2026, 1, 30, 9, 12, tzinfo=UTC)
+"""A fixed time, so that the same code makes the same pages."""
+
+_SETTINGS: Final[Mapping[str, Mapping[str, Any]]] = {
+    "slack": {"token": "xoxb-not-a-real-token", "channel": "#secops"},
+    "pagerduty": {"routing_key": "0" * 32},
+    "jira": {
+        "url": "https://example.atlassian.net",
+        "email": "bot@example.com",
+        "token": "not-a-real-token",
+        "project": "SEC",
+        "issue_type": "Bug",
+        "priority": {"critical": "Highest"},
+        "due_in": {"critical": "2d"},
+        "labels": ["security"],
+    },
+    "console": {},
+}
+_NAMES: Final = {"slack": "secops", "pagerduty": "oncall", "jira": "tickets", "console": "terminal"}
+_RECEIPTS: Final = {"slack": "C0SECOPS:1769764330.000100", "pagerduty": "sentrytex:sample", "jira": "SEC-42"}
+_TICKET: Final = Link(connector="tickets", text="SEC-42", url="https://example.atlassian.net/browse/SEC-42")
+_WORSE: Final = (
+    Change(field="severity", old="high", new="critical"),
+    Change(field="cisa_kev", old=False, new=True),
+)
+
+
+def preview(kind: str, what: str) -> str:
+    """What ``forwarder preview`` prints of a new alert (``open``, ``json``), of a change of it, or of an alarm."""
+    connector = _connector(kind)
+    delivery = _delivery(kind, "open" if what == "json" else what)
+    payload = connector.render(delivery)
+    if what == "json":
+        return f"```json\n{json.dumps(payload, indent=2, ensure_ascii=False)}\n```"
+    return f"```text\n{connector.preview(payload)}\n```"
+
+
+def slack(what: str) -> str:
+    """A picture of the message in Slack, from the payload that would be sent."""
+    delivery = _delivery("slack", what)
+    return picture(_connector("slack").render(delivery), at=delivery.owed_at)
+
+
+def _connector(kind: str) -> Connector[Any]:
+    made = load_type(kind)
+    return made(_NAMES[kind], made.Config.model_validate({"type": kind, **_SETTINGS[kind]}))
+
+
+def _delivery(kind: str, what: str) -> Delivery:
+    owed = Delivery(
+        id=1, alert=_alert(), connector=_NAMES[kind], owed_at=PUBLISHED + timedelta(seconds=20), links=(_TICKET,)
+    )
+    if kind == "jira":
+        owed = replace(owed, links=())
+    followed = Receipt(remote_id=_RECEIPTS.get(kind, "stdout"))
+    match what:
+        case "open":
+            return owed
+        case "update":
+            return replace(owed, kind=Kind.UPDATE, receipt=followed, revision=2, changes=_WORSE)
+        case "withdraw":
+            return replace(owed, kind=Kind.WITHDRAW, receipt=followed, origin=Origin.TEST, links=())
+        case "alarm":
+            return replace(owed, alert=_alarm(), origin=Origin.ALARM, links=())
+    raise ValueError(f"there is no sample of {what}")
+
+
+def _alert() -> Alert:
+    return replace(sample_alert(Severity.CRITICAL, "6e1f0a52-3c1e-4b8e-9a57-2f4f1c0f9b11"), published_at=PUBLISHED)
+
+
+def _alarm() -> Alert:
+    trouble = Trouble.PAUSED.value
+    reason = "Jira answered 401: it does not accept the credentials, so renew the token"
+    return Alert(
+        id="alarm-paused-tickets-1769764332",
+        title=trouble.title.format(subject="tickets"),
+        description=f"{reason}\n\n{trouble.remedy}",
+        severity=trouble.severity,
+        published_at=PUBLISHED,
+        alert_type="forwarder_alarm",
+    )

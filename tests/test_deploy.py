@@ -1,0 +1,382 @@
+"""What people deploy with: each file is checked by the tool that will read it, and against what it must agree with."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+import yaml
+
+from forwarder import __version__
+from forwarder.assembly import STOP_SECONDS, Forwarder
+from forwarder.cli.root import COMMANDS
+from forwarder.config import Config, load
+from forwarder.daemon import BEAT
+from forwarder.store import Store
+from forwarder.web.metrics import Gauges, Metrics
+
+ROOT: Final = Path(__file__).resolve().parent.parent
+DEPLOY: Final = ROOT / "deploy"
+KUBERNETES: Final = DEPLOY / "kubernetes"
+UNITS: Final = [DEPLOY / "sentrytex-forwarder.service", *sorted((DEPLOY / "backup").glob("*.service"))]
+
+EXPOSURE: Final = 2.0
+"""The most that `systemd-analyze security` may find, of 10."""
+SECRET_FILES: Final = re.compile(r"\$\{file:/run/secrets/(\w+)\}")
+NEW_IN_254: Final = ("RestartSteps", "RestartMaxDelaySec")
+
+
+def run(*command: str | Path, folder: Path = ROOT) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(list(map(str, command)), cwd=folder, capture_output=True, text=True, timeout=60, check=False)
+
+
+def installed(tool: str, package: str) -> str:
+    """The path of a tool that no Python package brings; the test is skipped where it is missing."""
+    found = shutil.which(tool)
+    if found is None:
+        pytest.skip(f"{tool} is not installed (Debian: {package})")
+    return found
+
+
+def documents(path: Path) -> Any:
+    return yaml.safe_load(path.read_text(encoding="utf-8"))
+
+
+def instructions(name: str) -> list[str]:
+    """The arguments of a Dockerfile's instructions of one kind, continuation lines joined."""
+    text = (DEPLOY / "Dockerfile").read_text(encoding="utf-8").replace("\\\n", " ")
+    return [line.removeprefix(name).strip() for line in text.splitlines() if line.startswith(f"{name} ")]
+
+
+def load_container_config(folder: Path, text: str) -> Config:
+    """The config with its secret files in ``folder``; each holds as many characters as the strictest key asks for."""
+    for name in SECRET_FILES.findall(text):
+        (folder / name).write_text(f"{name:x<32}\n")
+    (folder / "config.yaml").write_text(text.replace("/run/secrets", str(folder)))
+    return load(folder / "config.yaml", env={})
+
+
+# The image, and Compose
+
+
+def test_the_dockerfile_is_clean() -> None:
+    """hadolint finds nothing to say."""
+    result = run(Path(sys.executable).with_name("hadolint"), DEPLOY / "Dockerfile")
+    assert (result.returncode, result.stdout) == (0, "")
+
+
+def test_the_image_is_built_from_what_docker_is_shown() -> None:
+    """Whatever the Dockerfile copies is there, and .dockerignore lets it through."""
+    copied = [part.rstrip("/") for line in instructions("COPY") if "--from" not in line for part in line.split()[:-1]]
+    shown = re.findall(r"^!(\S+)", (ROOT / ".dockerignore").read_text(encoding="utf-8"), re.MULTILINE)
+    assert sorted(copied) == sorted(shown)
+    assert [name for name in copied if not (ROOT / name).exists()] == []
+
+
+def test_the_image_installs_what_is_locked_and_nothing_else() -> None:
+    """Every installation is held to the lock's hashes, or takes no dependency at all."""
+    installs = [line for line in instructions("RUN") if "pip install" in line]
+    assert len(installs) == 2
+    for line in installs:
+        assert "--require-hashes" in line or {"--no-deps", "--no-build-isolation"} <= set(line.split())
+
+
+def test_the_image_runs_commands_that_exist_as_nobody_in_particular() -> None:
+    """What it starts with and is asked for its health by are commands of ours, under a number that is not root's."""
+    (user,) = instructions("USER")
+    assert re.fullmatch(r"[1-9]\d*:[1-9]\d*", user)
+    assert json.loads(instructions("ENTRYPOINT")[-1]) == ["forwarder"]
+    (start,) = json.loads(instructions("CMD")[-1])
+    program, ask = json.loads(instructions("HEALTHCHECK")[-1].partition("CMD ")[2])
+    assert (program, start in COMMANDS, ask in COMMANDS) == ("forwarder", True, True)
+
+
+def test_the_config_for_containers_works(tmp_path: Path) -> None:
+    """It loads, keeps the state in the image's volume, and can be reached from outside the container."""
+    config = load_container_config(tmp_path, (DEPLOY / "config.container.yaml").read_text(encoding="utf-8"))
+    assert str(config.database.parent) == instructions("VOLUME")[-1]
+    assert config.web.listen is not None
+    assert not config.web.listen.is_loopback
+    assert str(config.web.listen.port) == instructions("EXPOSE")[-1]
+
+
+def test_compose_gives_the_config_its_secrets() -> None:
+    """The service is handed each secret file that the config asks for, and no other."""
+    compose = documents(DEPLOY / "compose.yaml")
+    asked = set(SECRET_FILES.findall((DEPLOY / "config.container.yaml").read_text(encoding="utf-8")))
+    assert set(compose["secrets"]) == set(compose["services"]["forwarder"]["secrets"]) == asked
+    assert not any("environment" in service for service in compose["services"].values())
+
+
+def test_compose_confines_the_service() -> None:
+    """Only the volume can be written, no privilege can be had, and a stop leaves time for sends under way."""
+    service = documents(DEPLOY / "compose.yaml")["services"]["forwarder"]
+    assert service["read_only"] is True
+    assert service["cap_drop"] == ["ALL"]
+    assert service["security_opt"] == ["no-new-privileges:true"]
+    assert int(service["stop_grace_period"].removesuffix("s")) > STOP_SECONDS
+    assert all(port.startswith("127.0.0.1:") for port in service["ports"])
+    assert (DEPLOY / service["build"]["context"] / service["build"]["dockerfile"]).is_file()
+    assert [volume for volume in service["volumes"] if not volume.endswith(":ro")] == ["state:/var/lib/forwarder"]
+
+
+# systemd
+
+
+@pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.stem)
+def test_a_unit_is_hardened(unit: Path) -> None:
+    """systemd rates what an intruder could reach from the service, and finds little."""
+    result = run(installed("systemd-analyze", "systemd"), "security", "--offline=yes", unit)
+    rated = re.search(r"exposure level for \S+ (\d+\.\d+)", result.stdout)
+    assert rated, result.stdout + result.stderr
+    assert float(rated[1]) <= EXPOSURE, result.stdout
+
+
+@pytest.mark.parametrize("unit", [*UNITS, *sorted((DEPLOY / "backup").glob("*.timer"))], ids=lambda unit: unit.name)
+def test_a_unit_is_understood(unit: Path, tmp_path: Path) -> None:
+    """systemd finds no mistake in it, but for the program that is not here and keys that it is too old for."""
+    for other in (*UNITS, unit):
+        text = other.read_text(encoding="utf-8").replace("/opt/sentrytex-forwarder/bin/forwarder", "/bin/true")
+        (tmp_path / other.name).write_text(text)
+    result = run(installed("systemd-analyze", "systemd"), "verify", tmp_path / unit.name)
+    said = [line for line in result.stderr.splitlines() if not any(f"'{key}'" in line for key in NEW_IN_254)]
+    assert (result.returncode, said) == (0, [])
+
+
+def test_the_unit_fits_the_daemon() -> None:
+    """systemd waits for the daemon's word, for longer than its beat and its end take; no secret is in the unit."""
+    text = UNITS[0].read_text(encoding="utf-8")
+    settings = dict(re.findall(r"^(\w+)=(.*)$", text, re.MULTILINE))
+    assert settings["Type"] == "notify"
+    # A reload lets sends under way end, and is silent meanwhile.
+    assert float(settings["WatchdogSec"]) > STOP_SECONDS + 10 * BEAT
+    assert float(settings["TimeoutStopSec"]) > STOP_SECONDS
+    assert settings["ExecStart"].split()[-1] in COMMANDS
+    assert not re.search(r"^Environment=.*(KEY|TOKEN|SECRET)", text, re.MULTILINE)
+
+
+def test_the_env_file_has_what_the_example_config_asks_for() -> None:
+    """Each variable that the example needs is in the file that the unit reads, without a value."""
+    example = (ROOT / "config.example.yaml").read_text(encoding="utf-8")
+    needed = {
+        name
+        for line in example.splitlines()
+        if not line.lstrip().startswith("#")
+        for name in re.findall(r"\$\{(\w+)\}", line.partition(" #")[0])
+    }
+    lines = (DEPLOY / "sentrytex-forwarder.env").read_text(encoding="utf-8").splitlines()
+    assert {line for line in lines if line and not line.startswith("#")} == {f"{name}=" for name in needed}
+
+
+# Kubernetes
+
+
+def manifests() -> dict[str, Any]:
+    names = documents(KUBERNETES / "kustomization.yaml")["resources"]
+    return {name.removesuffix(".yaml"): documents(KUBERNETES / name) for name in names}
+
+
+def pod() -> Any:
+    return manifests()["deployment"]["spec"]["template"]["spec"]
+
+
+def test_the_manifests_are_valid() -> None:
+    """Each one fits Kubernetes' own schema, with no key that it does not know."""
+    files = [path for path in sorted(DEPLOY.rglob("*.yaml")) if "kind: " in path.read_text(encoding="utf-8")]
+    files.remove(KUBERNETES / "kustomization.yaml")
+    result = run(Path(sys.executable).with_name("kubernetes-validate"), "--strict", *files)
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert (result.stdout + result.stderr).count("passed for resource") == len(files) == 7
+
+
+def test_the_kustomization_applies_all_but_the_example() -> None:
+    """Every manifest but the secret, whose values are not there, is applied; the image is of this version."""
+    kustomization = documents(KUBERNETES / "kustomization.yaml")
+    there = {path.name for path in KUBERNETES.glob("*.yaml")}
+    assert set(kustomization["resources"]) == there - {"kustomization.yaml", "secret.example.yaml"}
+    (image,) = kustomization["images"]
+    assert image["name"] == pod()["containers"][0]["image"]
+    assert image["newTag"] == __version__
+    restore = documents(DEPLOY / "backup" / "restore-pod.yaml")
+    assert restore["spec"]["containers"][0]["image"] == f"{image['newName']}:{image['newTag']}"
+
+
+def test_the_config_map_is_the_config_for_containers() -> None:
+    """There is one config for containers, and the secret has each file that it asks for, and no other."""
+    text = manifests()["configmap"]["data"]["config.yaml"]
+    assert text == (DEPLOY / "config.container.yaml").read_text(encoding="utf-8")
+    secret = documents(KUBERNETES / "secret.example.yaml")
+    assert set(secret["stringData"]) == set(SECRET_FILES.findall(text))
+
+
+def test_the_pod_is_confined() -> None:
+    """It runs as the image's user, writes to its volumes alone, and can gain no privilege."""
+    container = pod()["containers"][0]
+    (user,) = instructions("USER")
+    security = pod()["securityContext"]
+    assert f"{security['runAsUser']}:{security['runAsGroup']}" == user
+    assert security["runAsNonRoot"] is True
+    assert security["seccompProfile"] == {"type": "RuntimeDefault"}
+    assert container["securityContext"] == {
+        "allowPrivilegeEscalation": False,
+        "readOnlyRootFilesystem": True,
+        "capabilities": {"drop": ["ALL"]},
+    }
+    assert pod()["automountServiceAccountToken"] is False
+    writable = {mount["mountPath"] for mount in container["volumeMounts"] if not mount.get("readOnly")}
+    assert writable == {instructions("VOLUME")[-1], "/tmp"}
+
+
+def test_only_one_pod_ever_runs_and_ends_in_time() -> None:
+    """The old pod is gone before a new one starts, and has longer to end than sends under way may take."""
+    spec = manifests()["deployment"]["spec"]
+    assert (spec["replicas"], spec["strategy"]) == (1, {"type": "Recreate"})
+    assert pod()["terminationGracePeriodSeconds"] > STOP_SECONDS
+
+
+def test_the_manifests_fit_together() -> None:
+    """Selectors find the pod, ports have the same name, and what the pod mounts is what the others make."""
+    found = manifests()
+    labels = found["deployment"]["spec"]["template"]["metadata"]["labels"]
+    for selector in (
+        found["deployment"]["spec"]["selector"]["matchLabels"],
+        found["service"]["spec"]["selector"],
+        found["networkpolicy"]["spec"]["podSelector"]["matchLabels"],
+    ):
+        assert selector.items() <= labels.items()
+    (port,) = pod()["containers"][0]["ports"]
+    assert str(port["containerPort"]) == instructions("EXPOSE")[-1]
+    assert found["service"]["spec"]["ports"][0]["targetPort"] == port["name"]
+    assert found["networkpolicy"]["spec"]["ingress"][0]["ports"] == [{"protocol": "TCP", "port": port["name"]}]
+    volumes = {volume["name"]: volume for volume in pod()["volumes"]}
+    assert {mount["name"] for mount in pod()["containers"][0]["volumeMounts"]} == set(volumes)
+    assert volumes["config"]["configMap"]["name"] == found["configmap"]["metadata"]["name"]
+    claim = found["persistentvolumeclaim"]["metadata"]["name"]
+    assert volumes["state"]["persistentVolumeClaim"]["claimName"] == claim
+    secret = documents(KUBERNETES / "secret.example.yaml")["metadata"]["name"]
+    assert volumes["secrets"]["secret"]["secretName"] == secret
+
+
+# Prometheus and Grafana
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[dict[str, str]]]:
+    """Every metric that a forwarder with one connector exports, by name, with the labels of its samples."""
+    folder = tmp_path_factory.mktemp("exported")
+    config = load_container_config(folder, (DEPLOY / "config.container.yaml").read_text(encoding="utf-8"))
+    with closing(Store.own(folder / "forwarder.db")) as store:
+        forwarder = Forwarder(config, store)
+        metrics = Metrics(config.connectors, now=forwarder.clock)
+        metrics.registry.register(Gauges(forwarder, store))
+        found: dict[str, list[dict[str, str]]] = {}
+        for family in metrics.registry.collect():
+            for sample in family.samples:
+                found.setdefault(sample.name, []).append(dict(sample.labels))
+    return found
+
+
+def rules() -> list[dict[str, Any]]:
+    (group,) = documents(DEPLOY / "prometheus" / "rules.yml")["groups"]
+    found: list[dict[str, Any]] = group["rules"]
+    return found
+
+
+def dashboard() -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((DEPLOY / "grafana" / "dashboard.json").read_text(encoding="utf-8"))
+    return found
+
+
+def queries() -> list[str]:
+    """Every query of the dashboard, its variables replaced by what Grafana would put there."""
+    shown = dashboard()
+    found = [target["expr"] for panel in shown["panels"] for target in panel.get("targets", ())]
+    found += [note["expr"] for note in shown["annotations"]["list"]]
+    fills = {"$__rate_interval": "5m", "$__range": "24h", "$instance": ".*", "$connector": ".*"}
+    for variable, value in fills.items():
+        found = [query.replace(variable, value) for query in found]
+    return found
+
+
+def asked_for(query: str) -> Iterator[tuple[str, dict[str, str]]]:
+    """The metrics that a query reads, each with the labels that it must have; Prometheus's own are left out."""
+    for name, _, matchers in re.findall(r"\b((?:forwarder|process)_\w+)\b(\{([^}]*)\})?", query):
+        pairs = dict(re.findall(r'(\w+)="([^"]*)"', matchers))
+        yield name, {label: value for label, value in pairs.items() if label not in ("instance", "job")}
+
+
+def test_the_rules_and_the_scrape_config_are_valid() -> None:
+    """promtool finds no mistake in either."""
+    promtool = installed("promtool", "prometheus")
+    for command in (("check", "rules", "rules.yml"), ("check", "config", "--syntax-only", "prometheus.yml")):
+        result = run(promtool, *command, folder=DEPLOY / "prometheus")
+        assert result.returncode == 0, result.stdout + result.stderr
+
+
+def test_the_rules_fire_when_they_should() -> None:
+    """promtool plays each trouble through, and the right alerts fire in their time, and no other."""
+    result = run(installed("promtool", "prometheus"), "test", "rules", "rules_test.yml", folder=DEPLOY / "prometheus")
+    assert result.returncode == 0, result.stdout + result.stderr
+
+
+def test_every_rule_is_played_through_and_says_what_to_do() -> None:
+    """No alert is without a case that fires it, a severity, a summary and a description."""
+    played = (DEPLOY / "prometheus" / "rules_test.yml").read_text(encoding="utf-8")
+    for rule in rules():
+        assert f'{{alertname="{rule["alert"]}"' in played, rule["alert"]
+        assert rule["labels"]["severity"] in ("critical", "warning")
+        assert set(rule["annotations"]) == {"summary", "description"}
+
+
+def test_the_commands_that_rules_name_exist() -> None:
+    """Whoever is woken is sent to a command that is there."""
+    named = {name for rule in rules() for name in re.findall(r"`forwarder (\w+)", rule["annotations"]["description"])}
+    assert named
+    assert named <= set(COMMANDS)
+
+
+def test_rules_and_dashboard_read_what_is_exported(exported: dict[str, list[dict[str, str]]]) -> None:
+    """Each metric that a rule or a panel reads is one that a forwarder exports, with the values of its labels."""
+    asked = [pair for query in (*queries(), *(rule["expr"] for rule in rules())) for pair in asked_for(query)]
+    assert len(asked) > 50
+    for name, labels in asked:
+        assert name in exported, name
+        assert any(labels.items() <= sample.items() for sample in exported[name]), f"{name} {labels}"
+
+
+def test_the_queries_of_the_dashboard_are_valid(tmp_path: Path) -> None:
+    """promtool can read every one of them."""
+    recorded = [{"record": f"panel:{number}", "expr": query} for number, query in enumerate(queries())]
+    (tmp_path / "rules.yml").write_text(json.dumps({"groups": [{"name": "dashboard", "rules": recorded}]}))
+    result = run(installed("promtool", "prometheus"), "check", "rules", tmp_path / "rules.yml")
+    assert result.returncode == 0, result.stdout + result.stderr
+
+
+def test_the_dashboard_is_whole() -> None:
+    """It asks for its data source, its panels do not cover each other, and each has a title and says what it shows."""
+    shown = dashboard()
+    assert [variable["name"] for variable in shown["templating"]["list"]] == ["datasource", "instance", "connector"]
+    assert len({panel["id"] for panel in shown["panels"]}) == len(shown["panels"])
+    taken: set[tuple[int, int]] = set()
+    for panel in shown["panels"]:
+        place = panel["gridPos"]
+        cells = {
+            (x, y)
+            for x in range(place["x"], place["x"] + place["w"])
+            for y in range(place["y"], place["y"] + place["h"])
+        }
+        assert not cells & taken, panel["title"]
+        assert place["x"] + place["w"] <= 24
+        taken |= cells
+        assert panel["title"]
+        if panel["type"] != "row":
+            assert panel["description"]
+            assert panel["datasource"]["uid"] == "${datasource}"

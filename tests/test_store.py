@@ -1,0 +1,843 @@
+"""The store: pages go in whole, deliveries are claimed in order and settled under their claim, nothing gets lost."""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from forwarder.alert import Alert, Change, Severity
+from forwarder.connector import Kind, Link, Origin, Receipt
+from forwarder.sentrytex import SetAside
+from forwarder.store import Store
+from forwarder.store.records import AFTER_ALL_OPENS, Claimed, Gap, Settlement, State
+from tests.samples import alert, hostile_alerts, odd_alerts, real_alerts
+from tests.store_kit import (
+    LEASE,
+    NOW,
+    at,
+    claim,
+    dead,
+    deliver,
+    delivered,
+    failed,
+    owe,
+    paused,
+    routed,
+    rows,
+    settle,
+    states,
+    unsure,
+)
+
+TWICE = """
+INSERT INTO deliveries (alert_id, connector, kind, revision, state, rank, published_at, why, owed_at, due_at)
+SELECT alert_id, connector, kind, iif(kind = 'open', 7, revision), state, rank, published_at, why, owed_at, due_at
+FROM deliveries WHERE kind = {kind}
+"""
+"""Owes what is owed once more: an update of the same revision, or a second open."""
+
+ASIDE = SetAside(digest="d1", raw="{}", reason="the alert has no id")
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    opened = Store.own(tmp_path / "forwarder.db")
+    yield opened
+    opened.close()
+
+
+def ids(claimed: list[Claimed]) -> list[str]:
+    return [one.delivery.alert.id for one in claimed]
+
+
+def claim_all(store: Store, connector: str = "secops", now: float = NOW) -> list[Claimed]:
+    return store.claim(connector, 1000, now=now, lease=LEASE)
+
+
+# A page is one transaction
+
+
+def test_a_page_brings_everything_at_once(store: Store) -> None:
+    """Alerts, what is owed, the cursor, gaps and texts set aside arrive together, and are told."""
+    gap = Gap(severity=Severity.HIGH, since=NOW - 60, until=NOW)
+    committed = store.commit_page(
+        [routed(alert(id="a"), "secops", "oncall"), routed(alert(id="b"))],
+        now=NOW,
+        cursor=NOW - 5,
+        gaps=[gap],
+        set_aside=[ASIDE],
+    )
+    assert [one.id for one in committed.new] == ["a", "b"]
+    assert [one.id for one in committed.unrouted] == ["b"]
+    assert sorted(committed.owed) == ["oncall", "secops"]
+    assert (list(committed.gaps), list(committed.set_aside)) == ([gap], [ASIDE.reason])
+    assert store.feed().cursor == NOW - 5
+    assert store.feed().polled_at == NOW
+    assert states(store) == {("secops", "open", 1): "ready", ("oncall", "open", 1): "ready"}
+    assert store.totals() == {"gaps": 1, "set_aside": 1, "unrouted": 1}
+
+
+def test_a_failing_item_leaves_nothing(store: Store) -> None:
+    """Where one item of a page cannot be written, no alert, no delivery and no cursor of that page is."""
+    bad = replace(alert(id="bad"), raw={"score": float("nan")})
+    with pytest.raises(sqlite3.IntegrityError):
+        store.commit_page(
+            [routed(alert(id="good"), "secops"), routed(bad, "secops")], now=NOW, cursor=NOW, set_aside=[ASIDE]
+        )
+    assert rows(store, "SELECT (SELECT count(*) FROM alerts), (SELECT count(*) FROM deliveries)") == [(0, 0)]
+    assert (store.feed().cursor, store.feed().polled_at, store.set_aside()) == (None, None, [])
+
+
+def test_the_cursor_never_moves_back(store: Store) -> None:
+    """A page of an older time leaves the cursor where it was."""
+    for cursor in (NOW, NOW - 100, None, NOW + 1):
+        store.commit_page([], now=NOW, cursor=cursor)
+    assert store.feed().cursor == NOW + 1
+
+
+def test_an_alert_is_known_once(store: Store) -> None:
+    """The same alert in two pages is one alert and one delivery, even where both pages think it is new."""
+    owe(store, alert(), "secops")
+    again = store.commit_page([routed(alert(), "secops")], now=NOW + 1)
+    assert (again.new, again.owed) == ([], frozenset())
+    assert rows(store, "SELECT count(*) FROM deliveries") == [(1,)]
+
+
+def test_unseen_is_what_is_not_known_in_this_form(store: Store) -> None:
+    """An alert that is known as it is, is not fresh; a new one is, and a changed one comes with its known form."""
+    owe(store, alert(id="same"))
+    owe(store, alert(id="changed", epss_score=0.1))
+    fresh = store.unseen([alert(id="same"), alert(id="changed", epss_score=0.2), alert(id="new")])
+    assert [(one.alert.id, one.known and one.known.epss_score) for one in fresh] == [("changed", 0.1), ("new", None)]
+
+
+def test_the_order_of_an_alert_s_fields_is_no_change(store: Store) -> None:
+    """An API that writes the same fields in another order has changed nothing."""
+    owe(store, alert())
+    assert store.unseen([Alert.parse(dict(reversed(list(alert().raw.items()))))]) == []
+
+
+def test_what_the_api_says_is_kept_as_it_is(store: Store) -> None:
+    """Alerts of every kind, hostile texts included, come out as they went in, in every list."""
+    kept = {}
+    for number, one in enumerate([*hostile_alerts(), *odd_alerts()]):
+        # What JSON does not have never gets this far: the client leaves it out.
+        raw = {name: value for name, value in one.raw.items() if value not in (float("inf"), float("-inf"))}
+        kept[f"a{number}"] = Alert.parse({**raw, "id": f"a{number}", "cvss_score": None})
+    for one in kept.values():
+        owe(store, one, "secops")
+    assert {found.delivery.alert.id: found.delivery.alert for found in claim_all(store)} == kept
+    assert store.unseen(list(kept.values())) == []
+
+
+def test_a_gap_is_recorded_once(store: Store) -> None:
+    """A gap that a recorded one covers is not told again; a wider one, or one of another severity, is."""
+    gap = Gap(severity=Severity.HIGH, since=NOW - 60, until=NOW)
+    within, wider = replace(gap, since=NOW - 30), replace(gap, until=NOW + 1)
+    other = replace(gap, severity=Severity.LOW)
+    told = [list(store.commit_page([], now=NOW, gaps=[one]).gaps) for one in (gap, gap, within, wider, other)]
+    assert told == [[gap], [], [], [wider], [other]]
+    assert len(store.gaps()) == 3
+
+
+def test_a_text_is_set_aside_once(store: Store) -> None:
+    """The same text in a later page is not told again."""
+    told = [list(store.commit_page([], now=NOW + number, set_aside=[ASIDE]).set_aside) for number in (0, 1)]
+    assert told == [[ASIDE.reason], []]
+    assert [(one.raw, one.seen_at) for one in store.set_aside()] == [("{}", NOW)]
+
+
+def test_a_failed_poll_is_written_down_until_one_succeeds(store: Store) -> None:
+    """The reason why the feed could not be read stands until it is read again, and moves nothing else."""
+    store.commit_page([], now=NOW, cursor=NOW)
+    store.poll_failed("The key was refused.")
+    feed = store.feed()
+    assert (feed.poll_error, feed.polled_at, feed.cursor) == ("The key was refused.", NOW, NOW)
+    store.commit_page([], now=NOW + 1)
+    assert (store.feed().poll_error, store.feed().polled_at) == (None, NOW + 1)
+
+
+def test_a_sweep_is_no_poll(store: Store) -> None:
+    """A sweep writes down when it was and how far it reached, and leaves the poll's marks alone."""
+    store.commit_page([], now=NOW, swept=True, reach=NOW - 99)
+    feed = store.feed()
+    assert (feed.swept_at, feed.sweep_reach, feed.polled_at, feed.cursor) == (NOW, NOW - 99, None, None)
+
+
+def test_our_own_alerts_move_nothing_of_the_feed(store: Store) -> None:
+    """An alarm is an alert like any other, but no poll."""
+    store.commit_page([routed(alert(), "secops")], now=NOW, origin=Origin.ALARM)
+    assert store.feed().polled_at is None
+    assert claim(store).delivery.origin is Origin.ALARM
+
+
+def test_the_stack_is_remembered(store: Store) -> None:
+    """The account's vendors are kept; before the first time there are none to compare with."""
+    assert store.feed().stack is None
+    store.remember_stack({"okta", "github"})
+    assert store.feed().stack == frozenset({"github", "okta"})
+
+
+# Claims
+
+
+def test_the_most_severe_go_first_and_the_oldest_among_equals(store: Store) -> None:
+    """Deliveries are claimed by severity, then by time of publication, then in the order in which they came."""
+    for alert_id, severity, seconds in [
+        ("low", "low", 0),
+        ("high-new", "high", 60),
+        ("critical-new", "critical", 60),
+        ("high-old", "high", 0),
+        ("high-old-2", "high", 0),
+        ("critical-old", "critical", 0),
+        ("medium", "medium", 0),
+    ]:
+        owe(store, alert(id=alert_id, severity=severity, published_at=at(seconds)), "secops")
+    expected = ["critical-old", "critical-new", "high-old", "high-old-2", "high-new", "medium", "low"]
+    assert ids(store.claim("secops", 3, now=NOW, lease=LEASE)) == expected[:3]
+    assert ids(claim_all(store)) == expected[3:]
+
+
+def test_only_what_is_due_and_one_s_own_is_claimed(store: Store) -> None:
+    """What is due later, what is claimed already and what another connector is owed stays where it is."""
+    owe(store, alert(id="a"), "secops", "oncall")
+    settle(store, claim(store), failed(due_at=NOW + 60))
+    assert claim_all(store, now=NOW + 59.9) == []
+    assert store.next_due("secops") == NOW + 60
+    assert ids(claim_all(store, now=NOW + 60)) == ["a"]
+    assert claim_all(store, now=NOW + 60) == []
+    assert store.next_due("secops") is None
+    assert ids(claim_all(store, "oncall")) == ["a"]
+
+
+def test_a_claim_says_all_that_a_connector_needs(store: Store) -> None:
+    """The first claim of an open has the alert, when it came to be owed, and nothing of the past."""
+    owe(store, alert(), "secops")
+    claimed = claim(store)
+    delivery = claimed.delivery
+    assert (delivery.alert, delivery.connector, delivery.kind) == (alert(), "secops", Kind.OPEN)
+    assert (delivery.owed_at.timestamp(), delivery.attempt, delivery.revision) == (NOW, 1, 1)
+    assert (delivery.receipt, delivery.changes, delivery.links) == (None, (), ())
+    assert (claimed.unsure, claimed.looks, claimed.attempts, claimed.failing_since) == (False, 0, 0, None)
+
+
+def test_an_update_never_overtakes_its_open(store: Store) -> None:
+    """While an open waits, is under way or is unsure, what follows it for the same alert waits, whatever its rank."""
+    owe(store, alert(severity="low"), "secops")
+    store.remind(alert().id, ["secops"], now=NOW, why="x", change=_change())
+    opening = claim(store)
+    assert opening.delivery.kind is Kind.OPEN
+    assert claim_all(store) == []
+    settle(store, opening, unsure(due_at=NOW + 10))
+    assert claim_all(store) == []
+    settle(store, claim(store, now=NOW + 10), delivered("R-9"))
+    update = claim(store)
+    assert (update.delivery.kind, update.delivery.receipt) == (Kind.UPDATE, Receipt(remote_id="R-9"))
+    assert update.delivery.changes == (_change(),)
+
+
+def test_an_update_of_one_alert_holds_up_no_other(store: Store) -> None:
+    """Only the same alert at the same connector waits."""
+    owe(store, alert(id="a"), "secops", "oncall")
+    owe(store, alert(id="b"), "secops")
+    store.remind("a", ["secops", "oncall"], now=NOW, why="x", change=_change())
+    deliver(store, "oncall")
+    assert ids(claim_all(store)) == ["a", "b"]
+    assert claim(store, "oncall").delivery.kind is Kind.UPDATE
+
+
+def test_two_claimers_never_get_the_same(store: Store) -> None:
+    """However many workers claim at once, each delivery goes to one of them."""
+    store.commit_page([routed(alert(id=f"a{number}"), "secops") for number in range(200)], now=NOW)
+    with ThreadPoolExecutor(8) as threads:
+        claims = threads.map(lambda _: store.claim("secops", 3, now=NOW, lease=LEASE), range(80))
+        got = [delivery_id for claimed in claims for delivery_id in ids(claimed)]
+    assert sorted(got) == sorted({f"a{number}" for number in range(200)})
+
+
+def test_two_processes_never_get_the_same(store: Store) -> None:
+    """Two connections to the same file share out the work as two threads do."""
+    store.commit_page([routed(alert(id=f"a{number}"), "secops") for number in range(60)], now=NOW)
+    visitor = Store.visit(store.path)
+    with ThreadPoolExecutor(2) as threads:
+        claims = threads.map(
+            lambda one: [one.claim("secops", 2, now=NOW, lease=LEASE) for _ in range(30)], [store, visitor]
+        )
+        got = [alert_id for side in claims for claimed in side for alert_id in ids(claimed)]
+    visitor.close()
+    assert sorted(got) == sorted({f"a{number}" for number in range(60)})
+
+
+# Settling
+
+
+def test_a_delivered_one_has_its_receipt_and_its_story(store: Store) -> None:
+    """A settled delivery keeps where it stands, what was sent, when, and what came back."""
+    owe(store, alert(), "secops")
+    claimed = claim(store)
+    assert settle(store, claimed, delivered("R-1", "https://x.example/1", payload={"text": "ü\ud800"}), now=NOW + 2)
+    story = store.story(alert().id)
+    assert story is not None
+    (row,) = story.row.deliveries
+    assert (row.state, row.settled_at, row.attempts) == (State.DELIVERED, NOW + 2, 1)
+    assert row.receipt == Receipt(remote_id="R-1", url="https://x.example/1")
+    assert story.payloads == {row.id: {"text": "ü\ud800"}}
+    ((attempt,),) = story.attempts.values()
+    assert (attempt.number, attempt.at, attempt.seconds, attempt.outcome) == (1, NOW + 1.75, 0.25, "delivered")
+
+
+def test_every_attempt_is_kept(store: Store) -> None:
+    """A failure counts as an attempt, a rate limit does not, and both stand in the story with their reasons."""
+    owe(store, alert(), "secops")
+    settle(store, claim(store), failed(due_at=NOW, reason="x" * 5000))
+    settle(store, claim(store), failed(due_at=NOW, outcome="wait", reason="HTTP 429", spent=False))
+    third = claim(store)
+    assert (third.delivery.attempt, third.attempts, third.failing_since) == (2, 1, NOW)
+    settle(store, third, delivered())
+    story = store.story(alert().id)
+    assert story is not None
+    (attempts,) = story.attempts.values()
+    assert [(one.number, one.outcome, len(one.reason)) for one in attempts] == [
+        (1, "retry", 1000),
+        (2, "wait", 8),
+        (3, "delivered", 0),
+    ]
+
+
+def test_a_late_worker_writes_nothing(store: Store) -> None:
+    """Once another worker has claimed a delivery, the first one's result changes nothing."""
+    owe(store, alert(), "secops")
+    late = claim(store)
+    store.rescue(now=NOW + LEASE + 1, due_at={}, all_claims=False)
+    current = claim(store, now=NOW + LEASE + 1)
+    assert current.unsure
+    assert not settle(store, late, dead())
+    assert states(store) == {("secops", "open", 1): "sending"}
+    assert settle(store, current, delivered("R-2"))
+    assert not settle(store, late, delivered("R-1"))
+    assert rows(store, "SELECT receipt_id FROM deliveries") == [("R-2",)]
+    assert rows(store, "SELECT outcome FROM attempts ORDER BY number") == [("unsure",), ("delivered",)]
+
+
+def test_a_late_result_counts_while_nobody_took_over(store: Store) -> None:
+    """A worker whose lease ended but whose delivery nobody claimed since still brings its result in."""
+    owe(store, alert(), "secops")
+    late = claim(store)
+    assert store.rescue(now=NOW + LEASE + 1, due_at={}, all_claims=False) == {"secops": 1}
+    assert settle(store, late, delivered("R-1"))
+    assert states(store) == {("secops", "open", 1): "delivered"}
+
+
+def test_a_settled_claim_is_over(store: Store) -> None:
+    """The same result twice is written once."""
+    owe(store, alert(), "secops")
+    claimed = claim(store)
+    assert settle(store, claimed, delivered())
+    assert not settle(store, claimed, delivered())
+    assert rows(store, "SELECT count(*) FROM attempts") == [(1,)]
+
+
+def test_a_released_delivery_is_as_if_never_claimed(store: Store) -> None:
+    """Giving back what was not tried spends nothing, and what was unsure stays so."""
+    owe(store, alert(), "secops")
+    store.release(claim(store))
+    again = claim(store)
+    assert (again.unsure, again.attempts) == (False, 0)
+    settle(store, again, unsure(due_at=NOW))
+    looking = claim(store)
+    store.release(looking)
+    assert claim(store).unsure
+    store.release(looking)
+    assert states(store) == {("secops", "open", 1): "sending"}
+
+
+@pytest.mark.parametrize(
+    "settlement", [delivered(), failed(), unsure(), dead(), paused()], ids=lambda one: str(one.outcome)
+)
+def test_settling_is_all_or_nothing(store: Store, settlement: Settlement) -> None:
+    """Whatever the outcome, a state that a constraint refuses leaves the delivery claimed, and no attempt."""
+    owe(store, alert(), "secops")
+    claimed = claim(store)
+    with pytest.raises(sqlite3.IntegrityError):
+        settle(store, claimed, replace(settlement, looks=-1))
+    assert states(store) == {("secops", "open", 1): "sending"}
+    assert rows(store, "SELECT count(*) FROM attempts") == [(0,)]
+    assert settle(store, claimed, settlement)
+
+
+# What a crash leaves
+
+
+def test_a_start_finds_what_was_being_sent(store: Store) -> None:
+    """After a crash all that was claimed is unsure, at once, counts as tried, and is failing from then on."""
+    owe(store, alert(id="a"), "secops", "oncall")
+    claim(store, "secops", lease=1e6)
+    assert store.rescue(now=NOW + 5, due_at={}, all_claims=True) == {"secops": 1}
+    assert store.rescue(now=NOW + 5, due_at={}, all_claims=True) == {}
+    found = claim(store, now=NOW + 5)
+    assert (found.unsure, found.looks, found.attempts, found.failing_since) == (True, 0, 1, NOW + 5)
+    assert not claim(store, "oncall").unsure
+
+
+def test_a_lease_that_ended_is_looked_for_when_it_is_time(store: Store) -> None:
+    """A worker that does not report back loses its claim after the lease, not before, and the look comes in time."""
+    owe(store, alert(), "secops")
+    claim(store)
+    assert store.rescue(now=NOW + LEASE, due_at={}, all_claims=False) == {}
+    assert store.rescue(now=NOW + LEASE + 0.1, due_at={"secops": NOW + 90}, all_claims=False) == {"secops": 1}
+    assert claim_all(store, now=NOW + 89) == []
+    assert claim(store, now=NOW + 90).unsure
+
+
+def test_a_rescue_keeps_since_when_it_fails(store: Store) -> None:
+    """A crash does not begin the time after which a delivery is given up anew."""
+    owe(store, alert(), "secops")
+    settle(store, claim(store), failed(due_at=NOW))
+    claim(store)
+    store.rescue(now=NOW + 999, due_at={}, all_claims=True)
+    assert claim(store, now=NOW + 999).failing_since == NOW
+
+
+# Deadlines
+
+
+def test_hurry_makes_due_what_waits_after_a_failure(store: Store) -> None:
+    """When a destination works again its failed deliveries go at once; unsure ones keep the time of their look."""
+    for alert_id in ("failed", "unsure", "limited"):
+        owe(store, alert(id=alert_id), "secops")
+    first, second, third = claim_all(store)
+    settle(store, first, failed(due_at=NOW + 900))
+    settle(store, second, unsure(due_at=NOW + 10))
+    settle(store, third, failed(due_at=NOW + 5, outcome="wait", failing_since=None))
+    store.hurry("oncall")
+    assert claim_all(store) == []
+    store.hurry("secops")
+    assert ids(claim_all(store)) == ["failed"]
+
+
+def test_shift_moves_every_deadline_along(store: Store) -> None:
+    """With a clock that was set, what waits, what is leased, what fails and what is paused keep their distances."""
+    for alert_id in ("failed", "sending", "settled"):
+        owe(store, alert(id=alert_id), "secops")
+    first, second, third = claim_all(store)
+    settle(store, first, failed(due_at=NOW + 10))
+    settle(store, third, delivered())
+    other = _paused_connector(store)
+    store.shift(3600.0)
+    assert rows(store, "SELECT due_at, failing_since, owed_at FROM deliveries WHERE id = ?", first.delivery.id) == [
+        (NOW + 3610, NOW + 3600, NOW + 3600)
+    ]
+    assert rows(store, "SELECT lease_until FROM deliveries WHERE id = ?", second.delivery.id) == [(NOW + LEASE + 3600,)]
+    assert rows(store, "SELECT settled_at, owed_at FROM deliveries WHERE id = ?", third.delivery.id) == [(NOW, NOW)]
+    pause = store.pause_of(other)
+    assert pause is not None
+    assert (pause.since, pause.probe_at) == (NOW + 3600, NOW + 60 + 3600)
+
+
+def test_shift_back_leaves_due_what_is_due(store: Store) -> None:
+    """What goes at once still goes at once after the clock was set back."""
+    owe(store, alert(), "secops")
+    store.shift(-1e9)
+    assert ids(claim_all(store, now=NOW - 1e9)) == [alert().id]
+
+
+def test_a_start_waits_for_nothing_longer_than_a_backoff(store: Store) -> None:
+    """Deadlines from a clock that was wrong are brought near, and paused connectors are tried at once."""
+    owe(store, alert(), "secops")
+    settle(store, claim(store), failed(due_at=NOW + 1e8))
+    other = _paused_connector(store)
+    store.restart(now=NOW, most=1800.0)
+    assert store.next_due("secops") == NOW + 1800
+    pause = store.pause_of(other)
+    assert pause is not None
+    assert pause.probe_at == NOW
+
+
+# Pauses
+
+
+def test_a_broken_destination_is_paused_with_the_reason(store: Store) -> None:
+    """Broken pauses the connector; each probe in vain renews the reason and the time, but not since when."""
+    owe(store, alert(), "secops")
+    settle(store, claim(store), paused(probe_at=NOW + 60))
+    settle(store, claim(store), replace(paused(probe_at=NOW + 180, probes=1), reason="account_inactive"), now=NOW + 60)
+    pause = store.pause_of("secops")
+    assert pause is not None
+    assert (pause.since, pause.reason, pause.probes, pause.probe_at) == (NOW, "account_inactive", 1, NOW + 180)
+    assert store.pause_of("oncall") is None
+
+
+@pytest.mark.parametrize(
+    ("settlement", "paused_still"),
+    [
+        (delivered(), False),
+        (dead(), False),
+        (failed(), True),
+        (unsure(), True),
+        (replace(dead("Gave up after 3d: HTTP 500"), outcome="gave_up"), True),
+    ],
+    ids=["delivered", "reject", "retry", "unsure", "gave_up"],
+)
+def test_what_ends_a_pause(store: Store, settlement: Settlement, paused_still: bool) -> None:
+    """A yes, and a refusal of this one message, show that the destination works; a failure does not."""
+    _paused_connector(store, "secops")
+    owe(store, alert(), "secops")
+    first, second = claim_all(store)
+    settle(store, second, settlement)
+    assert (store.pause_of("secops") is not None) == paused_still
+    store.release(first)
+
+
+def test_a_pause_is_ended_by_hand_or_probed_at_once(store: Store) -> None:
+    """A person may end a pause, or ask for a probe now."""
+    _paused_connector(store, "secops")
+    store.probe_now("secops", now=NOW + 7)
+    pause = store.pause_of("secops")
+    assert pause is not None
+    assert pause.probe_at == NOW + 7
+    store.resume("secops")
+    assert store.pause_of("secops") is None
+
+
+# What people do with deliveries
+
+
+def test_retry_takes_dead_letters_and_nothing_else(store: Store) -> None:
+    """A dead letter that is retried is due at once and has its whole time again; what is not dead is left alone."""
+    for alert_id in ("dead", "delivered", "waiting"):
+        owe(store, alert(id=alert_id), "secops")
+    first, second, third = claim_all(store)
+    settle(store, first, replace(dead(), failing_since=NOW - 9))
+    settle(store, second, delivered())
+    settle(store, third, failed(due_at=NOW + 60))
+    assert store.retry([one.delivery.id for one in (first, second, third)] + [999], now=NOW + 5) == 1
+    again = claim(store, now=NOW + 5)
+    assert (again.delivery.alert.id, again.failing_since, again.unsure) == ("dead", None, False)
+    assert again.delivery.owed_at.timestamp() == NOW
+
+
+def test_discard_forgets_what_is_not_delivered(store: Store) -> None:
+    """Dead, waiting and unsure deliveries can be discarded; one that is under way or delivered cannot."""
+    for alert_id in ("dead", "delivered", "waiting", "unsure", "sending"):
+        owe(store, alert(id=alert_id), "secops")
+    claims = claim_all(store)
+    for claimed, settlement in zip(claims, (dead(), delivered(), failed(), unsure()), strict=False):
+        settle(store, claimed, settlement)
+    assert store.discard([one.delivery.id for one in claims]) == 3
+    assert rows(store, "SELECT alert_id FROM deliveries ORDER BY id") == [("delivered",), ("sending",)]
+    assert rows(store, "SELECT count(*) FROM attempts") == [(1,)]
+
+
+def test_a_renamed_connector_keeps_its_deliveries(store: Store) -> None:
+    """All that the old name has goes to the new one, receipts included; what the new one has already stays."""
+    owe(store, alert(id="a"), "old")
+    owe(store, alert(id="b"), "old", "new")
+    deliver_first = store.claim("old", 1, now=NOW, lease=LEASE)[0]
+    settle(store, deliver_first, delivered("R-1"))
+    assert store.rename("old", "new") == 1
+    store.remind("a", ["new"], now=NOW, why="x", change=_change())
+    by_id = {one.delivery.alert.id: one.delivery for one in claim_all(store, "new")}
+    assert by_id["a"].receipt == Receipt(remote_id="R-1")
+    assert by_id["b"].kind is Kind.OPEN
+
+
+def test_replay_sends_again_on_purpose(store: Store) -> None:
+    """What was delivered or died is owed once more without its receipt, what was never owed too, what waits not."""
+    for alert_id in ("delivered", "dead", "waiting"):
+        owe(store, alert(id=alert_id), "secops")
+    owe(store, alert(id="unowed"))
+    first, second, third = claim_all(store)
+    settle(store, first, delivered("R-1", "https://x.example"))
+    settle(store, second, dead())
+    settle(store, third, failed(due_at=NOW + 60))
+    everything = ["delivered", "dead", "waiting", "unowed", "unknown"]
+    assert store.replay(everything, ["secops"], why="replayed by hand", now=NOW + 5) == 3
+    again = {one.delivery.alert.id: one.delivery for one in claim_all(store, now=NOW + 5)}
+    assert sorted(again) == ["dead", "delivered", "unowed"]
+    assert {one.owed_at.timestamp() for one in again.values()} == {NOW + 5}
+    assert again["delivered"].receipt is None
+    assert {one.kind for one in again.values()} == {Kind.OPEN}
+
+
+def test_what_follows_a_replay_goes_where_the_replay_went(store: Store) -> None:
+    """An update after a replay belongs to the new message, not to an update of the old one."""
+    owe(store, alert(), "secops")
+    deliver(store, "secops", "old message", now=NOW)
+    store.remind(alert().id, ["secops"], now=NOW, why="x", change=_change())
+    deliver(store, "secops", "old reply", now=NOW + 1)
+    store.replay([alert().id], ["secops"], why="replayed by hand", now=NOW + 2)
+    deliver(store, "secops", "new message", now=NOW + 3)
+    store.remind(alert().id, ["secops"], now=NOW + 4, why="x", change=_change())
+    receipt = claim(store, now=NOW + 4).delivery.receipt
+    assert receipt is not None
+    assert receipt.remote_id == "new message"
+
+
+# Our own alerts end
+
+
+def test_a_withdrawal_goes_to_those_who_heard(store: Store) -> None:
+    """Who was told is told the end; who was not, hears neither, and nothing is sent after it."""
+    owe(store, alert(), "told", "untold", "failing", "died")
+    deliver(store, "told")
+    settle(store, claim(store, "failing"), failed(due_at=NOW))
+    settle(store, claim(store, "died"), dead())
+    names = ["told", "untold", "failing", "died", "never"]
+    assert store.withdraw(alert().id, names, now=NOW, why="It is over.") == {"told", "failing"}
+    assert claim(store, "told").delivery.kind is Kind.WITHDRAW
+    assert claim_all(store, "untold") == []
+    assert claim(store, "failing").delivery.kind is Kind.OPEN
+    assert store.withdraw(alert().id, ["told"], now=NOW, why="It is over.") == {"told"}
+    assert rows(store, "SELECT count(*) FROM deliveries WHERE kind = 'withdraw' AND connector = 'told'") == [(1,)]
+
+
+def test_a_reminder_is_an_update(store: Store) -> None:
+    """Each reminder is one more update with its change; of an alert that is gone there is none."""
+    owe(store, alert(), "secops")
+    deliver(store, "secops")
+    for _ in range(2):
+        store.remind(alert().id, ["secops"], now=NOW, why="it still stands", change=_change())
+    store.remind("unknown", ["secops"], now=NOW, why="it still stands", change=_change())
+    assert [key[2] for key in states(store)] == [1, 2, 3]
+    assert claim(store).delivery.changes == (_change(),)
+
+
+# Links
+
+
+def test_a_link_is_owed_to_messages_that_went_out_without_it(store: Store) -> None:
+    """When a ticket is there, the message about the same alert is given its link, later and after all alerts."""
+    owe(store, alert(), "secops", "tickets")
+    deliver(store, "secops", "M-1", "https://slack.example/1", followers=["secops"])
+    deliver(store, "tickets", "SEC-1", "https://jira.example/1", followers=["secops", "tickets"], links_after=5.0)
+    assert states(store)["secops", "update", 0] == "ready"
+    assert claim_all(store, now=NOW + 4.9) == []
+    owe(store, alert(id="other", severity="low", published_at=at(999)), "secops")
+    assert ids(claim_all(store, now=NOW + 5)) == ["other", alert().id]
+    assert rows(store, "SELECT rank FROM deliveries WHERE revision = 0") == [(AFTER_ALL_OPENS,)]
+
+
+def test_a_link_is_not_owed_where_it_is_of_no_use(store: Store) -> None:
+    """No link goes to who was sent nothing, to who will read it anyway when sent, or where there is none."""
+    owe(store, alert(), "unsent", "dead", "tickets", "linkless")
+    settle(store, claim(store, "dead"), dead())
+    followers = ["unsent", "dead", "never", "tickets"]
+    deliver(store, "linkless", "X-1", None, followers=followers)
+    deliver(store, "tickets", "SEC-1", "https://jira.example/1", followers=followers)
+    assert [key for key in states(store) if key[1] == "update"] == []
+    assert claim(store, "unsent").delivery.links == (
+        Link(connector="tickets", text="SEC-1", url="https://jira.example/1"),
+    )
+
+
+def test_several_links_go_in_one_update(store: Store) -> None:
+    """Links that come before the update went are sent by it together; one that comes later owes it again."""
+    owe(store, alert(), "secops", "tickets", "oncall", "more")
+    deliver(store, "secops", "M-1", followers=["secops"])
+    for name in ("tickets", "oncall"):
+        deliver(store, name, f"{name}-1", f"https://{name}.example/1", followers=["secops"])
+    update = deliver(store, "secops", "M-1")
+    assert [link.connector for link in update.delivery.links] == ["tickets", "oncall"]
+    assert (update.delivery.changes, update.delivery.receipt) == ((), Receipt(remote_id="M-1"))
+    assert claim_all(store) == []
+    deliver(store, "more", "more-1", "https://more.example/1", followers=["secops"])
+    assert len(claim(store).delivery.links) == 3
+
+
+@pytest.mark.parametrize("between", [None, unsure(due_at=NOW)], ids=["sending", "unsure"])
+def test_a_link_that_comes_while_links_are_sent_is_sent_too(store: Store, between: Settlement | None) -> None:
+    """A link that comes while an update with another one is under way is owed again when that has ended."""
+    owe(store, alert(), "secops", "tickets", "oncall")
+    deliver(store, "secops", "M-1", followers=["secops"])
+    deliver(store, "tickets", "SEC-1", "https://jira.example/1", followers=["secops"])
+    update = claim(store)
+    deliver(store, "oncall", "INC-1", "https://pagerduty.example/1", followers=["secops"])
+    assert settle(store, update, delivered("M-1"), links_after=5.0)
+    assert store.next_due("secops") == NOW + 5
+    again = claim(store, now=NOW + 5)
+    assert [link.connector for link in again.delivery.links] == ["tickets", "oncall"]
+    settle(store, again, delivered("M-1"))
+    assert store.next_due("secops") is None
+
+
+# Upkeep
+
+
+def test_a_prune_forgets_what_is_old_and_settled(store: Store) -> None:
+    """Old alerts go with their deliveries and attempts; what is owed, dead, recent or still visible stays."""
+    old, recent = NOW - 1000, NOW - 10
+    for alert_id, published, seen in [
+        ("old", old, old),
+        ("unrouted", old, old),
+        ("visible", recent, old),
+        ("just seen", old, recent),
+        ("owed", old, old),
+        ("dead", old, old),
+    ]:
+        to = () if alert_id == "unrouted" else ("secops",)
+        owe(store, alert(id=alert_id, published_at=at(published - NOW)), *to, now=seen)
+    for claimed in claim_all(store):
+        ends = {"owed": failed(), "dead": dead()}
+        settle(store, claimed, ends.get(claimed.delivery.alert.id, delivered()))
+    store.commit_page([], now=old, set_aside=[ASIDE], gaps=[Gap(severity=Severity.LOW, since=old, until=old)])
+    store.commit_page([], now=NOW, cursor=NOW, set_aside=[replace(ASIDE, digest="d2")])
+    assert store.prune(seen_before=NOW - 100, published_before=NOW - 100) == 2
+    assert sorted(alert_id for (alert_id,) in rows(store, "SELECT id FROM alerts")) == [
+        "dead",
+        "just seen",
+        "owed",
+        "visible",
+    ]
+    assert rows(store, "SELECT (SELECT count(*) FROM deliveries), (SELECT count(*) FROM attempts)") == [(4, 4)]
+    assert ([one.digest for one in store.set_aside()], store.gaps()) == (["d2"], [])
+    assert store.prune(seen_before=NOW - 100, published_before=NOW - 100) == 0
+
+
+def test_a_prune_keeps_what_a_quiet_feed_still_shows(store: Store) -> None:
+    """Where nothing new came for long, polls go on to show the last alerts, and forgetting these would repeat them."""
+    for alert_id, seconds in (("last", 0), ("within the overlap", -50), ("before", -200)):
+        owe(store, alert(id=alert_id, published_at=at(seconds)))
+    store.commit_page([], now=NOW, cursor=NOW)
+    years = NOW + 1e8
+    assert store.prune(seen_before=years, published_before=years, overlap=100.0) == 1
+    assert [alert_id for (alert_id,) in rows(store, "SELECT id FROM alerts ORDER BY published_at DESC")] == [
+        "last",
+        "within the overlap",
+    ]
+
+
+def test_a_prune_gives_back_the_room(store: Store) -> None:
+    """The file becomes smaller where much was forgotten."""
+    store.commit_page([routed(alert(id=f"a{number}", description="x" * 20_000)) for number in range(100)], now=NOW)
+    before = rows(store, "PRAGMA page_count")[0][0]
+    assert store.prune(seen_before=NOW + 1, published_before=NOW + 1) == 100
+    assert rows(store, "PRAGMA page_count")[0][0] < before / 2
+
+
+def test_a_prune_takes_a_little_at_a_time(store: Store) -> None:
+    """No transaction of a prune is so long that deliveries have to wait for it."""
+    store.commit_page([routed(alert(id=f"a{number}")) for number in range(700)], now=NOW)
+    assert [store.prune(seen_before=NOW + 1, published_before=NOW + 1) for _ in range(3)] == [500, 200, 0]
+
+
+# Constraints
+
+
+@pytest.mark.parametrize(
+    ("sql", "constraint"),
+    [
+        ("UPDATE feed SET id = 2", "id = 1"),
+        ("UPDATE feed SET stack = '{'", "json_valid"),
+        ("UPDATE alerts SET id = ''", "id <> ''"),
+        ("UPDATE alerts SET origin = 'x'", "origin IN"),
+        ("UPDATE alerts SET severity = 'odd'", "severity IN"),
+        ("UPDATE alerts SET body = 'x'", "json_valid"),
+        ("UPDATE alerts SET trail = ''", "json_valid"),
+        ("UPDATE alerts SET revision = 0", "revision >= 1"),
+        ("UPDATE alerts SET unrouted = 2", "unrouted IN"),
+        ("UPDATE alerts SET seen_at = NULL", "NOT NULL"),
+        ("UPDATE alerts SET seen_at = 'soon'", "cannot store TEXT value in REAL"),
+        ("INSERT INTO changes VALUES ('a', 1, 0, '[]')", "revision >= 2"),
+        ("INSERT INTO changes VALUES ('a', 2, 0, '[')", "json_valid"),
+        ("INSERT INTO changes VALUES ('unknown', 2, 0, '[]')", "FOREIGN KEY"),
+        ("UPDATE deliveries SET alert_id = 'unknown'", "FOREIGN KEY"),
+        ("UPDATE deliveries SET connector = ''", "connector <> ''"),
+        ("UPDATE deliveries SET kind = 'x'", "kind IN"),
+        ("UPDATE deliveries SET state = 'x'", "state IN"),
+        ("UPDATE deliveries SET revision = -1", "revision >= 0"),
+        ("UPDATE deliveries SET rank = -1", "rank >= 0"),
+        ("UPDATE deliveries SET attempts = -1", "attempts >= 0"),
+        ("UPDATE deliveries SET looks = -1", "looks >= 0"),
+        ("UPDATE deliveries SET state = 'sending'", "state <> 'sending'"),
+        ("UPDATE deliveries SET state = 'sending', claim = 'x'", "state <> 'sending'"),
+        ("UPDATE deliveries SET state = 'delivered', receipt_id = 'x'", "settled_at IS NOT NULL"),
+        ("UPDATE deliveries SET settled_at = 1", "settled_at IS NOT NULL"),
+        ("UPDATE deliveries SET state = 'delivered', settled_at = 1", "receipt_id IS NOT NULL"),
+        (TWICE.format(kind="'update'"), "UNIQUE"),
+        (TWICE.format(kind="'open'"), "UNIQUE"),
+        ("INSERT INTO attempts SELECT id, 0, 0, 0, 'retry', '' FROM deliveries", "number >= 1"),
+        ("INSERT INTO attempts SELECT id, 1, 0, -1, 'retry', '' FROM deliveries", "seconds >= 0"),
+        ("INSERT INTO attempts VALUES (999, 1, 0, 0, 'retry', '')", "FOREIGN KEY"),
+        ("INSERT INTO pauses VALUES ('c', 0, '', -1, 0)", "probes >= 0"),
+        ("INSERT INTO gaps VALUES ('odd', 0, 1, 0)", "severity IN"),
+        ("INSERT INTO gaps VALUES ('low', 2, 1, 0)", "until >= since"),
+    ],
+)
+def test_a_row_that_must_not_be_is_refused(store: Store, sql: str, constraint: str) -> None:
+    """Every invariant that a row can break is held by the database itself."""
+    owe(store, alert(id="a"), "secops")
+    store.remind("a", ["secops"], now=NOW, why="x", change=_change())
+    with pytest.raises(sqlite3.IntegrityError, match=re.escape(constraint)):
+        store.write(lambda connection: connection.execute(sql))
+
+
+# Any order of events
+
+
+def _step(store: Store, event: str, held: list[Claimed], now: float) -> None:
+    match event:
+        case "claim":
+            held += store.claim("secops", 2, now=now, lease=LEASE)
+        case "rescue":
+            store.rescue(now=now, due_at={}, all_claims=False)
+        case "crash":
+            store.rescue(now=now, due_at={}, all_claims=True)
+        case "retry":
+            store.retry([one.delivery.id for one in held], now=now)
+        case _ if held:
+            ends = {"yes": delivered(), "no": dead(), "fail": failed(due_at=now), "maybe": unsure(due_at=now)}
+            settle(store, held.pop(0), ends[event], now=now)
+
+
+@given(st.lists(st.sampled_from(["claim", "rescue", "crash", "retry", "yes", "no", "fail", "maybe"]), max_size=25))
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_no_order_of_events_loses_or_repeats_anything(store: Store, events: list[str]) -> None:
+    """Whatever workers, crashes and people do, each delivery stays one row, and what was delivered stays so."""
+    store.write(lambda connection: connection.execute("DELETE FROM alerts"))
+    store.commit_page([routed(alert(id=f"a{number}"), "secops") for number in range(3)], now=NOW)
+    held: list[Claimed] = []
+    done: set[Any] = set()
+    for number, event in enumerate(events):
+        _step(store, event, held, NOW + number * 40)
+        delivered_now = set(rows(store, "SELECT id FROM deliveries WHERE state = 'delivered'"))
+        assert done <= delivered_now
+        done = delivered_now
+    assert rows(store, "SELECT count(*) FROM deliveries") == [(3,)]
+    ((sending,),) = rows(store, "SELECT count(*) FROM deliveries WHERE state = 'sending'")
+    assert (
+        len(store.claim("secops", 9, now=NOW + 1e6, lease=LEASE))
+        + sending
+        + len(done)
+        + len(rows(store, "SELECT 1 FROM deliveries WHERE state = 'dead'"))
+        == 3
+    )
+
+
+def test_real_alerts_go_in_and_out(store: Store) -> None:
+    """A whole history of real alerts is taken in one page and claimed in the order of severity and age."""
+    known = [Alert.parse(raw) for raw in real_alerts()]
+    store.commit_page([routed(one, "secops") for one in known], now=NOW)
+    assert store.unseen(known) == []
+    expected = sorted(known, key=lambda one: (one.severity.rank, one.published_at))
+    got = [one.delivery.alert for one in store.claim("secops", 2000, now=NOW, lease=LEASE)]
+    assert [(one.severity, one.published_at) for one in got] == [(one.severity, one.published_at) for one in expected]
+
+
+def _change() -> Change:
+    return Change(field="lasting", old=None, new="1d")
+
+
+def _paused_connector(store: Store, name: str = "oncall") -> str:
+    """A connector that is paused since NOW, with its next probe in a minute and one delivery that waits."""
+    owe(store, alert(id=f"pauses {name}"), name)
+    settle(store, claim(store, name), paused(probe_at=NOW + 60))
+    return name

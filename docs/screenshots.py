@@ -26,7 +26,7 @@ from forwarder.logs import configure
 from forwarder.sandbox import Fault, FaultKind, Sandbox
 from forwarder.sandbox.samples import sample_alerts
 from forwarder.store import Store
-from forwarder.store.records import Filter, State
+from forwarder.store.records import DeliveryRow, Filter, State
 from forwarder.web.server import Server, bind
 
 IMAGES: Final = Path(__file__).parent / "images"
@@ -54,12 +54,12 @@ connectors:
     {{type: jira, url: {jira[url]}, email: {jira[email]}, token: {jira[token]}, project: {jira[project]},
       issue_type: Bug}}
   secops: {{type: slack, token: {slack[token]}, channel: "#secops", base_url: {slack[url]}, max_rate: 100/s}}
-  feed: {{type: slack, token: {slack[token]}, channel: "#alerts", base_url: {slack[url]}, max_rate: 100/s}}
+  backlog: {{type: slack, token: {slack[token]}, channel: "#alerts", base_url: {slack[url]}, max_rate: 100/s}}
 routes:
   - {{severity: critical, to: [oncall, tickets, secops]}}
   - {{severity: high, cisa_kev: true, to: [oncall, tickets, secops]}}
   - {{severity: high, to: [tickets, secops]}}
-  - {{severity: [medium, low], to: feed}}
+  - {{severity: [medium, low], to: backlog}}
 """
 
 
@@ -147,8 +147,12 @@ def _turn(forwarder: Forwarder) -> None:
     """A poll, and the alerts that it brought delivered; updates that only bring links need not be waited for."""
     forwarder.poll()
     tick = Event()
-    while any(row.kind == "open" for row in forwarder.store.deliveries(Filter(state=State.READY, origin=None))):
+    while any(row.kind == "open" for row in _unsettled(forwarder.store)):
         tick.wait(0.01)
+
+
+def _unsettled(store: Store) -> list[DeliveryRow]:
+    return [row for state in (State.READY, State.SENDING) for row in store.deliveries(Filter(state=state))]
 
 
 def _everywhere(store: Store) -> str:

@@ -100,7 +100,7 @@ class Forwarder:
         if schedule:
             self._scheduler.start()
             self._after("poll", self._poll_job, 0.0)
-            self._after("sweep", self._sweep_job, self._until_sweep(now))
+            self._after("sweep", self._sweep_job, max(self._until_sweep(), FIRST_SWEEP))
             self._every("rescue", self._rescue_job, RESCUE_EVERY)
             self._every("prune", self.prune, PRUNE_EVERY, first=60.0)
             self._every("alarms", self.review_alarms, RESCUE_EVERY)
@@ -138,7 +138,7 @@ class Forwarder:
         self._guarded("restart", lambda: self.store.restart(now=self.clock(), most=ATTEMPTS.most))
         self._start_dispatchers(connectors)
         self._after("poll", self._poll_job, 0.0)
-        self._after("sweep", self._sweep_job, self._until_sweep(self.clock()))
+        self._after("sweep", self._sweep_job, self._until_sweep())
 
     def follow_clock(self) -> None:
         """Moves every deadline along where somebody set the machine's clock."""
@@ -179,8 +179,7 @@ class Forwarder:
 
     def sweep_if_due(self) -> None:
         """A sweep, where the last one is ``sweep_every`` ago or there was none; raises SentrytexError."""
-        swept_at, every = self.store.feed().swept_at, self.config.sentrytex.sweep_every.total_seconds()
-        if swept_at is None or self.clock() - swept_at >= every:
+        if self._until_sweep() <= 0:
             self.sweep()
 
     def deliver_due(self, patience: float, tick: threading.Event) -> int:
@@ -301,11 +300,10 @@ class Forwarder:
             guarded, "interval", seconds=seconds, next_run_time=when, id=name, replace_existing=True
         )
 
-    def _until_sweep(self, now: float) -> float:
+    def _until_sweep(self) -> float:
+        """Seconds until a sweep is due; below zero where it should have been."""
         swept_at = self.store.feed().swept_at
-        if swept_at is None:
-            return FIRST_SWEEP
-        return max(swept_at + self.config.sentrytex.sweep_every.total_seconds() - now, FIRST_SWEEP)
+        return 0.0 if swept_at is None else swept_at + self.config.sentrytex.sweep_every.total_seconds() - self.clock()
 
     # Parts
 

@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +21,6 @@ from forwarder.store.records import Claimed, State
 from forwarder.watching import Watcher
 from tests.core_kit import EVERYTHING, Time, loaded, owe, recent, rows, settings, until
 from tests.samples import alert
-
-UPDATES = {"links_after": 0.0}
 
 
 @contextmanager
@@ -57,7 +56,7 @@ def test_the_ticket_s_link_gets_into_the_message(tmp_path: Path, sandbox: Sandbo
     """The message goes out at once, and is edited once when the ticket exists."""
     sandbox.jira.inject(Fault(kind=FaultKind.LATENCY, seconds=0.3, path="POST", times=1))
     sandbox.sentrytex.publish(recent(1))
-    with assembled(tmp_path, sandbox, everything(sandbox), **UPDATES) as forwarder:
+    with assembled(tmp_path, sandbox, everything(sandbox), links_after=0.0) as forwarder:
         forwarder.start(schedule=False)
         forwarder.poll()
         until(lambda: sandbox.slack.messages and sandbox.slack.messages[0]["edits"])
@@ -246,7 +245,7 @@ def test_polls_go_on_after_the_feed_failed(tmp_path: Path, sandbox: Sandbox) -> 
         forwarder.start()
         until(lambda: len(sandbox.slack.messages) == 1)
     refused = [seen.at for seen in sandbox.sentrytex.requests if seen.path.endswith("/alerts")]
-    assert all(after - before > timedelta(seconds=0.9) for before, after in zip(refused[:2], refused[1:3], strict=True))
+    assert all(after - before > timedelta(seconds=0.9) for before, after in pairwise(refused))
 
 
 def test_a_refused_key_is_not_hammered(tmp_path: Path, sandbox: Sandbox) -> None:
@@ -331,7 +330,7 @@ def test_old_alerts_are_forgotten(tmp_path: Path, sandbox: Sandbox) -> None:
     hours, day = Time(), 86400
     sandbox.sentrytex.publish(recent(1))
     config = {**everything(sandbox), "keep": "30d"}
-    with assembled(tmp_path, sandbox, config, clock=hours.clock(), **UPDATES) as forwarder:
+    with assembled(tmp_path, sandbox, config, clock=hours.clock(), links_after=0.0) as forwarder:
         forwarder.start(schedule=False)
         forwarder.poll()
         until(lambda: len(sandbox.slack.messages) == 1 and all_delivered(forwarder))
@@ -421,7 +420,7 @@ def test_a_link_that_comes_in_the_last_moment_is_waited_for(tmp_path: Path, sand
     """A look at one connector after the other would miss it."""
     sandbox.jira.inject(Fault(kind=FaultKind.LATENCY, seconds=0.3, path="POST"))
     sandbox.sentrytex.publish(recent(1))
-    with assembled(tmp_path, sandbox, everything(sandbox), kind=Slow, **UPDATES) as forwarder:
+    with assembled(tmp_path, sandbox, everything(sandbox), kind=Slow, links_after=0.0) as forwarder:
         forwarder.start(schedule=False)
         forwarder.poll()
         assert forwarder.deliver_due(30, threading.Event()) == 0

@@ -46,7 +46,7 @@ def filled(store: Store) -> Store:
     owe(store, alert(id="a", severity="critical", cve_id="CVE-2026-1", title='A "quoted" title'), "secops", "oncall")
     owe(store, alert(id="b", severity="high", cve_id="CVE-2026-22", affected_vendors=["okta"]), "secops", now=NOW + 60)
     owe(store, alert(id="c", severity="odd", cve_id=None, title="Größe 100%"), now=NOW + 120)
-    owe(store, alert(id="d", severity="low", cve_id="CVE-2025-1", title="under_score"), "secops", now=NOW + 180)
+    owe(store, alert(id="d", severity="low", cve_id="CVE-2025-1", title="under_score \\ back"), "secops", now=NOW + 180)
     store.commit_page([routed(alert(id="alarm"), "secops")], now=NOW + 240, origin=Origin.ALARM)
     deliver(store, "oncall", "PD-1")
     settle(store, store.claim("secops", 1, now=NOW, lease=LEASE)[0], dead())
@@ -81,7 +81,7 @@ def found(store: Store, **wanted: Any) -> str:
         ({"text": "100%"}, "c"),
         ({"text": "%"}, "c"),
         ({"text": "r_s"}, "d"),
-        ({"text": "\\"}, "a"),
+        ({"text": "\\"}, "d"),
         ({"alert_id": "b"}, "b"),
         ({"unrouted": True}, "c"),
         ({"origin": "alarm"}, "a"),

@@ -54,14 +54,14 @@ Next, with your own accounts:
 
 
 @click.command()
-@click.option("--for", "duration", metavar="DURATION", help="How long, such as 20s; without it until Ctrl-C.")
+@click.option("--for", "duration", metavar="DURATION", help="How long, such as 20s; else until Ctrl-C.")
 @click.option("--verbose", is_flag=True, help="Show the daemon's own log too.")
 def demo(duration: str | None, verbose: bool) -> None:
     """Show the daemon at work, with stand-ins for Sentrytex, Slack, PagerDuty and Jira.
 
     Nothing has to be configured, and nothing leaves this machine. The daemon and the services' SDKs are the real ones;
-    what is printed is what arrived in the stand-ins. Some requests fail on the way, on purpose. At the end nothing is
-    left behind. The exit status is 1 if anything arrived twice.
+    what is printed is what arrived in the stand-ins. Some requests fail on the way, on purpose. The end waits up to 5
+    seconds for the last to arrive, and leaves nothing behind. The exit status is 1 if anything arrived twice.
     """
     from forwarder.config import load, secrets_of
     from forwarder.daemon import Daemon

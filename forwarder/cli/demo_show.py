@@ -63,6 +63,8 @@ class Show:
         """The living line: how long it runs, and how things stand."""
         if self._status is not None:
             of = "Ctrl-C ends it" if until is None else f"of {until:.0f} s"
+            if until is not None and elapsed > until:
+                of = "waiting for the last to arrive"
             self._status.update(f"[bold]{elapsed:.0f} s[/bold] {of} · {told}")
 
     def _line(self, at: datetime, place: str, alert: Alert | None, what: str, style: str) -> None:

@@ -115,7 +115,7 @@ class Sight:
                 if new and message["thread_ts"] is not None:
                     yield Sighting(at=now, place=place, what="reply in its thread: what changed", alert=alert)
                 elif new:
-                    what = f"message {ts}" + (f", with {link}" if link else "")
+                    what = f"message {ts}" + (f" -> {link}" if link else "")
                     yield Sighting(at=now, place=place, what=what, alert=alert, opens=True)
                 elif link and self._links[ts] != link:
                     yield Sighting(at=now, place=place, what=f"message {ts} now links to {link}", alert=alert)

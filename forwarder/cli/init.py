@@ -222,7 +222,11 @@ def _hand_over(path: Path, secrets: Sequence[Secret], force: bool) -> None:
 
 def _tell_next(path: Path, connectors: Sequence[Section]) -> None:
     option = "" if path == Path("config.yaml") else f" -c {path}"
+    steps = {
+        f"forwarder check --live{option}": "asks each service whether all is well",
+        f"forwarder test {connectors[0].name}{option}": "sends a test alert, and takes it back",
+        f"forwarder run{option}": "is the daemon",
+    }
     click.echo("\nThen:")
-    click.echo(f"  forwarder check --live{option}    asks each service whether all is well")
-    click.echo(f"  forwarder test {connectors[0].name}{option}    sends a test alert, and takes it back")
-    click.echo(f"  forwarder run{option}    is the daemon")
+    for command, what in steps.items():
+        click.echo(f"  {command.ljust(max(map(len, steps)))}   {what}")

@@ -66,7 +66,7 @@ def test(config_path: Path, connector: str, severity: str, keep: bool) -> None:
         sent = _found(target, delivery, _attempt(target, delivery))
         if not isinstance(sent, Delivered):
             raise Stop(redact(clean(f"{connector}: {_failure(sent, connector)}")))
-        _say(redact, f"{connector}: the test alert arrived{_place(sent.receipt)}.{_note(sent)}")
+        _say(redact, f"{connector}: the test alert arrived{_note(sent)}{_place(sent.receipt)}")
         if keep:
             _say(redact, f"{connector}: it stays there, as --keep asks.")
             return
@@ -139,12 +139,13 @@ def _taken_back(outcome: Outcome, kind: str) -> str:
 
 
 def _place(receipt: Receipt) -> str:
+    # No full stop behind it: a terminal would take that for a part of the address.
     where = receipt.url or receipt.remote_id
-    return f": {where}" if where else ""
+    return f": {where}" if where else "."
 
 
 def _note(sent: Delivered) -> str:
-    return f" Note: {sent.note.rstrip('.')}." if sent.note else ""
+    return f" ({sent.note.rstrip('.')})" if sent.note else ""
 
 
 def _say(redact: Redactor, text: str) -> None:

@@ -167,12 +167,17 @@ class _Site:
 
     def _retry(self, rows: Iterable[DeliveryRow]) -> int:
         """Makes dead letters ready again where there is a connector to take them."""
-        dispatchers = self._forwarder.dispatchers
-        dead = [row for row in rows if row.state is State.DEAD and row.connector in dispatchers]
+        named = self._forwarder.config.connectors
+        dead = [row for row in rows if row.state is State.DEAD and row.connector in named]
         count = self._forwarder.store.retry([row.id for row in dead], now=self._forwarder.clock())
-        for name in {row.connector for row in dead}:
-            dispatchers[name].wake()
+        self._wake({row.connector for row in dead})
         return count
+
+    def _wake(self, connectors: Iterable[str]) -> None:
+        for name in connectors:
+            # It has none in the moment in which a reload puts another one in its place, which looks by itself.
+            if (dispatcher := self._forwarder.dispatchers.get(name)) is not None:
+                dispatcher.wake()
 
     async def _probe(self, request: Request) -> Response:
         """Tries a paused connector at once."""
@@ -180,9 +185,8 @@ class _Site:
         return await anyio.to_thread.run_sync(self._probed, request, _one(form, "connector"), limiter=self._limiter)
 
     def _probed(self, request: Request, connector: str) -> Response:
-        dispatcher = self._forwarder.dispatchers.get(connector)
-        if dispatcher is not None and self._forwarder.store.probe_now(connector, now=self._forwarder.clock()):
-            dispatcher.wake()
+        if self._forwarder.store.probe_now(connector, now=self._forwarder.clock()):
+            self._wake([connector])
             log.info("web_probe", connector=connector, client=_client(request))
         return RedirectResponse("/", 303)
 

@@ -1,0 +1,260 @@
+"""The process: signals, the service manager, crashes, and what it says when it cannot start."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import os
+import signal
+import socket
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from forwarder.sandbox import Fault, FaultKind, Sandbox
+from forwarder.store import Store
+from forwarder.store.records import DeliveryRow, State
+from tests.core_kit import EVERYTHING, Process, command, recent, rows, secrets, settings, until, written
+
+needs_web = pytest.mark.skipif(
+    importlib.util.find_spec("forwarder.web.server") is None, reason="there is no status page yet"
+)
+
+
+class Place:
+    """A folder with a config for the sandbox, and the daemon in it."""
+
+    def __init__(self, folder: Path, sandbox: Sandbox) -> None:
+        self.folder, self.sandbox = folder, sandbox
+        self.config: dict[str, Any] = {**settings(sandbox), "routes": [EVERYTHING]}
+        self.env = secrets(sandbox)
+
+    @property
+    def database(self) -> Path:
+        return self.folder / "forwarder.db"
+
+    def write(self) -> None:
+        written(self.folder, self.config)
+
+    @contextlib.contextmanager
+    def running(self, **env: str) -> Iterator[Process]:
+        self.write()
+        with Process(self.folder, {**self.env, **env}) as process:
+            yield process.until_started()
+
+    def rows(self, connector: str | None = None) -> list[DeliveryRow]:
+        store = Store.visit(self.database)
+        try:
+            return rows(store, connector)
+        finally:
+            store.close()
+
+    def all_delivered(self, count: int) -> bool:
+        opens = [row for row in self.rows() if row.kind == "open"]
+        return len(opens) == count and all(row.state is State.DELIVERED for row in opens)
+
+
+@pytest.fixture
+def place(tmp_path: Path, sandbox: Sandbox) -> Place:
+    return Place(tmp_path, sandbox)
+
+
+def counts(sandbox: Sandbox) -> tuple[int, int, int]:
+    """How many messages, incidents and tickets there are."""
+    incidents = sum(incident["count"] for incident in sandbox.pagerduty.incidents.values())
+    return len(sandbox.slack.messages), incidents, len(sandbox.jira.issues)
+
+
+# Ending
+
+
+def test_sigterm_lets_what_is_being_sent_end(place: Place, sandbox: Sandbox) -> None:
+    """The exit status is 0, all that was being sent is written down, and nothing stays claimed."""
+    for service in (sandbox.slack, sandbox.pagerduty, sandbox.jira):
+        service.inject(Fault(kind=FaultKind.LATENCY, seconds=0.7, path="POST"))
+    with place.running() as process:
+        sandbox.sentrytex.publish(recent(1))
+        until(lambda: [row.state for row in place.rows()] == [State.SENDING] * 3)
+        assert process.stop() == 0
+        assert process.logged("stopped")[0]["all_settled"] is True
+    assert place.all_delivered(3)
+    assert counts(sandbox) == (1, 1, 1)
+
+
+def test_a_crash_between_the_effect_and_its_answer_sends_nothing_twice(place: Place, sandbox: Sandbox) -> None:
+    """After a kill, each destination is asked whether it has the alert."""
+    for service in (sandbox.slack, sandbox.pagerduty, sandbox.jira):
+        service.inject(Fault(kind=FaultKind.TIMEOUT_AFTER, seconds=30, path="POST"))
+    place.config["connectors"]["tickets"]["look_after"] = ["500ms", "1s"]
+    sandbox.jira.index_lag = 0.3
+    with place.running() as process:
+        sandbox.sentrytex.publish(recent(1))
+        until(lambda: counts(sandbox) == (1, 1, 1))
+        process.kill()
+    assert {row.state for row in place.rows()} == {State.SENDING}
+    with place.running() as process:
+        assert process.logged("found_unsettled")[0]["deliveries"] == {"secops": 1, "oncall": 1, "tickets": 1}
+        until(lambda: place.all_delivered(3))
+        assert process.stop() == 0
+    assert counts(sandbox) == (1, 1, 1)
+
+
+def test_a_kill_before_the_commit_loses_nothing(place: Place, sandbox: Sandbox) -> None:
+    """What was on its way when the power failed arrives after the next start."""
+    sandbox.sentrytex.inject(Fault(kind=FaultKind.TIMEOUT_AFTER, seconds=30, path="/alerts"))
+    sandbox.sentrytex.publish(*(recent(number) for number in range(10)))
+    with place.running() as process:
+        until(lambda: any(seen.path.endswith("/alerts") for seen in sandbox.sentrytex.requests))
+        process.kill()
+    with place.running() as process:
+        until(lambda: place.all_delivered(30))
+        assert process.stop() == 0
+    assert counts(sandbox) == (10, 10, 10)
+
+
+# Reloading
+
+
+def test_sighup_takes_over_a_good_config(place: Place, sandbox: Sandbox) -> None:
+    """A new connector works, and the log's level follows."""
+    with place.running() as process:
+        del place.config["connectors"]["secops"], place.config["connectors"]["tickets"]
+        place.config["connectors"]["pages"] = place.config["connectors"]["oncall"]
+        place.config["routes"] = [{"to": ["pages"]}]
+        place.config["log"]["level"] = "debug"
+        place.write()
+        process.signal(signal.SIGHUP)
+        until(lambda: process.logged("reloaded"))
+        sandbox.sentrytex.publish(recent(1))
+        until(lambda: place.all_delivered(1))
+        until(lambda: process.logged("polled"))
+        assert "debug" in {line["level"] for line in process.events}
+        assert place.rows("pages")
+        assert process.stop() == 0
+
+
+def test_sighup_with_a_mistake_changes_nothing(place: Place, sandbox: Sandbox) -> None:
+    """The mistakes stand in the log with their lines, and the old config goes on."""
+    with place.running() as process:
+        place.config["routes"] = [{"to": ["nobody"]}]
+        place.write()
+        process.signal(signal.SIGHUP)
+        until(lambda: process.logged("reload_refused"))
+        (refused,) = process.logged("reload_refused")
+        assert "config.yaml:" in refused["problems"][0]
+        assert "nobody" in refused["problems"][0]
+        sandbox.sentrytex.publish(recent(1))
+        until(lambda: place.all_delivered(3))
+        assert process.stop() == 0
+
+
+def test_sighup_with_another_database_is_refused(place: Place) -> None:
+    """Only a restart can bring that in, and the log says so."""
+    with place.running() as process:
+        place.config["database"] = "other.db"
+        place.write()
+        process.signal(signal.SIGHUP)
+        until(lambda: process.logged("reload_refused"))
+        (problem,) = process.logged("reload_refused")[0]["problems"]
+        assert problem == "`database` cannot be changed while the forwarder runs: restart it."
+        assert process.stop() == 0
+    assert not (place.folder / "other.db").exists()
+
+
+# The service manager
+
+
+def test_the_service_manager_is_told(place: Place) -> None:
+    """When it is ready, that it is alive, when it reloads and when it stops."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(str(place.folder / "notify"))
+        manager.settimeout(20)
+        with place.running(NOTIFY_SOCKET=str(place.folder / "notify")) as process:
+            assert manager.recv(100) == b"READY=1"
+            assert manager.recv(100) == b"WATCHDOG=1"
+            process.signal(signal.SIGHUP)
+            told = {manager.recv(100) for _ in range(3)}
+            while b"RELOADING=1" not in told or b"READY=1" not in told:
+                told.add(manager.recv(100))
+            assert process.stop() == 0
+            while manager.recv(100) != b"STOPPING=1":
+                pass
+
+
+# Not starting
+
+
+def refused(place: Place, status: int) -> str:
+    """What `run` says when it cannot start: one sentence, and no traceback."""
+    place.write()
+    result = command(place.folder, "run", env=place.env)
+    assert result.returncode == status, result.stderr
+    assert result.stdout == ""
+    (line,) = result.stderr.splitlines()
+    return line
+
+
+def test_a_second_daemon_on_the_same_database_is_refused(place: Place) -> None:
+    """It names the process that has it, and that one goes on."""
+    with place.running() as process:
+        pid = process.logged("started")[0]["pid"]
+        assert f"(process {pid}) already runs" in refused(place, 75)
+        assert "already runs" in command(place.folder, "once", env=place.env).stderr
+        assert process.stop() == 0
+
+
+def test_a_damaged_database_is_refused_and_kept(place: Place) -> None:
+    """Nothing is made anew in its place."""
+    place.database.write_bytes(b"SQLite format 3\0" + b"\xff" * 8000)
+    assert "is damaged: restore a backup" in refused(place, 74)
+    assert place.database.stat().st_size == 8016
+
+
+def test_a_database_of_another_program_is_refused(place: Place) -> None:
+    """A wrong path must not cost somebody else's data."""
+    import sqlite3
+
+    with contextlib.closing(sqlite3.connect(place.database)) as other:
+        other.execute("CREATE TABLE theirs (id)")
+    assert "is a database of another program" in refused(place, 74)
+
+
+def test_a_folder_that_is_not_there_is_named(place: Place) -> None:
+    """With the way out."""
+    place.config["database"] = "missing/forwarder.db"
+    assert "does not exist: make it, or change `database`." in refused(place, 74)
+
+
+def test_a_folder_that_cannot_be_written_is_named(place: Place) -> None:
+    """To root every folder seems writable; the kernel's own are not."""
+    if os.geteuid() == 0:
+        if not sys.platform.startswith("linux"):
+            pytest.skip("root can write everywhere here")
+        folder = Path("/proc")
+    else:
+        folder = place.folder / "locked"
+        folder.mkdir(mode=0o500)
+    place.config["database"] = str(folder / "forwarder.db")
+    said = refused(place, 74)
+    assert str(folder) in said
+    assert "cannot be" in said
+
+
+def test_a_secret_that_cannot_be_read_is_named(place: Place) -> None:
+    """The file, never its content."""
+    place.config["connectors"]["secops"]["token"] = "${file:missing/token}"
+    said = refused(place, 78)
+    assert "connectors.secops.token" in said
+    assert "no such file or directory" in said
+
+
+@needs_web
+def test_a_port_in_use_is_named_before_anything_else_starts(place: Place, sandbox: Sandbox) -> None:
+    """Nothing is polled, and nothing sent."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        place.config["web"] = {"listen": f"127.0.0.1:{taken.getsockname()[1]}"}
+        assert "listens there already" in refused(place, 69)
+    assert sandbox.sentrytex.requests == []

@@ -32,7 +32,7 @@ MAX_LABELS: Final = 50
 _CONNECT_TIMEOUT: Final = 3.0
 _PAGE: Final = 100
 _MAX_WORDS: Final = 300
-_AMBIGUOUS: Final = frozenset({408, 409, 425})
+_AMBIGUOUS: Final = frozenset({408, 409, 421, 423, 425})
 _HOST: Final = re.compile(r"https?://(?:[^/@]*@)?([\w.:-]{1,100})")
 _NEEDS_A_PERSON: Final = {
     401: "it does not accept the credentials, so renew the token",

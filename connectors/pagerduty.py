@@ -200,7 +200,7 @@ class PagerDuty(Connector[PagerDutyConfig]):
             return Retry(f"PagerDuty's answer (status {status}) could not be read", after)
         if status == 429:
             return Wait(RATE_LIMIT_PAUSE if after is None else after, "PagerDuty's rate limit")
-        if status >= 500 or status in (408, 425):
+        if status >= 500 or status in (408, 421, 423, 425):
             return Retry(f"PagerDuty answered with status {status}{said}", after)
         if status == 401 or (status == 400 and "routing" in said.lower()):
             return Broken(f"PagerDuty refuses the routing key (status {status}{said}): {_KEY_HINT}")

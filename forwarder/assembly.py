@@ -333,6 +333,7 @@ class Forwarder:
                 random=self._dice,
                 watcher=self.watchers,
                 followers=followers,
+                wake=self._wake,
                 redact=self.redactor,
                 links_after=self._links_after,
             )

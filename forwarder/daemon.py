@@ -77,6 +77,10 @@ class Daemon:
         except ReloadRefused as refused:
             log.error("reload_refused", problems=[str(refused)])  # noqa: TRY400
             forwarder.watchers.reloaded(ok=False)
+        except Exception:
+            # Another package's connector may raise anything while it is made, which is before anything is changed.
+            log.exception("reload_failed")
+            forwarder.watchers.reloaded(ok=False)
         else:
             configure(forwarder.config.log.level, forwarder.config.log.format, redactor=self._redactor)
             log.info("reloaded", connectors=list(forwarder.config.connectors))

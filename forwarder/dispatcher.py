@@ -79,6 +79,7 @@ class Dispatcher:
         random: Callable[[], float],
         watcher: Watcher,
         followers: Collection[str] = (),
+        wake: Callable[[Collection[str]], None] = lambda _: None,
         redact: Callable[[str], str] = str,
         links_after: float = LINKS_AFTER,
     ) -> None:
@@ -87,7 +88,8 @@ class Dispatcher:
         self.dead = 0
         """Deliveries that became dead letters since the start."""
         self._store, self._now, self._random, self._watcher = store, now, random, watcher
-        self._followers, self._redact, self._links_after = followers, redact, links_after
+        self._followers, self._wake_others = followers, wake
+        self._redact, self._links_after = redact, links_after
         self._pace = Pace(connector.config.max_rate)
         self._lease = connector.config.timeout.total_seconds() * 4 + LEASE_MARGIN
         self._turn, self._state, self._claiming = threading.Lock(), threading.Lock(), threading.Lock()
@@ -303,6 +305,8 @@ class Dispatcher:
                 )
             )
         self._wake.set()
+        if settlement.receipt and settlement.receipt.url:
+            self._wake_others(self._followers)
 
     def _write_down(self, claimed: Claimed, settlement: Settlement, seconds: float) -> bool | None:
         """Settles, however long the database takes to accept it: whether the claim was ours, None at the very end."""

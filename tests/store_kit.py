@@ -10,16 +10,19 @@ from typing import Any, Final
 
 from pydantic import SecretStr
 
-from forwarder.alert import Alert
+from forwarder.alert import Alert, Change
 from forwarder.config import Config
 from forwarder.connector import ConnectorConfig, Receipt
 from forwarder.routing import Decision, Verdict
 from forwarder.store import Store
 from forwarder.store.records import Claimed, Fresh, Routed, Settlement, State
+from tests.samples import alert
 
 NOW: Final = 1_772_366_400.0
 """2026-03-01T12:00:00Z."""
 LEASE: Final = 60.0
+LASTING: Final = Change(field="lasting", old=None, new="1d")
+"""A change to tell."""
 
 
 @dataclass
@@ -53,16 +56,16 @@ def config(
     )
 
 
-def routed(alert: Alert, *to: str, known: Alert | None = None) -> Routed:
-    """``alert`` as it is routed to ``to``."""
+def routed(one: Alert, *to: str, known: Alert | None = None) -> Routed:
+    """An alert as it is routed to ``to``."""
     owes = dict.fromkeys(to, "route 1: the route has no conditions")
     verdict = Verdict(route=1, matched=bool(to), why="the route has no conditions", to=to)
-    return Routed(fresh=Fresh(alert=alert, known=known), decision=Decision(targets=owes, trail=(verdict,)), owes=owes)
+    return Routed(fresh=Fresh(alert=one, known=known), decision=Decision(targets=owes, trail=(verdict,)), owes=owes)
 
 
-def owe(store: Store, alert: Alert, *to: str, now: float = NOW) -> None:
+def owe(store: Store, one: Alert, *to: str, now: float = NOW) -> None:
     """Commits a page of one new alert that is owed to ``to``."""
-    store.commit_page([routed(alert, *to)], now=now, connectors=to)
+    store.commit_page([routed(one, *to)], now=now, connectors=to)
 
 
 def claim(store: Store, connector: str = "secops", *, now: float = NOW, lease: float = LEASE) -> Claimed:
@@ -133,3 +136,20 @@ def states(store: Store) -> dict[tuple[str, str, int], str]:
 def at(seconds: float) -> str:
     """``seconds`` after NOW, as the API writes times."""
     return datetime.fromtimestamp(NOW + seconds).astimezone().isoformat()
+
+
+def ids(claimed: list[Claimed]) -> list[str]:
+    """The alerts that were claimed, in that order."""
+    return [one.delivery.alert.id for one in claimed]
+
+
+def claim_all(store: Store, connector: str = "secops", now: float = NOW) -> list[Claimed]:
+    """All that is due, claimed."""
+    return store.claim(connector, 1000, now=now, lease=LEASE)
+
+
+def pause(store: Store, connector: str = "oncall") -> str:
+    """Lets a connector be paused since NOW, with its next probe in a minute and one delivery that waits."""
+    owe(store, alert(id=f"pauses {connector}"), connector)
+    settle(store, claim(store, connector), paused(probe_at=NOW + 60))
+    return connector

@@ -3,25 +3,25 @@
 from __future__ import annotations
 
 import contextlib
-import importlib.util
 import os
 import signal
 import socket
 import sys
+import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from forwarder.config import Config, load
+from forwarder.daemon import Daemon
+from forwarder.logs import Redactor
 from forwarder.sandbox import Fault, FaultKind, Sandbox
 from forwarder.store import Store
 from forwarder.store.records import DeliveryRow, State
 from tests.core_kit import EVERYTHING, Process, command, recent, rows, secrets, settings, until, written
-
-needs_web = pytest.mark.skipif(
-    importlib.util.find_spec("forwarder.web.server") is None, reason="there is no status page yet"
-)
 
 
 class Place:
@@ -82,6 +82,17 @@ def test_sigterm_lets_what_is_being_sent_end(place: Place, sandbox: Sandbox) -> 
         assert process.logged("stopped")[0]["all_settled"] is True
     assert place.all_delivered(3)
     assert counts(sandbox) == (1, 1, 1)
+
+
+def test_a_feed_that_hangs_does_not_delay_the_end(place: Place, sandbox: Sandbox) -> None:
+    """Nothing is lost with a poll that is left alone, for its page is read again; and nobody is told of it."""
+    sandbox.sentrytex.inject(Fault(kind=FaultKind.TIMEOUT_BEFORE, seconds=15, path="/alerts", times=None))
+    with place.running() as process:
+        until(lambda: sandbox.sentrytex.requests)
+        began = time.monotonic()
+        assert process.stop() == 0
+        assert time.monotonic() - began < 8
+        assert [line["event"] for line in process.events] == ["started", "stopped"]
 
 
 def test_a_crash_between_the_effect_and_its_answer_sends_nothing_twice(place: Place, sandbox: Sandbox) -> None:
@@ -162,6 +173,36 @@ def test_sighup_with_another_database_is_refused(place: Place) -> None:
         assert problem == "`database` cannot be changed while the forwarder runs: restart it."
         assert process.stop() == 0
     assert not (place.folder / "other.db").exists()
+
+
+def test_a_reload_that_nobody_foresaw_ends_nothing(
+    place: Place, sandbox: Sandbox, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Another package's connector may raise anything while it is made."""
+
+    def load_badly() -> Config:
+        threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGTERM)).start()
+        raise RuntimeError("unforeseen")
+
+    place.write()
+    config = load(place.folder / "config.yaml", place.env)
+    with signals_as_they_were():
+        threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGHUP)).start()
+        assert Daemon(config, load_badly, Redactor()).run() == 0
+    assert "reload_failed" in capfd.readouterr().out
+
+
+@contextlib.contextmanager
+def signals_as_they_were() -> Iterator[None]:
+    """A daemon in the tests' own process must leave no handlers there."""
+    known = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)}
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        for number, handler in known.items():
+            signal.signal(number, handler)
 
 
 # The service manager
@@ -251,7 +292,6 @@ def test_a_secret_that_cannot_be_read_is_named(place: Place) -> None:
     assert "no such file or directory" in said
 
 
-@needs_web
 def test_a_port_in_use_is_named_before_anything_else_starts(place: Place, sandbox: Sandbox) -> None:
     """Nothing is polled, and nothing sent."""
     with socket.create_server(("127.0.0.1", 0)) as taken:

@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+import urllib.request
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -14,14 +15,15 @@ from typing import Any, Final
 
 import pytest
 import yaml
+from prometheus_client.parser import text_string_to_metric_families
 
 from forwarder import __version__
 from forwarder.assembly import STOP_SECONDS, Forwarder
 from forwarder.cli.root import COMMANDS
-from forwarder.config import Config, load
+from forwarder.config import Config, Listen, load
 from forwarder.daemon import BEAT
 from forwarder.store import Store
-from forwarder.web.metrics import Gauges, Metrics
+from forwarder.web.server import Server, bind
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 DEPLOY: Final = ROOT / "deploy"
@@ -270,17 +272,23 @@ def test_the_manifests_fit_together() -> None:
 
 @pytest.fixture(scope="module")
 def exported(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[dict[str, str]]]:
-    """Every metric that a forwarder with one connector exports, by name, with the labels of its samples."""
+    """Every metric that a forwarder shows at /metrics when it starts, by name, with the labels of its samples."""
     folder = tmp_path_factory.mktemp("exported")
     config = load_container_config(folder, (DEPLOY / "config.container.yaml").read_text(encoding="utf-8"))
-    with closing(Store.own(folder / "forwarder.db")) as store:
-        forwarder = Forwarder(config, store)
-        metrics = Metrics(config.connectors, now=forwarder.clock)
-        metrics.registry.register(Gauges(forwarder, store))
-        found: dict[str, list[dict[str, str]]] = {}
-        for family in metrics.registry.collect():
-            for sample in family.samples:
-                found.setdefault(sample.name, []).append(dict(sample.labels))
+    assert config.web.token
+    listening = bind(Listen(host="127.0.0.1", port=0))
+    request = urllib.request.Request(f"http://127.0.0.1:{listening.getsockname()[1]}/metrics")
+    request.add_header("Authorization", f"Bearer {config.web.token.get_secret_value()}")
+    with (
+        closing(Store.own(folder / "forwarder.db")) as store,
+        closing(Server(Forwarder(config, store), listening)) as web,
+    ):
+        web.start()
+        with urllib.request.urlopen(request, timeout=10) as answer:
+            families = list(text_string_to_metric_families(answer.read().decode()))
+    found: dict[str, list[dict[str, str]]] = {}
+    for sample in (sample for family in families for sample in family.samples):
+        found.setdefault(sample.name, []).append(dict(sample.labels))
     return found
 
 

@@ -495,7 +495,7 @@ def test_a_backup_is_whole_and_a_file_of_its_own(store: Store, tmp_path: Path) -
             stop.set()
         writing.result(10)
     assert [file.name for file in target.parent.iterdir()] == ["backup.db"]
-    assert mode(target) == 0o600
+    assert (mode(target), pragma(target, "journal_mode")) == (0o600, "delete")
     copy = Store.own(target)
     assert rows(copy, "PRAGMA integrity_check") == [("ok",)]
     ((alerts, deliveries),) = rows(copy, "SELECT (SELECT count(*) FROM alerts), (SELECT count(*) FROM deliveries)")

@@ -351,6 +351,33 @@ def test_hundreds_at_the_same_time(
     assert len(store.gaps()) == gaps
 
 
+def test_late_arrivals_in_bulk_arrive_whole(sandbox: Sandbox, store: Store, poller: Poller, time: Time) -> None:
+    """Hundreds that are verified late, more than the page of the overlap holds, are asked for by severity."""
+    time.advance(HOUR)
+    publish(sandbox, "first", HOUR - 10)
+    poller.poll()
+    for number in range(300):
+        publish(sandbox, f"late{number}", number, severity=["high", "low"][number % 2])
+    before = len(sandbox.sentrytex.requests)
+    assert len(poller.poll().committed.new) == 300
+    assert asked(sandbox, before) == ["all", "critical", "high", "medium", "low"]
+    before = len(sandbox.sentrytex.requests)
+    poller.poll()
+    assert asked(sandbox, before) == ["all"]
+    assert store.gaps() == []
+
+
+def test_hundreds_more_at_the_time_of_the_cursor(sandbox: Sandbox, store: Store, poller: Poller, time: Time) -> None:
+    """A full page that ends at the very time of the cursor may hide more of that time, so severities are asked for."""
+    publish(sandbox, "first", 10)
+    time.advance(30)
+    poller.poll()
+    for number in range(300):
+        publish(sandbox, f"f{number}", 10, severity=["high", "low"][number % 2])
+    assert len(poller.poll().committed.new) == 300
+    assert store.gaps() == []
+
+
 def test_a_page_full_of_nonsense_hides_nothing_in_silence(sandbox: Sandbox, store: Store, poller: Poller) -> None:
     """Where no alert on a full page can be read, the severities are asked for: the page says nothing of the rest."""
     publish(sandbox, "behind", 5)

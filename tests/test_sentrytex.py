@@ -321,10 +321,11 @@ def test_the_key_follows_no_redirect(sandbox: Sandbox, api: Sentrytex) -> None:
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 500])
-def test_the_key_is_never_shown(sandbox: Sandbox, api: Sentrytex, status: int) -> None:
-    """Not even an API that quotes the key in its error brings it into ours."""
+@pytest.mark.parametrize("before", [0, 175], ids=["short", "long"])
+def test_the_key_is_never_shown(sandbox: Sandbox, api: Sentrytex, status: int, before: int) -> None:
+    """Not even an API that quotes the key in its error brings it into ours, whole or cut."""
     token = sandbox.sentrytex.token
-    refuse(sandbox, status, body=json.dumps({"error": "x" * 190 + f" bad key {token},\nsee \x1b[31mhelp"}))
+    refuse(sandbox, status, body=json.dumps({"error": "x" * before + f" bad key {token},\nsee \x1b[31mhelp"}))
     with pytest.raises(SentrytexError) as raised:
         api.alerts(None)
     told = f"{raised.value!s} {raised.value!r} {api!r}"

@@ -50,15 +50,15 @@ class Site:
         """What a person reads there: one line, without any markup."""
         return words(self.page(path))
 
-    def form_key(self) -> str:
-        """What the forms of this site carry."""
-        found = re.search(r'name="form_key" value="(\w+)"', self.page("/dead-letters"))
-        assert found, "the page has no form"
+    def form_key(self, path: str = "/dead-letters") -> str:
+        """What the forms of a page carry."""
+        found = re.search(r'name="form_key" value="(\w+)"', self.page(path))
+        assert found, f"{path} has no form"
         return found[1]
 
-    def post(self, path: str, **fields: Any) -> httpx2.Response:
-        """Sends a form as a browser would that shows the page it is on."""
-        return self.client.post(path, data={"form_key": self.form_key(), **fields}, headers=HTML)
+    def post(self, path: str, *, on: str = "/dead-letters", **fields: Any) -> httpx2.Response:
+        """Sends a form as a browser does that shows the page ``on``."""
+        return self.client.post(path, data={"form_key": self.form_key(on), **fields}, headers=HTML)
 
 
 def words(html: str) -> str:
@@ -101,9 +101,13 @@ def furnish(store: Store) -> None:
     claimed = store_kit.claim(store, "oncall", now=NOW - 3600)
     store_kit.settle(store, claimed, store_kit.dead("PagerDuty refuses the event"), now=NOW - 3598)
     low = alert(
-        id="low-1", cve_id="CVE-2025-7", title="A small thing", severity="low", affected_vendors=["openssl"],
+        id="low-1",
+        cve_id="CVE-2025-7",
+        title="A small thing",
+        severity="low",
+        affected_vendors=["openssl"],
         cisa_kev=True,
-    )  # fmt: skip
+    )
     store_kit.owe(store, low, "tickets", "renamed", now=NOW - 900)
     store_kit.settle(store, store_kit.claim(store, "tickets", now=NOW), store_kit.unsure(NOW + 50), now=NOW - 890)
     store_kit.owe(store, alert(id="none-1", title="Nobody's", severity="medium"), now=NOW - 800)
@@ -126,7 +130,7 @@ def furnish(store: Store) -> None:
             since=NOW - 30,
             told_at=NOW - 30,
             last_at=NOW - 30,
-        )  # fmt: skip
+        )
     )
     store.commit_page(
         [store_kit.routed(alert(id="alarm-gap-1", title="The API may not have shown all alerts"), "secops")],

@@ -47,9 +47,9 @@ def reference() -> str:
 def connector_keys(kind: str) -> str:
     """The keys of one connector type: its own, then those that every connector takes."""
     model = load_type(kind).Config
-    own = _own(model)
-    rest = [name for name in model.model_fields if name not in own]
-    return _table(model, [*own, *rest], f"{kind}.")
+    common = ConnectorConfig.model_fields
+    own = [name for name in model.model_fields if name not in common]
+    return _table(model, ["type", *own, *(name for name in common if name != "type")], f"{kind}.")
 
 
 def _section(name: str, model: type[BaseModel]) -> Iterator[str]:
@@ -77,13 +77,10 @@ def _connectors() -> Iterator[str]:
 
 
 def _own(model: type[BaseModel]) -> list[str]:
-    """The keys that a type adds, or to which it gives another default."""
-    common = ConnectorConfig.model_fields
-    return [
-        name
-        for name, field in model.model_fields.items()
-        if name not in common or (name != "type" and field.default != common[name].default)
-    ]
+    """The keys that a type adds, then those to which it gives another default."""
+    common, fields = ConnectorConfig.model_fields, model.model_fields
+    added = [name for name in fields if name not in common]
+    return added + [name for name in common if name != "type" and fields[name].default != common[name].default]
 
 
 def _table(model: type[BaseModel], names: Iterable[str], prefix: str) -> str:
@@ -98,7 +95,8 @@ def _table(model: type[BaseModel], names: Iterable[str], prefix: str) -> str:
 def _row(name: str, field: FieldInfo, node: Schema, definitions: Schema, prefix: str) -> str:
     key = f'<span id="{prefix}{name}"></span>`{name}`'
     default = "**required**" if field.is_required() else _default(field)
-    cells = (key, in_words(node, definitions), default, (field.description or "").replace("*", "\\*"))
+    told = field.description or (ConnectorConfig.model_fields[name].description if name == "type" else "") or ""
+    cells = (key, in_words(node, definitions), default, told.replace("*", "\\*"))
     return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
 
 
@@ -106,6 +104,8 @@ def _default(field: FieldInfo) -> str:
     value = jsonable(field.get_default(call_default_factory=True))
     if value in (None, [], {}) or isinstance(value, Mapping):
         return "none"
+    if isinstance(value, list):
+        return f"`[{', '.join(map(str, value))}]`"
     return f"`{value if isinstance(value, str) else json.dumps(value)}`"
 
 

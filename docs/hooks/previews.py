@@ -49,14 +49,19 @@ def preview(kind: str, what: str) -> str:
     delivery = _delivery(kind, "open" if what == "json" else what)
     payload = connector.render(delivery)
     if what == "json":
-        return f"```json\n{json.dumps(payload, indent=2, ensure_ascii=False)}\n```"
-    return f"```text\n{connector.preview(payload)}\n```"
+        return _block("json", json.dumps(payload, indent=2, ensure_ascii=False))
+    return _block("text", connector.preview(payload))
 
 
 def slack(what: str) -> str:
     """A picture of the message in Slack, from the payload that would be sent."""
     delivery = _delivery("slack", what)
     return picture(_connector("slack").render(delivery), at=delivery.owed_at)
+
+
+def _block(language: str, text: str) -> str:
+    """A block of code whose long lines wrap, as they do where people see them."""
+    return f"``` {{ .{language} .wrapped }}\n{text}\n```"
 
 
 def _connector(kind: str) -> Connector[Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -40,17 +41,21 @@ def _command(name: str, command: click.Command, parent: click.Context) -> Iterat
         yield f"## `forwarder {name}` {{ #{name} }}"
         yield f"```console\n$ {command.get_usage(context).removeprefix('Usage: ')}\n```"
         yield _help(command.help or "")
-        options = [record for option in command.params if (record := option.get_help_record(context))]
+        options = [
+            record
+            for option in command.params
+            if isinstance(option, click.Option) and (record := option.get_help_record(context))
+        ]
         if options:
             rows = "\n".join(f"| `{names}` | {_cell(text)} |" for names, text in options)
-            yield f"| option | |\n|---|---|\n{rows}"
+            yield f"| option | what it does |\n|---|---|\n{rows}"
 
 
 def _help(text: str) -> str:
     """Help as Markdown: what click must not wrap is a block of its own there, too."""
-    paragraphs = [paragraph.strip("\n") for paragraph in re.split(r"\n\s*\n", text.expandtabs().strip())]
+    paragraphs = re.split(r"\n\s*\n", inspect.cleandoc(text))
     return "\n\n".join(
-        f"```text\n{paragraph.removeprefix(chr(8)).strip(chr(10))}\n```" if paragraph.startswith("\b") else paragraph
+        f"```text{paragraph.removeprefix(chr(8))}\n```" if paragraph.startswith("\b") else paragraph
         for paragraph in paragraphs
     )
 
@@ -73,7 +78,7 @@ def metrics() -> str:
             forwarder.stop()
         finally:
             store.close()
-    return "| metric | type | labels | what it is |\n|---|---|---|---|\n" + "\n".join(rows)
+    return "| metric | labels | what it is |\n|---|---|---|\n" + "\n".join(rows)
 
 
 def _ours(registry: CollectorRegistry) -> Iterable[Metric]:
@@ -88,7 +93,7 @@ def _metric(family: Metric) -> str:
             values.setdefault(label, {})[value] = None
     values.pop(_LISTS.get(family.type, ""), None)
     labels = "<br>".join(_label(label, seen) for label, seen in values.items())
-    return f'| <span id="{name}"></span>`{name}` | {family.type} | {labels} | {_cell(family.documentation)} |'
+    return f'| <span id="{name}"></span>`{name}`<br>{family.type} | {labels} | {_cell(family.documentation)} |'
 
 
 def _label(label: str, seen: Iterable[str]) -> str:

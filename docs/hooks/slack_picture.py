@@ -78,7 +78,9 @@ def _mrkdwn(part: str) -> str:
     if _TOKEN.fullmatch(part):
         target, _, words = part[1:-1].partition("|")
         shown = escape(unescape(words))
-        return f'<a href="{escape(unescape(target))}" rel="nofollow">{shown}</a>' if target.startswith("http") else shown
+        return (
+            f'<a href="{escape(unescape(target))}" rel="nofollow">{shown}</a>' if target.startswith("http") else shown
+        )
     shown = escape(unescape(part), quote=False)
     return _STRUCK.sub(r"<del>\1</del>", _BOLD.sub(r"<b>\1</b>", shown))
 

@@ -57,7 +57,6 @@ def backup(config_path: Path, target: Path, database: Path | None, force: bool) 
     in its place, start the daemon.
     """
     from forwarder.store import Store
-    from forwarder.store.copies import seal
 
     source: Path = database or load_config(config_path).database
     if target.exists():
@@ -69,7 +68,6 @@ def backup(config_path: Path, target: Path, database: Path | None, force: bool) 
     try:
         with _unfinished(target) as copy:
             store.backup(copy)
-            seal(copy)
             copy.replace(target)
     finally:
         store.close()
@@ -119,5 +117,4 @@ def _unfinished(target: Path) -> Iterator[Path]:
     try:
         yield Path(name)
     finally:
-        for suffix in ("", "-wal", "-shm", "-journal"):
-            Path(name + suffix).unlink(missing_ok=True)
+        Path(name).unlink(missing_ok=True)

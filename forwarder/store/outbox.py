@@ -125,10 +125,18 @@ class Outbox(Engine):
             ).fetchall()
             reason = "The process ended while this was being sent." if all_claims else "The worker did not report back."
             for delivery_id, connector in rows:
+                # That we ended is no failure of the destination's: after ten crashes in a row one real failure would
+                # be waited out like the eleventh.
                 connection.execute(
-                    "UPDATE deliveries SET state = 'unsure', looks = 0, due_at = ?, attempts = attempts + 1, last = ?,"
+                    "UPDATE deliveries SET state = 'unsure', looks = 0, due_at = ?, attempts = attempts + ?, last = ?,"
                     " failing_since = coalesce(failing_since, ?) WHERE id = ?",
-                    (due_at.get(connector, 0.0), reason, now, delivery_id),
+                    (
+                        due_at.get(connector, 0.0),
+                        int(not all_claims),
+                        reason,
+                        None if all_claims else now,
+                        delivery_id,
+                    ),
                 )
                 connection.execute(_NOTE_ATTEMPT, (delivery_id, now, 0.0, "unsure", reason))
                 counts[connector] = counts.get(connector, 0) + 1
@@ -254,6 +262,7 @@ WHERE alert_id = ? AND connector = ? AND kind = 'open' AND state IN ('delivered'
 
 
 def _owe_again(connection: sqlite3.Connection, alert_id: str, connector: str, why: str, now: float) -> bool:
+    connection.execute("UPDATE alerts SET unrouted = 0 WHERE id = ?", (alert_id,))
     revived = connection.execute(_OWE_AGAIN, (why, now, alert_id, connector)).rowcount
     return bool(revived) or owe(connection, alert_id, connector, Kind.OPEN, revision=1, why=why, now=now)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from contextlib import suppress
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import parse_qs, urlencode
 
@@ -194,9 +195,7 @@ class _Site:
         """What a form of ours was sent with; anything else is refused."""
         fields = await _posted(request)
         if not request.scope[BY_HEADER] and not self._keys.admits_form(_one(fields, "form_key")):
-            raise HTTPException(
-                403, "This form is out of date, for the forwarder was restarted. Go back and reload it."
-            )
+            raise HTTPException(403, "This form is from before a restart. Go back, reload the page and try again.")
         return fields
 
     # Signing in
@@ -253,7 +252,9 @@ class _Site:
         assert isinstance(error, HTTPException)  # noqa: S101 - Starlette's signature is wider than its use
         told = {404: "There is no such page.", 405: "This address cannot be used like that."}
         detail = error.detail if error.detail.endswith(".") else told.get(error.status_code, error.detail)
-        answer = self._show(request, "error.html", {"title": str(error.status_code), "text": detail}, error.status_code)
+        answer = self._show(
+            request, "error.html", {"title": HTTPStatus(error.status_code).phrase, "text": detail}, error.status_code
+        )
         answer.headers.update(error.headers or {})
         return answer
 

@@ -96,7 +96,8 @@ def duration(seconds: float) -> str:
 
 def cut_text(text: str, limit: int = MOST_TEXT) -> str:
     """A text that is not longer than a page can bear, with a mark where something had to go."""
-    return cut(clean(text), limit)
+    # Cut before it is cleaned as well: a text of megabytes must not keep a page waiting.
+    return cut(clean(text[: limit + 1]), limit)
 
 
 def link(url: str | None) -> str | None:

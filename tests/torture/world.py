@@ -176,7 +176,13 @@ class World:
         """What another command of the forwarder says meanwhile."""
         command = [sys.executable, "-m", "forwarder.cli", *arguments, "--config", str(self.config)]
         return subprocess.run(
-            command, cwd=ROOT, env={**os.environ, **self.env}, capture_output=True, text=True, timeout=PATIENCE, check=False
+            command,
+            cwd=ROOT,
+            env={**os.environ, **self.env},
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE,
+            check=False,
         )
 
     @contextlib.contextmanager
@@ -200,7 +206,9 @@ class World:
     def tally(self, alerts: Iterable[Alert]) -> dict[str, Tally]:
         """What stands at each destination, against what should."""
         with self.store() as store:
-            dead = {(row.alert_id, row.connector) for row in store.deliveries(Filter(state=State.DEAD, limit=1_000_000))}
+            dead = {
+                (row.alert_id, row.connector) for row in store.deliveries(Filter(state=State.DEAD, limit=1_000_000))
+            }
         tallies = {}
         for name, target in self.targets.items():
             tally = tallies[name] = Tally()
@@ -229,5 +237,7 @@ class World:
 
 def assert_exactly_once(world: World, alerts: Iterable[Alert]) -> None:
     """Each alert stands once at every destination."""
-    wrong = {name: tally for name, tally in world.tally(list(alerts)).items() if tally.lost or tally.twice or tally.dead}
+    wrong = {
+        name: tally for name, tally in world.tally(list(alerts)).items() if tally.lost or tally.twice or tally.dead
+    }
     assert not wrong, wrong

@@ -1,0 +1,200 @@
+"""The whole of it as users run it: the design's config, real alerts, the real SDKs, and everything that can fail."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+from collections import Counter
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+import structlog
+
+from forwarder.assembly import Forwarder
+from forwarder.logs import Redactor, configure
+from forwarder.sandbox import Fault, FaultKind, Sandbox
+from forwarder.sandbox.samples import sample_alerts
+from forwarder.store import Store
+from forwarder.store.records import DeliveryRow, State
+from tests.core_kit import EVERYTHING, PATIENCE, Process, Time, loaded, recent, rows, secrets, settings, until, written
+from tests.samples import real_alerts
+
+ROUTED = {
+    "critical": {"oncall", "tickets", "secops"},
+    "high": {"tickets", "secops"},
+    "medium": {"tickets", "secops"},
+    "low": set[str](),
+}
+"""Where the config of the tests sends each severity; `oncall` also gets a high one on KEV."""
+
+
+def expected(alerts: list[dict[str, Any]]) -> Counter[str]:
+    """How many alerts each connector must get."""
+    return Counter(
+        connector
+        for alert in alerts
+        for connector in ROUTED[alert["severity"]]
+        | ({"oncall"} if alert["severity"] == "high" and alert["cisa_kev"] else set())
+    )
+
+
+def moved_to_now(alerts: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Alerts as if they had been published one by one in the last hour."""
+    now = datetime.now(UTC)
+    return [
+        {**alert, "published_at": (now - timedelta(seconds=3600 - number)).isoformat()}
+        for number, alert in enumerate(alerts)
+    ]
+
+
+def in_store(folder: Path) -> list[DeliveryRow]:
+    store = Store.visit(folder / "forwarder.db")
+    try:
+        return rows(store)
+    finally:
+        store.close()
+
+
+def delivered(folder: Path, count: int) -> bool:
+    opens = [row for row in in_store(folder) if row.kind == "open"]
+    assert State.DEAD not in {row.state for row in opens}, [row.last for row in opens if row.state is State.DEAD]
+    return sum(row.state is State.DELIVERED for row in opens) == count
+
+
+def there(sandbox: Sandbox) -> Counter[str]:
+    """How often alerts stand at each destination, after checking that none stands there twice."""
+    messages = Counter(
+        str((message["metadata"] or {}).get("event_payload", {}).get("alert_id")) for message in posts(sandbox)
+    )
+    labels = Counter(
+        label for issue in sandbox.jira.issues.values() for label in issue["fields"]["labels"] if "sentrytex-" in label
+    )
+    assert set(messages.values()) <= {1}
+    assert set(labels.values()) <= {1}
+    assert {incident["count"] for incident in sandbox.pagerduty.incidents.values()} <= {1}
+    return Counter(
+        {"secops": len(messages), "tickets": len(sandbox.jira.issues), "oncall": len(sandbox.pagerduty.incidents)}
+    )
+
+
+def posts(sandbox: Sandbox) -> list[dict[str, Any]]:
+    return [message for message in sandbox.slack.messages if message["thread_ts"] is None]
+
+
+def running(folder: Path, sandbox: Sandbox, config: dict[str, Any] | None = None) -> Process:
+    written(folder, config or settings(sandbox))
+    return Process(folder, secrets(sandbox)).until_started()
+
+
+@pytest.mark.parametrize("source", ["real", "samples"])
+def test_two_hundred_alerts_arrive_where_the_routes_send_them(tmp_path: Path, sandbox: Sandbox, source: str) -> None:
+    """Each once, none refused for its length or form, and a restart sends nothing again."""
+    raw = real_alerts()[:200] if source == "real" else sample_alerts(datetime.now(UTC))
+    alerts = moved_to_now(raw)
+    sandbox.sentrytex.publish(*alerts)
+    owed = expected(alerts)
+    with running(tmp_path, sandbox) as process:
+        until(lambda: delivered(tmp_path, owed.total()), PATIENCE * 3)
+        assert process.stop() == 0
+        assert process.logged("reject") == []
+    assert there(sandbox) == owed
+    notes = [row.last for row in in_store(tmp_path) if row.last]
+    assert [note for note in notes if "plain text" in note or "without its" in note] == []
+    with running(tmp_path, sandbox, {**settings(sandbox), "log": {"level": "debug", "format": "json"}}) as process:
+        until(lambda: process.logged("polled"))
+        assert process.stop() == 0
+    assert there(sandbox) == owed
+
+
+def test_a_burst_between_two_polls_arrives_whole(tmp_path: Path, sandbox: Sandbox) -> None:
+    """350 alerts of mixed severity are more than the API shows at once; a late one behind the cursor comes too."""
+    severities = ("critical", "high", "medium", "low")
+    sandbox.sentrytex.publish(recent(0, minutes_ago=30))
+    config = settings(sandbox)
+    config["routes"] = [{"to": ["oncall"]}]
+    config["connectors"]["oncall"] |= {"max_rate": "1000/s", "concurrency": 8}
+    with running(tmp_path, sandbox, config) as process:
+        until(lambda: len(sandbox.pagerduty.incidents) == 1)
+        sandbox.sentrytex.publish(
+            *(recent(number, severity=severities[number % 4], minutes_ago=1) for number in range(1, 351))
+        )
+        until(lambda: len(sandbox.pagerduty.incidents) == 351, PATIENCE * 3)
+        sandbox.sentrytex.publish(recent(400, minutes_ago=45))
+        until(lambda: len(sandbox.pagerduty.incidents) == 352)
+        assert process.stop() == 0
+        assert process.logged("alarm") == []
+
+
+def test_destinations_that_fail_get_everything_in_the_end_and_once(tmp_path: Path, sandbox: Sandbox) -> None:
+    """Rate limits, server errors and lost answers cost time, and no alert; and no log tells a secret."""
+    post, create = "chat.postMessage", "POST /rest/api/3/issue"
+    sandbox.slack.inject(
+        Fault(kind=FaultKind.STATUS, status=429, headers={"Retry-After": "1"}, path=post, times=2),
+        Fault(kind=FaultKind.STATUS, status=503, path=post, times=2),
+        Fault(kind=FaultKind.RESET_AFTER, path=post),
+    )
+    sandbox.pagerduty.inject(
+        Fault(kind=FaultKind.STATUS, status=500, path="enqueue", times=3),
+        Fault(kind=FaultKind.HTML, path="enqueue"),
+    )
+    sandbox.jira.inject(
+        Fault(kind=FaultKind.RESET_AFTER, path=create, times=2),
+        Fault(kind=FaultKind.TRUNCATED, path=create),
+        Fault(kind=FaultKind.STATUS_AFTER, status=503, path=create),
+    )
+    config = {**settings(sandbox), "routes": [EVERYTHING]}
+    sandbox.sentrytex.publish(*(recent(number) for number in range(20)))
+    hours, store, log, redactor = Time(), Store.own(tmp_path / "forwarder.db"), io.StringIO(), Redactor()
+    configure("debug", "json", stream=log, redactor=redactor)
+    forwarder = Forwarder(loaded(tmp_path, sandbox, config), store, clock=hours.clock(), redactor=redactor)
+    forwarder.start(schedule=False)
+    forwarder.poll()
+
+    def delivered_as_time_goes_by() -> bool:
+        hours.pass_(0.5)
+        for dispatcher in forwarder.dispatchers.values():
+            dispatcher.wake()
+        opens = [row for row in rows(store) if row.kind == "open"]
+        return len(opens) == 60 and all(row.state is State.DELIVERED for row in opens)
+
+    until(delivered_as_time_goes_by, PATIENCE * 2)
+    assert forwarder.stop()
+    store.close()
+    structlog.reset_defaults()
+    assert there(sandbox) == Counter({"secops": 20, "oncall": 20, "tickets": 20})
+    assert {"wait", "retry", "unsure", "delivered"} <= {
+        json.loads(line)["event"] for line in log.getvalue().splitlines()
+    }
+    assert "exception" not in log.getvalue()
+    assert [secret for secret in hidden(sandbox) if secret in log.getvalue()] == []
+
+
+def hidden(sandbox: Sandbox) -> list[str]:
+    """Every form in which a credential travels."""
+    given = list(secrets(sandbox).values())
+    pair = f"{sandbox.jira.email}:{sandbox.jira.token}"
+    return [*given, base64.b64encode(pair.encode()).decode()]
+
+
+def test_a_revoked_token_delays_nobody_else_and_its_queue_goes_out_later(tmp_path: Path, sandbox: Sandbox) -> None:
+    """After the token is put right, a restart brings what waited."""
+    sandbox.slack.revoke()
+    sandbox.sentrytex.publish(*(recent(number) for number in range(5)))
+    config = {**settings(sandbox), "routes": [EVERYTHING], "alarms": {"to": ["oncall", "secops"]}}
+    with running(tmp_path, sandbox, config) as process:
+        until(lambda: len(sandbox.jira.issues) == 5 and len(sandbox.pagerduty.incidents) == 6)
+        until(lambda: process.logged("broken"))
+        assert process.stop() == 0
+        assert [line["alarm"] for line in process.logged("alarm")] == ["paused"]
+        # The first few may meet the revoked token together; after that it is asked no more.
+        asked = [seen for seen in sandbox.slack.requests if "postMessage" in seen.path]
+        assert len(asked) <= 2
+    assert sandbox.slack.messages == []
+    sandbox.slack.restore()
+    with running(tmp_path, sandbox, config) as process:
+        until(lambda: len(posts(sandbox)) == 5)
+        until(lambda: process.logged("alarm_ended"))
+        assert process.stop() == 0

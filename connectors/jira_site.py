@@ -12,12 +12,14 @@ import threading
 from base64 import b64encode
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from forwarder.alert import clean, one_line
 from forwarder.connector import Broken, Reject, Retry, Unsure, Wait, cut, retry_after
 
 if TYPE_CHECKING:
+    from jira.resilientsession import ResilientSession
     from requests import RequestException, Response
 
 RATE_LIMIT_PAUSE: Final = 30.0
@@ -77,42 +79,21 @@ class Site:
         connections: int,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
-        from jira import JIRA
-        from requests.adapters import HTTPAdapter
-
         self.cloud = email is not None
         self._now = now
         self._secrets = (token, b64encode(f"{email or ''}:{token}".encode()).decode())
         self._base = f"{url}/rest/api/{3 if self.cloud else 2}"
-        self._client = JIRA(
-            server=url,
-            options={"headers": {"User-Agent": "sentrytex-forwarder"}},
-            basic_auth=(email, token) if email is not None else None,
-            token_auth=None if email is not None else token,
-            get_server_info=False,
-            max_retries=0,
-            timeout=(min(_CONNECT_TIMEOUT, timeout), timeout),
-            logging=False,
-        )
-        self._session = self._client._session
-        for scheme in ("http://", "https://"):
-            self._session.mount(scheme, HTTPAdapter(pool_maxsize=connections))
-        self._read_environment(url)
-        # Comes before a redirect is followed, which would turn a POST into a GET, and before the SDK reads an error's
-        # body, where it stumbles over one that is not an object.
-        self._session.hooks["response"].append(_raise_refusal)
+        self._signing_in = threading.Lock()
+        self._made: ResilientSession | None = None
+        self._make = partial(_signed_in, url, token, email, timeout=timeout, connections=connections)
 
-    def _read_environment(self, url: str) -> None:
-        """Takes proxies and certificates from the environment once, not anew for each request: that costs a seventh.
-
-        And a .netrc, which the session would obey too, must not replace the account.
-        """
-        from requests.utils import get_environ_proxies
-
-        settings = self._session.merge_environment_settings(url, {}, None, None, None)
-        self._session.proxies.update(get_environ_proxies(url, no_proxy=None))
-        self._session.verify = settings["verify"]
-        self._session.trust_env = False
+    @property
+    def _session(self) -> ResilientSession:
+        """The one session of all threads, made when it is first needed: the SDK takes a tenth of a second to import."""
+        with self._signing_in:
+            if self._made is None:
+                self._made = self._make()
+            return self._made
 
     def ask(
         self, method: str, path: str, *, params: Any = None, body: Any = None, writes: bool = False
@@ -150,7 +131,9 @@ class Site:
                 return entries
 
     def close(self) -> None:
-        self._session.close()
+        with self._signing_in:
+            if self._made is not None:
+                self._made.close()
 
     def _refusal(self, response: Response, *, writes: bool) -> Trouble:
         status = response.status_code
@@ -178,6 +161,36 @@ class Site:
         for secret in self._secrets:
             text = text.replace(secret, "•••")
         return text
+
+
+def _signed_in(url: str, token: str, email: str | None, *, timeout: float, connections: int) -> ResilientSession:
+    """The SDK's session, signed in, which sends each request once."""
+    from jira import JIRA
+    from requests.adapters import HTTPAdapter
+    from requests.utils import get_environ_proxies
+
+    session = JIRA(
+        server=url,
+        options={"headers": {"User-Agent": "sentrytex-forwarder"}},
+        basic_auth=(email, token) if email is not None else None,
+        token_auth=None if email is not None else token,
+        get_server_info=False,
+        max_retries=0,
+        timeout=(min(_CONNECT_TIMEOUT, timeout), timeout),
+        logging=False,
+    )._session
+    for scheme in ("http://", "https://"):
+        session.mount(scheme, HTTPAdapter(pool_maxsize=connections))
+    # Comes before a redirect is followed, which would turn a POST into a GET, and before the SDK reads an error's
+    # body, where it stumbles over one that is not an object.
+    session.hooks["response"].append(_raise_refusal)
+    # Proxies and certificates are read from the environment once: doing it for each request costs a seventh of its
+    # time. And a .netrc, which the session would obey too, must not replace the account.
+    settings = session.merge_environment_settings(url, {}, None, None, None)
+    session.proxies.update(get_environ_proxies(url, no_proxy=None))
+    session.verify = settings["verify"]
+    session.trust_env = False
+    return session
 
 
 class _Question:

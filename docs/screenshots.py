@@ -100,7 +100,6 @@ def served(*, troubled: bool = False) -> Iterator[str]:
             if troubled:
                 _trouble(forwarder, sandbox, month)
             server.start()
-            server.wait(10)
             yield server.url
         finally:
             forwarder.stop(5)

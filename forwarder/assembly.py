@@ -302,8 +302,9 @@ class Forwarder:
 
     def _until_sweep(self) -> float:
         """Seconds until a sweep is due; below zero where it should have been."""
-        swept_at = self.store.feed().swept_at
-        return 0.0 if swept_at is None else swept_at + self.config.sentrytex.sweep_every.total_seconds() - self.clock()
+        swept_at, every = self.store.feed().swept_at, self.config.sentrytex.sweep_every.total_seconds()
+        # A clock that was set back while nothing ran must not put the sweep off by as much.
+        return 0.0 if swept_at is None else min(swept_at + every - self.clock(), every)
 
     # Parts
 

@@ -349,7 +349,7 @@ class Dispatcher:
 
     def _learn(self, settlement: Settlement) -> tuple[bool, bool]:
         """What an outcome says of the destination itself: whether it stopped or began to take deliveries with it."""
-        works = settlement.state.settled and settlement.outcome != "gave_up"
+        works = settlement.answers
         with self._state:
             self.dead += settlement.state is State.DEAD
             was_paused, was_down = self._pause is not None, self._failures >= FAILURES

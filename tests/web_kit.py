@@ -82,7 +82,6 @@ def serving(folder: Path, **web: Any) -> Iterator[Site]:
     server = Server(forwarder, bind(Listen(host="127.0.0.1", port=0)))
     store.commit_page([], now=NOW - 5, connectors=config.connectors, cursor=NOW - 60)
     server.start()
-    assert server.wait(20)
     try:
         with httpx2.Client(base_url=server.url, timeout=20) as client:
             yield Site(forwarder=forwarder, store=store, url=server.url, client=client, time=time)

@@ -119,10 +119,6 @@ def main() -> None:
     except WebError as error:
         click.echo(str(error), err=True)
         sys.exit(EX_UNAVAILABLE)
-    except BrokenPipeError:
-        # The reader (head, say) has seen enough; Python's own farewell to the pipe must not complain either.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(0)
     except Exception as error:
         if os.environ.get("FORWARDER_DEBUG"):
             raise

@@ -31,13 +31,7 @@ def console() -> Console:
     """Where tables go; its import is left to the commands that print some."""
     from rich.console import Console
 
-    class Piped(Console):
-        """A console that leaves it to `main` what it means when nobody reads any more."""
-
-        def on_broken_pipe(self) -> None:
-            raise BrokenPipeError
-
-    return Piped(highlight=False, soft_wrap=False)
+    return Console(highlight=False, soft_wrap=False)
 
 
 def print_json(value: Any) -> None:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from contextlib import suppress
+from functools import cached_property
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import parse_qs, urlencode
 
 import anyio.to_thread
 from anyio import CapacityLimiter
-from jinja2 import Environment
 from prometheus_client.exposition import choose_encoder
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -33,6 +33,8 @@ from forwarder.web.pages import Pages, filter_of
 from forwarder.web.standing import counted
 
 if TYPE_CHECKING:
+    from jinja2 import Environment
+
     from forwarder.assembly import Forwarder
 
 log = get_logger(__name__)
@@ -66,8 +68,12 @@ class _Site:
         self._forwarder, self._metrics, self._keys = forwarder, metrics, keys
         self._pages = Pages(forwarder, store)
         self._health = Health(forwarder, store)
-        self._templates: Environment = words.templates(forwarder.redactor)
         self._limiter, self._probes = CapacityLimiter(THREADS), CapacityLimiter(1)
+
+    @cached_property
+    def _templates(self) -> Environment:
+        """Loaded for the first person who looks: those who only measure need none."""
+        return words.templates(self._forwarder.redactor)
 
     def routes(self) -> list[Route | Mount]:
         page = self._page

@@ -1,15 +1,15 @@
 """Listens, and serves the pages from a thread of its own.
 
-Whether the address can be had is known before anything else starts; what serves it is imported only in that thread,
-once the first poll is under way.
+Whether the address can be had is known before anything else starts. What serves it is loaded when somebody looks for
+the first time: a start is not held up by it, and a forwarder that nobody looks at does not carry it.
 """
 
 from __future__ import annotations
 
 import errno
+import select
 import socket
 import threading
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ class Server:
         forwarder.watchers.add(self._metrics)
         self._server: uvicorn.Server | None = None
         self._closing = threading.Event()
-        self._ready = threading.Event()
+        self._bell, self._ear = socket.socketpair()
         self._thread = threading.Thread(target=self._serve, name="web", daemon=True)
 
     @property
@@ -79,33 +79,35 @@ class Server:
         return f"http://{Listen(host=host, port=port)}/"
 
     def start(self) -> None:
-        """Begins to serve; requests that come earlier wait in the socket."""
+        """Begins to serve; requests that came earlier were waiting in the socket."""
         self._thread.start()
-
-    def wait(self, timeout: float) -> bool:
-        """Waits up to ``timeout`` seconds until pages are served, and says whether they are."""
-        return self._ready.wait(timeout)
 
     def close(self) -> None:
         """Ends it: what is under way may end, for a short time."""
         self._closing.set()
+        self._bell.close()
         if self._server is not None:
             self._server.should_exit = True
         if self._thread.is_alive():
             self._thread.join(CLOSE_SECONDS)
+        self._ear.close()
         self._socket.close()
 
     def _serve(self) -> None:
         from forwarder.logs import get_logger
 
         log = get_logger(__name__)
+        log.info("web_started", url=self.url)
+        select.select([self._socket, self._ear], [], [])
         try:
-            self._run(lambda: log.info("web_started", url=self.url))
+            if not self._closing.is_set():
+                self._run()
         except Exception:
-            # Alerts go out all the same; what looks at /healthz notices.
+            # Alerts go out all the same. Whoever looks is refused from now on, and does not wait in vain.
+            self._socket.close()
             log.exception("web_failed")
 
-    def _run(self, started: Callable[[], None]) -> None:
+    def _run(self) -> None:
         import uvicorn
 
         from forwarder.store import Store
@@ -116,8 +118,6 @@ class Server:
             app = make_app(self._forwarder, store, self._metrics, port=self._socket.getsockname()[1])
             self._server = uvicorn.Server(_settings(app))
             if not self._closing.is_set():
-                started()
-                self._ready.set()
                 self._server.run([self._socket])
         finally:
             store.close()

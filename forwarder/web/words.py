@@ -7,11 +7,8 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
-
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
 
 from forwarder import __version__
 from forwarder.alert import clean, is_web_url
@@ -19,6 +16,9 @@ from forwarder.clock import instant, iso
 from forwarder.connector import cut, format_duration
 from forwarder.store.records import State
 from forwarder.web.standing import ago, counted
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
 
 HERE: Final = Path(__file__).parent
 MOST_TEXT: Final = 20_000
@@ -46,6 +46,8 @@ OUTCOMES: Final = {
 
 def templates(redact: Callable[[str], str]) -> Environment:
     """The templates. Whatever they show is escaped, and goes through ``redact`` before."""
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+    from markupsafe import Markup
 
     def finalize(value: object) -> object:
         return redact(value) if isinstance(value, str) and not isinstance(value, Markup) else value

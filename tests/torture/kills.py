@@ -149,7 +149,7 @@ class _Torture:
 
 
 def campaigns(kills: int, seed: int, size: int = 25) -> list[Campaign]:
-    """Campaigns with ``kills`` in all: both kinds of Jira, with and without faults in between, some with rate limits."""
+    """Campaigns with ``kills`` in all: both kinds of Jira, with and without faults, some with rate limits."""
     left, number, made = kills, 0, []
     while left > 0:
         limited = number % 8 == 7

@@ -99,7 +99,9 @@ class Running:
 
 
 class World:
-    """One folder and one sandbox. ``names`` are the connectors, named as the contract's targets; each alert goes to all.
+    """One folder and one sandbox, and a config in which each alert goes to all connectors.
+
+    ``names`` are the connectors, named as the contract's targets.
 
     ``settings`` are added to each connector's, ``sentrytex`` to the feed's. The config holds no secret: all of them
     come from the environment, as ``env`` has them.

@@ -295,7 +295,8 @@ def _client(config: PagerDutyConfig) -> EventsApiV2Client:
                 raise pagerduty.HttpError(f"status {response.status_code}", response)
 
     limits = httpx2.Limits(max_connections=config.concurrency, max_keepalive_connections=config.concurrency)
-    client = OneRequest(config.routing_key.get_secret_value(), limits=limits)
+    secure = config.address.startswith("https:")  # plain http is for this machine, and needs no certificates
+    client = OneRequest(config.routing_key.get_secret_value(), limits=limits, verify=secure)
     # The SDK's hint follows its default, an int; the client underneath takes fractions.
     client.timeout = config.timeout.total_seconds()  # type: ignore[assignment]
     return client

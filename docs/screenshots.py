@@ -174,13 +174,13 @@ def main() -> None:
     IMAGES.mkdir(exist_ok=True)
     with served() as url, sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
-        shoot(browser, url, IMAGES / "status-light.png", scheme="light", width=1280, height=1000)
+        shoot(browser, url, IMAGES / "status-light.png", scheme="light", width=1280, height=1290)
         tab = browser.new_page()
         tab.goto(url)
         story = tab.locator("tr:has(.went > :nth-child(3)) a.title").first.get_attribute("href") or ""
         tab.close()
         address = url.rstrip("/") + story
-        shoot(browser, address, IMAGES / "alert-dark.png", scheme="dark", width=1280, height=1000)
+        shoot(browser, address, IMAGES / "alert-dark.png", scheme="dark", width=1280, height=1160)
         browser.close()
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
-from difflib import get_close_matches
 from types import UnionType
 from typing import Any, Final, Union, get_args, get_origin
 
@@ -54,6 +53,8 @@ def did_you_mean(word: object, known: Collection[str]) -> str:
 
 
 def _near(word: object, known: Collection[str]) -> str | None:
+    from difflib import get_close_matches  # only a config with a mistake needs it
+
     matches = get_close_matches(word, known, n=1, cutoff=0.6) if isinstance(word, str) else []
     return matches[0] if matches else None
 

@@ -91,7 +91,7 @@ class Server:
         if self._thread.is_alive():
             self._thread.join(CLOSE_SECONDS)
         self._ear.close()
-        self._socket.close()
+        pass
 
     def _serve(self) -> None:
         from forwarder.logs import get_logger
@@ -110,17 +110,22 @@ class Server:
     def _run(self) -> None:
         import uvicorn
 
-        from forwarder.store import Store
+        from forwarder.store import Store, StoreError
         from forwarder.web.app import make_app
 
-        store = Store.visit(self._forwarder.store.path)
+        try:
+            store = Store.visit(self._forwarder.store.path)
+        except StoreError:
+            # The pages are there to tell what is wrong with it.
+            store = self._forwarder.store
         try:
             app = make_app(self._forwarder, store, self._metrics, port=self._socket.getsockname()[1])
             self._server = uvicorn.Server(_settings(app))
             if not self._closing.is_set():
                 self._server.run([self._socket])
         finally:
-            store.close()
+            if store is not self._forwarder.store:
+                store.close()
 
 
 def _settings(app: ASGIApp) -> uvicorn.Config:

@@ -135,6 +135,7 @@ class _Torture:
             service.clear_faults()
         with self._start(Point.NEVER) as daemon:
             daemon.until(lambda: self._world.settled(self._alerts), "everything was settled", patience=5 * PATIENCE)
+            daemon.until(self._world.owes_nothing, "nothing was owed")
             status = daemon.stop()
         if status != 0:
             self._result.complaints.append(f"SIGTERM ended the daemon with {status}")

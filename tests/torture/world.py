@@ -17,8 +17,9 @@ from pathlib import Path
 from typing import Any, Final, Self
 
 from forwarder.alert import Alert
+from forwarder.connector import Kind
 from forwarder.sandbox import Sandbox
-from forwarder.store import Store
+from forwarder.store import Store, StoreError
 from forwarder.store.records import Filter, State
 from tests.contract import TARGETS, Target
 from tests.torture.points import Point
@@ -101,10 +102,9 @@ class Running:
 class World:
     """One folder and one sandbox, and a config in which each alert goes to all connectors.
 
-    ``names`` are the connectors, named as the contract's targets.
-
-    ``settings`` are added to each connector's, ``sentrytex`` to the feed's. The config holds no secret: all of them
-    come from the environment, as ``env`` has them.
+    ``names`` are the connectors, named as the contract's targets; ``settings`` are added to each connector's,
+    ``sentrytex`` to the feed's, ``more`` to the config's own. The config holds no secret: all of them come from the
+    environment, as ``env`` has them.
     """
 
     def __init__(
@@ -197,13 +197,18 @@ class World:
             store.close()
 
     def settled(self, alerts: Iterable[Alert]) -> bool:
-        """Whether all alerts are known and nothing is owed any more."""
-        if not self.database.exists():
-            return False
-        wanted = {alert.id for alert in alerts}
+        """Whether every alert is known, and delivered or dead at each connector. Links may still be owed."""
+        wanted = {(alert.id, name) for alert in alerts for name in self.targets}
+        # A daemon that has only begun may not have made its database yet.
+        with contextlib.suppress(StoreError), self.store() as store:
+            opens = [row for row in store.deliveries(Filter(limit=1_000_000)) if row.kind == Kind.OPEN]
+            return wanted <= {(row.alert_id, row.connector) for row in opens if row.state.settled}
+        return False
+
+    def owes_nothing(self) -> bool:
+        """Whether there is nothing left to do at all."""
         with self.store() as store:
-            known = {row.alert.id for row in store.alerts(Filter(limit=1_000_000))}
-            return wanted <= known and store.owed(list(self.targets)) == 0
+            return store.owed(list(self.targets)) == 0
 
     def tally(self, alerts: Iterable[Alert]) -> dict[str, Tally]:
         """What stands at each destination, against what should."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 import threading
+import warnings
 from base64 import b64encode
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
@@ -16,7 +17,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from forwarder.alert import clean, one_line
-from forwarder.connector import Broken, Reject, Retry, Unsure, Wait, cut, retry_after
+from forwarder.connector import Broken, Reject, Retry, Unsure, Wait, absent, cut, retry_after
 
 if TYPE_CHECKING:
     from jira.resilientsession import ResilientSession
@@ -103,10 +104,11 @@ class Site:
         Of a request that ``writes`` it is not known what became of it where the answer is lost: Unsure. Any other can
         be repeated.
         """
+        session = self._session
         from requests import RequestException
 
         try:
-            response = self._session.request(method, f"{self._base}/{path}", params=params, json=body)
+            response = session.request(method, f"{self._base}/{path}", params=params, json=body)
             answer = response.json() if response.content else {}
         except _Refused as refused:
             raise self._refusal(refused.response, writes=writes) from None
@@ -165,7 +167,11 @@ class Site:
 
 def _signed_in(url: str, token: str, email: str | None, *, timeout: float, connections: int) -> ResilientSession:
     """The SDK's session, signed in, which sends each request once."""
-    from jira import JIRA
+    # requests would load charset_normalizer, 3 MB, to guess the encodings of texts, and warns where it cannot. Jira
+    # speaks JSON, where nothing is to guess.
+    with absent("charset_normalizer"), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        from jira import JIRA
     from requests.adapters import HTTPAdapter
     from requests.utils import get_environ_proxies
 

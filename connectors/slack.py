@@ -55,7 +55,7 @@ https://docs.slack.dev/messaging/message-metadata"""
 POST, EDIT, WEBHOOK, NOTHING = "chat.postMessage", "chat.update", "webhook", "none"
 """What a payload's ``method`` may be. The first two are Slack's names."""
 
-_SKEW: Final = timedelta(hours=1)  # how far Slack's clock and ours may be apart
+_SKEW: Final = timedelta(days=1)  # how far Slack's clock and ours may be apart: a clock set to local time is hours off
 _PATIENCE: Final = 2.0  # seconds, for what is only nice to know
 _LITERAL: Final = {"parse": "none", "link_names": False}  # chat.update would otherwise turn @here into a ping
 _NO_PREVIEWS: Final = {"unfurl_links": False, "unfurl_media": False}

@@ -33,6 +33,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from forwarder.alert import Alert, Change
 from forwarder.backoff import retry_after
+from forwarder.lean import absent
 from forwarder.units import Duration, Rate, SendRate, format_duration
 
 __all__ = [
@@ -60,6 +61,7 @@ __all__ = [
     "Unsure",
     "Wait",
     "Wording",
+    "absent",
     "cut",
     "format_duration",
     "retry_after",

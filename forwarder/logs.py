@@ -13,32 +13,19 @@ import os
 import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping, MutableMapping
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from datetime import date
 from typing import Any, Final, TextIO
 from urllib.parse import quote, quote_plus, urlsplit
 
 from forwarder.alert import clean
-
-
-@contextmanager
-def _absent(package: str) -> Iterator[None]:
-    """Within it, an installed package seems not to be, unless it is imported already."""
-    hidden = package not in sys.modules
-    if hidden:
-        sys.modules[package] = None  # type: ignore[assignment]  # how Python's import system marks it
-    try:
-        yield
-    finally:
-        if hidden:
-            del sys.modules[package]
-
+from forwarder.lean import absent
 
 # structlog imports rich where it finds it, for coloured tracebacks that are not used here: 4 MB and 40 ms a start.
-with _absent("rich"):
+with absent("rich"):
     import structlog
 
-from structlog.typing import EventDict, Processor, WrappedLogger  # noqa: E402
+from structlog.typing import EventDict, Processor, WrappedLogger
 
 get_logger = structlog.get_logger
 

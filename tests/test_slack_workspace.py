@@ -46,7 +46,7 @@ def test_only_the_alert_s_own_message_is_found(sandbox: Sandbox, slack: Slack) -
     """Not another alert's, not one that is older than what is owed, not one of another connector, no deleted one."""
     sent(slack, owed())
     assert found(slack, owed(alert=alert(id="another"))) is None
-    assert found(slack, owed(owed_at=datetime.now(UTC) + timedelta(hours=2))) is None
+    assert found(slack, owed(owed_at=datetime.now(UTC) + timedelta(days=2))) is None
     assert found(Slack("other", slack.config), owed()) is None
     assert found(slack, owed()) is not None
     sandbox.slack.archive("#secops")

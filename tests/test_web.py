@@ -189,6 +189,14 @@ def test_odd_and_hostile_alerts_are_shown_as_text(fresh: Site) -> None:
         assert len(page) < 600_000, path
 
 
+def test_a_receipt_is_linked_only_to_the_web(fresh: Site) -> None:
+    """An address that a destination made up is shown as text, where a click would run it."""
+    store_kit.owe(fresh.store, alert(), "secops")
+    store_kit.deliver(fresh.store, "secops", "C1:1.2", "javascript:alert(1)")
+    for path in ("/", "/alerts", f"/alerts/{ALERT_ID}"):
+        assert "javascript:" not in fresh.page(path)
+
+
 def test_no_secret_is_shown(fresh: Site) -> None:
     """A secret of the config is blotted out, wherever a text holds it."""
     secret = fresh.forwarder.config.sentrytex.api_key.get_secret_value()

@@ -141,6 +141,19 @@ def test_a_person_signs_in_once(closed_site: Site) -> None:
         assert browser.get("/alerts").status_code == 303
 
 
+def test_nobody_signs_in_where_there_is_no_token(open_site: Site) -> None:
+    """Without a token in the config no text is one, an empty one neither."""
+    assert open_site.client.post("/sign-in", data={"token": ""}).status_code == 403
+
+
+def test_what_forms_carry_opens_nothing() -> None:
+    """The key of the forms stands in every page, and must not do as a session; both are new in each process."""
+    keys, other = Keys(TOKEN), Keys(TOKEN)
+    assert not keys.admits_session(keys.form)
+    assert not keys.admits_form(keys.session)
+    assert not keys.admits_form(other.form)
+
+
 def test_the_session_cookie_is_of_no_use_elsewhere(closed_site: Site) -> None:
     """It is out of reach for scripts and other sites, does not hold the token, and ends with the process."""
     answer = closed_site.client.post("/sign-in", data={"token": TOKEN})
@@ -274,9 +287,11 @@ def test_an_address_of_another_machine_is_told_in_a_sentence(host: str, told: st
         bind(Listen(host=host, port=0))
 
 
-def test_a_closed_site_can_be_served_again_at_once(tmp_path: Path) -> None:
-    """A restart finds its port free, even with connections of the last process still open."""
+@pytest.mark.parametrize("visited", [True, False])
+def test_a_closed_site_can_be_served_again_at_once(tmp_path: Path, visited: bool) -> None:
+    """A restart finds its port free, whether somebody looked or not, even with connections still open."""
     with serving(tmp_path) as site:
-        site.client.get("/")
+        if visited:
+            site.client.get("/")
         port = int(site.url.rsplit(":", 1)[1].rstrip("/"))
     bind(Listen(host="127.0.0.1", port=port)).close()

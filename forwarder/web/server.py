@@ -91,7 +91,7 @@ class Server:
         if self._thread.is_alive():
             self._thread.join(CLOSE_SECONDS)
         self._ear.close()
-        pass
+        self._socket.close()
 
     def _serve(self) -> None:
         from forwarder.logs import get_logger

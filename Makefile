@@ -34,6 +34,7 @@ fix: $(DEV) ## Format the code and mend what can be mended by itself
 
 types: $(DEV) ## Check the types, strictly, code and tests
 	$(BIN)/mypy
+	$(BIN)/mypy docs/hooks/*.py
 
 test: $(DEV) format lint types ## Check format, mistakes and types, then run the tests
 	$(BIN)/pytest --numprocesses 2 --dist loadfile
@@ -45,7 +46,7 @@ bench: $(DEV) ## Speed, memory and growth, as JSON and a table
 	$(BIN)/python -m tests.bench
 
 docs: $(DEV) ## Build the documentation site into site/
-	$(BIN)/mkdocs build --strict
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
 
 lock: $(DEV) ## Resolve the dependencies anew, to their newest releases
 	$(LOCK) --upgrade --group build --output-file requirements.lock

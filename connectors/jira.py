@@ -37,6 +37,7 @@ from forwarder.connector import (
     Unsure,
     Wait,
     Wording,
+    web_address,
 )
 
 _KEY: Final = re.compile(r"[A-Za-z][A-Za-z0-9_]*-\d+")
@@ -81,9 +82,7 @@ class JiraConfig(ConnectorConfig):
     @field_validator("url")
     @classmethod
     def _is_address(cls, url: str) -> str:
-        parts = urlsplit(url.strip())
-        if parts.scheme not in {"http", "https"} or not parts.hostname:
-            raise ValueError("must be an address such as https://example.atlassian.net")
+        parts = urlsplit(web_address(url.strip()))
         if "@" in parts.netloc or parts.query or parts.fragment:
             raise ValueError("must be the bare address of the site: put credentials under email and token")
         return url.strip().rstrip("/")

@@ -14,7 +14,6 @@ import re
 import threading
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from ipaddress import ip_address
 from typing import TYPE_CHECKING, Final, Literal
 from urllib.parse import urlsplit
 
@@ -43,6 +42,7 @@ from forwarder.connector import (
     cut,
     format_duration,
     retry_after,
+    web_address,
 )
 
 if TYPE_CHECKING:
@@ -83,9 +83,7 @@ class PagerDutyConfig(ConnectorConfig):
     @field_validator("base_url")
     @classmethod
     def _is_safe_to_send_to(cls, url: str | None) -> str | None:
-        if url is not None and not _is_https_or_loopback(url):
-            raise ValueError("must be an https address (plain http only on this machine: the key goes with each event)")
-        return url
+        return None if url is None else web_address(url)
 
     @property
     def address(self) -> str:
@@ -260,20 +258,6 @@ def _receipt(key: str) -> Receipt:
 
 def _shown(value: object) -> str:
     return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
-
-
-def _is_https_or_loopback(url: str) -> bool:
-    try:
-        parts = urlsplit(url)
-        host, _port = parts.hostname or "", parts.port
-    except ValueError:
-        return False
-    if parts.scheme == "https":
-        return bool(host)
-    try:
-        return parts.scheme == "http" and (host == "localhost" or ip_address(host).is_loopback)
-    except ValueError:
-        return False
 
 
 def _client(config: PagerDutyConfig) -> EventsApiV2Client:

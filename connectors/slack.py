@@ -22,7 +22,7 @@ from pydantic import ConfigDict, Field, SecretStr, field_validator, model_valida
 from connectors import slack_blocks
 from connectors.slack_api import Api, Refused, Verdict, Webhook
 from connectors.slack_workspace import Place, Workspace
-from forwarder.alert import clean, is_web_url, one_line
+from forwarder.alert import clean, one_line
 from forwarder.connector import (
     Broken,
     Connector,
@@ -43,6 +43,7 @@ from forwarder.connector import (
     Unsure,
     Wait,
     Wording,
+    web_address,
 )
 
 T = TypeVar("T")
@@ -91,9 +92,7 @@ class SlackConfig(ConnectorConfig):
     @field_validator("base_url")
     @classmethod
     def _is_an_address(cls, url: str) -> str:
-        if not is_web_url(url):
-            raise ValueError("must be an http(s) address")
-        return url
+        return web_address(url)
 
     @field_validator("token", "webhook_url")
     @classmethod
@@ -102,14 +101,19 @@ class SlackConfig(ConnectorConfig):
             raise ValueError("must be one word of plain letters, digits and signs")
         return secret
 
+    @field_validator("webhook_url")
+    @classmethod
+    def _leads_to_slack(cls, url: SecretStr | None) -> SecretStr | None:
+        if url:
+            web_address(url.get_secret_value())
+        return url
+
     @model_validator(mode="after")
     def _has_one_way_in(self) -> Self:
         if (self.token is None) == (self.webhook_url is None):
             raise ValueError("needs either a token or a webhook_url")
         if self.token and not self.channel:
             raise ValueError('a token needs a channel, such as "#secops"')
-        if self.webhook_url and not is_web_url(self.webhook_url.get_secret_value()):
-            raise ValueError("webhook_url must be an address such as https://hooks.slack.com/services/…")
         return self
 
 

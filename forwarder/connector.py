@@ -31,6 +31,7 @@ from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from forwarder.addresses import web_address
 from forwarder.alert import Alert, Change
 from forwarder.backoff import retry_after
 from forwarder.lean import absent
@@ -65,6 +66,7 @@ __all__ = [
     "cut",
     "format_duration",
     "retry_after",
+    "web_address",
 ]
 
 Payload = Mapping[str, Any]

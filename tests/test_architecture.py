@@ -14,7 +14,7 @@ ROOT: Final = Path(__file__).resolve().parent.parent
 
 ROOMS: Final = (
     # What everything is made of.
-    *("alert", "lean", "units", "backoff", "clock", "connector"),
+    *("addresses", "alert", "lean", "units", "backoff", "clock", "connector"),
     # Each does one thing, and knows nothing of the daemon.
     *("logs", "plugins", "wording", "config", "routing", "sentrytex", "store"),
     # The turns.

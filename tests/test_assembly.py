@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from itertools import pairwise
@@ -202,9 +202,9 @@ def test_a_shorter_sweep_counts_from_the_reload(tmp_path: Path, sandbox: Sandbox
     """Nobody waits for the sweep that the old config had planned."""
     config = everything(sandbox, sweep_every="1h")
     with assembled(tmp_path, sandbox, config) as forwarder:
-        forwarder.start()
-        until(lambda: forwarder.store.feed().polled_at is not None)
+        forwarder.poll()
         forwarder.sweep()
+        forwarder.start()
         swept = forwarder.store.feed().swept_at
         forwarder.reload(loaded(tmp_path, sandbox, everything(sandbox, sweep_every="1s")))
         until(lambda: forwarder.store.feed().swept_at != swept)
@@ -257,8 +257,10 @@ def test_a_vendor_that_joins_the_stack_brings_its_alerts_at_once(tmp_path: Path,
     sandbox.sentrytex.add_vendor("github")
     sandbox.sentrytex.publish(recent(1, affected_vendors=["github"]))
     with assembled(tmp_path, sandbox, everything(sandbox, overlap="1m", start_from="1h")) as forwarder:
+        forwarder.poll()
+        forwarder.sweep()
         forwarder.start()
-        until(lambda: len(sandbox.slack.messages) == 1)
+        until(lambda: len(sandbox.slack.messages) == 1 and forwarder.store.feed().stack)
         sandbox.sentrytex.publish(recent(2, affected_vendors=["okta"], minutes_ago=24 * 60))
         sandbox.sentrytex.add_vendor("okta")
         until(lambda: len(sandbox.slack.messages) == 2)
@@ -395,20 +397,24 @@ def test_a_step_that_could_not_be_written_is_followed_later(tmp_path: Path, sand
 
 
 class Slow(Store):
-    """A store in which a settled ticket owes its link just after the message was found quiet."""
+    """A store in which a ticket is settled, and owes its link, after the message was found quiet."""
+
+    tickets: Callable[[], bool]
 
     def next_due(self, connector: str) -> float | None:
-        found = super().next_due(connector)
-        if connector == "secops" and found is None:
-            until(lambda: all(row.state.settled for row in rows(self, "tickets")))
-        return found
+        if connector == "oncall" and threading.current_thread() is threading.main_thread():
+            until(self.tickets)
+        return super().next_due(connector)
 
 
 def test_a_link_that_comes_in_the_last_moment_is_waited_for(tmp_path: Path, sandbox: Sandbox) -> None:
     """A look at one connector after the other would miss it."""
     sandbox.jira.inject(Fault(kind=FaultKind.LATENCY, seconds=0.3, path="POST"))
+    sandbox.slack.inject(Fault(kind=FaultKind.LATENCY, seconds=0.3, path="chat.update"))
     sandbox.sentrytex.publish(recent(1))
     with assembled(tmp_path, sandbox, everything(sandbox), kind=Slow, links_after=0.0) as forwarder:
+        assert isinstance(forwarder.store, Slow)
+        forwarder.store.tickets = lambda: forwarder.dispatchers["tickets"].quiet(30)
         forwarder.start(schedule=False)
         forwarder.poll()
         assert forwarder.deliver_due(30, threading.Event()) == 0

@@ -6,6 +6,7 @@ import json
 import os
 import re
 import subprocess
+import time
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
@@ -18,7 +19,8 @@ from click.testing import CliRunner, Result
 from forwarder.cli.root import COMMANDS, group
 from forwarder.sandbox import Fault, FaultKind, Sandbox
 from forwarder.store import Store
-from tests.core_kit import EVERYTHING, FORWARDER, command, environment, recent, secrets, settings, written
+from tests.core_kit import EVERYTHING, FORWARDER, command, environment, owe, recent, secrets, settings, written
+from tests.samples import alert
 
 CRITICAL = "00000000-0000-4000-8000-000000000001"
 
@@ -150,6 +152,31 @@ def test_once_beats_after_a_complete_poll(desk: Desk, sandbox: Sandbox) -> None:
     desk.write()
     desk.once()
     assert [seen.path for seen in sandbox.slack.requests] == ["/api/beat"]
+
+
+def test_once_tells_of_a_feed_that_stays_unread(desk: Desk, sandbox: Sandbox) -> None:
+    """Under cron nobody else looks for troubles that last."""
+    desk.config["alarms"] = {"to": ["oncall"]}
+    desk.write()
+    store = Store.own(desk.folder / "forwarder.db")
+    store.commit_page([], now=time.time() - 3600)
+    store.close()
+    sandbox.sentrytex.inject(Fault(kind=FaultKind.STATUS, status=503, path="/alerts"))
+    assert desk.once().returncode == 1
+    (incident,) = sandbox.pagerduty.incidents.values()
+    assert "feed cannot be read" in str(incident["events"])
+    assert desk.once().returncode == 0
+    (incident,) = sandbox.pagerduty.incidents.values()
+    assert incident["status"] == "resolved"
+
+
+def test_once_forgets_what_is_too_old(desk: Desk) -> None:
+    """Under cron, too, the database stays small."""
+    store = Store.own(desk.folder / "forwarder.db")
+    owe(store, alert(id="old"), to=(), now=time.time() - 401 * 86400)
+    store.close()
+    assert desk.once().returncode == 0
+    assert desk.json("alerts") == []
 
 
 def test_once_tells_of_dead_letters(desk: Desk, sandbox: Sandbox) -> None:

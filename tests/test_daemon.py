@@ -180,15 +180,22 @@ def test_a_reload_that_nobody_foresaw_ends_nothing(
 ) -> None:
     """Another package's connector may raise anything while it is made."""
 
+    ending = threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGTERM))
+    reloading = threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGHUP))
+
     def load_badly() -> Config:
-        threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGTERM)).start()
+        ending.start()
         raise RuntimeError("unforeseen")
 
     place.write()
     config = load(place.folder / "config.yaml", place.env)
     with signals_as_they_were():
-        threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGHUP)).start()
-        assert Daemon(config, load_badly, Redactor()).run() == 0
+        reloading.start()
+        try:
+            assert Daemon(config, load_badly, Redactor()).run() == 0
+        finally:
+            reloading.join()
+            ending.join()
     assert "reload_failed" in capfd.readouterr().out
 
 

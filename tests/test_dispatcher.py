@@ -334,13 +334,14 @@ def test_a_destination_that_is_down_is_tried_by_one_at_a_time(rig: Rig) -> None:
 
     def fail_together(_delivery: Delivery) -> Outcome:
         together.wait(20)
-        return Retry("connection refused", after=0)
+        return Retry("connection refused", after=1)
 
     target.answers.extend([fail_together] * 4)
     target.answers.extend([Retry("connection refused", after=3600)] * 2)
-    owe(rig.store, *lows(12))
+    owe(rig.store, *lows(4))
     rig.start(target)
     until(lambda: len(rig.heard.attempts) == 4)
+    owe(rig.store, *lows(12)[4:])
     target.at_once = 0
     rig.pass_(2.1)
     until(lambda: len(rig.heard.attempts) == 5)
@@ -558,15 +559,16 @@ def test_a_late_worker_overwrites_nothing(rig: Rig) -> None:
 
     target.answers.append(hang)
     owe(rig.store, URGENT)
-    rig.start(target)
+    late = rig.start(target)
     until(lambda: target.sent)
     rig.time.pass_(3600)
     assert rig.store.rescue(now=rig.now(), due_at={}, all_claims=False) == {"target": 1}
     rig.start(Scripted())
     rig.until_settled(1)
     let_go.set()
-    until(lambda: target.at_once == 1)
-    assert rig.outcomes() == ["delivered"]
+    late.stop()
+    assert late.join(20)
+    rig.until_outcomes("delivered")
     assert rig.states() == [State.DELIVERED]
 
 
@@ -658,10 +660,6 @@ def test_a_clock_that_is_set_moves_a_rate_limit_along(rig: Rig, step: float) -> 
     rig.until_settled(1)
 
 
-def links(followers: Collection[str]) -> dict[str, Any]:
-    return {"followers": followers, "links_after": 0.0}
-
-
 def test_a_ticket_s_link_reaches_a_message_that_went_before(rig: Rig) -> None:
     """The message is updated with the link once, after all that waits to be opened."""
     chat, let_go = Scripted("chat", follows=True, concurrency=1), threading.Event()
@@ -675,12 +673,14 @@ def test_a_ticket_s_link_reaches_a_message_that_went_before(rig: Rig) -> None:
     chat.answers.append(hang)
     owe(rig.store, URGENT, to=("chat", "tickets"))
     owe(rig.store, *lows(3), to=("chat",))
-    rig.start(chat, **links(("chat",)))
+    woken: list[Collection[str]] = []
+    rig.start(chat, followers=("chat",))
     until(lambda: chat.sent)
-    rig.start(tickets, **links(("chat",)))
+    rig.start(tickets, followers=("chat",), links_after=0.0, wake=woken.append)
     until(lambda: len(rows(rig.store, "chat")) == 5)
     let_go.set()
     rig.until_settled(6)
+    assert woken == [("chat",)]
     assert chat.titles == ["urgent", "low 0", "low 1", "low 2", "urgent"]
     update = chat.sent[-1]
     assert (update.kind.value, update.changes, [link.text for link in update.links]) == ("update", (), ["SEC-1"])

@@ -343,8 +343,9 @@ def test_the_preview_reads_like_the_ticket(connect: Callable[..., Jira]) -> None
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [
-        ({"url": "example.atlassian.net"}, "must be an address such as"),
-        ({"url": "ftp://example.com"}, "must be an address such as"),
+        ({"url": "example.atlassian.net"}, "must be an address that begins with https://"),
+        ({"url": "ftp://example.com"}, "must be an address that begins with https://"),
+        ({"url": "http://jira.example.com"}, "plain http is allowed to this machine"),
         ({"url": "https://me:not-a-real-token@example.com"}, "put credentials under email and token"),
         ({"url": "https://example.com/?x=1"}, "must be the bare address"),
         ({"email": None}, "email is missing"),

@@ -345,7 +345,7 @@ def test_the_key_goes_over_no_open_network(url: str, is_fine: bool) -> None:
     if is_fine:
         assert pagerduty(url).config.address == url
     else:
-        with pytest.raises(ValidationError, match="must be an https address"):
+        with pytest.raises(ValidationError, match=r"https://|no valid address"):
             pagerduty(url)
 
 

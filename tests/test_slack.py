@@ -329,7 +329,8 @@ def test_what_each_way_in_can_do_is_told(slack: Slack, hook: Slack) -> None:
         ({"token": "xoxb-not a real\ntoken", "channel": "#a"}, "one word"),
         ({"token": "xoxb-not-a-real-tokén", "channel": "#a"}, "one word"),
         ({"token": "xoxb-not-a-real-token", "channel": ""}, "at least 1 character"),
-        ({"token": "xoxb-not-a-real-token", "channel": "#a", "base_url": "slack.com"}, "http(s) address"),
+        ({"token": "xoxb-not-a-real-token", "channel": "#a", "base_url": "slack.com"}, "https://"),
+        ({"token": "xoxb-not-a-real-token", "channel": "#a", "base_url": "http://slack.com"}, "this machine"),
     ],
 )
 def test_an_impossible_config_is_refused_with_a_sentence(config: dict[str, str], told: str) -> None:
@@ -369,7 +370,7 @@ def test_no_secret_is_logged_or_told(
 
 def test_a_host_that_is_not_there_is_tried_again(sandbox: Sandbox) -> None:
     """Where no connection ever stood nothing was sent, so there is nothing to look for."""
-    for url, words in (("http://127.0.0.1:9/api/", "refused"), ("http://no-such-host.invalid/api/", "not found")):
+    for url, words in (("http://127.0.0.1:9/api/", "refused"), ("https://no-such-host.invalid/api/", "not found")):
         outcome = send(by_token(sandbox, base_url=url), delivery())
         assert isinstance(outcome, Retry), outcome
         assert words in outcome.reason

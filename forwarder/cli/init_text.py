@@ -48,7 +48,7 @@ def config_text(feed: Section, connectors: Sequence[Section]) -> str:
         "",
         "sentrytex:",
         *_lines(feed, "  "),
-        "  poll_every: 30s # 5s at least",
+        "  poll_every: 30s # 1s at least",
         '  start_from: 24h # first start only: "now", a duration back, or an ISO date such as 2026-01-31',
         "",
         "database: forwarder.db # the state; a relative path counts from this file's folder",

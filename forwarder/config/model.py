@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -26,6 +25,7 @@ from pydantic import (
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
+from forwarder.addresses import is_loopback, web_address
 from forwarder.alert import Severity
 from forwarder.connector import ConnectorConfig
 from forwarder.units import Duration, format_duration, parse_duration
@@ -33,7 +33,6 @@ from forwarder.units import Duration, format_duration, parse_duration
 StartFrom = Literal["now"] | timedelta | datetime
 """Where the first start begins: now, so far back, or at an instant (aware, in UTC)."""
 
-LOOPBACK_NAMES: Final = frozenset({"localhost", "ip6-localhost"})
 MIN_WEB_TOKEN: Final = 16
 """Characters: 64 bits as hexadecimal digits, too many to be guessed over a network."""
 
@@ -57,29 +56,8 @@ class Listen:
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
-def is_loopback(host: str) -> bool:
-    """Whether a host name or address (IPv6 without brackets) is this machine itself."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host.lower() in LOOPBACK_NAMES
-
-
-def _web_address(url: str) -> str:
-    try:
-        parts = urlsplit(url)
-        host, _ = parts.hostname, parts.port
-    except ValueError:
-        raise ValueError("is no valid address") from None
-    if parts.scheme not in {"http", "https"} or not host or not _ONE_WORD.fullmatch(url):
-        raise ValueError("must be an address that begins with https://")
-    if parts.scheme == "http" and not is_loopback(host):
-        raise ValueError("must begin with https://: plain http is allowed to this machine (127.0.0.1) only")
-    return url
-
-
 def _base_address(url: str) -> str:
-    parts = urlsplit(_web_address(url))
+    parts = urlsplit(web_address(url))
     if "@" in parts.netloc:
         raise ValueError("must not hold a user name or a password")
     if parts.query or parts.fragment:
@@ -88,7 +66,7 @@ def _base_address(url: str) -> str:
 
 
 def _secret_address(url: SecretStr) -> SecretStr:
-    _web_address(url.get_secret_value())
+    web_address(url.get_secret_value())
     return url
 
 

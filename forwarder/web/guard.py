@@ -16,8 +16,8 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from forwarder.addresses import is_loopback
 from forwarder.config import Listen
-from forwarder.config.model import is_loopback
 from forwarder.web.keys import Keys
 
 OPEN: Final = frozenset({"/healthz", "/readyz", "/sign-in"})

@@ -1,4 +1,4 @@
-"""Looks for secrets in everything that a run left behind."""
+"""Looks for secrets in everything that a run left behind: logs, databases, pages, what commands print."""
 
 from __future__ import annotations
 

@@ -176,7 +176,7 @@ class World:
 
     def command(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """What another command of the forwarder says meanwhile."""
-        command = [sys.executable, "-m", "forwarder.cli", *arguments, "--config", str(self.config)]
+        command = [str(Path(sys.executable).with_name("forwarder")), *arguments, "--config", str(self.config)]
         return subprocess.run(
             command,
             cwd=ROOT,

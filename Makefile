@@ -10,7 +10,7 @@ LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --genera
 	--custom-compile-command "make lock" pyproject.toml
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo check format lint fix types test torture bench docs lock clean
+.PHONY: help install demo check format lint fix types test torture bench docs screenshots lock clean
 
 help: ## List what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -47,6 +47,9 @@ bench: $(DEV) ## Speed, memory and growth, as JSON and a table
 
 docs: $(DEV) ## Build the documentation site into site/
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
+
+screenshots: $(DEV) ## Take the screenshots of docs/images anew (needs Chromium)
+	$(BIN)/python docs/screenshots.py
 
 lock: $(DEV) ## Resolve the dependencies anew, to their newest releases
 	$(LOCK) --upgrade --group build --output-file requirements.lock

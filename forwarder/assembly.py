@@ -262,6 +262,7 @@ class Forwarder:
                 wait = every
         except SentrytexError as error:
             log.warning("sweep_failed", reason=str(error))
+            self.watchers.sweep_failed(error)
         finally:
             self._after("sweep", self._sweep_job, wait)
 

@@ -37,6 +37,9 @@ class Watcher:
     def poll_failed(self, error: SentrytexError, seconds: float) -> None:
         """The feed could not be read."""
 
+    def sweep_failed(self, error: SentrytexError) -> None:
+        """A sweep could not read the feed."""
+
     def attempted(self, attempt: Attempted) -> None:
         """A delivery was tried."""
 
@@ -66,6 +69,10 @@ class Watchers(Watcher):
     def poll_failed(self, error: SentrytexError, seconds: float) -> None:
         for watcher in self._watchers:
             watcher.poll_failed(error, seconds)
+
+    def sweep_failed(self, error: SentrytexError) -> None:
+        for watcher in self._watchers:
+            watcher.sweep_failed(error)
 
     def attempted(self, attempt: Attempted) -> None:
         for watcher in self._watchers:

@@ -25,6 +25,10 @@ ORDER BY seen_at LIMIT ?4
 class Upkeep(Engine):
     """The side of the store that forgets."""
 
+    def prove_writable(self) -> None:
+        """Writes something that changes nothing; raises StoreError where the database takes no writes."""
+        self.write(lambda connection: connection.execute("UPDATE feed SET id = id"))
+
     def prune(self, *, seen_before: float, published_before: float, overlap: float = 0.0) -> int:
         """Removes up to BATCH settled alerts that are old by both times, and returns how many there were.
 

@@ -52,7 +52,7 @@ class Health:
         with self._lock:
             if self._clock() >= self._good_until:
                 try:
-                    self._forwarder.store.write(lambda _connection: None)
+                    self._forwarder.store.prove_writable()
                     self._refused = None
                 except StoreError as error:
                     self._refused = str(error)

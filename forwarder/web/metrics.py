@@ -120,6 +120,9 @@ class Metrics(Watcher):
 
     # What a watcher hears
 
+    def sweep_failed(self, error: SentrytexError) -> None:
+        self._sweeps.labels(error.result).inc()
+
     def polled(self, turn: Turn, seconds: float) -> None:
         if turn.sweep:
             self._sweeps.labels(OK).inc()

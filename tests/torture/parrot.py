@@ -21,14 +21,12 @@ REFUSALS: Final = (500, 429, 400, 404)
 PAGES: Final = ("/", "/alerts", "/dead-letters", "/gaps", "/set-aside", "/sign-in", "/metrics", "/healthz", "/readyz")
 COMMANDS: Final = (
     ("check", "--live"),
-    ("status",),
     ("status", "--json"),
     ("deliveries", "--json"),
     ("alerts",),
     ("health",),
     ("preview", "jira-cloud"),
     ("test", "slack-webhook"),
-    ("test", "pagerduty"),
 )
 
 

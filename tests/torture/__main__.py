@@ -1,0 +1,184 @@
+"""The long run: ``python -m tests.torture``. Prints what each proof showed; exit status 1 where a promise broke."""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from pathlib import Path
+from typing import Final
+
+import click
+import pytest
+from rich.console import Console
+from rich.table import Table
+
+from tests.contract import TARGETS
+from tests.torture import feed, ground, hostile, kills, matrix, parrot, soak
+from tests.torture.points import Point
+from tests.torture.world import Tally
+
+PROOFS: Final = ("kills", "matrix", "ground", "hostile", "secrets", "soak")
+EXAMPLES: Final = 1000
+"""Pages of chance for each kind of Jira."""
+
+console = Console(width=100, highlight=False)
+
+
+@click.command()
+@click.option("--kills", "number", default=1000, show_default=True, help="How often the daemon is killed.")
+@click.option("--seed", type=int, help="Makes a run again: the same points, in the same order. Default: by the clock.")
+@click.option("--days", default=90, show_default=True, help="How long the soak lasts, in simulated days.")
+@click.option("--only", multiple=True, type=click.Choice(PROOFS), help="Run this proof alone; may be repeated.")
+def main(number: int, seed: int | None, days: int, only: tuple[str, ...]) -> None:
+    """Prove that nothing is lost and nothing is sent twice. Takes some twenty minutes on two cores."""
+    seed = int(time.time()) if seed is None else seed
+    started = time.monotonic()
+    console.print(f"seed {seed}")
+    proofs: dict[str, Callable[[], list[str]]] = {
+        "kills": lambda: prove_kills(number, seed),
+        "matrix": prove_matrix,
+        "ground": prove_ground,
+        "hostile": prove_hostile,
+        "secrets": prove_secrets,
+        "soak": lambda: prove_soak(days, seed),
+    }
+    complaints: list[str] = []
+    for name in only or PROOFS:
+        complaints += proofs[name]()
+    console.print(f"\n{(time.monotonic() - started) / 60:.0f} minutes, seed {seed}")
+    for complaint in complaints:
+        console.print(f"BROKEN: {complaint}", style="red", markup=False)
+    if not complaints:
+        console.print("Every promise held.", style="green")
+    sys.exit(1 if complaints else 0)
+
+
+def prove_kills(number: int, seed: int) -> list[str]:
+    results, complaints = [], []
+    with _processes() as processes:
+        waiting = {processes.submit(_campaign, campaign): campaign for campaign in kills.campaigns(number, seed)}
+        for done in as_completed(waiting):
+            try:
+                results.append(done.result())
+                complaints += results[-1].complaints
+            except AssertionError as error:
+                complaints.append(f"{waiting[done]}: {error}")
+            if console.is_terminal:
+                console.print(f"{sum(result.kills.total() for result in results)} kills", end="\r")
+    _show_kills(results)
+    return complaints
+
+
+def prove_matrix() -> list[str]:
+    outcomes = []
+    with _folder() as folder:
+        for target in TARGETS:
+            outcomes.append(matrix.run(target, _within(folder, target.name)))
+        outcomes.append(feed.run(_within(folder, "feed")))
+    _show_outcomes("Fault matrix", "cells", outcomes)
+    return [wrong for outcome in outcomes for wrong in outcome.wrong]
+
+
+def prove_ground() -> list[str]:
+    table, complaints = Table("The ground under it", "", title_justify="left"), []
+    for name, scenario in ground.SCENARIOS.items():
+        with _folder() as folder:
+            try:
+                scenario(folder)
+                verdict = "held"
+            except pytest.skip.Exception as skipped:
+                verdict = f"not run: {skipped}"
+            except AssertionError as error:
+                verdict = "BROKEN"
+                complaints.append(f"{name}: {error}")
+        table.add_row(name, verdict)
+    console.print(table)
+    return complaints
+
+
+def prove_hostile() -> list[str]:
+    outcomes, complaints = [], []
+    for flavour in hostile.FLAVOURS:
+        with _folder() as folder:
+            try:
+                outcomes.append(hostile.run(folder, examples=EXAMPLES, flavour=flavour, seeded=False))
+            except AssertionError as error:
+                complaints.append(f"hostile, {flavour}: {error}")
+    _show_outcomes("Hostile input", "pages", outcomes)
+    return [*complaints, *(wrong for outcome in outcomes for wrong in outcome.wrong)]
+
+
+def prove_secrets() -> list[str]:
+    with _folder() as folder:
+        shown = parrot.run(folder)
+    console.print(f"Secrets that services repeat: {len(shown)} shown")
+    return [f"a secret is in {where}" for where in shown]
+
+
+def prove_soak(days: int, seed: int) -> list[str]:
+    # In a process of its own, whose memory holds nothing else.
+    with _processes() as processes, _folder() as folder:
+        lived = processes.submit(soak.run, folder, days=days, seed=seed).result()
+    table = Table("Soak: day", "alerts kept", "file, MiB", "memory, MiB")
+    for sample in soak.evenings(lived, days):
+        table.add_row(
+            str(sample.day), f"{sample.alerts:,}", f"{sample.file / 2**20:.1f}", f"{sample.memory / 2**20:.1f}"
+        )
+    console.print(table)
+    console.print(f"{lived.published:,} alerts, {lived.deliveries:,} deliveries")
+    return lived.complaints
+
+
+def _campaign(campaign: kills.Campaign) -> kills.Result:
+    with _folder() as folder:
+        return kills.run(campaign, folder)
+
+
+def _show_kills(results: list[kills.Result]) -> None:
+    points: Counter[Point] = sum((result.kills for result in results), Counter())
+    by_point = Table("SIGKILL", "times")
+    for point, times in sorted(points.items(), key=lambda item: -item[1]):
+        by_point.add_row(point.value, str(times))
+    console.print(by_point)
+    names = sorted({name for result in results for name in result.tallies})
+    table = Table("connector", "runs", "kills", "alerts", "arrived", "lost", "sent twice", "dead letters")
+    for name in names:
+        there = [result for result in results if name in result.tallies]
+        total = sum((result.tallies[name] for result in there), Tally())
+        counts = (sum(result.runs for result in there), sum(result.kills.total() for result in there))
+        numbers = (*counts, total.alerts, total.arrived, total.lost, total.twice, total.dead)
+        table.add_row(name, *(f"{value:,}" for value in numbers))
+    console.print(table)
+
+
+def _show_outcomes(title: str, what: str, outcomes: list[matrix.Outcome]) -> None:
+    table = Table(title, what, "sent twice", "wrong")
+    for outcome in outcomes:
+        table.add_row(outcome.target, str(outcome.cells), str(outcome.repeats), str(len(outcome.wrong)))
+    console.print(table)
+
+
+def _processes() -> ProcessPoolExecutor:
+    return ProcessPoolExecutor(2, mp_context=multiprocessing.get_context("spawn"))
+
+
+@contextlib.contextmanager
+def _folder() -> Iterator[Path]:
+    with tempfile.TemporaryDirectory(prefix="torture-") as folder:
+        yield Path(folder)
+
+
+def _within(folder: Path, name: str) -> Path:
+    place = folder / name
+    place.mkdir()
+    return place
+
+
+if __name__ == "__main__":
+    main()

@@ -6,14 +6,7 @@ import random
 import threading
 import time
 from collections.abc import Callable, Iterable
-from contextlib import suppress
-from datetime import UTC, datetime, timedelta
-from functools import partial
 from typing import Any, Final
-
-from apscheduler.executors.base import BaseExecutor, run_job
-from apscheduler.jobstores.base import JobLookupError
-from apscheduler.schedulers.background import BackgroundScheduler
 
 from forwarder import plugins
 from forwarder.alarms import Alarms
@@ -23,6 +16,7 @@ from forwarder.config import Config, secrets_of
 from forwarder.connector import Connector
 from forwarder.dispatcher import LINKS_AFTER, Dispatcher
 from forwarder.heartbeat import Pulse
+from forwarder.jobs import Jobs
 from forwarder.logs import Redactor, get_logger
 from forwarder.poller import Poller, Turn
 from forwarder.sentrytex import KeyRefused, RateLimited, RequestBudget, Sentrytex, SentrytexError
@@ -43,6 +37,8 @@ RESCUE_EVERY: Final = 30.0
 PRUNE_EVERY: Final = 86400.0
 FIRST_SWEEP: Final = 5.0
 """Seconds after a start: the feed's new alerts go first."""
+JOBS_END: Final = 1.0
+"""Seconds that jobs under way may take after that."""
 SWEEP_AGAIN: Final = 60.0
 """Seconds between two sweeps while the feed cannot be read."""
 
@@ -82,11 +78,7 @@ class Forwarder:
         self._unfollowed = 0.0
         self._retired: list[Sentrytex | Pulse] = []
         self._stopped = threading.Event()
-        self._scheduler = BackgroundScheduler(
-            timezone=UTC,
-            executors={"default": _Threads()},
-            job_defaults={"misfire_grace_time": None, "coalesce": True, "max_instances": 1},
-        )
+        self._jobs = Jobs(self._guarded)
 
     # The life of it
 
@@ -98,20 +90,20 @@ class Forwarder:
             log.warning("found_unsettled", deliveries=rescued)
         self.store.restart(now=now, most=ATTEMPTS.most)
         if schedule:
-            self._scheduler.start()
-            self._after("poll", self._poll_job, 0.0)
-            self._after("sweep", self._sweep_job, max(self._until_sweep(), FIRST_SWEEP))
-            self._every("rescue", self._rescue_job, RESCUE_EVERY)
-            self._every("prune", self.prune, PRUNE_EVERY, first=60.0)
-            self._every("alarms", self.review_alarms, RESCUE_EVERY)
+            self._jobs.start()
+            self._jobs.after("poll", self._poll_job, 0.0)
+            self._jobs.after("sweep", self._sweep_job, max(self._until_sweep(), FIRST_SWEEP))
+            self._jobs.every("rescue", self._rescue_job, RESCUE_EVERY)
+            self._jobs.every("prune", self.prune, PRUNE_EVERY, first=60.0)
+            self._jobs.every("alarms", self.review_alarms, RESCUE_EVERY)
         self._start_dispatchers(connectors)
 
     def stop(self, timeout: float = STOP_SECONDS) -> bool:
-        """Lets what is being sent end; whether all of it did. A poll under way is left alone, and finds all closed."""
+        """Lets what is being sent end; whether all of it did. A poll that hangs is left alone, and finds all closed."""
         self._stopped.set()
-        if self._scheduler.running:
-            self._scheduler.shutdown(wait=False)
+        self._jobs.stop()
         ended = self._stop_dispatchers(timeout)
+        self._jobs.join(JOBS_END)
         self._retired += (self._source, self._pulse)
         self._close_retired()
         return ended
@@ -137,8 +129,8 @@ class Forwarder:
         self.alarms.to = config.alarms.to
         self._guarded("restart", lambda: self.store.restart(now=self.clock(), most=ATTEMPTS.most))
         self._start_dispatchers(connectors)
-        self._after("poll", self._poll_job, 0.0)
-        self._after("sweep", self._sweep_job, self._until_sweep())
+        self._jobs.after("poll", self._poll_job, 0.0)
+        self._jobs.after("sweep", self._sweep_job, self._until_sweep())
 
     def follow_clock(self) -> None:
         """Moves every deadline along where somebody set the machine's clock."""
@@ -148,13 +140,11 @@ class Forwarder:
             return
         self._unfollowed = 0.0
         log.warning("clock_stepped", seconds=round(step, 1))
-        for job in self._scheduler.get_jobs():
-            with suppress(JobLookupError):  # it has begun meanwhile
-                job.modify(next_run_time=job.next_run_time + timedelta(seconds=step))
+        self._jobs.shift(step)
         for dispatcher in self.dispatchers.values():
             dispatcher.shift(step)
         # The last one is dated by the old clock, and would seem to be long ago.
-        self._after("poll", self._poll_job, 0.0)
+        self._jobs.after("poll", self._poll_job, 0.0)
 
     # Turns
 
@@ -233,15 +223,15 @@ class Forwarder:
         try:
             self.poll()
             self._poll_failures = 0
-            self._after("heartbeat", self.beat, 0.0)
+            self._jobs.after("heartbeat", self.beat, 0.0)
             if self.poller.stack_grew():
                 log.info("stack_grew")
-                self._after("sweep", self._sweep_job, 0.0)
+                self._jobs.after("sweep", self._sweep_job, 0.0)
         except SentrytexError as error:
             self._poll_failures += 1
             wait = self._poll_again(error, wait)
         finally:
-            self._after("poll", self._poll_job, wait)
+            self._jobs.after("poll", self._poll_job, wait)
 
     def _poll_again(self, error: SentrytexError, poll_every: float) -> float:
         if isinstance(error, RateLimited):
@@ -264,7 +254,7 @@ class Forwarder:
             log.warning("sweep_failed", reason=str(error))
             self.watchers.sweep_failed(error)
         finally:
-            self._after("sweep", self._sweep_job, wait)
+            self._jobs.after("sweep", self._sweep_job, wait)
 
     def _rescue_job(self) -> None:
         now = self.clock()
@@ -288,18 +278,6 @@ class Forwarder:
         else:
             return True
         return False
-
-    def _after(self, name: str, job: Callable[[], None], seconds: float) -> None:
-        when = datetime.now(UTC) + timedelta(seconds=seconds)
-        guarded = partial(self._guarded, name, job)
-        self._scheduler.add_job(guarded, "date", run_date=when, id=name, replace_existing=True)
-
-    def _every(self, name: str, job: Callable[[], None], seconds: float, first: float | None = None) -> None:
-        when = datetime.now(UTC) + timedelta(seconds=seconds if first is None else first)
-        guarded = partial(self._guarded, name, job)
-        self._scheduler.add_job(
-            guarded, "interval", seconds=seconds, next_run_time=when, id=name, replace_existing=True
-        )
 
     def _until_sweep(self) -> float:
         """Seconds until a sweep is due; below zero where it should have been."""
@@ -356,16 +334,6 @@ class Forwarder:
         for name in names:
             if name in self.dispatchers:
                 self.dispatchers[name].wake()
-
-
-class _Threads(BaseExecutor):  # type: ignore[misc] # APScheduler has no types
-    """Runs each job in a thread of its own, for which the end of the process does not wait: a feed can hang long."""
-
-    def _do_submit_job(self, job: Any, run_times: list[datetime]) -> None:
-        threading.Thread(target=self._run, args=(job, run_times), name=job.id, daemon=True).start()
-
-    def _run(self, job: Any, run_times: list[datetime]) -> None:
-        self._run_job_success(job.id, run_job(job, job._jobstore_alias, run_times, self._logger.name))
 
 
 def _first_looks(connectors: Iterable[Connector[Any]], now: float) -> dict[str, float]:

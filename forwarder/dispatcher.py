@@ -317,6 +317,7 @@ class Dispatcher:
                     settlement,
                     now=self._now(),
                     seconds=seconds,
+                    resume=self._pause is not None,
                     followers=self._followers,
                     links_after=self._links_after,
                 )

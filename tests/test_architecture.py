@@ -18,7 +18,7 @@ ROOMS: Final = (
     # Each does one thing, and knows nothing of the daemon.
     *("logs", "plugins", "wording", "config", "routing", "sentrytex", "store"),
     # The turns.
-    *("settling", "poller", "watching", "dispatcher", "alarms", "heartbeat"),
+    *("settling", "poller", "watching", "dispatcher", "alarms", "heartbeat", "jobs"),
     # What puts them together, what stands in for the world, and what people meet.
     *("assembly", "web", "daemon", "sandbox", "cli"),
 )

@@ -1,8 +1,8 @@
 """The database file: opened with care, owned by one process, written by many threads as if by one.
 
 Threads that write at the same time share a transaction: whoever gets hold of the connection first carries out what
-the others have queued meanwhile, each in a savepoint of its own, and one commit makes all of it durable. A caller
-returns only after that commit, so "written" always means "on the disk".
+the others have queued meanwhile, and one commit makes all of it durable. A caller returns only after that commit, so
+"written" always means "on the disk". Where one of them is at fault, each is carried out once more by itself.
 """
 
 from __future__ import annotations
@@ -71,6 +71,8 @@ class Engine:
     def write(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """Carries out ``work`` in a write transaction and returns its result once that is durable.
 
+        It may be called twice, with nothing left of the first time.
+
         Raises StoreError where the database cannot take it; nothing of ``work`` is kept then.
         """
         job = _Job(work)
@@ -138,25 +140,19 @@ class Engine:
 
     @staticmethod
     def _carry_out(writer: sqlite3.Connection, jobs: list[_Job[Any]]) -> None:
-        writer.execute("BEGIN IMMEDIATE")
         try:
+            _transact(writer, jobs)
+        except Exception as error:
+            # A failing disk is everybody's trouble. All else is one job's own fault, and the others go on without it.
+            if _of_the_disk(error):
+                raise
             for job in jobs:
-                writer.execute("SAVEPOINT job")
                 try:
-                    job.result = job.work(writer)
-                except Exception as error:
-                    # A failing disk is everybody's trouble. All else is this job's own fault, and the others go on.
-                    if isinstance(error, sqlite3.Error) and not isinstance(error, sqlite3.IntegrityError):
+                    _transact(writer, [job])
+                except Exception as fault:
+                    if _of_the_disk(fault):
                         raise
-                    job.error = error
-                    writer.execute("ROLLBACK TO job")
-                writer.execute("RELEASE job")
-            writer.execute("COMMIT")
-        except BaseException:
-            # SQLite has rolled back by itself where the disk was full.
-            if writer.in_transaction:
-                writer.execute("ROLLBACK")
-            raise
+                    job.error = fault
 
     def _open(self, connection: sqlite3.Connection | None) -> sqlite3.Connection:
         if connection is None:
@@ -231,6 +227,24 @@ class Engine:
             migrate(writer, version)
         if own:
             writer.execute("PRAGMA journal_mode = WAL")
+
+
+def _transact(writer: sqlite3.Connection, jobs: list[_Job[Any]]) -> None:
+    """Carries out all of ``jobs`` in one transaction, or none of them."""
+    writer.execute("BEGIN IMMEDIATE")
+    try:
+        for job in jobs:
+            job.result = job.work(writer)
+        writer.execute("COMMIT")
+    except BaseException:
+        # SQLite has rolled back by itself where the disk was full.
+        if writer.in_transaction:
+            writer.execute("ROLLBACK")
+        raise
+
+
+def _of_the_disk(error: Exception) -> bool:
+    return isinstance(error, sqlite3.Error) and not isinstance(error, sqlite3.IntegrityError)
 
 
 def _damaged(path: Path) -> StoreError:

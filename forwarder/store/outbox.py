@@ -20,7 +20,8 @@ MAX_REASON: Final = 1000
 """Characters of what a remote said that are kept with an attempt."""
 
 _CLAIMABLE: Final = """
-SELECT d.id, d.state = 'unsure' AS unsure FROM deliveries AS d INDEXED BY deliveries_waiting
+SELECT d.*, a.body, a.origin, a.revision AS alert_revision
+FROM deliveries AS d INDEXED BY deliveries_waiting JOIN alerts AS a ON a.id = d.alert_id
 WHERE d.connector = ? AND d.state IN ('ready', 'unsure') AND d.due_at <= ?
   -- What was owed earlier for the same alert goes first, else an update could overtake what it updates.
   AND NOT EXISTS (
@@ -32,7 +33,12 @@ ORDER BY d.rank, d.published_at, d.id LIMIT ?
 """
 
 _CLAIM: Final = """
-UPDATE deliveries SET state = 'sending', claim = ?, lease_until = ? WHERE id = ? RETURNING *
+UPDATE deliveries SET state = 'sending', claim = ?, lease_until = ? WHERE id IN (SELECT value FROM json_each(?))
+"""
+
+_ELSEWHERE: Final = """
+SELECT alert_id, id, connector, receipt_id, receipt_url FROM deliveries
+WHERE alert_id IN (SELECT value FROM json_each(?)) AND state = 'delivered' ORDER BY settled_at, id
 """
 
 _SETTLE: Final = """
@@ -55,13 +61,14 @@ class Outbox(Engine):
         """Up to ``limit`` due deliveries, most severe first and oldest first among equals, for ``lease`` seconds."""
 
         def work(connection: sqlite3.Connection) -> list[Claimed]:
-            found = connection.execute(_CLAIMABLE, (connector, now, limit)).fetchall()
-            claimed = []
-            for delivery_id, unsure in found:
-                token = secrets.token_hex(8)
-                row = connection.execute(_CLAIM, (token, now + lease, delivery_id)).fetchone()
-                claimed.append(_claimed(connection, row, token, bool(unsure)))
-            return claimed
+            rows = connection.execute(_CLAIMABLE, (connector, now, limit)).fetchall()
+            if not rows:
+                return []
+            # One token for all: what a claim guards is each delivery by itself, and statements are what costs.
+            token = secrets.token_hex(8)
+            connection.execute(_CLAIM, (token, now + lease, json.dumps([row["id"] for row in rows])))
+            delivered = _delivered(connection, [row["alert_id"] for row in rows])
+            return [_claimed(connection, row, token, delivered.get(row["alert_id"], ())) for row in rows]
 
         return self.write(work)
 
@@ -81,12 +88,14 @@ class Outbox(Engine):
         *,
         now: float,
         seconds: float,
+        resume: bool = True,
         followers: Collection[str] = (),
         links_after: float = 0.0,
     ) -> bool:
         """Writes what became of a claimed delivery; False, and nothing written, where the claim is no longer ours.
 
-        ``followers`` are connectors whose messages are given this one's link, ``links_after`` seconds from now.
+        ``resume`` ends a pause of the connector where the destination answers. ``followers`` are connectors whose
+        messages are given this one's link, ``links_after`` seconds from now.
         """
 
         def work(connection: sqlite3.Connection) -> bool:
@@ -99,7 +108,7 @@ class Outbox(Engine):
             )
             if settlement.probe_at is not None:
                 _pause(connection, row["connector"], settlement, now)
-            elif settlement.answers:
+            elif resume and settlement.answers:
                 connection.execute("DELETE FROM pauses WHERE connector = ?", (row["connector"],))
             if settlement.state is State.DELIVERED:
                 if row["kind"] == "open" and row["receipt_url"]:
@@ -267,19 +276,18 @@ def _owe_again(connection: sqlite3.Connection, alert_id: str, connector: str, wh
     return bool(revived) or owe(connection, alert_id, connector, Kind.OPEN, revision=1, why=why, now=now)
 
 
-def _claimed(connection: sqlite3.Connection, row: sqlite3.Row, token: str, unsure: bool) -> Claimed:
-    alert = connection.execute("SELECT body, origin, revision FROM alerts WHERE id = ?", (row["alert_id"],)).fetchone()
+def _claimed(connection: sqlite3.Connection, row: sqlite3.Row, token: str, delivered: Sequence[sqlite3.Row]) -> Claimed:
     kind = Kind(row["kind"])
     # An open or a links-only update tells the alert as it is now, whatever its revision was when it came to be owed.
-    revision = row["revision"] if kind is not Kind.OPEN else alert["revision"]
-    receipt, links = _elsewhere(connection, row)
+    revision = row["revision"] if kind is not Kind.OPEN else row["alert_revision"]
+    receipt, links = _elsewhere(row, delivered)
     delivery = Delivery(
         id=row["id"],
-        alert=Alert.parse(json.loads(alert["body"])),
+        alert=Alert.parse(json.loads(row["body"])),
         connector=row["connector"],
         owed_at=instant(row["owed_at"]),
         kind=kind,
-        origin=Origin(alert["origin"]),
+        origin=Origin(row["origin"]),
         revision=revision,
         attempt=row["attempts"] + 1,
         receipt=receipt,
@@ -289,25 +297,32 @@ def _claimed(connection: sqlite3.Connection, row: sqlite3.Row, token: str, unsur
     return Claimed(
         token=token,
         delivery=delivery,
-        unsure=unsure,
+        unsure=row["state"] == State.UNSURE,
         looks=row["looks"],
         attempts=row["attempts"],
         failing_since=row["failing_since"],
     )
 
 
-def _elsewhere(connection: sqlite3.Connection, row: sqlite3.Row) -> tuple[Receipt | None, tuple[Link, ...]]:
-    """Where the alert stands at this connector, and at the others that gave a link."""
+def _delivered(connection: sqlite3.Connection, alert_ids: Sequence[str]) -> dict[str, list[sqlite3.Row]]:
+    """The deliveries of each alert that arrived, in the order in which they did."""
+    found: dict[str, list[sqlite3.Row]] = {}
+    for row in connection.execute(_ELSEWHERE, (json.dumps(alert_ids),)):
+        found.setdefault(row["alert_id"], []).append(row)
+    return found
+
+
+def _elsewhere(row: sqlite3.Row, delivered: Sequence[sqlite3.Row]) -> tuple[Receipt | None, tuple[Link, ...]]:
+    """Where the alert of a delivery stands at its connector, and at the others that gave a link."""
     receipt, links = None, {}
-    for connector, receipt_id, url in connection.execute(
-        "SELECT connector, receipt_id, receipt_url FROM deliveries"
-        " WHERE alert_id = ? AND state = 'delivered' AND id <> ? ORDER BY settled_at, id",
-        (row["alert_id"], row["id"]),
-    ):
-        if connector == row["connector"]:
-            receipt = Receipt(remote_id=receipt_id, url=url)
+    for other in delivered:
+        name, url = other["connector"], other["receipt_url"]
+        if other["id"] == row["id"]:
+            continue
+        if name == row["connector"]:
+            receipt = Receipt(remote_id=other["receipt_id"], url=url)
         elif url:
-            links[connector] = Link(connector=connector, text=receipt_id, url=url)
+            links[name] = Link(connector=name, text=other["receipt_id"], url=url)
     return receipt, tuple(links.values())
 
 
@@ -373,7 +388,7 @@ def _owe_links(
 
 def _owe_newer_links(connection: sqlite3.Connection, settled: sqlite3.Row, told: Sequence[Link], due_at: float) -> None:
     """Owes the links once more where another one came while these were being sent."""
-    _, links = _elsewhere(connection, settled)
+    _, links = _elsewhere(settled, _delivered(connection, [settled["alert_id"]]).get(settled["alert_id"], ()))
     if {link.url for link in links} - {link.url for link in told}:
         connection.execute(
             "UPDATE deliveries SET state = 'ready', due_at = ?, settled_at = NULL WHERE id = ?",

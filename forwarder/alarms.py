@@ -254,7 +254,7 @@ class Alarms(Watcher):
     def _end(self, alarm: Alarm, why: str) -> None:
         log.info("alarm_ended", alarm=alarm.kind, subject=alarm.subject, reason=why)
         # Forgotten last: what fails in between is withdrawn when it ends once more.
-        reached = self._store.withdraw(alarm.alert_id, self.to, now=self._now(), why=why)
+        reached = self._store.withdraw(alarm.alert_id, now=self._now(), why=why)
         self._store.alarm_ends(alarm.key)
         self._wake(reached)
 

@@ -143,8 +143,6 @@ class Forwarder:
         self._jobs.shift(step)
         for dispatcher in self.dispatchers.values():
             dispatcher.shift(step)
-        # The last one is dated by the old clock, and would seem to be long ago.
-        self._jobs.after("poll", self._poll_job, 0.0)
 
     # Turns
 

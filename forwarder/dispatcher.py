@@ -146,7 +146,8 @@ class Dispatcher:
 
     def shift(self, seconds: float) -> None:
         """Moves what is kept in memory of deadlines along with a clock that was set."""
-        with self._state:
+        # What is being learnt from an attempt still goes by the old clock.
+        with self._claiming, self._state:
             self._held_until += seconds
         self._wake.set()
 

@@ -73,11 +73,12 @@ def counts(sandbox: Sandbox) -> tuple[int, int, int]:
 
 def test_sigterm_lets_what_is_being_sent_end(place: Place, sandbox: Sandbox) -> None:
     """The exit status is 0, all that was being sent is written down, and nothing stays claimed."""
-    for service in (sandbox.slack, sandbox.pagerduty, sandbox.jira):
-        service.inject(Fault(kind=FaultKind.LATENCY, seconds=0.7, path="POST"))
+    sandbox.slack.inject(Fault(kind=FaultKind.DRIP, seconds=0.7, path="chat.postMessage"))
+    sandbox.pagerduty.inject(Fault(kind=FaultKind.DRIP, seconds=0.7, path="enqueue"))
+    sandbox.jira.inject(Fault(kind=FaultKind.DRIP, seconds=0.7, path="POST /rest/api/3/issue"))
     with place.running() as process:
         sandbox.sentrytex.publish(recent(1))
-        until(lambda: [row.state for row in place.rows()] == [State.SENDING] * 3)
+        until(lambda: counts(sandbox) == (1, 1, 1))
         assert process.stop() == 0
         assert process.logged("stopped")[0]["all_settled"] is True
     assert place.all_delivered(3)

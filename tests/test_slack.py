@@ -314,6 +314,8 @@ def test_what_each_way_in_can_do_is_told(slack: Slack, hook: Slack) -> None:
     """Only a token can be asked what arrived, and only its messages can be given links later."""
     assert (len(slack.looks) > 0, slack.follows_links) == (True, True)
     assert (len(hook.looks), hook.follows_links) == (0, False)
+    patient = SlackConfig.model_validate({**slack.config.model_dump(), "look_after": ["2s", "1m"]})
+    assert Slack("target", patient).looks == (2.0, 60.0)
 
 
 # Config and secrets

@@ -99,24 +99,19 @@ class Intake(Engine):
         stack = json.dumps(sorted(vendors))
         self.write(lambda connection: connection.execute("UPDATE feed SET stack = ?", (stack,)))
 
-    def withdraw(self, alert_id: str, connectors: Iterable[str], *, now: float, why: str) -> frozenset[str]:
-        """Owes a withdrawal to each of ``connectors`` that was sent the alert; forgets what nobody was told yet."""
+    def withdraw(self, alert_id: str, *, now: float, why: str) -> frozenset[str]:
+        """Owes a withdrawal to each connector that was sent the alert; forgets what nobody was told yet."""
 
         def work(connection: sqlite3.Connection) -> frozenset[str]:
-            owed = set()
-            for name in connectors:
-                connection.execute(
-                    "DELETE FROM deliveries WHERE alert_id = ? AND connector = ? AND state = 'ready' AND attempts = 0",
-                    (alert_id, name),
-                )
-                told = connection.execute(
-                    "SELECT 1 FROM deliveries WHERE alert_id = ? AND connector = ? AND state <> 'dead'",
-                    (alert_id, name),
-                ).fetchone()
-                if told:
-                    owe(connection, alert_id, name, Kind.WITHDRAW, revision=1, why=why, now=now)
-                    owed.add(name)
-            return frozenset(owed)
+            connection.execute(
+                "DELETE FROM deliveries WHERE alert_id = ? AND state = 'ready' AND attempts = 0", (alert_id,)
+            )
+            told = connection.execute(
+                "SELECT DISTINCT connector FROM deliveries WHERE alert_id = ? AND state <> 'dead'", (alert_id,)
+            ).fetchall()
+            for (name,) in told:
+                owe(connection, alert_id, name, Kind.WITHDRAW, revision=1, why=why, now=now)
+            return frozenset(name for (name,) in told)
 
         return self.write(work)
 

@@ -182,6 +182,7 @@ class Outbox(Engine):
                 (seconds,),
             )
             connection.execute("UPDATE pauses SET probe_at = probe_at + ?1, since = since + ?1", (seconds,))
+            connection.execute("UPDATE feed SET polled_at = polled_at + ?1, swept_at = swept_at + ?1", (seconds,))
 
         self.write(work)
 

@@ -62,7 +62,7 @@ def main(number: int, seed: int | None, days: int, only: tuple[str, ...]) -> Non
 def prove_kills(number: int, seed: int) -> list[str]:
     results, complaints = [], []
     with _processes() as processes:
-        waiting = {processes.submit(_campaign, campaign): campaign for campaign in kills.campaigns(number, seed)}
+        waiting = {processes.submit(kills.run_apart, campaign): campaign for campaign in kills.campaigns(number, seed)}
         for done in as_completed(waiting):
             try:
                 results.append(done.result())
@@ -76,13 +76,12 @@ def prove_kills(number: int, seed: int) -> list[str]:
 
 
 def prove_matrix() -> list[str]:
-    outcomes = []
+    rows = []
     with _folder() as folder:
-        for target in TARGETS:
-            outcomes.append(matrix.run(target, _within(folder, target.name)))
-        outcomes.append(feed.run(_within(folder, "feed")))
-    _show_outcomes("Fault matrix", "cells", outcomes)
-    return [wrong for outcome in outcomes for wrong in outcome.wrong]
+        rows += [matrix.run(target, _within(folder, target.name)) for target in TARGETS]
+        rows.append(feed.run(_within(folder, "feed")))
+    _show_rows("Fault matrix", "cells", rows)
+    return [wrong for row in rows for wrong in row.wrong]
 
 
 def prove_ground() -> list[str]:
@@ -103,15 +102,15 @@ def prove_ground() -> list[str]:
 
 
 def prove_hostile() -> list[str]:
-    outcomes, complaints = [], []
+    rows, complaints = [], []
     for flavour in hostile.FLAVOURS:
         with _folder() as folder:
             try:
-                outcomes.append(hostile.run(folder, examples=EXAMPLES, flavour=flavour, seeded=False))
+                rows.append(hostile.run(folder, examples=EXAMPLES, flavour=flavour, seeded=False))
             except AssertionError as error:
-                complaints.append(f"hostile, {flavour}: {error}")
-    _show_outcomes("Hostile input", "pages", outcomes)
-    return [*complaints, *(wrong for outcome in outcomes for wrong in outcome.wrong)]
+                complaints.append(f"hostile, {flavour}: {error} {getattr(error, '__notes__', '')}")
+    _show_rows("Hostile input", "pages", rows)
+    return [*complaints, *(wrong for row in rows for wrong in row.wrong)]
 
 
 def prove_secrets() -> list[str]:
@@ -135,11 +134,6 @@ def prove_soak(days: int, seed: int) -> list[str]:
     return lived.complaints
 
 
-def _campaign(campaign: kills.Campaign) -> kills.Result:
-    with _folder() as folder:
-        return kills.run(campaign, folder)
-
-
 def _show_kills(results: list[kills.Result]) -> None:
     points: Counter[Point] = sum((result.kills for result in results), Counter())
     by_point = Table("SIGKILL", "times")
@@ -157,10 +151,10 @@ def _show_kills(results: list[kills.Result]) -> None:
     console.print(table)
 
 
-def _show_outcomes(title: str, what: str, outcomes: list[matrix.Outcome]) -> None:
+def _show_rows(title: str, what: str, rows: list[matrix.Row]) -> None:
     table = Table(title, what, "sent twice", "wrong")
-    for outcome in outcomes:
-        table.add_row(outcome.target, str(outcome.cells), str(outcome.repeats), str(len(outcome.wrong)))
+    for row in rows:
+        table.add_row(row.target, f"{row.cells:,}", str(row.repeats), str(len(row.wrong)))
     console.print(table)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import socketserver
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -27,7 +27,7 @@ from forwarder.sentrytex import (
     Unavailable,
 )
 from tests.torture.leaks import leaks
-from tests.torture.matrix import HANG, STATUSES, Outcome, retry_afters
+from tests.torture.matrix import HANG, STATUSES, Row, retry_afters
 from tests.torture.rig import Rig
 
 REDIRECTS: Final = (301, 302, 303, 307, 308)
@@ -49,8 +49,9 @@ class Cell:
     after: tuple[float, float] | None = None
 
 
-def cells() -> Iterator[Cell]:
-    for status in (*REDIRECTS, *STATUSES):
+def cells(statuses: Sequence[int] = STATUSES) -> Iterator[Cell]:
+    """Every cell, for one request of a turn."""
+    for status in (*REDIRECTS, *statuses):
         fault = Fault(kind=FaultKind.STATUS, status=status, body="no word of this service", path=_PATH)
         yield Cell(name=str(status), fault=fault, error=error_of(status))
     kinds: dict[FaultKind, type[SentrytexError] | None] = {
@@ -85,9 +86,9 @@ def error_of(status: int) -> type[SentrytexError]:
     return listed.get(status, Unavailable if status >= 500 else BadAnswer)
 
 
-def run(folder: Path) -> Outcome:
+def run(folder: Path, statuses: Sequence[int] = STATUSES) -> Row:
     """Strikes a poll's first request and a sweep's third with each fault, and then reads in peace."""
-    outcome = Outcome(target="sentrytex")
+    row = Row(target="sentrytex")
     with Sandbox(limits=False) as sandbox, Rig(folder, sandbox, ["pagerduty"]) as rig:
         long_ago = (datetime.now(UTC) - timedelta(days=5)).isoformat()
         rig.world.publish(BULK, severity="low", published_at=long_ago)
@@ -98,22 +99,22 @@ def run(folder: Path) -> Outcome:
             budget=RequestBudget(limit=1_000_000),
             timeout=httpx2.Timeout(0.25),
         )
-        for cell in cells():
+        for cell in cells(statuses):
             rig.forwarder.poller.read_from(hasty if cell.fault.seconds == HANG else rig.feed)
-            _judge(rig, outcome, f"poll, {cell.name}", partial(_poll, rig, cell))
-            _judge(rig, outcome, f"sweep, {cell.name}", partial(_sweep, rig, cell))
+            _judge(rig, row, f"poll, {cell.name}", partial(_poll, rig, cell))
+            _judge(rig, row, f"sweep, {cell.name}", partial(_sweep, rig, cell))
         hasty.close()
-        _judge(rig, outcome, "a page that never ends", partial(_endless, rig))
-    outcome.wrong += [f"a secret is in {leak}" for leak in leaks(folder, rig.world.secrets)]
-    return outcome
+        _judge(rig, row, "a page that never ends", partial(_endless, rig))
+    row.wrong += [f"a secret is in {leak}" for leak in leaks(folder, rig.world.secrets)]
+    return row
 
 
-def _judge(rig: Rig, outcome: Outcome, name: str, bring_through: Callable[[], None]) -> None:
-    outcome.cells += 1
+def _judge(rig: Rig, row: Row, name: str, bring_through: Callable[[], None]) -> None:
+    row.cells += 1
     try:
         bring_through()
     except AssertionError as error:
-        outcome.wrong.append(f"sentrytex, {name}: {error}")
+        row.wrong.append(f"sentrytex, {name}: {error}")
     rig.sandbox.sentrytex.clear_faults()
 
 

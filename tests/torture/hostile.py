@@ -22,7 +22,7 @@ from forwarder.sentrytex import Page
 from forwarder.store.records import Filter, State
 from tests.samples import HOSTILE_TEXTS
 from tests.torture.leaks import leaks
-from tests.torture.matrix import Outcome
+from tests.torture.matrix import Row
 from tests.torture.rig import Rig
 
 FLAVOURS: Final = ("jira-cloud", "jira-data-center")
@@ -74,13 +74,13 @@ def catalogue() -> Iterator[list[Any]]:
     yield [{"id": _new_id(), "published_at": "now", "field_of_tomorrow": deep}]
 
 
-def run(folder: Path, *, examples: int, flavour: str, seeded: bool = True) -> Outcome:
+def run(folder: Path, *, examples: int, flavour: str, seeded: bool = True) -> Row:
     """Sends the catalogue and so many pages of chance through a forwarder; ``seeded`` is the same chance each time."""
-    outcome = Outcome(target=f"hostile, {flavour}")
+    row = Row(target=f"hostile, {flavour}")
     with Sandbox(limits=False) as sandbox, Rig(folder, sandbox, ["slack-token", "pagerduty", flavour]) as rig:
         rig.poll()
         for page in catalogue():
-            outcome.cells += 1
+            row.cells += 1
             withstand(rig, page)
 
         @settings(
@@ -92,13 +92,13 @@ def run(folder: Path, *, examples: int, flavour: str, seeded: bool = True) -> Ou
         )
         @given(pages)
         def withstand_all(page: list[Any]) -> None:
-            outcome.cells += 1
+            row.cells += 1
             withstand(rig, page)
 
         withstand_all()
-        outcome.wrong += [f"it was taken for more than text: {what}" for what in _interpreted(rig)]
-    outcome.wrong += [f"a secret is in {leak}" for leak in leaks(folder, rig.world.secrets)]
-    return outcome
+        row.wrong += [f"it was taken for more than text: {what}" for what in _interpreted(rig)]
+    row.wrong += [f"a secret is in {leak}" for leak in leaks(folder, rig.world.secrets)]
+    return row
 
 
 def withstand(rig: Rig, page: Sequence[Any]) -> None:

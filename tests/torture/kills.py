@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import random
+import tempfile
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -63,10 +65,17 @@ def run(campaign: Campaign, folder: Path) -> Result:
         return _Torture(campaign, folder, sandbox).run()
 
 
+def run_apart(campaign: Campaign) -> Result:
+    """The same in a folder that nobody needs afterwards: what another process is asked for."""
+    with tempfile.TemporaryDirectory(prefix="torture-") as folder:
+        return run(campaign, Path(folder))
+
+
 class _Torture:
     def __init__(self, campaign: Campaign, folder: Path, sandbox: Sandbox) -> None:
         self._campaign, self._sandbox = campaign, sandbox
         self._random = random.Random(campaign.seed)
+        self._points = self._shuffled()
         jira = "jira-cloud" if campaign.cloud else "jira-data-center"
         names = ["slack-token", "slack-webhook", "pagerduty", jira]
         settings = {name: {k: v for k, v in HASTE[name].items() if k != "max_rate"} for name in names}
@@ -83,9 +92,9 @@ class _Torture:
         return self._result
 
     def _round(self) -> None:
-        point = self._random.choice(_DEADLY)
+        point = next(self._points)
         self._alerts += self._world.publish(self._random.randint(1, ALERTS_A_ROUND))
-        if self._campaign.faults:
+        if self._campaign.faults and point is not Point.EFFECT:
             self._annoy()
         with self._start(point) as daemon:
             if point is Point.EFFECT:
@@ -93,6 +102,11 @@ class _Torture:
             elif daemon.wait(PATIENCE) is None:
                 self._result.complaints.append(f"the daemon never came to the point: {point}")
         self._result.kills[point] += 1
+
+    def _shuffled(self) -> Iterator[Point]:
+        """Every point as often as any other, in any order."""
+        while True:
+            yield from self._random.sample(_DEADLY, len(_DEADLY))
 
     def _start(self, point: Point) -> Running:
         self._result.runs += 1
@@ -114,6 +128,7 @@ class _Torture:
     def _kill_between_effect_and_reply(self, daemon: Running) -> None:
         target = self._random.choice(list(self._world.targets.values()))
         service = target.service(self._sandbox)
+        service.clear_faults()
         silent = sum(seen.status is None for seen in service.requests)
         service.inject(Fault(kind=FaultKind.TIMEOUT_AFTER, seconds=PATIENCE, path=target.send))
         daemon.until(

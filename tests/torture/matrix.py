@@ -7,7 +7,7 @@ The contract suite holds single attempts against the same table; here the whole 
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
@@ -23,28 +23,13 @@ from tests.torture.leaks import leaks
 from tests.torture.rig import QUICK, Rig
 from tests.torture.world import assert_exactly_once
 
+STANDARD: Final = tuple(status.value for status in HTTPStatus if status >= 400)
 UNREGISTERED: Final = (
-    420,
-    430,
-    440,
-    444,
-    449,
-    450,
-    460,
-    463,
-    494,
-    495,
-    496,
-    497,
-    498,
-    499,
-    509,
-    *range(520, 531),
-    598,
-    599,
+    *(420, 430, 440, 444, 449, 450, 460, 463, 494, 495, 496, 497, 498, 499, 509),
+    *(*range(520, 531), 598, 599),
 )
 """Statuses that no standard lists, and that proxies and clouds answer."""
-STATUSES: Final = sorted({status.value for status in HTTPStatus if status >= 400} | set(UNREGISTERED))
+STATUSES: Final = tuple(sorted({*STANDARD, *UNREGISTERED}))
 LATER: Final = frozenset({408, 409, 421, 423, 425})
 """Refusals that say of themselves that a later try may pass."""
 
@@ -80,9 +65,9 @@ class Cell:
         return any(fault and "timeout" in fault.kind.value for fault in (self.fault, self.look))
 
 
-def cells(target: Target) -> Iterator[Cell]:
+def cells(target: Target, statuses: Sequence[int] = STATUSES) -> Iterator[Cell]:
     """Every cell of one connector."""
-    for status in STATUSES:
+    for status in statuses:
         fault = Fault(
             kind=FaultKind.STATUS, status=status, body="no word of this service", path=target.send, times=None
         )
@@ -137,8 +122,8 @@ def retry_afters() -> dict[str, str | None]:
 
 
 @dataclass(kw_only=True)
-class Outcome:
-    """What a connector's row of the matrix showed."""
+class Row:
+    """What all cells of one connector showed."""
 
     target: str
     cells: int = 0
@@ -146,10 +131,10 @@ class Outcome:
     wrong: list[str] = field(default_factory=list)
 
 
-def run(target: Target, folder: Path) -> Outcome:
+def run(target: Target, folder: Path, statuses: Sequence[int] = STATUSES) -> Row:
     """Brings one alert through each cell of a connector."""
-    outcome = Outcome(target=target.name)
-    every = list(cells(target))
+    row = Row(target=target.name)
+    every = list(cells(target, statuses))
     for hasty in (False, True):
         place = folder / ("hasty" if hasty else "patient")
         place.mkdir()
@@ -160,18 +145,18 @@ def run(target: Target, folder: Path) -> Outcome:
                 rig.poll()
                 for cell in every:
                     if cell.hasty == hasty:
-                        _judge(rig, target, cell, outcome)
-            outcome.wrong += [f"a secret is in {leak}" for leak in leaks(place, rig.world.secrets)]
-    _refused(target, folder, outcome)
-    return outcome
+                        _judge(rig, target, cell, row)
+            row.wrong += [f"a secret is in {leak}" for leak in leaks(place, rig.world.secrets)]
+    _refused(target, folder, row)
+    return row
 
 
-def _judge(rig: Rig, target: Target, cell: Cell, outcome: Outcome) -> None:
-    outcome.cells += 1
+def _judge(rig: Rig, target: Target, cell: Cell, row: Row) -> None:
+    row.cells += 1
     try:
-        outcome.repeats += _bring_through(rig, target, cell)
+        row.repeats += _bring_through(rig, target, cell)
     except AssertionError as error:
-        outcome.wrong.append(f"{target.name}, {cell.name}: {error}")
+        row.wrong.append(f"{target.name}, {cell.name}: {error}")
         target.service(rig.sandbox).clear_faults()
 
 
@@ -203,9 +188,9 @@ def _bring_through(rig: Rig, target: Target, cell: Cell) -> int:
     return stands - 1
 
 
-def _refused(target: Target, folder: Path, outcome: Outcome) -> None:
+def _refused(target: Target, folder: Path, row: Row) -> None:
     """A connection that is refused: the address is one where nobody listens, until the config is put right."""
-    outcome.cells += 1
+    row.cells += 1
     place = folder / "refused"
     place.mkdir()
     with Sandbox(limits=False) as sandbox, socket.socket() as nobody:
@@ -224,4 +209,4 @@ def _refused(target: Target, folder: Path, outcome: Outcome) -> None:
                 assert first == Retry.__name__.lower(), f"the first attempt came to {first}"
                 assert_exactly_once(rig.world, alerts)
             except AssertionError as error:
-                outcome.wrong.append(f"{target.name}, connection refused: {error}")
+                row.wrong.append(f"{target.name}, connection refused: {error}")

@@ -60,10 +60,17 @@ def _teach(place: World) -> None:
     """Lets each service repeat what it was sent of secrets; no service knows another's."""
     for target in place.targets.values():
         body = _repeating(target.secrets(place.sandbox))
-        target.service(place.sandbox).inject(
-            *(Fault(kind=FaultKind.STATUS, status=status, body=body, path=target.send) for status in REFUSALS[:-1]),
-            Fault(kind=FaultKind.STATUS, status=REFUSALS[-1], body=body, path=target.send, times=None),
-        )
+        for status in REFUSALS:
+            target.service(place.sandbox).inject(
+                Fault(
+                    kind=FaultKind.STATUS,
+                    status=status,
+                    headers={"Retry-After": "0.1"},
+                    body=body,
+                    path=target.send,
+                    times=None if status == REFUSALS[-1] else 1,
+                )
+            )
     body = _repeating([place.sandbox.sentrytex.token])
     place.sandbox.sentrytex.inject(*(Fault(kind=FaultKind.STATUS, status=status, body=body) for status in (500, 400)))
 

@@ -11,7 +11,7 @@ import sys
 import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final, Self
@@ -62,7 +62,6 @@ class Running:
     """A daemon's process."""
 
     process: subprocess.Popen[bytes]
-    died: bool = field(default=False)
 
     def __enter__(self) -> Self:
         return self
@@ -102,9 +101,8 @@ class Running:
 class World:
     """One folder and one sandbox, and a config in which each alert goes to all connectors.
 
-    ``names`` are the connectors, named as the contract's targets; ``settings`` are added to each connector's,
-    ``sentrytex`` to the feed's, ``more`` to the config's own. The config holds no secret: all of them come from the
-    environment, as ``env`` has them.
+    ``names`` are the connectors, named as the contract's targets; ``settings`` are added to each connector's, ``more``
+    to the config's own. The config holds no secret: all of them come from the environment, as ``env`` has them.
     """
 
     def __init__(
@@ -114,7 +112,6 @@ class World:
         names: Iterable[str],
         *,
         settings: Mapping[str, Mapping[str, Any]] = HASTE,
-        sentrytex: Mapping[str, Any] | None = None,
         database: Path | None = None,
         more: Mapping[str, Any] | None = None,
     ) -> None:
@@ -130,7 +127,7 @@ class World:
         }
         feed = {"api_key": sandbox.sentrytex.token, "base_url": sandbox.sentrytex.url, "poll_every": "1s"}
         document = {
-            "sentrytex": self._hidden("sentrytex", {**feed, **(sentrytex or {})}),
+            "sentrytex": self._hidden("sentrytex", feed),
             "database": str(self.database),
             "connectors": connectors,
             "routes": [{"to": list(connectors)}],

@@ -11,6 +11,7 @@ import click
 from pydantic import BaseModel, SecretStr, ValidationError
 
 from forwarder.cli.init_text import Secret, Section, config_text, env_text
+from forwarder.cli.live import check_feed, tell
 from forwarder.cli.root import EX_CONFIG, Stop
 from forwarder.config import ConfigError, Sentrytex, load
 from forwarder.config.problems import path_of, sentences
@@ -136,10 +137,7 @@ def _ask_until_good(name: str, ask: Callable[[bool], Section]) -> Section:
         settings, findings = _settings(section, redact)
         if settings is not None:
             findings = _try(section, settings)
-        for finding in findings:
-            mark = click.style("ok  ", fg="green") if finding.ok else click.style("FAIL", fg="red", bold=True)
-            click.echo(f"{mark} {name}: {redact(finding.text)}")
-        well = all(finding.ok for finding in findings)
+        well = tell(name, findings, redact)
         if settings is not None and (well or click.confirm("Keep these answers all the same?", default=False)):
             return section
         again = True
@@ -163,25 +161,12 @@ def _try(section: Section, settings: Any) -> list[Finding]:
     from forwarder.plugins import load_type
 
     if isinstance(settings, Sentrytex):
-        return [_try_feed(settings)]
+        return check_feed(settings)
     connector = load_type(section.type)(section.name, settings)
     try:
         return connector.check()
     finally:
         connector.close()
-
-
-def _try_feed(settings: Sentrytex) -> Finding:
-    from forwarder.sentrytex import Sentrytex as Source
-    from forwarder.sentrytex import SentrytexError
-
-    source = Source(settings.base_url, settings.api_key.get_secret_value())
-    try:
-        return Finding(True, f"The key may read alerts: {len(source.alerts(None).alerts)} are shown.")
-    except SentrytexError as error:
-        return Finding(False, str(error))
-    finally:
-        source.close()
 
 
 # What is left behind

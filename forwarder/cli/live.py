@@ -6,6 +6,7 @@ import click
 
 from forwarder import plugins
 from forwarder.config import Config, secrets_of
+from forwarder.config import Sentrytex as Feed
 from forwarder.connector import Finding
 from forwarder.logs import Redactor
 from forwarder.sentrytex import Sentrytex, SentrytexError
@@ -14,7 +15,7 @@ from forwarder.sentrytex import Sentrytex, SentrytexError
 def check_live(config: Config) -> bool:
     """Prints what each service says, in sentences; whether all of it works."""
     redact = Redactor(secrets_of(config))
-    well = _tell("sentrytex", _check_source(config), redact)
+    well = tell("sentrytex", check_feed(config.sentrytex), redact)
     for name, settings in config.connectors.items():
         try:
             connector = plugins.load_type(settings.type)(name, settings)
@@ -22,12 +23,13 @@ def check_live(config: Config) -> bool:
             connector.close()
         except Exception as error:  # another package's connector may raise anything
             findings = [Finding(ok=False, text=f"The check failed unexpectedly ({type(error).__name__}).")]
-        well &= _tell(name, findings, redact)
+        well &= tell(name, findings, redact)
     return well
 
 
-def _check_source(config: Config) -> list[Finding]:
-    source = Sentrytex(config.sentrytex.base_url, config.sentrytex.api_key.get_secret_value())
+def check_feed(settings: Feed) -> list[Finding]:
+    """What the key may read."""
+    source = Sentrytex(settings.base_url, settings.api_key.get_secret_value())
     findings = []
     try:
         page = source.alerts(None)
@@ -41,7 +43,8 @@ def _check_source(config: Config) -> list[Finding]:
     return findings
 
 
-def _tell(name: str, findings: list[Finding], redact: Redactor) -> bool:
+def tell(name: str, findings: list[Finding], redact: Redactor) -> bool:
+    """Prints ``findings``, a line each; whether all is well."""
     for finding in findings:
         mark = click.style("ok  ", fg="green") if finding.ok else click.style("FAIL", fg="red", bold=True)
         click.echo(f"{mark} {name}: {redact(finding.text)}")

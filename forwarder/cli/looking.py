@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import click
 
 from forwarder.alert import Severity
-from forwarder.cli.root import config_option, json_option, load_config
+from forwarder.cli.root import SEVERITIES, config_option, json_option, load_config
 from forwarder.cli.showing import (
     SEVERITY_STYLES,
     STATE_STYLES,
@@ -29,7 +29,6 @@ from forwarder.store.records import DeliveryRow, Filter, Queue, State
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
-SEVERITIES = click.Choice([severity.value for severity in Severity])
 _STATES = click.Choice([state.value for state in State])
 
 

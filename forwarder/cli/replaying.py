@@ -17,7 +17,7 @@ from forwarder.alert import Severity
 from forwarder.cli.acting import ALL, SOON, confirm, counted, visit, yes_option
 from forwarder.cli.looking import since_option
 from forwarder.cli.naming import complete_connector, configured
-from forwarder.cli.root import config_option, load_config
+from forwarder.cli.root import SEVERITIES, config_option, load_config
 from forwarder.config import Config
 from forwarder.store import Store
 from forwarder.store.records import AlertRow, Filter, State
@@ -48,7 +48,7 @@ class Share:
 @config_option
 @since_option(required=True)
 @click.option("--to", "only", shell_complete=complete_connector, help="Only what the routes send to this connector.")
-@click.option("--severity", type=click.Choice([severity.value for severity in Severity]), help="Only of this severity.")
+@click.option("--severity", type=SEVERITIES, help="Only of this severity.")
 @click.option("--dry-run", is_flag=True, help="Only tell how many messages, pages and tickets that would be.")
 @yes_option
 def replay(

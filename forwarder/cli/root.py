@@ -11,6 +11,7 @@ from typing import Any, Final, TypeVar
 import click
 
 from forwarder import __version__
+from forwarder.alert import Severity
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -22,6 +23,9 @@ EX_TEMPFAIL: Final = 75
 """Exit status where another forwarder already runs on the database."""
 EX_UNAVAILABLE: Final = 69
 """Exit status of an address that cannot be listened on."""
+
+SEVERITIES: Final = click.Choice([severity.value for severity in Severity])
+"""What an option ``--severity`` takes."""
 
 COMMANDS: Final = {
     "run": "running:run",

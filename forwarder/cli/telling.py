@@ -9,9 +9,8 @@ from typing import Any
 import click
 
 from forwarder.alert import Alert, Severity
-from forwarder.cli.looking import SEVERITIES
 from forwarder.cli.naming import build, connector_argument
-from forwarder.cli.root import Stop, config_option, json_option, load_config
+from forwarder.cli.root import SEVERITIES, Stop, config_option, json_option, load_config
 from forwarder.cli.showing import alert_json, print_json
 from forwarder.clock import iso
 from forwarder.config import Config

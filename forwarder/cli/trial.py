@@ -12,7 +12,7 @@ import click
 
 from forwarder.alert import Alert, Severity, clean
 from forwarder.cli.naming import build, configured, connector_argument
-from forwarder.cli.root import Stop, config_option, load_config
+from forwarder.cli.root import SEVERITIES, Stop, config_option, load_config
 from forwarder.cli.samples import sample_alert
 from forwarder.config import secrets_of
 from forwarder.connector import (
@@ -39,7 +39,7 @@ from forwarder.logs import Redactor
 @connector_argument
 @click.option(
     "--severity",
-    type=click.Choice([severity.value for severity in Severity]),
+    type=SEVERITIES,
     default=Severity.LOW.value,
     show_default=True,
     help="Of the test alert.",

@@ -85,7 +85,7 @@ class Alert:
         severity, known = _severity(raw.get("severity"))
         return cls(
             id=alert_id,
-            title=one_line(_text(raw.get("title"))) or cve_id or alert_id,
+            title=one_line(_text(raw.get("title"))) or cve_id or one_line(alert_id),
             description=_text(raw.get("description")),
             severity=severity,
             severity_known=known,

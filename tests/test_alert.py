@@ -72,6 +72,11 @@ def test_an_alert_needs_nothing_but_an_id_and_a_time() -> None:
     assert bare.severity_label == "critical (the API said: none)"
 
 
+def test_an_id_that_stands_in_for_a_title_is_one_line() -> None:
+    """Whatever an alert is called by, it is a line."""
+    assert Alert.parse(alert_json(id="a\rb", title=None, cve_id=None)).title == "a b"
+
+
 def test_the_cve_stands_in_for_a_missing_title() -> None:
     """An alert without a title is named after its CVE."""
     assert bare_alert(cve_id="CVE-2026-1", title="  ").title == "CVE-2026-1"

@@ -243,7 +243,11 @@ class Slack(Connector[SlackConfig]):
             if refused.verdict is Verdict.UNSURE:
                 return Retry(refused.reason)  # an edit may be repeated: there is nothing to look for
             final = refused.verdict is Verdict.FINAL or refused.code in _MOVED
-            if not final and not (refused.verdict is Verdict.FORM and reply is None):
+            # Nor do links alone show that the destination is broken, unless Slack itself says so.
+            vain = reply is None and (
+                refused.verdict is Verdict.FORM or (refused.code is None and not _may_pass(refused))
+            )
+            if not final and not vain:
                 raise
             note = f"the message was left as it is ({refused.code or refused.reason})"
             gone = refused.code not in _STANDS
@@ -271,6 +275,11 @@ def _reply(delivery: Delivery, place: Place) -> dict[str, Any]:
     if slack_blocks.got_worse(delivery.changes):
         reply["reply_broadcast"] = True  # the channel should hear of it, not only those who follow the thread
     return {**reply, "metadata": {"event_type": CHANGE_EVENT, "event_payload": told}}
+
+
+def _may_pass(refused: Refused) -> bool:
+    """Whether the same request may be taken later."""
+    return refused.verdict in (Verdict.RETRY, Verdict.WAIT)
 
 
 def _replied(workspace: Workspace, delivery: Delivery, place: Place) -> bool:

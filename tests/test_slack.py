@@ -223,6 +223,16 @@ def test_links_that_cannot_be_added_are_no_failure(sandbox: Sandbox, slack: Slac
     assert sandbox.slack.messages[0]["attachments"]
 
 
+def test_a_proxy_that_knows_no_edits_pauses_nothing(sandbox: Sandbox, slack: Slack) -> None:
+    """Links alone do not show that the destination is broken; a token that was revoked does."""
+    receipt = sent(slack, delivery()).receipt
+    link = owed(kind=Kind.UPDATE, receipt=receipt, links=(ELSEWHERE,))
+    sandbox.slack.inject(Fault(kind=FaultKind.STATUS, status=404, body="<html>", path="chat.update"))
+    assert "HTTP 404" in sent(slack, link).note
+    sandbox.slack.revoke()
+    assert isinstance(send(slack, link), Broken)
+
+
 def test_an_update_of_nothing_is_a_message(sandbox: Sandbox, slack: Slack) -> None:
     """Without a receipt there is nothing to edit: people must hear of the alert all the same."""
     sent(slack, owed(kind=Kind.UPDATE, revision=2, changes=WORSE))

@@ -68,12 +68,19 @@ def status(config_path: Path, as_json: bool) -> None:
         f"Gaps: {totals['gaps']}   set aside: {totals['set_aside']}   alerts without a route: {totals['unrouted']}"
     )
     print_table(
-        ["connector", "state", "waiting", "oldest", "dead", "last 24h", "last delivery", "last error"],
+        ["connector", "state", "waiting", "oldest", "dead", "last 24h", "last delivery"],
         [_queue_row(queue, config, now) for queue in queues],
         empty="No connectors.",
     )
+    for queue in queues:
+        if queue.pause:
+            click.echo(f"{queue.connector} is paused: {queue.pause.reason} (next try {ago(queue.pause.probe_at, now)})")
+        elif queue.last_error:
+            click.echo(f"{queue.connector}, last error: {queue.last_error}")
     for alarm in alarms:
-        click.echo(f"ALARM {alarm.kind} {alarm.subject}: {alarm.text} (since {ago(alarm.since, now)})")
+        click.echo(
+            f"ALARM {alarm.kind} {alarm.subject}: {alarm.text} (began {ago(alarm.since, now)})".replace(" :", ":")
+        )
 
 
 def _queue_json(queue: Queue, config: Config) -> dict[str, Any]:
@@ -103,7 +110,6 @@ def _queue_row(queue: Queue, config: Config, now: float) -> list[Any]:
         queue.dead,
         queue.delivered,
         ago(queue.last_delivered_at, now),
-        queue.pause.reason if queue.pause else queue.last_error or "",
     ]
 
 

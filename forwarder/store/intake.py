@@ -133,10 +133,10 @@ def body_of(alert: Alert) -> str:
     return json.dumps(alert.raw, sort_keys=True, separators=(",", ":"))
 
 
-_INSERT: Final = """
+_ROW: Final = ", ".join(f"json_extract(value, '$[{column}]')" for column in range(8))
+_INSERT: Final = f"""
 INSERT INTO alerts (id, origin, severity, cve_id, published_at, body, trail, unrouted, seen_at)
-SELECT json_extract(value, '$[0]'), json_extract(value, '$[1]'), json_extract(value, '$[2]'), json_extract(value, '$[3]'),
-  json_extract(value, '$[4]'), json_extract(value, '$[5]'), json_extract(value, '$[6]'), json_extract(value, '$[7]'), ?
+SELECT {_ROW}, ?
 FROM json_each(?) WHERE true ON CONFLICT (id) DO NOTHING RETURNING id
 """
 

@@ -48,7 +48,7 @@ def main(config_path: Path, count: int) -> None:
         "seconds": round(wall, 3),
         "of_it_taking_in": round(taken_in, 3),
         "cpu_seconds": round(cpu, 2),
-        "peak_rss_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1),
+        "peak_rss_mib": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1),
         "database_bytes": sum(sizes),
     }
     sys.stdout.write(json.dumps(figures))

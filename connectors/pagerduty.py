@@ -12,7 +12,8 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final, Literal
 from urllib.parse import urlsplit
@@ -106,8 +107,7 @@ class PagerDuty(Connector[PagerDutyConfig]):
     ) -> None:
         super().__init__(name, config, wording)
         self._now = now
-        self._making_client = threading.Lock()
-        self._client: EventsApiV2Client | None = None
+        self._clients = _Clients(config)
 
     def render(self, delivery: Delivery) -> Payload:
         """The event as the API takes it, without the routing key; ``{"nothing_to_send": why}`` where none is due."""
@@ -127,7 +127,8 @@ class PagerDuty(Connector[PagerDutyConfig]):
 
         event = dict(payload)
         try:
-            self._events().send_event(event.pop("event_action"), **event)
+            with self._clients.one() as client:
+                client.send_event(event.pop("event_action"), **event)
         except pagerduty.Error as error:
             if error.response is not None:
                 return self._refusal(error.response)
@@ -178,17 +179,7 @@ class PagerDuty(Connector[PagerDutyConfig]):
         return "\n".join(lines)
 
     def close(self) -> None:
-        with self._making_client:
-            if self._client is not None:
-                self._client.close()
-                self._client = None
-
-    def _events(self) -> EventsApiV2Client:
-        """The one client of all worker threads; its connection pool is safe to share."""
-        with self._making_client:
-            if self._client is None:
-                self._client = _client(self.config)
-            return self._client
+        self._clients.close()
 
     def _refusal(self, response: Response) -> Outcome:
         """What an answer that is no clear yes means: https://developer.pagerduty.com/docs/events-api-v2/overview/"""
@@ -260,8 +251,44 @@ def _shown(value: object) -> str:
     return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
-def _client(config: PagerDutyConfig) -> EventsApiV2Client:
-    """The SDK's client, which by itself repeats requests, sleeps in between and knows no address but https."""
+class _Clients:
+    """The SDK's clients, one for each send under way, kept for the next.
+
+    One client for all would be enough, but it looks at every connection that it holds before each request.
+    """
+
+    def __init__(self, config: PagerDutyConfig) -> None:
+        self._config = config
+        self._lock = threading.Lock()
+        self._idle: list[EventsApiV2Client] = []
+        self._make: Callable[[], EventsApiV2Client] | None = None
+        self._closed = False
+
+    @contextmanager
+    def one(self) -> Iterator[EventsApiV2Client]:
+        """A client that nobody else uses meanwhile."""
+        with self._lock:
+            self._make = self._make or _maker(self._config)
+            client = self._idle.pop() if self._idle else self._make()
+        try:
+            yield client
+        finally:
+            with self._lock:
+                if self._closed:
+                    client.close()
+                else:
+                    self._idle.append(client)
+
+    def close(self) -> None:
+        """Lets go of the connections; a send under way keeps its own until it ends."""
+        with self._lock:
+            self._closed = True
+            while self._idle:
+                self._idle.pop().close()
+
+
+def _maker(config: PagerDutyConfig) -> Callable[[], EventsApiV2Client]:
+    """Makes the SDK's clients, which by themselves repeat requests, sleep in between and know no address but https."""
     import httpx2
     import pagerduty
 
@@ -278,9 +305,13 @@ def _client(config: PagerDutyConfig) -> EventsApiV2Client:
             if not response.is_success:
                 raise pagerduty.HttpError(f"status {response.status_code}", response)
 
-    limits = httpx2.Limits(max_connections=config.concurrency, max_keepalive_connections=config.concurrency)
-    secure = config.address.startswith("https:")  # plain http is for this machine, and needs no certificates
-    client = OneRequest(config.routing_key.get_secret_value(), limits=limits, verify=secure)
-    # The SDK's hint follows its default, an int; the client underneath takes fractions.
-    client.timeout = config.timeout.total_seconds()  # type: ignore[assignment]
-    return client
+    # Plain http is for this machine, and needs no certificates; all clients share those that were read.
+    certificates = httpx2.create_ssl_context() if config.address.startswith("https:") else False
+
+    def make() -> EventsApiV2Client:
+        client = OneRequest(config.routing_key.get_secret_value(), verify=certificates)
+        # The SDK's hint follows its default, an int; the client underneath takes fractions.
+        client.timeout = config.timeout.total_seconds()  # type: ignore[assignment]
+        return client
+
+    return make

@@ -281,7 +281,7 @@ def unused_address() -> str:
         return gone.pagerduty.url
 
 
-def test_threads_share_one_client(oncall: PagerDuty, service: Sandbox) -> None:
+def test_threads_do_not_get_in_each_other_s_way(oncall: PagerDuty, service: Sandbox) -> None:
     """Many deliveries at once all arrive, each under its own key."""
     alerts = [fresh() for _ in range(100)]
     with ThreadPoolExecutor(8) as threads:

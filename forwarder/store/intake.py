@@ -128,9 +128,12 @@ class Intake(Engine):
         self.write(work)
 
 
+_BODY: Final = json.JSONEncoder(sort_keys=True, separators=(",", ":"))
+
+
 def body_of(alert: Alert) -> str:
     """The alert's JSON in the one form in which it is kept and compared."""
-    return json.dumps(alert.raw, sort_keys=True, separators=(",", ":"))
+    return _BODY.encode(alert.raw)
 
 
 _ROW: Final = ", ".join(f"json_extract(value, '$[{column}]')" for column in range(8))

@@ -7,6 +7,7 @@ import secrets
 import sqlite3
 import zlib
 from collections.abc import Collection, Mapping, Sequence
+from functools import lru_cache
 from typing import Any, Final
 
 from forwarder.alert import Alert, Change
@@ -18,6 +19,9 @@ from forwarder.store.records import AFTER_ALL_OPENS, LINKS_ONLY, Claimed, Pause,
 
 MAX_REASON: Final = 1000
 """Characters of what a remote said that are kept with an attempt."""
+
+REMEMBERED_SIZE: Final = 16_384
+"""Characters of a body up to which the alert read from it is remembered for a while."""
 
 _CLAIMABLE: Final = """
 SELECT d.*, a.body, a.origin, a.revision AS alert_revision
@@ -284,7 +288,7 @@ def _claimed(connection: sqlite3.Connection, row: sqlite3.Row, token: str, deliv
     receipt, links = _elsewhere(row, delivered)
     delivery = Delivery(
         id=row["id"],
-        alert=Alert.parse(json.loads(row["body"])),
+        alert=_alert_of(row["body"]),
         connector=row["connector"],
         owed_at=instant(row["owed_at"]),
         kind=kind,
@@ -303,6 +307,16 @@ def _claimed(connection: sqlite3.Connection, row: sqlite3.Row, token: str, deliv
         attempts=row["attempts"],
         failing_since=row["failing_since"],
     )
+
+
+def _alert_of(body: str) -> Alert:
+    """The alert that a body stands for; usually several connectors claim it within moments."""
+    return _recent(body) if len(body) < REMEMBERED_SIZE else Alert.parse(json.loads(body))
+
+
+@lru_cache(maxsize=128)
+def _recent(body: str) -> Alert:
+    return Alert.parse(json.loads(body))
 
 
 def _delivered(connection: sqlite3.Connection, alert_ids: Sequence[str]) -> dict[str, list[sqlite3.Row]]:

@@ -1,8 +1,8 @@
 """A process that takes in a burst and delivers it, and says what that cost: ``python -m tests.bench.burst CONFIG N``.
 
-The feed shows 200 alerts at a time, so the burst is published in pages of 199, each polled at once. The span goes from
-before the first poll to the last settled delivery, with everything in between: reading, routing, commits, rendering,
-requests, settling.
+The feed shows 200 alerts of a severity at a time, so the burst comes in as few parts as can be read whole: first 199 of
+each severity, for which a poll takes five requests, then pages that are not full. The span goes from before the first
+poll to the last settled delivery, with everything in between: reading, routing, commits, rendering, requests, settling.
 """
 
 from __future__ import annotations
@@ -21,8 +21,10 @@ from forwarder.logs import configure
 from forwarder.store import Store
 from tests.bench.stand_ins import alerts, load_config
 
+WHOLE = 4 * 199
+"""Alerts that one poll can read, and know that there are no more: 199 of each severity."""
 PAGE = 199
-"""A page of 200 may have been cut short, and would be asked for again by severity."""
+"""Alerts that one request can read, and know that there are no more."""
 
 
 def main(config_path: Path, count: int) -> None:
@@ -32,7 +34,8 @@ def main(config_path: Path, count: int) -> None:
     forwarder = Forwarder(config, store)
     address = httpx2.URL(config.sentrytex.base_url)
     publish = f"{address.scheme}://{address.host}:{address.port}/_sandbox/publish"
-    pages = [alerts(min(PAGE, count - first), first=first, of=count) for first in range(0, count, PAGE)]
+    parts = [(0, min(WHOLE, count)), *((first, min(PAGE, count - first)) for first in range(WHOLE, count, PAGE))]
+    pages = [alerts(size, first=first, of=count) for first, size in parts]
     forwarder.start(schedule=False)
     with httpx2.Client() as control:
         control.post(publish, json=[])

@@ -7,9 +7,10 @@ losing any is in docs/architecture.md; here it is done.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Protocol
 
 from forwarder import routing
@@ -149,16 +150,16 @@ class Poller:
         page = self._source.alerts(since, keep=keep)
         if not page.full or (not always_split and _whole(page, cursor) and not self._late(page, cursor)):
             return _reading([page], {})
-        pages, cut = [page], {}
-        for severity in Severity:
-            part = self._source.alerts(since, severity, keep=keep)
-            pages.append(part)
-            if not _whole(part, cursor):
-                cut[severity] = part.oldest or part.server_time or cursor
+        parts = _at_once({severity: partial(self._source.alerts, since, severity, keep=keep) for severity in Severity})
+        cut = {
+            severity: part.oldest or part.server_time or cursor
+            for severity, part in parts.items()
+            if not _whole(part, cursor)
+        }
         if not _whole(page, cursor) and not all(alert.severity_known for alert in page.alerts):
             # No request asks for a severity that is not known: what the whole page cut off of it stays unseen.
             cut[Severity.CRITICAL] = max(cut.get(Severity.CRITICAL, cursor), page.oldest or cursor)
-        return _reading(pages, cut)
+        return _reading([page, *parts.values()], cut)
 
     def _late(self, page: Page, cursor: datetime) -> bool:
         """Whether the page shows something new behind the cursor: there may be more of it than the page holds."""
@@ -196,6 +197,30 @@ class Poller:
             set_aside=reading.set_aside,
         )
         return Turn(committed=committed, sweep=False, read=len(reading.alerts))
+
+
+def _at_once(questions: Mapping[Severity, Callable[[], Page]]) -> dict[Severity, Page]:
+    """The answers to several questions asked together, for a burst is no time to wait; raises the first error.
+
+    In threads that the end of the process does not wait for: a feed can hang for long.
+    """
+    answers: dict[Severity, Page] = {}
+    errors: list[Exception] = []
+
+    def ask(severity: Severity) -> None:
+        try:
+            answers[severity] = questions[severity]()
+        except Exception as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=ask, args=(severity,), name="feed", daemon=True) for severity in questions]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    if errors:
+        raise errors[0]
+    return {severity: answers[severity] for severity in questions}
 
 
 def _whole(page: Page, cursor: datetime) -> bool:

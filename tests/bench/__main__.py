@@ -70,7 +70,7 @@ def _burst(milliseconds: int, count: int) -> dict[str, Any]:
         path = config_for(there, Path(folder), fast=True)
         # One heap for all threads, as the systemd unit and the container have it.
         environment = {**os.environ, "MALLOC_ARENA_MAX": "1"}
-        command = [sys.executable, "-m", "tests.bench.burst", path, str(count)]
+        command = [sys.executable, "-m", "tests.bench.burst", str(path), str(count)]
         ran = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True, env=environment)
         figures: dict[str, Any] = json.loads(ran.stdout)
         figures["received"] = there.received()

@@ -14,7 +14,7 @@ from typing import Any
 from forwarder.assembly import Forwarder
 from forwarder.clock import iso
 from forwarder.store import Store
-from tests.bench.stand_ins import StandIns, alerts, config_for, load_config
+from tests.bench.stand_ins import StandIns, alerts, config_for, load_config, poll_at_will
 
 FULL_PAGE = 199
 """Alerts within the overlap that each poll reads again: as many as a page that is not full can hold."""
@@ -31,6 +31,7 @@ def quiet_poll(there: StandIns, *, stored: list[int], samples: int) -> dict[str,
         store = Store.own(config.database)
         there.publish(alerts(FULL_PAGE, first=500_000))
         forwarder = Forwarder(config, store)
+        poll_at_will(forwarder)
         forwarder.poll()
         held = 0
         for count in stored:

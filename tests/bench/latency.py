@@ -12,7 +12,7 @@ from typing import Any
 from forwarder.assembly import Forwarder
 from forwarder.connector import Delivered, Delivery, Outcome, Payload
 from forwarder.store import Store
-from tests.bench.stand_ins import StandIns, alerts, config_for, load_config
+from tests.bench.stand_ins import StandIns, alerts, config_for, load_config, poll_at_will
 
 
 def first_receipt(there: StandIns, *, samples: int, latency_ms: int) -> dict[str, Any]:
@@ -65,7 +65,7 @@ class _StopWatch:
                 self._watch_connector(dispatcher.connector)
 
     def _watch_source(self, forwarder: Forwarder) -> None:
-        source = forwarder.poller._source
+        source = poll_at_will(forwarder)
         ask = source.alerts
 
         def timed(*args: Any, **named: Any) -> Any:

@@ -17,6 +17,7 @@ from typing import Any
 
 import click
 
+from forwarder.logs import configure
 from tests.bench import growth, idle, latency
 from tests.bench.stand_ins import config_for, stand_ins
 
@@ -111,6 +112,7 @@ FIGURES: dict[str, Callable[[bool], dict[str, Any]]] = {
 @click.option("--only", type=click.Choice(list(FIGURES)), multiple=True, help="Only this figure; can be repeated.")
 def main(quick: bool, only: tuple[str, ...]) -> None:
     """Measure the forwarder: JSON on standard output, a table on standard error."""
+    configure("error", "json")
     found: dict[str, Any] = {"machine": machine()}
     for name in only or FIGURES:
         started = time.perf_counter()

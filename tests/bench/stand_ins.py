@@ -69,7 +69,7 @@ def stand_ins(*, latency_ms: int = 0, unlimited: bool = True) -> Iterator[StandI
 def config_for(there: StandIns, folder: Path, *, fast: bool, web: str = '"off"') -> Path:
     """Writes a config that sends everything to all three; ``fast`` lifts our own rate and concurrency limits."""
     slack, pagerduty, jira = (there.credentials[name] for name in ("slack", "pagerduty", "jira"))
-    quick, quick_jira = ("concurrency: 40, max_rate: null", "concurrency: 128") if fast else ("timeout: 10s",) * 2
+    quick, quick_jira = ("concurrency: 44, max_rate: null", "concurrency: 128") if fast else ("timeout: 10s",) * 2
     path = folder / "config.yaml"
     path.write_text(
         f"""

@@ -202,7 +202,8 @@ def test_a_first_start_with_a_long_past(sandbox: Sandbox, store: Store, make: Ma
     for severity in ("critical", "low"):
         flood(sandbox, 250, severity=severity, name=severity, since=-1000)
     turn = make(config(start_from="24h")).poll()
-    assert asked(sandbox) == ["stack", "all", "critical", "high", "medium", "low"]
+    assert asked(sandbox)[:2] == ["stack", "all"]
+    assert sorted(asked(sandbox)[2:]) == ["critical", "high", "low", "medium"]
     assert len(turn.committed.new) == 400
     assert [(gap.severity, gap.since, gap.until) for gap in turn.committed.gaps] == [
         (severity, NOW - DAY, NOW - 950) for severity in (Severity.CRITICAL, Severity.LOW)
@@ -296,7 +297,7 @@ def test_a_burst_between_two_polls_arrives_whole(sandbox: Sandbox, store: Store,
     time.advance(400)
     before = len(sandbox.sentrytex.requests)
     turn = poller.poll()
-    assert asked(sandbox, before) == ["all", "critical", "high", "medium", "low"]
+    assert sorted(asked(sandbox, before)) == ["all", "critical", "high", "low", "medium"]
     assert (len(turn.committed.new), len(owed(store)), list(turn.committed.gaps)) == (350, 350, [])
     assert store.feed().cursor == NOW + 349
 
@@ -360,7 +361,7 @@ def test_late_arrivals_in_bulk_arrive_whole(sandbox: Sandbox, store: Store, poll
         publish(sandbox, f"late{number}", number, severity=["high", "low"][number % 2])
     before = len(sandbox.sentrytex.requests)
     assert len(poller.poll().committed.new) == 300
-    assert asked(sandbox, before) == ["all", "critical", "high", "medium", "low"]
+    assert sorted(asked(sandbox, before)) == ["all", "critical", "high", "low", "medium"]
     before = len(sandbox.sentrytex.requests)
     poller.poll()
     assert asked(sandbox, before) == ["all"]

@@ -10,7 +10,7 @@ from typing import Any, Final, Literal, TextIO
 
 from pydantic import ConfigDict, Field
 
-from forwarder.alert import Alert, clean, one_line
+from forwarder.alert import Alert
 from forwarder.connector import (
     Broken,
     Connector,
@@ -24,7 +24,9 @@ from forwarder.connector import (
     Payload,
     Receipt,
     Retry,
-    Wording,
+    Texts,
+    clean,
+    one_line,
 )
 
 _WRITING: Final = threading.Lock()
@@ -52,9 +54,9 @@ class Console(Connector[ConsoleConfig]):
     Config = ConsoleConfig
 
     def __init__(
-        self, name: str, config: ConsoleConfig, wording: Wording | None = None, *, stream: TextIO | None = None
+        self, name: str, config: ConsoleConfig, texts: Texts | None = None, *, stream: TextIO | None = None
     ) -> None:
-        super().__init__(name, config, wording)
+        super().__init__(name, config, texts)
         self._stream = stream
 
     def render(self, delivery: Delivery) -> Payload:
@@ -66,8 +68,8 @@ class Console(Connector[ConsoleConfig]):
             "origin": delivery.origin.value,
             "id": alert.id,
             "severity": alert.severity_label,
-            "title": one_line(clean(self.wording.title(delivery, alert.title))),
-            "description": clean(self.wording.text(delivery, alert.description)),
+            "title": one_line(clean(self.texts.title(delivery, alert.title))),
+            "description": clean(self.texts.text(delivery, alert.description)),
             "published_at": alert.published_at.astimezone(UTC).isoformat(),
             "link": alert.link,
             **_details(alert),

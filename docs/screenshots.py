@@ -19,8 +19,8 @@ from typing import Final, Literal
 
 from playwright.sync_api import Browser, sync_playwright
 
-from forwarder.assembly import Forwarder
-from forwarder.clock import Clock
+from forwarder.app import Forwarder
+from forwarder.common.clock import Clock
 from forwarder.config import Listen, load
 from forwarder.logs import configure
 from forwarder.sandbox import Fault, FaultKind, Sandbox
@@ -90,7 +90,7 @@ def served(*, troubled: bool = False) -> Iterator[str]:
     with tempfile.TemporaryDirectory() as folder, Sandbox(clock=month, limits=False) as sandbox:
         path = Path(folder) / "config.yaml"
         path.write_text(_CONFIG.format(**sandbox.credentials()), encoding="utf-8")
-        store = Store.own(Path(folder) / "forwarder.db")
+        store = Store.open_exclusive(Path(folder) / "forwarder.db")
         clock = Clock(wall=month.seconds, uptime=month.seconds)
         forwarder = Forwarder(load(path), store, clock=clock, links_after=0.0)
         server = Server(forwarder, bind(Listen(host="127.0.0.1", port=0)))
@@ -109,17 +109,17 @@ def served(*, troubled: bool = False) -> Iterator[str]:
 
 def _live(forwarder: Forwarder, sandbox: Sandbox, month: Month) -> None:
     """A month of alerts, and a busy last hour."""
-    dice = random.Random(2)  # noqa: S311 - the same pictures each time, not a secret
+    rng = random.Random(2)  # noqa: S311 - the same pictures each time, not a secret
     for _ in range(DAYS - 1):
         month.pass_(days=1)
-        for raw in dice.sample(sample_alerts(month()), dice.randint(0, 9)):
-            sandbox.sentrytex.publish({**raw, "id": str(uuid.UUID(int=dice.getrandbits(128)))})
+        for raw in rng.sample(sample_alerts(month()), rng.randint(0, 9)):
+            sandbox.sentrytex.publish({**raw, "id": str(uuid.UUID(int=rng.getrandbits(128)))})
         _turn(forwarder)
     month.pass_(hours=23)
     for service, latency in ((sandbox.slack, 0.12), (sandbox.pagerduty, 0.06), (sandbox.jira, 0.35)):
         service.latency = latency
     for raw in sample_alerts(month(), over=timedelta(minutes=5))[-NEWEST:]:
-        month.pass_(minutes=4, seconds=dice.random() * 30)
+        month.pass_(minutes=4, seconds=rng.random() * 30)
         sandbox.sentrytex.publish({**raw, "published_at": (month() - timedelta(seconds=40)).isoformat()})
         _turn(forwarder)
     sandbox.sentrytex.update(_everywhere(forwarder.store), cvss_score=9.9)
@@ -151,12 +151,12 @@ def _turn(forwarder: Forwarder) -> None:
 
 
 def _unsettled(store: Store) -> list[DeliveryRow]:
-    return [row for state in (State.READY, State.SENDING) for row in store.deliveries(Filter(state=state))]
+    return [row for state in (State.READY, State.SENDING) for row in store.queries.deliveries(Filter(state=state))]
 
 
 def _everywhere(store: Store) -> str:
     """The newest alert that went to three connectors."""
-    return next(row.alert.id for row in store.alerts(Filter(limit=100)) if len(row.deliveries) >= 3)
+    return next(row.alert.id for row in store.queries.alerts(Filter(limit=100)) if len(row.deliveries) >= 3)
 
 
 def shoot(
@@ -177,9 +177,9 @@ def main() -> None:
         shoot(browser, url, IMAGES / "status-light.png", scheme="light", width=1280, height=1290)
         tab = browser.new_page()
         tab.goto(url)
-        story = tab.locator("tr:has(.went > :nth-child(3)) a.title").first.get_attribute("href") or ""
+        history = tab.locator("tr:has(.went > :nth-child(3)) a.title").first.get_attribute("href") or ""
         tab.close()
-        address = url.rstrip("/") + story
+        address = url.rstrip("/") + history
         shoot(browser, address, IMAGES / "alert-dark.png", scheme="dark", width=1280, height=1160)
         browser.close()
 

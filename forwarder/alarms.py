@@ -9,22 +9,20 @@ from __future__ import annotations
 import shutil
 import threading
 from collections.abc import Callable, Collection, Iterable, Sequence
-from dataclasses import dataclass
-from enum import Enum
+from enum import StrEnum
 from pathlib import Path
-from typing import Final
+from typing import Final, Self
 
 from forwarder.alert import Alert, Change, Severity
-from forwarder.clock import Now, iso
+from forwarder.common.clock import Now, iso
 from forwarder.config import Config
 from forwarder.connector import Origin, format_duration
+from forwarder.events import AttemptFinished, Listener
+from forwarder.feed.client import KeyRefused, SentrytexError
 from forwarder.logs import get_logger
-from forwarder.poller import Turn
 from forwarder.routing import Decision
-from forwarder.sentrytex import KeyRefused, SentrytexError
 from forwarder.store import Store, StoreError
-from forwarder.store.records import Alarm, Fresh, Queue, Routed
-from forwarder.watching import Attempted, Watcher
+from forwarder.store.records import Alarm, AttemptResult, PollResult, Queue, RoutedAlert
 
 log = get_logger(__name__)
 
@@ -35,91 +33,92 @@ FREE_BYTES: Final = 200 * 1024 * 1024
 """Less free room than this on the database's disk is an alarm: SQLite needs some to commit at all."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Trouble:
-    """A kind of trouble: how bad it is, its title, and what a person does about it.
+class AlarmType(StrEnum):
+    """Every trouble that people are notified of: its name, how bad it is, its title, and what a person does about it.
 
-    ``passes`` is true for what happens and is over: it counts as ended after a day in which it did not happen again.
+    ``{subject}`` in a title is the connector. ``passes`` is true for what happens and is over: it counts as ended after
+    a day in which it did not happen again.
     """
 
-    name: str
     severity: Severity
-    title: str
+    title_template: str
     remedy: str
-    passes: bool = False
+    passes: bool
+
+    def __new__(cls, value: str, severity: Severity, title: str, remedy: str, passes: bool = False) -> Self:
+        member = str.__new__(cls, value)
+        member._value_ = value
+        member.severity, member.title_template, member.remedy, member.passes = severity, title, remedy, passes
+        return member
+
+    KEY_REFUSED = (
+        "key_refused",
+        Severity.CRITICAL,
+        "The Sentrytex API refuses the key: no new alerts are read",
+        "Put a valid key into sentrytex.api_key and restart. What is already owed is still delivered.",
+    )
+    FEED_UNREAD = (
+        "feed_unread",
+        Severity.CRITICAL,
+        "The Sentrytex feed cannot be read",
+        "Look at the reason; polls go on, and what is missed meanwhile is read when they succeed again.",
+    )
+    GAP = (
+        "gap",
+        Severity.HIGH,
+        "The Sentrytex API may not have shown all alerts",
+        "Look at the stretch on the vendor's site: more alerts came at once than the API can show.",
+        True,
+    )
+    PAUSED = (
+        "paused",
+        Severity.HIGH,
+        "{subject} is not accepting deliveries",
+        "Fix the cause shown as the reason; what is owed is kept, and goes out when a probe succeeds.",
+    )
+    DEAD_LETTER = (
+        "dead_letter",
+        Severity.HIGH,
+        "A delivery to {subject} became a dead letter",
+        "See `forwarder deliveries --state dead`, then `forwarder retry` or `forwarder discard`.",
+    )
+    SET_ASIDE = (
+        "set_aside",
+        Severity.MEDIUM,
+        "The feed contains an item that is not a valid alert",
+        "Its text is on the status page; the other alerts went on.",
+        True,
+    )
+    UNROUTED = (
+        "unrouted",
+        Severity.LOW,
+        "An alert matched no route",
+        "See `forwarder alerts --unrouted`, and add a route if it should have gone somewhere.",
+        True,
+    )
+    TEMPLATE_FAILED = (
+        "template_failed",
+        Severity.MEDIUM,
+        "A template of {subject} failed: the built-in text was sent",
+        "Fix the template; `forwarder check` tries it on alerts of every shape.",
+        True,
+    )
+    STORE_FAILED = (
+        "store_failed",
+        Severity.CRITICAL,
+        "The database cannot be written",
+        "Free space or repair the disk: until then nothing new is sent, so that nothing is sent twice.",
+        True,
+    )
+    DISK_FULL = (
+        "disk_full",
+        Severity.CRITICAL,
+        "The database's disk is nearly full",
+        "Free space, or shorten `keep`.",
+    )
 
 
-class Kind(Enum):
-    """Every trouble that is told. ``{subject}`` in a title is the connector."""
-
-    KEY_REFUSED = Trouble(
-        name="key_refused",
-        severity=Severity.CRITICAL,
-        title="The Sentrytex API refuses the key: no new alerts are read",
-        remedy="Put a valid key into sentrytex.api_key and restart. What is already owed is still delivered.",
-    )
-    FEED_UNREAD = Trouble(
-        name="feed_unread",
-        severity=Severity.CRITICAL,
-        title="The Sentrytex feed cannot be read",
-        remedy="Look at the reason; polls go on, and what is missed meanwhile is read when they succeed again.",
-    )
-    GAP = Trouble(
-        name="gap",
-        severity=Severity.HIGH,
-        title="The Sentrytex API may not have shown all alerts",
-        remedy="Look at the stretch on the vendor's site: more alerts came at once than the API can show.",
-        passes=True,
-    )
-    PAUSED = Trouble(
-        name="paused",
-        severity=Severity.HIGH,
-        title="{subject} takes no deliveries",
-        remedy="Put right what the reason says; what is owed is kept, and goes out when a probe succeeds.",
-    )
-    DEAD_LETTER = Trouble(
-        name="dead_letter",
-        severity=Severity.HIGH,
-        title="A delivery to {subject} became a dead letter",
-        remedy="See `forwarder deliveries --state dead`, then `forwarder retry` or `forwarder discard`.",
-    )
-    SET_ASIDE = Trouble(
-        name="set_aside",
-        severity=Severity.MEDIUM,
-        title="The Sentrytex feed holds something that is no alert",
-        remedy="Its text is on the status page; the other alerts went on.",
-        passes=True,
-    )
-    UNROUTED = Trouble(
-        name="unrouted",
-        severity=Severity.LOW,
-        title="An alert matched no route",
-        remedy="See `forwarder alerts --unrouted`, and add a route if it should have gone somewhere.",
-        passes=True,
-    )
-    WORDING_FAILED = Trouble(
-        name="wording_failed",
-        severity=Severity.MEDIUM,
-        title="A template of {subject} failed: the built-in words went out",
-        remedy="Mend the template; `forwarder check` tries it on alerts of every shape.",
-        passes=True,
-    )
-    STORE_FAILED = Trouble(
-        name="store_failed",
-        severity=Severity.CRITICAL,
-        title="The database does not take writes",
-        remedy="Make room or mend the disk: until then nothing new is sent, so that nothing is sent twice.",
-        passes=True,
-    )
-    DISK_FULL = Trouble(
-        name="disk_full",
-        severity=Severity.CRITICAL,
-        title="The database's disk is nearly full",
-        remedy="Make room, or shorten `keep`.",
-    )
-
-
-class Alarms(Watcher):
+class Alarms(Listener):
     """Notices troubles, keeps them in the store and owes them to ``to``, the connectors that tell people."""
 
     def __init__(
@@ -129,18 +128,18 @@ class Alarms(Watcher):
         self._store, self._now, self._wake = store, now, wake
         self._lock = threading.Lock()
         self._started = now()
-        self._untold: dict[str, tuple[Kind, Alarm]] = {}
+        self._untold: dict[str, tuple[AlarmType, Alarm]] = {}
 
-    def begin(self, kind: Kind, text: str, subject: str = "") -> None:
+    def begin(self, kind: AlarmType, text: str, subject: str = "") -> None:
         """A trouble is there; told once, however often it is called."""
         with self._lock:
             try:
                 self._begin(kind, text, subject)
             except StoreError as error:
                 # It is told at the next review that finds the database well.
-                log.warning("alarm_not_kept", alarm=kind.value.name, reason=str(error))
+                log.warning("alarm_not_kept", alarm=kind.value, reason=str(error))
 
-    def end(self, kind: Kind, subject: str = "", why: str = "It is over.") -> None:
+    def end(self, kind: AlarmType, subject: str = "", why: str = "It is over.") -> None:
         """A trouble is gone; told once, to those who heard of it."""
         with self._lock:
             self._untold.pop(_key(kind, subject), None)
@@ -149,99 +148,98 @@ class Alarms(Watcher):
                 if alarm is not None:
                     self._end(alarm, why)
             except StoreError as error:
-                log.warning("alarm_not_kept", alarm=kind.value.name, reason=str(error))
+                log.warning("alarm_not_kept", alarm=kind.value, reason=str(error))
 
     def review(self, config: Config, database: Path) -> None:
         """Looks for what begins, lasts or ends without an event; called now and then."""
         now = self._now()
         self._tell_late()
-        feed = self._store.feed()
+        feed = self._store.feed.state()
         unread = now - (feed.polled_at or self._started)
         patience = max(UNREAD_AFTER, 3 * config.sentrytex.poll_every.total_seconds())
         if unread > patience:
             reason = feed.poll_error or "No poll was completed."
-            self.begin(Kind.FEED_UNREAD, f"The last complete poll was {format_duration(unread)} ago. {reason}")
+            self.begin(AlarmType.FEED_UNREAD, f"The last complete poll was {format_duration(unread)} ago. {reason}")
         free = shutil.disk_usage(database.parent).free
         if free < FREE_BYTES:
-            self.begin(Kind.DISK_FULL, f"{free // 2**20} MiB are free at {database.parent}.")
+            self.begin(AlarmType.DISK_FULL, f"{free // 2**20} MiB are free at {database.parent}.")
         else:
-            self.end(Kind.DISK_FULL)
-        for queue in self._store.queues(config.connectors):
+            self.end(AlarmType.DISK_FULL)
+        for queue in self._store.queries.queues(config.connectors):
             if queue.dead == 0:
-                self.end(Kind.DEAD_LETTER, queue.connector, "There is no dead letter any more.")
+                self.end(AlarmType.DEAD_LETTER, queue.connector, "There is no dead letter any more.")
             if queue.pause is None:
-                self.end(Kind.PAUSED, queue.connector, "It takes deliveries again.")
-        for alarm in self._store.alarms():
-            if alarm.kind == Kind.PAUSED.value.name and alarm.subject not in config.connectors:
-                self.end(Kind.PAUSED, alarm.subject, "It is no longer in the config.")
+                self.end(AlarmType.PAUSED, queue.connector, "It accepts deliveries again.")
+        for alarm in self._store.alarms.active():
+            if alarm.type == AlarmType.PAUSED.value and alarm.subject not in config.connectors:
+                self.end(AlarmType.PAUSED, alarm.subject, "It is no longer in the config.")
         self._last(now)
 
     # What a watcher hears
 
-    def polled(self, turn: Turn, seconds: float) -> None:  # noqa: ARG002
-        found = turn.committed
-        if not turn.sweep:
-            self.end(Kind.KEY_REFUSED, why="The key is accepted.")
-            self.end(Kind.FEED_UNREAD, why="The feed is read again.")
-        for gap in found.gaps:
+    def polled(self, result: PollResult, seconds: float) -> None:  # noqa: ARG002
+        if not result.sweep:
+            self.end(AlarmType.KEY_REFUSED, why="The key is accepted.")
+            self.end(AlarmType.FEED_UNREAD, why="The feed is read again.")
+        for gap in result.gaps:
             stretch = f"from {iso(gap.since)} to {iso(gap.until)}"
-            self.begin(Kind.GAP, f"Alerts of severity {gap.severity.value} published {stretch} may be missing.")
-        for reason in found.set_aside:
-            self.begin(Kind.SET_ASIDE, f"What is wrong with it: {reason}.")
-        for alert in found.unrouted:
-            self.begin(Kind.UNROUTED, f"The first one is {alert.title} ({alert.severity_label}).")
+            self.begin(AlarmType.GAP, f"Alerts of severity {gap.severity.value} published {stretch} may be missing.")
+        for item in result.set_aside:
+            self.begin(AlarmType.SET_ASIDE, f"What is wrong with it: {item.reason}.")
+        for alert in result.unrouted:
+            self.begin(AlarmType.UNROUTED, f"The first one is {alert.title} ({alert.severity_label}).")
 
     def poll_failed(self, error: SentrytexError, seconds: float) -> None:  # noqa: ARG002
         if isinstance(error, KeyRefused):
-            self.begin(Kind.KEY_REFUSED, str(error))
+            self.begin(AlarmType.KEY_REFUSED, str(error))
 
-    def attempted(self, attempt: Attempted) -> None:
+    def attempt_finished(self, attempt: AttemptFinished) -> None:
         settlement = attempt.settlement
         if attempt.paused:
-            self.begin(Kind.PAUSED, settlement.reason, attempt.connector)
+            self.begin(AlarmType.PAUSED, settlement.reason, attempt.connector)
         if attempt.resumed:
-            self.end(Kind.PAUSED, attempt.connector, "It takes deliveries again.")
-        if settlement.outcome in ("reject", "gave_up"):
+            self.end(AlarmType.PAUSED, attempt.connector, "It accepts deliveries again.")
+        if settlement.outcome in (AttemptResult.REJECTED, AttemptResult.GAVE_UP):
             title = attempt.claimed.delivery.alert.title
-            self.begin(Kind.DEAD_LETTER, f"{title}: {settlement.reason}", attempt.connector)
+            self.begin(AlarmType.DEAD_LETTER, f"{title}: {settlement.reason}", attempt.connector)
 
     def store_failed(self, reason: str) -> None:
-        self.begin(Kind.STORE_FAILED, reason)
+        self.begin(AlarmType.STORE_FAILED, reason)
 
-    def wording_failed(self, connector: str, reason: str) -> None:
-        self.begin(Kind.WORDING_FAILED, reason, connector)
+    def template_failed(self, connector: str, reason: str) -> None:
+        self.begin(AlarmType.TEMPLATE_FAILED, reason, connector)
 
     # How it is told
 
     def _standing(self) -> dict[str, Alarm]:
-        return {alarm.key: alarm for alarm in self._store.alarms()}
+        return {alarm.key: alarm for alarm in self._store.alarms.active()}
 
-    def _begin(self, kind: Kind, text: str, subject: str) -> None:
+    def _begin(self, kind: AlarmType, text: str, subject: str) -> None:
         now, key = self._now(), _key(kind, subject)
         if key in self._untold:
             self._tell(*self._untold[key])
         elif key in self._standing():
-            self._store.alarm_again(key, now=now)
+            self._store.alarms.repeat(key, now=now)
         else:
-            log.error("alarm", alarm=kind.value.name, subject=subject, reason=text)
+            log.error("alarm", alarm=kind.value, subject=subject, reason=text)
             alarm = Alarm(
                 key=key,
-                kind=kind.value.name,
+                type=kind.value,
                 subject=subject,
                 text=text,
                 alert_id=f"alarm-{key}-{int(now)}",
                 since=now,
-                told_at=now,
+                notified_at=now,
                 last_at=now,
             )
             self._untold[key] = kind, alarm
             self._tell(kind, alarm)
 
-    def _tell(self, kind: Kind, alarm: Alarm) -> None:
-        told_to = self._who_works(self._store.queues(self.to))
+    def _tell(self, kind: AlarmType, alarm: Alarm) -> None:
+        told_to = self._who_works(self._store.queries.queues(self.to))
         # Whatever comes in between, it is told once: the same alert is owed only once, and what is owed was not yet.
-        self._store.commit_page([_as_alert(alarm, kind.value, told_to)], now=self._now(), origin=Origin.ALARM)
-        self._store.alarm_begins(alarm)
+        self._store.feed.commit_page([_as_alert(alarm, kind, told_to)], now=self._now(), origin=Origin.ALARM)
+        self._store.alarms.begin(alarm)
         del self._untold[alarm.key]
         self._wake(told_to)
 
@@ -252,23 +250,23 @@ class Alarms(Watcher):
                 self._tell(kind, alarm)
 
     def _end(self, alarm: Alarm, why: str) -> None:
-        log.info("alarm_ended", alarm=alarm.kind, subject=alarm.subject, reason=why)
+        log.info("alarm_ended", alarm=alarm.type, subject=alarm.subject, reason=why)
         # Forgotten last: what fails in between is withdrawn when it ends once more.
-        reached = self._store.withdraw(alarm.alert_id, now=self._now(), why=why)
-        self._store.alarm_ends(alarm.key)
+        reached = self._store.outbox.withdraw(alarm.alert_id, now=self._now(), why=why)
+        self._store.alarms.end(alarm.key)
         self._wake(reached)
 
     def _last(self, now: float) -> None:
         """Tells again what lasts for a day, and ends what did not happen again for one."""
-        passing = {kind.value.name for kind in Kind if kind.value.passes}
+        passing = {kind.value for kind in AlarmType if kind.passes}
         with self._lock:
-            for alarm in self._store.alarms():
-                if alarm.kind in passing and now - alarm.last_at > DAY:
+            for alarm in self._store.alarms.active():
+                if alarm.type in passing and now - alarm.last_at > DAY:
                     self._end(alarm, "It did not happen again for a day.")
-                elif alarm.kind not in passing and now - alarm.told_at > DAY:
+                elif alarm.type not in passing and now - alarm.notified_at > DAY:
                     lasting = Change(field="lasting", old=None, new=format_duration(now - alarm.since))
-                    self._store.alarm_told(alarm.key, now=now)
-                    self._store.remind(alarm.alert_id, self.to, now=now, why="it still stands", change=lasting)
+                    self._store.alarms.notified(alarm.key, now=now)
+                    self._store.outbox.remind(alarm.alert_id, self.to, now=now, why="it still stands", change=lasting)
                     self._wake(self.to)
 
     def _who_works(self, queues: Collection[Queue]) -> list[str]:
@@ -277,20 +275,20 @@ class Alarms(Watcher):
         return working or list(self.to)
 
 
-def _key(kind: Kind, subject: str) -> str:
-    return f"{kind.value.name}-{subject}" if subject else kind.value.name
+def _key(kind: AlarmType, subject: str) -> str:
+    return f"{kind.value}-{subject}" if subject else kind.value
 
 
-def _as_alert(alarm: Alarm, trouble: Trouble, to: Iterable[str]) -> Routed:
+def _as_alert(alarm: Alarm, alarm_type: AlarmType, to: Iterable[str]) -> RoutedAlert:
     alert = Alert.parse(
         {
             "id": alarm.alert_id,
-            "title": trouble.title.format(subject=alarm.subject),
-            "description": f"{alarm.text}\n\n{trouble.remedy}",
-            "severity": trouble.severity.value,
+            "title": alarm_type.title_template.format(subject=alarm.subject),
+            "description": f"{alarm.text}\n\n{alarm_type.remedy}",
+            "severity": alarm_type.severity.value,
             "published_at": iso(alarm.since),
             "alert_type": "forwarder_alarm",
         }
     )
-    owes = dict.fromkeys(to, "alarms.to names it")
-    return Routed(fresh=Fresh(alert=alert), decision=Decision(targets=owes, trail=()), owes=owes)
+    targets = dict.fromkeys(to, "alarms.to names it")
+    return RoutedAlert(alert=alert, decision=Decision(targets=targets, trail=()), targets=targets)

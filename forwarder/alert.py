@@ -9,12 +9,13 @@ from __future__ import annotations
 import json
 import math
 import re
-import unicodedata
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any, Final, Self
+
+from forwarder.common.text import clean, is_web_url, one_line
 
 
 class Severity(StrEnum):
@@ -45,6 +46,34 @@ class Change:
     field: str
     old: Any
     new: Any
+
+    @property
+    def is_worse(self) -> bool:
+        """Whether people must look again: the severity rose, or CISA now lists the alert as exploited.
+
+        A severity that the API's reference does not list counts as critical, here as in routing.
+        """
+        if self.field == "severity":
+            return _rank_of(self.new) < _rank_of(self.old)
+        return self.field == "cisa_kev" and self.new is True
+
+
+def got_worse(changes: Iterable[Change]) -> bool:
+    """Whether any of ``changes`` is for the worse."""
+    return any(change.is_worse for change in changes)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SetAside:
+    """An item of the feed that is not a valid alert: its text, what is wrong with it, and a digest to know it again.
+
+    ``seen_at`` is when it was first seen, in seconds since the epoch.
+    """
+
+    digest: str
+    raw: str
+    reason: str
+    seen_at: float = 0.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -132,34 +161,6 @@ MAX_ID: Final = 255
 """Characters; the vendor's ids are UUIDs of 36. PagerDuty's dedup key and Jira's label end at 255 with our prefix."""
 
 _CVE: Final = re.compile(r"CVE-\d{4}-\d{4,}")
-_WEB_URL: Final = re.compile(r"https?://[^\s<>\"'`|\\^{}]+", re.IGNORECASE)
-_ALWAYS_UNSAFE: Final = {"Cc", "Cs"}
-_BIDI: Final = set("\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\u061c")
-
-
-def clean(text: str) -> str:
-    """``text`` without control characters, lone surrogates and marks that turn the reading direction.
-
-    They break JSON, terminals and databases, or make a text read as something that it is not. Newlines and tabs stay.
-    """
-    if text.isascii() and text.isprintable():
-        return text
-    text = text.replace("\r\n", "\n").replace("\r", "\n")
-    return "".join(
-        char if char in "\n\t" else "\ufffd" if unicodedata.category(char) in _ALWAYS_UNSAFE else char
-        for char in text
-        if char not in _BIDI
-    )
-
-
-def one_line(text: str) -> str:
-    """``text`` with every run of white space as one space."""
-    return " ".join(text.split())
-
-
-def is_web_url(url: str) -> bool:
-    """Whether ``url`` is an http(s) address that can be linked as it stands (``javascript:`` is not)."""
-    return bool(_WEB_URL.fullmatch(url))
 
 
 def _text(value: object) -> str:
@@ -185,6 +186,14 @@ def _number(value: object, low: float, high: float) -> float | None:
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
     return float(value) if math.isfinite(value) and low <= value <= high else None
+
+
+def _rank_of(severity: object) -> int:
+    """The rank of a severity as a Change has it, where an unknown one reads ``critical (the API said: …)``."""
+    try:
+        return Severity(str(severity)).rank
+    except ValueError:
+        return Severity.CRITICAL.rank
 
 
 def _severity(value: object) -> tuple[Severity, bool]:

@@ -11,12 +11,13 @@ The way of a delivery::
 
     Delivered(receipt)   it is there                         -> delivered
     Retry(reason)        try later; an attempt is spent      -> ready, after a backoff
-    Wait(after, reason)  a rate limit; no attempt is spent   -> ready; the whole connector waits
-    Unsure(reason)       the remote may have it              -> unsure: ``find`` is asked before it is sent again
-    Reject(reason)       this will never be accepted         -> dead letter
+    RateLimited(after, reason)  no attempt is spent          -> ready; the whole connector waits
+    Uncertain(reason)    the remote may have it              -> uncertain: ``find`` is asked before it is sent again
+    Rejected(reason)     this will never be accepted         -> dead letter
     Broken(reason)       nothing goes until a person acts    -> the connector is paused, its queue kept
 
-An exception that ``deliver`` lets out counts as Unsure. No reason may hold a secret; the forwarder blots out those it
+From deeper down ``Failed(outcome)`` carries any of them. Any other exception that ``deliver`` lets out counts as
+Uncertain. No reason may hold a secret; the forwarder blots out those it
 knows, but a connector must not rely on that.
 """
 
@@ -31,40 +32,42 @@ from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from forwarder.addresses import web_address
 from forwarder.alert import Alert, Change
-from forwarder.backoff import retry_after
-from forwarder.lean import absent
-from forwarder.units import Duration, Rate, SendRate, format_duration
+from forwarder.common.backoff import retry_after
+from forwarder.common.text import clean, cut, is_web_url, one_line
+from forwarder.common.units import Duration, Rate, SendRate, format_duration
+from forwarder.common.urls import web_address
 
 __all__ = [
     "Broken",
-    "BuiltInWording",
+    "BuiltInTexts",
     "Change",
     "Connector",
     "ConnectorConfig",
     "Delivered",
     "Delivery",
     "Duration",
+    "Failed",
     "Finding",
     "Kind",
     "Link",
-    "LookFailed",
     "Origin",
     "Outcome",
     "Payload",
     "Rate",
+    "RateLimited",
     "Receipt",
-    "Reject",
+    "Rejected",
     "Retry",
     "SendRate",
     "Templates",
-    "Unsure",
-    "Wait",
-    "Wording",
-    "absent",
+    "Texts",
+    "Uncertain",
+    "clean",
     "cut",
     "format_duration",
+    "is_web_url",
+    "one_line",
     "retry_after",
     "web_address",
 ]
@@ -110,7 +113,7 @@ class Link:
 class Delivery:
     """One thing owed to one connector.
 
-    ``owed_at`` is when it came to be owed: nothing of it can be at the destination before. ``attempt`` counts from 1.
+    Nothing of it can be at the destination before ``enqueued_at``. ``attempt`` counts from 1.
     ``receipt`` is where an earlier delivery of the same alert stands here; an update or a withdrawal without one has
     nothing to follow up on. ``changes`` is empty for an update that only brings new ``links``.
     """
@@ -118,7 +121,7 @@ class Delivery:
     id: int
     alert: Alert
     connector: str
-    owed_at: datetime
+    enqueued_at: datetime
     kind: Kind = Kind.OPEN
     origin: Origin = Origin.FEED
     revision: int = 1
@@ -145,7 +148,7 @@ class Retry:
 
 
 @dataclass(frozen=True, slots=True)
-class Wait:
+class RateLimited:
     """A rate limit: nothing more for ``after`` seconds. The delivery is put back as if it had not been tried."""
 
     after: float
@@ -153,14 +156,14 @@ class Wait:
 
 
 @dataclass(frozen=True, slots=True)
-class Unsure:
+class Uncertain:
     """The remote may have it: a reply that was lost, late or unreadable."""
 
     reason: str
 
 
 @dataclass(frozen=True, slots=True)
-class Reject:
+class Rejected:
     """The remote will never accept this delivery, but others."""
 
     reason: str
@@ -173,13 +176,16 @@ class Broken:
     reason: str
 
 
-Outcome = Delivered | Retry | Wait | Unsure | Reject | Broken
+Outcome = Delivered | Retry | RateLimited | Uncertain | Rejected | Broken
 
 
-class LookFailed(Exception):
-    """``find`` could not look. The delivery stays unsure, is not sent again, and goes by ``outcome``."""
+class Failed(Exception):
+    """The attempt ends with ``outcome``, said from deep down; ``deliver`` and ``find`` may let it out.
 
-    def __init__(self, outcome: Retry | Wait | Broken) -> None:
+    Out of ``find`` it means that the destination could not be asked: the delivery stays uncertain, and is not sent.
+    """
+
+    def __init__(self, outcome: Retry | RateLimited | Uncertain | Rejected | Broken) -> None:
         super().__init__(outcome.reason)
         self.outcome = outcome
 
@@ -192,7 +198,7 @@ class Finding:
     text: str
 
 
-class Wording(Protocol):
+class Texts(Protocol):
     """Titles and texts as the config's templates word them, else the connector's own. Never raises."""
 
     def title(self, delivery: Delivery, built_in: str) -> str:
@@ -204,7 +210,7 @@ class Wording(Protocol):
         ...
 
 
-class BuiltInWording:
+class BuiltInTexts:
     """The connector's own words."""
 
     def title(self, delivery: Delivery, built_in: str) -> str:  # noqa: ARG002
@@ -255,7 +261,7 @@ class Connector(ABC, Generic[C]):
     Config: ClassVar[type[ConnectorConfig]]
     """The model of the connector's part of the config, with ``type: Literal["…"]``."""
 
-    looks: Sequence[float] = ()
+    reconcile_after: Sequence[float] = ()
     """Seconds after an Unsure (or a crash) at which ``find`` is asked; after the last one it is sent again.
 
     Empty where a repeat is harmless (the remote knows the key) or where the remote cannot be asked.
@@ -264,10 +270,10 @@ class Connector(ABC, Generic[C]):
     follows_links: bool = False
     """Whether a message that was sent can be given links later, by an update without ``changes``."""
 
-    def __init__(self, name: str, config: C, wording: Wording | None = None) -> None:
+    def __init__(self, name: str, config: C, texts: Texts | None = None) -> None:
         self.name = name
         self.config = config
-        self.wording: Wording = wording or BuiltInWording()
+        self.texts: Texts = texts or BuiltInTexts()
 
     @abstractmethod
     def render(self, delivery: Delivery) -> Payload:
@@ -278,7 +284,7 @@ class Connector(ABC, Generic[C]):
         """One attempt to bring ``payload``, as ``render`` made it, to the destination."""
 
     def find(self, delivery: Delivery) -> Receipt | None:  # noqa: ARG002
-        """What an earlier attempt left at the destination, None where nothing is seen; raises LookFailed."""
+        """What an earlier attempt left at the destination, None where nothing is seen; raises Failed."""
         return None
 
     @abstractmethod
@@ -291,8 +297,3 @@ class Connector(ABC, Generic[C]):
 
     def close(self) -> None:
         """Lets go of connections. Nothing is delivered afterwards."""
-
-
-def cut(text: str, limit: int, mark: str = "…") -> str:
-    """``text`` in at most ``limit`` characters, with ``mark`` at its end where something had to go."""
-    return text if len(text) <= limit else text[: max(limit - len(mark), 0)].rstrip() + mark[:limit]

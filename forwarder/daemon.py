@@ -11,8 +11,8 @@ from types import FrameType
 from typing import Final
 
 from forwarder import __version__
-from forwarder.assembly import Forwarder, ReloadRefused
-from forwarder.clock import Clock
+from forwarder.app import Forwarder, ReloadRefused
+from forwarder.common.clock import Clock
 from forwarder.config import Config, ConfigError
 from forwarder.logs import Redactor, configure, get_logger
 from forwarder.store import Store
@@ -34,7 +34,7 @@ class Daemon:
     def run(self) -> int:
         """Runs until SIGTERM or SIGINT, and returns the exit status; raises StoreError and WebError at the start."""
         self._answer_signals()
-        store = Store.own(self._config.database)
+        store = Store.open_exclusive(self._config.database)
         try:
             listen = self._config.web.listen
             listening = bind(listen) if listen else None
@@ -73,18 +73,18 @@ class Daemon:
             forwarder.reload(self._load())
         except ConfigError as error:
             log.error("reload_refused", problems=[str(problem) for problem in error.problems])  # noqa: TRY400
-            forwarder.watchers.reloaded(ok=False)
+            forwarder.listeners.reloaded(ok=False)
         except ReloadRefused as refused:
             log.error("reload_refused", problems=[str(refused)])  # noqa: TRY400
-            forwarder.watchers.reloaded(ok=False)
+            forwarder.listeners.reloaded(ok=False)
         except Exception:
             # Another package's connector may raise anything while it is made, which is before anything is changed.
             log.exception("reload_failed")
-            forwarder.watchers.reloaded(ok=False)
+            forwarder.listeners.reloaded(ok=False)
         else:
             configure(forwarder.config.log.level, forwarder.config.log.format, redactor=self._redactor)
             log.info("reloaded", connectors=list(forwarder.config.connectors))
-            forwarder.watchers.reloaded(ok=True)
+            forwarder.listeners.reloaded(ok=True)
         _notify("READY=1")
 
     def _answer_signals(self) -> None:

@@ -6,7 +6,7 @@ from typing import Final
 
 import httpx2
 
-from forwarder.config import Heartbeat
+from forwarder.config import HeartbeatConfig
 from forwarder.logs import get_logger
 
 log = get_logger(__name__)
@@ -15,10 +15,10 @@ TIMEOUT: Final = 10.0
 """Seconds."""
 
 
-class Pulse:
+class Heartbeat:
     """Asks the heartbeat's address; the address itself is never shown."""
 
-    def __init__(self, heartbeat: Heartbeat) -> None:
+    def __init__(self, heartbeat: HeartbeatConfig) -> None:
         self._url = heartbeat.url
         # One client for all: a new one would read the machine's certificates anew for each beat.
         self._client = httpx2.Client(timeout=TIMEOUT) if heartbeat.url is not None else None

@@ -18,11 +18,11 @@ from datetime import date
 from typing import Any, Final, TextIO
 from urllib.parse import quote, quote_plus, urlsplit
 
-from forwarder.alert import clean
-from forwarder.lean import absent
+from forwarder.common.imports import import_without
+from forwarder.common.text import clean
 
 # structlog imports rich where it finds it, for coloured tracebacks that are not used here: 4 MB and 40 ms a start.
-with absent("rich"):
+with import_without("rich"):
     import structlog
 
 from structlog.typing import EventDict, Processor, WrappedLogger

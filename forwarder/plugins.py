@@ -12,8 +12,8 @@ from importlib.metadata import EntryPoint, entry_points
 from types import MappingProxyType
 from typing import Any, Final
 
-from forwarder.alert import one_line
-from forwarder.connector import Connector, ConnectorConfig, cut
+from forwarder.common.text import cut, one_line
+from forwarder.connector import Connector, ConnectorConfig
 
 GROUP: Final = "forwarder.connectors"
 _OURS: Final = "sentrytex-forwarder"

@@ -9,18 +9,21 @@ from typing import Any
 
 import pytest
 
-from forwarder.alarms import DAY, FREE_BYTES, Alarms, Kind
-from forwarder.alert import Severity
+from forwarder.alarms import DAY, FREE_BYTES, Alarms, AlarmType
+from forwarder.alert import SetAside, Severity
 from forwarder.config import Config
-from forwarder.connector import Broken, Delivered, Receipt, Reject, Retry
-from forwarder.poller import Turn
-from forwarder.sentrytex import KeyRefused, Unavailable
-from forwarder.settling import Circumstances, settle
+from forwarder.connector import Broken, Delivered, Receipt, Rejected, Retry
+from forwarder.delivery.transitions import Context, settle
+from forwarder.events import AttemptFinished
+from forwarder.feed.client import KeyRefused, Unavailable
 from forwarder.store import Store, StoreError
-from forwarder.store.records import Alarm, Committed, DeliveryRow, Gap
-from forwarder.watching import Attempted
-from tests.core_kit import Time, owe, rows
-from tests.samples import alert
+from forwarder.store.alarms import AlarmStore
+from forwarder.store.engine import Engine
+from forwarder.store.feed import FeedStore
+from forwarder.store.outbox import Outbox
+from forwarder.store.records import Alarm, DeliveryRow, Gap, PollResult
+from tests.kit.core import Time, enqueue, rows
+from tests.kit.samples import alert
 
 TO = ("chat", "pager")
 
@@ -31,7 +34,7 @@ class Rig:
     def __init__(self, path: Path, kind: type[Store] = Store) -> None:
         self.path, self.time, self.woken = path, Time(), list[str]()
         self.now = self.time.clock()
-        self.store = kind.own(path)
+        self.store = kind.open_exclusive(path)
         self.alarms = self.restarted()
 
     def restarted(self, to: Collection[str] = TO) -> Alarms:
@@ -50,16 +53,16 @@ class Rig:
 
     def attempt(self, outcome: Any, *, paused: bool = False, resumed: bool = False) -> None:
         """One attempt of one delivery to the connector ``chat``, as the dispatcher tells it."""
-        (claimed,) = self.store.claim("chat", 1, now=self.now(), lease=60)
+        (claimed,) = self.store.outbox.claim("chat", 1, now=self.now(), lease=60)
         settlement = settle(claimed, outcome, None, self.circumstances())
-        assert self.store.settle(claimed, settlement, now=self.now(), seconds=0.1)
-        attempted = Attempted(
+        assert self.store.outbox.settle(claimed, settlement, now=self.now(), seconds=0.1)
+        attempt_finished = AttemptFinished(
             connector="chat", claimed=claimed, settlement=settlement, seconds=0.1, paused=paused, resumed=resumed
         )
-        self.alarms.attempted(attempted)
+        self.alarms.attempt_finished(attempt_finished)
 
-    def circumstances(self) -> Circumstances:
-        return Circumstances(now=self.now(), random=lambda: 1.0, looks=(), give_up_after=3600.0)
+    def circumstances(self) -> Context:
+        return Context(now=self.now(), random=lambda: 1.0, reconcile_after=(), give_up_after=3600.0)
 
 
 def made(**sentrytex: Any) -> Config:
@@ -77,8 +80,8 @@ def made(**sentrytex: Any) -> Config:
     )
 
 
-def turn(**found: Any) -> Turn:
-    return Turn(committed=Committed(**found), sweep=False, read=1)
+def turn(**found: Any) -> PollResult:
+    return PollResult(**found, read=1)
 
 
 @pytest.fixture
@@ -88,49 +91,49 @@ def rig(tmp_path: Path) -> Iterator[Rig]:
     rig.store.close()
 
 
-@pytest.mark.parametrize("kind", list(Kind), ids=lambda kind: kind.value.name)
-def test_each_trouble_is_told_once_to_all_who_are_named(rig: Rig, kind: Kind) -> None:
+@pytest.mark.parametrize("kind", list(AlarmType), ids=lambda kind: kind.value)
+def test_each_trouble_is_told_once_to_all_who_are_named(rig: Rig, kind: AlarmType) -> None:
     """It has a title, what happened, and what to do about it; a repetition tells nothing."""
     for number in range(3):
         rig.alarms.begin(kind, f"reason {number}", "chat")
-    title = kind.value.title.format(subject="chat")
+    title = kind.title_template.format(subject="chat")
     assert rig.told() == [("chat", "open", title), ("pager", "open", title)]
     (told, _) = rig.rows()
-    story = rig.store.story(told.alert_id)
-    assert story is not None
-    assert story.row.alert.description == f"reason 0\n\n{kind.value.remedy}"
-    assert story.row.alert.severity is kind.value.severity
+    history = rig.store.queries.history(told.alert_id)
+    assert history is not None
+    assert history.row.alert.description == f"reason 0\n\n{kind.remedy}"
+    assert history.row.alert.severity is kind.severity
     assert set(rig.woken) == set(TO)
-    assert len(rig.store.alarms()) == 1
+    assert len(rig.store.alarms.active()) == 1
 
 
 def test_what_nobody_was_told_yet_is_taken_back_silently(rig: Rig) -> None:
     """A trouble that ends before its alarm went out disturbs nobody."""
-    rig.alarms.begin(Kind.FEED_UNREAD, "no answer")
-    rig.alarms.end(Kind.FEED_UNREAD)
+    rig.alarms.begin(AlarmType.FEED_UNREAD, "no answer")
+    rig.alarms.end(AlarmType.FEED_UNREAD)
     assert rig.told() == []
 
 
 def test_the_end_is_told_once_to_those_who_heard_of_the_beginning(rig: Rig) -> None:
     """What was delivered is withdrawn, which resolves an incident."""
-    rig.alarms.begin(Kind.FEED_UNREAD, "no answer")
+    rig.alarms.begin(AlarmType.FEED_UNREAD, "no answer")
     deliver(rig, "chat")
-    rig.alarms.end(Kind.FEED_UNREAD)
-    rig.alarms.end(Kind.FEED_UNREAD)
+    rig.alarms.end(AlarmType.FEED_UNREAD)
+    rig.alarms.end(AlarmType.FEED_UNREAD)
     assert [(name, kind) for name, kind, _ in rig.told()] == [("chat", "open"), ("chat", "withdraw")]
-    assert rig.store.alarms() == []
+    assert rig.store.alarms.active() == []
 
 
 def deliver(rig: Rig, connector: str) -> None:
     """The connector takes all that it is owed."""
-    for claimed in rig.store.claim(connector, 9, now=rig.now(), lease=60):
+    for claimed in rig.store.outbox.claim(connector, 9, now=rig.now(), lease=60):
         settlement = settle(claimed, Delivered(Receipt(remote_id="there")), {}, rig.circumstances())
-        rig.store.settle(claimed, settlement, now=rig.now(), seconds=0.1)
+        rig.store.outbox.settle(claimed, settlement, now=rig.now(), seconds=0.1)
 
 
 def test_a_trouble_that_lasts_is_told_again_after_a_day(rig: Rig) -> None:
     """Once a day, as an update of the first alert, which says for how long."""
-    rig.alarms.begin(Kind.KEY_REFUSED, "401")
+    rig.alarms.begin(AlarmType.KEY_REFUSED, "401")
     deliver(rig, "chat")
     rig.time.pass_(DAY - 60)
     rig.review(poll_every="1d")
@@ -139,31 +142,31 @@ def test_a_trouble_that_lasts_is_told_again_after_a_day(rig: Rig) -> None:
     rig.review(poll_every="1d")
     rig.review(poll_every="1d")
     assert [kind for name, kind, _ in rig.told() if name == "chat"] == ["open", "update"]
-    (claimed,) = rig.store.claim("chat", 9, now=rig.now(), lease=60)
+    (claimed,) = rig.store.outbox.claim("chat", 9, now=rig.now(), lease=60)
     assert [change.new for change in claimed.delivery.changes] == ["1d 1m"]
 
 
 def test_what_passes_ends_after_a_day_without_it(rig: Rig) -> None:
     """A repetition puts the end off; it is not told again meanwhile."""
-    rig.alarms.begin(Kind.UNROUTED, "a first one")
+    rig.alarms.begin(AlarmType.UNROUTED, "a first one")
     deliver(rig, "chat")
     rig.time.pass_(DAY - 60)
-    rig.alarms.begin(Kind.UNROUTED, "a second one")
+    rig.alarms.begin(AlarmType.UNROUTED, "a second one")
     rig.time.pass_(120)
     rig.review(poll_every="1d")
-    assert "unrouted" in {alarm.kind for alarm in rig.store.alarms()}
+    assert "unrouted" in {alarm.type for alarm in rig.store.alarms.active()}
     rig.time.pass_(DAY)
     rig.review(poll_every="1d")
-    assert "unrouted" not in {alarm.kind for alarm in rig.store.alarms()}
+    assert "unrouted" not in {alarm.type for alarm in rig.store.alarms.active()}
     assert [kind for name, kind, title in rig.told() if name == "chat" and "route" in title] == ["open", "withdraw"]
 
 
 def test_a_restart_neither_repeats_nor_forgets(rig: Rig) -> None:
     """What goes on stands in the database, and ends from there."""
-    rig.alarms.begin(Kind.KEY_REFUSED, "401")
+    rig.alarms.begin(AlarmType.KEY_REFUSED, "401")
     deliver(rig, "chat")
     other = rig.restarted()
-    other.begin(Kind.KEY_REFUSED, "401")
+    other.begin(AlarmType.KEY_REFUSED, "401")
     assert [kind for name, kind, _ in rig.told() if name == "chat"] == ["open"]
     other.polled(turn(), 0.1)
     assert [kind for name, kind, _ in rig.told() if name == "chat"] == ["open", "withdraw"]
@@ -175,58 +178,62 @@ def test_a_restart_neither_repeats_nor_forgets(rig: Rig) -> None:
 def test_a_refused_key_is_told_until_a_poll_succeeds(rig: Rig) -> None:
     """Other failures of a poll wait for the review."""
     rig.alarms.poll_failed(Unavailable("503"), 0.1)
-    assert rig.store.alarms() == []
+    assert rig.store.alarms.active() == []
     rig.alarms.poll_failed(KeyRefused("401"), 0.1)
     rig.alarms.poll_failed(KeyRefused("401"), 0.1)
-    assert [alarm.kind for alarm in rig.store.alarms()] == ["key_refused"]
+    assert [alarm.type for alarm in rig.store.alarms.active()] == ["key_refused"]
     rig.alarms.polled(turn(), 0.1)
-    assert rig.store.alarms() == []
+    assert rig.store.alarms.active() == []
 
 
 def test_a_feed_that_stays_unread_is_told_after_ten_minutes(rig: Rig) -> None:
     """With the reason of the last poll; a complete poll ends it."""
-    rig.store.commit_page([], now=rig.now())
-    rig.store.poll_failed("The Sentrytex API did not answer in time.")
+    rig.store.feed.commit_page([], now=rig.now())
+    rig.store.feed.poll_failed("The Sentrytex API did not answer in time.")
     rig.time.pass_(590)
     rig.review()
-    assert rig.store.alarms() == []
+    assert rig.store.alarms.active() == []
     rig.time.pass_(20)
     rig.review()
-    (alarm,) = rig.store.alarms()
+    (alarm,) = rig.store.alarms.active()
     assert alarm.text == "The last complete poll was 10m 10s ago. The Sentrytex API did not answer in time."
     rig.alarms.polled(turn(), 0.1)
-    assert rig.store.alarms() == []
+    assert rig.store.alarms.active() == []
 
 
 def test_rare_polls_are_given_their_time(rig: Rig) -> None:
     """Three of them must be missing before people are told."""
-    rig.store.commit_page([], now=rig.now())
+    rig.store.feed.commit_page([], now=rig.now())
     rig.time.pass_(2.9 * 3600)
     rig.review(poll_every="1h")
-    assert rig.store.alarms() == []
+    assert rig.store.alarms.active() == []
     rig.time.pass_(0.2 * 3600)
     rig.review(poll_every="1h")
-    assert [alarm.kind for alarm in rig.store.alarms()] == ["feed_unread"]
+    assert [alarm.type for alarm in rig.store.alarms.active()] == ["feed_unread"]
 
 
 def test_what_a_poll_found_is_told(rig: Rig) -> None:
     """Gaps, texts that are no alert and alerts without a route each have their alarm, however many there are."""
     gaps = [Gap(severity=severity, since=0.0, until=60.0) for severity in Severity]
-    found = {"gaps": gaps, "set_aside": ["it has no id"] * 3, "unrouted": [alert(id="1"), alert(id="2")]}
+    found = {
+        "gaps": gaps,
+        "set_aside": [SetAside(digest="d", raw="{}", reason="it has no id")] * 3,
+        "unrouted": [alert(id="1"), alert(id="2")],
+    }
     rig.alarms.polled(turn(**found), 0.1)
-    assert {alarm.kind for alarm in rig.store.alarms()} == {"gap", "set_aside", "unrouted"}
-    texts = {alarm.kind: alarm.text for alarm in rig.store.alarms()}
+    assert {alarm.type for alarm in rig.store.alarms.active()} == {"gap", "set_aside", "unrouted"}
+    texts = {alarm.type: alarm.text for alarm in rig.store.alarms.active()}
     assert texts["gap"].startswith("Alerts of severity critical published from 1970-01-01T00:00:00Z")
 
 
 def test_a_paused_connector_s_alarm_goes_to_the_others(rig: Rig) -> None:
     """It would not get there; and all of it is over when the connector works again."""
-    owe(rig.store, alert(), to=("chat",))
+    enqueue(rig.store, alert(), to=("chat",))
     rig.attempt(Broken("the token was revoked"), paused=True)
-    assert rig.told() == [("pager", "open", "chat takes no deliveries")]
+    assert rig.told() == [("pager", "open", "chat is not accepting deliveries")]
     deliver(rig, "pager")
-    rig.attempt(Reject("but it answers"), resumed=True)
-    assert [(name, kind) for name, kind, title in rig.told() if "no deliveries" in title] == [
+    rig.attempt(Rejected("but it answers"), resumed=True)
+    assert [(name, kind) for name, kind, title in rig.told() if "not accepting" in title] == [
         ("pager", "open"),
         ("pager", "withdraw"),
     ]
@@ -234,10 +241,10 @@ def test_a_paused_connector_s_alarm_goes_to_the_others(rig: Rig) -> None:
 
 def test_where_nobody_works_all_are_told_when_they_do(rig: Rig) -> None:
     """An alarm is never dropped for want of a way."""
-    owe(rig.store, alert(), to=("chat",))
+    enqueue(rig.store, alert(), to=("chat",))
     rig.attempt(Broken("revoked"))
     rig.alarms.to = ["chat"]
-    rig.alarms.begin(Kind.KEY_REFUSED, "401")
+    rig.alarms.begin(AlarmType.KEY_REFUSED, "401")
     assert [name for name, _, _ in rig.told()] == ["chat"]
 
 
@@ -245,38 +252,38 @@ def test_where_nobody_works_all_are_told_when_they_do(rig: Rig) -> None:
 def test_a_pause_ends_when_it_works_again_or_is_gone(rig: Rig, ending: str) -> None:
     """Also where the connector was taken out of the config: nobody could end it otherwise."""
     subject = "chat" if ending == "resumed" else "removed"
-    rig.alarms.begin(Kind.PAUSED, "revoked", subject)
+    rig.alarms.begin(AlarmType.PAUSED, "revoked", subject)
     rig.review()
-    assert [alarm for alarm in rig.store.alarms() if alarm.kind == "paused"] == []
+    assert [alarm for alarm in rig.store.alarms.active() if alarm.type == "paused"] == []
 
 
 def test_a_dead_letter_is_told_until_there_is_none(rig: Rig) -> None:
     """Further ones of the same connector tell nothing more."""
-    owe(rig.store, alert(id="1", title="One"), alert(id="2", title="Two"), to=("chat",))
-    rig.attempt(Reject("too long"))
-    rig.attempt(Reject("too long"))
-    (alarm,) = rig.store.alarms()
-    assert (alarm.kind, alarm.subject, alarm.text) == ("dead_letter", "chat", "One: too long")
+    enqueue(rig.store, alert(id="1", title="One"), alert(id="2", title="Two"), to=("chat",))
+    rig.attempt(Rejected("too long"))
+    rig.attempt(Rejected("too long"))
+    (alarm,) = rig.store.alarms.active()
+    assert (alarm.type, alarm.subject, alarm.text) == ("dead_letter", "chat", "One: too long")
     rig.review()
-    assert len(rig.store.alarms()) == 1
-    rig.store.discard([row.id for row in rows(rig.store, "chat")])
+    assert len(rig.store.alarms.active()) == 1
+    rig.store.operations.discard([row.id for row in rows(rig.store, "chat")])
     rig.review()
-    assert rig.store.alarms() == []
+    assert rig.store.alarms.active() == []
 
 
 def test_a_delivery_that_is_tried_again_is_no_alarm(rig: Rig) -> None:
     """Failures that pass disturb nobody."""
-    owe(rig.store, alert(), to=("chat",))
+    enqueue(rig.store, alert(), to=("chat",))
     rig.attempt(Retry("503"))
-    assert rig.store.alarms() == []
+    assert rig.store.alarms.active() == []
 
 
 def test_a_disk_that_fills_up_is_told(rig: Rig) -> None:
     """The limit lies far above what a commit needs; and there is room where the tests run."""
     assert shutil.disk_usage(rig.path.parent).free > FREE_BYTES
-    rig.alarms.begin(Kind.DISK_FULL, "1 MiB is free")
+    rig.alarms.begin(AlarmType.DISK_FULL, "1 MiB is free")
     rig.review()
-    assert rig.store.alarms() == []
+    assert rig.store.alarms.active() == []
 
 
 # When the database fails
@@ -287,28 +294,37 @@ class Failing(Store):
 
     fails = ""
 
-    def alarm_begins(self, alarm: Alarm) -> None:
-        self._may_fail("alarm_begins")
-        super().alarm_begins(alarm)
+    def __init__(self, engine: Engine) -> None:
+        super().__init__(engine)
+        may_fail = self._may_fail
 
-    def alarm_ends(self, key: str) -> None:
-        self._may_fail("alarm_ends")
-        super().alarm_ends(key)
+        class Alarms(AlarmStore):
+            def begin(self, alarm: Alarm) -> None:
+                may_fail("begin")
+                super().begin(alarm)
 
-    def commit_page(self, *args: Any, **more: Any) -> Committed:
-        self._may_fail("commit_page")
-        return super().commit_page(*args, **more)
+            def end(self, key: str) -> None:
+                may_fail("end")
+                super().end(key)
 
-    def withdraw(self, *args: Any, **more: Any) -> frozenset[str]:
-        self._may_fail("withdraw")
-        return super().withdraw(*args, **more)
+        class Feed(FeedStore):
+            def commit_page(self, *args: Any, **more: Any) -> PollResult:
+                may_fail("commit_page")
+                return super().commit_page(*args, **more)
+
+        class Deliveries(Outbox):
+            def withdraw(self, *args: Any, **more: Any) -> frozenset[str]:
+                may_fail("withdraw")
+                return super().withdraw(*args, **more)
+
+        self.alarms, self.feed, self.outbox = Alarms(engine), Feed(engine), Deliveries(engine)
 
     def _may_fail(self, method: str) -> None:
         if method == self.fails:
             raise StoreError("The disk is full.")
 
 
-@pytest.mark.parametrize("fails", ["alarm_begins", "commit_page"])
+@pytest.mark.parametrize("fails", ["begin", "commit_page"])
 def test_an_alarm_that_was_not_kept_is_told_later_and_once(tmp_path: Path, fails: str) -> None:
     """Above all the one about the database itself, which cannot be kept when it begins."""
     rig = Rig(tmp_path / "forwarder.db", Failing)
@@ -321,7 +337,7 @@ def test_an_alarm_that_was_not_kept_is_told_later_and_once(tmp_path: Path, fails
     rig.review()
     rig.review()
     assert [name for name, _, _ in rig.told()] == list(TO)
-    assert [alarm.kind for alarm in rig.store.alarms()] == ["store_failed"]
+    assert [alarm.type for alarm in rig.store.alarms.active()] == ["store_failed"]
     rig.store.close()
 
 
@@ -330,25 +346,25 @@ def test_a_trouble_that_ended_before_it_was_kept_is_not_told(tmp_path: Path) -> 
     rig = Rig(tmp_path / "forwarder.db", Failing)
     assert isinstance(rig.store, Failing)
     rig.store.fails = "commit_page"
-    rig.alarms.begin(Kind.FEED_UNREAD, "no answer")
+    rig.alarms.begin(AlarmType.FEED_UNREAD, "no answer")
     rig.store.fails = ""
-    rig.alarms.end(Kind.FEED_UNREAD)
+    rig.alarms.end(AlarmType.FEED_UNREAD)
     rig.review()
     assert rig.told() == []
     rig.store.close()
 
 
-@pytest.mark.parametrize("fails", ["alarm_ends", "withdraw"])
+@pytest.mark.parametrize("fails", ["end", "withdraw"])
 def test_an_end_that_was_not_kept_is_told_the_next_time(tmp_path: Path, fails: str) -> None:
     """No incident stays open because the database failed for a moment."""
     rig = Rig(tmp_path / "forwarder.db", Failing)
     assert isinstance(rig.store, Failing)
-    rig.alarms.begin(Kind.KEY_REFUSED, "401")
+    rig.alarms.begin(AlarmType.KEY_REFUSED, "401")
     deliver(rig, "pager")
     rig.store.fails = fails
     rig.alarms.polled(turn(), 0.1)
     rig.store.fails = ""
     rig.alarms.polled(turn(), 0.1)
     assert [kind for name, kind, _ in rig.told() if name == "pager"] == ["open", "withdraw"]
-    assert rig.store.alarms() == []
+    assert rig.store.alarms.active() == []
     rig.store.close()

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, Final
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from forwarder.alert import MAX_ID, Alert, MalformedAlert, Severity, clean, is_web_url, one_line
-from tests.samples import alert, alert_json, bare_alert, hostile_alerts, odd_alerts, real_alerts
+from forwarder.alert import MAX_ID, Alert, Change, MalformedAlert, Severity, got_worse
+from forwarder.common.text import clean, is_web_url, one_line
+from tests.kit.samples import alert, alert_json, bare_alert, hostile_alerts, odd_alerts, real_alerts
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
@@ -239,3 +240,28 @@ def test_an_unknown_severity_is_news_although_it_counts_as_critical() -> None:
     """From critical to a word that is not known is a change, and is told in the API's word."""
     (change,) = alert(severity="catastrophic").changes_from(alert(severity="critical"))
     assert (change.old, change.new) == ("critical", "critical (the API said: catastrophic)")
+
+
+ROSE: Final = Change(field="severity", old="high", new="critical")
+FELL: Final = Change(field="severity", old="critical", new="high")
+LISTED: Final = Change(field="cisa_kev", old=False, new=True)
+
+
+@pytest.mark.parametrize(
+    ("changes", "worse"),
+    [
+        ((ROSE,), True),
+        ((LISTED,), True),
+        ((FELL, LISTED), True),
+        ((Change(field="severity", old="high", new="critical (the API said: urgent)"),), True),
+        ((), False),
+        ((FELL,), False),
+        ((Change(field="severity", old="critical", new="critical (the API said: urgent)"),), False),
+        ((Change(field="cisa_kev", old=True, new=False),), False),
+        ((Change(field="cvss_score", old=5.0, new=9.9),), False),
+        ((Change(field="severity", old=None, new=None),), False),
+    ],
+)
+def test_what_is_for_the_worse(changes: tuple[Change, ...], worse: bool) -> None:
+    """A severity that rose, one that is not known, and a new entry in CISA's list; nothing else."""
+    assert got_worse(changes) is worse

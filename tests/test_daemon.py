@@ -21,7 +21,7 @@ from forwarder.logs import Redactor
 from forwarder.sandbox import Fault, FaultKind, Sandbox
 from forwarder.store import Store
 from forwarder.store.records import DeliveryRow, State
-from tests.core_kit import EVERYTHING, Process, command, recent, rows, secrets, settings, until, written
+from tests.kit.core import EVERYTHING, Process, command, recent, rows, secrets, settings, until, written
 
 
 class Place:
@@ -46,7 +46,7 @@ class Place:
             yield process.until_started()
 
     def rows(self, connector: str | None = None) -> list[DeliveryRow]:
-        store = Store.visit(self.database)
+        store = Store.open_shared(self.database)
         try:
             return rows(store, connector)
         finally:
@@ -100,7 +100,7 @@ def test_a_crash_between_the_effect_and_its_answer_sends_nothing_twice(place: Pl
     """After a kill, each destination is asked whether it has the alert."""
     for service in (sandbox.slack, sandbox.pagerduty, sandbox.jira):
         service.inject(Fault(kind=FaultKind.TIMEOUT_AFTER, seconds=30, path="POST"))
-    place.config["connectors"]["tickets"]["look_after"] = ["500ms", "1s"]
+    place.config["connectors"]["tickets"]["reconcile_after"] = ["500ms", "1s"]
     sandbox.jira.index_lag = 0.3
     with place.running() as process:
         sandbox.sentrytex.publish(recent(1))

@@ -18,7 +18,7 @@ import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
 from forwarder import __version__
-from forwarder.assembly import STOP_SECONDS, Forwarder
+from forwarder.app import STOP_SECONDS, Forwarder
 from forwarder.cli.root import COMMANDS
 from forwarder.config import Config, Listen, load
 from forwarder.daemon import BEAT
@@ -280,7 +280,7 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[dict[st
     request = urllib.request.Request(f"http://127.0.0.1:{listening.getsockname()[1]}/metrics")
     request.add_header("Authorization", f"Bearer {config.web.token.get_secret_value()}")
     with (
-        closing(Store.own(folder / "forwarder.db")) as store,
+        closing(Store.open_exclusive(folder / "forwarder.db")) as store,
         closing(Server(Forwarder(config, store), listening)) as web,
     ):
         web.start()

@@ -23,7 +23,7 @@ import pytest
 import yaml
 from pydantic import BaseModel
 
-from forwarder.alarms import Kind
+from forwarder.alarms import AlarmType
 from forwarder.cli import root
 from forwarder.cli.root import COMMANDS, group
 from forwarder.config import Config, Route, json_schema, load
@@ -31,7 +31,7 @@ from forwarder.connector import ConnectorConfig
 from forwarder.plugins import connector_types, load_type
 from forwarder.sandbox import Sandbox
 from forwarder.web.metrics import Gauges, Metrics
-from tests.samples import alert_json
+from tests.kit.samples import alert_json
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 DOCS: Final = ROOT / "docs"
@@ -151,9 +151,9 @@ def assert_keys(html: str, prefix: str, model: type[BaseModel]) -> None:
 def test_every_alarm_is_there_with_what_to_do(site: Path) -> None:
     """Each alarm has a part of its own, with its words and what a person does about it."""
     html = read(site, "alarms")
-    for kind in Kind:
-        told = part(html, kind.value.name)
-        assert kind.value.remedy.replace("`", "") in told
+    for kind in AlarmType:
+        told = part(html, kind.value)
+        assert kind.remedy.replace("`", "") in told
         assert "Do this:" in told
 
 

@@ -13,14 +13,14 @@ from typing import Any
 import pytest
 import structlog
 
-from forwarder.assembly import Forwarder
+from forwarder.app import Forwarder
 from forwarder.logs import Redactor, configure
 from forwarder.sandbox import Fault, FaultKind, Sandbox
 from forwarder.sandbox.samples import sample_alerts
 from forwarder.store import Store
 from forwarder.store.records import DeliveryRow, State
-from tests.core_kit import EVERYTHING, PATIENCE, Process, Time, loaded, recent, rows, secrets, settings, until, written
-from tests.samples import real_alerts
+from tests.kit.core import EVERYTHING, PATIENCE, Process, Time, loaded, recent, rows, secrets, settings, until, written
+from tests.kit.samples import real_alerts
 
 ROUTED = {
     "critical": {"oncall", "tickets", "secops"},
@@ -51,7 +51,7 @@ def moved_to_now(alerts: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def in_store(folder: Path) -> list[DeliveryRow]:
-    store = Store.visit(folder / "forwarder.db")
+    store = Store.open_shared(folder / "forwarder.db")
     try:
         return rows(store)
     finally:
@@ -95,18 +95,18 @@ def test_two_hundred_alerts_arrive_where_the_routes_send_them(tmp_path: Path, sa
     raw = real_alerts()[:200] if source == "real" else sample_alerts(datetime.now(UTC))
     alerts = moved_to_now(raw)
     sandbox.sentrytex.publish(*alerts)
-    owed = expected(alerts)
+    outstanding = expected(alerts)
     with running(tmp_path, sandbox) as process:
-        until(lambda: delivered(tmp_path, owed.total()), PATIENCE * 3)
+        until(lambda: delivered(tmp_path, outstanding.total()), PATIENCE * 3)
         assert process.stop() == 0
-        assert process.logged("reject") == []
-    assert there(sandbox) == owed
+        assert process.logged("rejected") == []
+    assert there(sandbox) == outstanding
     notes = [row.last for row in in_store(tmp_path) if row.last]
     assert [note for note in notes if "plain text" in note or "without its" in note] == []
     with running(tmp_path, sandbox, {**settings(sandbox), "log": {"level": "debug", "format": "json"}}) as process:
         until(lambda: process.logged("polled"))
         assert process.stop() == 0
-    assert there(sandbox) == owed
+    assert there(sandbox) == outstanding
 
 
 def test_a_burst_between_two_polls_arrives_whole(tmp_path: Path, sandbox: Sandbox) -> None:
@@ -147,7 +147,7 @@ def test_destinations_that_fail_get_everything_in_the_end_and_once(tmp_path: Pat
     )
     config = {**settings(sandbox), "routes": [EVERYTHING]}
     sandbox.sentrytex.publish(*(recent(number) for number in range(20)))
-    hours, store, log, redactor = Time(), Store.own(tmp_path / "forwarder.db"), io.StringIO(), Redactor()
+    hours, store, log, redactor = Time(), Store.open_exclusive(tmp_path / "forwarder.db"), io.StringIO(), Redactor()
     configure("debug", "json", stream=log, redactor=redactor)
     forwarder = Forwarder(loaded(tmp_path, sandbox, config), store, clock=hours.clock(), redactor=redactor)
     forwarder.start(schedule=False)
@@ -165,7 +165,7 @@ def test_destinations_that_fail_get_everything_in_the_end_and_once(tmp_path: Pat
     store.close()
     structlog.reset_defaults()
     assert there(sandbox) == Counter({"secops": 20, "oncall": 20, "tickets": 20})
-    assert {"wait", "retry", "unsure", "delivered"} <= {
+    assert {"rate_limited", "retry", "uncertain", "delivered"} <= {
         json.loads(line)["event"] for line in log.getvalue().splitlines()
     }
     assert "exception" not in log.getvalue()

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 import pytest
 from pydantic import SecretStr
 
-from forwarder.config import Heartbeat
-from forwarder.heartbeat import Pulse
+from forwarder.config import HeartbeatConfig
+from forwarder.heartbeat import Heartbeat
 from forwarder.logs import configure
 from forwarder.sandbox import Fault, FaultKind, Sandbox
 
@@ -28,7 +28,7 @@ def log() -> Iterator[io.StringIO]:
 
 
 def beat(url: str) -> bool:
-    pulse = Pulse(Heartbeat(url=SecretStr(url)))
+    pulse = Heartbeat(HeartbeatConfig(url=SecretStr(url)))
     try:
         return pulse.beat()
     finally:
@@ -37,7 +37,7 @@ def beat(url: str) -> bool:
 
 def test_without_an_address_nothing_is_asked() -> None:
     """A heartbeat is optional."""
-    pulse = Pulse(Heartbeat())
+    pulse = Heartbeat(HeartbeatConfig())
     assert pulse.beat()
     pulse.close()
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from forwarder.alert import Severity
 from forwarder.config import Route
 from forwarder.routing import targets
-from tests.samples import alert, bare_alert
+from tests.kit.samples import alert, bare_alert
 
 
 def route(**keys: Any) -> Route:

@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 
 from forwarder.store import Store
-from tests.contract import TARGETS, Target
-from tests.samples import alert
-from tests.store_kit import claim, delivered, owe, settle
+from tests.kit.contract import TARGETS, Target
+from tests.kit.samples import alert
+from tests.kit.store import claim, delivered, enqueue, settle
 from tests.torture import feed, ground, hostile, kills, matrix, parrot, soak
 from tests.torture.leaks import leaks
 from tests.torture.points import Point
@@ -86,8 +86,8 @@ def test_a_leak_is_found(tmp_path: Path) -> None:
     """The search for secrets finds one in a log and in a payload, which is kept compressed."""
     secret = "xoxb-not-a-real-token"
     (tmp_path / "daemon.log").write_text(f"a token: {secret}")
-    store = Store.own(tmp_path / "forwarder.db")
-    owe(store, alert(), "secops")
+    store = Store.open_exclusive(tmp_path / "forwarder.db")
+    enqueue(store, alert(), "secops")
     settle(store, claim(store), delivered(payload={"text": secret}))
     store.close()
     assert leaks(tmp_path, {secret}) == ["daemon.log", "forwarder.db, payload of delivery 1"]

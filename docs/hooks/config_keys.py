@@ -9,9 +9,9 @@ from typing import Any, Final
 from pydantic import BaseModel, TypeAdapter
 from pydantic.fields import FieldInfo
 
-from forwarder.config import Alarms, Config, Heartbeat, Log, Route, Sentrytex, Web
+from forwarder.config import AlarmsConfig, Config, HeartbeatConfig, LogConfig, Route, SentrytexConfig, WebConfig
+from forwarder.config.masking import jsonable
 from forwarder.config.model import Scalars
-from forwarder.config.showing import jsonable
 from forwarder.connector import ConnectorConfig, Duration, SendRate, Templates
 from forwarder.plugins import connector_types, load_type
 
@@ -24,12 +24,12 @@ _NAMED: Final = (
 )
 """Schemas of values that have a name of their own, without what only adorns them."""
 _SECTIONS: Final[dict[str, type[BaseModel]]] = {
-    "sentrytex": Sentrytex,
+    "sentrytex": SentrytexConfig,
     "routes": Route,
-    "web": Web,
-    "alarms": Alarms,
-    "heartbeat": Heartbeat,
-    "log": Log,
+    "web": WebConfig,
+    "alarms": AlarmsConfig,
+    "heartbeat": HeartbeatConfig,
+    "log": LogConfig,
 }
 """The sections in the order in which people meet them; ``connectors`` comes after the first."""
 

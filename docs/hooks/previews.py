@@ -8,9 +8,9 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
-from slack_picture import picture
+import slack_picture
 
-from forwarder.alarms import Kind as Trouble
+from forwarder.alarms import AlarmType
 from forwarder.alert import Alert, Severity
 from forwarder.cli.samples import sample_alert
 from forwarder.connector import Change, Connector, Delivery, Kind, Link, Origin, Receipt
@@ -56,7 +56,7 @@ def preview(kind: str, what: str) -> str:
 def slack(what: str) -> str:
     """A picture of the message in Slack, from the payload that would be sent."""
     delivery = _delivery("slack", what)
-    return picture(_connector("slack").render(delivery), at=delivery.owed_at)
+    return slack_picture.preview(_connector("slack").render(delivery), at=delivery.enqueued_at)
 
 
 def _block(language: str, text: str) -> str:
@@ -70,21 +70,21 @@ def _connector(kind: str) -> Connector[Any]:
 
 
 def _delivery(kind: str, what: str) -> Delivery:
-    owed = Delivery(
-        id=1, alert=_alert(), connector=_NAMES[kind], owed_at=PUBLISHED + timedelta(seconds=20), links=(_TICKET,)
+    outstanding = Delivery(
+        id=1, alert=_alert(), connector=_NAMES[kind], enqueued_at=PUBLISHED + timedelta(seconds=20), links=(_TICKET,)
     )
     if kind == "jira":
-        owed = replace(owed, links=())
+        outstanding = replace(outstanding, links=())
     followed = Receipt(remote_id=_RECEIPTS.get(kind, "stdout"))
     match what:
         case "open":
-            return owed
+            return outstanding
         case "update":
-            return replace(owed, kind=Kind.UPDATE, receipt=followed, revision=2, changes=_WORSE)
+            return replace(outstanding, kind=Kind.UPDATE, receipt=followed, revision=2, changes=_WORSE)
         case "withdraw":
-            return replace(owed, kind=Kind.WITHDRAW, receipt=followed, origin=Origin.TEST, links=())
+            return replace(outstanding, kind=Kind.WITHDRAW, receipt=followed, origin=Origin.TEST, links=())
         case "alarm":
-            return replace(owed, alert=_alarm(), origin=Origin.ALARM, links=())
+            return replace(outstanding, alert=_alarm(), origin=Origin.ALARM, links=())
     raise ValueError(f"there is no sample of {what}")
 
 
@@ -93,11 +93,11 @@ def _alert() -> Alert:
 
 
 def _alarm() -> Alert:
-    trouble = Trouble.PAUSED.value
+    trouble = AlarmType.PAUSED
     reason = "Jira answered 401: it does not accept the credentials, so renew the token"
     return Alert(
         id="alarm-paused-tickets-1769764332",
-        title=trouble.title.format(subject="tickets"),
+        title=trouble.title_template.format(subject="tickets"),
         description=f"{reason}\n\n{trouble.remedy}",
         severity=trouble.severity,
         published_at=PUBLISHED,

@@ -15,10 +15,10 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.core import Metric
 from pydantic import SecretStr
 
-from forwarder.alarms import Kind
-from forwarder.assembly import Forwarder
+from forwarder.alarms import AlarmType
+from forwarder.app import Forwarder
 from forwarder.cli.root import group
-from forwarder.config import Config, Route, Sentrytex
+from forwarder.config import Config, Route, SentrytexConfig
 from forwarder.connector import ConnectorConfig
 from forwarder.store import Store
 from forwarder.web.metrics import Gauges, Metrics
@@ -65,11 +65,11 @@ def metrics() -> str:
     with TemporaryDirectory() as folder:
         config = Config(
             database=Path(folder) / "forwarder.db",
-            sentrytex=Sentrytex(api_key=SecretStr("none")),
+            sentrytex=SentrytexConfig(api_key=SecretStr("none")),
             connectors={"secops": ConnectorConfig(type="console")},
             routes=(Route(to=("secops",)),),
         )
-        store = Store.own(config.database)
+        store = Store.open_exclusive(config.database)
         try:
             forwarder = Forwarder(config, store)
             registry = Metrics(lambda: config.connectors, now=forwarder.clock).registry
@@ -117,17 +117,17 @@ def rules(path: Path) -> str:
 def alarms() -> str:
     """Every alarm, with a link to the part of the page that says what to do."""
     rows = [
-        f"| [`{trouble.name}`](#{trouble.name}) | {trouble.severity.value} | {_titled(trouble.title)} "
+        f"| [`{trouble.value}`](#{trouble.value}) | {trouble.severity.value} | {_titled(trouble.title_template)} "
         f"| {'a day after it last happened' if trouble.passes else 'when it is over'} |"
-        for trouble in (kind.value for kind in Kind)
+        for trouble in AlarmType
     ]
     return "| alarm | severity | what it says | ends |\n|---|---|---|---|\n" + "\n".join(rows)
 
 
 def alarm(name: str) -> str:
     """One alarm as people get it: its title and its remedy."""
-    trouble = next(kind.value for kind in Kind if kind.value.name == name)
-    return f'!!! quote "{_titled(trouble.title, plain=True)}"\n    {trouble.remedy}'
+    trouble = next(one for one in AlarmType if one.value == name)
+    return f'!!! quote "{_titled(trouble.title_template, plain=True)}"\n    {trouble.remedy}'
 
 
 def _titled(title: str, *, plain: bool = False) -> str:

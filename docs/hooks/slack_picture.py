@@ -18,7 +18,7 @@ _BOLD: Final = re.compile(r"\*([^*\n]+)\*")
 _STRUCK: Final = re.compile(r"~([^~\n]+)~")
 
 
-def picture(payload: Mapping[str, Any], *, at: datetime) -> str:
+def preview(payload: Mapping[str, Any], *, at: datetime) -> str:
     """One message, with its thread where the payload has a reply."""
     edited = ' <span class="slack-edited">(edited)</span>' if payload["method"] == "chat.update" else ""
     inner = _blocks(payload["blocks"])

@@ -36,7 +36,7 @@ connectors:
   oncall: {{ type: pagerduty, routing_key: {pagerduty[routing_key]}, base_url: {pagerduty[url]} }}
   tickets:
     {{ type: jira, url: {jira[url]}, email: {jira[email]}, token: {jira[token]}, project: {jira[project]},
-      issue_type: Bug, due_in: {{ critical: 2d, high: 7d }}, look_after: [2s, 10s] }}
+      issue_type: Bug, due_in: {{ critical: 2d, high: 7d }}, reconcile_after: [2s, 10s] }}
   secops: {{ type: slack, token: {slack[token]}, channel: "#secops", base_url: {slack[url]} }}
   alerts: {{ type: slack, token: {slack[token]}, channel: "#alerts", base_url: {slack[url]} }}
 routes:
@@ -182,7 +182,7 @@ class Stage:
 
 
 def _seconds(duration: str | None) -> float | None:
-    from forwarder.units import parse_duration
+    from forwarder.common.units import parse_duration
 
     if duration is None:
         return None

@@ -12,8 +12,8 @@ import click
 
 from forwarder.alert import Alert, Severity
 from forwarder.cli.demo_sight import Sighting, Tally
-from forwarder.cli.showing import SEVERITY_STYLES, console, print_table
-from forwarder.connector import cut
+from forwarder.cli.output import SEVERITY_STYLES, console, print_table
+from forwarder.common.text import cut
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -13,7 +13,7 @@ from pydantic import BaseModel, SecretStr, ValidationError
 from forwarder.cli.init_text import Secret, Section, config_text, env_text
 from forwarder.cli.live import check_feed, tell
 from forwarder.cli.root import EX_CONFIG, Stop
-from forwarder.config import ConfigError, Sentrytex, load
+from forwarder.config import ConfigError, SentrytexConfig, load
 from forwarder.config.problems import path_of, sentences
 from forwarder.connector import Finding
 from forwarder.logs import Redactor
@@ -147,7 +147,7 @@ def _settings(section: Section, redact: Redactor) -> tuple[BaseModel | None, lis
     """The section as the config's model has it, or what is wrong with the answers."""
     from forwarder.plugins import load_type
 
-    model = load_type(section.type).Config if section.type else Sentrytex
+    model = load_type(section.type).Config if section.type else SentrytexConfig
     secrets = {key: secret.value.get_secret_value() for key, secret in section.secrets.items()}
     raw = {**_given(type=section.type), **section.values, **secrets}
     try:
@@ -160,7 +160,7 @@ def _settings(section: Section, redact: Redactor) -> tuple[BaseModel | None, lis
 def _try(section: Section, settings: Any) -> list[Finding]:
     from forwarder.plugins import load_type
 
-    if isinstance(settings, Sentrytex):
+    if isinstance(settings, SentrytexConfig):
         return check_feed(settings)
     connector = load_type(section.type)(section.name, settings)
     try:

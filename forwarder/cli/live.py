@@ -5,11 +5,10 @@ from __future__ import annotations
 import click
 
 from forwarder import plugins
-from forwarder.config import Config, secrets_of
-from forwarder.config import Sentrytex as Feed
+from forwarder.config import Config, SentrytexConfig, secrets_of
 from forwarder.connector import Finding
+from forwarder.feed.client import FeedClient, SentrytexError
 from forwarder.logs import Redactor
-from forwarder.sentrytex import Sentrytex, SentrytexError
 
 
 def check_live(config: Config) -> bool:
@@ -27,9 +26,9 @@ def check_live(config: Config) -> bool:
     return well
 
 
-def check_feed(settings: Feed) -> list[Finding]:
+def check_feed(settings: SentrytexConfig) -> list[Finding]:
     """What the key may read."""
-    source = Sentrytex(settings.base_url, settings.api_key.get_secret_value())
+    source = FeedClient(settings.base_url, settings.api_key.get_secret_value())
     findings = []
     try:
         page = source.alerts(None)

@@ -1,33 +1,33 @@
 """The config: what people write in one YAML file, read, checked and shown."""
 
+from forwarder.config.json_schema import json_schema
 from forwarder.config.loading import load
+from forwarder.config.masking import dump, secrets_of
 from forwarder.config.model import (
-    Alarms,
+    AlarmsConfig,
     Config,
-    Heartbeat,
+    HeartbeatConfig,
     Listen,
-    Log,
+    LogConfig,
     Route,
-    Sentrytex,
+    SentrytexConfig,
     StartFrom,
-    Web,
+    WebConfig,
 )
 from forwarder.config.problems import ConfigError, Problem
-from forwarder.config.schema import json_schema
-from forwarder.config.showing import dump, secrets_of
 
 __all__ = [
-    "Alarms",
+    "AlarmsConfig",
     "Config",
     "ConfigError",
-    "Heartbeat",
+    "HeartbeatConfig",
     "Listen",
-    "Log",
+    "LogConfig",
     "Problem",
     "Route",
-    "Sentrytex",
+    "SentrytexConfig",
     "StartFrom",
-    "Web",
+    "WebConfig",
     "dump",
     "json_schema",
     "load",

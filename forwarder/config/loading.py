@@ -10,15 +10,24 @@ from typing import Any, Final, TypeVar
 
 from pydantic import BaseModel, SecretStr, ValidationError
 
+from forwarder.common.units import format_duration
 from forwarder.config.document import Document, NotYaml, Where, read
-from forwarder.config.model import Alarms, Config, Heartbeat, Log, Route, Scalars, Sentrytex, Web
+from forwarder.config.model import (
+    AlarmsConfig,
+    Config,
+    HeartbeatConfig,
+    LogConfig,
+    Route,
+    Scalars,
+    SentrytexConfig,
+    WebConfig,
+)
 from forwarder.config.problems import ConfigError, Problem, did_you_mean, known_keys, path_of, sentences
 from forwarder.config.variables import Variables, os_reason
 from forwarder.connector import ConnectorConfig
 from forwarder.logs import Redactor
 from forwarder.plugins import PluginError, connector_types, load_type
-from forwarder.units import format_duration
-from forwarder.wording import problems as template_problems
+from forwarder.templates import problems as template_problems
 
 CONNECTOR_NAME: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
@@ -68,11 +77,11 @@ class _Checker:
         for key in root.keys() - Config.model_fields.keys():
             self._fault((key,), f"is no key of this section{did_you_mean(key, known_keys(Config, ()))}")
         scalars = self._model(Scalars, {key: root[key] for key in Scalars.model_fields if key in root}, ())
-        sentrytex = self._section(Sentrytex, root, "sentrytex")
-        web = self._section(Web, root, "web")
-        alarms = self._section(Alarms, root, "alarms")
-        heartbeat = self._section(Heartbeat, root, "heartbeat")
-        log = self._section(Log, root, "log")
+        sentrytex = self._section(SentrytexConfig, root, "sentrytex")
+        web = self._section(WebConfig, root, "web")
+        alarms = self._section(AlarmsConfig, root, "alarms")
+        heartbeat = self._section(HeartbeatConfig, root, "heartbeat")
+        log = self._section(LogConfig, root, "log")
         connectors = self._connectors(root.get("connectors"))
         routes = self._routes(root.get("routes"))
         self._check_names(root)
@@ -176,7 +185,7 @@ class _Checker:
                     message = f"{shown} is the name of no connector{did_you_mean(name, connectors)}"
                     self._fault((*where, place) if isinstance(names, list) else where, message)
 
-    def _check_bounds(self, scalars: Scalars | None, sentrytex: Sentrytex | None, web: Web | None) -> None:
+    def _check_bounds(self, scalars: Scalars | None, sentrytex: SentrytexConfig | None, web: WebConfig | None) -> None:
         """What two keys must agree on."""
         if scalars and sentrytex:
             longest, name = max((sentrytex.look_back, "look_back"), (sentrytex.overlap, "overlap"))

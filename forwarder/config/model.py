@@ -25,10 +25,10 @@ from pydantic import (
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
-from forwarder.addresses import is_loopback, web_address
 from forwarder.alert import Severity
+from forwarder.common.units import Duration, format_duration, parse_duration
+from forwarder.common.urls import is_loopback, web_address
 from forwarder.connector import ConnectorConfig
-from forwarder.units import Duration, format_duration, parse_duration
 
 StartFrom = Literal["now"] | timedelta | datetime
 """Where the first start begins: now, so far back, or at an instant (aware, in UTC)."""
@@ -172,7 +172,7 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
 
-class Sentrytex(Section):
+class SentrytexConfig(Section):
     """The feed that is polled."""
 
     api_key: Annotated[SecretStr, AfterValidator(_header_secret)] = Field(
@@ -232,7 +232,7 @@ class Route(Section):
     stop: bool = Field(default=False, description="Whether the routes below are passed over for what matches here.")
 
 
-class Web(Section):
+class WebConfig(Section):
     """The status page, the metrics and the health checks."""
 
     listen: Annotated[
@@ -253,13 +253,13 @@ class Web(Section):
     )
 
 
-class Alarms(Section):
+class AlarmsConfig(Section):
     """The forwarder's own troubles, told through connectors that work."""
 
     to: Names[Text] = Field(default=(), description="Names of the connectors that are told.")
 
 
-class Heartbeat(Section):
+class HeartbeatConfig(Section):
     """A dead man's switch: someone else notices when the forwarder falls silent."""
 
     url: Annotated[SecretStr, AfterValidator(_secret_address)] | None = Field(
@@ -267,7 +267,7 @@ class Heartbeat(Section):
     )
 
 
-class Log(Section):
+class LogConfig(Section):
     """What is logged, and in which form."""
 
     level: Literal["debug", "info", "warning", "error"] = Field(default="info", description="The least that is logged.")
@@ -292,14 +292,16 @@ class Scalars(Section):
 class Config(Scalars):
     """The whole config of the forwarder."""
 
-    sentrytex: Sentrytex = Field(description="Which feed is polled, and how often.")
+    sentrytex: SentrytexConfig = Field(description="Which feed is polled, and how often.")
     connectors: dict[str, SerializeAsAny[ConnectorConfig]] = Field(
         min_length=1, description="Name -> where to send; as many of a type as you like."
     )
     routes: tuple[Route, ...] = Field(
         min_length=1, description="An alert goes to every connector named by any route that it matches, once each."
     )
-    web: Web = Field(default=Web(), description="Where people and monitors look.")
-    alarms: Alarms = Field(default=Alarms(), description="Who hears of the forwarder's own troubles.")
-    heartbeat: Heartbeat = Field(default=Heartbeat(), description="A dead man's switch, such as healthchecks.io.")
-    log: Log = Field(default=Log(), description="How much is logged, and for whom.")
+    web: WebConfig = Field(default=WebConfig(), description="Where people and monitors look.")
+    alarms: AlarmsConfig = Field(default=AlarmsConfig(), description="Who hears of the forwarder's own troubles.")
+    heartbeat: HeartbeatConfig = Field(
+        default=HeartbeatConfig(), description="A dead man's switch, such as healthchecks.io."
+    )
+    log: LogConfig = Field(default=LogConfig(), description="How much is logged, and for whom.")

@@ -10,9 +10,8 @@ from typing import Any, Final, Union, get_args, get_origin
 from pydantic import BaseModel
 from pydantic_core import ErrorDetails
 
-from forwarder.alert import one_line
+from forwarder.common.text import cut, one_line
 from forwarder.config.document import Where
-from forwarder.connector import cut
 
 MAX_MESSAGE: Final = 300
 """Characters; a sentence of another package's model may be longer than anyone reads."""

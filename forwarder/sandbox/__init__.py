@@ -12,9 +12,9 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Self
 
-from forwarder.sandbox.clock import Clock
 from forwarder.sandbox.faults import Fault, FaultKind
 from forwarder.sandbox.jira import Jira
+from forwarder.sandbox.limits import Clock
 from forwarder.sandbox.pagerduty import PagerDuty
 from forwarder.sandbox.sentrytex import Sentrytex
 from forwarder.sandbox.server import Seen, Service

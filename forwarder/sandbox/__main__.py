@@ -9,8 +9,8 @@ import threading
 
 import click
 
+from forwarder.common.units import parse_duration
 from forwarder.sandbox import Sandbox
-from forwarder.units import parse_duration
 
 
 @click.command()

@@ -14,8 +14,8 @@ from typing import Any, Final
 
 from forwarder.sandbox import jira_view as view
 from forwarder.sandbox import jql
-from forwarder.sandbox.clock import Clock
 from forwarder.sandbox.jira_project import FieldErrors, Project
+from forwarder.sandbox.limits import Clock
 from forwarder.sandbox.server import Reply, Request, Service
 
 _DENIED: Final = {"X-Seraph-LoginReason": "AUTHENTICATED_FAILED"}

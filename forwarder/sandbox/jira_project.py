@@ -11,8 +11,8 @@ from datetime import date, datetime, timedelta
 from typing import Any, Final
 
 from forwarder.sandbox import adf
-from forwarder.sandbox.clock import Clock
 from forwarder.sandbox.jql import Query
+from forwarder.sandbox.limits import Clock
 
 MAX_SUMMARY: Final = 255
 MAX_TEXT: Final = 32_767

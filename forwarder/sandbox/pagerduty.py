@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import Any, Final
 
-from forwarder.sandbox.clock import Clock, SlidingWindow
+from forwarder.sandbox.limits import Clock, SlidingWindow
 from forwarder.sandbox.server import Reply, Request, Service
 
 _ACTIONS: Final = ("trigger", "acknowledge", "resolve")

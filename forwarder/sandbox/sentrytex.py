@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from typing import Any, Final
 from urllib.parse import unquote
 
-from forwarder.sandbox.clock import Clock, SlidingWindow
+from forwarder.sandbox.limits import Clock, SlidingWindow
 from forwarder.sandbox.server import Reply, Request, Service
 
 _BASE: Final = "/api/v1"

@@ -25,8 +25,8 @@ from http.server import BaseHTTPRequestHandler
 from typing import Any, ClassVar, Final, Self
 from urllib.parse import parse_qsl, unquote, urlsplit
 
-from forwarder.sandbox.clock import Clock
 from forwarder.sandbox.faults import Fault, FaultKind, Faults
+from forwarder.sandbox.limits import Clock
 
 _CONTROL: Final = "/_sandbox/"
 _PAGE: Final = "<!doctype html><title>Sign in</title><h1>Sign in to continue</h1>"

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
-from forwarder.sandbox.clock import Clock, Trickle
+from forwarder.sandbox.limits import Clock, Trickle
 from forwarder.sandbox.server import Reply, Request, Service
 from forwarder.sandbox.slack_message import MAX_TEXT, MAX_TEXT_UPDATE, SlackError, alert_id, content, public
 

@@ -1,37 +1,63 @@
-"""The store: alerts, what is owed for them, and how far the feed was read. The only rooms that hold SQL.
+"""The store: alerts, what is owed for them, and how far the feed was read. The only room that holds SQL.
 
-``engine`` is the file and its transactions, ``schema`` the tables, ``records`` the facts that go in and out. The poller
-writes through ``intake``, the dispatchers through ``outbox``, the alarms through ``troubles``; ``views`` is what people
-look at, ``upkeep`` forgets.
+``engine`` is the file and its transactions, ``schema`` the tables, ``records`` the facts that go in and out. A Store is
+composed of one part for each of those who use it.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
+from types import TracebackType
 from typing import Self
 
-from forwarder.store.engine import AlreadyRunning, StoreError
-from forwarder.store.intake import Intake
+from forwarder.store.alarms import AlarmStore
+from forwarder.store.engine import AlreadyRunning, Engine, StoreError
+from forwarder.store.feed import FeedStore
+from forwarder.store.operations import Operations
 from forwarder.store.outbox import Outbox
-from forwarder.store.troubles import Troubles
-from forwarder.store.upkeep import Upkeep
-from forwarder.store.views import Views
+from forwarder.store.queries import Queries
+from forwarder.store.retention import Retention
 
 __all__ = ["AlreadyRunning", "Store", "StoreError"]
 
 
-class Store(Intake, Outbox, Troubles, Views, Upkeep):
-    """A SQLite database. Safe to use from several threads."""
+class Store:
+    """A SQLite database. Safe to use from several threads.
+
+    ``feed`` is written by the poller, ``outbox`` by the dispatchers, ``operations`` by commands and the status page,
+    ``alarms`` by the alarms; ``queries`` is what people look at, and ``retention`` removes what is old.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+        self.feed = FeedStore(engine)
+        self.outbox = Outbox(engine)
+        self.operations = Operations(engine)
+        self.alarms = AlarmStore(engine)
+        self.queries = Queries(engine)
+        self.retention = Retention(engine)
 
     @classmethod
-    def own(cls, path: Path) -> Self:
-        """The database for the one process that polls and delivers; made or brought up to date where need be.
+    def open_exclusive(cls, path: Path) -> Self:
+        """The database for the one process that polls and delivers; created or migrated if necessary.
 
-        Raises AlreadyRunning where another process has it, StoreError where it cannot be used.
+        Raises AlreadyRunning if another process has it open, StoreError if it cannot be used.
         """
-        return cls(path, own=True, create=True)
+        return cls(Engine(path, exclusive=True, create=True))
 
     @classmethod
-    def visit(cls, path: Path) -> Self:
-        """The database for a command beside the daemon; raises StoreError where there is none."""
-        return cls(path, own=False, create=False)
+    def open_shared(cls, path: Path) -> Self:
+        """The database for a command beside the daemon; raises StoreError if there is none."""
+        return cls(Engine(path, exclusive=False, create=False))
+
+    def close(self) -> None:
+        """Closes the database and gives up the lock."""
+        self.engine.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()

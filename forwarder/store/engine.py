@@ -45,9 +45,9 @@ class _Job(Generic[T]):
 
 
 class Engine:
-    """One SQLite file. ``own`` makes this process its only daemon, ``create`` allows it to be new."""
+    """One SQLite file. ``exclusive`` makes this process its only daemon, ``create`` allows it to be new."""
 
-    def __init__(self, path: Path, *, own: bool, create: bool) -> None:
+    def __init__(self, path: Path, *, exclusive: bool, create: bool) -> None:
         self.path = path
         self._lock_file: int | None = None
         self._queue: list[_Job[Any]] = []
@@ -57,11 +57,11 @@ class Engine:
         with _sentences(path):
             self._check_place(create)
         try:
-            if own:
+            if exclusive:
                 self._lock()
             with _sentences(path):
                 self._writer = self._connect()
-                self._prepare(self._writer, own)
+                self._prepare(self._writer, exclusive)
                 self._reader = self._connect()
                 self._reader.execute("PRAGMA query_only = ON")
         except BaseException:
@@ -207,7 +207,7 @@ class Engine:
         connection.execute("PRAGMA cache_size = -4096")
         return connection
 
-    def _prepare(self, writer: sqlite3.Connection, own: bool) -> None:
+    def _prepare(self, writer: sqlite3.Connection, exclusive: bool) -> None:
         version: int = writer.execute("PRAGMA user_version").fetchone()[0]
         tables: int = writer.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
         if tables and writer.execute("PRAGMA application_id").fetchone()[0] != APPLICATION_ID:
@@ -222,10 +222,10 @@ class Engine:
             if found != "ok":
                 raise _damaged(self.path)
         if version < len(MIGRATIONS):
-            if not own:
+            if not exclusive:
                 raise StoreError(f"The database {self.path} is of an older version: start `forwarder run` once.")
             migrate(writer, version)
-        if own:
+        if exclusive:
             writer.execute("PRAGMA journal_mode = WAL")
 
 

@@ -6,15 +6,15 @@ import json
 import secrets
 import sqlite3
 import zlib
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, Final
 
 from forwarder.alert import Alert, Change
-from forwarder.clock import instant
+from forwarder.common.clock import instant
 from forwarder.connector import Delivery, Kind, Link, Origin, Receipt
 from forwarder.store.engine import Engine
-from forwarder.store.owing import owe
+from forwarder.store.enqueue import enqueue, record_change
 from forwarder.store.records import AFTER_ALL_OPENS, LINKS_ONLY, Claimed, Pause, Settlement, State
 
 MAX_REASON: Final = 1000
@@ -26,12 +26,12 @@ REMEMBERED_SIZE: Final = 16_384
 _CLAIMABLE: Final = """
 SELECT d.*, a.body, a.origin, a.revision AS alert_revision
 FROM deliveries AS d INDEXED BY deliveries_waiting JOIN alerts AS a ON a.id = d.alert_id
-WHERE d.connector = ? AND d.state IN ('ready', 'unsure') AND d.due_at <= ?
+WHERE d.connector = ? AND d.state IN ('ready', 'uncertain') AND d.due_at <= ?
   -- What was owed earlier for the same alert goes first, else an update could overtake what it updates.
   AND NOT EXISTS (
     SELECT 1 FROM deliveries AS e
     WHERE e.alert_id = d.alert_id AND e.connector = d.connector AND e.id < d.id
-      AND e.state IN ('ready', 'sending', 'unsure')
+      AND e.state IN ('ready', 'sending', 'uncertain')
   )
 ORDER BY d.rank, d.published_at, d.id LIMIT ?
 """
@@ -47,7 +47,8 @@ WHERE alert_id IN (SELECT value FROM json_each(?)) AND state = 'delivered' ORDER
 
 _SETTLE: Final = """
 UPDATE deliveries SET state = :state, due_at = :due_at, claim = NULL, lease_until = NULL,
-  attempts = attempts + :spent, looks = :looks, failing_since = :failing_since, last = :last, settled_at = :settled_at,
+  attempts = attempts + :spent, lookups = :lookups, failing_since = :failing_since, last = :last,
+  settled_at = :settled_at,
   receipt_id = coalesce(:receipt_id, receipt_id), receipt_url = coalesce(:receipt_url, receipt_url),
   payload = coalesce(:payload, payload)
 WHERE id = :id AND claim = :claim RETURNING id, alert_id, connector, kind, revision, receipt_url
@@ -58,8 +59,11 @@ INSERT INTO attempts SELECT ?1, coalesce(max(number), 0) + 1, ?2, ?3, ?4, ?5 FRO
 """
 
 
-class Outbox(Engine):
+class Outbox:
     """The side of the store that the dispatchers write."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
 
     def claim(self, connector: str, limit: int, *, now: float, lease: float) -> list[Claimed]:
         """Up to ``limit`` due deliveries, most severe first and oldest first among equals, for ``lease`` seconds."""
@@ -74,14 +78,14 @@ class Outbox(Engine):
             delivered = _delivered(connection, [row["alert_id"] for row in rows])
             return [_claimed(connection, row, token, delivered.get(row["alert_id"], ())) for row in rows]
 
-        return self.write(work)
+        return self._engine.write(work)
 
     def release(self, claimed: Claimed) -> None:
         """Gives back a delivery that was not tried."""
-        self.write(
+        self._engine.write(
             lambda connection: connection.execute(
                 "UPDATE deliveries SET state = ?, claim = NULL, lease_until = NULL WHERE id = ? AND claim = ?",
-                ("unsure" if claimed.unsure else "ready", claimed.delivery.id, claimed.token),
+                ("uncertain" if claimed.uncertain else "ready", claimed.delivery.id, claimed.token),
             )
         )
 
@@ -116,14 +120,14 @@ class Outbox(Engine):
                 connection.execute("DELETE FROM pauses WHERE connector = ?", (row["connector"],))
             if settlement.state is State.DELIVERED:
                 if row["kind"] == "open" and row["receipt_url"]:
-                    _owe_links(connection, row, followers, now, now + links_after)
+                    _enqueue_links(connection, row, followers, now, now + links_after)
                 elif row["kind"] == "update" and row["revision"] == LINKS_ONLY:
-                    _owe_newer_links(connection, row, claimed.delivery.links, now + links_after)
+                    _enqueue_newer_links(connection, row, claimed.delivery.links, now + links_after)
             return True
 
-        return self.write(work)
+        return self._engine.write(work)
 
-    def rescue(self, *, now: float, due_at: Mapping[str, float], all_claims: bool) -> dict[str, int]:
+    def reclaim_expired(self, *, now: float, due_at: Mapping[str, float], all_claims: bool) -> dict[str, int]:
         """Deliveries whose worker is gone become unsure: all claimed ones at a start, else those with an ended lease.
 
         ``due_at`` says for each connector when to look first. A late worker may still settle under its claim until
@@ -141,7 +145,8 @@ class Outbox(Engine):
                 # That we ended is no failure of the destination's: after ten crashes in a row one real failure would
                 # be waited out like the eleventh.
                 connection.execute(
-                    "UPDATE deliveries SET state = 'unsure', looks = 0, due_at = ?, attempts = attempts + ?, last = ?,"
+                    "UPDATE deliveries SET state = 'uncertain', lookups = 0, due_at = ?, attempts = attempts + ?,"
+                    " last = ?,"
                     " failing_since = coalesce(failing_since, ?) WHERE id = ?",
                     (
                         due_at.get(connector, 0.0),
@@ -151,23 +156,55 @@ class Outbox(Engine):
                         delivery_id,
                     ),
                 )
-                connection.execute(_NOTE_ATTEMPT, (delivery_id, now, 0.0, "unsure", reason))
+                connection.execute(_NOTE_ATTEMPT, (delivery_id, now, 0.0, "uncertain", reason))
                 counts[connector] = counts.get(connector, 0) + 1
             return counts
 
-        return self.write(work)
+        return self._engine.write(work)
+
+    def withdraw(self, alert_id: str, *, now: float, why: str) -> frozenset[str]:
+        """Owes a withdrawal to each connector that was sent the alert; forgets what nobody was told yet."""
+
+        def work(connection: sqlite3.Connection) -> frozenset[str]:
+            connection.execute(
+                "DELETE FROM deliveries WHERE alert_id = ? AND state = 'ready' AND attempts = 0", (alert_id,)
+            )
+            told = connection.execute(
+                "SELECT DISTINCT connector FROM deliveries WHERE alert_id = ? AND state <> 'dead'", (alert_id,)
+            ).fetchall()
+            for (name,) in told:
+                enqueue(connection, alert_id, name, Kind.WITHDRAW, revision=1, why=why, now=now)
+            return frozenset(name for (name,) in told)
+
+        return self._engine.write(work)
+
+    def remind(self, alert_id: str, connectors: Iterable[str], *, now: float, why: str, change: Change) -> None:
+        """Owes one more update of an alert of our own, which says that it still stands."""
+
+        def work(connection: sqlite3.Connection) -> None:
+            row = connection.execute(
+                "UPDATE alerts SET revision = revision + 1 WHERE id = ? RETURNING revision", (alert_id,)
+            ).fetchone()
+            if row is None:
+                return
+            record_change(connection, alert_id, row["revision"], (change,), now)
+            for name in connectors:
+                enqueue(connection, alert_id, name, Kind.UPDATE, revision=row["revision"], why=why, now=now)
+
+        self._engine.write(work)
 
     def next_due(self, connector: str) -> float | None:
         """When the connector's next delivery is due; None where nothing waits."""
-        with self.read() as connection:
+        with self._engine.read() as connection:
             due: float | None = connection.execute(
-                "SELECT min(due_at) FROM deliveries WHERE connector = ? AND state IN ('ready', 'unsure')", (connector,)
+                "SELECT min(due_at) FROM deliveries WHERE connector = ? AND state IN ('ready', 'uncertain')",
+                (connector,),
             ).fetchone()[0]
         return due
 
-    def hurry(self, connector: str) -> None:
+    def make_due_now(self, connector: str) -> None:
         """Makes due what waits after a failure: the destination works again."""
-        self.write(
+        self._engine.write(
             lambda connection: connection.execute(
                 "UPDATE deliveries SET due_at = 0"
                 " WHERE connector = ? AND state = 'ready' AND failing_since IS NOT NULL",
@@ -175,110 +212,38 @@ class Outbox(Engine):
             )
         )
 
-    def shift(self, seconds: float) -> None:
+    def shift_deadlines(self, seconds: float) -> None:
         """Moves every deadline along with a clock that was set."""
 
         def work(connection: sqlite3.Connection) -> None:
             connection.execute(
                 "UPDATE deliveries SET due_at = max(due_at + ?1, 0), lease_until = lease_until + ?1,"
-                " failing_since = failing_since + ?1, owed_at = owed_at + ?1"
-                " WHERE state IN ('ready', 'sending', 'unsure')",
+                " failing_since = failing_since + ?1, enqueued_at = enqueued_at + ?1"
+                " WHERE state IN ('ready', 'sending', 'uncertain')",
                 (seconds,),
             )
             connection.execute("UPDATE pauses SET probe_at = probe_at + ?1, since = since + ?1", (seconds,))
             connection.execute("UPDATE feed SET polled_at = polled_at + ?1, swept_at = swept_at + ?1", (seconds,))
 
-        self.write(work)
+        self._engine.write(work)
 
-    def restart(self, *, now: float, most: float) -> None:
+    def reset_deadlines(self, *, now: float, most: float) -> None:
         """At a start: paused connectors are tried at once, and no deadline is further off than ``most`` seconds."""
 
         def work(connection: sqlite3.Connection) -> None:
             connection.execute("UPDATE pauses SET probe_at = ?", (now,))
             connection.execute(
-                "UPDATE deliveries SET due_at = ? WHERE state IN ('ready', 'unsure') AND due_at > ?",
+                "UPDATE deliveries SET due_at = ? WHERE state IN ('ready', 'uncertain') AND due_at > ?",
                 (now + most, now + most),
             )
 
-        self.write(work)
+        self._engine.write(work)
 
     def pause_of(self, connector: str) -> Pause | None:
         """Why the connector is paused; None where it is not."""
-        with self.read() as connection:
+        with self._engine.read() as connection:
             row = connection.execute("SELECT * FROM pauses WHERE connector = ?", (connector,)).fetchone()
         return None if row is None else Pause(**dict(row))
-
-    def resume(self, connector: str) -> None:
-        """Ends a pause."""
-        self.write(lambda connection: connection.execute("DELETE FROM pauses WHERE connector = ?", (connector,)))
-
-    def probe_now(self, connector: str, *, now: float) -> bool:
-        """Makes a paused connector's next probe due at once; whether it was paused."""
-        return self.write(
-            lambda connection: bool(
-                connection.execute("UPDATE pauses SET probe_at = ? WHERE connector = ?", (now, connector)).rowcount
-            )
-        )
-
-    def retry(self, ids: Collection[int], *, now: float) -> int:
-        """Makes dead letters ready again, and returns how many there were."""
-        return self.write(
-            lambda connection: (
-                connection.execute(
-                    "UPDATE deliveries SET state = 'ready', due_at = 0, settled_at = NULL, failing_since = NULL,"
-                    " looks = 0, owed_at = min(owed_at, ?) WHERE state = 'dead'"
-                    " AND id IN (SELECT value FROM json_each(?))",
-                    (now, json.dumps(list(ids))),
-                ).rowcount
-            )
-        )
-
-    def discard(self, ids: Collection[int]) -> int:
-        """Forgets deliveries that are not settled as delivered, and returns how many there were."""
-        return self.write(
-            lambda connection: (
-                connection.execute(
-                    "DELETE FROM deliveries WHERE state IN ('dead', 'ready', 'unsure')"
-                    " AND id IN (SELECT value FROM json_each(?))",
-                    (json.dumps(list(ids)),),
-                ).rowcount
-            )
-        )
-
-    def rename(self, old: str, new: str) -> int:
-        """Hands all deliveries of a connector that was renamed to its new name, and returns how many there were."""
-        return self.write(
-            lambda connection: (
-                connection.execute(
-                    "UPDATE OR IGNORE deliveries SET connector = ? WHERE connector = ?", (new, old)
-                ).rowcount
-            )
-        )
-
-    def replay(self, alert_ids: Collection[str], connectors: Collection[str], *, why: str, now: float) -> int:
-        """Owes the alerts to the connectors once more, and returns how many deliveries that is."""
-
-        def work(connection: sqlite3.Connection) -> int:
-            return sum(
-                _owe_again(connection, alert_id, connector, why, now)
-                for alert_id in alert_ids
-                for connector in connectors
-            )
-
-        return self.write(work)
-
-
-_OWE_AGAIN: Final = """
-UPDATE deliveries SET state = 'ready', why = ?, owed_at = ?, due_at = 0, settled_at = NULL, failing_since = NULL,
-  looks = 0, receipt_id = NULL, receipt_url = NULL
-WHERE alert_id = ? AND connector = ? AND kind = 'open' AND state IN ('delivered', 'dead')
-"""
-
-
-def _owe_again(connection: sqlite3.Connection, alert_id: str, connector: str, why: str, now: float) -> bool:
-    connection.execute("UPDATE alerts SET unrouted = 0 WHERE id = ?", (alert_id,))
-    revived = connection.execute(_OWE_AGAIN, (why, now, alert_id, connector)).rowcount
-    return bool(revived) or owe(connection, alert_id, connector, Kind.OPEN, revision=1, why=why, now=now)
 
 
 def _claimed(connection: sqlite3.Connection, row: sqlite3.Row, token: str, delivered: Sequence[sqlite3.Row]) -> Claimed:
@@ -290,7 +255,7 @@ def _claimed(connection: sqlite3.Connection, row: sqlite3.Row, token: str, deliv
         id=row["id"],
         alert=_alert_of(row["body"]),
         connector=row["connector"],
-        owed_at=instant(row["owed_at"]),
+        enqueued_at=instant(row["enqueued_at"]),
         kind=kind,
         origin=Origin(row["origin"]),
         revision=revision,
@@ -302,8 +267,8 @@ def _claimed(connection: sqlite3.Connection, row: sqlite3.Row, token: str, deliv
     return Claimed(
         token=token,
         delivery=delivery,
-        unsure=row["state"] == State.UNSURE,
-        looks=row["looks"],
+        uncertain=row["state"] == State.UNCERTAIN,
+        lookups=row["lookups"],
         attempts=row["attempts"],
         failing_since=row["failing_since"],
     )
@@ -356,7 +321,7 @@ def _settled(claimed: Claimed, settlement: Settlement, now: float) -> dict[str, 
         "state": settlement.state.value,
         "due_at": settlement.due_at,
         "spent": int(settlement.spent),
-        "looks": settlement.looks,
+        "lookups": settlement.lookups,
         "failing_since": settlement.failing_since,
         "last": settlement.reason[:MAX_REASON],
         "settled_at": now if settlement.state.settled else None,
@@ -374,7 +339,7 @@ def _pause(connection: sqlite3.Connection, connector: str, settlement: Settlemen
     )
 
 
-def _owe_links(
+def _enqueue_links(
     connection: sqlite3.Connection, settled: sqlite3.Row, followers: Collection[str], now: float, due_at: float
 ) -> None:
     """Owes the new link to messages about the same alert that went out without it."""
@@ -382,7 +347,7 @@ def _owe_links(
         if follower != settled["connector"]:
             connection.execute(
                 "INSERT INTO deliveries"
-                " (alert_id, connector, kind, revision, state, rank, published_at, why, owed_at, due_at)"
+                " (alert_id, connector, kind, revision, state, rank, published_at, why, enqueued_at, due_at)"
                 " SELECT alert_id, connector, 'update', ?1, 'ready', rank % ?2 + ?2, published_at, ?3, ?4, ?5"
                 " FROM deliveries WHERE alert_id = ?6 AND connector = ?7 AND kind = 'open' AND state <> 'dead'"
                 "   AND NOT (state = 'ready' AND attempts = 0)"
@@ -401,7 +366,9 @@ def _owe_links(
             )
 
 
-def _owe_newer_links(connection: sqlite3.Connection, settled: sqlite3.Row, told: Sequence[Link], due_at: float) -> None:
+def _enqueue_newer_links(
+    connection: sqlite3.Connection, settled: sqlite3.Row, told: Sequence[Link], due_at: float
+) -> None:
     """Owes the links once more where another one came while these were being sent."""
     _, links = _elsewhere(settled, _delivered(connection, [settled["alert_id"]]).get(settled["alert_id"], ()))
     if {link.url for link in links} - {link.url for link in told}:

@@ -8,8 +8,8 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, Final
 
-from forwarder.alert import Alert, Change, Severity
-from forwarder.connector import Delivery, Receipt
+from forwarder.alert import Alert, Change, SetAside, Severity
+from forwarder.connector import Delivery, Kind, Origin, Receipt
 from forwarder.routing import Decision
 
 
@@ -27,13 +27,28 @@ class State(StrEnum):
 
     READY = "ready"
     SENDING = "sending"
-    UNSURE = "unsure"
+    UNCERTAIN = "uncertain"
     DELIVERED = "delivered"
     DEAD = "dead"
 
     @property
     def settled(self) -> bool:
         return self in (State.DELIVERED, State.DEAD)
+
+
+class AttemptResult(StrEnum):
+    """What an attempt came to, as it is recorded."""
+
+    DELIVERED = "delivered"
+    RETRY = "retry"
+    RATE_LIMITED = "rate_limited"
+    UNCERTAIN = "uncertain"
+    NOT_FOUND = "not_found"
+    """It was looked for, and is not seen there yet."""
+    REJECTED = "rejected"
+    GAVE_UP = "gave_up"
+    """It failed for longer than ``give_up_after``."""
+    BROKEN = "broken"
 
 
 LINKS_ONLY: Final = 0
@@ -65,23 +80,17 @@ class Gap:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Fresh:
-    """An alert that the store does not know in this form; ``known`` is the form it has."""
+class RoutedAlert:
+    """An alert that the store does not know in this form, what the routes said, and the connectors that get it.
+
+    ``known`` is the form that the store has. ``targets`` holds the reason for each connector. ``decision`` is None for
+    an alert from before the first start: it is known from now on, and goes nowhere.
+    """
 
     alert: Alert
     known: Alert | None = None
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Routed:
-    """A fresh alert, what the routes said, and the connectors that are owed it, each with the reason.
-
-    ``decision`` is None for an alert from before the first start: it is known, and goes nowhere.
-    """
-
-    fresh: Fresh
     decision: Decision | None
-    owes: Mapping[str, str]
+    targets: Mapping[str, str]
 
     @property
     def unrouted(self) -> bool:
@@ -90,15 +99,22 @@ class Routed:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Committed:
-    """What a page brought: new alerts, changed ones, connectors that are owed something, gaps and texts set aside."""
+class PollResult:
+    """What a poll or a sweep brought, as it was committed.
+
+    ``connectors`` have something new to deliver, ``gaps`` and ``set_aside`` are those that were not known before.
+    ``read`` is how many alerts the feed showed, ``reach`` how far back a sweep could read.
+    """
 
     new: Sequence[Alert] = ()
     changed: Sequence[Alert] = ()
     unrouted: Sequence[Alert] = ()
-    owed: frozenset[str] = frozenset()
+    connectors: frozenset[str] = frozenset()
     gaps: Sequence[Gap] = ()
-    set_aside: Sequence[str] = ()
+    set_aside: Sequence[SetAside] = ()
+    sweep: bool = False
+    read: int = 0
+    reach: datetime | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -107,8 +123,8 @@ class Claimed:
 
     token: str
     delivery: Delivery
-    unsure: bool
-    looks: int
+    uncertain: bool
+    lookups: int
     attempts: int
     failing_since: float | None
 
@@ -119,10 +135,10 @@ class Settlement:
 
     state: State
     due_at: float
-    outcome: str
+    outcome: AttemptResult
     reason: str
     spent: bool = True
-    looks: int = 0
+    lookups: int = 0
     failing_since: float | None = None
     receipt: Receipt | None = None
     payload: Mapping[str, Any] | None = None
@@ -134,7 +150,7 @@ class Settlement:
     @property
     def answers(self) -> bool:
         """Whether it shows that the destination works: also a refusal of this one delivery does."""
-        return self.outcome in ("delivered", "reject")
+        return self.outcome in (AttemptResult.DELIVERED, AttemptResult.REJECTED)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -155,10 +171,10 @@ class Queue:
     connector: str
     ready: int = 0
     sending: int = 0
-    unsure: int = 0
+    uncertain: int = 0
     dead: int = 0
     delivered: int = 0
-    oldest_owed_at: float | None = None
+    oldest_enqueued_at: float | None = None
     last_delivered_at: float | None = None
     last_error: str | None = None
     pause: Pause | None = None
@@ -166,7 +182,7 @@ class Queue:
     @property
     def waiting(self) -> int:
         """Deliveries that are owed and not settled."""
-        return self.ready + self.sending + self.unsure
+        return self.ready + self.sending + self.uncertain
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -176,7 +192,7 @@ class Attempt:
     number: int
     at: float
     seconds: float
-    outcome: str
+    outcome: AttemptResult
     reason: str
 
 
@@ -189,13 +205,13 @@ class DeliveryRow:
     title: str
     severity: Severity
     cve_id: str | None
-    origin: str
+    origin: Origin
     connector: str
-    kind: str
+    kind: Kind
     revision: int
     state: State
     why: str
-    owed_at: float
+    enqueued_at: float
     due_at: float
     settled_at: float | None
     attempts: int
@@ -208,7 +224,7 @@ class AlertRow:
     """An alert as people look at it, with where each delivery of it stands."""
 
     alert: Alert
-    origin: str
+    origin: Origin
     revision: int
     seen_at: float
     unrouted: bool
@@ -225,7 +241,7 @@ class Revision:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Story:
+class AlertHistory:
     """All that is known of one alert."""
 
     row: AlertRow
@@ -236,29 +252,20 @@ class Story:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Aside:
-    """A text from the feed that is no alert."""
-
-    digest: str
-    raw: str
-    reason: str
-    seen_at: float
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
 class Alarm:
     """A trouble of the forwarder's own that goes on.
 
-    ``alert_id`` is the alert that tells of it, ``told_at`` when people last heard, ``last_at`` when it last happened.
+    ``alert_id`` is the alert by which people hear of it, ``notified_at`` when they last did, ``last_at`` when it last
+    happened.
     """
 
     key: str
-    kind: str
+    type: str
     subject: str
     text: str
     alert_id: str
     since: float
-    told_at: float
+    notified_at: float
     last_at: float
 
 
@@ -275,6 +282,6 @@ class Filter:
     alert_id: str | None = None
     since: datetime | None = None
     unrouted: bool = False
-    origin: str | None = "feed"
+    origin: Origin | None = Origin.FEED
     limit: int = 50
     before: float | None = field(default=None)

@@ -132,7 +132,62 @@ CREATE TABLE alarms (
 ) STRICT;
 """
 
-MIGRATIONS: Final[tuple[tuple[str, str], ...]] = (("0001_first", _FIRST),)
+_SECOND: Final = """
+CREATE TABLE deliveries_next (
+  id INTEGER PRIMARY KEY,
+  alert_id TEXT NOT NULL REFERENCES alerts (id) ON DELETE CASCADE,
+  connector TEXT NOT NULL CHECK (connector <> ''),
+  kind TEXT NOT NULL CHECK (kind IN ('open', 'update', 'withdraw')),
+  -- The alert's revision that is told; 0 for an update that only brings links.
+  revision INTEGER NOT NULL CHECK (revision >= 0),
+  state TEXT NOT NULL CHECK (state IN ('ready', 'sending', 'uncertain', 'delivered', 'dead')),
+  rank INTEGER NOT NULL CHECK (rank >= 0),
+  published_at REAL NOT NULL,
+  why TEXT NOT NULL,
+  enqueued_at REAL NOT NULL,
+  due_at REAL NOT NULL,
+  claim TEXT,
+  lease_until REAL,
+  attempts INTEGER NOT NULL DEFAULT 0 CHECK (attempts >= 0),
+  lookups INTEGER NOT NULL DEFAULT 0 CHECK (lookups >= 0),
+  failing_since REAL,
+  last TEXT NOT NULL DEFAULT '',
+  settled_at REAL,
+  receipt_id TEXT,
+  receipt_url TEXT,
+  payload BLOB,
+  UNIQUE (alert_id, connector, kind, revision),
+  CHECK (state <> 'sending' OR (claim IS NOT NULL AND lease_until IS NOT NULL)),
+  CHECK ((state IN ('delivered', 'dead')) = (settled_at IS NOT NULL)),
+  CHECK (state <> 'delivered' OR receipt_id IS NOT NULL)
+) STRICT;
+INSERT INTO deliveries_next
+SELECT id, alert_id, connector, kind, revision, CASE state WHEN 'unsure' THEN 'uncertain' ELSE state END, rank,
+  published_at, why, owed_at, due_at, claim, lease_until, attempts, looks, failing_since, last, settled_at, receipt_id,
+  receipt_url, payload
+FROM deliveries;
+DROP TABLE deliveries;
+ALTER TABLE deliveries_next RENAME TO deliveries;
+CREATE UNIQUE INDEX deliveries_one_open ON deliveries (alert_id, connector) WHERE kind = 'open';
+CREATE INDEX deliveries_waiting ON deliveries (connector, rank, published_at, id)
+  WHERE state IN ('ready', 'uncertain');
+CREATE INDEX deliveries_due ON deliveries (connector, due_at) WHERE state IN ('ready', 'uncertain');
+CREATE INDEX deliveries_leased ON deliveries (lease_until) WHERE state = 'sending';
+CREATE INDEX deliveries_dead ON deliveries (connector) WHERE state = 'dead';
+CREATE INDEX deliveries_settled ON deliveries (connector, settled_at) WHERE settled_at IS NOT NULL;
+
+UPDATE attempts SET outcome = CASE outcome
+  WHEN 'wait' THEN 'rate_limited' WHEN 'look' THEN 'not_found' WHEN 'reject' THEN 'rejected'
+  WHEN 'unsure' THEN 'uncertain' ELSE outcome END;
+
+ALTER TABLE alarms RENAME COLUMN kind TO type;
+ALTER TABLE alarms RENAME COLUMN told_at TO notified_at;
+UPDATE alarms SET type = 'template_failed', key = replace(key, 'wording_failed', 'template_failed')
+  WHERE type = 'wording_failed';
+"""
+"""The words of the tables, as the field has them."""
+
+MIGRATIONS: Final[tuple[tuple[str, str], ...]] = (("0001_first", _FIRST), ("0002_words", _SECOND))
 """Each step with its name, in order. A step that was released is never edited: the next one follows it."""
 
 
@@ -148,7 +203,10 @@ def migrate(connection: sqlite3.Connection, known: int) -> None:
     if known == 0:
         connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
         connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+    # A table that is rebuilt is dropped in between, and with it, while this is on, the rows that refer to it.
+    connection.execute("PRAGMA foreign_keys = OFF")
     steps.apply(database)
+    connection.execute("PRAGMA foreign_keys = ON")
 
 
 def _step(number: int, sql: str) -> Callable[[sqlite_utils.Database], None]:

@@ -24,18 +24,18 @@ from forwarder.config import Listen
 from forwarder.logs import get_logger
 from forwarder.store import Store, StoreError
 from forwarder.store.records import DeliveryRow, State
-from forwarder.web import words
-from forwarder.web.guard import BY_HEADER, KNOWN, Guard, Hosts
+from forwarder.web import filters
 from forwarder.web.health import Health
-from forwarder.web.keys import Keys
 from forwarder.web.metrics import Gauges, Metrics
+from forwarder.web.middleware import BY_HEADER, KNOWN, Guard, Hosts
 from forwarder.web.pages import Pages, filter_of
-from forwarder.web.standing import counted
+from forwarder.web.sessions import Keys
+from forwarder.web.summary import counted
 
 if TYPE_CHECKING:
     from jinja2 import Environment
 
-    from forwarder.assembly import Forwarder
+    from forwarder.app import Forwarder
 
 log = get_logger(__name__)
 
@@ -73,7 +73,7 @@ class _Site:
     @cached_property
     def _templates(self) -> Environment:
         """Loaded for the first person who looks: those who only measure need none."""
-        return words.templates(self._forwarder.redactor)
+        return filters.templates(self._forwarder.redactor)
 
     def routes(self) -> list[Route | Mount]:
         page = self._page
@@ -92,7 +92,7 @@ class _Site:
             Route("/metrics", page(self._show_metrics)),
             Route("/healthz", self._healthz),
             Route("/readyz", self._readyz),
-            Mount("/static", StaticFiles(directory=words.HERE / "static")),
+            Mount("/static", StaticFiles(directory=filters.HERE / "static")),
         ]
 
     def _page(self, make: Callable[[Request], Response]) -> Callable[[Request], Awaitable[Response]]:
@@ -120,10 +120,10 @@ class _Site:
         return self._show(request, "alerts.html", context)
 
     def _alert(self, request: Request) -> Response:
-        story = self._pages.story(request.path_params["alert_id"])
-        if story is None:
+        history = self._pages.history(request.path_params["alert_id"])
+        if history is None:
             raise HTTPException(404, "No such alert was seen, or it is older than the config keeps.")
-        return self._show(request, "alert.html", {**self._pages.frame(), **story})
+        return self._show(request, "alert.html", {**self._pages.frame(), **history})
 
     def _dead_letters(self, request: Request) -> Response:
         told = _told(request.query_params.get("done", ""))
@@ -165,7 +165,7 @@ class _Site:
                 request, "discard.html", {**self._pages.frame(), "rows": list(chosen.values()), "connector": connector}
             )
         elif action == "discard":
-            count = self._forwarder.store.discard(list(chosen))
+            count = self._forwarder.store.operations.discard(list(chosen))
         else:
             raise HTTPException(400, "This form asks for nothing that can be done.")
         log.info("web_decision", action=action, deliveries=count, ids=sorted(chosen)[:100], client=_client(request))
@@ -176,7 +176,7 @@ class _Site:
         """Makes dead letters ready again where there is a connector to take them."""
         named = self._forwarder.config.connectors
         dead = [row for row in rows if row.state is State.DEAD and row.connector in named]
-        count = self._forwarder.store.retry([row.id for row in dead], now=self._forwarder.clock())
+        count = self._forwarder.store.operations.retry([row.id for row in dead], now=self._forwarder.clock())
         self._wake({row.connector for row in dead})
         return count
 
@@ -192,7 +192,7 @@ class _Site:
         return await anyio.to_thread.run_sync(self._probed, request, _one(form, "connector"), limiter=self._limiter)
 
     def _probed(self, request: Request, connector: str) -> Response:
-        if self._forwarder.store.probe_now(connector, now=self._forwarder.clock()):
+        if self._forwarder.store.operations.probe_now(connector, now=self._forwarder.clock()):
             self._wake([connector])
             log.info("web_probe", connector=connector, client=_client(request))
         return RedirectResponse("/", 303)

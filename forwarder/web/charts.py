@@ -12,7 +12,8 @@ from datetime import date, timedelta
 from typing import Final
 
 from forwarder.alert import Severity
-from forwarder.connector import cut, format_duration
+from forwarder.common.text import cut
+from forwarder.connector import format_duration
 
 WIDTH: Final = 640.0
 TOP: Final = 12.0

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Final
 
 from forwarder.connector import format_duration
 from forwarder.store import Store, StoreError
-from forwarder.web.standing import patience
+from forwarder.web.summary import patience
 
 if TYPE_CHECKING:
-    from forwarder.assembly import Forwarder
+    from forwarder.app import Forwarder
 
 WRITE_EVERY: Final = 5.0
 """Seconds for which a verdict on the database stays good: probes must not keep the disk busy."""
@@ -40,7 +40,7 @@ class Health:
         return reasons
 
     def _unread(self) -> str | None:
-        feed, now = self._store.feed(), self._forwarder.clock()
+        feed, now = self._store.feed.state(), self._forwarder.clock()
         # A process that just started is given the time to poll.
         age = now - max(feed.polled_at or 0.0, self._forwarder.started_at)
         if age <= patience(self._forwarder.config):
@@ -52,7 +52,7 @@ class Health:
         with self._lock:
             if self._clock() >= self._good_until:
                 try:
-                    self._forwarder.store.prove_writable()
+                    self._forwarder.store.retention.prove_writable()
                     self._refused = None
                 except StoreError as error:
                     self._refused = str(error)

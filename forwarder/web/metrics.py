@@ -16,30 +16,30 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Proc
 from prometheus_client.core import GaugeMetricFamily, Metric
 
 from forwarder import __version__
-from forwarder.alarms import Kind as Trouble
+from forwarder.alarms import AlarmType
 from forwarder.alert import Severity
-from forwarder.clock import Now
+from forwarder.common.clock import Now
 from forwarder.connector import Kind
-from forwarder.sentrytex import BadAnswer, KeyRefused, NotFound, RateLimited, SentrytexError, Unavailable
+from forwarder.events import AttemptFinished, Listener
+from forwarder.feed.client import BadAnswer, KeyRefused, NotFound, SentrytexError, TooManyRequests, Unavailable
 from forwarder.store import Store, StoreError
-from forwarder.store.records import Queue
-from forwarder.watching import Attempted, Watcher
+from forwarder.store.records import AttemptResult, Queue
 
 if TYPE_CHECKING:
-    from forwarder.assembly import Forwarder
-    from forwarder.poller import Turn
+    from forwarder.app import Forwarder
+    from forwarder.store.records import PollResult
 
 OK: Final = "ok"
-RESULTS: Final = (OK, *(kind.result for kind in (KeyRefused, NotFound, RateLimited, Unavailable, BadAnswer)))
+RESULTS: Final = (OK, *(kind.result for kind in (KeyRefused, NotFound, TooManyRequests, Unavailable, BadAnswer)))
 """What a poll or a sweep can come to."""
 
 REASONS: Final = {
     "delivered": "",
     "retry": "failed",
-    "wait": "rate_limit",
-    "unsure": "no_clear_answer",
-    "look": "not_found_yet",
-    "reject": "refused",
+    "rate_limited": "rate_limit",
+    "uncertain": "no_clear_answer",
+    "not_found": "not_found_yet",
+    "rejected": "refused",
     "broken": "needs_a_person",
     "gave_up": "failed_too_long",
 }
@@ -67,7 +67,7 @@ _STANDS_OF: Final = {
 }
 
 
-class Metrics(Watcher):
+class Metrics(Listener):
     """Counts what happens, from the moment it is made; ``registry`` holds the counts.
 
     ``connectors`` tells the names of those in use, which a reload changes.
@@ -123,28 +123,28 @@ class Metrics(Watcher):
     def sweep_failed(self, error: SentrytexError) -> None:
         self._sweeps.labels(error.result).inc()
 
-    def polled(self, turn: Turn, seconds: float) -> None:
-        if turn.sweep:
+    def polled(self, result: PollResult, seconds: float) -> None:
+        if result.sweep:
             self._sweeps.labels(OK).inc()
         else:
             self._polls.labels(OK).inc()
             self._poll_time.observe(seconds)
-        for alert in turn.committed.new:
+        for alert in result.new:
             self._alerts.labels(alert.severity.value).inc()
-        self._unrouted.inc(len(turn.committed.unrouted))
-        self._aside.inc(len(turn.committed.set_aside))
+        self._unrouted.inc(len(result.unrouted))
+        self._aside.inc(len(result.set_aside))
 
     def poll_failed(self, error: SentrytexError, seconds: float) -> None:
         self._polls.labels(error.result).inc()
         self._poll_time.observe(seconds)
 
-    def attempted(self, attempt: Attempted) -> None:
+    def attempt_finished(self, attempt: AttemptFinished) -> None:
         connector, outcome = attempt.connector, attempt.settlement.outcome
         self._attempts.labels(connector, outcome, REASONS[outcome]).inc()
         self._attempt_time.labels(connector).observe(attempt.seconds)
         delivery = attempt.claimed.delivery
-        if outcome == "delivered" and delivery.kind is Kind.OPEN:
-            self._latency.labels(connector).observe(max(self._now() - delivery.owed_at.timestamp(), 0.0))
+        if outcome is AttemptResult.DELIVERED and delivery.kind is Kind.OPEN:
+            self._latency.labels(connector).observe(max(self._now() - delivery.enqueued_at.timestamp(), 0.0))
 
     def store_failed(self, reason: str) -> None:  # noqa: ARG002
         self._store.inc()
@@ -167,7 +167,7 @@ class Gauges:
     def collect(self) -> Iterator[Metric]:
         families = _families()
         families["request_budget_remaining"].add_metric((), self._forwarder.budget.left)
-        families["database_bytes"].add_metric((), _size(self._store.path))
+        families["database_bytes"].add_metric((), _size(self._store.engine.path))
         with suppress(StoreError):
             self._of_feed(families)
             self._of_queues(families)
@@ -175,9 +175,9 @@ class Gauges:
         yield from (family for family in families.values() if family.samples)
 
     def _of_feed(self, families: dict[str, GaugeMetricFamily]) -> None:
-        feed, now = self._store.feed(), self._forwarder.clock()
+        feed, now = self._store.feed.state(), self._forwarder.clock()
         since = self._forwarder.started_at if feed.polled_at is None else feed.polled_at
-        totals = self._store.totals()
+        totals = self._store.queries.totals()
         for name, value in {
             "last_poll_timestamp_seconds": feed.polled_at or 0.0,
             "feed_age_seconds": max(now - since, 0.0),
@@ -190,22 +190,22 @@ class Gauges:
 
     def _of_queues(self, families: dict[str, GaugeMetricFamily]) -> None:
         now = self._forwarder.clock()
-        for queue in self._store.queues(self._forwarder.config.connectors, since=now):
+        for queue in self._store.queries.queues(self._forwarder.config.connectors, since=now):
             for state, count in _waiting(queue):
                 families["queue_deliveries"].add_metric((queue.connector, state), count)
-            waited = 0.0 if queue.oldest_owed_at is None else max(now - queue.oldest_owed_at, 0.0)
+            waited = 0.0 if queue.oldest_enqueued_at is None else max(now - queue.oldest_enqueued_at, 0.0)
             families["oldest_waiting_seconds"].add_metric((queue.connector,), waited)
             families["connector_paused"].add_metric((queue.connector,), float(queue.pause is not None))
             families["dead_letters"].add_metric((queue.connector,), queue.dead)
 
     def _of_alarms(self, families: dict[str, GaugeMetricFamily]) -> None:
-        standing = [alarm.kind for alarm in self._store.alarms()]
-        for kind in Trouble:
-            families["alarms"].add_metric((kind.value.name,), standing.count(kind.value.name))
+        standing = [alarm.type for alarm in self._store.alarms.active()]
+        for kind in AlarmType:
+            families["alarms"].add_metric((kind.value,), standing.count(kind.value))
 
 
 def _waiting(queue: Queue) -> Sequence[tuple[str, int]]:
-    return ("ready", queue.ready), ("sending", queue.sending), ("unsure", queue.unsure)
+    return ("ready", queue.ready), ("sending", queue.sending), ("uncertain", queue.uncertain)
 
 
 def _families() -> dict[str, GaugeMetricFamily]:

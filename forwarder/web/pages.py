@@ -12,14 +12,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from forwarder.alert import Severity
-from forwarder.clock import instant
+from forwarder.common.clock import instant
 from forwarder.store import Store
-from forwarder.store.records import DeliveryRow, Filter, Queue, State, Story
+from forwarder.store.records import AlertHistory, DeliveryRow, Filter, Queue, State
 from forwarder.web import charts
-from forwarder.web.standing import Facts, Standing, judge
+from forwarder.web.summary import Facts, Standing, classify
 
 if TYPE_CHECKING:
-    from forwarder.assembly import Forwarder
+    from forwarder.app import Forwarder
 
 NEWEST: Final = 15
 """Alerts that the overview shows."""
@@ -76,18 +76,18 @@ class Pages:
     def frame(self) -> dict[str, Any]:
         """What every page shows around its own."""
         now, config = self._forwarder.clock(), self._forwarder.config
-        queues = self._store.queues(config.connectors, since=now - DAY)
+        queues = self._store.queries.queues(config.connectors, since=now - DAY)
         return {
             "now": now,
             "queues": queues,
-            "totals": self._store.totals(),
+            "totals": self._store.queries.totals(),
             "dead": sum(queue.dead for queue in queues),
             "connectors": [queue.connector for queue in queues],
         }
 
     def overview(self, frame: Mapping[str, Any]) -> dict[str, Any]:
         """How things stand, the connectors, the charts and the newest alerts."""
-        feed = self._store.feed()
+        feed = self._store.feed.state()
         return {
             "standing": self._standing(frame),
             "feed": feed,
@@ -95,31 +95,36 @@ class Pages:
             "budget": self._forwarder.budget.left,
             "cards": self._cards(frame),
             "drawn": self._drawn(),
-            "alerts": self._store.alerts(Filter(limit=NEWEST)),
+            "alerts": self._store.queries.alerts(Filter(limit=NEWEST)),
         }
 
     def alerts(self, wanted: Filter) -> dict[str, Any]:
         """The alerts that a filter lets through; ``more`` is how many the next step would show, None at the end."""
-        found = self._store.alerts(wanted)
+        found = self._store.queries.alerts(wanted)
         full = len(found) == wanted.limit
         more = next((step for step in STEPS if step > wanted.limit), None)
         return {
             "alerts": found,
             "full": full,
             "more": more if full else None,
-            "vendors": sorted(self._store.feed().stack or ()),
+            "vendors": sorted(self._store.feed.state().stack or ()),
         }
 
-    def story(self, alert_id: str) -> dict[str, Any] | None:
+    def history(self, alert_id: str) -> dict[str, Any] | None:
         """All that is known of one alert."""
-        story = self._store.story(alert_id)
-        if story is None:
+        history = self._store.queries.history(alert_id)
+        if history is None:
             return None
-        return {"story": story, "row": story.row, "alert": story.row.alert, "events": sorted(_events(story), key=_when)}
+        return {
+            "story": history,
+            "row": history.row,
+            "alert": history.row.alert,
+            "events": sorted(_events(history), key=_when),
+        }
 
     def dead_letters(self, connector: str | None) -> dict[str, Any]:
         """Deliveries that wait for a decision: dead ones, and all that is owed to connectors not in the config."""
-        dead = self._store.deliveries(
+        dead = self._store.queries.deliveries(
             Filter(state=State.DEAD, connector=connector, origin=None, limit=MOST_DELIVERIES + 1)
         )
         orphans = self._orphans()
@@ -134,47 +139,50 @@ class Pages:
 
     def decidable(self, connector: str | None = None) -> dict[int, DeliveryRow]:
         """The deliveries that a person may retry or discard, by id."""
-        rows = self._store.deliveries(Filter(state=State.DEAD, connector=connector, origin=None, limit=ALL))
+        rows = self._store.queries.deliveries(Filter(state=State.DEAD, connector=connector, origin=None, limit=ALL))
         for name in self._orphans():
             if connector in (None, name):
                 rows += self._waiting(name, ALL)
         return {row.id: row for row in rows}
 
     def gaps(self) -> dict[str, Any]:
-        return {"gaps": self._store.gaps()}
+        return {"gaps": self._store.queries.gaps()}
 
     def set_aside(self) -> dict[str, Any]:
-        return {"asides": self._store.set_aside()}
+        return {"asides": self._store.queries.set_aside()}
 
     def _orphans(self) -> list[str]:
         """Connectors that are owed something and not in the config."""
         named = self._forwarder.config.connectors
-        queues = self._store.queues(named, since=self._forwarder.clock())
+        queues = self._store.queries.queues(named, since=self._forwarder.clock())
         return [queue.connector for queue in queues if queue.connector not in named]
 
     def _waiting(self, connector: str, limit: int) -> list[DeliveryRow]:
         return [
             row
-            for state in (State.READY, State.UNSURE)
-            for row in self._store.deliveries(Filter(state=state, connector=connector, origin=None, limit=limit))
+            for state in (State.READY, State.UNCERTAIN)
+            for row in self._store.queries.deliveries(
+                Filter(state=state, connector=connector, origin=None, limit=limit)
+            )
         ]
 
     def _standing(self, frame: Mapping[str, Any]) -> Standing:
-        return judge(
+        return classify(
             Facts(
                 now=frame["now"],
                 started_at=self._forwarder.started_at,
                 config=self._forwarder.config,
-                feed=self._store.feed(),
+                feed=self._store.feed.state(),
                 queues=frame["queues"],
-                alarms=self._store.alarms(),
+                alarms=self._store.alarms.active(),
             )
         )
 
     def _cards(self, frame: Mapping[str, Any]) -> list[Card]:
         configured = self._forwarder.config.connectors
         lately = {
-            queue.connector: queue.delivered for queue in self._store.queues(configured, since=frame["now"] - HOUR)
+            queue.connector: queue.delivered
+            for queue in self._store.queries.queues(configured, since=frame["now"] - HOUR)
         }
         cards = []
         for queue in frame["queues"]:
@@ -194,8 +202,8 @@ class Pages:
     def _draw(self) -> Drawn:
         now = self._forwarder.clock()
         today = instant(now).date()
-        shown = charts.days(self._store.alerts_a_day(now - CHART_DAYS * DAY), today, CHART_DAYS)
-        taken = charts.latencies(self._store.latencies(now - DAY))
+        shown = charts.days(self._store.queries.alerts_a_day(now - CHART_DAYS * DAY), today, CHART_DAYS)
+        taken = charts.latencies(self._store.queries.latencies(now - DAY))
         return Drawn(
             days=shown,
             days_chart=charts.days_chart(shown),
@@ -236,18 +244,18 @@ def _when(event: Event) -> float:
     return event.at
 
 
-def _events(story: Story) -> Iterator[Event]:
+def _events(history: AlertHistory) -> Iterator[Event]:
     """What happened to an alert, in no order yet."""
-    row = story.row
+    row = history.row
     yield Event(at=row.alert.published_at.timestamp(), mark="dot", title="Published")
-    yield Event(at=row.seen_at, mark="dot", title="Seen by the forwarder", text=_sent_to(story))
-    for revision in story.revisions:
+    yield Event(at=row.seen_at, mark="dot", title="Seen by the forwarder", text=_sent_to(history))
+    for revision in history.revisions:
         changes = "; ".join(
             f"{change.field}: {_value(change.old)} → {_value(change.new)}" for change in revision.changes
         )
         yield Event(at=revision.at, mark="dot", title=f"Changed (revision {revision.revision})", text=changes)
     for delivery in row.deliveries:
-        for attempt in story.attempts.get(delivery.id, ()):
+        for attempt in history.attempts.get(delivery.id, ()):
             yield Event(
                 at=attempt.at,
                 mark=attempt.outcome,
@@ -269,13 +277,13 @@ def _value(value: Any) -> str:
     return "none" if value is None else str(value)
 
 
-def _sent_to(story: Story) -> str:
-    opened = [delivery for delivery in story.row.deliveries if delivery.kind == "open"]
+def _sent_to(history: AlertHistory) -> str:
+    opened = [delivery for delivery in history.row.deliveries if delivery.kind == "open"]
     if opened:
         return f"Owed to {', '.join(delivery.connector for delivery in opened)}."
-    if story.row.unrouted:
+    if history.row.unrouted:
         return "No route names a connector for it."
-    return "It was there before the first start, so it went nowhere." if not story.trail else "It is owed to nobody."
+    return "It was there before the first start, so it went nowhere." if not history.trail else "It is owed to nobody."
 
 
 def filter_of(query: Mapping[str, str], connectors: Sequence[str]) -> Filter:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import uvicorn
     from starlette.types import ASGIApp
 
-    from forwarder.assembly import Forwarder
+    from forwarder.app import Forwarder
     from forwarder.config import Listen
 
 CLOSE_SECONDS: Final = 3.0
@@ -62,7 +62,7 @@ class Server:
 
         self._forwarder, self._socket = forwarder, listening
         self._metrics = Metrics(lambda: forwarder.config.connectors, now=forwarder.clock)
-        forwarder.watchers.add(self._metrics)
+        forwarder.listeners.add(self._metrics)
         self._server: uvicorn.Server | None = None
         self._closing = threading.Event()
         self._bell, self._ear = socket.socketpair()
@@ -114,7 +114,7 @@ class Server:
         from forwarder.web.app import make_app
 
         try:
-            store = Store.visit(self._forwarder.store.path)
+            store = Store.open_shared(self._forwarder.store.engine.path)
         except StoreError:
             # The pages are there to tell what is wrong with it.
             store = self._forwarder.store

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import httpx2
 
-from forwarder.assembly import Forwarder
+from forwarder.app import Forwarder
 from forwarder.logs import configure
 from forwarder.store import Store
 from tests.bench.stand_ins import alerts, load_config
@@ -30,7 +30,7 @@ PAGE = 199
 def main(config_path: Path, count: int) -> None:
     config = load_config(config_path)
     configure(config.log.level, "json")
-    store = Store.own(config.database)
+    store = Store.open_exclusive(config.database)
     forwarder = Forwarder(config, store)
     address = httpx2.URL(config.sentrytex.base_url)
     publish = f"{address.scheme}://{address.host}:{address.port}/_sandbox/publish"

@@ -11,8 +11,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from forwarder.assembly import Forwarder
-from forwarder.clock import iso
+from forwarder.app import Forwarder
+from forwarder.common.clock import iso
 from forwarder.store import Store
 from tests.bench.stand_ins import StandIns, alerts, config_for, load_config, poll_at_will
 
@@ -28,7 +28,7 @@ def quiet_poll(there: StandIns, *, stored: list[int], samples: int) -> dict[str,
     found: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as folder:
         config = load_config(config_for(there, Path(folder), fast=True))
-        store = Store.own(config.database)
+        store = Store.open_exclusive(config.database)
         there.publish(alerts(FULL_PAGE, first=500_000))
         forwarder = Forwarder(config, store)
         poll_at_will(forwarder)
@@ -67,7 +67,7 @@ def _fill(database: Path, first: int, until: int) -> None:
             )
             connection.executemany(
                 "INSERT INTO deliveries (id, alert_id, connector, kind, revision, state, rank, published_at, why,"
-                " owed_at, due_at, attempts, settled_at, receipt_id)"
+                " enqueued_at, due_at, attempts, settled_at, receipt_id)"
                 " VALUES (?, ?, ?, 'open', 1, 'delivered', 1, ?, '', ?, 0, 1, ?, 'x')",
                 (
                     (10_000_000 + n * 3 + k, f"old-{n}", name, when + n, when + n, when + n)

@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from forwarder.assembly import Forwarder
+from forwarder.app import Forwarder
 from forwarder.connector import Delivered, Delivery, Outcome, Payload
 from forwarder.store import Store
 from tests.bench.stand_ins import StandIns, alerts, config_for, load_config, poll_at_will
@@ -23,7 +23,7 @@ def first_receipt(there: StandIns, *, samples: int, latency_ms: int) -> dict[str
     """
     with tempfile.TemporaryDirectory() as folder:
         config = load_config(config_for(there, Path(folder), fast=True))
-        store = Store.own(config.database)
+        store = Store.open_exclusive(config.database)
         forwarder = Forwarder(config, store)
         watch = _StopWatch(forwarder)
         forwarder.start(schedule=False)

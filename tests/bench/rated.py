@@ -8,15 +8,15 @@ import time
 from pathlib import Path
 from typing import Any
 
-from forwarder.assembly import Forwarder
+from forwarder.app import Forwarder
+from forwarder.events import AttemptFinished, Listener
 from forwarder.store import Store
-from forwarder.watching import Attempted, Watcher
 from tests.bench.stand_ins import StandIns, alerts, config_for, load_config
 
 PAGE = 100
 
 
-class _Criticals(Watcher):
+class _Criticals(Listener):
     """Notes when each connector's last critical was delivered."""
 
     def __init__(self, wanted: int, connectors: list[str]) -> None:
@@ -24,7 +24,7 @@ class _Criticals(Watcher):
         self.left = dict.fromkeys(connectors, wanted)
         self.done = threading.Event()
 
-    def attempted(self, attempt: Attempted) -> None:
+    def attempt_finished(self, attempt: AttemptFinished) -> None:
         delivery = attempt.claimed.delivery
         if attempt.settlement.outcome == "delivered" and delivery.alert.severity == "critical":
             self.at[attempt.connector] = time.perf_counter()
@@ -41,23 +41,23 @@ def last_critical(there: StandIns, *, count: int) -> dict[str, Any]:
     wanted = count // 10
     with tempfile.TemporaryDirectory() as folder:
         config = load_config(config_for(there, Path(folder), fast=False))
-        store = Store.own(config.database)
+        store = Store.open_exclusive(config.database)
         forwarder = Forwarder(config, store)
-        watcher = _Criticals(wanted, list(config.connectors))
-        forwarder.watchers.add(watcher)
+        listener = _Criticals(wanted, list(config.connectors))
+        forwarder.listeners.add(listener)
         # All is owed before anything goes out: the span is about the order, not about the intake.
         for first in range(0, count, PAGE):
             there.publish(alerts(PAGE, first=first, of=count, tenth_critical=True))
             forwarder.poll()
         started = time.perf_counter()
         forwarder.start(schedule=False)
-        watcher.done.wait(wanted * 3 + 60)
+        listener.done.wait(wanted * 3 + 60)
         figures: dict[str, Any] = {"criticals": wanted, "of": count}
         for name, interval in (("secops", 1.0), ("oncall", 0.5)):
             floor = (wanted - 1) * interval
-            took = watcher.at[name] - started
+            took = listener.at[name] - started
             figures[name] = {"seconds": round(took, 2), "floor": floor, "over_floor": round(took / floor - 1, 4)}
-        figures["lost"] = sum(watcher.left.values())
+        figures["lost"] = sum(listener.left.values())
         forwarder.stop(timeout=5.0)
         store.close()
     return figures

@@ -14,10 +14,10 @@ from typing import Any
 
 import httpx2
 
-from forwarder.assembly import Forwarder
-from forwarder.clock import iso
+from forwarder.app import Forwarder
+from forwarder.common.clock import iso
 from forwarder.config import Config, load
-from forwarder.sentrytex import RequestBudget, Sentrytex
+from forwarder.feed.client import FeedClient, RequestBudget
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,10 +88,10 @@ log: {{level: warning}}
     return path
 
 
-def poll_at_will(forwarder: Forwarder) -> Sentrytex:
+def poll_at_will(forwarder: Forwarder) -> FeedClient:
     """Lifts our own limit of 100 requests a minute, which a measurement would soon reach; returns the new client."""
     settings = forwarder.config.sentrytex
-    client = Sentrytex(settings.base_url, settings.api_key.get_secret_value(), budget=RequestBudget(limit=1_000_000))
+    client = FeedClient(settings.base_url, settings.api_key.get_secret_value(), budget=RequestBudget(limit=1_000_000))
     forwarder.poller.read_from(client)
     return client
 

@@ -18,7 +18,7 @@ import pytest
 from rich.console import Console
 from rich.table import Table
 
-from tests.contract import TARGETS
+from tests.kit.contract import TARGETS
 from tests.torture import feed, ground, hostile, kills, matrix, parrot, soak
 from tests.torture.points import Point
 from tests.torture.world import Tally

@@ -15,17 +15,17 @@ from typing import Final
 import httpx2
 
 from forwarder.alert import Alert
-from forwarder.sandbox import Fault, FaultKind, Sandbox
-from forwarder.sentrytex import (
+from forwarder.feed.client import (
     BadAnswer,
+    FeedClient,
     KeyRefused,
     NotFound,
-    RateLimited,
     RequestBudget,
-    Sentrytex,
     SentrytexError,
+    TooManyRequests,
     Unavailable,
 )
+from forwarder.sandbox import Fault, FaultKind, Sandbox
 from tests.torture.leaks import leaks
 from tests.torture.matrix import HANG, STATUSES, Row, retry_afters
 from tests.torture.rig import Rig
@@ -71,18 +71,18 @@ def cells(statuses: Sequence[int] = STATUSES) -> Iterator[Cell]:
     bounds = {"in seconds": (3, 3), "in fractions": (1.5, 1.5), "as a date": (1, 10), "garbled": (60, 60)}
     for form, header in retry_afters().items():
         headers = {"Retry-After": header} if header is not None else {}
-        for status, error in ((429, RateLimited), (503, Unavailable)):
+        for status, error in ((429, TooManyRequests), (503, Unavailable)):
             yield Cell(
                 name=f"{status}, Retry-After {form}",
                 fault=Fault(kind=FaultKind.STATUS, status=status, headers=headers, body="", path=_PATH),
                 error=error,
-                after=bounds.get(form, (60, 60)) if error is RateLimited and header is not None else None,
+                after=bounds.get(form, (60, 60)) if error is TooManyRequests and header is not None else None,
             )
 
 
 def error_of(status: int) -> type[SentrytexError]:
     """The error that a status is, by the vendor's reference; what it does not list is no answer of this API."""
-    listed = {401: KeyRefused, 403: KeyRefused, 404: NotFound, 429: RateLimited}
+    listed = {401: KeyRefused, 403: KeyRefused, 404: NotFound, 429: TooManyRequests}
     return listed.get(status, Unavailable if status >= 500 else BadAnswer)
 
 
@@ -93,7 +93,7 @@ def run(folder: Path, statuses: Sequence[int] = STATUSES) -> Row:
         long_ago = (datetime.now(UTC) - timedelta(days=5)).isoformat()
         rig.world.publish(BULK, severity="low", published_at=long_ago)
         rig.poll()
-        hasty = Sentrytex(
+        hasty = FeedClient(
             sandbox.sentrytex.url,
             sandbox.sentrytex.token,
             budget=RequestBudget(limit=1_000_000),
@@ -121,11 +121,11 @@ def _judge(rig: Rig, row: Row, name: str, bring_through: Callable[[], None]) -> 
 def _poll(rig: Rig, cell: Cell) -> None:
     rig.settle()
     (alert,) = rig.world.publish(severity="critical")
-    before = rig.store.feed().cursor
+    before = rig.store.feed.state().cursor
     rig.sandbox.sentrytex.inject(cell.fault)
     _expect(rig.forwarder.poll, cell)
     if cell.error:
-        assert rig.store.feed().cursor == before, "a poll that failed moves no cursor"
+        assert rig.store.feed.state().cursor == before, "a poll that failed moves no cursor"
         rig.forwarder.poll()
     _assert_owed(rig, alert)
 
@@ -138,7 +138,7 @@ def _sweep(rig: Rig, cell: Cell) -> None:
     rig.sandbox.sentrytex.inject(harmless, cell.fault)
     _expect(rig.forwarder.sweep, cell)
     if cell.error:
-        assert rig.store.story(alert.id) is None, "a sweep that failed commits nothing"
+        assert rig.store.queries.history(alert.id) is None, "a sweep that failed commits nothing"
         rig.forwarder.sweep()
     _assert_owed(rig, alert)
 
@@ -150,15 +150,15 @@ def _expect(turn: Callable[[], object], cell: Cell) -> None:
     except SentrytexError as error:
         raised = error
     assert type(raised) is (cell.error or type(None)), f"it raised {raised!r}, not {cell.error}"
-    if cell.after and isinstance(raised, RateLimited):
+    if cell.after and isinstance(raised, TooManyRequests):
         least, most = cell.after
         assert least <= raised.after <= most, f"it waits {raised.after} seconds"
 
 
 def _assert_owed(rig: Rig, alert: Alert) -> None:
-    story = rig.store.story(alert.id)
-    assert story is not None, "the next turn did not read it"
-    assert [delivery.connector for delivery in story.row.deliveries] == ["pagerduty"], "it is owed once"
+    history = rig.store.queries.history(alert.id)
+    assert history is not None, "the next turn did not read it"
+    assert [delivery.connector for delivery in history.row.deliveries] == ["pagerduty"], "it is owed once"
 
 
 class _Endless(socketserver.BaseRequestHandler):
@@ -182,7 +182,7 @@ def _endless(rig: Rig) -> None:
             ({"max_body": 1_000_000}, BadAnswer),
             ({"max_seconds": 0.1, "max_body": 10**12}, Unavailable),
         ):
-            client = Sentrytex(url, rig.sandbox.sentrytex.token, budget=RequestBudget(limit=1000), **limits)
+            client = FeedClient(url, rig.sandbox.sentrytex.token, budget=RequestBudget(limit=1000), **limits)
             rig.forwarder.poller.read_from(client)
             _expect(rig.forwarder.poll, Cell(name="", fault=Fault(kind=FaultKind.DRIP), error=error))
             client.close()

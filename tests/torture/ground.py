@@ -74,7 +74,7 @@ def sending(daemon: Running, place: World, seconds: float) -> list[Alert]:
 def _states(place: World, alerts: list[Alert]) -> set[str]:
     ids = {alert.id for alert in alerts}
     with place.store() as store:
-        return {row.state.value for row in store.deliveries(Filter(limit=10_000)) if row.alert_id in ids}
+        return {row.state.value for row in store.queries.deliveries(Filter(limit=10_000)) if row.alert_id in ids}
 
 
 def arrived(place: World, alerts: list[Alert]) -> int:
@@ -211,7 +211,7 @@ def clock_steps(folder: Path) -> None:
                 lost = Fault(kind=FaultKind.RESET_AFTER, path=target.send)
                 target.service(place.sandbox).inject(lost, Fault(kind=FaultKind.STATUS, status=503, path=target.send))
             alerts += place.publish(3)
-            daemon.until(lambda: _states(place, alerts) & {"ready", "unsure"}, "something is owed")  # noqa: B023
+            daemon.until(lambda: _states(place, alerts) & {"ready", "uncertain"}, "something is owed")  # noqa: B023
             machine.falls_ill(wall_seconds=seconds)
             settled(daemon, place, alerts)
         assert place.log.read_text("utf-8").count("clock_stepped") == 2

@@ -16,11 +16,12 @@ from typing import Any, Final
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from forwarder.alert import Alert, MalformedAlert, is_web_url
+from forwarder.alert import Alert, MalformedAlert
+from forwarder.common.text import is_web_url
+from forwarder.feed.client import Page
 from forwarder.sandbox import Fault, FaultKind, Sandbox
-from forwarder.sentrytex import Page
 from forwarder.store.records import Filter, State
-from tests.samples import HOSTILE_TEXTS
+from tests.kit.samples import HOSTILE_TEXTS
 from tests.torture.leaks import leaks
 from tests.torture.matrix import Row
 from tests.torture.rig import Rig
@@ -118,13 +119,13 @@ def withstand(rig: Rig, page: Sequence[Any]) -> None:
     assert rig.settle() == 0.0, "everything goes out at once"
     _assert_sorted_out(items, seen)
     for alert_id in {ordinary, *(alert.id for alert in seen.alerts)}:
-        story = rig.store.story(alert_id)
-        assert story is not None, f"{alert_id!r} was dropped"
-        states = {delivery.connector: delivery.state for delivery in story.row.deliveries if delivery.kind == "open"}
+        history = rig.store.queries.history(alert_id)
+        assert history is not None, f"{alert_id!r} was dropped"
+        states = {delivery.connector: delivery.state for delivery in history.row.deliveries if delivery.kind == "open"}
         assert states == dict.fromkeys(rig.config.connectors, State.DELIVERED)
-    kept = {item.digest for item in rig.store.set_aside(limit=1_000_000)}
+    kept = {item.digest for item in rig.store.queries.set_aside(limit=1_000_000)}
     assert {item.digest for item in seen.set_aside} <= kept, "what is no alert was dropped"
-    assert rig.store.deliveries(Filter(state=State.DEAD)) == []
+    assert rig.store.queries.deliveries(Filter(state=State.DEAD)) == []
 
 
 def _assert_sorted_out(items: Sequence[Any], seen: Page) -> None:

@@ -15,6 +15,7 @@ from collections.abc import Callable
 from typing import Any
 
 from forwarder.cli import main
+from forwarder.feed.client import FeedClient
 from tests.torture.points import Point
 
 
@@ -59,7 +60,6 @@ def die_within_write(call: int) -> None:
 def arm(point: Point, call: float) -> None:
     from forwarder.connector import Delivered
     from forwarder.plugins import load_type
-    from forwarder.sentrytex import Sentrytex
     from forwarder.store import Store
 
     match point:
@@ -68,7 +68,7 @@ def arm(point: Point, call: float) -> None:
             timer.daemon = True
             timer.start()
         case Point.FETCH:
-            die_after(Sentrytex, "alerts", int(call))
+            die_after(FeedClient, "alerts", int(call))
         case Point.WRITE:
             die_within_write(int(call))
         case Point.COMMIT:

@@ -15,10 +15,10 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import Final
 
-from forwarder.connector import Broken, Delivered, Reject, Retry, Unsure
+from forwarder.connector import Broken, Delivered, RateLimited, Rejected, Retry, Uncertain
 from forwarder.sandbox import Fault, FaultKind, Sandbox
-from forwarder.store.records import Filter, State
-from tests.contract import HASTY, Kinds, Target
+from forwarder.store.records import AttemptResult, Filter, State
+from tests.kit.contract import HASTY, Kinds, Target
 from tests.torture.leaks import leaks
 from tests.torture.rig import QUICK, Rig
 from tests.torture.world import assert_exactly_once
@@ -32,6 +32,16 @@ UNREGISTERED: Final = (
 STATUSES: Final = tuple(sorted({*STANDARD, *UNREGISTERED}))
 LATER: Final = frozenset({408, 409, 421, 423, 425})
 """Refusals that say of themselves that a later try may pass."""
+
+RESULTS: Final = {
+    Delivered: AttemptResult.DELIVERED,
+    Retry: AttemptResult.RETRY,
+    RateLimited: AttemptResult.RATE_LIMITED,
+    Uncertain: AttemptResult.UNCERTAIN,
+    Rejected: AttemptResult.REJECTED,
+    Broken: AttemptResult.BROKEN,
+}
+"""What is recorded of each outcome."""
 
 HANG: Final = 5.0
 """Seconds that a service hangs: longer than a hasty connector waits."""
@@ -106,7 +116,7 @@ def expected(target: Target, status: int) -> Kinds:
         return target.statuses[status]
     if status >= 500:
         return target.statuses[500]
-    return (Retry, Unsure) if status in LATER else (Reject, Broken)
+    return (Retry, Uncertain) if status in LATER else (Rejected, Broken)
 
 
 def retry_afters() -> dict[str, str | None]:
@@ -172,13 +182,13 @@ def _bring_through(rig: Rig, target: Target, cell: Cell) -> int:
         service.inject(cell.look)
     rig.settle()
     first = heard[0].settlement.outcome
-    allowed = [kind.__name__.lower() for kind in cell.first]
+    allowed = [RESULTS[kind] for kind in cell.first]
     assert first in allowed, f"the first attempt came to {first}, not to {' or '.join(allowed)}"
-    dead = rig.store.deliveries(Filter(state=State.DEAD))
-    if first == "reject":
+    dead = rig.store.queries.deliveries(Filter(state=State.DEAD))
+    if first is AttemptResult.REJECTED:
         assert [row.alert_id for row in dead] == [alert.id], "a refusal is a dead letter"
         assert target.count(rig.sandbox, alert) == 0, "a dead letter stands nowhere else"
-        rig.store.retry([row.id for row in dead], now=rig.now())
+        rig.store.operations.retry([row.id for row in dead], now=rig.now())
         rig.advance(0.0)
         rig.settle()
     else:
@@ -206,7 +216,7 @@ def _refused(target: Target, folder: Path, row: Row) -> None:
             rig.forwarder.reload(rig.config)
             rig.settle()
             try:
-                assert first == Retry.__name__.lower(), f"the first attempt came to {first}"
+                assert first is AttemptResult.RETRY, f"the first attempt came to {first}"
                 assert_exactly_once(rig.world, alerts)
             except AssertionError as error:
                 row.wrong.append(f"{target.name}, connection refused: {error}")

@@ -82,7 +82,7 @@ def _repeating(told: Iterable[str]) -> str:
 
 def _all_paused(place: World) -> bool:
     with place.store() as store:
-        return all(queue.pause for queue in store.queues(list(place.targets)))
+        return all(queue.pause for queue in store.queries.queues(list(place.targets)))
 
 
 def _pages(port: int, token: str, alert_id: str) -> Iterator[tuple[str, str]]:

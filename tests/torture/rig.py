@@ -13,15 +13,15 @@ from typing import Any, Final, Self
 import httpx2
 import structlog
 
-from forwarder.assembly import Forwarder
-from forwarder.clock import Clock
+from forwarder.app import Forwarder
+from forwarder.common.clock import Clock
 from forwarder.config import Config, load
+from forwarder.events import AttemptFinished, Listener
+from forwarder.feed.client import FeedClient, RequestBudget
 from forwarder.logs import configure
-from forwarder.poller import Turn
 from forwarder.sandbox import Sandbox
-from forwarder.sentrytex import RequestBudget, Sentrytex
 from forwarder.store import Store
-from forwarder.watching import Attempted, Watcher
+from forwarder.store.records import PollResult
 from tests.torture.world import PATIENCE, World
 
 STEP: Final = 2.0
@@ -33,20 +33,20 @@ QUICK: Final[Mapping[str, Mapping[str, Any]]] = {
     "slack-token": {"max_rate": None},
     "slack-webhook": {"max_rate": None},
     "pagerduty": {"max_rate": None},
-    "jira-cloud": {"look_after": ["5s", "20s"]},
-    "jira-data-center": {"look_after": ["5s", "20s"]},
+    "jira-cloud": {"reconcile_after": ["5s", "20s"]},
+    "jira-data-center": {"reconcile_after": ["5s", "20s"]},
 }
 """Nothing paces a connector here but what the services answer; Jira's index lags less than the last look."""
 
 
-class Heard(Watcher):
+class Heard(Listener):
     """Every attempt, in order; at each one the services stop failing, so that a fault lasts for one attempt."""
 
     def __init__(self, sandbox: Sandbox) -> None:
-        self.attempts: list[Attempted] = []
+        self.attempts: list[AttemptFinished] = []
         self._sandbox = sandbox
 
-    def attempted(self, attempt: Attempted) -> None:
+    def attempt_finished(self, attempt: AttemptFinished) -> None:
         self.attempts.append(attempt)
         for service in self._sandbox.services:
             service.clear_faults()
@@ -66,14 +66,14 @@ class Rig:
         self.sandbox = sandbox
         self.world = World(folder, sandbox, names, settings=settings)
         self.config = load(self.world.config, self.world.env)
-        self.store = Store.own(self.config.database)
+        self.store = Store.open_exclusive(self.config.database)
         self.clock = Clock(wall=self.now, uptime=self.now)
         self.forwarder = Forwarder(
-            self.config, self.store, clock=self.clock, dice=random.Random(7).random, links_after=0.0
+            self.config, self.store, clock=self.clock, rng=random.Random(7).random, links_after=0.0
         )
         self.heard = Heard(sandbox)
-        self.forwarder.watchers.add(self.heard)
-        self.feed = Sentrytex(
+        self.forwarder.listeners.add(self.heard)
+        self.feed = FeedClient(
             sandbox.sentrytex.url,
             sandbox.sentrytex.token,
             budget=RequestBudget(limit=1_000_000),
@@ -102,7 +102,7 @@ class Rig:
         """Seconds since the epoch, by the services' clock."""
         return self.sandbox.clock().timestamp()
 
-    def poll(self) -> Turn:
+    def poll(self) -> PollResult:
         return self.forwarder.poll()
 
     def settle(self) -> float:
@@ -110,9 +110,9 @@ class Rig:
         passed = 0.0
         while True:
             if self._quiet():
-                if not self.store.owed(self.config.connectors):
+                if not self.store.queries.outstanding(self.config.connectors):
                     return passed
-                assert passed < LONGEST, f"still owed: {self.store.queues(self.config.connectors)}"
+                assert passed < LONGEST, f"still owed: {self.store.queries.queues(self.config.connectors)}"
                 self.advance(STEP)
                 passed += STEP
             self._tick.wait(0.001)
@@ -139,4 +139,4 @@ class Rig:
 
     def _quiet(self) -> bool:
         # Twice, for one may owe a link to another that was asked before it.
-        return all(dispatcher.quiet(0.0) for dispatcher in list(self.forwarder.dispatchers.values()) * 2)
+        return all(dispatcher.is_drained(0.0) for dispatcher in list(self.forwarder.dispatchers.values()) * 2)

@@ -19,11 +19,11 @@ from typing import Any, Final
 
 import psutil
 
-from forwarder.assembly import Forwarder
-from forwarder.clock import Clock, instant, iso
+from forwarder.app import Forwarder
+from forwarder.common.clock import Clock, instant, iso
 from forwarder.config import Config, load
+from forwarder.feed.client import FeedClient, RequestBudget
 from forwarder.logs import configure
-from forwarder.sentrytex import RequestBudget, Sentrytex
 from forwarder.store import Store
 from tests.bench.stand_ins import StandIns, stand_ins
 
@@ -83,12 +83,12 @@ class _Life:
         self._tick = threading.Event()
         self._yesterday: list[dict[str, Any]] = []
         self._config = _config(folder, there, instant(began), keep)
-        self._store = Store.own(self._config.database)
+        self._store = Store.open_exclusive(self._config.database)
         self._forwarder = Forwarder(
             self._config, self._store, clock=Clock(wall=lambda: self._now, uptime=lambda: self._now), links_after=0.0
         )
         feed = self._config.sentrytex
-        self._feed = Sentrytex(feed.base_url, feed.api_key.get_secret_value(), budget=RequestBudget(limit=1_000_000))
+        self._feed = FeedClient(feed.base_url, feed.api_key.get_secret_value(), budget=RequestBudget(limit=1_000_000))
         self._forwarder.poller.read_from(self._feed)
         self._forwarder.start(schedule=False)
         self._process = psutil.Process()
@@ -107,7 +107,7 @@ class _Life:
             self._there.publish([*new, *changed])
             self._forwarder.poll()
             self._forwarder.sweep_if_due()
-            while not all(dispatcher.quiet(0.0) for dispatcher in list(self._forwarder.dispatchers.values()) * 2):
+            while not all(dispatcher.is_drained(0.0) for dispatcher in list(self._forwarder.dispatchers.values()) * 2):
                 self._tick.wait(0.002)
         self._yesterday = today
         self.soak.published += len(today)
@@ -127,10 +127,10 @@ class _Life:
     def count(self) -> None:
         """Compares what arrived with what was published."""
         complaints = self.soak.complaints
-        owed = self._store.owed(self._config.connectors)
-        dead = sum(queue.dead for queue in self._store.queues(self._config.connectors))
-        if owed or dead:
-            complaints.append(f"{owed} are owed and {dead} dead")
+        outstanding = self._store.queries.outstanding(self._config.connectors)
+        dead = sum(queue.dead for queue in self._store.queries.queues(self._config.connectors))
+        if outstanding or dead:
+            complaints.append(f"{outstanding} are owed and {dead} dead")
         messages = Counter(
             message["alert_id"]
             for message in self._there.state("slack")["messages"]

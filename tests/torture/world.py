@@ -21,7 +21,7 @@ from forwarder.connector import Kind
 from forwarder.sandbox import Sandbox
 from forwarder.store import Store, StoreError
 from forwarder.store.records import Filter, State
-from tests.contract import TARGETS, Target
+from tests.kit.contract import TARGETS, Target
 from tests.torture.points import Point
 
 ROOT: Final = Path(__file__).resolve().parents[2]
@@ -29,7 +29,7 @@ PATIENCE: Final = 60.0
 """Seconds for what takes one or two on an idle machine."""
 TARGET: Final[Mapping[str, Target]] = {target.name: target for target in TARGETS}
 
-_LOOKS: Final = {"look_after": ["100ms", "400ms"]}
+_LOOKS: Final = {"reconcile_after": ["100ms", "400ms"]}
 HASTE: Final[Mapping[str, Mapping[str, Any]]] = {
     "slack-token": {**_LOOKS, "max_rate": None},
     # One under way at a time, so that a kill can repeat one message at most.
@@ -187,7 +187,7 @@ class World:
     @contextlib.contextmanager
     def store(self) -> Iterator[Store]:
         """The database, as a command beside the daemon sees it."""
-        store = Store.visit(self.database)
+        store = Store.open_shared(self.database)
         try:
             yield store
         finally:
@@ -198,20 +198,21 @@ class World:
         wanted = {(alert.id, name) for alert in alerts for name in self.targets}
         # A daemon that has only begun may not have made its database yet.
         with contextlib.suppress(StoreError), self.store() as store:
-            opens = [row for row in store.deliveries(Filter(limit=1_000_000)) if row.kind == Kind.OPEN]
+            opens = [row for row in store.queries.deliveries(Filter(limit=1_000_000)) if row.kind == Kind.OPEN]
             return wanted <= {(row.alert_id, row.connector) for row in opens if row.state.settled}
         return False
 
     def owes_nothing(self) -> bool:
         """Whether there is nothing left to do at all."""
         with self.store() as store:
-            return store.owed(list(self.targets)) == 0
+            return store.queries.outstanding(list(self.targets)) == 0
 
     def tally(self, alerts: Iterable[Alert]) -> dict[str, Tally]:
         """What stands at each destination, against what should."""
         with self.store() as store:
             dead = {
-                (row.alert_id, row.connector) for row in store.deliveries(Filter(state=State.DEAD, limit=1_000_000))
+                (row.alert_id, row.connector)
+                for row in store.queries.deliveries(Filter(state=State.DEAD, limit=1_000_000))
             }
         tallies = {}
         for name, target in self.targets.items():

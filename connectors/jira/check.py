@@ -1,0 +1,120 @@
+"""Whether Jira takes the tickets as they are configured: what ``forwarder check --live`` says of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import quote
+
+from connectors.jira.client import Site, Trouble, dig
+from forwarder.alert import Severity
+from forwarder.connector import Finding, clean, cut, one_line
+
+if TYPE_CHECKING:
+    from connectors.jira.config import JiraConfig
+
+_PERMISSIONS: Final = {
+    "BROWSE_PROJECTS": "Browse Projects",
+    "CREATE_ISSUES": "Create Issues",
+    "ADD_COMMENTS": "Add Comments",
+    "TRANSITION_ISSUES": "Transition Issues",
+}
+"""https://developer.atlassian.com/cloud/jira/platform/rest/v3/api-group-permission-schemes/#built-in-permissions"""
+
+_ALWAYS_FILLED: Final = frozenset({"project", "issuetype", "summary", "description", "labels", "reporter"})
+"""Fields that a ticket always has: the reporter is the account where none is given."""
+
+
+def findings(site: Site, config: JiraConfig) -> list[Finding]:
+    """What works and what does not, up to the first thing that keeps the rest from being asked."""
+    return list(_findings(site, config))
+
+
+def _findings(site: Site, config: JiraConfig) -> Iterator[Finding]:
+    try:
+        yield from _account(site)
+        yield from _project(site, config)
+        yield from _issue_type(site, config)
+    except Trouble as trouble:
+        yield Finding(False, f"{trouble.outcome.reason}.")
+    except _Ends as end:
+        yield Finding(False, str(end))
+
+
+class _Ends(Exception):
+    """Something is missing without which the rest cannot be asked. The message is a finding."""
+
+
+def _account(site: Site) -> Iterator[Finding]:
+    name = _name(site.ask("GET", "myself"), "displayName")
+    yield Finding(True, f"Jira knows the account: {name}.")
+
+
+def _project(site: Site, config: JiraConfig) -> Iterator[Finding]:
+    key = config.project
+    try:
+        project = site.ask("GET", f"project/{quote(key)}")
+    except Trouble as trouble:
+        if trouble.status == 404:
+            raise _Ends(
+                f"There is no project {key} that the account may see: correct project, or give it access."
+            ) from None
+        raise
+    yield Finding(True, f"The project {key} is there: {_name(project, 'name')}.")
+    query = {"projectKey": key, "permissions": ",".join(_PERMISSIONS)}
+    granted = site.ask("GET", "mypermissions", params=query)
+    for permission, label in _PERMISSIONS.items():
+        if dig(granted, "permissions", permission, "havePermission") is False:
+            yield Finding(False, f"The account lacks the permission {label} in {key}: grant it in the project.")
+
+
+def _issue_type(site: Site, config: JiraConfig) -> Iterator[Finding]:
+    types = site.pages(f"issue/createmeta/{quote(config.project)}/issuetypes", "issueTypes", "values")
+    wanted = next((one for one in types if one.get("name") == config.issue_type), None)
+    if wanted is None:
+        offered = ", ".join(_name(one, "name") for one in types if not one.get("subtask")) or "none"
+        raise _Ends(
+            f"{config.project} has no issue type {config.issue_type}: set issue_type to one of {cut(offered, 300)}."
+        )
+    if wanted.get("subtask"):
+        raise _Ends(f"{config.issue_type} is a type of sub-tasks, which need a parent: choose another issue_type.")
+    path = f"issue/createmeta/{quote(config.project)}/issuetypes/{quote(str(wanted.get('id')), safe='')}"
+    fields = {_id(field): field for field in site.pages(path, "fields", "values")}
+    problems = [*_missing(fields, config), *_unknown(fields, config), *_priorities(fields, config)]
+    yield from problems or [Finding(True, f"Tickets of type {config.issue_type} can be created as configured.")]
+
+
+def _missing(fields: Mapping[str, Mapping[str, Any]], config: JiraConfig) -> Iterator[Finding]:
+    filled = _ALWAYS_FILLED | config.fields.keys()
+    filled |= {"priority"} if len(config.priority) == len(Severity) else set()
+    filled |= {"duedate"} if len(config.due_in) == len(Severity) else set()
+    for field_id, field in fields.items():
+        if field.get("required") and not field.get("hasDefaultValue") and field_id not in filled:
+            yield Finding(False, f'Jira wants "{_name(field, "name")}" in every ticket: add {field_id} under fields.')
+
+
+def _unknown(fields: Mapping[str, Mapping[str, Any]], config: JiraConfig) -> Iterator[Finding]:
+    used = {"labels": "labels", **{name: f"fields.{name}" for name in config.fields}}
+    used |= {"duedate": "due_in"} if config.due_in else {}
+    used |= {"priority": "priority"} if config.priority else {}
+    for field_id, key in used.items():
+        if field_id not in fields:
+            text = f"A new {config.issue_type} in {config.project} takes no {field_id}: add it to the create screen"
+            yield Finding(False, f"{text}." if field_id == "labels" else f"{text}, or leave {key} out.")
+
+
+def _priorities(fields: Mapping[str, Mapping[str, Any]], config: JiraConfig) -> Iterator[Finding]:
+    allowed = dig(fields, "priority", "allowedValues")
+    names = [str(dig(value, "name")) for value in allowed] if isinstance(allowed, list) else []
+    for severity, name in config.priority.items():
+        if names and name not in names:
+            text = f"Jira has no priority {name}: set priority.{severity} to one of {', '.join(names)}."
+            yield Finding(False, text)
+
+
+def _id(field: Mapping[str, Any]) -> str:
+    return str(field.get("fieldId") or field.get("key") or "")
+
+
+def _name(thing: Mapping[str, Any], field: str) -> str:
+    return cut(one_line(clean(str(thing.get(field) or "without a name"))), 100)

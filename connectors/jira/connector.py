@@ -1,0 +1,232 @@
+"""Jira: a ticket for every alert, on Cloud and Data Center.
+
+Jira knows no idempotency key. Every ticket carries a label made of the alert's id, which is searched before a ticket is
+created; where the search fails, none is. People own a ticket once it is there: what changes is told in comments, and
+nothing that they may have edited is written again.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from datetime import UTC
+from typing import Any, ClassVar, Final
+from urllib.parse import quote
+
+from connectors.jira import check as jira_check
+from connectors.jira import ticket as jira_ticket
+from connectors.jira.client import LabelSearch, Site, Trouble, dig
+from connectors.jira.config import JiraConfig
+from connectors.jira.markup import Body, Page, adf, plain, wiki
+from forwarder.connector import (
+    Broken,
+    Connector,
+    ConnectorConfig,
+    Delivered,
+    Delivery,
+    Failed,
+    Finding,
+    Kind,
+    Outcome,
+    Payload,
+    RateLimited,
+    Receipt,
+    Rejected,
+    Retry,
+    Texts,
+    Uncertain,
+)
+
+_KEY: Final = re.compile(r"[A-Za-z][A-Za-z0-9_]*-\d+")
+_WRITTEN_FROM_THE_ALERT: Final = frozenset({"summary", "description"})
+_NOT_ON_SCREEN: Final = "cannot be set"
+_DONE: Final = "done"
+
+
+class Jira(Connector[JiraConfig]):
+    """Creates a ticket for an alert, comments on what becomes of it, and closes it when the alert is taken back."""
+
+    Config: ClassVar[type[ConnectorConfig]] = JiraConfig
+
+    def __init__(self, name: str, config: JiraConfig, texts: Texts | None = None) -> None:
+        super().__init__(name, config, texts)
+        self.reconcile_after = tuple(after.total_seconds() for after in config.reconcile_after)
+        self._site = Site(
+            config.url,
+            config.token.get_secret_value(),
+            config.email,
+            timeout=config.timeout.total_seconds(),
+            connections=config.concurrency,
+        )
+        self._search = LabelSearch(self._site, config.project)
+
+    def render(self, delivery: Delivery) -> Payload:
+        """``fields`` of the ticket to create, ``comment`` for the one that is there, or both where either may be."""
+        payload: dict[str, Any] = {}
+        if delivery.kind is not Kind.OPEN:
+            payload["comment"] = self._write(jira_ticket.comment(delivery, self.texts))
+        if delivery.kind is Kind.OPEN or (delivery.kind is Kind.UPDATE and _ticket(delivery) is None):
+            payload["fields"] = self._fields(delivery)
+        return payload
+
+    def deliver(self, delivery: Delivery, payload: Payload) -> Outcome:
+        """Creates the ticket unless it is there, or comments on it; a withdrawal closes it first.
+
+        An update that finds no ticket creates one. The comment is always the last request: where one before it
+        fails, the whole can be repeated.
+        """
+        try:
+            # Only what was never tried may share its search: after a failure the plainest question counts.
+            key = self._key(delivery, shared=delivery.attempt == 1)
+            if key is None and delivery.kind is Kind.WITHDRAW:
+                return Delivered(Receipt(remote_id=""), note="there is no ticket to close")
+            if key is None:
+                return self._create(payload["fields"])
+            if delivery.kind is Kind.OPEN:
+                return Delivered(self._receipt(key), note="the ticket was there already")
+            return self._follow_up(delivery, key, payload["comment"])
+        except Trouble as trouble:
+            return trouble.outcome
+
+    def find(self, delivery: Delivery) -> Receipt | None:
+        """The ticket, by its label; for an update or a withdrawal only if its comment is there."""
+        try:
+            key = self._key(delivery)
+            there = key and (delivery.kind is Kind.OPEN or self._has_comment(key, jira_ticket.marker(delivery)))
+        except Trouble as trouble:
+            if isinstance(trouble.outcome, Retry | RateLimited | Broken):
+                raise Failed(trouble.outcome) from None
+            raise
+        return self._receipt(key) if key and there else None
+
+    def check(self) -> list[Finding]:
+        """Signs in, and compares the config with what the project asks for and offers. Creates nothing."""
+        return jira_check.findings(self._site, self.config)
+
+    def preview(self, payload: Payload) -> str:
+        """The ticket or the comment, line by line."""
+        fields = payload.get("fields")
+        parts = [jira_ticket.preview(fields)] if fields else []
+        if "comment" in payload:
+            parts.append("Comment\n\n" + plain(payload["comment"]))
+        return "\n\n".join(parts)
+
+    def close(self) -> None:
+        self._site.close()
+
+    def _fields(self, delivery: Delivery) -> dict[str, Any]:
+        config, severity = self.config, delivery.alert.severity
+        fields = {
+            **config.fields,
+            "project": {"key": config.project},
+            "issuetype": {"name": config.issue_type},
+            "summary": jira_ticket.summary(delivery, self.texts),
+            "description": self._write(jira_ticket.description(delivery, self.texts)),
+            "labels": jira_ticket.labels(delivery, config.labels),
+        }
+        if severity in config.priority:
+            fields["priority"] = {"name": config.priority[severity]}
+        if severity in config.due_in:
+            fields["duedate"] = (delivery.enqueued_at.astimezone(UTC) + config.due_in[severity]).date().isoformat()
+        return fields
+
+    def _write(self, page: Page) -> Body:
+        return adf(page) if self._site.cloud else wiki(page)
+
+    def _receipt(self, key: str) -> Receipt:
+        return Receipt(remote_id=key, url=f"{self.config.url}/browse/{quote(key, safe='')}")
+
+    def _key(self, delivery: Delivery, *, shared: bool = False) -> str | None:
+        """The alert's ticket: the one that was created, else the one that bears the alert's label."""
+        return _ticket(delivery) or self._search.key(jira_ticket.identity_label(delivery.alert.id), shared=shared)
+
+    def _create(self, fields: Mapping[str, Any], note: str = "") -> Outcome:
+        try:
+            answer = self._site.ask("POST", "issue", body={"fields": fields}, writes=True)
+        except Trouble as trouble:
+            if trouble.status != 400:
+                raise
+            refused = trouble.errors.keys()
+            # A ticket without its priority is worth more than none; the refusal made sure that nothing was created.
+            if refused and refused <= jira_ticket.EXTRAS & fields.keys():
+                rest = {name: value for name, value in fields.items() if name not in refused}
+                return self._create(rest, note=f"created without its {' and '.join(refused)}: {trouble.outcome.reason}")
+            return self._refused(trouble)
+        key = answer.get("key")
+        if not isinstance(key, str) or not _KEY.fullmatch(key):
+            return Uncertain("Jira's answer names no ticket")
+        return Delivered(self._receipt(key), note)
+
+    def _refused(self, trouble: Trouble) -> Outcome:
+        """A 400 that blames what this alert says concerns it alone; one that blames anything else concerns them all."""
+        if not trouble.errors and not self._may_create():
+            return Broken(
+                f"the account lacks the permission to create tickets in {self.config.project}: grant it there"
+            )
+        off_screen = any(_NOT_ON_SCREEN in text for text in trouble.errors.values())
+        if trouble.errors.keys() <= _WRITTEN_FROM_THE_ALERT and not off_screen:
+            return trouble.outcome
+        return Broken(
+            f"{trouble.outcome.reason} (this concerns every ticket: put the field right under fields of {self.name}, "
+            "or in the project)"
+        )
+
+    def _may_create(self) -> bool:
+        query = {"projectKey": self.config.project, "permissions": "CREATE_ISSUES"}
+        answer = self._site.ask("GET", "mypermissions", params=query)
+        return dig(answer, "permissions", "CREATE_ISSUES", "havePermission") is not False
+
+    def _follow_up(self, delivery: Delivery, key: str, comment: Body) -> Outcome:
+        note = ""
+        try:
+            if delivery.kind is Kind.WITHDRAW:
+                note = self._finish(key)
+            self._site.ask("POST", f"{_issue(key)}/comment", body={"body": comment}, writes=True)
+        except Trouble as trouble:
+            if trouble.status != 404:
+                raise
+            if delivery.kind is Kind.WITHDRAW:
+                return Delivered(self._receipt(key), note="the ticket is gone")
+            return Rejected(f"the ticket {key} is gone, or the account may not see it any more")
+        return Delivered(self._receipt(key), note)
+
+    def _finish(self, key: str) -> str:
+        """Moves the ticket to a status that means done; what kept it open, in words.
+
+        Names of statuses and transitions are each site's own, and translated: the category's key is not.
+        """
+        issue = self._site.ask("GET", _issue(key), params={"fields": "status"})
+        if dig(issue, "fields", "status", "statusCategory", "key") == _DONE:
+            return ""
+        offered = self._site.ask("GET", f"{_issue(key)}/transitions").get("transitions")
+        ways = offered if isinstance(offered, list) else []
+        way = next((dig(way, "id") for way in ways if dig(way, "to", "statusCategory", "key") == _DONE), None)
+        if way is None:
+            return "the ticket stays open: its workflow offers no way to close it from where it stands"
+        try:
+            self._site.ask("POST", f"{_issue(key)}/transitions", body={"transition": {"id": way}}, writes=True)
+        except Trouble as trouble:
+            if trouble.status not in {400, 403}:
+                raise
+            return f"the ticket stays open: {trouble.outcome.reason}"
+        return ""
+
+    def _has_comment(self, key: str, marker: str) -> bool:
+        newest_first = {"orderBy": "-created", "maxResults": 100}
+        try:
+            comments = self._site.ask("GET", f"{_issue(key)}/comment", params=newest_first).get("comments")
+        except Trouble as trouble:
+            if trouble.status == 404:
+                return False  # the ticket is gone, which the next attempt finds out for itself
+            raise
+        if not isinstance(comments, list):
+            raise Trouble(Retry("Jira's list of comments cannot be read"))
+        return any(marker in plain(dig(comment, "body")).splitlines() for comment in comments)
+
+
+def _ticket(delivery: Delivery) -> str | None:
+    return (delivery.receipt.remote_id or None) if delivery.receipt else None
+
+
+def _issue(key: str) -> str:
+    return f"issue/{quote(key, safe='')}"

@@ -1,0 +1,193 @@
+"""What a ticket or a comment says, in the languages of Jira's long texts: ADF (Cloud), wiki markup (Data Center).
+
+Alerts are plain text from outside. In both languages nothing of them is interpreted: no macro, mention, image or
+heading of an alert's own comes to be.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, TypeVar
+
+from forwarder.connector import clean, cut, is_web_url, one_line
+
+MAX_TEXT: Final = 32_767
+"""Most characters of a description or a comment, markup included: Jira's default, ``jira.text.field.character.limit``.
+
+https://confluence.atlassian.com/adminjiraserver/advanced-jira-application-configuration-938847001.html
+"""
+
+CUT_MARK: Final = "…\n(The text goes on, but Jira takes no more of it.)"
+
+Body = str | dict[str, Any]
+"""A long text as Jira takes it: wiki markup, or the JSON of an ADF document."""
+
+_MAX_LABEL: Final = 200
+_BLANK_LINES: Final = re.compile(r"\n[ \t]*\n\s*")
+_ADDRESS: Final = re.compile(r"https?://[A-Za-z0-9._~:/?#@&=%+,;-]*[A-Za-z0-9/]")
+_SHOWN_BY_NUMBER: Final = "\\&.:;"
+_WIKI_MARKUP: Final = re.compile(
+    r"[\\{}\[\]*_+^~|!]"
+    r"|&(?=#?\w{1,32};)"  # an entity
+    r"|(?<=\bh[1-6])\.|(?<=\bbq)\."  # a heading, a quote
+    r"|[:;](?=[()DPp])|\((?=[^\s()]{1,5}\))"  # an emoticon
+    r"|(?<!\w)[-#]|-(?!\w)"  # a list, a rule, a strike-through
+    r"|\?(?=\?)|(?<=\?)\?"  # a citation
+)
+_WIKI_ESCAPE: Final = re.compile(r"&#(\d{1,6});|\\([^A-Za-z0-9\s])")
+_WIKI_FACT: Final = re.compile(r"^\* \*(.+?)\* ", re.MULTILINE)
+
+B = TypeVar("B", str, dict[str, Any])
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Fact:
+    """One line of a list: what it is about, its value, and where the value leads."""
+
+    name: str
+    value: str
+    url: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Page:
+    """What a ticket or a comment says: a list of facts, a text of several paragraphs, a line of small print."""
+
+    text: str
+    facts: Sequence[Fact] = ()
+    small_print: str = ""
+
+
+def adf(page: Page) -> dict[str, Any]:
+    """``page`` as an Atlassian Document; its text is cut where the JSON would pass MAX_TEXT.
+
+    https://developer.atlassian.com/cloud/jira/platform/apis/document/structure/
+    """
+    return _fit(page.text, lambda text: _adf_document(page, text))
+
+
+def wiki(page: Page) -> str:
+    """``page`` in wiki markup; its text is cut where the markup would pass MAX_TEXT.
+
+    https://jira.atlassian.com/secure/WikiRendererHelpAction.jspa?section=all
+    """
+    return _fit(page.text, lambda text: _wiki_text(page, text))
+
+
+def plain(body: object) -> str:
+    """A long text of Jira's, of either language, as a person reads it."""
+    if isinstance(body, str):
+        return _WIKI_ESCAPE.sub(lambda found: found[2] or chr(int(found[1])), _WIKI_FACT.sub(r"- \1 ", body))
+    return _plain(body) if isinstance(body, Mapping) else ""
+
+
+def length(body: Body) -> int:
+    """Characters of a text as Jira counts them: UTF-16 units, of which an emoji has two."""
+    text = body if isinstance(body, str) else json.dumps(body, ensure_ascii=False, separators=(",", ":"))
+    return len(text) if text.isascii() else len(text) + sum(char > "\uffff" for char in text)
+
+
+def cut_line(text: str, limit: int) -> str:
+    """``text`` as one line of at most ``limit`` characters as Jira counts them, with a mark where it was cut."""
+    line = _line(text)
+    return line if length(line) <= limit else _longest(line[:limit], "…", lambda part: length(part) <= limit)
+
+
+def escape_wiki(text: str) -> str:
+    """Wiki markup that shows ``text`` as it stands; web addresses stay whole, so that they can be clicked."""
+    parts, end = [], 0
+    for address in _ADDRESS.finditer(text):
+        parts += [_escape(text[end : address.start()]), address[0]]
+        end = address.end()
+    return "".join([*parts, _escape(text[end:])])
+
+
+def _escape(text: str) -> str:
+    # A backslash before a mark takes its meaning away; what it does not work for is written as a character reference.
+    return _WIKI_MARKUP.sub(
+        lambda found: f"&#{ord(found[0])};" if found[0] in _SHOWN_BY_NUMBER else f"\\{found[0]}", text
+    )
+
+
+def _fit(text: str, write: Callable[[str], B]) -> B:
+    # Blank lines go first: only then is a written text never shorter than the text, and the rest can be left aside.
+    text = _BLANK_LINES.sub("\n\n", clean(text)).strip()[: MAX_TEXT + 1]
+    body = write(text)
+    if length(body) <= MAX_TEXT:
+        return body
+    return write(_longest(text, CUT_MARK, lambda part: length(write(part)) <= MAX_TEXT))
+
+
+def _longest(text: str, mark: str, fits: Callable[[str], bool]) -> str:
+    """The longest beginning of ``text`` that ``fits`` with ``mark`` after it."""
+    low, high = 0, len(text)
+    while low < high:
+        middle = (low + high + 1) // 2
+        low, high = (middle, high) if fits(text[:middle] + mark) else (low, middle - 1)
+    return text[:low].rstrip() + mark
+
+
+def _line(text: str) -> str:
+    return one_line(clean(text))
+
+
+def _wiki_text(page: Page, text: str) -> str:
+    facts = "\n".join(f"* *{escape_wiki(fact.name)}:* {_wiki_value(fact)}" for fact in page.facts)
+    return "\n\n".join(filter(None, [facts, escape_wiki(text), escape_wiki(_line(page.small_print))]))
+
+
+def _wiki_value(fact: Fact) -> str:
+    if not fact.url or not is_web_url(fact.url):
+        return escape_wiki(_line(fact.value))
+    url = re.sub(r"[\[\]!*|]", lambda found: f"%{ord(found[0]):02X}", fact.url)
+    return f"[{url}]" if fact.value == fact.url else f"[{_escape(_line(fact.value))}|{url}]"
+
+
+def _adf_document(page: Page, text: str) -> dict[str, Any]:
+    content: list[dict[str, Any]] = []
+    if page.facts:
+        content.append({"type": "bulletList", "content": [_adf_fact(fact) for fact in page.facts]})
+    paragraphs = map(_adf_lines, [*text.split("\n\n"), _line(page.small_print)])
+    content.extend({"type": "paragraph", "content": lines} for lines in paragraphs if lines)
+    return {"type": "doc", "version": 1, "content": content}
+
+
+def _adf_fact(fact: Fact) -> dict[str, Any]:
+    value: dict[str, Any] = {"type": "text", "text": _line(fact.value) or "–"}
+    if fact.url and is_web_url(fact.url):
+        value["text"] = cut(value["text"], _MAX_LABEL)
+        value["marks"] = [{"type": "link", "attrs": {"href": fact.url}}]
+    name = {"type": "text", "text": f"{fact.name}: ", "marks": [{"type": "strong"}]}
+    return {"type": "listItem", "content": [{"type": "paragraph", "content": [name, value]}]}
+
+
+def _adf_lines(paragraph: str) -> list[dict[str, Any]]:
+    """The lines of ``paragraph`` with breaks in between. Jira refuses a document that has an empty text in it."""
+    nodes: list[dict[str, Any]] = []
+    for line in filter(str.strip, paragraph.split("\n")):
+        nodes += [{"type": "hardBreak"}, {"type": "text", "text": line}]
+    return nodes[1:]
+
+
+def _plain(node: Mapping[str, Any]) -> str:
+    parts = map(_plain, _children(node))
+    match node.get("type"):
+        case "doc":
+            return "\n\n".join(filter(None, parts))
+        case "bulletList" | "orderedList":
+            return "\n".join(parts)
+        case "listItem":
+            return "- " + "".join(parts)
+        case "hardBreak":
+            return "\n"
+        case "text":
+            return str(node.get("text", ""))
+    return "".join(parts)
+
+
+def _children(node: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    content = node.get("content")
+    return [child for child in content if isinstance(child, Mapping)] if isinstance(content, list) else []

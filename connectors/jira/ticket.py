@@ -1,0 +1,174 @@
+"""What a ticket says of an alert, and the labels it carries. Pure: nothing here knows the way to Jira."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Mapping
+from typing import Any, Final
+
+from connectors.jira.markup import Fact, Page, cut_line, plain
+from forwarder.connector import Change, Delivery, Kind, Origin, Texts, is_web_url
+
+MAX_SUMMARY: Final = 255
+"""Characters of a summary, which is one line.
+
+https://developer.atlassian.com/cloud/jira/platform/rest/v3/api-group-issues/#api-rest-api-3-issue-post
+"""
+
+MAX_LABEL: Final = 255
+"""Characters of a label, none of them white space."""
+
+MAX_SOURCES: Final = 10
+"""Sources that a description lists; an alert can come with hundreds."""
+
+LABEL: Final = "sentrytex"
+"""On every ticket; the label by which one is found again begins with it."""
+
+OURS: Final = frozenset({"summary", "description", "project", "issuetype", "labels"})
+"""Fields that every ticket gets from the forwarder."""
+
+EXTRAS: Final = frozenset({"priority", "duedate"})
+"""Fields that a ticket gets where the config asks for them."""
+
+_MAX_URL: Final = 500
+_MAX_VALUE: Final = 1000
+_PLAIN_ID: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,99}")
+_PLAIN_LABEL: Final = re.compile(r"[A-Za-z0-9._:-]{1,100}")
+_WITHDRAWN: Final = {
+    Origin.FEED: "Sentrytex no longer reports this alert.",
+    Origin.ALARM: "This trouble is over.",
+    Origin.TEST: "The test is over.",
+}
+_NAMES: Final = {"severity": "Severity", "cvss_score": "CVSS", "cve_id": "CVE"}
+
+
+def identity_label(alert_id: str) -> str:
+    """The label by which the ticket of an alert is found.
+
+    A search knows no difference between capital and small letters, and a label no spaces: an id with more than plain
+    characters is hashed.
+    """
+    if _PLAIN_ID.fullmatch(alert_id):
+        return f"{LABEL}-{alert_id}"
+    return f"{LABEL}-{hashlib.sha256(alert_id.encode('utf-8', 'replace')).hexdigest()[:40]}"
+
+
+def labels(delivery: Delivery, further: tuple[str, ...]) -> list[str]:
+    """``further`` labels, then the forwarder's own: its name, the alert's identity, the CVE."""
+    own = [LABEL, identity_label(delivery.alert.id)]
+    if (cve := delivery.alert.cve_id) and _PLAIN_LABEL.fullmatch(cve):
+        own.append(cve)
+    return list(dict.fromkeys([*further, *own]))
+
+
+def summary(delivery: Delivery, texts: Texts) -> str:
+    """One line of at most MAX_SUMMARY characters."""
+    alert = delivery.alert
+    built_in = alert.title
+    if alert.cve_id and alert.cve_id.lower() not in alert.title.lower():
+        built_in = f"{alert.cve_id}: {alert.title}"
+    return cut_line(texts.title(delivery, built_in), MAX_SUMMARY) or cut_line(built_in, MAX_SUMMARY)
+
+
+def description(delivery: Delivery, texts: Texts) -> Page:
+    """What is known of the alert, and its text."""
+    return Page(
+        text=texts.text(delivery, delivery.alert.description),
+        facts=_facts(delivery),
+        small_print=_small_print(delivery),
+    )
+
+
+def comment(delivery: Delivery, texts: Texts) -> Page:
+    """What an update or a withdrawal tells those who have the ticket."""
+    if delivery.kind is Kind.WITHDRAW:
+        built_in = _WITHDRAWN[delivery.origin]
+    else:
+        built_in = "\n".join(map(_sentence, delivery.changes)) or "This alert changed."
+    return Page(text=texts.text(delivery, built_in), facts=_links(delivery), small_print=marker(delivery))
+
+
+def marker(delivery: Delivery) -> str:
+    """The small print by which a comment is known again when it is uncertain whether an attempt made it."""
+    return f"{LABEL} {delivery.kind} r{delivery.revision}"
+
+
+def preview(fields: Mapping[str, Any]) -> str:
+    """A ticket with these ``fields``, line by line."""
+    lines = [f"{fields['project']['key']} · {fields['issuetype']['name']}", f"Summary: {fields['summary']}"]
+    if "priority" in fields:
+        lines.append(f"Priority: {_named(fields['priority'])}")
+    if "duedate" in fields:
+        lines.append(f"Due: {fields['duedate']}")
+    lines.append(f"Labels: {', '.join(fields['labels'])}")
+    lines += [f"{name}: {value}" for name, value in fields.items() if name not in OURS | EXTRAS]
+    return "\n".join(lines) + "\n\n" + plain(fields["description"])
+
+
+def _facts(delivery: Delivery) -> list[Fact]:
+    alert = delivery.alert
+    facts = [Fact(name="Severity", value=alert.severity_label)]
+    if alert.cve_id:
+        facts.append(Fact(name="CVE", value=cut_line(alert.cve_id, MAX_LABEL), url=_short(alert.link)))
+    if alert.cvss_score is not None:
+        facts.append(Fact(name="CVSS", value=f"{alert.cvss_score:.1f}"))
+    if alert.epss_score is not None:
+        facts.append(Fact(name="EPSS", value=f"{alert.epss_score:.1%} likely to be exploited within 30 days"))
+    if delivery.origin is not Origin.ALARM:
+        facts.append(Fact(name="CISA KEV", value="yes, known to be exploited" if alert.cisa_kev else "no"))
+    if alert.affected_vendors:
+        facts.append(Fact(name="Vendors", value=cut_line(", ".join(alert.affected_vendors), _MAX_VALUE)))
+    if alert.alert_type:
+        facts.append(Fact(name="Type", value=cut_line(alert.alert_type, MAX_LABEL)))
+    facts.append(Fact(name="Published", value=f"{alert.published_at:%Y-%m-%d %H:%M} UTC"))
+    return [*facts, *_sources(alert.source_urls), *_links(delivery)]
+
+
+def _sources(urls: tuple[str, ...]) -> list[Fact]:
+    shown = [url for url in urls if _short(url)][:MAX_SOURCES]
+    facts = [Fact(name="Source", value=url, url=url) for url in shown]
+    if left := len(urls) - len(shown):
+        facts.append(Fact(name="Further sources", value=f"{left}, see Sentrytex"))
+    return facts
+
+
+def _links(delivery: Delivery) -> list[Fact]:
+    return [
+        Fact(name=cut_line(link.connector, 100), value=cut_line(link.text, 100) or "link", url=_short(link.url))
+        for link in delivery.links[:MAX_SOURCES]
+    ]
+
+
+def _short(url: str | None) -> str | None:
+    return url if url and len(url) <= _MAX_URL and is_web_url(url) else None
+
+
+def _small_print(delivery: Delivery) -> str:
+    match delivery.origin:
+        case Origin.TEST:
+            return "A test of sentrytex-forwarder: there is nothing to do."
+        case Origin.ALARM:
+            return "A trouble of sentrytex-forwarder itself."
+        case Origin.FEED:
+            return f"Sentrytex alert {cut_line(delivery.alert.id, MAX_LABEL)}"
+
+
+def _sentence(change: Change) -> str:
+    match change.field:
+        case "cisa_kev":
+            now = "now" if change.new else "no longer"
+            return f"It is {now} on CISA's list of known exploited vulnerabilities (KEV)."
+        case "affected_vendors":
+            before, after = set(change.old or ()), set(change.new or ())
+            told = (("Also affected", after - before), ("No longer affected", before - after))
+            return " ".join(f"{what}: {_value(', '.join(sorted(vendors)))}." for what, vendors in told if vendors)
+    return f"{_NAMES.get(change.field, change.field)} is now {_value(change.new)}; it was {_value(change.old)}."
+
+
+def _value(value: object) -> str:
+    return "none" if value is None else cut_line(str(value), _MAX_VALUE)
+
+
+def _named(value: object) -> str:
+    return str(value["name"] if isinstance(value, Mapping) and "name" in value else value)

@@ -1,0 +1,52 @@
+"""What the config says about a PagerDuty connector."""
+
+from __future__ import annotations
+
+import re
+from typing import Final, Literal
+
+from pydantic import ConfigDict, Field, SecretStr, field_validator
+
+from connectors.pagerduty.event import ROUTING_KEY_LENGTH
+from forwarder.connector import (
+    ConnectorConfig,
+    Rate,
+    SendRate,
+    web_address,
+)
+
+MAX_RATE: Final = Rate(120, 60)
+"""Events a key may send: https://developer.pagerduty.com/docs/events-api-v2/overview/"""
+_HOSTS: Final = {"us": "https://events.pagerduty.com", "eu": "https://events.eu.pagerduty.com"}
+_KEY_HINT: Final = "put the integration key of an Events API v2 integration into routing_key"
+
+
+class PagerDutyConfig(ConnectorConfig):
+    """Opens one PagerDuty incident per alert, through the Events API v2 integration of a service."""
+
+    model_config = ConfigDict(hide_input_in_errors=True)
+
+    type: Literal["pagerduty"]
+    routing_key: SecretStr = Field(
+        description="Integration key of an Events API v2 integration (Service > Integrations): 32 characters."
+    )
+    region: Literal["us", "eu"] = Field(default="us", description="The service region of the PagerDuty account.")
+    base_url: str | None = Field(default=None, description="Address of the Events API, in place of the region's.")
+    max_rate: SendRate | None = Field(default=MAX_RATE, description="The most that is sent, such as 120/min.")
+
+    @field_validator("routing_key")
+    @classmethod
+    def _is_a_key(cls, key: SecretStr) -> SecretStr:
+        if not re.fullmatch(rf"[!-~]{{{ROUTING_KEY_LENGTH}}}", key.get_secret_value()):
+            raise ValueError(f"must be {ROUTING_KEY_LENGTH} characters without spaces: {_KEY_HINT}")
+        return key
+
+    @field_validator("base_url")
+    @classmethod
+    def _is_safe_to_send_to(cls, url: str | None) -> str | None:
+        return None if url is None else web_address(url)
+
+    @property
+    def address(self) -> str:
+        """Where events go: scheme and host, without a slash at the end."""
+        return (self.base_url or _HOSTS[self.region]).rstrip("/")

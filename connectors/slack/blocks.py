@@ -1,0 +1,320 @@
+"""What an alert looks like in Slack: Block Kit within Slack's limits, and plain text where that is refused. Pure.
+
+An alert is other people's text. It is shown as plain_text wherever Slack offers that; in mrkdwn it is escaped and
+marked verbatim, so that nothing in it can ping a channel or forge a link.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from forwarder.alert import Alert, Severity
+from forwarder.connector import Change, Delivery, Kind, Origin, Payload, clean, cut, is_web_url, one_line
+
+MAX_HEADER: Final = 150
+"""Characters of a header block. https://docs.slack.dev/reference/block-kit/blocks/header-block"""
+
+MAX_SECTION: Final = 3000
+"""Characters of a section's text. https://docs.slack.dev/reference/block-kit/blocks/section-block"""
+
+MAX_BUTTON: Final = 75
+MAX_URL: Final = 3000
+"""Characters of a button and of its URL.
+https://docs.slack.dev/reference/block-kit/block-elements/button-element"""
+
+MAX_TEXT: Final = 3500
+"""Characters of ``text``. Slack advises 4,000, and chat.update refuses more.
+https://docs.slack.dev/reference/methods/chat.postMessage#truncating"""
+
+MAX_TOTAL: Final = 9000
+"""Characters of all blocks of one message, as JSON. Slack documents no limit, but answers ``msg_blocks_too_long``
+somewhere above 13,000."""
+
+MAX_BUTTONS: Final = 5
+MAX_VENDORS: Final = 10
+MAX_VALUE: Final = 300
+"""What people can take in: links, names of vendors, characters of one fact (Slack takes 2,000 in a section's field)."""
+
+_FRAME: Final = 200  # what the lists and objects around blocks take
+_EMOJI: Final = {Severity.CRITICAL: "🔴", Severity.HIGH: "🟠", Severity.MEDIUM: "🟡", Severity.LOW: "🔵"}
+_COLOURS: Final = {
+    Severity.CRITICAL: "#c0192d",
+    Severity.HIGH: "#e8791a",
+    Severity.MEDIUM: "#e3b505",
+    Severity.LOW: "#2f80d1",
+}
+_GREY, _GREEN = "#8d8d8d", "#2e9e6b"
+_ORIGINS: Final = {
+    Origin.FEED: ("", ""),
+    Origin.ALARM: ("Forwarder alarm: ", "The forwarder's own trouble, not a vulnerability."),
+    Origin.TEST: ("TEST: ", "🧪 A test of the forwarder: nothing has happened and nothing needs to be done."),
+}
+
+
+def escape(text: str) -> str:
+    """``text`` as mrkdwn that reads the same. https://docs.slack.dev/messaging/formatting-message-text/#escaping"""
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+
+
+def escape_within(text: str, limit: int) -> str:
+    """``text`` escaped in at most ``limit`` characters, with a mark where something had to go; no entity is halved."""
+    escaped = escape(text[: limit + 1])
+    if len(text) <= limit and len(escaped) <= limit:
+        return escaped
+    return re.sub(r"&[a-z]{0,3}$", "", escaped[: limit - 1]).rstrip() + "…"
+
+
+def message(delivery: Delivery, title: str, body: str) -> dict[str, Any]:
+    """The alert as it stands, worded with ``title`` (one line) and ``body``: a message without its address."""
+    alert, title = delivery.alert, heading(delivery, title)
+    header, footer = {"type": "header", "text": _plain(cut(title, MAX_HEADER))}, _footer(delivery)
+    details = [_facts(alert)]
+    if body := _within(_squeezed(body), MAX_TOTAL - _FRAME - size([header, *details, footer])):
+        details.append({"type": "section", "text": _plain(body)})
+    if buttons := _buttons(delivery, MAX_TOTAL - _FRAME - size([header, *details, footer])):
+        details.append({"type": "actions", "elements": buttons})
+    return {
+        "text": escape_within(_summary(delivery, title), MAX_TEXT),
+        "blocks": [header],
+        "attachments": [{"color": _COLOURS[alert.severity], "blocks": [*details, footer]}],
+    }
+
+
+def withdrawn(delivery: Delivery, title: str) -> dict[str, Any]:
+    """The alert struck out: it no longer stands, or the forwarder's trouble is over."""
+    emoji, verdict = over(delivery)
+    resolved = delivery.origin is Origin.ALARM
+    struck = f"{emoji} *{verdict}*\n~{escape_within(title, MAX_SECTION // 2)}~"
+    return {
+        "text": escape_within(f"{emoji} {verdict}: {title}", MAX_TEXT),
+        "blocks": [{"type": "section", "text": _mrkdwn(struck)}],
+        "attachments": [
+            {"color": _GREEN if resolved else _GREY, "blocks": [_facts(delivery.alert), _footer(delivery)]}
+        ],
+    }
+
+
+def over(delivery: Delivery) -> tuple[str, str]:
+    """An emoji and the words for an alert that is withdrawn."""
+    if delivery.origin is Origin.ALARM:
+        return "✅", "Resolved"
+    return "⚪", "Test over" if delivery.origin is Origin.TEST else "No longer stands"
+
+
+def changed(delivery: Delivery, title: str) -> dict[str, Any]:
+    """A short message of what changed, for where the first message cannot be edited."""
+    header = cut(f"{_EMOJI[delivery.alert.severity]} Changed: {title}", MAX_HEADER)
+    lines = "\n".join(sentence(change) for change in delivery.changes)
+    return {
+        "text": escape_within(f"{header}\n{lines}", MAX_TEXT),
+        "blocks": [
+            {"type": "header", "text": _plain(header)},
+            {"type": "section", "text": _plain(cut(lines, MAX_SECTION))},
+            _footer(delivery),
+        ],
+    }
+
+
+def reply(delivery: Delivery) -> dict[str, Any]:
+    """What goes into the message's thread: the changes in words, or that the alert is withdrawn."""
+    if delivery.kind is Kind.WITHDRAW:
+        lines = " ".join(over(delivery)) + "."
+    else:
+        lines = "\n".join(sentence(change) for change in delivery.changes)
+    return {
+        "text": escape_within(lines, MAX_TEXT),
+        "blocks": [{"type": "section", "text": _plain(cut(lines, MAX_SECTION))}],
+    }
+
+
+def sentence(change: Change) -> str:
+    """One change in words, as plain text."""
+    if change.field == "cisa_kev":
+        return "🔥 Now on CISA KEV: known to be exploited" if change.new else "No longer on CISA KEV"
+    if change.field == "affected_vendors":
+        old, new = _names(change.old), _names(change.new)
+        gained = [f"+ {name}" for name in new if name not in old]
+        return f"Vendors: {_listed(gained + [f'− {name}' for name in old if name not in new])}"
+    names = {"severity": "Severity", "cvss_score": "CVSS", "cve_id": "CVE"}
+    mark = "⬆️ " if change.field == "severity" and change.is_worse else ""
+    return f"{mark}{names.get(change.field, change.field)}: {_value(change.old)} → {_value(change.new)}"
+
+
+def plain(delivery: Delivery, title: str, body: str) -> str:
+    """The whole message as escaped text without blocks, for where Slack refuses those."""
+    alert, title = delivery.alert, heading(delivery, title)
+    if delivery.kind is Kind.WITHDRAW:
+        return escape_within(f"{' '.join(over(delivery))}: {title}", MAX_TEXT)
+    links = [link.url for link in delivery.links] + list(alert.source_urls[:MAX_BUTTONS])
+    parts = [_summary(delivery, title), _ORIGINS[delivery.origin][1], *filter(is_web_url, links), _squeezed(body)]
+    return escape_within("\n".join(part for part in parts if part), MAX_TEXT)
+
+
+def heading(delivery: Delivery, title: str) -> str:
+    """``title`` with the severity's emoji and, where it is no alert of the feed, what it is."""
+    return f"{_EMOJI[delivery.alert.severity]} {_ORIGINS[delivery.origin][0]}{title}"
+
+
+def preview(payload: Payload) -> str:
+    """``payload`` as people see it, in plain text."""
+    where = {"chat.postMessage": "To", "chat.update": "Edits the message in", "webhook": "Through the webhook"}
+    if payload["method"] not in where:
+        return "Nothing is sent: there is no message to follow up on."
+    lines = [f"{where[payload['method']]} {payload.get('channel', '')}".rstrip() + ":"]
+    lines += _drawn(payload["blocks"], "")
+    for attachment in payload.get("attachments", ()):
+        lines += _drawn(attachment["blocks"], "▌ ")
+    if "reply" in payload:
+        lines += ["In its thread:", *_drawn(payload["reply"]["blocks"], "↳ ")]
+    return "\n".join(lines)
+
+
+def size(blocks: Any) -> int:
+    """Characters of ``blocks`` on the wire."""
+    return len(json.dumps(blocks, ensure_ascii=False))
+
+
+def _summary(delivery: Delivery, title: str) -> str:
+    """The alert in a line, for notifications and screen readers."""
+    alert = delivery.alert
+    facts = [alert.severity_label]
+    facts += [alert.cve_id] if alert.cve_id else []
+    facts += [f"CVSS {alert.cvss_score:g}"] if alert.cvss_score is not None else []
+    facts += ["on CISA KEV"] if alert.cisa_kev else []
+    return f"{cut(title, MAX_VALUE)} ({cut(', '.join(facts), MAX_VALUE)})"
+
+
+def _facts(alert: Alert) -> dict[str, Any]:
+    flag = "" if alert.severity_known else "⚠️ "
+    fields = [("Severity", flag + _short(alert.severity_label[:1].upper() + alert.severity_label[1:]))]
+    if alert.cve_id:
+        fields.append(("CVE", _cve(alert)))
+    if alert.cvss_score is not None:
+        fields.append(("CVSS", f"{alert.cvss_score:.1f}"))
+    if alert.epss_score is not None:
+        fields.append(("EPSS", escape(_percent(alert.epss_score))))
+    if alert.cisa_kev:
+        fields.append(("CISA KEV", "🔥 Known to be exploited"))
+    if alert.affected_vendors:
+        fields.append(("Vendors", _short(_listed(alert.affected_vendors))))
+    if alert.alert_type and alert.alert_type != "cve":
+        fields.append(("Type", _short(alert.alert_type)))
+    return {"type": "section", "fields": [_mrkdwn(f"*{name}*\n{value}") for name, value in fields]}
+
+
+def _cve(alert: Alert) -> str:
+    told = _short(alert.cve_id or "")
+    # Alert.link names the NVD only for a well-formed CVE: nothing of the alert's own text gets into the address.
+    nvd = alert.link if alert.link and alert.link.startswith("https://nvd.nist.gov/vuln/detail/CVE-") else None
+    return f"<{nvd}|{told}>" if nvd and len(nvd) <= MAX_VALUE else told
+
+
+def _footer(delivery: Delivery) -> dict[str, Any]:
+    alert, (_, origin) = delivery.alert, _ORIGINS[delivery.origin]
+    when = alert.published_at
+    published = f"<!date^{int(when.timestamp())}^{{date_short_pretty}} {{time}}|{when:%Y-%m-%d %H:%M} UTC>"
+    elements = [origin] if origin else []
+    elements += [f"Published {published}" if delivery.origin is Origin.FEED else f"Since {published}"]
+    elements += [f"Alert {_short(alert.id)}"]
+    return {"type": "context", "elements": [_mrkdwn(element) for element in elements]}
+
+
+def _buttons(delivery: Delivery, room: int) -> list[dict[str, Any]]:
+    """Links as buttons within ``room`` characters: first where else the alert stands, then its sources."""
+    buttons: list[dict[str, Any]] = []
+    for label, url in _links(delivery):
+        button = {"type": "button", "text": _plain(cut(label, MAX_BUTTON)), "url": url}
+        if len(url) <= MAX_URL and size(button) <= room:
+            room -= size(button)
+            buttons.append(button)
+        if len(buttons) == MAX_BUTTONS:
+            break
+    return buttons
+
+
+def _links(delivery: Delivery) -> Iterator[tuple[str, str]]:
+    for link in delivery.links:
+        if is_web_url(link.url):
+            yield one_line(clean(link.text)) or link.connector, link.url
+    hosts: dict[str, int] = {}
+    for url in delivery.alert.source_urls:
+        if host := _host(url):
+            hosts[host] = hosts.get(host, 0) + 1
+            yield host if hosts[host] == 1 else f"{cut(host, MAX_BUTTON - 6)} ({hosts[host]})", url
+
+
+def _host(url: str) -> str | None:
+    try:
+        return urlsplit(url).hostname if is_web_url(url) else None
+    except ValueError:
+        return None
+
+
+def _within(body: str, room: int) -> str:
+    """``body`` for a section, in at most ``room`` characters on the wire."""
+    shown = cut(body, MAX_SECTION)
+    # A cut takes away at least as many characters on the wire as in the text.
+    return cut(shown, max(len(shown) - max(size(shown) - room, 0), 0))
+
+
+def _squeezed(text: str) -> str:
+    return re.sub(r"\n{3,}", "\n\n", text).strip()
+
+
+def _short(text: str) -> str:
+    return escape_within(one_line(text), MAX_VALUE)
+
+
+def _listed(names: Sequence[str]) -> str:
+    rest = len(names) - MAX_VENDORS
+    return ", ".join(names[:MAX_VENDORS]) + (f" and {rest} more" if rest > 0 else "")
+
+
+def _percent(share: float) -> str:
+    return "<0.1%" if 0 < share < 0.001 else f"{share:.1%}"
+
+
+def _names(value: object) -> list[str]:
+    return [str(name) for name in value] if isinstance(value, list | tuple) else []
+
+
+def _value(value: object) -> str:
+    return "none" if value is None else cut(one_line(clean(str(value))), MAX_VALUE)
+
+
+def _drawn(blocks: Sequence[Mapping[str, Any]], margin: str) -> list[str]:
+    lines: list[str] = []
+    for block in blocks:
+        texts = [block["text"]] if "text" in block else block.get("fields", [])
+        if block["type"] == "actions":
+            lines += [f"[{button['text']['text']}] {button['url']}" for button in block["elements"]]
+        elif block["type"] == "context":
+            lines.append(" · ".join(map(_read, block["elements"])))
+        elif "fields" in block:
+            lines += [": ".join(_read(field).split("\n", 1)) for field in texts]
+        else:
+            lines += [line for text in texts for line in _read(text).split("\n")]
+    return [(margin + line).rstrip() for line in lines]
+
+
+def _read(text: Mapping[str, Any]) -> str:
+    """A text object as it reads: links and dates by their words, without markup of our own."""
+    if text["type"] == "plain_text":
+        return str(text["text"])
+    shown = re.sub(r"<!date\^[^|>]*\|([^>]*)>", r"\1", text["text"])
+    shown = re.sub(r"<(https?://[^|>]*)\|([^>]*)>", r"\2 (\1)", shown)
+    shown = re.sub(r"^(. )?\*([^*\n]+)\*\n", r"\1\2\n", shown)
+    return shown.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&")
+
+
+def _plain(text: str) -> dict[str, Any]:
+    # emoji: false keeps a ":8080:" of an alert from becoming a picture.
+    return {"type": "plain_text", "text": text, "emoji": False}
+
+
+def _mrkdwn(text: str) -> dict[str, Any]:
+    return {"type": "mrkdwn", "text": text, "verbatim": True}

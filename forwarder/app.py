@@ -1,0 +1,341 @@
+"""Puts the parts together: the poller, the dispatchers and the scheduler's jobs, started, reloaded and stopped."""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from collections.abc import Callable, Iterable
+from typing import Any, Final
+
+from forwarder import plugins
+from forwarder.alarms import Alarms
+from forwarder.common.backoff import Backoff
+from forwarder.common.clock import Clock
+from forwarder.config import Config, secrets_of
+from forwarder.connector import Connector
+from forwarder.delivery.dispatcher import LINKS_AFTER, Dispatcher
+from forwarder.delivery.transitions import ATTEMPTS
+from forwarder.events import Listeners
+from forwarder.feed.client import FeedClient, KeyRefused, RequestBudget, SentrytexError, TooManyRequests
+from forwarder.feed.poller import Poller
+from forwarder.heartbeat import Heartbeat
+from forwarder.logs import Redactor, get_logger
+from forwarder.scheduler import Scheduler
+from forwarder.store import Store, StoreError
+from forwarder.store.records import PollResult
+from forwarder.templates import TemplateTexts
+
+log = get_logger(__name__)
+
+POLL_AGAIN: Final = Backoff(first=2.0, most=240.0)
+"""Between two polls while the feed cannot be read."""
+KEY_AGAIN: Final = 120.0
+"""Seconds between two polls with a key that was refused."""
+STOP_SECONDS: Final = 25.0
+"""How long sends under way may take after SIGTERM: Kubernetes and systemd kill later than that."""
+RECLAIM_EVERY: Final = 30.0
+PRUNE_EVERY: Final = 86400.0
+FIRST_SWEEP: Final = 5.0
+"""Seconds after a start: the feed's new alerts go first."""
+JOBS_END: Final = 1.0
+"""Seconds that jobs under way may take after that."""
+SWEEP_AGAIN: Final = 60.0
+"""Seconds between two sweeps while the feed cannot be read."""
+
+
+class ReloadRefused(Exception):
+    """A new config that only a restart can bring in; the message is a sentence."""
+
+
+class Forwarder:
+    """The whole of it, for one config and one database: made, started, reloaded, stopped."""
+
+    def __init__(
+        self,
+        config: Config,
+        store: Store,
+        *,
+        clock: Clock | None = None,
+        rng: Callable[[], float] = random.random,
+        links_after: float = LINKS_AFTER,
+        redactor: Redactor | None = None,
+    ) -> None:
+        self.config, self.store = config, store
+        self.clock = clock or Clock()
+        self.redactor = redactor or Redactor()
+        self.redactor.update(secrets_of(config))
+        self.budget = RequestBudget()
+        self.listeners = Listeners()
+        self.alarms = Alarms(store, config.alarms.to, now=self.clock, wake=self._wake)
+        self.listeners.add(self.alarms)
+        self.started_at = self.clock()
+        self.dispatchers: dict[str, Dispatcher] = {}
+        self._rng, self._links_after = rng, links_after
+        self._source = self._make_source(config)
+        self._heartbeat = Heartbeat(config.heartbeat)
+        self.poller = Poller(config, self._source, store, now=self.clock)
+        self._poll_failures = 0
+        self._unfollowed = 0.0
+        self._retired: list[FeedClient | Heartbeat] = []
+        self._stopped = threading.Event()
+        self._scheduler = Scheduler(self._guarded)
+
+    # The life of it
+
+    def start(self, *, schedule: bool = True) -> None:
+        """Takes over what an earlier process left, and begins to deliver; to poll too, where ``schedule`` is set."""
+        now, connectors = self.clock(), self._make_connectors(self.config)
+        reclaimed = self.store.outbox.reclaim_expired(now=now, due_at=_first_looks(connectors, now), all_claims=True)
+        if reclaimed:
+            log.warning("found_unsettled", deliveries=reclaimed)
+        self.store.outbox.reset_deadlines(now=now, most=ATTEMPTS.most)
+        if schedule:
+            self._scheduler.start()
+            self._scheduler.after("poll", self._poll_job, 0.0)
+            self._scheduler.after("sweep", self._sweep_job, max(self._until_sweep(), FIRST_SWEEP))
+            self._scheduler.every("rescue", self._reclaim_job, RECLAIM_EVERY)
+            self._scheduler.every("prune", self.prune, PRUNE_EVERY, first=60.0)
+            self._scheduler.every("alarms", self.review_alarms, RECLAIM_EVERY)
+        self._start_dispatchers(connectors)
+
+    def stop(self, timeout: float = STOP_SECONDS) -> bool:
+        """Lets what is being sent end; whether all of it did. A poll that hangs is left alone, and finds all closed."""
+        self._stopped.set()
+        self._scheduler.stop()
+        ended = self._stop_dispatchers(timeout)
+        self._scheduler.join(JOBS_END)
+        self._retired += (self._source, self._heartbeat)
+        self._close_retired()
+        return ended
+
+    def reload(self, config: Config) -> None:
+        """Takes over another config, whole; raises ReloadRefused, with nothing changed, where it needs a restart."""
+        for key in ("database", "web"):
+            if getattr(config, key) != getattr(self.config, key):
+                raise ReloadRefused(f"`{key}` cannot be changed while the forwarder runs: restart it.")
+        self.redactor.update(secrets_of(config))
+        connectors = self._make_connectors(config)
+        self._stop_dispatchers(STOP_SECONDS)
+        if config.sentrytex != self.config.sentrytex:
+            # The old client stays open until the next poll, for the last one may still be under way with it.
+            self._retired.append(self._source)
+            self._source = self._make_source(config)
+            self.poller.read_from(self._source)
+            self._poll_failures = 0
+        if config.heartbeat != self.config.heartbeat:
+            self._retired.append(self._heartbeat)
+            self._heartbeat = Heartbeat(config.heartbeat)
+        self.config = self.poller.config = config
+        self.alarms.to = config.alarms.to
+        self._guarded("restart", lambda: self.store.outbox.reset_deadlines(now=self.clock(), most=ATTEMPTS.most))
+        self._start_dispatchers(connectors)
+        self._scheduler.after("poll", self._poll_job, 0.0)
+        self._scheduler.after("sweep", self._sweep_job, self._until_sweep())
+
+    def follow_clock(self) -> None:
+        """Moves every deadline along where somebody set the machine's clock."""
+        self._unfollowed += self.clock.follow()
+        step = self._unfollowed
+        if not step or not self._guarded("follow_clock", lambda: self.store.outbox.shift_deadlines(step)):
+            return
+        self._unfollowed = 0.0
+        log.warning("clock_stepped", seconds=round(step, 1))
+        self._scheduler.shift_deadlines(step)
+        for dispatcher in self.dispatchers.values():
+            dispatcher.shift_deadlines(step)
+
+    # Turns
+
+    def poll(self) -> PollResult:
+        """One poll, now; raises SentrytexError where the feed cannot be read."""
+        started = time.monotonic()
+        try:
+            result = self.poller.poll()
+        except SentrytexError as error:
+            log.warning("poll_failed", reason=str(error), result=error.result)
+            self.listeners.poll_failed(error, time.monotonic() - started)
+            raise
+        self._polled(result, time.monotonic() - started)
+        return result
+
+    def sweep(self) -> PollResult:
+        """One sweep, now; raises SentrytexError where the feed cannot be read."""
+        started = time.monotonic()
+        result = self.poller.sweep()
+        self._polled(result, time.monotonic() - started)
+        return result
+
+    def sweep_if_due(self) -> None:
+        """A sweep, where the last one is ``sweep_every`` ago or there was none; raises SentrytexError."""
+        if self._until_sweep() <= 0:
+            self.sweep()
+
+    def deliver_due(self, patience: float, tick: threading.Event) -> int:
+        """Waits until nothing more goes out within ``patience`` seconds, and returns how many became dead letters."""
+        dispatchers = list(self.dispatchers.values())
+        # A delivery may owe a link to one that was looked at before it: only a second look tells that it is over.
+        while not all(dispatcher.is_drained(patience) for dispatcher in dispatchers * 2):
+            if tick.wait(0.02):
+                break
+        return sum(dispatcher.dead for dispatcher in dispatchers)
+
+    def beat(self) -> None:
+        """Tells those who watch from outside that a poll was complete."""
+        self._heartbeat.beat()
+
+    def review_alarms(self) -> None:
+        """Looks for troubles that begin, last or end without an event."""
+        self.alarms.review(self.config, self.store.engine.path)
+
+    def prune(self) -> None:
+        """Forgets what is older than ``keep``."""
+        now = self.clock()
+        keep = max(self.config.keep, self.config.sentrytex.look_back).total_seconds()
+        look_back = (self.config.sentrytex.look_back + self.config.sentrytex.overlap).total_seconds()
+        removed = 0
+        overlap = self.config.sentrytex.overlap.total_seconds()
+        while batch := self.store.retention.prune(
+            seen_before=now - keep, published_before=now - look_back, overlap=overlap
+        ):
+            removed += batch
+        if removed:
+            log.info("pruned", alerts=removed)
+
+    def _polled(self, result: PollResult, seconds: float) -> None:
+        self._wake(result.connectors)
+        told = {
+            "new": len(result.new),
+            "changed": len(result.changed),
+            "unrouted": len(result.unrouted),
+            "gaps": len(result.gaps),
+            "set_aside": len(result.set_aside),
+        }
+        write = log.info if any(told.values()) else log.debug
+        write("swept" if result.sweep else "polled", seconds=round(seconds, 3), read=result.read, **told)
+        self.listeners.polled(result, seconds)
+
+    # Jobs
+
+    def _poll_job(self) -> None:
+        wait = self.config.sentrytex.poll_every.total_seconds()
+        self._close_retired()
+        try:
+            self.poll()
+            self._poll_failures = 0
+            self._scheduler.after("heartbeat", self.beat, 0.0)
+            if self.poller.stack_grew():
+                log.info("stack_grew")
+                self._scheduler.after("sweep", self._sweep_job, 0.0)
+        except SentrytexError as error:
+            self._poll_failures += 1
+            wait = self._poll_again(error, wait)
+        finally:
+            self._scheduler.after("poll", self._poll_job, wait)
+
+    def _poll_again(self, error: SentrytexError, poll_every: float) -> float:
+        if isinstance(error, TooManyRequests):
+            return max(error.after, 1.0)
+        if isinstance(error, KeyRefused):
+            return max(KEY_AGAIN, poll_every)
+        return POLL_AGAIN.after(self._poll_failures, self._rng)
+
+    def _sweep_job(self) -> None:
+        every = self.config.sentrytex.sweep_every.total_seconds()
+        wait = min(every, SWEEP_AGAIN)
+        try:
+            if self.store.feed.state().cursor is None:
+                # What was there before the first start is only known after the first poll.
+                wait = min(every, FIRST_SWEEP)
+            else:
+                self.sweep()
+                wait = every
+        except SentrytexError as error:
+            log.warning("sweep_failed", reason=str(error))
+            self.listeners.sweep_failed(error)
+        finally:
+            self._scheduler.after("sweep", self._sweep_job, wait)
+
+    def _reclaim_job(self) -> None:
+        now = self.clock()
+        due = _first_looks([dispatcher.connector for dispatcher in self.dispatchers.values()], now)
+        reclaimed = self.store.outbox.reclaim_expired(now=now, due_at=due, all_claims=False)
+        if reclaimed:
+            log.warning("lease_ended", deliveries=reclaimed)
+            self._wake(reclaimed)
+
+    def _guarded(self, name: str, work: Callable[[], object]) -> bool:
+        """Whether ``work`` went well. Where it did not, that is told, and everything else goes on."""
+        try:
+            work()
+        except StoreError as error:
+            if not self._stopped.is_set():
+                log.error("store_failed", job=name, reason=str(error))  # noqa: TRY400 - the sentence says it all
+                self.listeners.store_failed(str(error))
+        except Exception:
+            if not self._stopped.is_set():
+                log.exception("job_failed", job=name)
+        else:
+            return True
+        return False
+
+    def _until_sweep(self) -> float:
+        """Seconds until a sweep is due; below zero where it should have been."""
+        swept_at, every = self.store.feed.state().swept_at, self.config.sentrytex.sweep_every.total_seconds()
+        # A clock that was set back while nothing ran must not put the sweep off by as much.
+        return 0.0 if swept_at is None else min(swept_at + every - self.clock(), every)
+
+    # Parts
+
+    def _make_source(self, config: Config) -> FeedClient:
+        return FeedClient(config.sentrytex.base_url, config.sentrytex.api_key.get_secret_value(), budget=self.budget)
+
+    def _make_connectors(self, config: Config) -> list[Connector[Any]]:
+        return [
+            plugins.load_type(settings.type)(name, settings, self._texts_of(name, settings))
+            for name, settings in config.connectors.items()
+        ]
+
+    def _texts_of(self, name: str, settings: Any) -> TemplateTexts:
+        return TemplateTexts(settings.templates, lambda reason: self.listeners.template_failed(name, reason))
+
+    def _close_retired(self) -> None:
+        while self._retired:
+            self._retired.pop().close()
+
+    def _start_dispatchers(self, connectors: list[Connector[Any]]) -> None:
+        followers = [connector.name for connector in connectors if connector.follows_links]
+        self.dispatchers = {
+            connector.name: Dispatcher(
+                connector,
+                self.store,
+                now=self.clock,
+                random=self._rng,
+                listener=self.listeners,
+                followers=followers,
+                wake=self._wake,
+                redact=self.redactor,
+                links_after=self._links_after,
+            )
+            for connector in connectors
+        }
+        for dispatcher in self.dispatchers.values():
+            dispatcher.start()
+
+    def _stop_dispatchers(self, timeout: float) -> bool:
+        for dispatcher in self.dispatchers.values():
+            dispatcher.stop()
+        end = time.monotonic() + timeout
+        # Each is asked, even after one that did not end: all must be told that the time is over.
+        ended = [dispatcher.join(max(end - time.monotonic(), 0.0)) for dispatcher in self.dispatchers.values()]
+        return all(ended)
+
+    def _wake(self, names: Iterable[str]) -> None:
+        for name in names:
+            if name in self.dispatchers:
+                self.dispatchers[name].wake()
+
+
+def _first_looks(connectors: Iterable[Connector[Any]], now: float) -> dict[str, float]:
+    """When each connector looks first for what a worker left behind."""
+    return {connector.name: now + next(iter(connector.reconcile_after), 0.0) for connector in connectors}

@@ -1,0 +1,66 @@
+"""The connectors that a command names: looked up in the config, built, and completed in the shell."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+from click.shell_completion import CompletionItem
+
+from forwarder.cli.root import Stop
+from forwarder.config import Config
+from forwarder.config.problems import did_you_mean
+from forwarder.connector import Connector, ConnectorConfig
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+def complete_connector(context: click.Context, _param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """The connectors of the config that begin with ``incomplete``; none where it cannot be read."""
+    with contextlib.suppress(Exception):  # whatever is wrong with the config, a shell is no place to tell it
+        return [CompletionItem(name) for name in _names_in(_config_path(context)) if name.startswith(incomplete)]
+    return []
+
+
+def connector_argument(command: Command) -> Command:
+    """The argument ``CONNECTOR``: one of the config's."""
+    return click.argument("connector", shell_complete=complete_connector)(command)
+
+
+def configured(config: Config, name: str) -> ConnectorConfig:
+    """The settings of the connector ``name``; stops the command where the config has none."""
+    settings = config.connectors.get(name)
+    if settings is None:
+        known = ", ".join(config.connectors)
+        raise Stop(
+            f"The config has no connector {name}{did_you_mean(name, config.connectors)}. Its connectors are: {known}."
+        )
+    return settings
+
+
+def build(config: Config, name: str) -> Connector[Any]:
+    """The connector ``name``, worded as the config says."""
+    from forwarder import plugins
+    from forwarder.templates import TemplateTexts
+
+    settings = configured(config, name)
+    texts = TemplateTexts(settings.templates, lambda reason: click.echo(reason, err=True))
+    return plugins.load_type(settings.type)(name, settings, texts)
+
+
+def _config_path(context: click.Context) -> Path:
+    given = context.params.get("config_path")
+    if given is not None:
+        return Path(given)
+    option = next(param for param in context.command.params if param.name == "config_path")
+    return Path(str(option.value_from_envvar(context) or option.get_default(context)))
+
+
+def _names_in(path: Path) -> list[str]:
+    """The names under ``connectors``; the variables that a config refers to need not be set for that."""
+    from forwarder.config.document import read
+
+    return list(read(path.read_text("utf-8-sig"), str).values["connectors"])

@@ -1,0 +1,120 @@
+"""How facts are shown in a terminal: times, states, tables, JSON."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+from forwarder.alert import Alert
+from forwarder.common.clock import iso
+from forwarder.connector import format_duration
+from forwarder.store.records import AlertRow, DeliveryRow
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+SEVERITY_STYLES: Final = {"critical": "bold red", "high": "red", "medium": "yellow", "low": "blue"}
+STATE_STYLES: Final = {
+    "delivered": "green",
+    "ready": "cyan",
+    "sending": "cyan",
+    "uncertain": "yellow",
+    "dead": "bold red",
+}
+
+
+def console() -> Console:
+    """Where tables go; its import is left to the commands that print some."""
+    from rich.console import Console
+
+    return Console(highlight=False, soft_wrap=False)
+
+
+def print_json(value: Any) -> None:
+    """``value`` as indented JSON on standard output."""
+    click.echo(json.dumps(value, indent=2, ensure_ascii=False, default=str))
+
+
+def print_table(columns: Sequence[str], rows: Iterable[Sequence[Any]], *, empty: str, title: str = "") -> None:
+    """A table, or the sentence ``empty`` where there are no rows. Cells are plain text: nothing in them is markup."""
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+    from rich.text import Text
+
+    filled = [[cell if isinstance(cell, Text) else Text(str(cell)) for cell in row] for row in rows]
+    if not filled:
+        click.echo(empty)
+        return
+    table = Table(*columns, box=SIMPLE_HEAD, title=title or None, title_justify="left", pad_edge=False)
+    for row in filled:
+        table.add_row(*row)
+    console().print(table)
+
+
+def styled(text: str, styles: Mapping[str, str]) -> Any:
+    """``text`` in the colour of its meaning."""
+    from rich.text import Text
+
+    return Text(text, style=styles.get(text, ""))
+
+
+def ago(then: float | None, now: float | None = None) -> str:
+    """How long ago an instant is, for people; "never" where there is none."""
+    if then is None:
+        return "never"
+    seconds = (time.time() if now is None else now) - then
+    return f"{format_duration(seconds)} ago" if seconds >= 0 else f"in {format_duration(-seconds)}"
+
+
+def alert_json(row: AlertRow) -> dict[str, Any]:
+    """An alert with its deliveries, for programs."""
+    return {
+        **alert_facts(row.alert),
+        "origin": row.origin,
+        "revision": row.revision,
+        "seen_at": iso(row.seen_at),
+        "unrouted": row.unrouted,
+        "deliveries": [delivery_json(delivery) for delivery in row.deliveries],
+    }
+
+
+def alert_facts(alert: Alert) -> dict[str, Any]:
+    """What an alert says, for programs."""
+    return {
+        "id": alert.id,
+        "cve_id": alert.cve_id,
+        "title": alert.title,
+        "severity": alert.severity.value,
+        "severity_known": alert.severity_known,
+        "cvss_score": alert.cvss_score,
+        "epss_score": alert.epss_score,
+        "cisa_kev": alert.cisa_kev,
+        "affected_vendors": list(alert.affected_vendors),
+        "alert_type": alert.alert_type,
+        "published_at": iso(alert.published_at),
+    }
+
+
+def delivery_json(row: DeliveryRow) -> dict[str, Any]:
+    """A delivery, for programs."""
+    return {
+        "id": row.id,
+        "alert_id": row.alert_id,
+        "title": row.title,
+        "severity": row.severity.value,
+        "connector": row.connector,
+        "kind": row.kind,
+        "revision": row.revision,
+        "state": row.state.value,
+        "why": row.why,
+        "enqueued_at": iso(row.enqueued_at),
+        "due_at": iso(row.due_at) if row.due_at else None,
+        "settled_at": None if row.settled_at is None else iso(row.settled_at),
+        "attempts": row.attempts,
+        "last": row.last,
+        "receipt": None if row.receipt is None else {"id": row.receipt.remote_id, "url": row.receipt.url},
+    }

@@ -1,0 +1,198 @@
+"""Commands that act on what is owed: retry, discard, rename."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+import click
+
+from forwarder.cli.options import complete_connector, configured
+from forwarder.cli.root import Stop, config_option, load_config
+from forwarder.config import Config
+from forwarder.config.problems import did_you_mean
+from forwarder.store import Store
+from forwarder.store.records import DeliveryRow, Filter, State
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+ALL: Final = -1
+"""The limit of a Filter that has none, as SQLite takes it."""
+SOON: Final = "the daemon sends {them} within 2 seconds, or as soon as it runs."
+"""The dispatchers look for work of other processes that often."""
+
+
+def choosing_options(command: Command) -> Command:
+    """The three ways to name dead letters: by id, by connector, all."""
+    command = click.option("--all", "every", is_flag=True, help="Every dead letter.")(command)
+    command = click.option(
+        "--connector", shell_complete=complete_connector, help="Every dead letter of this connector."
+    )(command)
+    return click.argument("ids", nargs=-1, type=click.IntRange(min=1), metavar="[DELIVERY]...")(command)
+
+
+yes_option = click.option("--yes", is_flag=True, help="Do not ask.")
+
+
+@click.command()
+@config_option
+@choosing_options
+def retry(config_path: Path, ids: tuple[int, ...], connector: str | None, every: bool) -> None:
+    """Send dead letters once more.
+
+    DELIVERY is an id as `forwarder deliveries --state dead` lists it; or choose with --connector or --all. A connector
+    that is paused and named with --connector is tried again at once. The sending is the daemon's work.
+    """
+    _one_way(ids, connector, every)
+    config = load_config(config_path)
+    with visit(config) as store:
+        if connector in _orphans(store, config):
+            raise Stop(_orphaned(connector))
+        if connector is not None:
+            configured(config, connector)
+        dead = _dead_letters(store, ids, connector)
+        lost = sorted({row.connector for row in dead} - config.connectors.keys())
+        if lost and not every:
+            raise Stop(_orphaned(lost[0]))
+        now = time.time()
+        count = store.operations.retry([row.id for row in dead if row.connector in config.connectors], now=now)
+        pause = None if connector is None else store.outbox.pause_of(connector)
+        if pause is not None:
+            store.operations.probe_now(pause.connector, now=now)
+            click.echo(f"{pause.connector} was paused ({pause.reason}): it is tried again at once.")
+    if count:
+        verb, them = ("is", "it") if count == 1 else ("are", "them")
+        click.echo(f"{counted(count, 'dead letter')} {verb} owed again: {SOON.format(them=them)}")
+    elif pause is None and not lost:
+        click.echo("There is nothing to retry.")
+    for name in lost:
+        click.echo(_orphaned(name), err=True)
+
+
+@click.command()
+@config_option
+@choosing_options
+@yes_option
+def discard(config_path: Path, ids: tuple[int, ...], connector: str | None, every: bool, yes: bool) -> None:
+    """Give dead letters up for good: they are forgotten, and never sent.
+
+    DELIVERY is an id as `forwarder deliveries --state dead` lists it; or choose with --connector or --all. Of a
+    connector that the config no longer has, --connector also covers what still waits.
+    """
+    _one_way(ids, connector, every)
+    config = load_config(config_path)
+    with visit(config) as store:
+        orphan = connector in _orphans(store, config)
+        if connector is not None and not orphan:
+            configured(config, connector)
+        rows = _dead_letters(store, ids, connector)
+        dead = len(rows)
+        if connector is not None and orphan:
+            rows += [row for state in (State.READY, State.UNCERTAIN) for row in _rows(store, state, connector)]
+        if not rows:
+            click.echo("There is nothing to discard.")
+            return
+        told = [counted(dead, "dead letter")] if dead else []
+        if len(rows) > dead:
+            waiting = counted(len(rows) - dead, "delivery", "deliveries")
+            told.append(f"{waiting} that still {'waits' if len(rows) - dead == 1 else 'wait'}")
+        what = " and ".join(told) + (f" of {connector}" if connector else "")
+        confirm(f"Discard {what}, never to be sent?", yes=yes)
+        store.operations.discard([row.id for row in rows])
+        if connector is not None and orphan:
+            # A connector that takes the name one day must not begin with this one's trouble.
+            store.operations.resume(connector)
+    click.echo(f"Discarded {what}.")
+
+
+@click.command()
+@config_option
+@click.argument("old")
+@click.argument("new", shell_complete=complete_connector)
+def rename(config_path: Path, old: str, new: str) -> None:
+    """Hand what a connector was owed and sent to its new name, after OLD became NEW in the config.
+
+    Without it the deliveries of OLD wait for ever, for no connector of that name is left. NEW must lead to the same
+    place: the receipts go along, and later changes of an alert are told where its message or ticket already stands.
+    """
+    config = load_config(config_path)
+    configured(config, new)
+    if old in config.connectors:
+        raise Stop(f"The config still has a connector {old}: rename it there first, then here.")
+    with visit(config) as store:
+        before = _orphans(store, config)
+        moved = store.operations.rename(old, new)
+        if not moved and old not in before:
+            raise Stop(f"Nothing is kept for a connector {old}{did_you_mean(old, before)}.")
+        store.operations.resume(old)
+        left = [row for row in _rows(store, None, old) if row.state is not State.DELIVERED]
+    click.echo(f"{counted(moved, 'delivery', 'deliveries')} of {old} {'is' if moved == 1 else 'are'} now {new}'s.")
+    if left:
+        click.echo(
+            f"{counted(len(left), 'delivery', 'deliveries')} stayed with {old}, for {new} has the same already: "
+            f"`forwarder discard --connector {old}` removes what is left."
+        )
+
+
+@contextmanager
+def visit(config: Config) -> Iterator[Store]:
+    """The config's database, beside the daemon."""
+    store = Store.open_shared(config.database)
+    try:
+        yield store
+    finally:
+        store.close()
+
+
+def confirm(question: str, *, yes: bool) -> None:
+    """Asks, and stops the command at a no. Where nobody can be asked, only ``--yes`` goes on."""
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise Stop(f"{question} There is no terminal to ask at: say --yes.")
+    if not click.confirm(question):
+        raise Stop("Nothing was changed.")
+
+
+def counted(count: int, one: str, many: str | None = None) -> str:
+    """``1 delivery``, ``2 deliveries``."""
+    return f"{count} {one if count == 1 else many or one + 's'}"
+
+
+def _one_way(ids: Sequence[int], connector: str | None, every: bool) -> None:
+    if sum((bool(ids), connector is not None, every)) != 1:
+        raise click.UsageError("Name dead letters in one way: by their ids, with --connector, or with --all.")
+
+
+def _dead_letters(store: Store, ids: Sequence[int], connector: str | None) -> list[DeliveryRow]:
+    dead = _rows(store, State.DEAD, connector)
+    if not ids:
+        return dead
+    unknown = sorted(set(ids) - {row.id for row in dead})
+    if unknown:
+        raise Stop(
+            f"No dead letter has the id {' or '.join(map(str, unknown))}: "
+            "`forwarder deliveries --state dead` lists those that there are. Nothing was changed."
+        )
+    return [row for row in dead if row.id in ids]
+
+
+def _rows(store: Store, state: State | None, connector: str | None) -> list[DeliveryRow]:
+    return store.queries.deliveries(Filter(state=state, connector=connector, origin=None, limit=ALL))
+
+
+def _orphans(store: Store, config: Config) -> list[str]:
+    """Connectors that are owed something but not in the config."""
+    names = (queue.connector for queue in store.queries.queues(config.connectors))
+    return [name for name in names if name not in config.connectors]
+
+
+def _orphaned(name: str | None) -> str:
+    return (
+        f"The config has no connector {name}, so what it is owed cannot be sent: hand it to another one with "
+        f"`forwarder rename {name} NEW`, or give it up with `forwarder discard --connector {name}`."
+    )

@@ -1,0 +1,142 @@
+"""The command that sends the past again on purpose."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Final
+
+import click
+
+from forwarder import routing
+from forwarder.alert import Severity
+from forwarder.cli.options import complete_connector, configured
+from forwarder.cli.queue import ALL, SOON, confirm, counted, visit, yes_option
+from forwarder.cli.root import SEVERITIES, config_option, load_config
+from forwarder.cli.status import since_option
+from forwarder.config import Config
+from forwarder.store import Store
+from forwarder.store.records import AlertRow, Filter, State
+
+BATCH: Final = 200
+"""Alerts that one transaction takes: the daemon must not wait long for its turn."""
+WHY: Final = "replayed by a person"
+
+_NOUNS: Final = {"slack": ("message", "messages"), "pagerduty": ("page", "pages"), "jira": ("ticket", "tickets")}
+_SENT_BEFORE: Final = {
+    "slack": "will show a second time",
+    "pagerduty": "carry the same dedup key: PagerDuty pages again only where the incident was resolved",
+    "jira": "are found by their label, and no second ticket is made",
+}
+_UNKNOWN_TYPE: Final = "may show a second time"
+
+
+@dataclass(kw_only=True, slots=True)
+class Share:
+    """What one connector gets: alerts by id, how many of them it was sent before, and how many it is owed anyway."""
+
+    alerts: list[str] = field(default_factory=list)
+    again: int = 0
+    waiting: int = 0
+
+
+@click.command()
+@config_option
+@since_option(required=True)
+@click.option("--to", "only", shell_complete=complete_connector, help="Only what the routes send to this connector.")
+@click.option("--severity", type=SEVERITIES, help="Only of this severity.")
+@click.option("--dry-run", is_flag=True, help="Only tell how many messages, pages and tickets that would be.")
+@yes_option
+def replay(
+    *, config_path: Path, since: datetime, only: str | None, severity: str | None, dry_run: bool, yes: bool
+) -> None:
+    """Send again, on purpose, the alerts that were seen since a time, to where the routes send them now.
+
+    A connector that was added later gets the past in this way: `forwarder replay --since 30d --to NAME`. Alerts from
+    before the first start count by the time they were published. What still waits to be sent is not sent twice. The
+    sending is the daemon's work.
+    """
+    config = load_config(config_path)
+    if only is not None:
+        configured(config, only)
+    wanted = Filter(since=since, severity=Severity(severity) if severity else None, limit=ALL)
+    with visit(config) as store:
+        alerts = [
+            row for row in store.queries.alerts(wanted) if not _never_meant(row) or row.alert.published_at >= since
+        ]
+        shares = _shares(alerts, config, only)
+        total = sum(len(share.alerts) for share in shares.values())
+        for name, share in shares.items():
+            click.echo(f"{name}: {_told(config.connectors[name].type, share)}")
+        if not total:
+            click.echo("There is nothing to replay.")
+            return
+        told = counted(total, "delivery", "deliveries")
+        if dry_run:
+            click.echo(f"{told} in all. Nothing was sent: this was a dry run.")
+            return
+        confirm(f"Send {told} again?", yes=yes)
+        count = _enqueue(store, shares)
+    verb, them = ("is", "it") if count == 1 else ("are", "them")
+    click.echo(f"{counted(count, 'delivery', 'deliveries')} {verb} owed: {SOON.format(them=them)}")
+
+
+def _never_meant(row: AlertRow) -> bool:
+    """Whether an alert was only taken note of, for it is from before the first start."""
+    return not row.deliveries and not row.unrouted
+
+
+def _shares(alerts: Sequence[AlertRow], config: Config, only: str | None) -> dict[str, Share]:
+    """What each connector gets, in the order of the config."""
+    shares = {name: Share() for name in config.connectors if only in (None, name)}
+    for row in alerts:
+        opened = {delivery.connector: delivery for delivery in row.deliveries if delivery.kind == "open"}
+        for name in routing.targets(row.alert, config.routes).targets:
+            if name not in shares:
+                continue
+            before = opened.get(name)
+            if before is not None and not before.state.settled:
+                shares[name].waiting += 1
+                continue
+            shares[name].alerts.append(row.alert.id)
+            shares[name].again += before is not None and before.state is State.DELIVERED
+    return {name: share for name, share in shares.items() if share.alerts or share.waiting}
+
+
+def _told(kind: str, share: Share) -> str:
+    told = counted(len(share.alerts), *_NOUNS.get(kind, ("delivery", "deliveries")))
+    if share.again:
+        told += f"; {share.again} of them went there before and {_SENT_BEFORE.get(kind, _UNKNOWN_TYPE)}"
+    if share.waiting:
+        told += f"; {share.waiting} more {'waits' if share.waiting == 1 else 'wait'} there already"
+    return told
+
+
+def _enqueue(store: Store, shares: Mapping[str, Share]) -> int:
+    """Writes down what is owed, in batches, with a progress bar on a terminal; how many deliveries that is."""
+    batches = [
+        (name, share.alerts[start : start + BATCH])
+        for name, share in shares.items()
+        for start in range(0, len(share.alerts), BATCH)
+    ]
+
+    def write(advance: Callable[[int], None]) -> int:
+        count = 0
+        for name, ids in batches:
+            count += store.operations.replay(ids, [name], why=WHY, now=time.time())
+            advance(len(ids))
+        return count
+
+    if not sys.stderr.isatty():
+        return write(lambda _: None)
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+    columns = (TextColumn("Writing"), BarColumn(), MofNCompleteColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task("", total=sum(len(ids) for _, ids in batches))
+        return write(lambda done: progress.advance(task, done))

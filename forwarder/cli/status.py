@@ -1,0 +1,231 @@
+"""Commands that only look: status, alerts, deliveries."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from forwarder.alert import Severity
+from forwarder.cli.output import (
+    SEVERITY_STYLES,
+    STATE_STYLES,
+    ago,
+    alert_json,
+    delivery_json,
+    print_json,
+    print_table,
+    styled,
+)
+from forwarder.cli.root import SEVERITIES, config_option, json_option, load_config
+from forwarder.common.clock import iso
+from forwarder.config import Config
+from forwarder.connector import Origin
+from forwarder.store import Store
+from forwarder.store.records import DeliveryRow, Filter, Queue, State
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+_STATES = click.Choice([state.value for state in State])
+
+
+@click.command()
+@config_option
+@json_option
+def status(config_path: Path, as_json: bool) -> None:
+    """Tell how far the feed was read, what each connector is owed, and what is stuck and why."""
+    config = load_config(config_path)
+    store = Store.open_shared(config.database)
+    now = time.time()
+    feed, totals = store.feed.state(), store.queries.totals()
+    queues = store.queries.queues(config.connectors, since=now - 86400)
+    alarms = store.alarms.active()
+    store.close()
+    if as_json:
+        print_json(
+            {
+                "cursor": None if feed.cursor is None else iso(feed.cursor),
+                "lag_seconds": None if feed.cursor is None else max(now - feed.cursor, 0.0),
+                "last_poll": None if feed.polled_at is None else iso(feed.polled_at),
+                "poll_error": feed.poll_error,
+                "last_sweep": None if feed.swept_at is None else iso(feed.swept_at),
+                "sweep_reach": None if feed.sweep_reach is None else iso(feed.sweep_reach),
+                **totals,
+                "connectors": [_queue_json(queue, config) for queue in queues],
+                "alarms": [
+                    {"type": a.type, "subject": a.subject, "text": a.text, "since": iso(a.since)} for a in alarms
+                ],
+            }
+        )
+        return
+    click.echo(f"Last complete poll: {ago(feed.polled_at, now)}" + (f" ({feed.poll_error})" if feed.poll_error else ""))
+    click.echo(f"Read up to:         {'nothing yet' if feed.cursor is None else iso(feed.cursor)}")
+    click.echo(f"Last sweep:         {ago(feed.swept_at, now)}")
+    click.echo(
+        f"Gaps: {totals['gaps']}   set aside: {totals['set_aside']}   alerts without a route: {totals['unrouted']}"
+    )
+    print_table(
+        ["connector", "state", "waiting", "oldest", "dead", "last 24h", "last delivery"],
+        [_queue_row(queue, config, now) for queue in queues],
+        empty="No connectors.",
+    )
+    for queue in queues:
+        if queue.pause:
+            click.echo(f"{queue.connector} is paused: {queue.pause.reason} (next try {ago(queue.pause.probe_at, now)})")
+        elif queue.last_error:
+            click.echo(f"{queue.connector}, last error: {queue.last_error}")
+    for alarm in alarms:
+        click.echo(
+            f"ALARM {alarm.type} {alarm.subject}: {alarm.text} (began {ago(alarm.since, now)})".replace(" :", ":")
+        )
+
+
+def _queue_json(queue: Queue, config: Config) -> dict[str, Any]:
+    return {
+        "name": queue.connector,
+        "configured": queue.connector in config.connectors,
+        "waiting": queue.waiting,
+        "ready": queue.ready,
+        "sending": queue.sending,
+        "uncertain": queue.uncertain,
+        "dead": queue.dead,
+        "delivered_24h": queue.delivered,
+        "oldest_enqueued_at": None if queue.oldest_enqueued_at is None else iso(queue.oldest_enqueued_at),
+        "last_delivered_at": None if queue.last_delivered_at is None else iso(queue.last_delivered_at),
+        "last_error": queue.last_error,
+        "paused": None if queue.pause is None else {"since": iso(queue.pause.since), "reason": queue.pause.reason},
+    }
+
+
+def _queue_row(queue: Queue, config: Config, now: float) -> list[Any]:
+    state = "orphaned" if queue.connector not in config.connectors else "paused" if queue.pause else "working"
+    return [
+        queue.connector,
+        styled(state, {"paused": "bold red", "orphaned": "yellow", "working": "green"}),
+        queue.waiting,
+        ago(queue.oldest_enqueued_at, now) if queue.oldest_enqueued_at else "",
+        queue.dead,
+        queue.delivered,
+        ago(queue.last_delivered_at, now),
+    ]
+
+
+def _since(_context: click.Context, _option: click.Parameter, value: str | None) -> datetime | None:
+    """An ISO date, or a duration back from now."""
+    from forwarder.common.units import parse_duration
+
+    if value is None:
+        return None
+    try:
+        return datetime.now(UTC) - parse_duration(value)
+    except ValueError:
+        pass
+    try:
+        when = datetime.fromisoformat(value)
+    except ValueError:
+        raise click.BadParameter("must be a duration back such as 24h, or an ISO date such as 2026-01-31") from None
+    return (when if when.tzinfo else when.replace(tzinfo=UTC)).astimezone(UTC)
+
+
+def since_option(*, required: bool = False) -> Callable[[Command], Command]:
+    """The option ``--since`` of commands that look back."""
+    return click.option(
+        "--since", callback=_since, required=required, help="From when on: a duration back such as 24h, or an ISO date."
+    )
+
+
+@click.command()
+@config_option
+@json_option
+@click.option("--severity", type=SEVERITIES, help="Only those of this severity.")
+@click.option("--vendor", help="Only those that touch this vendor.")
+@click.option("--connector", help="Only those that went, or go, to this connector.")
+@click.option("--state", type=_STATES, help="Only those with a delivery in this state.")
+@click.option("--cve", "cve_id", help="Only those whose CVE holds this text.")
+@click.option("--unrouted", is_flag=True, help="Only those that no route names a connector for.")
+@click.option("--limit", type=click.IntRange(1, 10000), default=50, show_default=True, help="The most to list.")
+@since_option()
+def alerts(config_path: Path, as_json: bool, limit: int, **wanted: Any) -> None:
+    """List alerts, the newest seen first, with where each went."""
+    rows = _visit(config_path, lambda store: store.queries.alerts(_filter(limit, wanted)))
+    if as_json:
+        print_json([alert_json(row) for row in rows])
+        return
+    print_table(
+        ["seen", "severity", "cve", "title", "went to", "id"],
+        [
+            [
+                iso(round(row.seen_at)),
+                styled(row.alert.severity.value, SEVERITY_STYLES),
+                row.alert.cve_id or "",
+                row.alert.title[:60],
+                ", ".join(f"{d.connector}: {d.state.value}" for d in row.deliveries if d.kind == "open") or "nowhere",
+                row.alert.id,
+            ]
+            for row in rows
+        ],
+        empty="No alerts match.",
+    )
+
+
+@click.command()
+@config_option
+@json_option
+@click.option("--severity", type=SEVERITIES, help="Only those of this severity.")
+@click.option("--connector", help="Only those to this connector.")
+@click.option("--state", type=_STATES, help="Only those in this state.")
+@click.option("--alert", "alert_id", help="Only those of this alert.")
+@click.option("--limit", type=click.IntRange(1, 10000), default=50, show_default=True, help="The most to list.")
+@since_option()
+def deliveries(config_path: Path, as_json: bool, limit: int, **wanted: Any) -> None:
+    """List deliveries, the newest owed first, with what came back last."""
+    rows = _visit(config_path, lambda store: store.queries.deliveries(_filter(limit, wanted, origin=None)))
+    if as_json:
+        print_json([delivery_json(row) for row in rows])
+        return
+    print_table(
+        ["id", "owed", "connector", "kind", "state", "tries", "alert", "receipt or reason"],
+        [
+            [
+                row.id,
+                iso(round(row.enqueued_at)),
+                row.connector,
+                row.kind,
+                styled(row.state.value, STATE_STYLES),
+                row.attempts,
+                row.title[:50],
+                _where_it_stands(row),
+            ]
+            for row in rows
+        ],
+        empty="No deliveries match.",
+    )
+
+
+def _where_it_stands(row: DeliveryRow) -> str:
+    if row.state is State.DELIVERED and row.receipt:
+        return row.receipt.url or row.receipt.remote_id
+    return row.last
+
+
+def _filter(limit: int, wanted: dict[str, Any], origin: Origin | None = Origin.FEED) -> Filter:
+    severity, state = wanted.pop("severity", None), wanted.pop("state", None)
+    return Filter(
+        severity=Severity(severity) if severity else None,
+        state=State(state) if state else None,
+        limit=limit,
+        origin=origin,
+        **wanted,
+    )
+
+
+def _visit(config_path: Path, look: Any) -> Any:
+    store = Store.open_shared(load_config(config_path).database)
+    try:
+        return look(store)
+    finally:
+        store.close()

@@ -1,0 +1,1 @@
+"""What everything is made of: units, the clock, backoff, addresses, texts. Small and pure."""

@@ -1,0 +1,103 @@
+"""The JSON Schema of the config file, by which editors complete and check it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final
+
+from pydantic.json_schema import GenerateJsonSchema
+
+from forwarder.config.masking import jsonable
+from forwarder.config.model import Config
+from forwarder.plugins import PluginError, connector_types, load_type
+
+Schema = dict[str, Any]
+
+_VARIABLE: Final[Schema] = {"type": "string", "pattern": r"^\$\{"}
+_SHORTEST: Final = len("${A}")
+_OPTIONAL: Final = ("web", "alarms", "heartbeat", "log")
+
+
+class _Generator(GenerateJsonSchema):
+    """Writes defaults as the file has them: 30s, not PT30S."""
+
+    def encode_default(self, dft: Any) -> Any:
+        return jsonable(dft)
+
+
+def json_schema() -> Schema:
+    """JSON Schema (draft 2020-12) of the whole file, with the keys of every connector type that is installed."""
+    schema = _untitled(Config.model_json_schema(schema_generator=_Generator))
+    definitions = schema["$defs"]
+    definitions.pop("ConnectorConfig", None)
+    definitions.pop("Templates", None)
+    for kind in connector_types():
+        definitions |= _connector(kind)
+    properties = schema["properties"]
+    properties["connectors"] |= {
+        "propertyNames": {"pattern": "^[A-Za-z0-9_-]{1,64}$"},
+        "additionalProperties": {
+            "type": "object",
+            "required": ["type"],
+            "properties": {"type": {"enum": list(connector_types())}},
+            "oneOf": [{"$ref": f"#/$defs/{kind}"} for kind in connector_types()],
+        },
+    }
+    for name in _OPTIONAL:
+        properties[name] = _or({"type": "null"}, properties[name])
+    head = {"$schema": GenerateJsonSchema.schema_dialect, "title": "sentrytex-forwarder"}
+    return head | _allow_variables(schema)
+
+
+def _connector(kind: str) -> dict[str, Schema]:
+    """The definitions that one connector type brings, its own first; an open object where it cannot be loaded."""
+    pinned: Schema = {"const": kind, "description": "What kind of destination this is."}
+    try:
+        model = load_type(kind).Config
+    except PluginError as error:
+        return {kind: {"type": "object", "description": str(error), "properties": {"type": pinned}}}
+    schema = _untitled(model.model_json_schema(schema_generator=_Generator, ref_template=f"#/$defs/{kind}.{{model}}"))
+    inner = {f"{kind}.{name}": definition for name, definition in schema.pop("$defs", {}).items()}
+    schema["properties"]["type"] = pinned
+    schema["required"] = sorted({"type", *schema.get("required", ())})
+    return {kind: schema, **inner}
+
+
+def _untitled(schema: Schema) -> Schema:
+    """Without the titles that pydantic makes of names: they say nothing that the keys do not."""
+    return _each(schema, lambda node: {key: value for key, value in node.items() if key != "title"})
+
+
+def _allow_variables(schema: Schema) -> Schema:
+    """With ``${VAR}`` allowed wherever a value is no free text."""
+
+    def widen(node: Schema) -> Schema:
+        bounded = bool(node.keys() & {"pattern", "enum", "maxLength"}) or node.get("minLength", 0) > _SHORTEST
+        narrow = node.get("type") in {"integer", "number", "boolean"} or (node.get("type") == "string" and bounded)
+        if not narrow or node == _VARIABLE:
+            return node
+        return _or(_VARIABLE, node)
+
+    return _each(schema, widen)
+
+
+def _or(other: Schema, node: Schema) -> Schema:
+    """``node`` or ``other``; what tells of the value stays outside, where editors look for it."""
+    outside: Schema = {key: node[key] for key in ("description", "default", "examples") if key in node}
+    inside = {key: item for key, item in node.items() if key not in outside}
+    return {"anyOf": [inside, other]} | outside
+
+
+def _each(schema: Schema, change: Callable[[Schema], Schema]) -> Schema:
+    """``schema`` with ``change`` made to every schema in it, the innermost first."""
+    changed: Schema = {}
+    for key, value in schema.items():
+        if key in {"properties", "$defs", "patternProperties"}:
+            changed[key] = {name: _each(inner, change) for name, inner in value.items()}
+        elif key in {"anyOf", "oneOf", "allOf", "prefixItems"}:
+            changed[key] = [_each(inner, change) for inner in value]
+        elif key in {"items", "additionalProperties", "propertyNames"} and isinstance(value, dict):
+            changed[key] = _each(value, change)
+        else:
+            changed[key] = value
+    return change(changed)

@@ -1,0 +1,1 @@
+"""Delivery: claim, deliver, settle; one dispatcher for each connector."""

@@ -1,0 +1,91 @@
+"""What happens, told to those who count it, alarm people or wake workers. Watchers never raise and never block."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from forwarder.store.records import Claimed, Settlement
+
+if TYPE_CHECKING:
+    from forwarder.feed.client import SentrytexError
+    from forwarder.store.records import PollResult
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AttemptFinished:
+    """One attempt of one delivery: how long it took and what became of it.
+
+    ``paused`` and ``resumed`` say that with it the connector stopped or began to take deliveries.
+    """
+
+    connector: str
+    claimed: Claimed
+    settlement: Settlement
+    seconds: float
+    paused: bool = False
+    resumed: bool = False
+
+
+class Listener:
+    """Takes note of nothing: the base of those who do."""
+
+    def polled(self, result: PollResult, seconds: float) -> None:
+        """The feed was read, by a poll or a sweep."""
+
+    def poll_failed(self, error: SentrytexError, seconds: float) -> None:
+        """The feed could not be read."""
+
+    def sweep_failed(self, error: SentrytexError) -> None:
+        """A sweep could not read the feed."""
+
+    def attempt_finished(self, attempt: AttemptFinished) -> None:
+        """A delivery was tried."""
+
+    def store_failed(self, reason: str) -> None:
+        """The database did not take a write."""
+
+    def template_failed(self, connector: str, reason: str) -> None:
+        """A template failed, and the built-in words went out."""
+
+    def reloaded(self, *, ok: bool) -> None:
+        """Another config was taken over, or refused."""
+
+
+class Listeners(Listener):
+    """Several watchers as one."""
+
+    def __init__(self, listeners: Sequence[Listener] = ()) -> None:
+        self._listeners = list(listeners)
+
+    def add(self, listener: Listener) -> None:
+        self._listeners.append(listener)
+
+    def polled(self, result: PollResult, seconds: float) -> None:
+        for listener in self._listeners:
+            listener.polled(result, seconds)
+
+    def poll_failed(self, error: SentrytexError, seconds: float) -> None:
+        for listener in self._listeners:
+            listener.poll_failed(error, seconds)
+
+    def sweep_failed(self, error: SentrytexError) -> None:
+        for listener in self._listeners:
+            listener.sweep_failed(error)
+
+    def attempt_finished(self, attempt: AttemptFinished) -> None:
+        for listener in self._listeners:
+            listener.attempt_finished(attempt)
+
+    def store_failed(self, reason: str) -> None:
+        for listener in self._listeners:
+            listener.store_failed(reason)
+
+    def template_failed(self, connector: str, reason: str) -> None:
+        for listener in self._listeners:
+            listener.template_failed(connector, reason)
+
+    def reloaded(self, *, ok: bool) -> None:
+        for listener in self._listeners:
+            listener.reloaded(ok=ok)

@@ -1,0 +1,1 @@
+"""The feed: the Sentrytex API, its budget and errors, and one turn of reading it."""

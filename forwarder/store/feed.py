@@ -1,0 +1,237 @@
+"""Taking in: what the feed showed, what is owed for it, and how far it was read, in one transaction."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import replace
+from typing import Any, Final
+
+from forwarder.alert import Alert, SetAside
+from forwarder.connector import Kind, Origin
+from forwarder.routing import Decision
+from forwarder.store.engine import Engine
+from forwarder.store.enqueue import enqueue, enqueue_all, record_change
+from forwarder.store.records import Feed, Gap, PollResult, RoutedAlert
+
+
+class FeedStore:
+    """The side of the store that the poller writes."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def state(self) -> Feed:
+        """How far the feed was read."""
+        with self._engine.read() as connection:
+            row = connection.execute("SELECT * FROM feed").fetchone()
+        return Feed(
+            cursor=row["cursor"],
+            stack=None if row["stack"] is None else frozenset(json.loads(row["stack"])),
+            polled_at=row["polled_at"],
+            poll_error=row["poll_error"],
+            swept_at=row["swept_at"],
+            sweep_reach=row["sweep_reach"],
+        )
+
+    def unseen(self, alerts: Sequence[Alert]) -> list[tuple[Alert, Alert | None]]:
+        """Those of ``alerts`` that the store does not have in this form, each with the form that it has."""
+        ids = json.dumps([alert.id for alert in alerts])
+        with self._engine.read() as connection:
+            known: dict[str, str] = dict(
+                connection.execute(
+                    "SELECT id, body FROM alerts WHERE id IN (SELECT value FROM json_each(?))", (ids,)
+                ).fetchall()
+            )
+        return [
+            (alert, Alert.parse(json.loads(body)) if (body := known.get(alert.id)) else None)
+            for alert in alerts
+            if known.get(alert.id) != body_of(alert)
+        ]
+
+    def commit_page(
+        self,
+        routed: Sequence[RoutedAlert],
+        *,
+        now: float,
+        connectors: Collection[str] = (),
+        cursor: float | None = None,
+        gaps: Iterable[Gap] = (),
+        set_aside: Iterable[SetAside] = (),
+        swept: bool = False,
+        reach: float | None = None,
+        origin: Origin = Origin.FEED,
+    ) -> PollResult:
+        """Writes what a poll or a sweep found; the cursor only ever moves forward.
+
+        ``connectors`` are those in use: only they are told of changes to what they were sent.
+        """
+
+        def work(connection: sqlite3.Connection) -> PollResult:
+            new = _insert(connection, [item for item in routed if item.known is None], origin, now)
+            reached_connectors, changed = {connector for item in new for connector in item.targets}, []
+            for item in routed:
+                if item.known is not None:
+                    told, reached = _revise(connection, item, item.known, connectors, now)
+                    reached_connectors |= reached
+                    if told:
+                        changed.append(item.alert)
+            if origin is Origin.FEED:
+                _advance(connection, cursor, swept, reach, now)
+            return PollResult(
+                new=[item.alert for item in new],
+                changed=changed,
+                unrouted=[item.alert for item in new if item.unrouted],
+                connectors=frozenset(reached_connectors),
+                gaps=_record_gaps(connection, gaps, now),
+                set_aside=_record_aside(connection, set_aside, now),
+            )
+
+        return self._engine.write(work)
+
+    def poll_failed(self, reason: str) -> None:
+        """Writes down why the feed could not be read."""
+        self._engine.write(lambda connection: connection.execute("UPDATE feed SET poll_error = ?", (reason,)))
+
+    def remember_stack(self, vendors: Iterable[str]) -> None:
+        """Writes down the account's vendors."""
+        stack = json.dumps(sorted(vendors))
+        self._engine.write(lambda connection: connection.execute("UPDATE feed SET stack = ?", (stack,)))
+
+
+_BODY: Final = json.JSONEncoder(sort_keys=True, separators=(",", ":"))
+
+
+def body_of(alert: Alert) -> str:
+    """The alert's JSON in the one form in which it is kept and compared."""
+    return _BODY.encode(alert.raw)
+
+
+_ROW: Final = ", ".join(f"json_extract(value, '$[{column}]')" for column in range(8))
+_INSERT: Final = f"""
+INSERT INTO alerts (id, origin, severity, cve_id, published_at, body, trail, unrouted, seen_at)
+SELECT {_ROW}, ?
+FROM json_each(?) WHERE true ON CONFLICT (id) DO NOTHING RETURNING id
+"""
+
+
+def _insert(
+    connection: sqlite3.Connection, items: Sequence[RoutedAlert], origin: Origin, now: float
+) -> list[RoutedAlert]:
+    """Takes in new alerts with what is owed for them, and returns those that were new indeed.
+
+    In one statement each: workers wait for the interpreter between any two, and a page would take as many turns.
+    """
+    rows = [
+        (
+            item.alert.id,
+            origin.value,
+            item.alert.severity.value,
+            item.alert.cve_id,
+            item.alert.published_at.timestamp(),
+            body_of(item.alert),
+            _trail(item.decision),
+            int(item.unrouted),
+        )
+        for item in items
+    ]
+    added = {alert_id for (alert_id,) in connection.execute(_INSERT, (now, json.dumps(rows))).fetchall()}
+    new = [item for item in items if item.alert.id in added]
+    opens = [(item.alert.id, connector, why) for item in new for connector, why in item.targets.items()]
+    enqueue_all(connection, opens, now=now)
+    return new
+
+
+def _revise(
+    connection: sqlite3.Connection, item: RoutedAlert, known: Alert, connectors: Collection[str], now: float
+) -> tuple[bool, set[str]]:
+    """Takes over an alert's new form: whether people must hear of it, and the connectors that are owed something."""
+    alert = item.alert
+    changes = alert.changes_from(known)
+    opened = {
+        name: (state, attempts)
+        for name, state, attempts in connection.execute(
+            "SELECT connector, state, attempts FROM deliveries WHERE alert_id = ? AND kind = 'open'", (alert.id,)
+        ).fetchall()
+    }
+    row = connection.execute(
+        "UPDATE alerts SET severity = ?, cve_id = ?, published_at = ?, body = ?, trail = ?, unrouted = ?,"
+        " revision = revision + ? WHERE id = ? RETURNING revision",
+        (
+            alert.severity.value,
+            alert.cve_id,
+            alert.published_at.timestamp(),
+            body_of(alert),
+            _trail(item.decision),
+            # What went somewhere before it changed is not without a route.
+            int(item.unrouted and not opened),
+            int(bool(changes)),
+            alert.id,
+        ),
+    ).fetchone()
+    reached_connectors = set()
+    for connector, why in item.targets.items():
+        if connector not in opened:
+            enqueue(connection, alert.id, connector, Kind.OPEN, revision=row["revision"], why=why, now=now)
+            reached_connectors.add(connector)
+    if changes:
+        record_change(connection, alert.id, row["revision"], changes, now)
+        connection.execute(
+            "UPDATE deliveries SET rank = ? WHERE alert_id = ? AND revision > 0 AND state IN ('ready', 'uncertain')",
+            (alert.severity.rank, alert.id),
+        )
+        for connector, (state, attempts) in opened.items():
+            # What was never tried, or waits as a dead letter, will tell the new form by itself.
+            if connector not in connectors or state == "dead" or (state == "ready" and attempts == 0):
+                continue
+            why = "changed: " + ", ".join(change.field for change in changes)
+            enqueue(connection, alert.id, connector, Kind.UPDATE, revision=row["revision"], why=why, now=now)
+            reached_connectors.add(connector)
+    return bool(changes), reached_connectors
+
+
+def _advance(
+    connection: sqlite3.Connection, cursor: float | None, swept: bool, reach: float | None, now: float
+) -> None:
+    if swept:
+        connection.execute("UPDATE feed SET swept_at = ?, sweep_reach = ?", (now, reach))
+    else:
+        connection.execute("UPDATE feed SET polled_at = ?, poll_error = NULL", (now,))
+    if cursor is not None:
+        connection.execute("UPDATE feed SET cursor = max(coalesce(cursor, ?1), ?1)", (cursor,))
+
+
+def _record_gaps(connection: sqlite3.Connection, gaps: Iterable[Gap], now: float) -> list[Gap]:
+    """Writes down gaps that no recorded one covers, and returns these."""
+    recorded = []
+    for gap in gaps:
+        covered = connection.execute(
+            "SELECT 1 FROM gaps WHERE severity = ? AND since <= ? AND until >= ?",
+            (gap.severity.value, gap.since, gap.until),
+        ).fetchone()
+        if not covered:
+            connection.execute("INSERT INTO gaps VALUES (?, ?, ?, ?)", (gap.severity.value, gap.since, gap.until, now))
+            recorded.append(gap)
+    return recorded
+
+
+def _record_aside(connection: sqlite3.Connection, items: Iterable[SetAside], now: float) -> list[SetAside]:
+    """Keeps texts that are no alert, each once, and returns the new ones."""
+    recorded = []
+    for item in items:
+        added = connection.execute(
+            "INSERT INTO set_aside VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING",
+            (item.digest, item.raw, item.reason, now),
+        )
+        if added.rowcount:
+            recorded.append(replace(item, seen_at=now))
+    return recorded
+
+
+def _trail(decision: Decision | None) -> str:
+    trail: list[dict[str, Any]] = [
+        {"route": verdict.route, "matched": verdict.matched, "why": verdict.why, "to": list(verdict.to)}
+        for verdict in (decision.trail if decision else ())
+    ]
+    return json.dumps(trail, separators=(",", ":"))

@@ -1,0 +1,298 @@
+"""What people look at: lists, counts and the story of one alert. Nothing here writes."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any, Final
+
+from forwarder.alert import Alert, Change, SetAside, Severity
+from forwarder.connector import Kind, Origin, Receipt
+from forwarder.store.engine import Engine
+from forwarder.store.outbox import unpack
+from forwarder.store.records import (
+    AlertHistory,
+    AlertRow,
+    Attempt,
+    AttemptResult,
+    DeliveryRow,
+    Filter,
+    Gap,
+    Pause,
+    Queue,
+    Revision,
+    State,
+)
+
+_DELIVERIES: Final = """
+SELECT d.*, a.severity, a.cve_id, a.origin, a.body
+FROM deliveries AS d JOIN alerts AS a ON a.id = d.alert_id
+"""
+_DELIVERIES_OF: Final = _DELIVERIES + " WHERE d.alert_id IN (SELECT value FROM json_each(?)) ORDER BY d.id"
+
+
+class Queries:
+    """The side of the store that commands and pages read."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def alerts(self, wanted: Filter) -> list[AlertRow]:
+        """Alerts, the newest seen first, each with its deliveries."""
+        where, values = _conditions(wanted)
+        with self._engine.read() as connection:
+            rows = connection.execute(
+                f"SELECT a.* FROM alerts AS a{where} ORDER BY a.seen_at DESC, a.published_at DESC LIMIT ?",
+                (*values, wanted.limit),
+            ).fetchall()
+            deliveries = _deliveries_of(connection, [row["id"] for row in rows])
+        return [_alert_row(row, deliveries.get(row["id"], ())) for row in rows]
+
+    def deliveries(self, wanted: Filter) -> list[DeliveryRow]:
+        """Deliveries, the newest owed first."""
+        where, values = _delivery_conditions(wanted)
+        with self._engine.read() as connection:
+            rows = connection.execute(
+                f"{_DELIVERIES}{where} ORDER BY d.enqueued_at DESC, d.id DESC LIMIT ?", (*values, wanted.limit)
+            ).fetchall()
+        return [_delivery_row(row) for row in rows]
+
+    def history(self, alert_id: str) -> AlertHistory | None:
+        """All that is known of one alert, by its id or, where that is unambiguous, its CVE."""
+        with self._engine.read() as connection:
+            row = connection.execute(
+                "SELECT * FROM alerts WHERE id = ?1 OR cve_id = ?1 ORDER BY id = ?1 DESC, seen_at DESC LIMIT 1",
+                (alert_id,),
+            ).fetchone()
+            if row is None:
+                return None
+            deliveries = _deliveries_of(connection, [row["id"]]).get(row["id"], ())
+            return AlertHistory(
+                row=_alert_row(row, deliveries),
+                trail=json.loads(row["trail"]),
+                revisions=_revisions(connection, row["id"]),
+                attempts={delivery.id: _attempts(connection, delivery.id) for delivery in deliveries},
+                payloads=_payloads(connection, row["id"]),
+            )
+
+    def queues(self, connectors: Collection[str], *, since: float = 0.0) -> list[Queue]:
+        """What each connector is owed: those named, then those that are owed something but not named.
+
+        ``since`` is where the count of what was delivered begins.
+        """
+        with self._engine.read() as connection:
+            orphans = [name for (name,) in connection.execute(_CONNECTORS_WITH_WORK) if name not in connectors]
+            return [_queue(connection, name, since) for name in (*connectors, *orphans)]
+
+    def outstanding(self, connectors: Collection[str]) -> int:
+        """How many deliveries of ``connectors`` are not settled."""
+        return sum(queue.waiting for queue in self.queues(connectors) if queue.connector in connectors)
+
+    def gaps(self) -> list[Gap]:
+        """Stretches of the feed that were not shown, the newest first."""
+        with self._engine.read() as connection:
+            rows = connection.execute("SELECT * FROM gaps ORDER BY noticed_at DESC, since").fetchall()
+        return [Gap(**{**dict(row), "severity": Severity(row["severity"])}) for row in rows]
+
+    def set_aside(self, limit: int = 100) -> list[SetAside]:
+        """Texts from the feed that are no alert, the newest first."""
+        with self._engine.read() as connection:
+            rows = connection.execute("SELECT * FROM set_aside ORDER BY seen_at DESC LIMIT ?", (limit,)).fetchall()
+        return [SetAside(**dict(row)) for row in rows]
+
+    def totals(self) -> Mapping[str, int]:
+        """How many alerts, unrouted alerts, gaps and texts set aside there are."""
+        with self._engine.read() as connection:
+            row = connection.execute(
+                "SELECT (SELECT count(*) FROM gaps) AS gaps, (SELECT count(*) FROM set_aside) AS set_aside,"
+                " (SELECT count(*) FROM alerts WHERE unrouted = 1 AND origin = 'feed') AS unrouted"
+            ).fetchone()
+        return dict(row)
+
+    def alerts_a_day(self, since: float) -> list[tuple[str, Severity, int]]:
+        """How many alerts were seen each UTC day since then, by severity."""
+        with self._engine.read() as connection:
+            rows = connection.execute(
+                "SELECT date(seen_at, 'unixepoch') AS day, severity, count(*) FROM alerts"
+                " WHERE seen_at >= ? AND origin = 'feed' GROUP BY day, severity ORDER BY day",
+                (since,),
+            ).fetchall()
+        return [(day, Severity(severity), count) for day, severity, count in rows]
+
+    def latencies(self, since: float) -> list[tuple[str, float]]:
+        """Each delivery settled since then: its connector, and the seconds from owed to delivered."""
+        with self._engine.read() as connection:
+            rows = connection.execute(
+                "SELECT connector, max(settled_at - enqueued_at, 0) FROM deliveries"
+                " WHERE state = 'delivered' AND kind = 'open' AND settled_at >= ?",
+                (since,),
+            ).fetchall()
+        return [(connector, seconds) for connector, seconds in rows]
+
+
+_Condition = tuple[str, tuple[Any, ...]]
+"""A piece of a WHERE clause, and the values of its parameters."""
+
+
+def _conditions(wanted: Filter) -> _Condition:
+    """The WHERE clause for alerts ``a``; every value is a parameter."""
+    parts = _shared_conditions(wanted)
+    if wanted.alert_id:
+        parts.append(("a.id = ?", (wanted.alert_id,)))
+    if wanted.text:
+        # The body is searched as it is kept, where JSON writes quotes and all that is not ASCII in its own way.
+        kept = json.dumps(wanted.text)[1:-1]
+        parts.append(("(coalesce(a.cve_id, '') || ' ' || a.body) LIKE ? ESCAPE '\\'", (_like(kept),)))
+    if wanted.since:
+        parts.append(("a.seen_at >= ?", (wanted.since.timestamp(),)))
+    if wanted.before is not None:
+        parts.append(("a.seen_at < ?", (wanted.before,)))
+    if wanted.unrouted:
+        parts.append(("a.unrouted = 1", ()))
+    told = [(sql, value) for sql, value in (("d.connector", wanted.connector), ("d.state", wanted.state)) if value]
+    if told:
+        matching = " AND ".join(f"{sql} = ?" for sql, _ in told)
+        parts.append(
+            (
+                f"EXISTS (SELECT 1 FROM deliveries AS d WHERE d.alert_id = a.id AND {matching})",
+                tuple(str(value) for _, value in told),
+            )
+        )
+    return _where(parts)
+
+
+def _delivery_conditions(wanted: Filter) -> _Condition:
+    """The WHERE clause for deliveries ``d`` of alerts ``a``."""
+    parts = _shared_conditions(wanted)
+    if wanted.alert_id:
+        parts.append(("d.alert_id = ?", (wanted.alert_id,)))
+    if wanted.connector:
+        parts.append(("d.connector = ?", (wanted.connector,)))
+    if wanted.state:
+        parts.append(("d.state = ?", (wanted.state.value,)))
+    if wanted.since:
+        parts.append(("d.enqueued_at >= ?", (wanted.since.timestamp(),)))
+    return _where(parts)
+
+
+def _shared_conditions(wanted: Filter) -> list[_Condition]:
+    parts: list[_Condition] = []
+    if wanted.origin:
+        parts.append(("a.origin = ?", (wanted.origin,)))
+    if wanted.severity:
+        parts.append(("a.severity = ?", (wanted.severity.value,)))
+    if wanted.cve_id:
+        parts.append(("a.cve_id LIKE ? ESCAPE '\\'", (_like(wanted.cve_id),)))
+    if wanted.vendor:
+        parts.append(
+            ("EXISTS (SELECT 1 FROM json_each(a.body, '$.affected_vendors') AS v WHERE v.value = ?)", (wanted.vendor,))
+        )
+    return parts
+
+
+def _where(parts: Sequence[_Condition]) -> _Condition:
+    if not parts:
+        return "", ()
+    return " WHERE " + " AND ".join(sql for sql, _ in parts), tuple(value for _, values in parts for value in values)
+
+
+def _like(text: str) -> str:
+    escaped = text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
+    return f"%{escaped}%"
+
+
+def _deliveries_of(connection: sqlite3.Connection, alert_ids: Sequence[str]) -> dict[str, list[DeliveryRow]]:
+    rows = connection.execute(_DELIVERIES_OF, (json.dumps(alert_ids),)).fetchall()
+    found: dict[str, list[DeliveryRow]] = {}
+    for row in rows:
+        found.setdefault(row["alert_id"], []).append(_delivery_row(row))
+    return found
+
+
+def _alert_row(row: sqlite3.Row, deliveries: Sequence[DeliveryRow]) -> AlertRow:
+    return AlertRow(
+        alert=Alert.parse(json.loads(row["body"])),
+        origin=Origin(row["origin"]),
+        revision=row["revision"],
+        seen_at=row["seen_at"],
+        unrouted=bool(row["unrouted"]),
+        deliveries=deliveries,
+    )
+
+
+def _delivery_row(row: sqlite3.Row) -> DeliveryRow:
+    receipt_id = row["receipt_id"]
+    return DeliveryRow(
+        id=row["id"],
+        alert_id=row["alert_id"],
+        title=Alert.parse(json.loads(row["body"])).title,
+        severity=Severity(row["severity"]),
+        cve_id=row["cve_id"],
+        origin=Origin(row["origin"]),
+        connector=row["connector"],
+        kind=Kind(row["kind"]),
+        revision=row["revision"],
+        state=State(row["state"]),
+        why=row["why"],
+        enqueued_at=row["enqueued_at"],
+        due_at=row["due_at"],
+        settled_at=row["settled_at"],
+        attempts=row["attempts"],
+        last=row["last"],
+        receipt=Receipt(remote_id=receipt_id, url=row["receipt_url"]) if receipt_id else None,
+    )
+
+
+def _revisions(connection: sqlite3.Connection, alert_id: str) -> list[Revision]:
+    rows = connection.execute(
+        "SELECT revision, at, changes FROM changes WHERE alert_id = ? ORDER BY revision", (alert_id,)
+    ).fetchall()
+    return [
+        Revision(revision=revision, at=at, changes=[Change(**change) for change in json.loads(changes)])
+        for revision, at, changes in rows
+    ]
+
+
+def _attempts(connection: sqlite3.Connection, delivery_id: int) -> list[Attempt]:
+    rows = connection.execute(
+        "SELECT number, at, seconds, outcome, reason FROM attempts WHERE delivery_id = ? ORDER BY number",
+        (delivery_id,),
+    ).fetchall()
+    return [Attempt(**{**dict(row), "outcome": AttemptResult(row["outcome"])}) for row in rows]
+
+
+def _payloads(connection: sqlite3.Connection, alert_id: str) -> dict[int, dict[str, Any]]:
+    rows = connection.execute(
+        "SELECT id, payload FROM deliveries WHERE alert_id = ? AND payload IS NOT NULL", (alert_id,)
+    ).fetchall()
+    return {delivery_id: unpack(payload) for delivery_id, payload in rows}
+
+
+_WAITING: Final = "connector = ?1 AND state IN ('ready', 'uncertain')"
+_CONNECTORS_WITH_WORK: Final = """
+SELECT connector FROM deliveries WHERE state IN ('ready', 'uncertain')
+UNION SELECT connector FROM deliveries WHERE state = 'sending'
+UNION SELECT connector FROM deliveries WHERE state = 'dead'
+"""
+
+# Each count walks an index that holds only what is not settled: it costs the same after a million alerts.
+_QUEUE: Final = f"""
+SELECT
+  (SELECT count(*) FROM deliveries WHERE {_WAITING} AND state = 'ready') AS ready,
+  (SELECT count(*) FROM deliveries WHERE {_WAITING} AND state = 'uncertain') AS uncertain,
+  (SELECT count(*) FROM deliveries WHERE connector = ?1 AND state = 'sending') AS sending,
+  (SELECT count(*) FROM deliveries WHERE connector = ?1 AND state = 'dead') AS dead,
+  (SELECT count(*) FROM deliveries
+    WHERE connector = ?1 AND settled_at IS NOT NULL AND settled_at >= ?2 AND state = 'delivered') AS delivered,
+  (SELECT min(enqueued_at) FROM deliveries WHERE {_WAITING}) AS oldest_enqueued_at,
+  (SELECT settled_at FROM deliveries WHERE connector = ?1 AND settled_at IS NOT NULL AND state = 'delivered'
+    ORDER BY settled_at DESC LIMIT 1) AS last_delivered_at,
+  (SELECT last FROM deliveries WHERE {_WAITING} AND last <> '' ORDER BY due_at DESC LIMIT 1) AS last_error
+"""
+
+
+def _queue(connection: sqlite3.Connection, name: str, since: float) -> Queue:
+    counts = connection.execute(_QUEUE, (name, since)).fetchone()
+    pause = connection.execute("SELECT * FROM pauses WHERE connector = ?", (name,)).fetchone()
+    return Queue(connector=name, **dict(counts), pause=Pause(**dict(pause)) if pause else None)

@@ -1,0 +1,61 @@
+"""Keeping the database small: what is older than ``keep`` goes, a little at a time."""
+
+from __future__ import annotations
+
+import sqlite3
+from typing import Final
+
+from forwarder.store.engine import Engine
+
+BATCH: Final = 500
+"""Alerts that one transaction removes: deliveries must not wait for a prune."""
+PAGES: Final = 2000
+"""Pages that are given back after it."""
+
+_OLD: Final = """
+SELECT id FROM alerts AS a
+WHERE seen_at < ?1 AND published_at < min(?2, (SELECT coalesce(cursor, ?2) FROM feed) - ?3)
+  AND NOT EXISTS (
+    SELECT 1 FROM deliveries AS d WHERE d.alert_id = a.id AND d.state IN ('ready', 'sending', 'uncertain', 'dead')
+  )
+ORDER BY seen_at LIMIT ?4
+"""
+
+
+class Retention:
+    """The side of the store that forgets."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def prove_writable(self) -> None:
+        """Writes something that changes nothing; raises StoreError where the database takes no writes."""
+        self._engine.write(lambda connection: connection.execute("UPDATE feed SET id = id"))
+
+    def prune(self, *, seen_before: float, published_before: float, overlap: float = 0.0) -> int:
+        """Removes up to BATCH settled alerts that are old by both times, and returns how many there were.
+
+        What is still owed or dead stays, and so does what the feed can show again: it would be sent a second time. A
+        feed that is quiet for long shows, ``overlap`` seconds behind its cursor, what is old by any other measure.
+        """
+
+        def work(connection: sqlite3.Connection) -> int:
+            removed = connection.execute(
+                f"DELETE FROM alerts WHERE id IN ({_OLD})",
+                (seen_before, published_before, overlap, BATCH),
+            ).rowcount
+            connection.execute("DELETE FROM set_aside WHERE seen_at < ?", (seen_before,))
+            connection.execute("DELETE FROM gaps WHERE noticed_at < ?", (seen_before,))
+            return removed
+
+        removed = self._engine.write(work)
+        self._engine.write(_give_back)
+        return removed
+
+
+def _give_back(connection: sqlite3.Connection) -> None:
+    """Hands free pages back to the file system."""
+    free: int = connection.execute("PRAGMA freelist_count").fetchone()[0]
+    for _ in range(min(free, PAGES)):
+        # Python carries out one step of a statement without columns, and here a step is a page.
+        connection.execute("PRAGMA incremental_vacuum(1)")

@@ -1,0 +1,515 @@
+"""The commands that run, look and check: what they print, for people and for programs, and how they end."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import time
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+from click.testing import CliRunner, Result
+
+from forwarder.cli.root import COMMANDS, group
+from forwarder.sandbox import Fault, FaultKind, Sandbox
+from forwarder.store import Store
+from tests.kit.core import EVERYTHING, FORWARDER, command, enqueue, environment, recent, secrets, settings, written
+from tests.kit.samples import alert
+
+CRITICAL = "00000000-0000-4000-8000-000000000001"
+
+
+class Desk:
+    """A person at a terminal, with a config for the sandbox."""
+
+    def __init__(self, folder: Path, sandbox: Sandbox) -> None:
+        self.folder, self.sandbox = folder, sandbox
+        self.config: dict[str, Any] = {**settings(sandbox), "routes": [EVERYTHING]}
+        self.write()
+
+    @property
+    def env(self) -> dict[str, str]:
+        place = {"FORWARDER_CONFIG": str(self.folder / "config.yaml"), "COLUMNS": "200"}
+        return {**secrets(self.sandbox), **place}
+
+    def write(self) -> None:
+        written(self.folder, self.config)
+
+    def run(self, *args: str, **env: str) -> Result:
+        """A command in this process: quick, for those that only look."""
+        return CliRunner().invoke(group, args, catch_exceptions=False, env={**self.env, **env})
+
+    def says(self, *args: str) -> str:
+        result = self.run(*args)
+        assert result.exit_code == 0, result.output
+        return result.stdout
+
+    def json(self, *args: str) -> Any:
+        return json.loads(self.says(*args, "--json"))
+
+    def process(self, *args: str) -> subprocess.CompletedProcess[str]:
+        """A command as it really ends."""
+        return command(self.folder, *args, env={**self.env, "FORWARDER_CONFIG": "config.yaml"})
+
+    def once(self) -> subprocess.CompletedProcess[str]:
+        return self.process("once")
+
+
+@pytest.fixture
+def desk(tmp_path: Path, sandbox: Sandbox) -> Desk:
+    return Desk(tmp_path, sandbox)
+
+
+@pytest.fixture(scope="module")
+def forwarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
+    """A desk after three alerts were forwarded, one of which no route takes; only to be looked at."""
+    with Sandbox(limits=False) as sandbox:
+        desk = Desk(tmp_path_factory.mktemp("forwarded"), sandbox)
+        desk.config["routes"] = [{"severity": "critical", **EVERYTHING}, {"severity": "high", "to": ["tickets"]}]
+        desk.write()
+        sandbox.sentrytex.publish(
+            recent(1, severity="critical", title="Log4Shell again"),
+            recent(2, severity="high"),
+            recent(3, severity="low", affected_vendors=["okta"]),
+        )
+        assert desk.once().returncode == 0
+        yield desk
+
+
+# once
+
+
+def test_once_delivers_what_is_due_and_ends(desk: Desk, sandbox: Sandbox) -> None:
+    """Status 0 when all is delivered, and again when nothing is new."""
+    sandbox.sentrytex.publish(*(recent(number) for number in range(3)))
+    for _ in range(2):
+        result = desk.once()
+        assert (result.returncode, result.stdout) == (0, ""), result.stderr
+    assert len(sandbox.slack.messages) == len(sandbox.jira.issues) == len(sandbox.pagerduty.incidents) == 3
+    assert all("/browse/SEC-" in str(message) for message in sandbox.slack.messages)
+
+
+def test_once_waits_for_a_rate_limit(desk: Desk, sandbox: Sandbox) -> None:
+    """Also for the last one behind a 429."""
+    sandbox.slack.inject(Fault(kind=FaultKind.STATUS, status=429, headers={"Retry-After": "1"}, path="postMessage"))
+    sandbox.sentrytex.publish(recent(1))
+    assert desk.once().returncode == 0
+    assert len(sandbox.slack.messages) == 1
+
+
+def test_once_says_what_is_still_owed(desk: Desk, sandbox: Sandbox) -> None:
+    """A failing destination is left for the next run, which brings the rest."""
+    sandbox.pagerduty.inject(Fault(kind=FaultKind.STATUS, status=500, path="enqueue"))
+    sandbox.sentrytex.publish(recent(1))
+    result = desk.once()
+    assert result.returncode == 1
+    assert result.stderr.splitlines()[-1] == "1 delivery is still owed (`forwarder status` says why)."
+
+
+def test_once_tries_a_paused_connector_again(desk: Desk, sandbox: Sandbox) -> None:
+    """After the token was put right, the next run brings what waited."""
+    sandbox.slack.revoke()
+    sandbox.sentrytex.publish(recent(1), recent(2))
+    assert desk.once().returncode == 1
+    sandbox.slack.restore()
+    assert desk.once().returncode == 0
+    assert len(sandbox.slack.messages) == 2
+
+
+def test_once_says_that_the_feed_could_not_be_read(desk: Desk, sandbox: Sandbox) -> None:
+    """What is already owed is delivered all the same, and nobody is told that all is well."""
+    sandbox.pagerduty.inject(Fault(kind=FaultKind.STATUS, status=500, path="enqueue", times=None))
+    sandbox.sentrytex.publish(recent(1))
+    assert desk.once().returncode == 1
+    sandbox.pagerduty.clear_faults()
+    _let_time_pass(desk)
+    desk.config["heartbeat"] = {"url": f"{sandbox.slack.url}beat"}
+    desk.write()
+    sandbox.sentrytex.inject(Fault(kind=FaultKind.STATUS, status=503, path="/alerts", times=None))
+    result = desk.once()
+    assert result.returncode == 1
+    assert result.stderr.splitlines()[-1].startswith("The Sentrytex API has a fault of its own (503")
+    assert len(sandbox.pagerduty.incidents) == 1
+    assert not any("beat" in seen.path for seen in sandbox.slack.requests)
+
+
+def _let_time_pass(desk: Desk) -> None:
+    """What waits for its backoff becomes due."""
+    store = Store.open_shared(desk.folder / "forwarder.db")
+    store.outbox.shift_deadlines(-3600)
+    store.close()
+
+
+def test_once_beats_after_a_complete_poll(desk: Desk, sandbox: Sandbox) -> None:
+    """Under cron, too, someone outside notices when it ends."""
+    desk.config["heartbeat"] = {"url": f"{sandbox.slack.url}beat"}
+    desk.write()
+    desk.once()
+    assert [seen.path for seen in sandbox.slack.requests] == ["/api/beat"]
+
+
+def test_once_tells_of_a_feed_that_stays_unread(desk: Desk, sandbox: Sandbox) -> None:
+    """Under cron nobody else looks for troubles that last."""
+    desk.config["alarms"] = {"to": ["oncall"]}
+    desk.write()
+    store = Store.open_exclusive(desk.folder / "forwarder.db")
+    store.feed.commit_page([], now=time.time() - 3600)
+    store.close()
+    sandbox.sentrytex.inject(Fault(kind=FaultKind.STATUS, status=503, path="/alerts"))
+    assert desk.once().returncode == 1
+    (incident,) = sandbox.pagerduty.incidents.values()
+    assert "feed cannot be read" in str(incident["events"])
+    assert desk.once().returncode == 0
+    (incident,) = sandbox.pagerduty.incidents.values()
+    assert incident["status"] == "resolved"
+
+
+def test_once_forgets_what_is_too_old(desk: Desk) -> None:
+    """Under cron, too, the database stays small."""
+    store = Store.open_exclusive(desk.folder / "forwarder.db")
+    enqueue(store, alert(id="old"), to=(), now=time.time() - 401 * 86400)
+    store.close()
+    assert desk.once().returncode == 0
+    assert desk.json("alerts") == []
+
+
+def test_once_tells_of_dead_letters(desk: Desk, sandbox: Sandbox) -> None:
+    """A refusal is final, and the status says so."""
+    sandbox.pagerduty.inject(Fault(kind=FaultKind.STATUS, status=413, path="enqueue"))
+    sandbox.sentrytex.publish(recent(1))
+    result = desk.once()
+    assert result.returncode == 1
+    assert "1 became dead letter (`forwarder deliveries --state dead`)" in result.stderr
+
+
+# check
+
+
+def test_check_says_that_a_config_is_valid(desk: Desk) -> None:
+    """With what it holds."""
+    assert desk.says("check").endswith("config.yaml is valid: 3 connectors, 1 route.\n")
+
+
+def test_check_prints_every_mistake_with_its_line(desk: Desk) -> None:
+    """Eight mistakes are eight lines, and exit status 78."""
+    (desk.folder / "config.yaml").write_text(
+        """\
+sentrytex:
+  api_key: ${NO_SUCH_VARIABLE}
+  pol_every: 30s
+  overlap: 2
+connectors:
+  oncall:
+    type: pagerdoty
+  tickets:
+    type: jira
+    url: nowhere
+    token: not-a-real-jira-token
+    project: SEC
+routes:
+  - severity: urgent
+    to: [ticket]
+keep: for ever
+""",
+        "utf-8",
+    )
+    result = desk.process("check")
+    assert result.returncode == 78
+    lines = result.stderr.splitlines()
+    assert [line.split(":")[1] for line in lines] == ["2", "3", "4", "7", "10", "14", "15", "16"]
+    assert all(line.startswith("config.yaml:") for line in lines)
+    assert "did you mean poll_every?" in lines[1]
+    assert "did you mean tickets?" in lines[6]
+    assert "not-a-real" not in result.stderr
+
+
+def test_check_live_asks_every_service(desk: Desk, sandbox: Sandbox) -> None:
+    """And says in sentences what works; nothing is left behind."""
+    said = desk.process("check", "--live")
+    assert said.returncode == 0, said.stdout
+    for name in ("sentrytex", "secops", "oncall", "tickets"):
+        assert f"ok   {name}: " in said.stdout
+    assert (sandbox.slack.messages, sandbox.pagerduty.incidents, sandbox.jira.issues) == ([], {}, {})
+
+
+def test_check_live_says_what_does_not_work(desk: Desk, sandbox: Sandbox) -> None:
+    """Each on its own line, without a secret, and exit status 1."""
+    sandbox.slack.revoke()
+    sandbox.jira.revoke()
+    sandbox.sentrytex.revoke()
+    said = desk.process("check", "--live")
+    assert said.returncode == 1
+    assert {line.split()[1] for line in said.stdout.splitlines() if "FAIL" in line} == {
+        "sentrytex:",
+        "secops:",
+        "tickets:",
+    }
+    assert [secret for secret in secrets(sandbox).values() if secret in said.stdout + said.stderr] == []
+
+
+def test_the_schema_is_one_that_editors_read(desk: Desk) -> None:
+    """With the keys of the connectors in it."""
+    schema = json.loads(desk.says("schema"))
+    assert schema["$schema"].startswith("https://json-schema.org/")
+    assert "routing_key" in json.dumps(schema)
+
+
+# Looking
+
+
+def test_status_tells_people(forwarded: Desk) -> None:
+    """How far the feed was read, and what each connector is owed."""
+    said = forwarded.says("status")
+    assert re.search(r"^Last complete poll: [\d.ms ]+ ago$", said, re.MULTILINE)
+    assert "alerts without a route: 1" in said
+    for name in ("secops", "oncall", "tickets"):
+        assert f"{name} " in said
+    assert "working" in said
+
+
+def test_status_tells_programs(forwarded: Desk) -> None:
+    """The same, as JSON."""
+    status = forwarded.json("status")
+    assert {queue["name"]: queue["delivered_24h"] for queue in status["connectors"]} == {
+        "secops": 2,
+        "oncall": 1,
+        "tickets": 2,
+    }
+    assert status["unrouted"] == 1
+    assert status["lag_seconds"] < 600
+    assert datetime.fromisoformat(status["last_poll"]).tzinfo is not None
+    assert [alarm["type"] for alarm in status["alarms"]] == ["unrouted"]
+
+
+def test_status_shows_what_is_paused_and_whose_queue_is_orphaned(desk: Desk, sandbox: Sandbox) -> None:
+    """With the reason of the pause."""
+    sandbox.slack.revoke()
+    sandbox.sentrytex.publish(recent(1))
+    desk.once()
+    assert "token_revoked" in desk.says("status")
+    paused = {queue["name"]: queue["paused"] for queue in desk.json("status")["connectors"]}
+    assert paused["secops"]["reason"]
+    assert paused["oncall"] is None
+    desk.config["connectors"]["renamed"] = desk.config["connectors"].pop("secops")
+    desk.config["routes"] = [{"to": ["renamed"]}]
+    desk.write()
+    assert "orphaned" in desk.says("status")
+    assert [queue["name"] for queue in desk.json("status")["connectors"] if not queue["configured"]] == ["secops"]
+
+
+@pytest.mark.parametrize(
+    ("args", "found"),
+    [
+        ([], ["1", "2", "3"]),
+        (["--severity", "high"], ["2"]),
+        (["--vendor", "okta"], ["3"]),
+        (["--connector", "oncall"], ["1"]),
+        (["--connector", "tickets", "--state", "delivered"], ["1", "2"]),
+        (["--state", "dead"], []),
+        (["--cve", "20003"], ["3"]),
+        (["--unrouted"], ["3"]),
+        (["--since", "1h"], ["1", "2", "3"]),
+        (["--since", "2100-01-01"], []),
+    ],
+    ids=" ".join,
+)
+def test_alerts_are_filtered(forwarded: Desk, args: list[str], found: list[str]) -> None:
+    """By all that an alert or its deliveries say."""
+    assert sorted(alert["id"][-1] for alert in forwarded.json("alerts", *args)) == found
+
+
+def test_alerts_tell_where_each_went(forwarded: Desk) -> None:
+    """Also that one went nowhere."""
+    lines = forwarded.says("alerts").splitlines()
+    (first,) = [line for line in lines if "Log4Shell again" in line]
+    assert "tickets: delivered" in first
+    (third,) = [line for line in lines if "Alert 3" in line]
+    assert "nowhere" in third
+    assert forwarded.says("alerts", "--cve", "nothing") == "No alerts match.\n"
+
+
+def test_deliveries_tell_where_each_stands(forwarded: Desk) -> None:
+    """With the receipt's link where there is one."""
+    said = forwarded.says("deliveries", "--connector", "tickets")
+    assert f"{forwarded.sandbox.jira.url}/browse/SEC-1" in said.replace("\n", "")
+    (row,) = forwarded.json("deliveries", "--alert", CRITICAL, "--connector", "oncall")
+    assert (row["state"], row["kind"], row["attempts"]) == ("delivered", "open", 1)
+    assert row["receipt"]["id"] == f"sentrytex:{CRITICAL}"
+    assert row["why"].startswith("route 1: severity is critical")
+    assert forwarded.says("deliveries", "--state", "dead") == "No deliveries match.\n"
+
+
+def test_hostile_titles_are_shown_as_they_are(desk: Desk, sandbox: Sandbox) -> None:
+    """No markup of the terminal's or the table's is obeyed."""
+    sandbox.sentrytex.publish(recent(1, title="[bold red]title[/] \x1b[31mred"))
+    desk.once()
+    said = desk.says("alerts")
+    assert "[bold red]title[/]" in said
+    assert "\x1b" not in said
+
+
+@pytest.mark.parametrize("name", [CRITICAL, "CVE-2026-20001"], ids=["id", "CVE"])
+def test_explain_tells_an_alert_s_story(forwarded: Desk, name: str) -> None:
+    """Why it went where it went, and what came back."""
+    said = forwarded.says("explain", name)
+    assert said.startswith("Log4Shell again\n")
+    assert "Route 1: matched, for severity is critical -> oncall, tickets, secops" in said
+    assert "Route 2: no match, for severity is critical, not high" in said
+    assert "tickets (open): delivered, because route 1: severity is critical" in said
+    assert "  receipt SEC-" in said
+
+
+def test_explain_tells_programs(forwarded: Desk) -> None:
+    """The same, as JSON."""
+    history = forwarded.json("explain", CRITICAL)
+    assert [verdict["matched"] for verdict in history["trail"]] == [True, False]
+    assert {delivery["connector"] for delivery in history["deliveries"]} == {"oncall", "tickets", "secops"}
+    assert {attempt["outcome"] for tries in history["attempts"].values() for attempt in tries} == {"delivered"}
+
+
+def test_explain_tells_that_an_alert_went_nowhere(forwarded: Desk) -> None:
+    """And which route came near."""
+    said = forwarded.says("explain", CRITICAL.replace("1", "3"))
+    assert "Route 2: no match, for severity is low, not high" in said
+    assert "It went nowhere" in said
+
+
+def test_explain_tells_what_changed(desk: Desk, sandbox: Sandbox) -> None:
+    """Each revision, with the old and the new."""
+    sandbox.sentrytex.publish(recent(1))
+    assert desk.once().returncode == 0
+    sandbox.sentrytex.update(CRITICAL, cisa_kev=True)
+    assert desk.once().returncode == 0
+    assert "cisa_kev: False -> True" in desk.says("explain", CRITICAL)
+    assert desk.json("explain", CRITICAL)["revisions"][0]["changes"] == [
+        {"field": "cisa_kev", "old": False, "new": True}
+    ]
+
+
+def test_explain_asks_the_api_about_an_alert_it_never_saw(desk: Desk, sandbox: Sandbox) -> None:
+    """Whether it is too old, or not there at all, or whether the API cannot be asked."""
+    Store.open_exclusive(desk.folder / "forwarder.db").close()
+    old = recent(9, minutes_ago=60 * 24 * 30)
+    sandbox.sentrytex.publish(old)
+    assert "it lies outside of what was read" in desk.run("explain", old["id"]).stderr
+    assert "does not know it either" in desk.run("explain", "nonsense").stderr
+    sandbox.sentrytex.revoke()
+    assert "could not be asked" in desk.run("explain", "nonsense").stderr
+
+
+def test_explain_tells_where_an_imagined_alert_would_go(desk: Desk) -> None:
+    """Without a database."""
+    desk.config["routes"] = [{"severity": "high", "vendors": ["aws-*"], "min_epss": 0.1, "to": ["tickets"]}]
+    desk.write()
+    args = ("explain", "--severity", "high", "--vendor", "aws-s3")
+    assert "It would go to: tickets." in desk.says(*args, "--epss", "0.2")
+    assert "EPSS 0.05 is below 0.1" in desk.says(*args, "--epss", "0.05")
+    assert "It would go to: nowhere." in desk.says(*args)
+    assert list(desk.json(*args, "--epss", "0.2")["targets"]) == ["tickets"]
+    assert desk.run("explain").exit_code == 2
+
+
+@pytest.mark.parametrize("connector", ["secops", "oncall", "tickets"])
+def test_preview_shows_what_a_person_would_see(forwarded: Desk, connector: str) -> None:
+    """A sample, or an alert that was seen; nothing is sent."""
+    before = len(forwarded.sandbox.slack.requests)
+    assert "Log4Shell: Apache Log4j" in forwarded.says("preview", connector)
+    assert "Log4Shell again" in forwarded.says("preview", connector, CRITICAL)
+    assert isinstance(forwarded.json("preview", connector), dict)
+    assert len(forwarded.sandbox.slack.requests) == before
+
+
+# Wrong input
+
+
+@pytest.mark.parametrize(
+    ("args", "said"),
+    [
+        (["statsu"], "did you mean status?"),
+        (["preview", "secop"], "did you mean secops?"),
+        (["preview", "secops", "nonsense"], "`forwarder alerts` lists those that were"),
+        (["alerts", "--since", "yesterday"], "must be a duration back such as 24h, or an ISO date"),
+        (["alerts", "--severity", "urgent"], "'critical', 'high', 'medium', 'low'"),
+        (["status", "--config", "elsewhere.yaml"], "no such file"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_wrong_input_is_answered_with_the_way_out(forwarded: Desk, args: list[str], said: str) -> None:
+    """In a sentence, and with an exit status that is not 0."""
+    result = forwarded.run(*args)
+    assert result.exit_code != 0
+    assert said in result.stderr.lower() or said in result.stderr
+
+
+def test_without_a_database_there_is_nothing_to_look_at(desk: Desk) -> None:
+    """And none is made by looking."""
+    result = desk.process("status")
+    assert result.returncode == 74
+    assert result.stderr.endswith("yet: `forwarder run` makes it.\n")
+    assert not (desk.folder / "forwarder.db").exists()
+
+
+def test_a_reader_that_has_seen_enough_hears_no_complaint(forwarded: Desk) -> None:
+    """`forwarder alerts | head` prints no error; only the exit status tells that not all was read."""
+    for args in (["alerts"], ["alerts", "--json"], ["schema"]):
+        reader, writer = os.pipe()
+        os.close(reader)
+        result = subprocess.run(
+            [FORWARDER, *args],
+            cwd=forwarded.folder,
+            env=environment(forwarded.env),
+            stdout=writer,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+            timeout=20,
+        )
+        os.close(writer)
+        assert (result.returncode, result.stderr) == (1, "")
+
+
+@pytest.mark.parametrize("name", list(COMMANDS))
+def test_every_command_explains_itself(name: str) -> None:
+    """In sentences, and every option with a help text."""
+    result = CliRunner().invoke(group, [name, "--help"])
+    assert result.exit_code == 0
+    found = group.get_command(click.Context(group), name)
+    assert found is not None
+    assert found.help
+    assert found.help.strip()[0].isupper()
+    assert [option.name for option in found.params if isinstance(option, click.Option) and not option.help] == []
+
+
+def test_the_group_lists_every_command_with_a_sentence() -> None:
+    """So that a new user finds the one to begin with."""
+    said = CliRunner().invoke(group, ["--help"]).stdout
+    for name in COMMANDS:
+        (line,) = [line for line in said.splitlines() if line.startswith(f"  {name} ")]
+        assert len(line.split()) > 3
+    assert "forwarder demo" in said
+    assert CliRunner().invoke(group, ["--version"]).stdout.startswith("sentrytex-forwarder, version ")
+
+
+def test_an_unforeseen_error_shows_no_traceback(desk: Desk) -> None:
+    """It asks for a report, and tells how to see more."""
+    (desk.folder / "forwarder.db").mkdir()
+    result = desk.process("status")
+    assert result.returncode != 0
+    assert "Traceback" not in result.stderr
+    assert len(result.stderr.splitlines()) == 1
+
+
+def test_the_config_s_place_may_come_from_the_environment(desk: Desk) -> None:
+    """`--config` comes first, and without either it is config.yaml where one stands."""
+    other = desk.folder / "other.yaml"
+    (desk.folder / "config.yaml").rename(other)
+    assert desk.process("check").returncode == 78
+    assert desk.run("check").exit_code != 0
+    assert desk.says("check", "--config", str(other)).startswith(f"{other} is valid")
+    assert desk.run("check", FORWARDER_CONFIG=str(other)).exit_code == 0

@@ -1,0 +1,692 @@
+"""The config: read, checked all at once, shown without secrets, and described by its schema."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from textwrap import dedent
+from typing import Any
+
+import pytest
+from jsonschema import Draft202012Validator
+from ruamel.yaml import YAML
+
+from forwarder.alert import Severity
+from forwarder.config import Config, ConfigError, Listen, dump, json_schema, load, secrets_of
+from forwarder.plugins import GROUP, PluginError, connector_types, load_type
+
+EXAMPLE = Path(__file__).parents[2] / "config.example.yaml"
+EXAMPLE_ENV = {
+    "SENTRYTEX_API_KEY": "vk_not_a_real_key",
+    "SLACK_BOT_TOKEN": "xoxb-not-a-real-token",
+    "PAGERDUTY_ROUTING_KEY": "not-a-real-routing-key-32-chars!",
+    "JIRA_API_TOKEN": "not-a-real-jira-token",
+}
+
+PIGEON = """
+from enum import Enum
+from typing import Any, Literal
+from pydantic import Field, SecretStr, model_validator
+from forwarder.connector import Connector, ConnectorConfig
+
+class PigeonConfig(ConnectorConfig):
+    type: Literal["pigeon"]
+    ring: SecretStr
+    loft: str = Field(default="roof", min_length=3, description="Where it flies to.")
+    speed: Literal["slow", "fast"] = "slow"
+    size: int | float = Field(default=1, description="How large it is.")
+    fields: dict[str, Any] = Field(default={})
+
+    @model_validator(mode="after")
+    def _no_gap(self):
+        if self.loft == "nowhere":
+            raise ValueError(f"the ring {self.ring.get_secret_value()} fits no loft")
+        return self
+
+class Pigeon(Connector[PigeonConfig]):
+    Config = PigeonConfig
+    def render(self, delivery): return {}
+    def deliver(self, delivery, payload): raise NotImplementedError
+    def check(self): return []
+    def preview(self, payload): return ""
+"""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def pigeon_package(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Another package that is installed: a connector that works, and some that do not."""
+    site = tmp_path_factory.mktemp("site")
+    (site / "pigeon_post.py").write_text(PIGEON)
+    (site / "stuffed_pigeon.py").write_text("class Stuffed: ...\n")
+    (site / "sick_pigeon.py").write_text("raise RuntimeError('no wings')")
+    metadata = site / "pigeon_post-1.0.dist-info"
+    metadata.mkdir()
+    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: pigeon-post\nVersion: 1.0\n")
+    (metadata / "entry_points.txt").write_text(
+        f"[{GROUP}]\npigeon = pigeon_post:Pigeon\nstuffed = stuffed_pigeon:Stuffed\nsick = sick_pigeon:Sick\n"
+        "console = pigeon_post:Pigeon\n"
+    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(site))
+        connector_types.cache_clear()
+        yield
+    connector_types.cache_clear()
+
+
+MINIMAL = """\
+sentrytex:
+  api_key: vk_not_a_real_key
+connectors:
+  post: {type: pigeon, ring: not-a-real-ring}
+routes:
+  - to: post
+"""
+
+Load = Callable[..., Config]
+Problems = Callable[..., list[str]]
+
+
+@pytest.fixture
+def loaded(tmp_path: Path) -> Load:
+    """Loads a text as the file config.yaml of an empty folder."""
+
+    def load_text(text: str, env: Mapping[str, str] | None = None) -> Config:
+        (tmp_path / "config.yaml").write_text(dedent(text), "utf-8")
+        return load(tmp_path / "config.yaml", env or {})
+
+    return load_text
+
+
+@pytest.fixture
+def problems(loaded: Load, tmp_path: Path) -> Problems:
+    """What is wrong with a text, without the folder's name."""
+
+    def problems_of(text: str, env: Mapping[str, str] | None = None) -> list[str]:
+        with pytest.raises(ConfigError) as caught:
+            loaded(text, env)
+        assert str(caught.value) == "\n".join(str(problem) for problem in caught.value.problems)
+        return [str(problem).removeprefix(f"{tmp_path}/") for problem in caught.value.problems]
+
+    return problems_of
+
+
+def with_line(line: str, section: str = "sentrytex") -> str:
+    """The minimal config with one more line in a section of its own or in an old one."""
+    if f"{section}:\n" in MINIMAL:
+        return MINIMAL.replace(f"{section}:\n", f"{section}:\n  {line}\n", 1)
+    return MINIMAL + f"{section}:\n  {line}\n"
+
+
+# --- what a good config comes to ---------------------------------------------------------------------------------
+
+
+def test_the_example_loads() -> None:
+    """The example that people copy is a config, as soon as its four variables are set."""
+    config = load(EXAMPLE, EXAMPLE_ENV)
+    assert list(config.connectors) == ["secops", "oncall", "tickets"]
+    assert [route.to for route in config.routes] == [
+        ("oncall", "tickets", "secops"),
+        ("oncall",),
+        ("tickets", "secops"),
+    ]
+    assert config.routes[1].cisa_kev is True
+    assert config.routes[2].severity == (Severity.HIGH, Severity.MEDIUM)
+    assert config.alarms.to == ("secops",)
+
+
+def test_the_example_needs_nothing_but_its_variables() -> None:
+    """Without variables the example has just one problem for each of them."""
+    with pytest.raises(ConfigError) as caught:
+        load(EXAMPLE, {})
+    assert sorted(problem.message for problem in caught.value.problems) == sorted(
+        f"the variable {name} is not set" for name in EXAMPLE_ENV
+    )
+
+
+def test_every_key_is_in_the_example() -> None:
+    """Whoever reads the example has seen every key of the file's own sections."""
+    text = EXAMPLE.read_text("utf-8")
+    schema = json_schema()
+    own = ("SentrytexConfig", "Route", "WebConfig", "AlarmsConfig", "HeartbeatConfig", "LogConfig")
+    keys = {key for name in own for key in schema["$defs"][name]["properties"]} | schema["properties"].keys()
+    assert [key for key in sorted(keys) if key not in text] == []
+
+
+def test_defaults(loaded: Load, tmp_path: Path) -> None:
+    """A config of three keys has the documented defaults, and its database beside the file."""
+    config = loaded(MINIMAL)
+    assert config.database == tmp_path / "forwarder.db"
+    assert config.keep == timedelta(days=400)
+    assert config.sentrytex.base_url == "https://www.sentrytex.com/api/v1"
+    assert config.sentrytex.poll_every == timedelta(seconds=30)
+    assert config.sentrytex.overlap == timedelta(hours=2)
+    assert config.sentrytex.start_from == timedelta(hours=24)
+    assert config.sentrytex.sweep_every == timedelta(minutes=15)
+    assert config.sentrytex.look_back == timedelta(days=7)
+    assert config.web.listen == Listen(host="127.0.0.1", port=8585)
+    assert (config.web.token, config.web.public_hosts, config.alarms.to, config.heartbeat.url) == (None, (), (), None)
+    assert (config.log.level, config.log.format) == ("info", "auto")
+
+
+def test_null_section_is_all_defaults(loaded: Load) -> None:
+    """A section whose keys are all commented out is as good as none."""
+    text = MINIMAL + "web:\nalarms:\n  # to: [post]\nheartbeat:\nlog:\n"
+    assert loaded(text) == loaded(MINIMAL)
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [
+        ("now", "now"),
+        ("36h", timedelta(hours=36)),
+        ("2026-01-31", datetime(2026, 1, 31, tzinfo=UTC)),
+        ('"2026-01-31"', datetime(2026, 1, 31, tzinfo=UTC)),
+        ("2026-01-31T12:00:00+02:00", datetime(2026, 1, 31, 10, tzinfo=UTC)),
+    ],
+)
+def test_start_from(loaded: Load, written: str, meant: object) -> None:
+    """The first start begins now, a duration back, or at a date, which is in UTC where it names no zone."""
+    assert loaded(with_line(f"start_from: {written}")).sentrytex.start_from == meant
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [
+        ('"off"', None),
+        ("off", None),
+        ("false", None),
+        ("localhost:0", Listen(host="localhost", port=0)),
+        ('"[::1]:8585"', Listen(host="::1", port=8585)),
+    ],
+)
+def test_listen(loaded: Load, written: str, meant: Listen | None) -> None:
+    """The page listens at a host and a port, or not at all, which YAML may write as false."""
+    assert loaded(with_line(f"listen: {written}", "web")).web.listen == meant
+
+
+def test_listen_beyond_this_machine_with_a_token(loaded: Load) -> None:
+    """An address that others reach is allowed as soon as they must show a token."""
+    config = loaded(MINIMAL + "web: {listen: '0.0.0.0:8585', token: not-a-real-token-at-all}")
+    assert config.web.listen == Listen(host="0.0.0.0", port=8585)
+
+
+def test_conditions_may_stand_without_a_list(loaded: Load) -> None:
+    """One severity, vendor, type or CVE needs no brackets around it."""
+    text = MINIMAL + "    severity: high\n    vendors: aws-*\n    alert_type: cve\n    cve_id: CVE-2026-*\n"
+    route = loaded(text).routes[0]
+    assert (route.severity, route.vendors, route.alert_type, route.cve_id, route.to) == (
+        (Severity.HIGH,),
+        ("aws-*",),
+        ("cve",),
+        ("CVE-2026-*",),
+        ("post",),
+    )
+
+
+def test_colour_is_color(loaded: Load) -> None:
+    """Both spellings of colour are understood."""
+    assert loaded(with_line("format: colour", "log")).log.format == "color"
+
+
+def test_anchors_and_merges(loaded: Load) -> None:
+    """A connector can take its keys from another one and change some; an anchor's name can be used again."""
+    config = loaded("""\
+        sentrytex: &one {api_key: vk_not_a_real_key}
+        connectors:
+          one: &one {type: pigeon, ring: not-a-real-ring, loft: barn}
+          two:
+            <<: *one
+            loft: tower
+        routes: [{to: [one, two]}]
+    """)
+    shown = dump(config)["connectors"]
+    assert (shown["one"]["loft"], shown["two"]["loft"], shown["two"]["ring"]) == ("barn", "tower", "**********")
+
+
+# --- variables and secret files ------------------------------------------------------------------------------------
+
+
+def test_variables_and_files(loaded: Load, tmp_path: Path) -> None:
+    """Values come from variables, from defaults and from files beside the config, alone or within a longer text."""
+    (tmp_path / "key").write_text("vk_from_a_file\n")
+    config = loaded(
+        """\
+        sentrytex:
+          api_key: ${file:key}
+          poll_every: ${POLL:-45s}
+          overlap: ${OVERLAP:-45s}
+          base_url: https://${HOST}/${VERSION:-v1}
+        keep: ${KEEP}
+        connectors: {post: {type: pigeon, ring: "$$1 ${HOST} ${RAW} $5"}}
+        routes: [{to: post, min_epss: "${EPSS}", cisa_kev: "${KEV}"}]
+        """,
+        {"HOST": "api.example.com", "KEEP": "30d", "RAW": "${HOST}", "OVERLAP": "1h", "EPSS": "0.25", "KEV": "true"},
+    )
+    assert config.sentrytex.api_key.get_secret_value() == "vk_from_a_file"
+    assert config.sentrytex.poll_every == timedelta(seconds=45)
+    assert config.sentrytex.overlap == timedelta(hours=1)
+    assert config.sentrytex.base_url == "https://api.example.com/v1"
+    assert config.keep == timedelta(days=30)
+    assert (config.routes[0].min_epss, config.routes[0].cisa_kev) == (0.25, True)
+    assert "$1 api.example.com ${HOST} $5" in secrets_of(config)
+
+
+def test_what_is_missing_outside(problems: Problems, tmp_path: Path) -> None:
+    """A variable or file that is not there is named with the reason, and its key is not blamed a second time."""
+    (tmp_path / "empty").write_text("\n")
+    (tmp_path / "binary").write_bytes(b"\xff\xfe")
+    text = """\
+        sentrytex:
+          api_key: ${NOT_SET}
+          poll_every: ${EMPTY}
+          overlap: ${file:nowhere}
+          base_url: ${file:.}
+          look_back: ${file:empty}
+          sweep_every: ${file:binary}
+        keep: ${not-a-name}
+        connectors: {post: {type: pigeon, ring: ${UNSET_TOO}}}
+        routes: [{to: "${NOT_SET}"}]
+    """.replace("${UNSET_TOO}", '"${UNSET_TOO}"')
+    assert problems(text, {"EMPTY": ""}) == [
+        "config.yaml:2: sentrytex.api_key: the variable NOT_SET is not set",
+        "config.yaml:3: sentrytex.poll_every: the variable EMPTY is empty: give it a value, or write ${EMPTY:-} "
+        "to mean that",
+        "config.yaml:4: sentrytex.overlap: the file nowhere cannot be read: no such file or directory",
+        "config.yaml:5: sentrytex.base_url: the file . cannot be read: is a directory",
+        "config.yaml:6: sentrytex.look_back: the file empty is empty",
+        "config.yaml:7: sentrytex.sweep_every: the file binary cannot be read: it is no UTF-8 text",
+        "config.yaml:8: keep: holds a ${ that names no variable: write ${NAME}, or $$ for a plain $",
+        "config.yaml:9: connectors.post.ring: the variable UNSET_TOO is not set",
+        "config.yaml:10: routes[0].to: the variable NOT_SET is not set",
+    ]
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read every file")
+def test_a_secret_file_that_may_not_be_read(problems: Problems, tmp_path: Path) -> None:
+    """A secret file of another user is told as such."""
+    (tmp_path / "key").write_text("vk_not_a_real_key")
+    (tmp_path / "key").chmod(0)
+    found = problems(MINIMAL.replace("vk_not_a_real_key", "${file:key}"))
+    assert found == ["config.yaml:2: sentrytex.api_key: the file key cannot be read: permission denied"]
+
+
+# --- everything that is wrong, at once -----------------------------------------------------------------------------
+
+
+def test_all_problems_at_once(problems: Problems) -> None:
+    """Every mistake is told once, with its line, the path of its key and the way out, in the order of the file."""
+    text = """\
+        sentrytex:
+          api_key: ""
+          pol_every: 10s
+          overlap: 30
+          start_from: yesterday
+          look_back: 30d
+        keep: 10d
+        connector: {}
+        connectors:
+          post: {type: pigeon, rin: not-a-real-ring, loft: ab, speed: fats, size: [1], concurrency: 0}
+          "bad name": {type: pigeon, ring: not-a-real-ring}
+          mail: {type: pidgeon}
+          fax: {ring: x}
+          bell: ring
+          sick: {type: sick}
+          stuffed: {type: stuffed}
+        routes:
+          - severity: [critcal, high]
+            to: [pots, mail]
+          - severity: []
+            min_epss: 10
+            min_cvss: a lot
+            cisa_kev: perhaps
+          - vendor: github
+            to: []
+          - to
+        web: {listen: "0.0.0.0:8585"}
+        alarms: {to: psot}
+        heartbeat: {url: "http://ping.example.com/secret"}
+        log: {level: infos, format: [json]}
+    """
+    known = "console, jira, pagerduty, pigeon, sick, slack, stuffed are known"
+    assert problems(text) == [
+        "config.yaml:2: sentrytex.api_key: must not be empty",
+        "config.yaml:3: sentrytex.pol_every: is no key of this section (did you mean poll_every?)",
+        "config.yaml:4: sentrytex.overlap: must be a duration such as 30s or 2h",
+        'config.yaml:5: sentrytex.start_from: must be "now", a duration back such as 24h, or an ISO date '
+        "such as 2026-01-31",
+        "config.yaml:8: connector: is no key of this section (did you mean connectors?)",
+        "config.yaml:10: connectors.post.concurrency: must be at least 1",
+        "config.yaml:10: connectors.post.loft: must have at least 3 characters",
+        "config.yaml:10: connectors.post.rin: is no key of this section (did you mean ring?)",
+        "config.yaml:10: connectors.post.size: must be a whole number or a number",
+        "config.yaml:10: connectors.post.speed: must be slow or fast (did you mean fast?)",
+        "config.yaml:11: connectors.bad name: a connector's name has 1 to 64 letters, digits, - and _",
+        f"config.yaml:12: connectors.mail.type: is no type that is installed: {known} (did you mean pigeon?)",
+        f"config.yaml:13: connectors.fax.type: is missing: {known}",
+        "config.yaml:14: connectors.bell: must be a section with a type and its keys",
+        "config.yaml:15: connectors.sick.type: the connector type sick of the package pigeon-post cannot be loaded: "
+        "RuntimeError: no wings",
+        "config.yaml:16: connectors.stuffed.type: the connector type stuffed of the package pigeon-post is no "
+        "Connector: stuffed_pigeon:Stuffed must name a class derived from it",
+        "config.yaml:18: routes[0].severity[0]: must be critical, high, medium or low (did you mean critical?)",
+        "config.yaml:19: routes[0].to[0]: 'pots' is the name of no connector (did you mean post?)",
+        "config.yaml:20: routes[1].severity: must not be an empty list: leave the key out where it does not matter",
+        "config.yaml:20: routes[1].to: is missing",
+        "config.yaml:21: routes[1].min_epss: must be at most 1",
+        "config.yaml:22: routes[1].min_cvss: must be a number",
+        "config.yaml:23: routes[1].cisa_kev: must be true or false",
+        "config.yaml:24: routes[2].vendor: is no key of this section (did you mean vendors?)",
+        "config.yaml:25: routes[2].to: must not be an empty list: leave the key out where it does not matter",
+        "config.yaml:26: routes[3]: must be a section with keys of its own",
+        "config.yaml:27: web.listen: others than this machine can reach that address: set web.token too",
+        "config.yaml:28: alarms.to: 'psot' is the name of no connector (did you mean post?)",
+        "config.yaml:29: heartbeat.url: must begin with https://: plain http is allowed to this machine (127.0.0.1) "
+        "only",
+        "config.yaml:30: log.format: must be auto, color or json",
+        "config.yaml:30: log.level: must be debug, info, warning or error (did you mean info?)",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (
+            "",
+            [
+                "connectors: must name at least one connector, or there is nowhere to send to",
+                "routes: must be a list of at least one route, or no alert goes anywhere",
+                "sentrytex.api_key: is missing",
+            ],
+        ),
+        ("- a\n- b", ["must be a section with keys such as sentrytex, connectors and routes"]),
+        (
+            "a: [1",
+            ["cannot be read as YAML: while parsing a flow sequence expected ',' or ']', but got '<stream end>'"],
+        ),
+        ("a: *hunter2", ["cannot be read as YAML: a value that begins with * must be put in quotes"]),
+        ("a: \x01", ["holds a character that YAML does not allow"]),
+    ],
+)
+def test_a_file_that_says_nothing(problems: Problems, text: str, expected: list[str]) -> None:
+    """An empty file lacks what every config needs; a file that is no YAML has just that problem."""
+    assert problems(text) == [f"config.yaml:1: {line}" for line in expected]
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("poll_every: 500ms", "poll_every: must be at least 1s: the API allows 100 requests a minute"),
+        ("sweep_every: 500ms", "sweep_every: must be at least 1s"),
+        ("look_back: 0s", "look_back: must be at least 1s"),
+        ("look_back: 9999w", "look_back: must be at most 3653d"),
+        ("overlap: -2h", "overlap: must be a duration such as 30s, 15m, 2h or 7d"),
+        ("start_from: 12", 'start_from: must be "now", a duration back such as 24h, or an ISO date such as 2026-01-31'),
+        ("start_from: 99999w", 'start_from: must be "now", a duration back such as 24h, or an ISO date'),
+        ("base_url: ftp://example.com", "base_url: must be an address that begins with https://"),
+        ("base_url: https://", "base_url: must be an address that begins with https://"),
+        ("base_url: http://example.com", "base_url: must begin with https://: plain http is allowed to this machine"),
+        ("base_url: https://me:word@example.com", "base_url: must not hold a user name or a password"),
+        ("base_url: https://example.com?a=b", "base_url: must not have a part after ? or #"),
+        ("base_url: https://[x", "base_url: is no valid address"),
+        ("overlap: !secret 1h", "overlap: has a tag that means nothing here"),
+        ("overlap: &a [*a]", "overlap[0]: refers to itself"),
+        ("overlap: !!int x", "overlap: is no value of the kind that its tag names"),
+        ("? [a]\n  : b", "?: a key must be a text"),
+        ("<<: 5", "<<: must name a section to take keys from"),
+    ],
+)
+def test_values_of_the_feed(problems: Problems, line: str, expected: str) -> None:
+    """An impossible value is refused with its bounds and the reason."""
+    found = problems(with_line(line))
+    assert [problem[: len("config.yaml:2: sentrytex.") + len(expected)] for problem in found] == [
+        f"config.yaml:2: sentrytex.{expected}"
+    ]
+
+
+@pytest.mark.parametrize("address", ["http://127.0.0.1:9", "http://localhost:9/api/", "http://[::1]:9"])
+def test_plain_http_to_this_machine(loaded: Load, address: str) -> None:
+    """Stand-ins on this machine are reached in plain http."""
+    assert loaded(with_line(f"base_url: '{address}'")).sentrytex.base_url == address.rstrip("/")
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("listen: 8585", 'listen: must be an address and a port such as 127.0.0.1:8585, or "off"'),
+        ("listen: 127.0.0.1:70000", 'listen: must be an address and a port such as 127.0.0.1:8585, or "off"'),
+        ("listen:", 'listen: must be an address and a port such as 127.0.0.1:8585, or "off"'),
+        ("token: short", "token: must have at least 16 characters (openssl rand -hex 16 makes a good one)"),
+        ("token: two words are too many here", "token: must be one word of plain letters, digits and signs"),
+        (
+            "public_hosts: https://example.com",
+            "public_hosts: must be a host name such as alerts.example.com, without https://",
+        ),
+    ],
+)
+def test_values_of_the_page(problems: Problems, line: str, expected: str) -> None:
+    """What the page cannot listen at, or be guarded with, is refused."""
+    assert problems(with_line(line, "web")) == [f"config.yaml:8: web.{expected}"]
+
+
+def test_keep_is_as_long_as_the_feed_is_read(problems: Problems) -> None:
+    """Ids that are forgotten while the feed still shows them would be sent twice."""
+    why = "alerts forgotten while the feed still shows them would go out twice"
+    assert problems(MINIMAL + "keep: 6d\n") == [
+        f"config.yaml:7: keep: must be at least 7d, as long as look_back: {why}"
+    ]
+    assert problems(with_line("overlap: 500d")) == [
+        f"config.yaml:2: sentrytex.overlap: must be at most 400d, as long as keep: {why}"
+    ]
+
+
+def test_duplicate_keys(problems: Problems) -> None:
+    """A key that stands twice is refused, with both lines, and the rest of the file is checked all the same."""
+    assert problems(MINIMAL + "keep: 400d\nkeep: 500d\nlogs: {}\n") == [
+        "config.yaml:8: keep: stands here twice, on lines 7 and 8",
+        "config.yaml:9: logs: is no key of this section (did you mean log?)",
+    ]
+
+
+def test_models_of_other_packages(problems: Problems) -> None:
+    """A rule of another package's model is told at its connector, without the secret that its sentence quotes."""
+    assert problems(MINIMAL.replace("not-a-real-ring", "not-a-real-ring, loft: nowhere")) == [
+        "config.yaml:4: connectors.post: the ring [secret] fits no loft"
+    ]
+
+
+def test_our_own_words_stay_readable(problems: Problems) -> None:
+    """A variable's value that is also one of our words does not blot the choices out."""
+    text = MINIMAL.replace("ring:", "loft: '${SPEED}', speed: '${SPEED}x', ring:")
+    assert problems(text, {"SPEED": "fast"}) == [
+        "config.yaml:4: connectors.post.speed: must be slow or fast (did you mean fast?)"
+    ]
+
+
+def test_templates_are_tried(problems: Problems) -> None:
+    """A template that cannot work for every alert is a problem of its own line."""
+    text = """\
+        sentrytex: {api_key: vk_not_a_real_key}
+        connectors:
+          post:
+            type: pigeon
+            ring: not-a-real-ring
+            templates:
+              title: "{{ alert.titel }}"
+              text: "{% if %}"
+              txet: x
+          mail:
+            type: pigeon
+            ring: not-a-real-ring
+            templates:
+              title: "{{ alert.titel }}"
+              text: "{% if %}"
+        routes: [{to: post}]
+    """
+    assert problems(text) == [
+        "config.yaml:9: connectors.post.templates.txet: is no key of this section (did you mean text?)",
+        "config.yaml:14: connectors.mail.templates.title: fails for an alert with every field, as an open: "
+        "'forwarder.alert.Alert object' has no attribute 'titel'",
+        "config.yaml:15: connectors.mail.templates.text: is no template that can be used: line 1 of the template: "
+        "Expected an expression, got 'end of statement block'",
+    ]
+
+
+def test_a_file_that_is_not_there(tmp_path: Path) -> None:
+    """A missing file is told in one sentence, by the name it was given."""
+    with pytest.raises(ConfigError, match=r"^nowhere/config\.yaml: no such file or directory$"):
+        load("nowhere/config.yaml", {})
+    (tmp_path / "latin.yaml").write_bytes(b"a: \xe9")
+    with pytest.raises(ConfigError, match=r"latin\.yaml: is no UTF-8 text$"):
+        load(tmp_path / "latin.yaml", {})
+
+
+# --- no secret leaves it -------------------------------------------------------------------------------------------
+
+HIDDEN = "hunter2hunter2"
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        *(f"sentrytex: {{{key}: {HIDDEN}}}" for key in ("poll_every", "base_url", "start_from", "nokey")),
+        *(f"routes: [{{{key}: {HIDDEN}}}]" for key in ("severity", "cisa_kev", "min_epss", "stop")),
+        *(f"web: {{{key}: '{HIDDEN} {HIDDEN}'}}" for key in ("listen", "token", "public_hosts")),
+        *(f"connectors: {{a: {{type: pigeon, ring: x, {key}: {HIDDEN}}}}}" for key in ("speed", "size", "timeout")),
+        f"connectors: {{a: {{type: {HIDDEN}}}}}",
+        f"heartbeat: {{url: 'ftp://{HIDDEN}'}}",
+        f"log: {HIDDEN}",
+        f"database: [{HIDDEN}]",
+        f"a: *{HIDDEN}",
+        f"a: !{HIDDEN} b",
+        f"a: '{HIDDEN}",
+        f"a: {HIDDEN}: b",
+        f"%{HIDDEN}\n---\na: b",
+        f"a: !{HIDDEN}!b c",
+    ],
+)
+@pytest.mark.parametrize("from_outside", [False, True])
+def test_no_value_is_shown(problems: Problems, wrong: str, from_outside: bool) -> None:
+    """No problem shows a value, wherever it stands and wherever it came from: it may be a secret at the wrong key."""
+    env = {"HIDDEN": HIDDEN}
+    if from_outside:
+        wrong = wrong.replace(f" {HIDDEN}", ' "${HIDDEN}"') if "'" not in wrong else wrong.replace(HIDDEN, "${HIDDEN}")
+    assert HIDDEN not in "\n".join(problems(wrong, env))
+
+
+def test_the_name_in_to_that_came_from_outside_is_not_shown(problems: Problems) -> None:
+    """An unknown connector's name is shown, unless a variable brought it."""
+    found = problems(MINIMAL.replace("to: post", 'to: ["${TOKEN}", mail]'), {"TOKEN": HIDDEN})
+    assert found == [
+        "config.yaml:6: routes[0].to[0]: this is the name of no connector",
+        "config.yaml:6: routes[0].to[1]: 'mail' is the name of no connector",
+    ]
+
+
+def test_dump_and_secrets(loaded: Load) -> None:
+    """A config is shown in the words of the file, with every secret masked; all secrets are known for blotting out."""
+    config = loaded(
+        MINIMAL
+        + "heartbeat: {url: https://ping.example.com/not-a-real-check}\n"
+        + "web: {listen: off, token: not-a-real-web-token}\n"
+    )
+    assert secrets_of(config) == {
+        "vk_not_a_real_key",
+        "not-a-real-ring",
+        "https://ping.example.com/not-a-real-check",
+        "not-a-real-web-token",
+    }
+    shown = dump(config)
+    for text in (json.dumps(shown), repr(config), str(config)):
+        assert [secret for secret in secrets_of(config) if secret in text] == []
+    assert shown["sentrytex"]["api_key"] == "**********"
+    assert shown["sentrytex"]["poll_every"] == "30s"
+    assert shown["web"]["listen"] == "off"
+    assert shown["connectors"]["post"]["give_up_after"] == "3d"
+    assert shown["routes"][0]["to"] == ["post"]
+
+
+# --- the schema ----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def schema() -> dict[str, Any]:
+    """The schema, as an editor would read it."""
+    return dict(json.loads(json.dumps(json_schema())))
+
+
+def told(schema: dict[str, Any], text: str) -> list[str]:
+    """What a schema's user would be told of a text."""
+    return [error.message for error in Draft202012Validator(schema).iter_errors(YAML(typ="safe").load(text))]
+
+
+def test_the_schema_accepts_what_loads(schema: dict[str, Any]) -> None:
+    """The schema is one, and finds nothing wrong with the example or with variables at any key."""
+    Draft202012Validator.check_schema(schema)
+    assert told(schema, EXAMPLE.read_text("utf-8")) == []
+    assert told(schema, MINIMAL) == []
+    wide = with_line("poll_every: ${A}") + (
+        "    severity: [high, '${B}']\n    min_epss: ${C}\n    cisa_kev: ${D}\nlog: {level: '${E}'}\nweb:\nheartbeat:\n"
+    )
+    assert told(schema, wide) == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        with_line("poll_evry: 10s"),
+        with_line("poll_every: 10"),
+        with_line("level: loud", "log"),
+        MINIMAL.replace("type: pigeon, ", ""),
+        MINIMAL.replace("pigeon", "dodo"),
+        MINIMAL.replace("ring:", "rong:"),
+        MINIMAL.replace("  post:", "  p o s t:"),
+        MINIMAL.replace("- to: post", "- severity: high"),
+        MINIMAL.replace("- to: post", "- {to: post, min_cvss: 11}"),
+        MINIMAL.replace("vk_not_a_real_key", "1"),
+        "sentrytex: {api_key: x}",
+    ],
+)
+def test_the_schema_refuses_what_does_not_load(schema: dict[str, Any], problems: Problems, text: str) -> None:
+    """What an editor underlines is what the forwarder refuses."""
+    assert told(schema, text) != []
+    assert problems(text) != []
+
+
+def test_every_key_is_described(schema: dict[str, Any]) -> None:
+    """Every key of every section and of every connector type of ours says what it is."""
+    definitions = {name: part for name, part in schema["$defs"].items() if not name.startswith(("pigeon", "sick"))}
+    parts = [schema, *definitions.values()]
+    named = itertools.chain.from_iterable(part.get("properties", {}).items() for part in parts)
+    assert [key for key, value in named if not value.get("description")] == []
+
+
+def test_a_broken_package_does_not_break_the_schema(schema: dict[str, Any]) -> None:
+    """A type that cannot be loaded stands in the schema with the reason."""
+    assert "cannot be loaded: RuntimeError: no wings" in schema["$defs"]["sick"]["description"]
+
+
+# --- the types that are installed ----------------------------------------------------------------------------------
+
+
+def test_types_are_found() -> None:
+    """Our types and other packages' are listed together; a name of ours cannot be taken over."""
+    assert {"slack", "pagerduty", "jira", "console", "pigeon"} <= connector_types().keys()
+    assert connector_types()["console"].value == "connectors.console:Console"
+
+
+def test_an_unknown_type() -> None:
+    """A type that nobody installed is told with those that are."""
+    with pytest.raises(PluginError, match=r"no connector type dodo is installed; known types: console, "):
+        load_type("dodo")
+
+
+def test_only_the_types_in_use_are_imported(loaded: Load) -> None:
+    """A config that names one type leaves the modules of all others alone."""
+    sys.modules.pop("stuffed_pigeon", None)
+    loaded(MINIMAL)
+    assert "stuffed_pigeon" not in sys.modules

@@ -1,0 +1,246 @@
+"""Alerts that change after publication: who hears of it, who gets them now, and who does not."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+
+from forwarder.common.clock import instant
+from forwarder.connector import Change, Kind
+from forwarder.feed.client import FeedClient
+from forwarder.feed.poller import Poller
+from forwarder.sandbox import Sandbox
+from forwarder.store import Store
+from forwarder.store.records import PollResult, RoutedAlert
+from tests.kit.samples import alert, alert_json
+from tests.kit.store import (
+    LEASE,
+    NOW,
+    Time,
+    at,
+    claim,
+    config,
+    dead,
+    deliver,
+    failed,
+    rows,
+    settle,
+    states,
+    uncertain,
+)
+
+ROUTES: Final[list[dict[str, Any]]] = [
+    {"severity": "critical", "to": ["oncall", "secops"]},
+    {"cisa_kev": True, "to": "oncall"},
+    {"min_epss": 0.5, "to": "tickets"},
+    {"severity": ["high", "medium"], "to": "secops"},
+]
+
+
+class Feed:
+    """A feed with one alert of severity high, read by a poller that started before it was published."""
+
+    def __init__(self, sandbox: Sandbox, store: Store, source: FeedClient, time: Time) -> None:
+        self.sandbox, self.time = sandbox, time
+        self.poller = Poller(config(ROUTES, start_from="now"), source, store, now=time)
+        self.poller.poll()
+        sandbox.sentrytex.publish(alert_json(id="a", severity="high", epss_score=0.1, published_at=at(1)))
+        self.read()
+
+    def read(self) -> PollResult:
+        self.time.advance(30)
+        return self.poller.poll()
+
+    def changes(self, **fields: Any) -> PollResult:
+        """Lets the API show the alert with other values, and reads it."""
+        self.sandbox.sentrytex.update("a", **fields)
+        return self.read()
+
+    def reload(self, routes: list[dict[str, Any]], *connectors: str) -> None:
+        """Goes on with another config."""
+        self.poller.config = config(routes, connectors=connectors)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    opened = Store.open_exclusive(tmp_path / "forwarder.db")
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def feed(store: Store) -> Iterator[Feed]:
+    time = Time()
+    with Sandbox(clock=lambda: instant(time.now), limits=False) as sandbox:
+        source = FeedClient(sandbox.sentrytex.url, sandbox.sentrytex.token)
+        yield Feed(sandbox, store, source, time)
+        source.close()
+
+
+@pytest.mark.parametrize("field", ["cvss_score", "affected_vendors", "cve_id"])
+def test_who_was_told_hears_of_a_change(feed: Feed, store: Store, field: str) -> None:
+    """A change of what an alert weighs or concerns owes an update to who has the alert, with the old and new value."""
+    deliver(store, "secops", "M-1")
+    new = {"cvss_score": 6.5, "affected_vendors": ["okta"], "cve_id": "CVE-2026-9"}[field]
+    turn = feed.changes(**{field: new})
+    assert ([one.id for one in turn.changed], turn.connectors) == (["a"], frozenset({"secops"}))
+    delivery = claim(store).delivery
+    assert (delivery.kind, delivery.revision) == (Kind.UPDATE, 2)
+    assert delivery.receipt is not None
+    assert delivery.receipt.remote_id == "M-1"
+    (change,) = delivery.changes
+    assert (change.field, change.new) == (field, new)
+
+
+def test_a_rise_goes_to_those_it_newly_concerns(feed: Feed, store: Store) -> None:
+    """A severity that rises tells those who have the alert, and opens it where it is routed only now."""
+    deliver(store, "secops")
+    turn = feed.changes(severity="critical")
+    assert turn.connectors == frozenset({"secops", "oncall"})
+    assert states(store) == {
+        ("secops", "open", 1): "delivered",
+        ("secops", "update", 2): "ready",
+        ("oncall", "open", 2): "ready",
+    }
+    assert rows(store, "SELECT DISTINCT rank FROM deliveries WHERE state = 'ready'") == [(0,)]
+    opened = claim(store, "oncall").delivery
+    assert (opened.kind, opened.alert.severity, opened.changes) == (Kind.OPEN, "critical", ())
+
+
+def test_a_kev_listing_opens_and_tells(feed: Feed, store: Store) -> None:
+    """An alert that CISA lists later goes to who asks for listed ones, and the others hear of it."""
+    deliver(store, "secops")
+    feed.changes(cisa_kev=True)
+    assert claim(store, "oncall").delivery.kind is Kind.OPEN
+    assert claim(store).delivery.changes == (Change(field="cisa_kev", old=False, new=True),)
+
+
+def test_a_drift_over_a_threshold_opens(feed: Feed, store: Store) -> None:
+    """EPSS that drifts tells nobody, until it passes what a route asks for: then the alert opens there, once."""
+    deliver(store, "secops")
+    for score in (0.2, 0.49):
+        turn = feed.changes(epss_score=score)
+        assert (list(turn.changed), turn.connectors) == ([], frozenset())
+    assert feed.changes(epss_score=0.5).connectors == frozenset({"tickets"})
+    deliver(store, "tickets")
+    for score in (0.4, 0.6):
+        assert feed.changes(epss_score=score).connectors == frozenset()
+    assert states(store) == {("secops", "open", 1): "delivered", ("tickets", "open", 1): "delivered"}
+
+
+@pytest.mark.parametrize("quiet", [{"description": "Mended."}, {"title": "Other"}, {"source_urls": []}, {"news": 1}])
+def test_a_mended_text_tells_nobody(feed: Feed, store: Store, quiet: dict[str, Any]) -> None:
+    """A change of texts is taken over, makes no revision and owes nothing."""
+    deliver(store, "secops")
+    turn = feed.changes(**quiet)
+    assert (list(turn.changed), turn.connectors) == ([], frozenset())
+    history = store.queries.history("a")
+    assert history is not None
+    assert (history.row.revision, list(history.revisions)) == (1, [])
+    assert quiet.items() <= dict(history.row.alert.raw).items()
+
+
+def test_an_unsent_open_takes_the_new_form(feed: Feed, store: Store) -> None:
+    """What was not sent yet is sent as the alert is now, at the rank that it has now, and needs no update."""
+    feed.changes(severity="medium")
+    feed.changes(severity="critical")
+    assert states(store) == {("secops", "open", 1): "ready", ("oncall", "open", 3): "ready"}
+    assert rows(store, "SELECT DISTINCT rank FROM deliveries") == [(0,)]
+    delivery = claim(store).delivery
+    assert (delivery.alert.severity, delivery.revision, delivery.changes) == ("critical", 3, ())
+
+
+def test_an_open_under_way_is_followed_by_an_update(feed: Feed, store: Store) -> None:
+    """What may have gone out in the old form is followed by an update: while it is sent, unsure or failing."""
+    opening = claim(store)
+    feed.changes(cvss_score=6.5)
+    settle(store, opening, uncertain(due_at=NOW))
+    feed.changes(cvss_score=6.6)
+    settle(store, claim(store), failed(due_at=NOW))
+    feed.changes(cvss_score=6.7)
+    assert [key for key in states(store) if key[1] == "update"] == [("secops", "update", n) for n in (2, 3, 4)]
+    deliver(store, "secops")
+    assert claim(store).delivery.changes == (Change(field="cvss_score", old=9.8, new=6.5),)
+
+
+def test_updates_arrive_in_order(feed: Feed, store: Store) -> None:
+    """Several changes are told one after the other, however their ranks differ."""
+    deliver(store, "secops")
+    feed.changes(severity="medium")
+    feed.changes(severity="critical")
+    first = claim(store)
+    assert store.outbox.claim("secops", 5, now=NOW, lease=LEASE) == []
+    assert first.delivery.changes == (Change(field="severity", old="high", new="medium"),)
+
+
+def test_a_dead_letter_hears_no_update(feed: Feed, store: Store) -> None:
+    """A connector whose open became a dead letter is not sent a change of what it does not have."""
+    settle(store, claim(store), dead())
+    assert feed.changes(cvss_score=6.5).connectors == frozenset()
+    store.operations.retry([1], now=NOW)
+    assert claim(store).delivery.alert.cvss_score == 6.5
+
+
+def test_a_route_that_was_added_sends_nothing_of_the_past(feed: Feed, store: Store) -> None:
+    """A change owes nothing to a connector that would have had the alert before it, had its route been there."""
+    deliver(store, "secops")
+    feed.reload([*ROUTES, {"to": "auditors"}], "secops", "oncall", "tickets", "auditors")
+    assert feed.changes(cvss_score=6.5).connectors == frozenset({"secops"})
+    assert feed.changes(severity="critical").connectors == frozenset({"secops", "oncall"})
+
+
+def test_a_connector_that_is_gone_is_owed_no_update(feed: Feed, store: Store) -> None:
+    """A connector that is no longer in the config is not owed what nobody would deliver."""
+    deliver(store, "secops")
+    feed.reload([{"to": "oncall"}], "oncall")
+    assert feed.changes(cvss_score=6.5).connectors == frozenset()
+
+
+def test_a_fall_tells_those_who_have_it(feed: Feed, store: Store) -> None:
+    """An alert that no route matches any more still tells those who were sent it, and is not without a route."""
+    deliver(store, "secops")
+    assert feed.changes(severity="low").connectors == frozenset({"secops"})
+    assert store.queries.totals()["unrouted"] == 0
+
+
+def test_an_alert_that_was_unrouted_is_no_more(feed: Feed, store: Store) -> None:
+    """An alert without a route that a change brings somewhere is no longer counted as unrouted."""
+    feed.sandbox.sentrytex.publish(alert_json(id="low", severity="low", epss_score=None, published_at=at(40)))
+    feed.read()
+    assert store.queries.totals()["unrouted"] == 1
+    feed.sandbox.sentrytex.update("low", severity="high")
+    feed.read()
+    assert store.queries.totals()["unrouted"] == 0
+
+
+def test_an_alert_from_before_the_start_opens_when_it_rises(feed: Feed, store: Store) -> None:
+    """What was known before the first start went nowhere; a change that routes it somewhere new opens it there."""
+    deliver(store, "secops")
+    old = alert(id="old", severity="high", epss_score=0.1, published_at=at(-60))
+    store.feed.commit_page([RoutedAlert(alert=old, decision=None, targets={})], now=NOW)
+    feed.sandbox.sentrytex.publish({**old.raw, "cvss_score": 6.6})
+    assert feed.read().connectors == frozenset()
+    feed.sandbox.sentrytex.publish({**old.raw, "severity": "critical"})
+    assert feed.read().connectors == frozenset({"oncall"})
+
+
+def test_a_change_is_noticed_by_a_sweep_too(feed: Feed, store: Store) -> None:
+    """Polls reach only the overlap; what changed days after its publication is noticed by the sweep."""
+    deliver(store, "secops")
+    feed.sandbox.sentrytex.publish(alert_json(id="newer", published_at=at(3 * 86400)))
+    feed.time.advance(4 * 86400)
+    feed.read()
+    assert list(feed.changes(cisa_kev=True).changed) == []
+    assert [one.id for one in feed.poller.sweep().changed] == ["a"]
+
+
+def test_the_new_form_is_kept(feed: Feed, store: Store) -> None:
+    """After a change the store knows the alert as it is, so that the same change is noticed once."""
+    deliver(store, "secops")
+    feed.changes(severity="critical", cve_id="CVE-2026-2")
+    assert rows(store, "SELECT severity, cve_id, revision FROM alerts") == [("critical", "CVE-2026-2", 2)]
+    turn = feed.read()
+    assert (list(turn.changed), turn.connectors) == ([], frozenset())

@@ -1,0 +1,313 @@
+"""What the contract suite must know of each connector: how to set it up, and what each trouble must come to."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Callable, Mapping
+from contextlib import closing, suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.metadata import entry_points
+from itertools import count
+from typing import Any, Final, get_args
+
+from forwarder.alert import Alert, Change
+from forwarder.connector import (
+    Broken,
+    Connector,
+    Delivered,
+    Delivery,
+    Failed,
+    Kind,
+    Link,
+    Outcome,
+    RateLimited,
+    Receipt,
+    Rejected,
+    Retry,
+    Uncertain,
+)
+from forwarder.sandbox import Fault, FaultKind, Sandbox
+from forwarder.sandbox.server import Service
+from tests.kit.samples import alert, delivery
+
+Kinds = tuple[type[Outcome], ...]
+"""The outcomes that are right in one cell of the table."""
+
+HASTY: Final = "150ms"
+"""The time-out where a service hangs on purpose. Elsewhere the connectors' own holds: a busy machine is no fault."""
+
+_FINAL: Final[Mapping[int, Kinds]] = {
+    400: (Rejected,),
+    401: (Broken,),
+    403: (Broken,),
+    404: (Broken,),
+    410: (Broken,),
+    413: (Rejected,),
+    422: (Rejected,),
+    429: (RateLimited,),
+}
+_SERVER: Final = (500, 501, 502, 503, 504, 520, 599)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Target:
+    """One connector, set up against the sandbox.
+
+    ``kind`` is its type in the config, ``config`` gives its part of it, ``secrets`` what must never be seen of that,
+    ``service`` the stand-in that it talks to. ``send`` is the request that brings an alert there, ``find_path`` the one
+    that looks for it (parts of ``METHOD /path``); ``count`` tells how often an alert stands there. ``lost`` is what an
+    answer that never came whole must come to, ``statuses`` what each HTTP status of ``send`` must. ``once`` is false
+    where the remote cannot tell what it has, so that a repeat shows twice; ``edits`` where it cannot change it.
+    """
+
+    name: str
+    kind: str
+    config: Callable[[Sandbox], Mapping[str, Any]]
+    service: Callable[[Sandbox], Service]
+    send: str
+    secrets: Callable[[Sandbox], tuple[str, ...]]
+    count: Callable[[Sandbox, Alert], int]
+    lost: Kinds
+    statuses: Mapping[int, Kinds]
+    once: bool = True
+    edits: bool = True
+    find_path: str = ""
+
+    def connect(self, sandbox: Sandbox, **config: Any) -> Connector[Any]:
+        """A connector as the daemon makes it: found by its entry point, with a validated config."""
+        connector = connector_class(self.kind)
+        settings = {"type": self.kind, **self.config(sandbox), **config}
+        return connector("target", connector.Config.model_validate(settings))
+
+
+def connector_class(name: str) -> type[Connector[Any]]:
+    """The class that the entry-point group registers under ``name``."""
+    (point,) = entry_points(group="forwarder.connectors", name=name)
+    return point.load()  # type: ignore[no-any-return]
+
+
+def registered() -> set[str]:
+    """The names of all connectors that the entry-point group registers."""
+    return {point.name for point in entry_points(group="forwarder.connectors")}
+
+
+def settle(
+    connector: Connector[Any], outstanding: Delivery, *, advance: Callable[[float], object], attempts: int = 6
+) -> Receipt:
+    """Brings a delivery home by the contract's rules: after an Unsure it is looked for, and only then sent again."""
+    for _ in range(attempts):
+        outcome = connector.deliver(outstanding, connector.render(outstanding))
+        if isinstance(outcome, Delivered):
+            return outcome.receipt
+        assert isinstance(outcome, Retry | RateLimited | Uncertain), outcome
+        if isinstance(outcome, Uncertain) and (receipt := look(connector, outstanding, advance=advance)):
+            return receipt
+    raise AssertionError(f"still owed after {attempts} attempts: {outcome}")
+
+
+def look(connector: Connector[Any], outstanding: Delivery, *, advance: Callable[[float], object]) -> Receipt | None:
+    """Asks ``find`` at each of the connector's looks; a look that failed is repeated, for nothing is sent before."""
+    passed = 0.0
+    for seconds in connector.reconcile_after:
+        advance(seconds - passed)
+        passed = seconds
+        if receipt := _look_once(connector, outstanding):
+            return receipt
+    return None
+
+
+def _look_once(connector: Connector[Any], outstanding: Delivery, attempts: int = 10) -> Receipt | None:
+    for _ in range(attempts):
+        with suppress(Failed):
+            return connector.find(outstanding)
+    raise AssertionError(f"{attempts} looks failed")
+
+
+# How often an alert stands at each destination
+
+
+def _messages(sandbox: Sandbox, alert: Alert) -> int:
+    stands = [message for message in sandbox.slack.messages if not message["deleted"] and not message["webhook"]]
+    return sum(
+        (message["metadata"] or {}).get("event_payload", {}).get("alert_id") == alert.id
+        and message["thread_ts"] in (None, message["ts"])
+        for message in stands
+    )
+
+
+def _webhook_messages(sandbox: Sandbox, alert: Alert) -> int:
+    # A webhook's message holds no id; the suite gives each alert a title of its own.
+    return sum(message["webhook"] and alert.title in json.dumps(message) for message in sandbox.slack.messages)
+
+
+def _incidents(sandbox: Sandbox, alert: Alert) -> int:
+    incident = sandbox.pagerduty.incidents.get(f"sentrytex:{alert.id}")
+    return int(incident["count"]) if incident else 0
+
+
+def _issues(sandbox: Sandbox, alert: Alert) -> int:
+    return sum(f"sentrytex-{alert.id}" in issue["fields"]["labels"] for issue in sandbox.jira.issues.values())
+
+
+def _basic(email: str, token: str) -> str:
+    return base64.b64encode(f"{email}:{token}".encode()).decode()
+
+
+_SLACK_STATUSES: Final[Mapping[int, Kinds]] = {
+    **_FINAL,
+    408: (Retry,),
+    409: (Retry,),
+    **dict.fromkeys(_SERVER, (Uncertain,)),
+}
+
+TARGETS: Final = (
+    Target(
+        name="slack-token",
+        kind="slack",
+        config=lambda sandbox: {
+            "token": sandbox.slack.token,
+            "channel": "#secops",
+            "base_url": sandbox.slack.url,
+        },
+        service=lambda sandbox: sandbox.slack,
+        send="chat.postMessage",
+        find_path="conversations.",
+        secrets=lambda sandbox: (sandbox.slack.token,),
+        count=_messages,
+        lost=(Uncertain,),
+        statuses=_SLACK_STATUSES,
+    ),
+    Target(
+        name="slack-webhook",
+        kind="slack",
+        config=lambda sandbox: {"webhook_url": sandbox.slack.webhook_url},
+        service=lambda sandbox: sandbox.slack,
+        send="/services/",
+        secrets=lambda sandbox: (sandbox.slack.webhook_url, sandbox.slack.webhook_url.rpartition("/")[2]),
+        count=_webhook_messages,
+        lost=(Uncertain,),
+        statuses=_SLACK_STATUSES,
+        once=False,
+        edits=False,
+    ),
+    Target(
+        name="pagerduty",
+        kind="pagerduty",
+        config=lambda sandbox: {"routing_key": sandbox.pagerduty.routing_key, "base_url": sandbox.pagerduty.url},
+        service=lambda sandbox: sandbox.pagerduty,
+        send="/v2/enqueue",
+        secrets=lambda sandbox: (sandbox.pagerduty.routing_key,),
+        count=_incidents,
+        lost=(Retry,),
+        statuses={**_FINAL, 407: (Broken,), 408: (Retry,), 409: (Rejected,), **dict.fromkeys(_SERVER, (Retry,))},
+    ),
+    Target(
+        name="jira-cloud",
+        kind="jira",
+        config=lambda sandbox: {
+            "url": sandbox.jira.url,
+            "email": sandbox.jira.email,
+            "token": sandbox.jira.token,
+            "project": "SEC",
+        },
+        service=lambda sandbox: sandbox.jira,
+        send="POST /rest/api/3/issue",
+        find_path="/rest/api/3/search",
+        secrets=lambda sandbox: (sandbox.jira.token, _basic(sandbox.jira.email, sandbox.jira.token)),
+        count=_issues,
+        lost=(Uncertain,),
+        statuses={**_FINAL, 408: (Uncertain, Retry), 409: (Uncertain,), **dict.fromkeys(_SERVER, (Uncertain,))},
+    ),
+    Target(
+        name="jira-data-center",
+        kind="jira",
+        config=lambda sandbox: {"url": sandbox.jira.url, "token": sandbox.jira.token, "project": "SEC"},
+        service=lambda sandbox: sandbox.jira,
+        send="POST /rest/api/2/issue",
+        find_path="/rest/api/2/search",
+        secrets=lambda sandbox: (sandbox.jira.token,),
+        count=_issues,
+        lost=(Uncertain,),
+        statuses={**_FINAL, 408: (Uncertain, Retry), 409: (Uncertain,), **dict.fromkeys(_SERVER, (Uncertain,))},
+    ),
+)
+"""Every connector that talks to a service. The console has no wire, and a suite of its own."""
+
+
+# What the suite sends
+
+
+OUTCOMES: Final = get_args(Outcome)
+ROSE: Final = (Change(field="severity", old="high", new="critical"), Change(field="cisa_kev", old=False, new=True))
+TICKET: Final = Link(connector="tickets", text="SEC-12", url="https://jira.example.com/browse/SEC-12")
+numbers: Final = count(1)
+"""What tells the alerts of the suite apart, for one sandbox serves all its tests."""
+
+
+def new_delivery(**changes: Any) -> Delivery:
+    """A delivery of an alert that no other test sends, owed since now."""
+    number = next(numbers)
+    one = alert(id=f"contract-{number}", title=f"Trouble number {number} of the contract")
+    return delivery(**{"alert": one, "connector": "target", "enqueued_at": datetime.now(UTC), **changes})
+
+
+def send(connector: Connector[Any], one: Delivery) -> Outcome:
+    """One attempt, as the dispatcher makes it."""
+    return connector.deliver(one, connector.render(one))
+
+
+def follow_ups(one: Delivery, receipt: Receipt | None) -> list[Delivery]:
+    """What may be owed after ``one``: a change, a new link, a withdrawal."""
+    common: dict[str, Any] = {"alert": one.alert, "enqueued_at": one.enqueued_at, "receipt": receipt}
+    return [
+        delivery(**common, kind=Kind.UPDATE, revision=2, changes=ROSE),
+        delivery(**common, kind=Kind.UPDATE, revision=3, links=(TICKET,)),
+        delivery(**common, kind=Kind.WITHDRAW, revision=4),
+    ]
+
+
+LOST: Final = (
+    Fault(kind=FaultKind.TIMEOUT_BEFORE, seconds=30),
+    Fault(kind=FaultKind.TIMEOUT_AFTER, seconds=30),
+    Fault(kind=FaultKind.RESET_BEFORE),
+    Fault(kind=FaultKind.RESET_AFTER),
+    Fault(kind=FaultKind.HTML),
+    Fault(kind=FaultKind.TRUNCATED),
+)
+"""After none of these does anybody know what became of the request."""
+
+
+def striking(target: Target, fault: Fault, path: str | None = None) -> Fault:
+    """``fault``, to strike the request that brings an alert to ``target``, or ``path``."""
+    return Fault(kind=fault.kind, seconds=fault.seconds, path=target.send if path is None else path)
+
+
+def send_struck(target: Target, sandbox: Sandbox, one: Delivery, fault: Fault, path: str | None = None) -> Outcome:
+    """What comes of ``one`` when ``fault`` strikes it, sent by a connector that does not wait for a hanging service."""
+    service = target.service(sandbox)
+    service.inject(striking(target, fault, path))
+    with closing(target.connect(sandbox, **patience(fault))) as connector:
+        outcome = send(connector, one)
+    service.clear_faults()
+    return outcome
+
+
+def patience(fault: Fault) -> dict[str, Any]:
+    """The time-out for a connector that meets ``fault``."""
+    return {"timeout": HASTY} if fault.kind in (FaultKind.TIMEOUT_BEFORE, FaultKind.TIMEOUT_AFTER) else {}
+
+
+def everything_told(connector: Connector[Any]) -> list[str]:
+    """All that a connector says of one alert, its follow-ups, a look and a check."""
+    one = new_delivery()
+    outcome = send(connector, one)
+    told = [repr(outcome), *(repr(finding) for finding in connector.check())]
+    receipt = outcome.receipt if isinstance(outcome, Delivered) else None
+    told += [repr(send(connector, later)) for later in follow_ups(one, receipt)]
+    try:
+        told.append(repr(connector.find(one)))
+    except Failed as error:
+        told.append(repr(error) + repr(error.__cause__) + repr(error.__context__))
+    return told

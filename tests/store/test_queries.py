@@ -1,0 +1,270 @@
+"""What people look at: lists and their filters, counts, and the story of one alert."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from forwarder.alert import Severity
+from forwarder.connector import Change, Origin, Receipt
+from forwarder.store import Store
+from forwarder.store.records import Filter, Gap, State
+from tests.kit.samples import HOSTILE_TEXTS, alert
+from tests.kit.store import (
+    LEASE,
+    NOW,
+    at,
+    claim,
+    dead,
+    deliver,
+    delivered,
+    enqueue,
+    failed,
+    paused,
+    routed,
+    settle,
+    uncertain,
+)
+
+DAY = 86400.0
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    opened = Store.open_exclusive(tmp_path / "forwarder.db")
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def filled(store: Store) -> Store:
+    """Four alerts of the feed and an alarm, seen a minute apart, in several states."""
+    enqueue(
+        store, alert(id="a", severity="critical", cve_id="CVE-2026-1", title='A "quoted" title'), "secops", "oncall"
+    )
+    enqueue(
+        store, alert(id="b", severity="high", cve_id="CVE-2026-22", affected_vendors=["okta"]), "secops", now=NOW + 60
+    )
+    enqueue(store, alert(id="c", severity="odd", cve_id=None, title="Größe 100%"), now=NOW + 120)
+    enqueue(
+        store, alert(id="d", severity="low", cve_id="CVE-2025-1", title="under_score \\ back"), "secops", now=NOW + 180
+    )
+    store.feed.commit_page([routed(alert(id="alarm"), "secops")], now=NOW + 240, origin=Origin.ALARM)
+    deliver(store, "oncall", "PD-1")
+    settle(store, store.outbox.claim("secops", 1, now=NOW, lease=LEASE)[0], dead())
+    return store
+
+
+def found(store: Store, **wanted: Any) -> str:
+    """The ids of the alerts that a filter finds, in their order."""
+    return "".join(row.alert.id[0] for row in store.queries.alerts(Filter(**wanted)))
+
+
+@pytest.mark.parametrize(
+    ("wanted", "expected"),
+    [
+        ({}, "dcba"),
+        ({"limit": 2}, "dc"),
+        ({"before": NOW + 120}, "ba"),
+        ({"since": datetime.fromtimestamp(NOW + 120, UTC)}, "dc"),
+        ({"severity": Severity.CRITICAL}, "ca"),
+        ({"vendor": "okta"}, "b"),
+        ({"vendor": "okt"}, ""),
+        ({"connector": "oncall"}, "a"),
+        ({"state": State.DEAD}, "a"),
+        ({"connector": "oncall", "state": State.DEAD}, ""),
+        ({"connector": "secops", "state": State.READY}, "db"),
+        ({"cve_id": "2026"}, "ba"),
+        ({"cve_id": "cve-2026-1"}, "a"),
+        ({"cve_id": "%"}, ""),
+        ({"text": "cve-2026-2"}, "b"),
+        ({"text": '"QUOTED"'}, "a"),
+        ({"text": "Größe"}, "c"),
+        ({"text": "100%"}, "c"),
+        ({"text": "%"}, "c"),
+        ({"text": "r_s"}, "d"),
+        ({"text": "\\"}, "d"),
+        ({"alert_id": "b"}, "b"),
+        ({"unrouted": True}, "c"),
+        ({"origin": "alarm"}, "a"),
+        ({"origin": None}, "adcba"),
+        ({"severity": Severity.HIGH, "text": "okta", "connector": "secops"}, "b"),
+    ],
+)
+def test_alerts_are_listed_newest_first(filled: Store, wanted: dict[str, Any], expected: str) -> None:
+    """Each filter narrows the list; several do so together; what they ask for is text, never a pattern."""
+    assert found(filled, **wanted) == expected
+
+
+def test_an_alert_is_listed_with_where_it_went(filled: Store) -> None:
+    """A listed alert has its deliveries, with their states and receipts."""
+    (row,) = filled.queries.alerts(Filter(alert_id="a"))
+    assert (row.origin, row.revision, row.seen_at, row.unrouted) == ("feed", 1, NOW, False)
+    assert [(one.connector, one.state, one.receipt) for one in row.deliveries] == [
+        ("secops", State.DEAD, None),
+        ("oncall", State.DELIVERED, Receipt(remote_id="PD-1")),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("wanted", "expected"),
+    [
+        ({}, [("d", "secops"), ("b", "secops"), ("a", "oncall"), ("a", "secops")]),
+        ({"state": State.DEAD}, [("a", "secops")]),
+        ({"connector": "oncall"}, [("a", "oncall")]),
+        ({"severity": Severity.LOW}, [("d", "secops")]),
+        ({"cve_id": "2026-22"}, [("b", "secops")]),
+        ({"vendor": "okta"}, [("b", "secops")]),
+        ({"alert_id": "a", "limit": 1}, [("a", "oncall")]),
+        ({"since": datetime.fromtimestamp(NOW + 60, UTC)}, [("d", "secops"), ("b", "secops")]),
+        ({"origin": "alarm"}, [("alarm", "secops")]),
+    ],
+)
+def test_deliveries_are_listed_newest_first(
+    filled: Store, wanted: dict[str, Any], expected: list[tuple[str, str]]
+) -> None:
+    """Deliveries have filters of their own, and the same order."""
+    assert [(row.alert_id, row.connector) for row in filled.queries.deliveries(Filter(**wanted))] == expected
+
+
+@pytest.mark.parametrize("text", HOSTILE_TEXTS, ids=range(len(HOSTILE_TEXTS)))
+def test_hostile_texts_are_found_and_shown_cleaned(store: Store, text: str) -> None:
+    """No text breaks a list or a search, and titles come out without what acts on a terminal."""
+    enqueue(store, alert(title=text, cve_id=None), "secops")
+    (row,) = store.queries.deliveries(Filter())
+    assert row.title == store.queries.alerts(Filter())[0].alert.title
+    assert row.title.isprintable() or "\u200b" in text or "\u200d" in text
+    row.title.encode()
+    if len(text) < 1000:
+        assert [one.alert.title for one in store.queries.alerts(Filter(text=text))] == [row.title]
+
+
+def test_the_story_of_an_alert(store: Store) -> None:
+    """All that is known of an alert: why it went where, what changed, every attempt, what was sent."""
+    enqueue(store, alert(severity="high"), "secops")
+    settle(store, claim(store), failed(due_at=NOW))
+    settle(store, claim(store), delivered("R-1", payload={"text": "sent"}))
+    store.feed.commit_page(
+        [routed(alert(severity="critical"), "secops", known=alert(severity="high"))],
+        now=NOW + 60,
+        connectors=["secops"],
+    )
+    history = store.queries.history(alert().id)
+    assert history is not None
+    assert (history.row.alert.severity, history.row.revision) == (Severity.CRITICAL, 2)
+    assert history.trail == [{"route": 1, "matched": True, "why": "the route has no conditions", "to": ["secops"]}]
+    ((revision),) = history.revisions
+    assert (revision.revision, revision.at) == (2, NOW + 60)
+    assert revision.changes == [Change(field="severity", old="high", new="critical")]
+    opened, update = history.row.deliveries
+    assert [(one.kind, one.revision, one.why) for one in (opened, update)] == [
+        ("open", 1, "route 1: the route has no conditions"),
+        ("update", 2, "changed: severity"),
+    ]
+    assert [one.outcome for one in history.attempts[opened.id]] == ["retry", "delivered"]
+    assert (history.attempts[update.id], history.payloads) == ([], {opened.id: {"text": "sent"}})
+
+
+def test_a_story_is_found_by_its_cve(store: Store) -> None:
+    """A CVE leads to the alert about it, the newest seen where there are several; an id comes first."""
+    enqueue(store, alert(id="old", cve_id="CVE-2026-1"))
+    enqueue(store, alert(id="new", cve_id="CVE-2026-1"), now=NOW + 1)
+    enqueue(store, alert(id="CVE-2026-2", cve_id=None))
+    enqueue(store, alert(id="other", cve_id="CVE-2026-2"), now=NOW + 1)
+    assert [_id_of(store, name) for name in ("CVE-2026-1", "old", "CVE-2026-2", "unknown")] == [
+        "new",
+        "old",
+        "CVE-2026-2",
+        None,
+    ]
+
+
+def test_a_queue_counts_each_state(store: Store) -> None:
+    """A connector's queue says how much stands where, since when the oldest waits, and what went wrong last."""
+    for number in range(6):
+        enqueue(store, alert(id=f"a{number}", published_at=at(number)), "secops", now=NOW + number)
+    claims = store.outbox.claim("secops", 5, now=NOW, lease=LEASE)
+    ends = (delivered(), dead(), failed(due_at=NOW + 9, reason="HTTP 500"), uncertain(due_at=NOW + 60))
+    for claimed, settlement in zip(claims, ends, strict=False):
+        settle(store, claimed, settlement, now=NOW + 100)
+    (queue,) = store.queries.queues(["secops"])
+    assert (queue.ready, queue.sending, queue.uncertain, queue.dead, queue.delivered) == (2, 1, 1, 1, 1)
+    assert (queue.waiting, queue.oldest_enqueued_at, queue.last_delivered_at) == (4, NOW + 2, NOW + 100)
+    assert (queue.last_error, queue.pause) == ("timed out", None)
+    assert store.queries.queues(["secops"], since=NOW + 101)[0].delivered == 0
+    assert store.queries.outstanding(["secops", "oncall"]) == 4
+
+
+def test_an_empty_queue(store: Store) -> None:
+    """A connector that was never owed anything has a queue of nothing."""
+    (queue,) = store.queries.queues(["secops"])
+    assert (queue.waiting, queue.dead, queue.oldest_enqueued_at, queue.last_delivered_at, queue.last_error) == (
+        0,
+        0,
+        None,
+        None,
+        None,
+    )
+
+
+def test_connectors_that_are_gone_are_shown_while_they_are_owed(store: Store) -> None:
+    """What a connector that is no longer in the config is owed, or has as dead letters, is not out of sight."""
+    for name in ("known", "waits", "sends", "died", "done"):
+        enqueue(store, alert(id=name), name)
+    claim(store, "sends")
+    settle(store, claim(store, "died"), dead())
+    deliver(store, "done")
+    assert [queue.connector for queue in store.queries.queues(["known", "quiet"])] == [
+        "known",
+        "quiet",
+        "died",
+        "sends",
+        "waits",
+    ]
+    assert store.queries.outstanding(["known", "quiet"]) == 1
+
+
+def test_a_queue_tells_its_pause(store: Store) -> None:
+    """A paused connector's queue says since when and why."""
+    enqueue(store, alert(), "secops")
+    settle(store, claim(store), paused())
+    pause = store.queries.queues(["secops"])[0].pause
+    assert pause is not None
+    assert (pause.reason, pause.since) == ("token_revoked", NOW)
+
+
+def test_gaps_are_listed_newest_first(store: Store) -> None:
+    """Each gap says which stretch of which severity was not shown, and when that was noticed."""
+    for number in (0, 1):
+        store.feed.commit_page([], now=NOW + number, gaps=[Gap(severity=Severity.LOW, since=NOW, until=NOW + number)])
+    assert [(gap.until, gap.noticed_at) for gap in store.queries.gaps()] == [(NOW + 1, NOW + 1), (NOW, NOW)]
+
+
+def test_the_charts_count_the_feed_s_alerts(store: Store) -> None:
+    """Alerts are counted by the UTC day on which they were seen and by severity; alarms are not among them."""
+    for number, severity in enumerate(["high", "high", "low"]):
+        enqueue(store, alert(id=f"a{number}", severity=severity), now=NOW + number // 2 * DAY)
+    store.feed.commit_page([routed(alert(id="alarm"))], now=NOW, origin=Origin.ALARM)
+    assert store.queries.alerts_a_day(0.0) == [("2026-03-01", Severity.HIGH, 2), ("2026-03-02", Severity.LOW, 1)]
+    assert store.queries.alerts_a_day(NOW + 1) == [("2026-03-02", Severity.LOW, 1)]
+
+
+def test_latencies_are_from_owed_to_delivered(store: Store) -> None:
+    """What was delivered since tells how long it took; updates and dead letters tell nothing."""
+    enqueue(store, alert(id="a"), "secops")
+    enqueue(store, alert(id="b"), "oncall")
+    deliver(store, "secops", now=NOW + 7)
+    settle(store, claim(store, "oncall"), dead())
+    store.outbox.remind("a", ["secops"], now=NOW, why="x", change=Change(field="x", old=1, new=2))
+    deliver(store, "secops", now=NOW + 9)
+    assert store.queries.latencies(NOW) == [("secops", 7.0)]
+    assert store.queries.latencies(NOW + 8) == []
+
+
+def _id_of(store: Store, name: str) -> str | None:
+    history = store.queries.history(name)
+    return history.row.alert.id if history else None

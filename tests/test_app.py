@@ -1,0 +1,461 @@
+"""The parts put together: the daemon's whole life but for its process, against stand-ins over real HTTP."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from forwarder.app import Forwarder, ReloadRefused
+from forwarder.events import Listener
+from forwarder.feed.client import SentrytexError
+from forwarder.sandbox import Fault, FaultKind, Sandbox
+from forwarder.store import Store, StoreError
+from forwarder.store.engine import Engine
+from forwarder.store.feed import FeedStore
+from forwarder.store.outbox import Outbox
+from forwarder.store.records import Claimed, State
+from tests.kit.core import EVERYTHING, Time, enqueue, loaded, recent, rows, settings, until
+from tests.kit.samples import alert
+
+
+@contextmanager
+def assembled(
+    folder: Path, sandbox: Sandbox, config: dict[str, Any] | None = None, *, kind: type[Store] = Store, **more: Any
+) -> Iterator[Forwarder]:
+    """A forwarder on the database of ``folder``, not started."""
+    store = kind.open_exclusive(folder / "forwarder.db")
+    forwarder = Forwarder(loaded(folder, sandbox, config), store, **more)
+    try:
+        yield forwarder
+    finally:
+        forwarder.stop(5)
+        store.close()
+
+
+def everything(sandbox: Sandbox, **sentrytex: Any) -> dict[str, Any]:
+    """A config that sends every alert to all three connectors."""
+    config = settings(sandbox)
+    config["routes"] = [EVERYTHING]
+    config["sentrytex"].update(sentrytex)
+    return config
+
+
+def all_delivered(forwarder: Forwarder) -> bool:
+    return all(row.state is State.DELIVERED for row in rows(forwarder.store))
+
+
+# Delivering
+
+
+def test_the_ticket_s_link_gets_into_the_message(tmp_path: Path, sandbox: Sandbox) -> None:
+    """The message goes out at once, and is edited once when the ticket exists."""
+    sandbox.jira.inject(Fault(kind=FaultKind.LATENCY, seconds=0.3, path="POST", times=1))
+    sandbox.sentrytex.publish(recent(1))
+    with assembled(tmp_path, sandbox, everything(sandbox), links_after=0.0) as forwarder:
+        forwarder.start(schedule=False)
+        forwarder.poll()
+        until(lambda: sandbox.slack.messages and sandbox.slack.messages[0]["edits"])
+        until(lambda: all_delivered(forwarder))
+    (message,) = sandbox.slack.messages
+    assert len(message["edits"]) == 1
+    assert f"{sandbox.jira.url}/browse/SEC-1" not in str(message["edits"])
+    assert f"{sandbox.jira.url}/browse/SEC-1" in str(message["attachments"] or message["blocks"])
+
+
+def test_a_revoked_token_delays_only_its_own_connector(tmp_path: Path, sandbox: Sandbox) -> None:
+    """The others go on; the queue waits, and goes out by itself when a probe succeeds."""
+    hours = Time()
+    sandbox.slack.revoke()
+    sandbox.sentrytex.publish(*(recent(number) for number in range(5)))
+    config = {**everything(sandbox), "alarms": {"to": ["secops", "oncall"]}}
+    with assembled(tmp_path, sandbox, config, clock=hours.clock()) as forwarder:
+        forwarder.start(schedule=False)
+        forwarder.poll()
+        until(lambda: len(sandbox.jira.issues) == 5 and len(sandbox.pagerduty.incidents) == 6)
+        until(lambda: forwarder.store.outbox.pause_of("secops") is not None)
+        assert [alarm.type for alarm in forwarder.store.alarms.active()] == ["paused"]
+        assert {row.state for row in rows(forwarder.store, "secops")} == {State.READY}
+        sandbox.slack.restore()
+        hours.pass_(121)
+        forwarder.dispatchers["secops"].wake()
+        until(lambda: len(sandbox.slack.messages) == 5)
+        until(lambda: all_delivered(forwarder))
+        assert forwarder.store.alarms.active() == []
+    alarm = next(key for key in sandbox.pagerduty.incidents if "alarm" in key)
+    assert sandbox.pagerduty.incidents[alarm]["status"] == "resolved"
+    assert len(sandbox.slack.messages) == 5
+
+
+# Stopping and starting
+
+
+def test_a_stop_lets_what_is_being_sent_end(tmp_path: Path, sandbox: Sandbox) -> None:
+    """It is written down, and nothing stays claimed."""
+    sandbox.slack.inject(Fault(kind=FaultKind.DRIP, seconds=0.4, path="chat.postMessage"))
+    sandbox.pagerduty.inject(Fault(kind=FaultKind.DRIP, seconds=0.4, path="enqueue"))
+    sandbox.jira.inject(Fault(kind=FaultKind.DRIP, seconds=0.4, path="POST /rest/api/3/issue"))
+    sandbox.sentrytex.publish(recent(1))
+    with assembled(tmp_path, sandbox, everything(sandbox)) as forwarder:
+        forwarder.start(schedule=False)
+        forwarder.poll()
+        until(lambda: sandbox.slack.messages and sandbox.pagerduty.incidents and sandbox.jira.issues)
+        assert forwarder.stop(20)
+        assert {row.state for row in rows(forwarder.store) if row.kind == "open"} == {State.DELIVERED}
+
+
+def test_a_send_that_outlasts_the_stop_is_looked_for_at_the_next_start(tmp_path: Path, sandbox: Sandbox) -> None:
+    """The process ends in time; that the remote took it is found out afterwards."""
+    sandbox.jira.inject(Fault(kind=FaultKind.TIMEOUT_AFTER, seconds=1, path="POST /rest/api/3/issue"))
+    sandbox.sentrytex.publish(recent(1))
+    config = everything(sandbox)
+    config["routes"] = [{"to": ["tickets"]}]
+    with assembled(tmp_path, sandbox, config) as forwarder:
+        forwarder.start(schedule=False)
+        forwarder.poll()
+        until(lambda: len(sandbox.jira.issues) == 1)
+        assert not forwarder.stop(0.1)
+        forwarder.store.close()
+    with assembled(tmp_path, sandbox, config) as forwarder:
+        assert [row.state for row in rows(forwarder.store)] == [State.SENDING]
+        forwarder.start(schedule=False)
+        assert rows(forwarder.store)[0].state is not State.SENDING
+        until(lambda: all_delivered(forwarder))
+    assert len(sandbox.jira.issues) == 1
+
+
+def test_after_a_crash_the_first_look_comes_when_the_connector_says(tmp_path: Path, sandbox: Sandbox) -> None:
+    """A search that lags behind must have its time, or a second ticket would be made."""
+    sandbox.jira.index_lag = 0.3
+    config = everything(sandbox)
+    config["routes"] = [{"to": ["tickets"]}]
+    config["connectors"]["tickets"]["reconcile_after"] = ["600ms"]
+    sandbox.jira.inject(Fault(kind=FaultKind.TIMEOUT_AFTER, seconds=1, path="POST /rest/api/3/issue"))
+    sandbox.sentrytex.publish(recent(1))
+    with assembled(tmp_path, sandbox, config) as forwarder:
+        forwarder.start(schedule=False)
+        forwarder.poll()
+        until(lambda: len(sandbox.jira.issues) == 1)
+        forwarder.stop(0)
+        forwarder.store.close()
+    with assembled(tmp_path, sandbox, config) as forwarder:
+        forwarder.start(schedule=False)
+        until(lambda: all_delivered(forwarder))
+    assert len(sandbox.jira.issues) == 1
+
+
+# Reloading
+
+
+def test_another_config_is_taken_over_while_running(tmp_path: Path, sandbox: Sandbox) -> None:
+    """A new connector works, what is owed stays owed, and a removed connector's queue is kept."""
+    sandbox.slack.revoke()
+    config = settings(sandbox)
+    config["routes"] = [{"to": ["secops"]}]
+    with assembled(tmp_path, sandbox, config) as forwarder:
+        forwarder.start()
+        sandbox.sentrytex.publish(recent(1))
+        until(lambda: forwarder.store.outbox.pause_of("secops") is not None)
+        config["routes"] = [{"to": ["pages"]}]
+        config["connectors"] = {"pages": config["connectors"]["oncall"]}
+        forwarder.reload(loaded(tmp_path, sandbox, config))
+        sandbox.sentrytex.publish(recent(2))
+        until(lambda: len(sandbox.pagerduty.incidents) == 1)
+        assert [row.state for row in rows(forwarder.store, "secops")] == [State.READY]
+        until(lambda: all_delivered_to(forwarder, "pages"))
+
+
+def all_delivered_to(forwarder: Forwarder, connector: str) -> bool:
+    return all(row.state is State.DELIVERED for row in rows(forwarder.store, connector))
+
+
+def test_a_reload_resumes_what_was_put_right(tmp_path: Path, sandbox: Sandbox) -> None:
+    """A paused connector is tried at once with its new token."""
+    config = settings(sandbox)
+    config["connectors"]["secops"]["token"] = "xoxb-not-the-right-token"
+    config["routes"] = [{"to": ["secops"]}]
+    sandbox.sentrytex.publish(recent(1))
+    with assembled(tmp_path, sandbox, config) as forwarder:
+        forwarder.start()
+        until(lambda: forwarder.store.outbox.pause_of("secops") is not None)
+        config["connectors"]["secops"]["token"] = sandbox.slack.token
+        forwarder.reload(loaded(tmp_path, sandbox, config))
+        until(lambda: len(sandbox.slack.messages) == 1)
+
+
+@pytest.mark.parametrize(("key", "value"), [("database", "other.db"), ("web", {"listen": "127.0.0.1:0"})])
+def test_what_needs_a_restart_is_refused_whole(tmp_path: Path, sandbox: Sandbox, key: str, value: Any) -> None:
+    """Nothing of such a config is taken over."""
+    with assembled(tmp_path, sandbox) as forwarder:
+        before = forwarder.config
+        forwarder.start(schedule=False)
+        other = loaded(tmp_path, sandbox, {**settings(sandbox), key: value, "routes": [EVERYTHING]})
+        with pytest.raises(ReloadRefused, match=f"`{key}` cannot be changed"):
+            forwarder.reload(other)
+        assert forwarder.config is before
+        assert forwarder.poller.config is before
+
+
+def test_a_shorter_sweep_counts_from_the_reload(tmp_path: Path, sandbox: Sandbox) -> None:
+    """Nobody waits for the sweep that the old config had planned."""
+    config = everything(sandbox, sweep_every="1h")
+    with assembled(tmp_path, sandbox, config) as forwarder:
+        forwarder.poll()
+        forwarder.sweep()
+        forwarder.start()
+        swept = forwarder.store.feed.state().swept_at
+        forwarder.reload(loaded(tmp_path, sandbox, everything(sandbox, sweep_every="1s")))
+        until(lambda: forwarder.store.feed.state().swept_at != swept)
+
+
+# The periodic work
+
+
+def test_polls_go_on_by_themselves(tmp_path: Path, sandbox: Sandbox) -> None:
+    """What is published later arrives without anybody's doing."""
+    with assembled(tmp_path, sandbox, everything(sandbox)) as forwarder:
+        forwarder.start()
+        until(lambda: forwarder.store.feed.state().polled_at is not None)
+        sandbox.sentrytex.publish(recent(1))
+        until(lambda: sandbox.slack.messages and sandbox.jira.issues and sandbox.pagerduty.incidents)
+
+
+def test_polls_go_on_after_the_feed_failed(tmp_path: Path, sandbox: Sandbox) -> None:
+    """With a pause in between, the one that the API asked for."""
+    sandbox.sentrytex.publish(recent(1))
+    sandbox.sentrytex.inject(
+        Fault(kind=FaultKind.STATUS, status=503, path="/alerts"),
+        Fault(kind=FaultKind.STATUS, status=429, headers={"Retry-After": "1"}, path="/alerts"),
+    )
+    with assembled(tmp_path, sandbox, everything(sandbox), rng=lambda: 0.0) as forwarder:
+        forwarder.start()
+        until(lambda: len(sandbox.slack.messages) == 1)
+    refused = [seen.at for seen in sandbox.sentrytex.requests if seen.path.endswith("/alerts")]
+    assert all(after - before > timedelta(seconds=0.9) for before, after in pairwise(refused))
+
+
+def test_a_refused_key_is_not_hammered(tmp_path: Path, sandbox: Sandbox) -> None:
+    """One alarm, and what is owed goes on; while that takes several polls' time, the key is not tried again."""
+    sandbox.sentrytex.revoke()
+    config = {**everything(sandbox), "alarms": {"to": ["oncall"]}}
+    config["connectors"]["oncall"]["max_rate"] = "2/s"
+    with assembled(tmp_path, sandbox, config) as forwarder:
+        forwarder.start()
+        until(lambda: len(sandbox.pagerduty.incidents) == 1)
+        enqueue(forwarder.store, *(alert(id=f"owed-{number}") for number in range(4)), to=("oncall",))
+        forwarder.dispatchers["oncall"].wake()
+        until(lambda: len(sandbox.pagerduty.incidents) == 5)
+        assert [alarm.type for alarm in forwarder.store.alarms.active()] == ["key_refused"]
+    assert len([seen for seen in sandbox.sentrytex.requests if seen.path.endswith("/alerts")]) == 1
+
+
+def test_a_vendor_that_joins_the_stack_brings_its_alerts_at_once(tmp_path: Path, sandbox: Sandbox) -> None:
+    """They lie far behind the cursor, where no poll reaches."""
+    sandbox.sentrytex.all_vendors = False
+    sandbox.sentrytex.add_vendor("github")
+    sandbox.sentrytex.publish(recent(1, affected_vendors=["github"]))
+    with assembled(tmp_path, sandbox, everything(sandbox, overlap="1m", start_from="1h")) as forwarder:
+        forwarder.poll()
+        forwarder.sweep()
+        forwarder.start()
+        until(lambda: len(sandbox.slack.messages) == 1 and forwarder.store.feed.state().stack)
+        sandbox.sentrytex.publish(recent(2, affected_vendors=["okta"], minutes_ago=24 * 60))
+        sandbox.sentrytex.add_vendor("okta")
+        until(lambda: len(sandbox.slack.messages) == 2)
+
+
+def test_only_a_complete_poll_beats(tmp_path: Path, sandbox: Sandbox) -> None:
+    """Who watches from outside notices a feed that cannot be read."""
+    beats = sandbox.pagerduty
+    beats.inject(Fault(kind=FaultKind.STATUS, status=200, path="GET /beat", times=None))
+    sandbox.sentrytex.inject(Fault(kind=FaultKind.STATUS, status=503, path="/alerts", times=None))
+    config = {**everything(sandbox), "heartbeat": {"url": f"{beats.url}/beat"}}
+    with assembled(tmp_path, sandbox, config, rng=lambda: 0.0) as forwarder:
+        forwarder.start()
+        until(lambda: forwarder.store.feed.state().poll_error)
+        assert beats.requests == []
+        sandbox.sentrytex.clear_faults()
+        until(lambda: beats.requests)
+        assert forwarder.store.feed.state().polled_at is not None
+
+
+class Failing(Store):
+    """A store in which no page can be committed, and nothing rescued, while the test says so."""
+
+    fails = True
+
+    def __init__(self, engine: Engine) -> None:
+        super().__init__(engine)
+        store = self
+
+        class Feed(FeedStore):
+            def commit_page(self, *args: Any, **more: Any) -> Any:
+                if store.fails:
+                    raise StoreError("The disk is full.")
+                return super().commit_page(*args, **more)
+
+        self.feed = Feed(engine)
+
+
+class Heard(Listener):
+    """What a watcher hears of the database."""
+
+    def __init__(self) -> None:
+        self.failures: list[str] = []
+
+    def store_failed(self, reason: str) -> None:
+        self.failures.append(reason)
+
+
+def test_a_database_that_fails_ends_no_job(tmp_path: Path, sandbox: Sandbox) -> None:
+    """It is told, and the next poll brings what this one could not keep."""
+    sandbox.sentrytex.publish(recent(1))
+    with assembled(tmp_path, sandbox, everything(sandbox), kind=Failing) as forwarder:
+        heard = Heard()
+        forwarder.listeners.add(heard)
+        forwarder.start()
+        until(lambda: "The disk is full." in heard.failures)
+        assert isinstance(forwarder.store, Failing)
+        forwarder.store.fails = False
+        until(lambda: len(sandbox.slack.messages) == 1)
+
+
+def test_old_alerts_are_forgotten(tmp_path: Path, sandbox: Sandbox) -> None:
+    """After `keep`, and never what the feed can still show."""
+    hours, day = Time(), 86400
+    sandbox.sentrytex.publish(recent(1))
+    config = {**everything(sandbox), "keep": "30d"}
+    with assembled(tmp_path, sandbox, config, clock=hours.clock(), links_after=0.0) as forwarder:
+        forwarder.start(schedule=False)
+        forwarder.poll()
+        until(lambda: len(sandbox.slack.messages) == 1 and all_delivered(forwarder))
+        for passed, kept in ((29 * day, True), (2 * day, False)):
+            hours.pass_(passed)
+            sandbox.clock.advance(passed)
+            sandbox.sentrytex.publish(recent(2, published_at=sandbox.clock()))
+            forwarder.poll()
+            forwarder.prune()
+            assert (forwarder.store.queries.history(recent(1)["id"]) is not None) is kept
+
+
+# Time
+
+
+@pytest.mark.parametrize("step", [3600.0, -3600.0], ids=["forth", "back"])
+def test_a_clock_that_is_set_shifts_every_deadline(tmp_path: Path, sandbox: Sandbox, step: float) -> None:
+    """Nothing comes an hour late, no lease ends early, and polls go on."""
+    hours = Time()
+    sandbox.slack.inject(Fault(kind=FaultKind.STATUS, status=429, headers={"Retry-After": "600"}, path="postMessage"))
+    sandbox.sentrytex.publish(recent(1))
+    with assembled(tmp_path, sandbox, everything(sandbox), clock=hours.clock()) as forwarder:
+        forwarder.start()
+        until(lambda: due(forwarder) > [0.0])
+        polled = forwarder.store.feed.state().polled_at
+        (before,) = due(forwarder)
+        hours.step(step)
+        forwarder.follow_clock()
+        (after,) = due(forwarder)
+        assert after - before == pytest.approx(step, abs=1)
+        until(lambda: (forwarder.store.feed.state().polled_at or 0) - (polled or 0) == pytest.approx(step, abs=5))
+        forwarder.review_alarms()
+        assert forwarder.store.alarms.active() == []
+        dispatcher = forwarder.dispatchers["secops"]
+        until(lambda: dispatcher.is_drained(500))
+        assert not dispatcher.is_drained(700)
+
+
+def due(forwarder: Forwarder) -> list[float]:
+    return [row.due_at for row in rows(forwarder.store, "secops") if row.kind == "open"]
+
+
+class Full(Store):
+    """A store that cannot shift its deadlines the first time."""
+
+    def __init__(self, engine: Engine) -> None:
+        super().__init__(engine)
+
+        class Deliveries(Outbox):
+            shifts = 0
+
+            def shift_deadlines(self, seconds: float) -> None:
+                self.shifts += 1
+                if self.shifts == 1:
+                    raise StoreError("The disk is full.")
+                super().shift_deadlines(seconds)
+
+        self.outbox = Deliveries(engine)
+
+
+def test_a_step_that_could_not_be_written_is_followed_later(tmp_path: Path, sandbox: Sandbox) -> None:
+    """The daemon goes on, and the deadlines move along once the database takes that."""
+    hours = Time()
+    with assembled(tmp_path, sandbox, kind=Full, clock=hours.clock()) as forwarder:
+        enqueue(forwarder.store, alert(), to=("nobody",))
+        (before,) = [row.enqueued_at for row in rows(forwarder.store)]
+        hours.step(3600)
+        forwarder.follow_clock()
+        forwarder.follow_clock()
+        forwarder.follow_clock()
+        (after,) = [row.enqueued_at for row in rows(forwarder.store)]
+    assert after - before == pytest.approx(3600, abs=1)
+
+
+# Until all is quiet
+
+
+class Slow(Store):
+    """A store in which a ticket is settled, and owes its link, after the message was found quiet."""
+
+    tickets: Callable[[], bool]
+
+    def __init__(self, engine: Engine) -> None:
+        super().__init__(engine)
+        store = self
+
+        class Deliveries(Outbox):
+            def next_due(self, connector: str) -> float | None:
+                if connector == "oncall" and threading.current_thread() is threading.main_thread():
+                    until(store.tickets)
+                return super().next_due(connector)
+
+        self.outbox = Deliveries(engine)
+
+
+def test_a_link_that_comes_in_the_last_moment_is_waited_for(tmp_path: Path, sandbox: Sandbox) -> None:
+    """A look at one connector after the other would miss it."""
+    sandbox.jira.inject(Fault(kind=FaultKind.LATENCY, seconds=0.3, path="POST"))
+    sandbox.slack.inject(Fault(kind=FaultKind.LATENCY, seconds=0.3, path="chat.update"))
+    sandbox.sentrytex.publish(recent(1))
+    with assembled(tmp_path, sandbox, everything(sandbox), kind=Slow, links_after=0.0) as forwarder:
+        assert isinstance(forwarder.store, Slow)
+        forwarder.store.tickets = lambda: forwarder.dispatchers["tickets"].is_drained(30)
+        forwarder.start(schedule=False)
+        forwarder.poll()
+        assert forwarder.deliver_due(30, threading.Event()) == 0
+        assert forwarder.store.queries.outstanding(forwarder.config.connectors) == 0
+
+
+def test_a_poll_that_fails_raises_and_is_told(tmp_path: Path, sandbox: Sandbox) -> None:
+    """Whoever asked for it hears why."""
+    sandbox.sentrytex.revoke()
+    with assembled(tmp_path, sandbox) as forwarder, pytest.raises(SentrytexError, match="refused the key"):
+        forwarder.poll()
+
+
+def test_a_claim_of_another_life_is_given_its_lease(tmp_path: Path, sandbox: Sandbox) -> None:
+    """A worker that never reports back is replaced when its lease ends, not before."""
+    hours = Time()
+    with assembled(tmp_path, sandbox, everything(sandbox), clock=hours.clock()) as forwarder:
+        enqueue(forwarder.store, alert(), to=("oncall",))
+        claimed: list[Claimed] = forwarder.store.outbox.claim("oncall", 1, now=forwarder.clock(), lease=100)
+        assert len(claimed) == 1
+        assert forwarder.store.outbox.reclaim_expired(now=forwarder.clock() + 99, due_at={}, all_claims=False) == {}
+        assert forwarder.store.outbox.reclaim_expired(now=forwarder.clock() + 101, due_at={}, all_claims=False) == {
+            "oncall": 1
+        }

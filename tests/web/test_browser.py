@@ -1,0 +1,203 @@
+"""The status page in a real browser: with hostile texts, without JavaScript, by keyboard, on a phone."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+
+from forwarder.store.records import Filter, State
+from tests.kit import store as store_kit
+from tests.kit.samples import ALERT_ID, alert, hostile_alerts
+from tests.kit.store import NOW
+from tests.kit.web import TOKEN, Site, furnish, serving
+
+playwright_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+
+from playwright.sync_api import Browser, Page, expect, sync_playwright  # noqa: E402 - where it is installed
+
+CHROMIUM: Final = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
+ARGUMENTS: Final = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+PAGES: Final = ("", "alerts", f"alerts/{ALERT_ID}", "dead-letters", "gaps", "set-aside", "nowhere")
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    if CHROMIUM is None:
+        pytest.skip("no Chromium: Debian has it in the package chromium")
+    with sync_playwright() as playwright:
+        running = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        yield running
+        running.close()
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """A site with something of everything, for tests that only look."""
+    with serving(tmp_path_factory.mktemp("site")) as running:
+        furnish(running.store)
+        yield running
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> Iterator[Site]:
+    """A furnished site that a test may change."""
+    with serving(tmp_path) as running:
+        furnish(running.store)
+        yield running
+
+
+@contextmanager
+def tab(browser: Browser, **options: Any) -> Iterator[Page]:
+    """A tab in which nothing may go wrong: no error, no refused content, no dialog, no request to elsewhere."""
+    context = browser.new_context(**options)
+    page, wrong = context.new_page(), list[str]()
+    page.set_default_timeout(10_000)
+    page.on("console", lambda message: wrong.append(message.text) if "404" not in message.text else None)
+    page.on("pageerror", lambda error: wrong.append(str(error)))
+    page.on("dialog", lambda dialog: wrong.append(dialog.message))
+    page.on("request", lambda request: wrong.append(request.url) if "//127.0.0.1:" not in request.url else None)
+    yield page
+    context.close()
+    assert wrong == []
+
+
+def test_hostile_texts_do_nothing(browser: Browser, tmp_path: Path) -> None:
+    """Whatever an alert says, the browser runs nothing of it, loads nothing for it and follows nothing in it."""
+    with serving(tmp_path) as site, tab(browser) as page:
+        shown = [alert(**{**given.raw, "id": f"hostile-{number}"}) for number, given in enumerate(hostile_alerts())]
+        site.store.feed.commit_page([store_kit.routed(given, "secops") for given in shown], now=NOW)
+        page.goto(f"{site.url}alerts?show=200")
+        assert page.locator("a.title").count() == len(shown)
+        assert page.locator("main img, main iframe, main script, main object").count() == 0
+        links = page.locator("main a").evaluate_all("links => links.map(link => link.protocol)")
+        assert set(links) == {"http:"}
+        for given in shown:
+            page.goto(f"{site.url}alerts/{given.id}")
+            links = page.locator("main a").evaluate_all("links => links.map(link => link.protocol)")
+            assert set(links) <= {"http:", "https:"}
+
+
+def test_everything_works_without_javascript(browser: Browser, own: Site) -> None:
+    """Reading, searching and deciding need no script at all."""
+    with tab(browser, java_script_enabled=False) as page:
+        page.goto(own.url)
+        expect(page.get_by_role("heading", level=1)).to_contain_text("This needs you now")
+        page.get_by_label("CVE").fill("2025-7")
+        page.get_by_role("button", name="Show").click()
+        page.get_by_role("link", name="A small thing").click()
+        expect(page.get_by_role("heading", level=1)).to_have_text("A small thing")
+        page.get_by_role("link", name="Dead letters").click()
+        page.get_by_label("oncall: Authentication bypass").check()
+        page.get_by_role("button", name="Discard the chosen…").first.click()
+        expect(page.get_by_role("heading", level=1)).to_have_text("Discard 1 delivery?")
+        page.get_by_role("button", name="Discard").click()
+        expect(page.get_by_role("status")).to_have_text("1 delivery discarded.")
+    assert own.store.queries.deliveries(Filter(state=State.DEAD, origin=None)) == []
+
+
+def test_the_page_keeps_itself_up_to_date(browser: Browser, own: Site) -> None:
+    """News appear without a reload, a text that is being typed stays, and it says when nothing answers any more."""
+    with tab(browser) as page:
+        page.clock.install()
+        page.goto(own.url)
+        search = page.get_by_label("CVE")
+        search.fill("2026")
+        store_kit.enqueue(own.store, alert(id="news", title="It came meanwhile"), "secops", now=NOW)
+        page.clock.fast_forward(10_000)
+        expect(page.get_by_role("link", name="It came meanwhile")).to_be_visible()
+        expect(search).to_have_value("2026")
+        page.get_by_role("button", name="Pause updates").click()
+        store_kit.enqueue(own.store, alert(id="later", title="It came later"), "secops", now=NOW)
+        page.clock.fast_forward(60_000)
+        assert page.get_by_role("link", name="It came later").count() == 0
+        page.get_by_role("button", name="Resume updates").click()
+        expect(page.get_by_role("link", name="It came later")).to_be_visible()
+
+
+def test_a_forwarder_that_does_not_answer_is_told(browser: Browser, tmp_path: Path) -> None:
+    """A page that could not be refreshed says how old it is."""
+    context = browser.new_context()
+    page = context.new_page()
+    with serving(tmp_path) as site:
+        page.clock.install()
+        page.goto(site.url)
+    page.clock.fast_forward(10_000)
+    expect(page.locator("#fresh")).to_have_text("No answer; what you see is as of 12:00:00 UTC")
+    context.close()
+
+
+def test_the_keyboard_reaches_everything(browser: Browser, own: Site) -> None:
+    """The first stop skips the menu; each stop can be seen; a dead letter is retried without a mouse."""
+    with tab(browser) as page:
+        page.goto(f"{own.url}dead-letters")
+        page.keyboard.press("Tab")
+        expect(page.get_by_text("Skip to the content")).to_be_focused()
+        expect(page.get_by_text("Skip to the content")).to_be_in_viewport()
+        page.keyboard.press("Enter")
+        names = []
+        for _ in range(12):
+            page.keyboard.press("Tab")
+            names.append(page.evaluate("document.activeElement.getAttribute('type')"))
+            assert page.evaluate("getComputedStyle(document.activeElement).outlineStyle") != "none"
+            if names[-1] == "checkbox":
+                break
+        page.keyboard.press("Space")
+        page.keyboard.press("Enter")
+        expect(page.get_by_role("status")).to_have_text("1 delivery will be tried again now.")
+
+
+@pytest.mark.parametrize("width", [320, 390, 768])
+def test_nothing_is_cut_off_on_a_phone(browser: Browser, site: Site, width: int) -> None:
+    """No page is wider than the screen, from the smallest phone on."""
+    with tab(browser, viewport={"width": width, "height": 800}) as page:
+        for path in PAGES:
+            page.goto(site.url + path)
+            assert page.evaluate("document.documentElement.scrollWidth") <= width, path
+
+
+def test_both_themes_follow_the_system(browser: Browser, site: Site) -> None:
+    """A dark system gets a dark page, a light one a light page."""
+    grounds = {}
+    for scheme in ("light", "dark"):
+        with tab(browser, color_scheme=scheme) as page:
+            page.goto(site.url)
+            grounds[scheme] = page.evaluate("getComputedStyle(document.body).backgroundColor")
+    assert grounds == {"light": "rgb(244, 246, 248)", "dark": "rgb(14, 19, 24)"}
+
+
+def test_names_and_roles_are_there_for_screen_readers(browser: Browser, site: Site) -> None:
+    """States are told in words, tables and regions have names, and on a phone a table stays a table."""
+    with tab(browser, viewport={"width": 390, "height": 800}) as page:
+        page.goto(site.url)
+        table = page.get_by_role("table", name="The newest alerts, and where each went")
+        expect(table.get_by_role("row").filter(has_text="Authentication bypass")).to_contain_text("oncall: dead letter")
+        expect(page.get_by_role("img", name="Alerts a day, by severity")).to_be_visible()
+        expect(page.get_by_role("navigation", name="Pages").get_by_role("link")).to_have_count(5)
+        expect(page.get_by_role("search", name="Alerts")).to_be_visible()
+
+
+def test_signing_in_leads_to_where_one_wanted_to_go(browser: Browser, tmp_path: Path) -> None:
+    """A person signs in once with the token, and sees the page that was asked for."""
+    with serving(tmp_path, token=TOKEN) as site, tab(browser) as page:
+        furnish(site.store)
+        page.goto(f"{site.url}alerts?severity=low")
+        page.get_by_label("Token").fill(TOKEN)
+        page.get_by_role("button", name="Sign in").click()
+        expect(page.get_by_role("link", name="A small thing")).to_be_visible()
+        assert page.url == f"{site.url}alerts?severity=low"
+        page.get_by_role("button", name="Sign out").click()
+        expect(page.get_by_label("Token")).to_be_visible()

@@ -1,0 +1,237 @@
+"""The metrics and the health checks: what machines read."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from forwarder.app import Forwarder
+from forwarder.connector import Kind
+from forwarder.delivery.transitions import settle as settled_outcome
+from forwarder.events import AttemptFinished
+from forwarder.feed.client import SentrytexError
+from forwarder.sandbox import Fault, FaultKind, Sandbox
+from forwarder.store import Store
+from forwarder.store.records import AttemptResult, Settlement
+from forwarder.web.health import WRITE_EVERY, Health
+from forwarder.web.metrics import REASONS, RESULTS, Metrics
+from tests.kit import core as core_kit
+from tests.kit import store as store_kit
+from tests.kit.samples import alert
+from tests.kit.store import NOW
+from tests.kit.web import Site, furnish, serving
+
+Samples = dict[tuple[str, tuple[tuple[str, str], ...]], float]
+
+CONNECTORS = ("secops", "oncall", "tickets")
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Iterator[Site]:
+    with serving(tmp_path) as running:
+        yield running
+
+
+def scrape(site: Site) -> Samples:
+    """Every sample that a scrape shows, by name and labels."""
+    answer = site.client.get("/metrics")
+    assert answer.status_code == 200
+    return {
+        (sample.name, tuple(sorted(sample.labels.items()))): sample.value
+        for family in text_string_to_metric_families(answer.text)
+        for sample in family.samples
+    }
+
+
+def value(samples: Samples, name: str, **labels: str) -> float:
+    return samples[f"forwarder_{name}", tuple(sorted(labels.items()))]
+
+
+def test_promtool_finds_nothing_wrong(site: Site) -> None:
+    """Names, units, types and help texts are as Prometheus' conventions ask."""
+    promtool = shutil.which("promtool")
+    if promtool is None:
+        pytest.skip("promtool is not installed: Debian has it in the package prometheus")
+    furnish(site.store)
+    text = site.client.get("/metrics").text
+    checked = subprocess.run([promtool, "check", "metrics"], input=text, capture_output=True, text=True, check=False)
+    assert (checked.returncode, checked.stdout + checked.stderr) == (0, "")
+
+
+def test_every_set_of_labels_is_there_from_the_start(site: Site) -> None:
+    """Before anything happened, all that can be counted stands at zero."""
+    samples = scrape(site)
+    for connector in CONNECTORS:
+        for outcome, reason in REASONS.items():
+            assert value(samples, "deliveries_total", connector=connector, outcome=outcome, reason=reason) == 0
+        for state in ("ready", "sending", "uncertain"):
+            assert value(samples, "queue_deliveries", connector=connector, state=state) == 0
+        for name in ("oldest_waiting_seconds", "connector_paused", "dead_letters", "delivery_latency_seconds_count"):
+            assert value(samples, name, connector=connector) == 0
+    for result in RESULTS:
+        assert value(samples, "polls_total", result=result) == 0
+        assert value(samples, "sweeps_total", result=result) == 0
+    for severity in ("critical", "high", "medium", "low"):
+        assert value(samples, "alerts_total", severity=severity) == 0
+    assert value(samples, "alarms", kind="key_refused") == 0
+    assert value(samples, "config_reloads_total", result="refused") == 0
+    for name in ("alerts_unrouted_total", "alerts_set_aside_total", "store_failures_total", "gaps", "set_aside"):
+        assert value(samples, name) == 0
+    assert not [name for name, _ in samples if name.endswith("_created")]
+
+
+def test_gauges_tell_how_things_stand(site: Site) -> None:
+    """Queues, pauses, dead letters, troubles and the feed are read from the database at each scrape."""
+    furnish(site.store)
+    samples = scrape(site)
+    assert value(samples, "last_poll_timestamp_seconds") == NOW - 30
+    assert value(samples, "feed_age_seconds") == 30
+    assert value(samples, "cursor_timestamp_seconds") == NOW - 60
+    assert value(samples, "request_budget_remaining") == 100
+    assert value(samples, "queue_deliveries", connector="oncall", state="ready") == 1
+    assert value(samples, "queue_deliveries", connector="tickets", state="uncertain") == 1
+    assert value(samples, "queue_deliveries", connector="renamed", state="ready") == 1
+    assert value(samples, "oldest_waiting_seconds", connector="oncall") == 700
+    assert value(samples, "connector_paused", connector="oncall") == 1
+    assert value(samples, "dead_letters", connector="oncall") == 1
+    assert value(samples, "alarms", kind="gap") == 1
+    assert (value(samples, "gaps"), value(samples, "set_aside"), value(samples, "unrouted_alerts")) == (1, 1, 1)
+    assert value(samples, "database_bytes") >= site.store.engine.path.stat().st_size
+
+
+@pytest.mark.parametrize(
+    ("settlement", "outcome"),
+    [
+        (store_kit.delivered(), "delivered"),
+        (store_kit.failed(), "retry"),
+        (store_kit.failed(outcome=AttemptResult.RATE_LIMITED), "rate_limited"),
+        (store_kit.uncertain(), "uncertain"),
+        (store_kit.failed(outcome=AttemptResult.NOT_FOUND), "not_found"),
+        (store_kit.dead(), "rejected"),
+        (store_kit.paused(), "broken"),
+        (store_kit.failed(outcome=AttemptResult.GAVE_UP), "gave_up"),
+    ],
+)
+def test_every_outcome_is_counted(site: Site, settlement: Settlement, outcome: str) -> None:
+    """An attempt counts once under its connector, outcome and reason, with the time it took."""
+    store_kit.enqueue(site.store, alert(), "secops", now=NOW - 90)
+    claimed = store_kit.claim(site.store)
+    site.forwarder.listeners.attempt_finished(
+        AttemptFinished(connector="secops", claimed=claimed, settlement=settlement, seconds=0.3)
+    )
+    samples = scrape(site)
+    counted = {
+        labels: count for (name, labels), count in samples.items() if name == "forwarder_deliveries_total" and count
+    }
+    assert counted == {(("connector", "secops"), ("outcome", outcome), ("reason", REASONS[outcome])): 1}
+    assert value(samples, "delivery_duration_seconds_bucket", connector="secops", le="0.25") == 0
+    assert value(samples, "delivery_duration_seconds_bucket", connector="secops", le="0.5") == 1
+    assert claimed.delivery.kind is Kind.OPEN
+    assert value(samples, "delivery_latency_seconds_sum", connector="secops") == (90 if outcome == "delivered" else 0)
+
+
+def test_every_outcome_of_the_core_has_a_reason() -> None:
+    """No settlement can bring a word that is not among the labels."""
+    source = Path(settled_outcome.__code__.co_filename).read_text(encoding="utf-8")
+    assert all(f'"{outcome}"' in source for outcome in REASONS)
+
+
+def test_polls_sweeps_and_alerts_are_counted(tmp_path: Path, sandbox: Sandbox) -> None:
+    """What the feed brought is counted by severity, and each poll by its result."""
+    config = core_kit.loaded(tmp_path, sandbox)
+    store = Store.open_exclusive(config.database)
+    forwarder = Forwarder(config, store)
+    metrics = Metrics(lambda: config.connectors, now=forwarder.clock)
+    forwarder.listeners.add(metrics)
+    sandbox.sentrytex.publish(core_kit.recent(1), core_kit.recent(2, severity="low"), {"title": "no id"})
+    forwarder.poll()
+    forwarder.sweep()
+    sandbox.sentrytex.inject(Fault(kind=FaultKind.STATUS, status=503))
+    with pytest.raises(SentrytexError):
+        forwarder.poll()
+    forwarder.stop(1)
+    store.close()
+
+    def count(name: str, **labels: str) -> float | None:
+        return metrics.registry.get_sample_value(f"forwarder_{name}", labels)
+
+    assert (count("polls_total", result="ok"), count("polls_total", result="unavailable")) == (1, 1)
+    assert count("sweeps_total", result="ok") == 1
+    assert (count("alerts_total", severity="critical"), count("alerts_total", severity="low")) == (1, 1)
+    assert (count("alerts_unrouted_total"), count("alerts_set_aside_total")) == (1, 1)
+    assert count("poll_duration_seconds_count") == 2
+
+
+def test_a_reload_shows_the_new_connectors_at_zero(site: Site) -> None:
+    """A connector that a reload brings is counted from its first moment on."""
+    connectors = ["secops"]
+    metrics = Metrics(lambda: connectors, now=site.time)
+    connectors.append("brand-new")
+    metrics.reloaded(ok=True)
+    metrics.reloaded(ok=False)
+    metrics.store_failed("the disk is full")
+    told = metrics.registry.get_sample_value
+    labels = {"connector": "brand-new", "outcome": "rejected", "reason": "refused"}
+    assert told("forwarder_deliveries_total", labels) == 0
+    assert told("forwarder_config_reloads_total", {"result": "ok"}) == 1
+    assert told("forwarder_config_reloads_total", {"result": "refused"}) == 1
+    assert told("forwarder_store_failures_total") == 1
+
+
+def test_a_scrape_without_the_database_still_counts(site: Site) -> None:
+    """When the database cannot be read, the counters are shown all the same: they tell of it."""
+    site.forwarder.listeners.store_failed("the disk is full")
+    site.store.engine.path.with_name("forwarder.db-wal").write_bytes(b"")
+    site.store.engine.path.write_bytes(b"no database any more" * 4096)
+    samples = scrape(site)
+    assert value(samples, "store_failures_total") == 1
+    assert ("forwarder_gaps", ()) not in samples
+
+
+# Health
+
+
+def test_it_is_ready_while_polls_succeed(site: Site) -> None:
+    """Ready means that the feed was read lately; two minutes is late enough to say otherwise."""
+    assert site.client.get("/readyz").json() == {"ready": True}
+    site.time.advance(121)
+    site.store.feed.poll_failed("The Sentrytex API did not answer in time.")
+    answer = site.client.get("/readyz")
+    assert answer.status_code == 503
+    assert answer.json() == {
+        "ready": False,
+        "reasons": ["The last complete poll was 2m 6s ago. The Sentrytex API did not answer in time."],
+    }
+
+
+def test_a_start_is_given_time_to_poll(site: Site) -> None:
+    """A forwarder that comes back after a day is not judged by the polls of the day before."""
+    site.time.advance(86400)
+    forwarder = Forwarder(site.forwarder.config, site.store, clock=site.forwarder.clock)
+    assert Health(forwarder, site.store).reasons() == []
+    site.time.advance(121)
+    assert Health(forwarder, site.store).reasons() == ["The last complete poll was 1d 2m ago."]
+
+
+def test_it_is_not_ready_when_the_database_takes_no_writes(site: Site) -> None:
+    """A write that fails is a reason. It is tried every few seconds only: probes must not keep the disk busy."""
+    now, visitor = store_kit.Time(), Store.open_shared(site.store.engine.path)
+    health = Health(site.forwarder, visitor, clock=now)
+    assert health.reasons() == []
+    site.store.close()
+    now.advance(WRITE_EVERY - 1)
+    assert health.reasons() == []
+    now.advance(1)
+    assert health.reasons() == [f"The database {site.store.engine.path} is closed."]
+    visitor.close()
+
+
+def test_alive_is_told_even_without_a_database(site: Site) -> None:
+    """Liveness is about the process alone: a restart mends no disk."""
+    site.store.close()
+    assert site.client.get("/healthz").json() == {"alive": True}

@@ -1,0 +1,399 @@
+"""The status page: what it shows, and what its forms do."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from datetime import date
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+
+from forwarder.alert import Alert, Severity
+from forwarder.store import Store
+from forwarder.store.records import Filter, State
+from forwarder.web.charts import Latency, days, days_chart, latencies, latency_chart
+from tests.kit import store as store_kit
+from tests.kit.samples import ALERT_ID, alert, hostile_alerts, odd_alerts
+from tests.kit.store import NOW
+from tests.kit.web import HTML, Site, furnish, serving, words
+
+PAGES = ("/", "/alerts", f"/alerts/{ALERT_ID}", "/dead-letters", "/gaps", "/set-aside")
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """A site with something of everything, for tests that only look."""
+    with serving(tmp_path_factory.mktemp("site")) as running:
+        furnish(running.store)
+        yield running
+
+
+@pytest.fixture
+def fresh(tmp_path: Path) -> Iterator[Site]:
+    """A site without any alert."""
+    with serving(tmp_path) as running:
+        yield running
+
+
+# What it shows
+
+
+def test_nothing_to_worry_about_is_said_in_one_sentence(fresh: Site) -> None:
+    """A forwarder that reads its feed and owes nothing says so at the top."""
+    assert "All is well: the feed was read 5s ago, and nothing waits." in fresh.text("/")
+
+
+def test_the_overview_names_what_needs_a_person(site: Site) -> None:
+    """What is paused or dead stands in the sentence at the top, with the reason and the remedy below."""
+    text = site.text("/")
+    assert "This needs you now: oncall is paused and oncall has 1 dead letter." in text
+    assert "oncall takes no deliveries: token_revoked" in text
+    assert "the next probe is in 45s" in text
+    assert "The Sentrytex API may not have shown all alerts. It began 30s ago. Alerts may be missing." in text
+
+
+def test_a_connector_that_the_config_does_not_name_is_shown_as_such(site: Site) -> None:
+    """What is owed to an orphaned connector is not hidden."""
+    text = site.text("/")
+    assert "renamed not in the config" in text
+    assert "hand its queue over with `forwarder rename renamed NEW`" in text
+
+
+def test_the_overview_tells_how_far_the_feed_was_read(site: Site) -> None:
+    """The poll, the cursor, the lag, the budget and the counts of what went wrong are there."""
+    text = site.text("/")
+    assert "Last complete poll 30s ago" in text
+    assert "Cursor newest alert seen 11:59:00" in text
+    assert "Lag behind now 1m" in text
+    assert "Requests left this minute 100 of 100" in text
+    assert "Gaps 1" in text
+    assert "Set aside 1" in text
+    assert "Without a route 1" in text
+
+
+def test_a_card_tells_queue_pace_and_last_error(site: Site) -> None:
+    """A connector's card has what it waits for, how fast it goes and what went wrong last."""
+    text = site.text("/")
+    assert "tickets none ! failing" not in text
+    assert "Queue 1 1 unsure Oldest waits 15m" in text
+    assert "Delivered 1 in 1h · 1 in 24h" in text
+    assert "timed out" in text
+
+
+def test_an_alert_links_to_where_it_went(site: Site) -> None:
+    """The Slack message and the ticket are one click away; states are told in words, too."""
+    page = site.page("/alerts")
+    assert '<a href="https://slack.example/archives/C1/p12" rel="noopener noreferrer">secops</a>' in page
+    assert '<a href="https://jira.example/browse/SEC-7" rel="noopener noreferrer">tickets</a>' in page
+    assert "oncall: dead letter" in words(page)
+
+
+@pytest.mark.parametrize(
+    ("query", "titles"),
+    [
+        ("", {"Authentication bypass in the example gateway", "A small thing", "Nobody's", "Held up"}),
+        ("severity=low", {"A small thing"}),
+        ("vendor=openssl", {"A small thing"}),
+        ("connector=oncall", {"Authentication bypass in the example gateway", "Held up"}),
+        ("state=dead", {"Authentication bypass in the example gateway"}),
+        ("connector=oncall&state=ready", {"Held up"}),
+        ("cve=2025-7", {"A small thing"}),
+        ("unrouted=1", {"Nobody's"}),
+        ("severity=worst&state=x&connector=y&show=z&nonsense=1", {
+            "Authentication bypass in the example gateway", "A small thing", "Nobody's", "Held up",
+        }),
+        ("cve=%27%22%3E%3Cscript%3E%25_", set()),
+    ],
+)  # fmt: skip
+def test_alerts_are_filtered(site: Site, query: str, titles: set[str]) -> None:
+    """Each filter narrows the list; one that makes no sense is left out."""
+    page = site.page(f"/alerts?{query}")
+    found = re.findall(r'class="title" href="[^"]*"><bdi>([^<]*)</bdi>', page)
+    assert {title.replace("&#39;", "'") for title in found} == titles
+    assert "<script>" not in page
+
+
+def test_a_long_list_is_shown_in_steps(fresh: Site) -> None:
+    """The newest fifty come first, and a link shows more of the same search."""
+    new = [store_kit.routed(alert(id=f"many-{number}", severity="low")) for number in range(60)]
+    fresh.store.feed.commit_page(new, now=NOW)
+    page = fresh.page("/alerts?severity=low")
+    assert page.count('class="title"') == 50
+    assert "/alerts?severity=low&amp;show=200" in page
+    assert fresh.page("/alerts?severity=low&show=200").count('class="title"') == 60
+
+
+def test_a_story_has_everything_that_happened(site: Site) -> None:
+    """An alert's page tells when it was seen, why it went where, each attempt with its answer, and the receipts."""
+    text = site.text(f"/alerts/{ALERT_ID}")
+    assert "11:00:00 Seen by the forwarder Owed to secops, oncall, tickets." in text
+    assert "Alert to oncall: refused for good took 250 ms PagerDuty refuses the event" in text
+    assert "tickets SEC-7" in text
+    assert "Because: route 1: the route has no conditions" in text
+    assert "1 yes the route has no conditions secops, oncall, tickets" in text
+    assert "CVSS 9.8" in text
+
+
+def test_a_story_shows_what_was_sent_and_what_changed(fresh: Site) -> None:
+    """The payload stands as it went out; a change stands with its old and its new value."""
+    first = alert(severity="high")
+    store_kit.enqueue(fresh.store, first, "secops")
+    claimed = store_kit.claim(fresh.store)
+    store_kit.settle(fresh.store, claimed, store_kit.delivered(payload={"text": "as it <went> out"}))
+    fresh.store.feed.commit_page([store_kit.routed(alert(), known=first)], now=NOW + 5, connectors=["secops"])
+    text = fresh.text(f"/alerts/{ALERT_ID}")
+    assert "&#34;text&#34;: &#34;as it &lt;went&gt; out&#34;" in text
+    assert "Changed (revision 2) severity: high → critical" in text
+
+
+def test_a_story_is_found_by_its_cve_too(site: Site) -> None:
+    """A person may type the CVE instead of the id."""
+    assert "A small thing" in site.text("/alerts/CVE-2025-7")
+
+
+def test_an_alert_that_was_never_seen_is_not_found(site: Site) -> None:
+    """A wrong address says what is wrong in a sentence."""
+    assert "No such alert was seen" in words(site.page("/alerts/nothing", 404))
+    assert "There is no such page." in words(site.page("/nowhere", 404))
+    assert "cannot be used like that" in words(site.client.post("/gaps", headers=HTML).text)
+
+
+def test_gaps_and_texts_set_aside_have_their_pages(site: Site) -> None:
+    """What the feed did not show, and what it showed that is no alert, can be looked at."""
+    assert "high 10:36:40 10:53:20 16m 40s 11:59:30" in site.text("/gaps")
+    assert "&lt;b&gt;no id&lt;/b&gt;" in site.page("/set-aside")
+
+
+def as_read(raw: object) -> Any:
+    """A JSON value as the client of the API reads it: there is no NaN in JSON."""
+    return json.loads(json.dumps(raw), parse_constant=lambda _: None)
+
+
+def test_odd_and_hostile_alerts_are_shown_as_text(fresh: Site) -> None:
+    """Whatever an alert's fields hold, every page can be made, and nothing in them is markup or a script's address."""
+    shown = [
+        Alert.parse({**as_read(given.raw), "id": f"{number} {given.id}"[:255]})
+        for number, given in enumerate([*hostile_alerts(), *odd_alerts()])
+    ]
+    fresh.store.feed.commit_page([store_kit.routed(given, "secops") for given in shown], now=NOW)
+    for path in ["/alerts", "/", *(f"/alerts/{quote(given.id, safe='')}" for given in shown)]:
+        page = fresh.page(path)
+        assert "<img" not in page
+        assert "<script>" not in page
+        assert not re.search(r'href="(?!/|https?://|#main)', page), path
+        assert not any(char in page for char in "\x00\x1b\u202e\ud800"), path
+        assert len(page) < 600_000, path
+
+
+def test_a_receipt_is_linked_only_to_the_web(fresh: Site) -> None:
+    """An address that a destination made up is shown as text, where a click would run it."""
+    store_kit.enqueue(fresh.store, alert(), "secops")
+    store_kit.deliver(fresh.store, "secops", "C1:1.2", "javascript:alert(1)")
+    for path in ("/", "/alerts", f"/alerts/{ALERT_ID}"):
+        assert "javascript:" not in fresh.page(path)
+
+
+def test_no_secret_is_shown(fresh: Site) -> None:
+    """A secret of the config is blotted out, wherever a text holds it."""
+    secret = fresh.forwarder.config.sentrytex.api_key.get_secret_value()
+    store_kit.enqueue(fresh.store, alert(title=f"It says {secret}", description=secret, source_urls=[f"https://x.example/{secret}"]), "secops")  # fmt: skip  # noqa: E501
+    store_kit.settle(fresh.store, store_kit.claim(fresh.store), store_kit.dead(f"bad token {secret}"))
+    for path in PAGES:
+        assert secret not in fresh.page(path), path
+    assert "It says [secret]" in fresh.page("/alerts")
+
+
+def test_a_page_without_its_database_says_so(fresh: Site) -> None:
+    """A database that cannot be read is told as one sentence, and the process lives on."""
+    fresh.store.engine.path.with_name("forwarder.db-wal").write_bytes(b"")
+    fresh.store.engine.path.write_bytes(b"no database any more" * 4096)
+    page = fresh.page("/alerts", 503)
+    assert "is damaged" in words(page)
+    assert fresh.client.get("/healthz").status_code == 200
+
+
+def test_pages_read_by_a_connection_of_their_own(fresh: Site) -> None:
+    """A page is made while the forwarder's own reading is under way, and so never holds it up."""
+    with fresh.store.engine.read():
+        assert "All is well" in fresh.text("/")
+
+
+# What its forms do
+
+
+def dead_letter(store: Store, alert_id: str, connector: str = "secops") -> int:
+    """The id of a delivery that was refused for good."""
+    store_kit.enqueue(store, alert(id=alert_id), connector)
+    claimed = store_kit.claim(store, connector)
+    store_kit.settle(store, claimed, store_kit.dead())
+    return claimed.delivery.id
+
+
+def states(store: Store) -> dict[int, State]:
+    return {row.id: row.state for row in store.queries.deliveries(Filter(origin=None, limit=1000))}
+
+
+def test_a_dead_letter_is_retried(fresh: Site) -> None:
+    """Retry makes the chosen dead letter due at once, and the page says so."""
+    chosen, other = dead_letter(fresh.store, "a"), dead_letter(fresh.store, "b")
+    answer = fresh.post("/dead-letters", action="retry", id=[chosen])
+    assert answer.status_code == 303
+    assert "1 delivery will be tried again now." in fresh.text(answer.headers["Location"])
+    assert states(fresh.store) == {chosen: State.READY, other: State.DEAD}
+
+
+def test_all_dead_letters_of_a_connector_are_retried(fresh: Site) -> None:
+    """Retry all keeps to the connector whose dead letters are shown."""
+    ids = [dead_letter(fresh.store, "a"), dead_letter(fresh.store, "b"), dead_letter(fresh.store, "c", "tickets")]
+    fresh.post("/dead-letters", action="retry-all", connector="secops")
+    assert list(map(states(fresh.store).get, ids)) == [State.READY, State.READY, State.DEAD]
+
+
+def test_discarding_asks_first(fresh: Site) -> None:
+    """A delivery is discarded only after the page that names it was answered."""
+    chosen = dead_letter(fresh.store, "a")
+    asked = fresh.post("/dead-letters", action="discard", id=[chosen])
+    assert "Discard 1 delivery?" in words(asked.text)
+    assert chosen in states(fresh.store)
+    answer = fresh.post("/dead-letters", action="discard", id=[chosen], sure="1")
+    assert "1 delivery discarded." in fresh.text(answer.headers["Location"])
+    assert states(fresh.store) == {}
+
+
+def test_what_an_orphan_is_owed_can_be_discarded(fresh: Site) -> None:
+    """What waits for a connector that the config does not name is listed, and goes by the same form."""
+    store_kit.enqueue(fresh.store, alert(), "renamed")
+    (waiting,) = states(fresh.store)
+    assert "Owed to connectors that the config does not name" in fresh.text("/dead-letters")
+    fresh.post("/dead-letters", action="discard", id=[waiting], sure="1")
+    assert states(fresh.store) == {}
+
+
+def test_what_is_on_its_way_cannot_be_discarded(fresh: Site) -> None:
+    """A form that names a delivery that waits for a working connector does nothing to it."""
+    dead_letter(fresh.store, "a", "oncall")
+    store_kit.enqueue(fresh.store, alert(), "secops")
+    waiting = max(states(fresh.store))
+    for action in ("discard", "retry"):
+        assert fresh.post("/dead-letters", action=action, id=[waiting], sure="1").status_code == 303
+    assert states(fresh.store)[waiting] is State.READY
+
+
+def test_a_paused_connector_is_probed_at_once(fresh: Site) -> None:
+    """Trying it now makes the next probe due; the page offers that only where a connector is paused."""
+    assert "Try it now" not in fresh.page("/")
+    store_kit.enqueue(fresh.store, alert(), "secops")
+    store_kit.settle(fresh.store, store_kit.claim(fresh.store), store_kit.paused(NOW + 600))
+    assert "Try it now" in fresh.page("/")
+    assert fresh.post("/probe", on="/", connector="secops").status_code == 303
+    pause = fresh.store.outbox.pause_of("secops")
+    assert pause
+    assert pause.probe_at == NOW
+
+
+@pytest.mark.parametrize(
+    ("fields", "status"),
+    [
+        ({"action": "burn"}, 400),
+        ({"action": "retry", "id": ["x", "-1", "9" * 30, "٣"]}, 303),
+        ({"action": "retry", "more": "x" * 300_000}, 413),
+    ],
+)
+def test_a_form_that_makes_no_sense_does_nothing(fresh: Site, fields: dict[str, Any], status: int) -> None:
+    """Forms are taken apart with care: unknown actions, ids that are none, forms without end."""
+    chosen = dead_letter(fresh.store, "a")
+    assert fresh.post("/dead-letters", **fields).status_code == status
+    assert states(fresh.store) == {chosen: State.DEAD}
+
+
+# How it looks
+
+
+def colours(css: str) -> tuple[dict[str, str], dict[str, str]]:
+    """The palettes of the light and of the dark theme."""
+    light, dark = css.split("@media (prefers-color-scheme: dark)", 1)
+    parts = (light, dark.split("\n}\n", 1)[0])
+    found = [dict(re.findall(r"--([\w-]+): (#[0-9a-f]{6});", part)) for part in parts]
+    assert found[0].keys() == found[1].keys()
+    return found[0], found[1]
+
+
+def contrast(one: str, other: str) -> float:
+    """The contrast of two colours (https://www.w3.org/TR/WCAG22/#dfn-contrast-ratio)."""
+
+    def luminance(colour: str) -> float:
+        parts = [int(colour[at : at + 2], 16) / 255 for at in (1, 3, 5)]
+        red, green, blue = (c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in parts)
+        return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+    light, dark = sorted((luminance(one), luminance(other)), reverse=True)
+    return (light + 0.05) / (dark + 0.05)
+
+
+@pytest.mark.parametrize("theme", [0, 1], ids=["light", "dark"])
+def test_every_text_has_enough_contrast(site: Site, theme: int) -> None:
+    """Texts reach WCAG AA (4.5) on whatever they stand on, marks and the bars of the chart 3."""
+    palette = colours(site.client.get("/static/style.css").text)[theme]
+    grounds = ["ground", "panel", "sunken"]
+    pairs = [(text, ground) for text in ("text", "hint", "link", "fine", "watch", "bad") for ground in grounds]
+    pairs += [(name, f"tint-{name}") for name in ("fine", "watch", "bad", "critical", "high", "medium", "low")]
+    pairs += [("text", "tint-watch"), ("text", "tint-bad"), *(("critical", ground) for ground in grounds)]
+    pairs += [("on-button", "button"), ("on-button", "danger")]
+    assert not [(a, b) for a, b in pairs if contrast(palette[a], palette[b]) < 4.5]
+    bars = [f"bar-{severity.value}" for severity in Severity]
+    assert not [bar for bar in bars if contrast(palette[bar], palette["panel"]) < 3]
+
+
+def test_pages_are_built_for_everyone(site: Site) -> None:
+    """Each page has a language, one main heading, a way past the menu, captions for its tables and names for fields."""
+    for path in PAGES:
+        page = site.page(path)
+        assert '<html lang="en">' in page
+        assert page.count("<h1") == 1, path
+        assert '<a class="skip" href="#main">' in page
+        assert page.count("<table") == page.count("<caption"), path
+        assert "style=" not in page
+        for field in re.findall(r"<input (?!type=\"hidden\")[^>]*>", page):
+            assert "aria-label=" in field or f"> {field}" in page or f"<label>{field}" in page or "label" in page
+
+
+# The charts
+
+
+def test_every_day_has_its_column() -> None:
+    """Days without alerts are there with nothing, and the bars of a day add up to its height."""
+    shown = days([("2026-03-01", Severity.LOW, 3), ("2026-03-01", Severity.CRITICAL, 1)], date(2026, 3, 1), 30)
+    assert [day.total for day in shown] == [0] * 29 + [4]
+    chart = days_chart(shown)
+    assert len(chart.columns) == 30
+    last = chart.columns[-1]
+    assert last.told == "2026-03-01: 1 critical, 3 low"
+    assert [bar.severity for bar in last.bars] == [Severity.CRITICAL, Severity.LOW]
+    assert sum(bar.height for bar in last.bars) == pytest.approx(chart.floor - chart.ticks[-1].at)
+
+
+def test_a_chart_of_nothing_can_be_drawn() -> None:
+    """No alert and no delivery make empty charts, not errors."""
+    assert [tick.label for tick in days_chart(days([], date(2026, 3, 1), 30)).ticks] == ["0", "1", "2"]
+    assert latency_chart([]).spans == []
+
+
+def test_latencies_are_told_by_median_and_tail() -> None:
+    """Half of the deliveries took at most the median, 19 of 20 at most the tail."""
+    (row,) = latencies([("secops", float(seconds)) for seconds in range(1, 101)])
+    assert row == Latency(connector="secops", count=100, median=50.0, slow=95.0)
+    (span,) = latency_chart([row]).spans
+    assert span.median < span.slow
+    assert span.told == "secops: half within 50s, 95% within 1m 35s"
+
+
+def test_latencies_beyond_the_axis_stay_on_it() -> None:
+    """What took no time at all, or months, is drawn at the axis's ends."""
+    chart = latency_chart([Latency(connector="x" * 99, count=1, median=0.0, slow=1e9)])
+    (span,) = chart.spans
+    assert (span.median, span.slow) == (chart.ticks[0].at, chart.ticks[-1].at)
+    assert len(span.name) <= 16

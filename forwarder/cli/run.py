@@ -81,7 +81,7 @@ def _told(outstanding: int, dead: int) -> str:
     parts = []
     if outstanding:
         parts.append(
-            f"{counted(outstanding, 'delivery is', 'deliveries are')} still outstanding (`forwarder status` says why)"
+            f"{counted(outstanding, 'delivery is', 'deliveries are')} still owed (`forwarder status` says why)"
         )
     if dead:
         parts.append(f"{dead} became dead {'letter' if dead == 1 else 'letters'} (`forwarder deliveries --state dead`)")

@@ -46,7 +46,7 @@ class Card:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Event:
-    """One line of an alert's story. ``mark`` is the kind of sign before it."""
+    """One line of an alert's history. ``mark`` is the kind of sign before it."""
 
     at: float
     mark: str
@@ -116,7 +116,7 @@ class Pages:
         if history is None:
             return None
         return {
-            "story": history,
+            "history": history,
             "row": history.row,
             "alert": history.row.alert,
             "events": sorted(_events(history), key=_when),

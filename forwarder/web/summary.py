@@ -154,7 +154,7 @@ def _paused(queue: Queue, now: float) -> Point:
     return Point(
         level=Level.BAD,
         short=f"{queue.connector} is paused",
-        text=f"{queue.connector} takes no deliveries: {queue.pause.reason}",
+        text=f"{queue.connector} is not accepting deliveries: {queue.pause.reason}",
         remedy=f"Put that right. {kept}{probed}; a restart or a reload probes at once.",
     )
 

@@ -51,7 +51,7 @@ def test_the_overview_names_what_needs_a_person(site: Site) -> None:
     """What is paused or dead stands in the sentence at the top, with the reason and the remedy below."""
     text = site.text("/")
     assert "This needs you now: oncall is paused and oncall has 1 dead letter." in text
-    assert "oncall takes no deliveries: token_revoked" in text
+    assert "oncall is not accepting deliveries: token_revoked" in text
     assert "the next probe is in 45s" in text
     assert "The Sentrytex API may not have shown all alerts. It began 30s ago. Alerts may be missing." in text
 
@@ -79,7 +79,7 @@ def test_a_card_tells_queue_pace_and_last_error(site: Site) -> None:
     """A connector's card has what it waits for, how fast it goes and what went wrong last."""
     text = site.text("/")
     assert "tickets none ! failing" not in text
-    assert "Queue 1 1 unsure Oldest waits 15m" in text
+    assert "Queue 1 1 uncertain Oldest waits 15m" in text
     assert "Delivered 1 in 1h · 1 in 24h" in text
     assert "timed out" in text
 

@@ -100,12 +100,12 @@ def test_before_the_first_poll_nothing_is_wrong_yet() -> None:
         (
             replace(WELL, alarms=[alarm("store_failed")]),
             Level.BAD,
-            "This needs you now: the database does not take writes.",
+            "This needs you now: the database cannot be written.",
         ),
         (
-            replace(WELL, alarms=[alarm("wording_failed", "secops")]),
+            replace(WELL, alarms=[alarm("template_failed", "secops")]),
             Level.WATCH,
-            "Working, with something to look at: A template of secops failed: the built-in words went out.",
+            "Working, with something to look at: A template of secops failed: the built-in text was sent.",
         ),
     ],
 )

@@ -15,47 +15,26 @@ from contextlib import nullcontext, suppress
 from dataclasses import replace
 from typing import Any, Final
 
-from forwarder.common.backoff import Backoff
 from forwarder.common.clock import Now
-from forwarder.connector import Connector, Delivered, Failed, Outcome, Payload, Rate, Retry, Uncertain
+from forwarder.connector import Connector, Delivered, Failed, Outcome, Payload, Retry, Uncertain
+from forwarder.delivery.breaker import Breaker, Health
+from forwarder.delivery.rate_limiter import RateLimiter
 from forwarder.delivery.transitions import Context, not_found, settle
 from forwarder.events import AttemptFinished, Listener
 from forwarder.logs import get_logger
 from forwarder.store import Store, StoreError
-from forwarder.store.records import AttemptResult, Claimed, Pause, Settlement, State
+from forwarder.store.records import AttemptResult, Claimed, Settlement, State
 
 log = get_logger(__name__)
 
 LOOK_AGAIN: Final = 2.0
 """Seconds after which an idle dispatcher looks for work by itself: commands in other processes wake nobody."""
-FAILURES: Final = 3
-"""Failures in a row, over all deliveries, after which a destination counts as down and is tried by one at a time."""
-DOWN: Final = Backoff(first=1.0, most=60.0)
-"""Between two tries of a destination that is down."""
 LINKS_AFTER: Final = 5.0
 """Seconds that a new link waits for others before a sent message is updated with it."""
 SETTLE_AGAIN: Final = 1.0
 """Seconds between two tries to write down what came of an attempt."""
 LEASE_MARGIN: Final = 60.0
 """Seconds that a lease lasts beyond all the requests that a delivery can take."""
-
-
-class RateLimiter:
-    """At most one send in every interval; the first is free."""
-
-    def __init__(self, rate: Rate | None, clock: Callable[[], float] = time.monotonic) -> None:
-        self.limited = rate is not None
-        self._interval = rate.interval if rate else 0.0
-        self._clock = clock
-        self._next = clock()
-
-    def wait(self) -> float:
-        """Seconds until the next send may go."""
-        return max(self._next - self._clock(), 0.0) if self.limited else 0.0
-
-    def spend(self) -> None:
-        """Counts one send."""
-        self._next = max(self._next, self._clock() - self._interval) + self._interval
 
 
 class Dispatcher:
@@ -81,21 +60,18 @@ class Dispatcher:
         self._store, self._now, self._random, self._listener = store, now, random, listener
         self._followers, self._wake_others = followers, wake
         self._redact, self._links_after = redact, links_after
-        self._rate_limiter = RateLimiter(connector.config.max_rate)
+        self._breaker, self._rate_limiter = Breaker(random), RateLimiter(connector.config.max_rate)
         self._lease = connector.config.timeout.total_seconds() * 4 + LEASE_MARGIN
         self._turn, self._state, self._claiming = threading.Lock(), threading.Lock(), threading.Lock()
         self._wake, self._stop, self._abandon = threading.Event(), threading.Event(), threading.Event()
         self._claimed: deque[Claimed] = deque()
         self._busy = self._looks = 0
         self._looking = False
-        self._failures = 0
-        self._held_until = 0.0
-        self._pause: Pause | None = None
         self._threads: list[threading.Thread] = []
 
     def start(self) -> None:
         """Begins to deliver, in threads of its own."""
-        self._pause = self._store.outbox.pause_of(self.name)
+        self._breaker.pause = self._store.outbox.pause_of(self.name)
         for number in range(self.connector.config.concurrency):
             thread = threading.Thread(target=self._work, name=f"{self.name}-{number}", daemon=True)
             self._threads.append(thread)
@@ -128,18 +104,13 @@ class Dispatcher:
         # Between the two a worker may have claimed something, and even put it back.
         if before is None or self._idle() != before:
             return False
-        now, held, pause = self._now(), self._held_until, self._pause
-        if due is None:
-            return True
-        if pause is not None:
-            return max(due, pause.probe_at) > now
-        return due > max(now, held) or held - now > patience
+        return due is None or self._breaker.holds_back(due, now=self._now(), patience=patience)
 
     def shift_deadlines(self, seconds: float) -> None:
         """Moves what is kept in memory of deadlines along with a clock that was set."""
         # What is being learnt from an attempt still goes by the old clock.
-        with self._claiming, self._state:
-            self._held_until += seconds
+        with self._claiming:
+            self._breaker.shift_deadlines(seconds)
         self._wake.set()
 
     def _idle(self) -> int | None:
@@ -207,24 +178,19 @@ class Dispatcher:
 
     def _room(self) -> tuple[int, float]:
         """How many deliveries may be claimed, and the seconds until any may."""
-        now = self._now()
+        if self._breaker.pause is not None:
+            # A person may have asked for a probe at once, from another process.
+            self._breaker.pause = self._store.outbox.pause_of(self.name)
         with self._state:
             busy = self._busy
-        if self._pause is not None:
-            # A person may have asked for a probe at once, from another process.
-            pause = self._pause = self._store.outbox.pause_of(self.name)
-            if pause is not None:
-                return 1, LOOK_AGAIN if busy else pause.probe_at - now
-        if self._failures >= FAILURES and busy:
-            return 1, LOOK_AGAIN
-        wait = max(self._held_until - now, self._rate_limiter.wait())
-        one = self._rate_limiter.limited or self._failures >= FAILURES
-        return (1 if one else self.connector.config.concurrency - busy), wait
+        limit, wait = self._breaker.room(self.connector.config.concurrency, busy=busy, now=self._now())
+        if self._rate_limiter.limited and self._breaker.pause is None:
+            return 1, max(wait, self._rate_limiter.wait())
+        return limit, wait
 
     def _deliver(self, claimed: Claimed) -> None:
         clock = time.monotonic()
-        pause = self._pause
-        probe = 0 if pause is None else pause.probes + 1
+        probe = self._breaker.probe
         settlement = self._look_first(claimed, probe)
         if settlement is None:
             payload, outcome = self._send(claimed)
@@ -309,7 +275,7 @@ class Dispatcher:
                     settlement,
                     now=self._now(),
                     seconds=seconds,
-                    resume=self._pause is not None,
+                    resume=self._breaker.pause is not None,
                     followers=self._followers,
                     links_after=self._links_after,
                 )
@@ -346,22 +312,14 @@ class Dispatcher:
 
     def _learn(self, settlement: Settlement) -> tuple[bool, bool]:
         """What an outcome says of the destination itself: whether it stopped or began to take deliveries with it."""
-        works = settlement.answers
         with self._state:
             self.dead += settlement.state is State.DEAD
-            was_paused, was_down = self._pause is not None, self._failures >= FAILURES
-            if settlement.outcome is AttemptResult.RATE_LIMITED:
-                self._held_until = max(self._held_until, settlement.due_at)
-            elif works:
-                self._failures = 0
-            elif settlement.outcome in (AttemptResult.RETRY, AttemptResult.UNCERTAIN, AttemptResult.GAVE_UP):
-                self._failures += 1
-                if self._failures >= FAILURES:
-                    pause = DOWN.after(self._failures - FAILURES + 1, self._random)
-                    self._held_until = max(self._held_until, self._now() + pause)
-        if settlement.probe_at is not None or (was_paused and works):
-            self._pause = self._store.outbox.pause_of(self.name)
-        if works and (was_down or was_paused):
+        before = self._breaker.record(settlement, self._now())
+        was_paused = before is Health.PAUSED
+        if settlement.probe_at is not None or (was_paused and settlement.answers):
+            self._breaker.pause = self._store.outbox.pause_of(self.name)
+        if settlement.answers and before is not Health.WORKING:
             with suppress(StoreError):  # then each waits for its own backoff
                 self._store.outbox.make_due_now(self.name)
-        return not was_paused and self._pause is not None, was_paused and self._pause is None
+        is_paused = self._breaker.pause is not None
+        return not was_paused and is_paused, was_paused and not is_paused

@@ -11,9 +11,8 @@ from typing import Any
 
 import pytest
 
-from forwarder.common.units import Rate
 from forwarder.connector import Broken, Delivered, Delivery, Outcome, RateLimited, Receipt, Rejected, Retry, Uncertain
-from forwarder.delivery.dispatcher import Dispatcher, RateLimiter
+from forwarder.delivery.dispatcher import Dispatcher
 from forwarder.events import AttemptFinished, Listener
 from forwarder.store import Store
 from forwarder.store.outbox import Outbox
@@ -187,21 +186,6 @@ def test_no_more_are_under_way_than_allowed(rig: Rig) -> None:
     rig.start(target)
     rig.until_settled(6)
     assert target.at_once == 3
-
-
-def test_pace_lets_one_go_in_every_interval() -> None:
-    """The first send is free, the others keep their distance, and a pause earns no burst."""
-    now = 100.0
-    pace = RateLimiter(Rate(2, 1.0), clock=lambda: now)
-    assert pace.wait() == 0
-    pace.spend()
-    assert pace.wait() == pytest.approx(0.5)
-    now = 110.0
-    assert pace.wait() == 0
-    pace.spend()
-    pace.spend()
-    assert pace.wait() <= 0.5
-    assert RateLimiter(None).wait() == 0
 
 
 # What an outcome means

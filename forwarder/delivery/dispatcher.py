@@ -234,12 +234,14 @@ class Dispatcher:
             return None, Retry(f"The message could not be made ({type(error).__name__}).")
         try:
             outcome: object = self.connector.deliver(delivery, payload)
+        except Failed as failed:
+            outcome = failed.outcome
         except Exception as error:
             # It may have happened after the remote took it: look before it is sent again.
             log.exception("deliver_failed", connector=self.name, alert=delivery.alert.id)
             return payload, Uncertain(f"Sending failed unexpectedly ({type(error).__name__}).")
         if not isinstance(outcome, Outcome):
-            return payload, Uncertain("The connector said no outcome: its package needs mending.")
+            return payload, Uncertain("The connector returned no valid outcome: its package needs a fix.")
         return payload, outcome
 
     def _settle(self, claimed: Claimed, settlement: Settlement, seconds: float) -> None:

@@ -11,7 +11,18 @@ from typing import Any
 
 import pytest
 
-from forwarder.connector import Broken, Delivered, Delivery, Outcome, RateLimited, Receipt, Rejected, Retry, Uncertain
+from forwarder.connector import (
+    Broken,
+    Delivered,
+    Delivery,
+    Failed,
+    Outcome,
+    RateLimited,
+    Receipt,
+    Rejected,
+    Retry,
+    Uncertain,
+)
 from forwarder.delivery.dispatcher import Dispatcher
 from forwarder.events import AttemptFinished, Listener
 from forwarder.store import Store
@@ -339,7 +350,30 @@ def test_a_destination_that_is_down_is_tried_by_one_at_a_time(rig: Rig) -> None:
     rig.until_settled(12)
 
 
-# What is unsure
+@pytest.mark.parametrize(
+    ("outcome", "state"),
+    [
+        (Retry("refused"), State.READY),
+        (RateLimited(60, "slow down"), State.READY),
+        (Uncertain("no answer"), State.UNCERTAIN),
+        (Rejected("too long"), State.DEAD),
+        (Broken("revoked"), State.READY),
+    ],
+    ids=lambda value: type(value).__name__.lower() if not isinstance(value, State) else "",
+)
+def test_an_outcome_raised_from_deeper_down_counts_as_one_returned(rig: Rig, outcome: Any, state: State) -> None:
+    """A connector may let out ``Failed``: its outcome and its reason stand, with no guess in their place."""
+    target = Scripted(reconcile_after=(10,))
+    target.answers.append(Failed(outcome))
+    enqueue(rig.store, URGENT)
+    rig.start(target)
+    until(lambda: rig.heard.attempts)
+    (row,) = rows(rig.store)
+    assert (row.state, row.last) == (state, outcome.reason)
+    assert (rig.store.outbox.pause_of("target") is not None) == isinstance(outcome, Broken)
+
+
+# What is uncertain
 
 
 def test_what_is_unsure_is_looked_for_before_it_is_sent_again(rig: Rig) -> None:
@@ -427,7 +461,7 @@ def test_a_connector_that_breaks_its_contract_stops_no_worker(rig: Rig) -> None:
     enqueue(rig.store, *lows(3))
     rig.start(target)
     rig.until_settled(2)
-    assert "no outcome" in rows(rig.store)[0].last
+    assert "no valid outcome" in rows(rig.store)[0].last
 
 
 def test_a_receipt_that_cannot_be_kept_stops_no_worker(rig: Rig) -> None:
@@ -556,6 +590,25 @@ def test_a_late_worker_overwrites_nothing(rig: Rig) -> None:
     assert late.join(20)
     rig.until_outcomes("delivered")
     assert rig.states() == [State.DELIVERED]
+
+
+def test_a_lease_outlasts_all_requests_of_a_delivery(rig: Rig) -> None:
+    """A worker that waits out the time of each of its requests keeps its claim, so nobody else sends the same."""
+    target, let_go = Scripted(concurrency=1, timeout="5m"), threading.Event()
+
+    def hang(delivery: Delivery) -> Outcome:
+        let_go.wait(20)
+        return receipt(delivery)
+
+    target.answers.append(hang)
+    enqueue(rig.store, URGENT)
+    rig.start(target)
+    until(lambda: target.sent)
+    rig.time.pass_(4 * 300 + 30)
+    assert rig.store.outbox.reclaim_expired(now=rig.now(), due_at={}, all_claims=False) == {}
+    let_go.set()
+    rig.until_settled(1)
+    assert len(target.sent) == 1
 
 
 # Whether all is quiet

@@ -27,18 +27,20 @@ from forwarder.store.records import AttemptResult, Claimed, Settlement, State
 
 log = get_logger(__name__)
 
-LOOK_AGAIN: Final = 2.0
-"""Seconds after which an idle dispatcher looks for work by itself: commands in other processes wake nobody."""
+POLL_EVERY: Final = 2.0
+"""Seconds after which an idle dispatcher polls its queue by itself: commands in other processes wake nobody."""
 LINKS_AFTER: Final = 5.0
 """Seconds that a new link waits for others before a sent message is updated with it."""
-SETTLE_AGAIN: Final = 1.0
-"""Seconds between two tries to write down what came of an attempt."""
+SETTLE_EVERY: Final = 1.0
+"""Seconds between two tries to record the result of an attempt."""
+REQUESTS: Final = 8
+"""Requests for which a claim's lease has room: those of a search, then those of a send in several steps."""
 LEASE_MARGIN: Final = 60.0
-"""Seconds that a lease lasts beyond all the requests that a delivery can take."""
+"""Seconds that a lease lasts beyond the time-outs of all its requests."""
 
 
 class Dispatcher:
-    """Brings what one connector is owed to its destination."""
+    """Brings the deliveries of one connector to their destination."""
 
     def __init__(
         self,
@@ -61,12 +63,12 @@ class Dispatcher:
         self._followers, self._wake_others = followers, wake
         self._redact, self._links_after = redact, links_after
         self._breaker, self._rate_limiter = Breaker(random), RateLimiter(connector.config.max_rate)
-        self._lease = connector.config.timeout.total_seconds() * 4 + LEASE_MARGIN
+        self._lease = connector.config.timeout.total_seconds() * REQUESTS + LEASE_MARGIN
         self._turn, self._state, self._claiming = threading.Lock(), threading.Lock(), threading.Lock()
         self._wake, self._stop, self._abandon = threading.Event(), threading.Event(), threading.Event()
         self._claimed: deque[Claimed] = deque()
-        self._busy = self._looks = 0
-        self._looking = False
+        self._busy = self._polls = 0
+        self._polling = False
         self._threads: list[threading.Thread] = []
 
     def start(self) -> None:
@@ -78,7 +80,7 @@ class Dispatcher:
             thread.start()
 
     def wake(self) -> None:
-        """Something is owed: look at once."""
+        """Something was enqueued: the queue is polled at once."""
         self._wake.set()
 
     def stop(self) -> None:
@@ -114,9 +116,9 @@ class Dispatcher:
         self._wake.set()
 
     def _idle(self) -> int | None:
-        """How often work was looked for so far; None while somebody looks, or something is under way."""
+        """How often the queue was polled so far; None while somebody polls it, or something is under way."""
         with self._state:
-            return None if self._looking or self._busy or self._claimed else self._looks
+            return None if self._polling or self._busy or self._claimed else self._polls
 
     # One worker
 
@@ -140,28 +142,28 @@ class Dispatcher:
                         self._busy += 1
                         return self._claimed.popleft()
                 self._wake.clear()
-                wait = self._look()
+                wait = self._poll_queue()
                 if wait > 0:
-                    self._wake.wait(min(wait, LOOK_AGAIN))
+                    self._wake.wait(min(wait, POLL_EVERY))
             while self._claimed:
                 with suppress(StoreError):  # the next start finds it, and looks for it
                     self._store.outbox.release(self._claimed.popleft())
         return None
 
-    def _look(self) -> float:
+    def _poll_queue(self) -> float:
         """Claims what can go out now, and returns 0; where nothing can, the seconds until that may change."""
         with self._state:
-            self._looking, self._looks = True, self._looks + 1
+            self._polling, self._polls = True, self._polls + 1
         try:
             with self._claiming:
                 return self._claim()
         except StoreError as error:
             self._listener.store_failed(str(error))
             log.error("store_failed", connector=self.name, reason=str(error))  # noqa: TRY400 - the sentence says it all
-            return LOOK_AGAIN
+            return POLL_EVERY
         finally:
             with self._state:
-                self._looking = False
+                self._polling = False
 
     def _claim(self) -> float:
         limit, wait = self._room()
@@ -174,7 +176,7 @@ class Dispatcher:
             return 0.0
         due = self._store.outbox.next_due(self.name)
         # What is due but cannot be claimed waits for an earlier delivery of its alert, which wakes us when it is done.
-        return LOOK_AGAIN if due is None or due <= now else due - now
+        return POLL_EVERY if due is None or due <= now else due - now
 
     def _room(self) -> tuple[int, float]:
         """How many deliveries may be claimed, and the seconds until any may."""
@@ -191,7 +193,7 @@ class Dispatcher:
     def _deliver(self, claimed: Claimed) -> None:
         clock = time.monotonic()
         probe = self._breaker.probe
-        settlement = self._look_first(claimed, probe)
+        settlement = self._reconcile(claimed, probe)
         if settlement is None:
             payload, outcome = self._send(claimed)
             settlement = settle(claimed, outcome, payload, self._context(probe))
@@ -207,8 +209,8 @@ class Dispatcher:
             probe=probe,
         )
 
-    def _look_first(self, claimed: Claimed, probe: int) -> Settlement | None:
-        """Looks for what is unsure; None where it is to be sent, for the first time or once more."""
+    def _reconcile(self, claimed: Claimed, probe: int) -> Settlement | None:
+        """Looks for what may be there already; None where it is to be sent, for the first time or once more."""
         if not claimed.uncertain or not self.connector.reconcile_after:
             return None
         outcome: Outcome
@@ -245,10 +247,10 @@ class Dispatcher:
         return payload, outcome
 
     def _settle(self, claimed: Claimed, settlement: Settlement, seconds: float) -> None:
-        """Writes down what came of it, and draws the conclusions for the connector as a whole."""
+        """Records what came of it, and draws the conclusions for the connector as a whole."""
         # Nobody may claim between a failure's commit and what is learnt from it: it would go out once more at once.
         with nullcontext() if settlement.outcome is AttemptResult.DELIVERED else self._claiming:
-            ours = self._write_down(claimed, settlement, seconds)
+            ours = self._record(claimed, settlement, seconds)
             if ours is None:
                 return
             paused, resumed = self._learn(settlement) if ours else (False, False)
@@ -268,7 +270,7 @@ class Dispatcher:
         if settlement.receipt and settlement.receipt.url:
             self._wake_others(self._followers)
 
-    def _write_down(self, claimed: Claimed, settlement: Settlement, seconds: float) -> bool | None:
+    def _record(self, claimed: Claimed, settlement: Settlement, seconds: float) -> bool | None:
         """Settles, however long the database takes to accept it: whether the claim was ours, None at the very end."""
         while True:
             try:
@@ -285,7 +287,7 @@ class Dispatcher:
                 # The remote has it: forgetting that would send it again. At the very end the next start looks for it.
                 self._listener.store_failed(str(error))
                 log.error("settle_failed", connector=self.name, alert=claimed.delivery.alert.id, reason=str(error))  # noqa: TRY400
-                if self._abandon.wait(SETTLE_AGAIN):
+                if self._abandon.wait(SETTLE_EVERY):
                     return None
             except (TypeError, ValueError):
                 if settlement.payload is None:
@@ -313,7 +315,7 @@ class Dispatcher:
         )
 
     def _learn(self, settlement: Settlement) -> tuple[bool, bool]:
-        """What an outcome says of the destination itself: whether it stopped or began to take deliveries with it."""
+        """What an outcome says of the destination itself: whether with it the connector was paused, or resumed."""
         with self._state:
             self.dead += settlement.state is State.DEAD
         before = self._breaker.record(settlement, self._now())

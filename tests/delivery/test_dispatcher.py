@@ -36,7 +36,7 @@ URGENT = alert(id="urgent", title="urgent", severity="critical")
 
 @dataclass
 class Noted(Listener):
-    """What a watcher heard."""
+    """What a listener heard."""
 
     attempts: list[AttemptFinished] = field(default_factory=list)
     failures: list[str] = field(default_factory=list)
@@ -376,7 +376,7 @@ def test_an_outcome_raised_from_deeper_down_counts_as_one_returned(rig: Rig, out
 # What is uncertain
 
 
-def test_what_is_unsure_is_looked_for_before_it_is_sent_again(rig: Rig) -> None:
+def test_what_is_uncertain_is_looked_for_before_it_is_sent_again(rig: Rig) -> None:
     """It is found by the second look, and nothing was sent twice."""
     target = Scripted(reconcile_after=(10, 60))
     target.answers.append(Uncertain("no answer"))
@@ -411,7 +411,7 @@ def test_what_no_look_finds_is_sent_again(rig: Rig) -> None:
 
 
 @pytest.mark.parametrize(
-    "failure", [look_failed(Retry("the search failed")), RuntimeError("unforeseen")], ids=["told", "unforeseen"]
+    "failure", [look_failed(Retry("the search failed")), RuntimeError("unforeseen")], ids=["reported", "unforeseen"]
 )
 def test_nothing_is_sent_while_looking_fails(rig: Rig, failure: Exception) -> None:
     """A search that failed is not a search that found nothing."""
@@ -432,7 +432,7 @@ def test_nothing_is_sent_while_looking_fails(rig: Rig, failure: Exception) -> No
 # What nobody foresaw
 
 
-def test_an_exception_while_sending_counts_as_unsure(rig: Rig) -> None:
+def test_an_exception_while_sending_counts_as_uncertain(rig: Rig) -> None:
     """It may have happened after the remote took it."""
     target = Scripted(reconcile_after=(10,))
     target.answers.append(RuntimeError("unforeseen, with xoxb-not-a-real-token"))
@@ -455,7 +455,7 @@ def test_an_alert_that_cannot_be_rendered_stops_no_other(rig: Rig) -> None:
 
 
 def test_a_connector_that_breaks_its_contract_stops_no_worker(rig: Rig) -> None:
-    """An answer that is no Outcome counts as unsure, and the workers go on."""
+    """An answer that is not an Outcome counts as uncertain, and the workers go on."""
     target = Scripted(concurrency=1)
     target.answers.append(lambda _delivery: None)  # type: ignore[arg-type, return-value]
     enqueue(rig.store, *lows(3))
@@ -570,7 +570,7 @@ def test_a_send_under_way_ends_before_the_stop_does(rig: Rig) -> None:
 
 
 def test_a_late_worker_overwrites_nothing(rig: Rig) -> None:
-    """A worker whose lease ended, and whose delivery another one took over, tells nobody."""
+    """A worker whose lease ended, and whose delivery another one took over, reports nothing."""
     target, let_go = Scripted(concurrency=1), threading.Event()
 
     def hang(_delivery: Delivery) -> Outcome:
@@ -604,7 +604,7 @@ def test_a_lease_outlasts_all_requests_of_a_delivery(rig: Rig) -> None:
     enqueue(rig.store, URGENT)
     rig.start(target)
     until(lambda: target.sent)
-    rig.time.pass_(4 * 300 + 30)
+    rig.time.pass_(8 * 300 + 30)
     assert rig.store.outbox.reclaim_expired(now=rig.now(), due_at={}, all_claims=False) == {}
     let_go.set()
     rig.until_settled(1)

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
-from connectors.jira.client import Site, Trouble, dig
+from connectors.jira.client import RequestFailed, Site, dig
 from forwarder.alert import Severity
 from forwarder.connector import Finding, clean, cut, one_line
 
@@ -35,8 +35,8 @@ def _findings(site: Site, config: JiraConfig) -> Iterator[Finding]:
         yield from _account(site)
         yield from _project(site, config)
         yield from _issue_type(site, config)
-    except Trouble as trouble:
-        yield Finding(False, f"{trouble.outcome.reason}.")
+    except RequestFailed as failed:
+        yield Finding(False, f"{failed.outcome.reason}.")
     except _Ends as end:
         yield Finding(False, str(end))
 
@@ -54,8 +54,8 @@ def _project(site: Site, config: JiraConfig) -> Iterator[Finding]:
     key = config.project
     try:
         project = site.ask("GET", f"project/{quote(key)}")
-    except Trouble as trouble:
-        if trouble.status == 404:
+    except RequestFailed as failed:
+        if failed.status == 404:
             raise _Ends(
                 f"There is no project {key} that the account may see: correct project, or give it access."
             ) from None

@@ -17,7 +17,18 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
-from forwarder.connector import Broken, RateLimited, Rejected, Retry, Uncertain, clean, cut, one_line, retry_after
+from forwarder.connector import (
+    Broken,
+    Failed,
+    RateLimited,
+    Rejected,
+    Retry,
+    Uncertain,
+    clean,
+    cut,
+    one_line,
+    retry_after,
+)
 
 if TYPE_CHECKING:
     from jira.resilientsession import ResilientSession
@@ -51,15 +62,14 @@ Failure = Retry | RateLimited | Uncertain | Rejected | Broken
 """An Outcome other than Delivered."""
 
 
-class Trouble(Exception):
-    """No result, but a ``Failure``: what it means for the delivery.
+class RequestFailed(Failed):
+    """A request without a result. ``outcome`` is what it means for the delivery.
 
     ``status`` is the HTTP status where there was an answer; ``errors`` what Jira said of single fields, by their id.
     """
 
     def __init__(self, outcome: Failure, *, status: int | None = None, errors: Mapping[str, str] | None = None) -> None:
-        super().__init__()
-        self.outcome = outcome
+        super().__init__(outcome)
         self.status = status
         self.errors = errors or {}
 
@@ -99,10 +109,10 @@ class Site:
     def ask(
         self, method: str, path: str, *, params: Any = None, body: Any = None, writes: bool = False
     ) -> dict[str, Any]:
-        """The JSON object that the request is answered, empty for an answer without content; raises Trouble.
+        """The JSON object that the request is answered, empty for an answer without content; raises RequestFailed.
 
-        Of a request that ``writes`` it is not known what became of it where the answer is lost: Unsure. Any other can
-        be repeated.
+        Of a request that ``writes`` it is not known what became of it where the answer is lost: Uncertain. Any other
+        can be repeated.
         """
         session = self._session
         from requests import RequestException
@@ -113,21 +123,23 @@ class Site:
         except _Refused as refused:
             raise self._refusal(refused.response, writes=writes) from None
         except RequestException as error:
-            raise Trouble(_lost(error, writes=writes)) from None
+            raise RequestFailed(_lost(error, writes=writes)) from None
         if not writes and (reason := _unauthenticated(response)):
-            raise Trouble(Broken(f"Jira answered, but did not accept the credentials ({reason}): renew the token"))
+            raise RequestFailed(
+                Broken(f"Jira answered, but did not accept the credentials ({reason}): renew the token")
+            )
         if not isinstance(answer, dict):
-            raise Trouble(_unreadable(writes=writes))
+            raise RequestFailed(_unreadable(writes=writes))
         return answer
 
     def pages(self, path: str, *names: str) -> list[Mapping[str, Any]]:
-        """All entries of a list that Jira hands out in pages, under one of ``names``; raises Trouble."""
+        """All entries of a list that Jira hands out in pages, under one of ``names``; raises RequestFailed."""
         entries: list[Mapping[str, Any]] = []
         while True:
             answer = self.ask("GET", path, params={"startAt": len(entries), "maxResults": _PAGE})
             page = next((answer[name] for name in names if isinstance(answer.get(name), list)), None)
             if page is None:
-                raise Trouble(_unreadable(writes=False))
+                raise RequestFailed(_unreadable(writes=False))
             entries.extend(entry for entry in page if isinstance(entry, dict))
             if not page or len(entries) >= _count(answer.get("total")):
                 return entries
@@ -137,7 +149,7 @@ class Site:
             if self._made is not None:
                 self._made.close()
 
-    def _refusal(self, response: Response, *, writes: bool) -> Trouble:
+    def _refusal(self, response: Response, *, writes: bool) -> RequestFailed:
         status = response.status_code
         messages, errors = _complaints(response)
         complaints = [*messages, *(f"{field}: {text}" for field, text in errors.items())]
@@ -156,7 +168,7 @@ class Site:
             outcome = Broken(f"Jira answered {status}: {_NEEDS_A_PERSON[status]}" + (f" ({said})" if said else ""))
         else:
             outcome = Rejected(reason) if writes else Broken(reason)
-        return Trouble(outcome, status=status, errors=errors)
+        return RequestFailed(outcome, status=status, errors=errors)
 
     def _without_secrets(self, text: str) -> str:
         # A proxy in between may repeat what it was sent.
@@ -232,7 +244,7 @@ class LabelSearch:
         self._waiting: list[_Question] = []
 
     def key(self, label: str, *, shared: bool = True) -> str | None:
-        """The key of the oldest ticket with ``label``, None where Jira sees none; raises Trouble.
+        """The key of the oldest ticket with ``label``, None where Jira sees none; raises RequestFailed.
 
         Not ``shared``, it is asked for alone: the plainest of questions, where the answer matters most.
         """
@@ -290,7 +302,7 @@ class LabelSearch:
                         keys.setdefault(label.lower(), key)
             except (KeyError, TypeError, AttributeError):
                 # An answer that cannot be read must not pass for "there is none", or the next step makes a duplicate.
-                raise Trouble(_unreadable(writes=False)) from None
+                raise RequestFailed(_unreadable(writes=False)) from None
             seen += len(found)
             if self._site.cloud:
                 query["nextPageToken"] = more = answer.get("nextPageToken")

@@ -664,6 +664,16 @@ def test_a_comment_whose_answer_was_lost_is_found(jira: Jira, sandbox: Sandbox) 
     assert len(comments(sandbox)) == 1
 
 
+@pytest.mark.parametrize("body", ['{"comments": 1}', "{}", "[]", "<html>"])
+def test_comments_that_cannot_be_read_are_not_taken_for_none(jira: Jira, sandbox: Sandbox, body: str) -> None:
+    """``find`` must not say "not there" of a list that it could not read: the comment would be written twice."""
+    receipt = opened(jira, delivery())
+    sandbox.jira.inject(Fault(kind=FaultKind.STATUS, status=200, body=body, path="/comment"))
+    with pytest.raises(Failed) as failed:
+        jira.find(follow_up(Kind.UPDATE, receipt))
+    assert isinstance(failed.value.outcome, Retry)
+
+
 def test_an_update_without_a_receipt_finds_the_ticket_or_creates_it(jira: Jira, sandbox: Sandbox) -> None:
     """The alert as it is now stands in Jira, whatever became of the delivery that should have opened it."""
     update = follow_up(Kind.UPDATE, None)

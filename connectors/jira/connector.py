@@ -1,7 +1,7 @@
 """Jira: a ticket for every alert, on Cloud and Data Center.
 
 Jira knows no idempotency key. Every ticket carries a label made of the alert's id, which is searched before a ticket is
-created; where the search fails, none is. People own a ticket once it is there: what changes is told in comments, and
+created; where the search fails, none is. People own a ticket once it is there: what changes is added in comments, and
 nothing that they may have edited is written again.
 """
 
@@ -13,11 +13,12 @@ from datetime import UTC
 from typing import Any, ClassVar, Final
 from urllib.parse import quote
 
-from connectors.jira import check as jira_check
-from connectors.jira import ticket as jira_ticket
-from connectors.jira.client import LabelSearch, RequestFailed, Site, dig
+from connectors.jira import ticket
+from connectors.jira.check import findings
+from connectors.jira.client import RequestFailed, Site, dig
 from connectors.jira.config import JiraConfig
-from connectors.jira.markup import Body, Page, adf, plain, wiki
+from connectors.jira.markup import Body, Content, adf, plain, wiki
+from connectors.jira.search import LabelSearch
 from forwarder.connector import (
     Broken,
     Connector,
@@ -63,7 +64,7 @@ class Jira(Connector[JiraConfig]):
         """``fields`` of the ticket to create, ``comment`` for the one that is there, or both where either may be."""
         payload: dict[str, Any] = {}
         if delivery.kind is not Kind.OPEN:
-            payload["comment"] = self._write(jira_ticket.comment(delivery, self.texts))
+            payload["comment"] = self._write(ticket.comment(delivery, self.texts))
         if delivery.kind is Kind.OPEN or (delivery.kind is Kind.UPDATE and _ticket(delivery) is None):
             payload["fields"] = self._fields(delivery)
         return payload
@@ -90,17 +91,17 @@ class Jira(Connector[JiraConfig]):
     def find(self, delivery: Delivery) -> Receipt | None:
         """The ticket, by its label; for an update or a withdrawal only if its comment is there."""
         key = self._key(delivery)
-        there = key and (delivery.kind is Kind.OPEN or self._has_comment(key, jira_ticket.marker(delivery)))
+        there = key and (delivery.kind is Kind.OPEN or self._has_comment(key, ticket.marker(delivery)))
         return self._receipt(key) if key and there else None
 
     def check(self) -> list[Finding]:
         """Signs in, and compares the config with what the project asks for and offers. Creates nothing."""
-        return jira_check.findings(self._site, self.config)
+        return findings(self._site, self.config)
 
     def preview(self, payload: Payload) -> str:
         """The ticket or the comment, line by line."""
         fields = payload.get("fields")
-        parts = [jira_ticket.preview(fields)] if fields else []
+        parts = [ticket.preview(fields)] if fields else []
         if "comment" in payload:
             parts.append("Comment\n\n" + plain(payload["comment"]))
         return "\n\n".join(parts)
@@ -114,9 +115,9 @@ class Jira(Connector[JiraConfig]):
             **config.fields,
             "project": {"key": config.project},
             "issuetype": {"name": config.issue_type},
-            "summary": jira_ticket.summary(delivery, self.texts),
-            "description": self._write(jira_ticket.description(delivery, self.texts)),
-            "labels": jira_ticket.labels(delivery, config.labels),
+            "summary": ticket.summary(delivery, self.texts),
+            "description": self._write(ticket.description(delivery, self.texts)),
+            "labels": ticket.labels(delivery, config.labels),
         }
         if severity in config.priority:
             fields["priority"] = {"name": config.priority[severity]}
@@ -124,15 +125,15 @@ class Jira(Connector[JiraConfig]):
             fields["duedate"] = (delivery.enqueued_at.astimezone(UTC) + config.due_in[severity]).date().isoformat()
         return fields
 
-    def _write(self, page: Page) -> Body:
-        return adf(page) if self._site.cloud else wiki(page)
+    def _write(self, content: Content) -> Body:
+        return adf(content) if self._site.cloud else wiki(content)
 
     def _receipt(self, key: str) -> Receipt:
         return Receipt(remote_id=key, url=f"{self.config.url}/browse/{quote(key, safe='')}")
 
     def _key(self, delivery: Delivery, *, shared: bool = False) -> str | None:
         """The alert's ticket: the one that was created, else the one that bears the alert's label."""
-        return _ticket(delivery) or self._search.key(jira_ticket.identity_label(delivery.alert.id), shared=shared)
+        return _ticket(delivery) or self._search.key(ticket.identity_label(delivery.alert.id), shared=shared)
 
     def _create(self, fields: Mapping[str, Any], note: str = "") -> Outcome:
         try:
@@ -142,7 +143,7 @@ class Jira(Connector[JiraConfig]):
                 raise
             refused = failed.errors.keys()
             # A ticket without its priority is worth more than none; the refusal made sure that nothing was created.
-            if refused and refused <= jira_ticket.EXTRAS & fields.keys():
+            if refused and refused <= ticket.EXTRAS & fields.keys():
                 rest = {name: value for name, value in fields.items() if name not in refused}
                 return self._create(rest, note=f"created without its {' and '.join(refused)}: {failed.outcome.reason}")
             return self._refused(failed)
@@ -161,7 +162,7 @@ class Jira(Connector[JiraConfig]):
         if failed.errors.keys() <= _WRITTEN_FROM_THE_ALERT and not off_screen:
             return failed.outcome
         return Broken(
-            f"{failed.outcome.reason} (this concerns every ticket: put the field right under fields of {self.name}, "
+            f"{failed.outcome.reason} (this concerns every ticket: correct it under fields of {self.name}, "
             "or in the project)"
         )
 

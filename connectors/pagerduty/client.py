@@ -64,7 +64,7 @@ class EventsApi:
             raise Failed(Retry(self._no_answer(error))) from None
 
     def status(self) -> int:
-        """The HTTP status of the bare address, which tells whether the host answers; raises Failed if it does not."""
+        """The HTTP status of the bare address, which shows whether the host answers; raises Failed if it does not."""
         import httpx2
 
         try:

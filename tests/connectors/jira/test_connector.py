@@ -16,7 +16,7 @@ import pytest
 from pydantic import ValidationError
 
 from connectors.jira import Jira, JiraConfig
-from connectors.jira.markup import CUT_MARK, MAX_TEXT, Fact, Page, adf, cut_line, escape_wiki, plain, wiki
+from connectors.jira.markup import CUT_MARK, MAX_TEXT, Content, Fact, adf, cut_line, escape_wiki, plain, wiki
 from connectors.jira.ticket import MAX_SUMMARY, identity_label
 from forwarder.alert import Alert
 from forwarder.common.text import clean
@@ -105,8 +105,8 @@ def opened(jira: Jira, outstanding: Delivery) -> Receipt:
 
 
 def follow_up(kind: Kind, receipt: Receipt | None, **changes: Any) -> Delivery:
-    told = (Change(field="severity", old="high", new="critical"),) if kind is Kind.UPDATE else ()
-    return delivery(id=2, kind=kind, receipt=receipt, **{"revision": 2, "changes": told, **changes})
+    seen = (Change(field="severity", old="high", new="critical"),) if kind is Kind.UPDATE else ()
+    return delivery(id=2, kind=kind, receipt=receipt, **{"revision": 2, "changes": seen, **changes})
 
 
 def comments(sandbox: Sandbox, key: str = "SEC-1") -> list[str]:
@@ -131,9 +131,9 @@ def texts(node: Mapping[str, Any]) -> Iterator[str]:
 
 @pytest.mark.parametrize("text", HOSTILE_TEXTS)
 @pytest.mark.parametrize("write", [adf, wiki])
-def test_a_text_reads_as_it_was_written(write: Callable[[Page], Any], text: str) -> None:
+def test_a_text_reads_as_it_was_written(write: Callable[[Content], Any], text: str) -> None:
     """Whatever a text holds, the person who reads the ticket sees just that, up to Jira's limit."""
-    body = write(Page(text=text))
+    body = write(Content(text=text))
     assert units(body) <= MAX_TEXT
     shown, meant = " ".join(plain(body).split()), " ".join(clean(text).split())
     assert shown == meant or (shown.endswith(CUT_MARK.split("\n")[1]) and meant.startswith(shown[:1000]))
@@ -142,7 +142,7 @@ def test_a_text_reads_as_it_was_written(write: Callable[[Page], Any], text: str)
 @pytest.mark.parametrize("text", HOSTILE_TEXTS)
 def test_a_document_has_no_empty_text_in_it(text: str) -> None:
     """Jira refuses a document with an empty text node, and control characters serve nobody."""
-    page = Page(text=text, facts=[Fact(name="Title", value=text[:500])], small_print=text[:100])
+    page = Content(text=text, facts=[Fact(name="Title", value=text[:500])], small_print=text[:100])
     found = list(texts(adf(page)))
     assert all(found)
     assert all(node == clean(node) for node in found)
@@ -174,21 +174,21 @@ def test_wiki_markup_of_an_alert_is_escaped(text: str, markup: str) -> None:
 def test_a_link_in_wiki_markup_cannot_be_broken_out_of() -> None:
     """A source's address is the target of its link, whatever characters of the markup it holds."""
     url = "https://example.com/[x]!a.png!*b*"
-    assert wiki(Page(text="", facts=[Fact(name="Source", value=url, url=url)])) == (
+    assert wiki(Content(text="", facts=[Fact(name="Source", value=url, url=url)])) == (
         "* *Source:* [https://example.com/%5Bx%5D%21a.png%21%2Ab%2A]"
     )
     assert "[a\\|b|https://example.com/]" in wiki(
-        Page(text="", facts=[Fact(name="x", value="a|b", url="https://example.com/")])
+        Content(text="", facts=[Fact(name="x", value="a|b", url="https://example.com/")])
     )
 
 
 @pytest.mark.parametrize("write", [adf, wiki])
 @pytest.mark.parametrize("char", ["a", "*", "\U0001f6a8"])
 def test_a_text_at_the_limit_is_whole_and_one_past_it_is_cut_with_a_mark(
-    write: Callable[[Page], Any], char: str
+    write: Callable[[Content], Any], char: str
 ) -> None:
     """The limit counts what goes out, as Jira counts it: markup included, and an emoji as two."""
-    frame = Page(text="", facts=[Fact(name="Severity", value="high")], small_print="small")
+    frame = Content(text="", facts=[Fact(name="Severity", value="high")], small_print="small")
     each = units(write(replace(frame, text=char * 2))) - units(write(replace(frame, text=char)))
     room = (MAX_TEXT - units(write(replace(frame, text=char)))) // each + 1
     whole, cut = write(replace(frame, text=char * room)), write(replace(frame, text=char * (room + 1)))
@@ -313,7 +313,7 @@ def test_the_templates_words_go_out() -> None:
 
 
 def test_an_update_says_in_words_what_changed(offline: Jira) -> None:
-    """A comment tells old and new of each field that people must hear of."""
+    """A comment gives the old and the new value of each field that people must hear of."""
     changes = (
         Change(field="severity", old="high", new="critical"),
         Change(field="cisa_kev", old=False, new=True),
@@ -375,7 +375,7 @@ def test_the_preview_reads_like_the_ticket(connect: Callable[..., Jira]) -> None
     ],
 )
 def test_a_config_that_cannot_work_is_refused_with_a_sentence(changes: dict[str, Any], sentence: str) -> None:
-    """Mistakes are told when the config is read, without the token."""
+    """Mistakes are reported when the config is read, without the token."""
     with pytest.raises(ValidationError) as caught:
         config(**changes)
     assert sentence in str(caught.value)
@@ -525,7 +525,7 @@ def test_an_address_that_leads_on_is_broken(jira: Jira, sandbox: Sandbox) -> Non
     sandbox.jira.inject(
         Fault(kind=FaultKind.STATUS, status=302, headers={"Location": "https://user:pw@login.example.com/x?secret"})
     )
-    assert send(jira, delivery()) == Broken("Jira's url leads on to login.example.com: put that under url")
+    assert send(jira, delivery()) == Broken("Jira's url redirects to login.example.com: put that under url")
 
 
 @pytest.mark.parametrize(
@@ -562,7 +562,7 @@ def test_a_required_field_is_named(connect: Callable[..., Jira], sandbox: Sandbo
 
 
 def test_a_ticket_is_worth_more_than_its_priority(connect: Callable[..., Jira], sandbox: Sandbox) -> None:
-    """Where Jira does not take the priority or the due date, the ticket is created without, and a note says so."""
+    """Where Jira does not accept the priority or the due date, the ticket is created without, and a note says so."""
     sandbox.jira.project.hidden_fields.add("duedate")
     jira = connect(priority={"critical": "Blocker"}, due_in={"critical": "1d"})
     outcome = send(jira, delivery())
@@ -573,7 +573,7 @@ def test_a_ticket_is_worth_more_than_its_priority(connect: Callable[..., Jira], 
 
 
 def test_a_lost_permission_is_no_fault_of_the_alert(jira: Jira, sandbox: Sandbox) -> None:
-    """A refusal that names no field is told apart by asking what the account may do."""
+    """What a refusal without a field means is found by asking what the account may do."""
     sandbox.jira.permissions.discard("CREATE_ISSUES")
     outcome = send(jira, delivery())
     assert isinstance(outcome, Broken)
@@ -608,8 +608,28 @@ def test_after_a_failure_a_search_is_asked_for_alone(jira: Jira, sandbox: Sandbo
     assert all(" AND labels = " in jql for jql in searches)
 
 
+@pytest.mark.parametrize("ask", [Jira.find, send])
+def test_what_was_tried_before_shares_no_search(
+    jira: Jira, sandbox: Sandbox, ask: Callable[[Jira, Delivery], object]
+) -> None:
+    """While others share searches, a further attempt and a look ask for their one label in a search of their own."""
+    sandbox.jira.latency = 0.1
+    tried = [delivery(alert=alert(id=f"alert-{number}"), attempt=2) for number in range(12)]
+    start = threading.Barrier(len(tried))
+
+    def ask_for_it(one: Delivery) -> object:
+        start.wait()
+        return ask(jira, one)
+
+    with ThreadPoolExecutor(len(tried)) as pool:
+        list(pool.map(ask_for_it, tried))
+    searches = [request.query["jql"] for request in sandbox.jira.requests if request.method == "GET"]
+    labels = sorted(identity_label(one.alert.id) for one in tried)
+    assert sorted(jql.partition('labels = "')[2].partition('"')[0] for jql in searches) == labels
+
+
 def test_each_thread_gets_its_own_ticket(connect: Callable[..., Jira], sandbox: Sandbox) -> None:
-    """Shared answers are told apart by label, also where one label's clones fill a page; the oldest ticket counts."""
+    """Shared answers are sorted out by label, also where one label's clones fill a page; the oldest ticket counts."""
     jira = connect(concurrency=40)
     first, last = delivery(alert=alert(id="first")), delivery(alert=alert(id="last"))
     keys = [opened(jira, first).remote_id]
@@ -698,7 +718,7 @@ def test_a_withdrawal_closes_the_ticket_whatever_the_status_is_called(jira: Jira
 
 
 def test_a_workflow_without_a_way_out_keeps_the_ticket_open_and_a_note_says_so(jira: Jira, sandbox: Sandbox) -> None:
-    """The comment tells people; closing is theirs."""
+    """The comment informs people; closing is theirs."""
     receipt = opened(jira, delivery())
     sandbox.jira.project.workflow = sandbox.jira.project.workflow[:2]
     outcome = send(jira, follow_up(Kind.WITHDRAW, receipt))
@@ -708,7 +728,7 @@ def test_a_workflow_without_a_way_out_keeps_the_ticket_open_and_a_note_says_so(j
 
 
 def test_a_transition_that_is_refused_keeps_the_ticket_open_and_a_note_says_why(jira: Jira, sandbox: Sandbox) -> None:
-    """A screen that asks for a resolution is no reason to tell nobody."""
+    """A screen that asks for a resolution is no reason to inform nobody."""
     receipt = opened(jira, delivery())
     body = json.dumps({"errors": {"resolution": "Resolution is required."}})
     sandbox.jira.inject(Fault(kind=FaultKind.STATUS, status=400, body=body, path="POST /rest/api/"))
@@ -750,7 +770,7 @@ def test_a_withdrawal_of_what_never_arrived_does_nothing(jira: Jira, sandbox: Sa
 
 @pytest.mark.parametrize(("origin", "words"), [(Origin.TEST, "The test is over."), (Origin.ALARM, "is over.")])
 def test_tests_and_alarms_are_marked_and_closed(jira: Jira, sandbox: Sandbox, origin: Origin, words: str) -> None:
-    """A ticket that is no alert says so, and is closed with words of its own."""
+    """A ticket without an alert says so, and is closed with words of its own."""
     receipt = opened(jira, delivery(origin=origin))
     assert "sentrytex-forwarder" in plain(sandbox.jira.issues["SEC-1"]["fields"]["description"])
     send(jira, follow_up(Kind.WITHDRAW, receipt, origin=origin))
@@ -767,7 +787,7 @@ def test_a_check_of_a_site_that_works(jira: Jira, sandbox: Sandbox) -> None:
     assert all(finding.ok for finding in findings)
     assert [finding.text for finding in findings] == [
         "Jira knows the account: Forwarder.",
-        "The project SEC is there: Security.",
+        "The project SEC exists: Security.",
         "Tickets of type Task can be created as configured.",
     ]
     assert {request.method for request in sandbox.jira.requests} == {"GET"}
@@ -785,12 +805,12 @@ def _hide_labels(sandbox: Sandbox) -> None:
     ("prepare", "changes", "sentences"),
     [
         (lambda sandbox: sandbox.jira.revoke(), {}, ["renew the token"]),
-        (_leave, {"project": "NOPE"}, ["There is no project NOPE"]),
+        (_leave, {"project": "NOPE"}, ["No project NOPE is visible"]),
         (_leave, {"issue_type": "Epic"}, ["set issue_type to one of Task, Bug, Story"]),
         (
             lambda sandbox: sandbox.jira.required_fields.update(customfield_7="Team", customfield_8="Site"),
             {"fields": {"customfield_8": "x"}},
-            ['Jira wants "Team" in every ticket: add customfield_7 under fields.'],
+            ['Jira requires "Team" in every ticket: add customfield_7 under fields.'],
         ),
         (
             _leave,
@@ -801,7 +821,7 @@ def _hide_labels(sandbox: Sandbox) -> None:
         (
             _hide_labels,
             {"due_in": {"high": "1d"}},
-            ["takes no labels: add it to the create screen.", "or leave due_in out"],
+            ["labels cannot be set on a new Task in SEC: add it to the create screen.", "or leave due_in out"],
         ),
         (
             lambda sandbox: sandbox.jira.permissions.difference_update({"CREATE_ISSUES", "ADD_COMMENTS"}),
@@ -817,7 +837,7 @@ def test_a_check_says_what_is_wrong_and_where_to_put_it_right(
     changes: dict[str, Any],
     sentences: list[str],
 ) -> None:
-    """Each mistake is a sentence with the key or the place in Jira that mends it."""
+    """Each mistake is a sentence with the key or the place in Jira where it is fixed."""
     prepare(sandbox)
     wrong = [finding.text for finding in connect(**changes).check() if not finding.ok]
     assert len(wrong) == len(sentences)
@@ -834,7 +854,7 @@ def test_a_check_reads_lists_to_their_end(connect: Callable[..., Jira], sandbox:
 
 
 def test_hostile_and_odd_alerts_become_tickets(jira: Jira, sandbox: Sandbox) -> None:
-    """Jira takes every one of them, with a summary of one line and labels that it can find again."""
+    """Jira accepts every one of them, with a summary of one line and labels that it can find again."""
     outstanding = [delivery(alert=one) for one in (*hostile_alerts(), *odd_alerts())]
     for number, one in enumerate(outstanding):
         made = replace(one, alert=replace(one.alert, id=f"{one.alert.id[:200]}-{number}"))
@@ -855,7 +875,7 @@ def test_real_alerts_become_tickets(jira: Jira, sandbox: Sandbox) -> None:
 
 
 def test_a_due_date_follows_the_day_in_utc() -> None:
-    """The day is that of the moment at which the ticket came to be owed, wherever the clock stands."""
+    """The day is that of the moment at which the ticket was enqueued, wherever the clock stands."""
     outstanding = delivery(enqueued_at=datetime.fromisoformat("2026-03-02T01:00:00+05:00"))
     with closing(Jira("tickets", config(due_in={"critical": timedelta(hours=3)}))) as jira:
         assert jira.render(outstanding)["fields"]["duedate"] == "2026-03-01"

@@ -11,11 +11,7 @@ from pydantic import ConfigDict, Field, SecretStr, field_validator, model_valida
 
 from connectors.jira.ticket import MAX_LABEL, OURS
 from forwarder.alert import Severity
-from forwarder.connector import (
-    ConnectorConfig,
-    Duration,
-    web_address,
-)
+from forwarder.connector import ConnectorConfig, Duration, web_address
 
 
 class JiraConfig(ConnectorConfig):

@@ -8,12 +8,7 @@ from typing import Final, Literal
 from pydantic import ConfigDict, Field, SecretStr, field_validator
 
 from connectors.pagerduty.event import ROUTING_KEY_LENGTH
-from forwarder.connector import (
-    ConnectorConfig,
-    Rate,
-    SendRate,
-    web_address,
-)
+from forwarder.connector import ConnectorConfig, Rate, SendRate, web_address
 
 MAX_RATE: Final = Rate(120, 60)
 """Events a key may send: https://developer.pagerduty.com/docs/events-api-v2/overview/"""

@@ -18,18 +18,7 @@ from connectors.pagerduty.client import EventsApi
 from connectors.pagerduty.config import PagerDutyConfig
 from connectors.pagerduty.event import dedup_key, trigger_event
 from forwarder.alert import got_worse
-from forwarder.connector import (
-    Connector,
-    Delivered,
-    Delivery,
-    Failed,
-    Finding,
-    Kind,
-    Outcome,
-    Payload,
-    Receipt,
-    Texts,
-)
+from forwarder.connector import Connector, Delivered, Delivery, Failed, Finding, Kind, Outcome, Payload, Receipt, Texts
 
 _NOTHING: Final = "nothing to page for"
 

@@ -15,9 +15,7 @@ import pytest
 from pydantic import ValidationError
 
 from connectors.pagerduty import PagerDuty, PagerDutyConfig
-from connectors.pagerduty.event import (
-    dedup_key,
-)
+from connectors.pagerduty.event import dedup_key
 from forwarder.alert import Alert, Change
 from forwarder.connector import Broken, Delivered, Delivery, Kind, Outcome, RateLimited, Receipt, Rejected, Retry
 from forwarder.sandbox import Fault, FaultKind, Sandbox

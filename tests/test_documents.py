@@ -17,11 +17,7 @@ from forwarder.config import Config
 from forwarder.plugins import connector_types, load_type
 
 ROOT: Final = Path(__file__).resolve().parents[1]
-PAGES: Final = [
-    path
-    for path in (ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md")))
-    if path.exists()
-]
+PAGES: Final = [path for path in (*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))) if path.exists()]
 MADE_BY: Final = "\n".join(path.read_text("utf-8") for path in sorted((ROOT / "docs").glob("hooks/*.py")))
 """What makes pages and files while the site is built: it names them."""
 SHELLS: Final = ("", "console", "sh", "bash", "shell", "text")

@@ -3,20 +3,41 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Iterator
-from typing import Final
+from typing import Any, Final
 
 import pytest
 from pydantic import ValidationError
 
+import forwarder.sandbox.slack
 from connectors.slack import Slack, SlackConfig
 from connectors.slack.client import Verdict, classify
-from forwarder.connector import Broken, Change, Kind, Origin, Outcome, RateLimited, Receipt, Rejected, Retry, Uncertain
+from forwarder.connector import (
+    Broken,
+    BuiltInTexts,
+    Change,
+    Delivered,
+    Delivery,
+    Kind,
+    Origin,
+    Outcome,
+    RateLimited,
+    Receipt,
+    Rejected,
+    Retry,
+    Uncertain,
+)
 from forwarder.sandbox import Fault, FaultKind, Sandbox
+from forwarder.sandbox.limits import Clock
+from forwarder.sandbox.server import Request
 from tests.kit.samples import NOW, alert, delivery
 from tests.kit.slack import ELSEWHERE, WORSE, by_token, by_webhook, outstanding, says, send, sent
 
 HOOKED: Final = Receipt(remote_id="webhook")
+GONE: Final = Receipt(remote_id="C0SECOPS:1.000001")
+REFUSED_FORM: Final = says("invalid_blocks", "chat.")
+REFUSED_HOOK: Final = Fault(kind=FaultKind.STATUS, status=400, body="invalid_blocks", path="/services/")
 
 
 @pytest.fixture
@@ -164,6 +185,110 @@ def test_an_edit_that_falls_back_leaves_no_old_blocks(sandbox: Sandbox, slack: S
     outcome = sent(slack, outstanding(kind=Kind.UPDATE, receipt=receipt, changes=WORSE))
     assert "plain text" in outcome.note
     assert sandbox.slack.messages[0]["attachments"] == []
+
+
+class Wire(forwarder.sandbox.slack.Slack):
+    """The sandbox's Slack, which also keeps the JSON of every request."""
+
+    def __init__(self, clock: Clock) -> None:
+        super().__init__(clock=clock, limits=False)
+        self.bodies: list[dict[str, Any]] = []
+
+    def take_fault(self, request: Request) -> Fault | None:
+        if request.body[:1] == b"{":
+            self.bodies.append(request.json())
+        return super().take_fault(request)
+
+
+@pytest.fixture
+def wire(sandbox: Sandbox) -> Wire:
+    """Takes the place of the sandbox's own Slack before a connector is made."""
+    sandbox.slack.close()
+    sandbox.slack = kept = Wire(sandbox.clock)
+    kept.start()
+    return kept
+
+
+class CountingTexts(BuiltInTexts):
+    """The connector's own words, and how often it asked for each."""
+
+    def __init__(self) -> None:
+        self.asked: Counter[str] = Counter()
+
+    def title(self, delivery: Delivery, built_in: str) -> str:
+        self.asked["title"] += 1
+        return super().title(delivery, built_in)
+
+    def text(self, delivery: Delivery, built_in: str) -> str:
+        self.asked["text"] += 1
+        return super().text(delivery, built_in)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"kind": Kind.UPDATE, "receipt": GONE, "changes": WORSE},
+        {"kind": Kind.UPDATE, "receipt": HOOKED, "changes": WORSE},
+        {"kind": Kind.WITHDRAW, "receipt": HOOKED},
+    ],
+)
+def test_each_template_is_rendered_once_for_a_delivery(
+    sandbox: Sandbox, slack: Slack, hook: Slack, changes: dict[str, Any]
+) -> None:
+    """Even where Slack refuses the form: a template that fails then reports it once, not once for each form."""
+    for connector in (slack, hook):
+        texts = CountingTexts()
+        counting = Slack(connector.name, connector.config, texts)
+        for _ in range(2):
+            sandbox.slack.inject(REFUSED_FORM if connector is slack else REFUSED_HOOK)
+        assert isinstance(send(counting, outstanding(**changes)), Rejected)
+        assert texts.asked == {"title": 1, "text": 1}
+
+
+def test_the_fallback_that_is_sent_is_the_payload_s(wire: Wire, slack: Slack, hook: Slack) -> None:
+    """What is kept of a delivery holds every form that people may have seen, an edit's too."""
+    receipt = sent(slack, outstanding()).receipt
+    for connector, changes in (
+        (slack, {}),
+        (slack, {"kind": Kind.UPDATE, "receipt": receipt, "changes": WORSE}),
+        (slack, {"kind": Kind.WITHDRAW, "receipt": receipt}),
+        (hook, {}),
+        (hook, {"kind": Kind.UPDATE, "receipt": HOOKED, "changes": WORSE}),
+        (hook, {"kind": Kind.WITHDRAW, "receipt": HOOKED}),
+    ):
+        thing = outstanding(**changes)
+        payload = connector.render(thing)
+        wire.inject(REFUSED_FORM if connector is slack else REFUSED_HOOK)
+        wire.bodies.clear()
+        outcome = connector.deliver(thing, payload)
+        assert isinstance(outcome, Delivered), outcome
+        assert "plain text" in outcome.note
+        assert wire.bodies[1]["text"] == payload["fallback"]
+
+
+def test_a_reply_whose_form_is_refused_goes_as_its_fallback(sandbox: Sandbox, slack: Slack) -> None:
+    """The reply has a plain text of its own in the payload."""
+    receipt = sent(slack, outstanding()).receipt
+    thing = outstanding(kind=Kind.UPDATE, receipt=receipt, changes=WORSE)
+    sandbox.slack.inject(says("invalid_blocks", "chat.postMessage"))
+    assert "plain text" in sent(slack, thing).note
+    assert sandbox.slack.messages[1]["text"] == slack.render(thing)["reply"]["fallback"]
+    assert sandbox.slack.messages[1]["blocks"] == []
+
+
+def test_only_slack_s_own_arguments_go_on_the_wire(wire: Wire, slack: Slack, hook: Slack) -> None:
+    """What the payload holds for the connector itself is taken out before anything is sent, whatever the message."""
+    receipt = sent(slack, outstanding()).receipt
+    for connector, where in ((slack, None), (slack, receipt), (slack, GONE), (hook, None), (hook, HOOKED)):
+        for kind in (Kind.OPEN, Kind.UPDATE, Kind.WITHDRAW):
+            thing = outstanding(kind=kind, receipt=where, changes=WORSE if kind is Kind.UPDATE else ())
+            send(connector, thing)
+            wire.inject(REFUSED_FORM if connector is slack else REFUSED_HOOK)
+            send(connector, thing)
+            wire.clear_faults()
+    assert len(wire.bodies) > 20
+    assert [body for body in wire.bodies if body.keys() & {"method", "reply", "fallback"}] == []
 
 
 def test_a_fallback_that_is_cut_off_is_unsure(sandbox: Sandbox, slack: Slack) -> None:

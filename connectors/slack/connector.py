@@ -16,13 +16,12 @@ from functools import partial
 from typing import Any, Final, TypeVar
 from urllib.parse import urlsplit
 
-from connectors.slack import blocks as slack_blocks
-from connectors.slack.client import Api, Refused, Verdict, Webhook
+from connectors.slack import blocks
+from connectors.slack.client import Api, Refusal, Refused, Webhook
 from connectors.slack.config import SlackConfig
 from connectors.slack.workspace import Place, Workspace
 from forwarder.alert import got_worse
 from forwarder.connector import (
-    Broken,
     Connector,
     Delivered,
     Delivery,
@@ -31,12 +30,9 @@ from forwarder.connector import (
     Kind,
     Outcome,
     Payload,
-    RateLimited,
     Receipt,
-    Rejected,
     Retry,
     Texts,
-    Uncertain,
     clean,
     one_line,
 )
@@ -114,22 +110,19 @@ class Slack(Connector[SlackConfig]):
             if payload["method"] == EDIT:
                 return _edit(self._remote, delivery, payload)
             return _post(self._remote, payload)
-        except Refused as refused:
-            return _outcome(refused)
+        except Failed as failed:
+            return failed.outcome
 
     def find(self, delivery: Delivery) -> Receipt | None:
         """The message by its metadata, after an edit its reply. None too where the token may not look."""
         if isinstance(self._remote, Webhook) or _only_brings_links(delivery):
             return None
         place = Place.of(delivery.receipt)
-        try:
-            if place and delivery.kind is not Kind.OPEN and _replied(self._remote, delivery, place):
-                return delivery.receipt
-            if delivery.kind is Kind.WITHDRAW:
-                return None
-            found = self._remote.message_with(self._metadata(delivery), delivery.enqueued_at - _SKEW)
-        except Refused as refused:
-            raise Failed(_later(refused)) from None
+        if place and delivery.kind is not Kind.OPEN and _replied(self._remote, delivery, place):
+            return delivery.receipt
+        if delivery.kind is Kind.WITHDRAW:
+            return None
+        found = self._remote.message_with(self._metadata(delivery), delivery.enqueued_at - _SKEW)
         if found is None or found == place:
             return None
         return Receipt(remote_id=found.remote_id, url=self._remote.permalink(found))
@@ -149,19 +142,19 @@ class Slack(Connector[SlackConfig]):
 
     def preview(self, payload: Payload) -> str:
         """The message in plain text, with its buttons and its reply."""
-        return slack_blocks.preview(payload)
+        return blocks.preview(payload)
 
     def _render_for_webhook(self, delivery: Delivery) -> Payload:
         if delivery.kind is Kind.UPDATE and delivery.receipt:
-            change = slack_blocks.changed(delivery, self._words(delivery)[0])
+            change = blocks.changed(delivery, self._words(delivery)[0])
             return {"method": WEBHOOK, **change, "fallback": change["text"]}
         return {"method": WEBHOOK, **self._content(delivery)}
 
     def _content(self, delivery: Delivery) -> dict[str, Any]:
         title, body = self._words(delivery)
         withdrawn = delivery.kind is Kind.WITHDRAW
-        content = slack_blocks.withdrawn(delivery, title) if withdrawn else slack_blocks.message(delivery, title, body)
-        return {**content, "fallback": slack_blocks.plain(delivery, title, body)}
+        content = blocks.withdrawn(delivery, title) if withdrawn else blocks.message(delivery, title, body)
+        return {**content, "fallback": blocks.plain(delivery, title, body)}
 
     def _words(self, delivery: Delivery) -> tuple[str, str]:
         title = self.texts.title(delivery, delivery.alert.title)
@@ -181,10 +174,10 @@ def _remote(config: SlackConfig, now: Callable[[], datetime]) -> Workspace | Web
 
 
 def _post(workspace: Workspace, payload: Payload) -> Delivered:
-    answer, note = _plainer_if_refused(partial(workspace.api.tell, POST), payload)
+    answer, note = _plainer_if_refused(partial(workspace.api.write, POST), payload)
     place = Place.of(Receipt(remote_id=f"{answer.data.get('channel')}:{answer.data.get('ts')}"))
     if place is None:
-        raise Refused(Verdict.UNCERTAIN, "Slack said yes without saying where the message stands")
+        raise Refused(Refusal.UNCERTAIN, "Slack said yes without saying where the message stands")
     workspace.learn(place.channel)
     return Delivered(Receipt(remote_id=place.remote_id, url=workspace.permalink(place)), note)
 
@@ -192,37 +185,37 @@ def _post(workspace: Workspace, payload: Payload) -> Delivered:
 def _edit(workspace: Workspace, delivery: Delivery, payload: Payload) -> Outcome:
     receipt, reply = delivery.receipt or Receipt(remote_id=""), payload.get("reply")
     try:
-        _, note = _plainer_if_refused(partial(workspace.api.tell, EDIT), payload)
+        _, note = _plainer_if_refused(partial(workspace.api.write, EDIT), payload)
     except Refused as refused:
-        if refused.verdict is Verdict.UNCERTAIN:
+        if refused.refusal is Refusal.UNCERTAIN:
             return Retry(refused.reason)  # an edit may be repeated: there is nothing to look for
-        final = refused.verdict is Verdict.FINAL or refused.code in _MOVED
-        # Nor do links alone show that the destination is broken, unless Slack itself says so.
-        vain = reply is None and (refused.verdict is Verdict.FORM or (refused.code is None and not _may_pass(refused)))
-        if not final and not vain:
+        if not _leaves_as_it_is(refused, only_links=reply is None):
             raise
         note = f"the message was left as it is ({refused.code or refused.reason})"
-        gone = refused.code not in _STANDS
-        if gone and reply and delivery.kind is Kind.UPDATE:
-            return _post(workspace, _anew(payload, workspace.channel))
-        if gone or reply is None:
-            return Delivered(receipt, note)
+        if refused.code not in _STANDS:
+            if reply and delivery.kind is Kind.UPDATE:
+                return _post(workspace, _anew(payload, workspace.channel))
+            reply = None  # its thread is gone as well
     if reply:
         note = _joined(note, _answer_in_thread(workspace, reply))
     return Delivered(receipt, note)
 
 
 def _reply(delivery: Delivery, place: Place) -> dict[str, Any]:
-    told = {"alert_id": delivery.alert.id, "kind": delivery.kind.value, "revision": delivery.revision}
-    reply = {"channel": place.channel, "thread_ts": place.ts, **slack_blocks.reply(delivery), **_LITERAL}
+    change = {"alert_id": delivery.alert.id, "kind": delivery.kind.value, "revision": delivery.revision}
+    reply = {"channel": place.channel, "thread_ts": place.ts, **blocks.reply(delivery), **_LITERAL}
     if got_worse(delivery.changes):
         reply["reply_broadcast"] = True  # the channel should hear of it, not only those who follow the thread
-    return {**reply, "fallback": reply["text"], "metadata": {"event_type": CHANGE_EVENT, "event_payload": told}}
+    return {**reply, "fallback": reply["text"], "metadata": {"event_type": CHANGE_EVENT, "event_payload": change}}
 
 
-def _may_pass(refused: Refused) -> bool:
-    """Whether the same request may be taken later."""
-    return refused.verdict in (Verdict.RETRY, Verdict.WAIT)
+def _leaves_as_it_is(refused: Refused, *, only_links: bool) -> bool:
+    """Whether an edit is done with although Slack refused it: the message can no longer be edited, or is gone."""
+    if refused.refusal is Refusal.FINAL or refused.code in _MOVED:
+        return True
+    # Links alone do not show that the destination is broken, unless Slack itself says so.
+    may_pass = refused.refusal in (Refusal.RETRY, Refusal.WAIT)
+    return only_links and (refused.refusal is Refusal.FORM or (refused.code is None and not may_pass))
 
 
 def _replied(workspace: Workspace, delivery: Delivery, place: Place) -> bool:
@@ -232,11 +225,11 @@ def _replied(workspace: Workspace, delivery: Delivery, place: Place) -> bool:
 def _answer_in_thread(workspace: Workspace, reply: Mapping[str, Any]) -> str:
     """Posts an edit's reply; returns what there is to note."""
     try:
-        return _plainer_if_refused(partial(workspace.api.tell, POST), reply)[1]
+        return _plainer_if_refused(partial(workspace.api.write, POST), reply)[1]
     except Refused as refused:
-        if refused.verdict is not Verdict.FINAL:
+        if refused.refusal is not Refusal.FINAL:
             raise
-        return f"its thread takes no reply ({refused.code})"
+        return f"its thread accepts no reply ({refused.code})"
 
 
 def _plainer_if_refused(send: Callable[[Mapping[str, Any]], T], payload: Payload) -> tuple[T, str]:
@@ -245,7 +238,7 @@ def _plainer_if_refused(send: Callable[[Mapping[str, Any]], T], payload: Payload
     try:
         return send(arguments), ""
     except Refused as refused:
-        if refused.verdict is not Verdict.FORM or "fallback" not in payload:
+        if refused.refusal is not Refusal.FORM or "fallback" not in payload:
             raise
         # An edit keeps what it is not told to drop.
         empty: dict[str, Any] = {"blocks": [], "attachments": []} if "ts" in arguments else {}
@@ -271,24 +264,3 @@ def _takes_back_nothing(delivery: Delivery) -> bool:
 
 def _joined(*notes: str) -> str:
     return "; ".join(filter(None, notes))
-
-
-def _outcome(refused: Refused) -> Outcome:
-    match refused.verdict:
-        case Verdict.UNCERTAIN:
-            return Uncertain(refused.reason)
-        case Verdict.FORM | Verdict.FINAL:
-            return Rejected(refused.reason)
-        case _:
-            return _later(refused)
-
-
-def _later(refused: Refused) -> Retry | RateLimited | Broken:
-    """What a refusal of something that may be repeated means."""
-    match refused.verdict:
-        case Verdict.WAIT:
-            return RateLimited(refused.after, refused.reason)
-        case Verdict.BROKEN:
-            return Broken(refused.reason)
-        case _:
-            return Retry(refused.reason)

@@ -73,7 +73,7 @@ class Workspace:
             try:
                 if self._ask_again is None or self._now() >= self._ask_again:
                     self._ask_again = self._now() + _TEAM_PAUSE
-                    self._url = str(self._glance.ask("auth.test").data.get("url") or "")
+                    self._url = str(self._glance.read("auth.test").data.get("url") or "")
             except Refused:
                 pass
             finally:
@@ -126,7 +126,7 @@ class Workspace:
     def _pages(self, method: str, key: str, **params: Any) -> Iterator[Mapping[str, Any]]:
         cursor = ""
         for _ in range(HISTORY_PAGES):
-            data = self.api.ask(method, limit=PAGE, **params, **({"cursor": cursor} if cursor else {})).data
+            data = self.api.read(method, limit=PAGE, **params, **({"cursor": cursor} if cursor else {})).data
             yield from (item for item in data.get(key) or () if isinstance(item, Mapping))
             cursor = (data.get("response_metadata") or {}).get("next_cursor") or ""
             if not cursor:
@@ -135,7 +135,7 @@ class Workspace:
     def findings(self) -> list[Finding]:
         """What the token may do, and whether the channel takes messages, in sentences."""
         try:
-            answer = self.api.ask("auth.test")
+            answer = self.api.read("auth.test")
         except Refused as refused:
             return [Finding(False, f"Slack does not take the token: {refused.reason}.")]
         bot, team = answer.data.get("user", "?"), answer.data.get("team", "?")
@@ -149,7 +149,7 @@ class Workspace:
     def _about_channel(self, scopes: set[str]) -> Finding:
         try:
             if self._channel_id:
-                channel = self.api.ask("conversations.info", channel=self._channel_id).data.get("channel")
+                channel = self.api.read("conversations.info", channel=self._channel_id).data.get("channel")
             else:
                 channel = self._listed()
         except Refused as refused:

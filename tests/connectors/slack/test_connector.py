@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 import forwarder.sandbox.slack
 from connectors.slack import Slack, SlackConfig
-from connectors.slack.client import Verdict, classify
+from connectors.slack.client import Refusal, classify
 from forwarder.connector import (
     Broken,
     BuiltInTexts,
@@ -134,9 +134,9 @@ def test_a_rate_limit_waits_as_long_as_slack_says(sandbox: Sandbox, header: dict
 
 def test_the_status_counts_before_the_code() -> None:
     """A yes that a proxy lost is not made a no by what the proxy says."""
-    assert classify(503, "service_unavailable") is Verdict.UNCERTAIN
-    assert classify(200, "service_unavailable") is Verdict.RETRY
-    assert classify(429, "invalid_auth") is Verdict.WAIT
+    assert classify(503, "service_unavailable") is Refusal.UNCERTAIN
+    assert classify(200, "service_unavailable") is Refusal.RETRY
+    assert classify(429, "invalid_auth") is Refusal.WAIT
 
 
 def test_the_sdk_resends_nothing(sandbox: Sandbox, slack: Slack, hook: Slack) -> None:

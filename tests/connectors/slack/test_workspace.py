@@ -108,11 +108,23 @@ def test_a_private_channel_s_scope_is_not_needed_for_a_public_one(sandbox: Sandb
     ],
 )
 def test_a_look_that_fails_is_not_a_no(sandbox: Sandbox, slack: Slack, fault: Fault, expected: type[Outcome]) -> None:
-    """The delivery stays unsure: sending again on a failed look is what makes duplicates."""
+    """The delivery stays uncertain: sending again on a failed look is what makes duplicates."""
     sandbox.slack.inject(fault)
     with pytest.raises(Failed) as failed:
         slack.find(outstanding())
     assert isinstance(failed.value.outcome, expected)
+
+
+@pytest.mark.parametrize("fault", [says("token_revoked", ""), Fault(kind=FaultKind.RESET_BEFORE)])
+def test_no_error_of_the_sdk_hangs_on_a_failure(sandbox: Sandbox, slack: Slack, fault: Fault) -> None:
+    """A traceback shows what an error was raised from, and the SDK's errors hold addresses and bodies."""
+    sandbox.slack.inject(fault)
+    with pytest.raises(Failed) as failed:
+        slack.find(outstanding())
+    error: BaseException | None = failed.value
+    while error:
+        assert isinstance(error, Failed)
+        error = error.__cause__ or error.__context__
 
 
 def test_a_reply_whose_answer_was_lost_is_found(sandbox: Sandbox, slack: Slack) -> None:

@@ -1,8 +1,8 @@
 """Slack: one message per alert, kept up to date where the token allows it.
 
 With a bot token the message is edited when the alert changes, its thread says what changed, and a message whose answer
-was lost is found again by its metadata. An incoming webhook can do none of this: a message of its own tells each
-change, and after a lost answer a message may come twice.
+was lost is found again by its metadata. An incoming webhook can do none of this: each change is a message of its
+own, and after a lost answer a message may come twice.
 
 ``connectors.slack.blocks`` says what a message looks like, ``connectors.slack.client`` what Slack's refusals mean, and
 ``connectors.slack.workspace`` what can be read from Slack.
@@ -60,7 +60,7 @@ _MOVED: Final = {"is_archived", "channel_not_found", "not_in_channel"}
 class Slack(Connector[SlackConfig]):
     """A channel of a Slack workspace.
 
-    Receipts are ``CHANNEL:TS`` with the message's permalink, or ``webhook``: a webhook tells no more.
+    Receipts are ``CHANNEL:TS`` with the message's permalink, or ``webhook``: a webhook reports no more than that.
     """
 
     Config = SlackConfig
@@ -95,12 +95,12 @@ class Slack(Connector[SlackConfig]):
             return {"method": POST, "channel": self._remote.channel, **message, **_NO_PREVIEWS}
         edit = {"method": EDIT, "channel": place.channel, "ts": place.ts, **message}
         if _only_brings_links(delivery):
-            del edit["fallback"]  # links alone are not worth an edit that takes the message's form away
+            del edit["fallback"]  # links alone are not worth an edit that loses the message's form
             return edit
         return edit | {"reply": _reply(delivery, place)}
 
     def deliver(self, delivery: Delivery, payload: Payload) -> Outcome:
-        """One attempt: a post, or an edit and then its reply, so that what comes last tells that both are done."""
+        """One attempt: a post, or an edit and then its reply, so that the last of them shows that both are done."""
         if payload["method"] == NOTHING:
             return Delivered(delivery.receipt or Receipt(remote_id=""), note="nothing to send")
         try:
@@ -240,7 +240,7 @@ def _plainer_if_refused(send: Callable[[Mapping[str, Any]], T], payload: Payload
     except Refused as refused:
         if refused.refusal is not Refusal.FORM or "fallback" not in payload:
             raise
-        # An edit keeps what it is not told to drop.
+        # An edit keeps whatever it does not mention.
         empty: dict[str, Any] = {"blocks": [], "attachments": []} if "ts" in arguments else {}
         dropped = {"blocks", "attachments"} | ({"metadata"} if "metadata" in (refused.code or "") else set())
         kept = {key: value for key, value in arguments.items() if key not in dropped}

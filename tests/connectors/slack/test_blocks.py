@@ -14,7 +14,7 @@ from forwarder.alert import Alert, Severity
 from forwarder.connector import BuiltInTexts, Change, Delivery, Kind, Link, Origin, Receipt
 from forwarder.sandbox import Sandbox, blockkit
 from tests.kit.samples import alert, bare_alert, delivery, hostile_alerts, odd_alerts, real_alerts
-from tests.kit.slack import ELSEWHERE, WORSE, by_token, by_webhook, outstanding, says, sent
+from tests.kit.slack import ELSEWHERE, WORSE, by_token, by_webhook, new_delivery, says, sent
 
 
 @pytest.fixture
@@ -91,7 +91,7 @@ def test_epss_is_a_percentage(share: float, shown: str) -> None:
 
 
 def test_every_severity_has_a_colour_and_an_emoji_of_its_own() -> None:
-    """The colour bar and the title tell severities apart."""
+    """The colour bar and the title distinguish the severities."""
     seen = [message(delivery(alert=alert(severity=severity.value))) for severity in Severity]
     assert len({each["attachments"][0]["color"] for each in seen}) == len(Severity)
     assert len({each["blocks"][0]["text"]["text"] for each in seen}) == len(Severity)
@@ -144,7 +144,7 @@ def test_the_connector_s_wording_comes_from_the_config(sandbox: Sandbox) -> None
         (Change(field="new_field", old=1, new={"a": 2}), "new_field: 1 → {'a': 2}"),
     ],
 )
-def test_a_change_is_told_in_words(change: Change, words: str) -> None:
+def test_a_change_is_put_in_words(change: Change, words: str) -> None:
     """Each field that can change has a sentence, and so has one that nobody thought of."""
     assert blocks.sentence(change) == words
 
@@ -177,7 +177,7 @@ def test_a_text_is_cut_at_its_limit() -> None:
 
 
 def test_a_fact_is_cut_at_its_limit() -> None:
-    """One fact takes 300 characters, one more is cut with a mark."""
+    """One fact has room for 300 characters, one more is cut with a mark."""
     at, past = (
         next(
             field["text"].removeprefix("*Type*\n")
@@ -232,7 +232,7 @@ def test_a_link_that_is_too_long_is_left_out(length: int, shown: int) -> None:
 
 @pytest.mark.parametrize("count", [blocks.MAX_BUTTONS, blocks.MAX_BUTTONS + 1])
 def test_five_links_are_shown_at_most(count: int) -> None:
-    """The links to where the alert stands come before its sources, five in all; one host's are told apart."""
+    """The links to where the alert stands come before its sources, five in all; one host's are numbered."""
     sources = [f"https://example.com/{number}" for number in range(count - 1)]
     shown = buttons(delivery(alert=alert(source_urls=sources), links=(ELSEWHERE,)))
     assert [button["text"]["text"] for button in shown] == [
@@ -305,24 +305,24 @@ def test_real_alerts_are_within_every_limit(slack: Slack) -> None:
 
 
 def test_nothing_in_a_notification_is_read_as_a_mention(slack: Slack) -> None:
-    """A post, an edit and a reply all ask Slack to take the text as it stands; an edit would not by default."""
+    """A post, an edit and a reply all ask Slack to show the text as it stands; an edit would not by default."""
     edit = slack.render(delivery(kind=Kind.UPDATE, receipt=Receipt(remote_id="C0SECOPS:1.000001"), changes=WORSE))
     for sent_along in (slack.render(delivery()), edit, edit["reply"]):
         assert (sent_along["parse"], sent_along["link_names"]) == ("none", False)
 
 
 def test_hostile_alerts_ping_nobody_and_forge_no_link(sandbox: Sandbox, slack: Slack, hook: Slack) -> None:
-    """In every field, kind of message and fallback hostile text stays text, and Slack takes it in its usual form."""
+    """In every field, kind of message and fallback hostile text stays text, and Slack accepts it in its usual form."""
     for nasty in [*hostile_alerts(), *odd_alerts()]:
         changed = (Change(field="affected_vendors", old=[], new=[nasty.title]),)
         link = Link(connector="tickets", text=nasty.title, url=nasty.title)
         for connector in (slack, hook):
-            first = sent(connector, outstanding(alert=nasty, links=(link,)))
-            update = outstanding(alert=nasty, kind=Kind.UPDATE, receipt=first.receipt, changes=changed)
-            taken_back = outstanding(alert=nasty, kind=Kind.WITHDRAW, receipt=first.receipt)
+            first = sent(connector, new_delivery(alert=nasty, links=(link,)))
+            update = new_delivery(alert=nasty, kind=Kind.UPDATE, receipt=first.receipt, changes=changed)
+            taken_back = new_delivery(alert=nasty, kind=Kind.WITHDRAW, receipt=first.receipt)
             assert [first.note, sent(connector, update).note, sent(connector, taken_back).note] == ["", "", ""]
         sandbox.slack.inject(says("invalid_blocks", "chat.postMessage"))
-        assert sent(slack, outstanding(alert=nasty)).note
+        assert sent(slack, new_delivery(alert=nasty)).note
     assert [stored["pings"] for stored in sandbox.slack.messages if stored["pings"]] == []
     read = [text for stored in sandbox.slack.messages for text in formatted(stored)]
     assert [text for text in read if re.search(r"<(?!!date\^|https://nvd\.nist\.gov/vuln/detail/CVE-)", text)] == []

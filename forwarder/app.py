@@ -69,7 +69,7 @@ class Forwarder:
         self.listeners = Listeners()
         self.alarms = Alarms(store, config.alarms.to, now=self.clock, wake=self._wake)
         self.listeners.add(self.alarms)
-        self.started_at = self.clock()
+        self.started_at = self.alarms.started_at
         self.dispatchers: dict[str, Dispatcher] = {}
         self._rng, self._links_after = rng, links_after
         self._source = self._make_source(config)

@@ -304,7 +304,7 @@ class Failing(Store):
 
 
 class Heard(Listener):
-    """What a watcher hears of the database."""
+    """What a listener hears of the database."""
 
     def __init__(self) -> None:
         self.failures: list[str] = []

@@ -140,11 +140,15 @@ class Alarms(Listener):
     def __init__(
         self, store: Store, to: Sequence[str], *, now: Now, wake: Callable[[Iterable[str]], None] = lambda _: None
     ) -> None:
-        self.to = to
+        self._to = to
         self._store, self._now, self._wake = store, now, wake
         self._lock = threading.Lock()
         self.started_at = now()
         self._untold: dict[str, tuple[AlarmType, Alarm]] = {}
+
+    def notify(self, to: Sequence[str]) -> None:
+        """Notifies through these connectors from now on."""
+        self._to = to
 
     def begin(self, kind: AlarmType, text: str, subject: str = "") -> None:
         """A trouble is there; told once, however often it is called."""
@@ -249,7 +253,7 @@ class Alarms(Listener):
             self._tell(kind, alarm)
 
     def _tell(self, kind: AlarmType, alarm: Alarm) -> None:
-        told_to = self._who_works(self._store.queries.queues(self.to))
+        told_to = self._who_works(self._store.queries.queues(self._to))
         # Whatever comes in between, it is told once: the same alert is owed only once, and what is owed was not yet.
         self._store.feed.commit_page([_as_alert(alarm, kind, told_to)], now=self._now(), origin=Origin.ALARM)
         self._store.alarms.begin(alarm)
@@ -279,13 +283,13 @@ class Alarms(Listener):
                 elif alarm.type not in passing and now - alarm.notified_at > DAY:
                     lasting = Change(field="lasting", old=None, new=format_duration(now - alarm.since))
                     self._store.alarms.notified(alarm.key, now=now)
-                    self._store.outbox.remind(alarm.alert_id, self.to, now=now, why="it still stands", change=lasting)
-                    self._wake(self.to)
+                    self._store.outbox.remind(alarm.alert_id, self._to, now=now, why="it still stands", change=lasting)
+                    self._wake(self._to)
 
     def _who_works(self, queues: Collection[Queue]) -> list[str]:
         """Those that are not paused; all of them where none works, for then it is told when one does again."""
-        working = [queue.connector for queue in queues if queue.connector in self.to and queue.pause is None]
-        return working or list(self.to)
+        working = [queue.connector for queue in queues if queue.connector in self._to and queue.pause is None]
+        return working or list(self._to)
 
 
 def _key(kind: AlarmType, subject: str) -> str:

@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 from connectors.pagerduty.client import Clients
 from connectors.pagerduty.config import _KEY_HINT, PagerDutyConfig
 from connectors.pagerduty.event import dedup_key, trigger_event
+from connectors.pagerduty.setup import SETUP
 from forwarder.alert import got_worse
 from forwarder.connector import (
     Broken,
@@ -54,6 +55,10 @@ class PagerDuty(Connector[PagerDutyConfig]):
     """One service of PagerDuty, by the routing key of its integration."""
 
     Config = PagerDutyConfig
+    noun = ("page", "pages")
+    replayed = "carry the same dedup key: PagerDuty pages again only where the incident was resolved"
+    withdrawn = "its incident is resolved"
+    setup = SETUP
 
     def __init__(
         self,

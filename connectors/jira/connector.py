@@ -19,6 +19,7 @@ from connectors.jira.client import RequestFailed, Site, dig
 from connectors.jira.config import JiraConfig
 from connectors.jira.markup import Body, Content, adf, plain, wiki
 from connectors.jira.search import LabelSearch
+from connectors.jira.setup import SETUP
 from forwarder.connector import (
     Broken,
     Connector,
@@ -47,6 +48,10 @@ class Jira(Connector[JiraConfig]):
     """Creates a ticket for an alert, comments on what becomes of it, and closes it when the alert is taken back."""
 
     Config: ClassVar[type[ConnectorConfig]] = JiraConfig
+    noun = ("ticket", "tickets")
+    replayed = "are found by their label, and no second ticket is made"
+    withdrawn = "its ticket is closed"
+    setup = SETUP
 
     def __init__(self, name: str, config: JiraConfig, texts: Texts | None = None) -> None:
         super().__init__(name, config, texts)

@@ -17,6 +17,7 @@ from typing import Final
 from connectors.pagerduty.client import EventsApi
 from connectors.pagerduty.config import PagerDutyConfig
 from connectors.pagerduty.event import dedup_key, trigger_event
+from connectors.pagerduty.setup import SETUP
 from forwarder.alert import got_worse
 from forwarder.connector import Connector, Delivered, Delivery, Failed, Finding, Kind, Outcome, Payload, Receipt, Texts
 
@@ -27,6 +28,10 @@ class PagerDuty(Connector[PagerDutyConfig]):
     """One service of PagerDuty, by the routing key of its integration."""
 
     Config = PagerDutyConfig
+    noun = ("page", "pages")
+    replayed = "carry the same dedup key: PagerDuty pages again only where the incident was resolved"
+    withdrawn = "its incident is resolved"
+    setup = SETUP
 
     def __init__(
         self,

@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 from connectors.slack import blocks
 from connectors.slack.client import Api, Refusal, Refused, Webhook
 from connectors.slack.config import SlackConfig
+from connectors.slack.setup import SETUP
 from connectors.slack.workspace import Place, Workspace
 from forwarder.alert import got_worse
 from forwarder.connector import (
@@ -64,6 +65,10 @@ class Slack(Connector[SlackConfig]):
     """
 
     Config = SlackConfig
+    noun = ("message", "messages")
+    replayed = "will show a second time"
+    withdrawn = "its message is marked as withdrawn"
+    setup = SETUP
 
     def __init__(
         self,

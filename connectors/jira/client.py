@@ -1,22 +1,16 @@
-"""One Jira site: a request goes out, its JSON comes back, or the Outcome that its failure means.
-
-The SDK brings the session: authentication, proxies, certificates. Its calls for single requests are not used: they hide
-the headers that say whether a search was authenticated at all, read every field of the site before the first search,
-and refuse Cloud's list of issue types where the site was not asked for its version first.
-"""
+"""One Jira site: a request goes out, its JSON comes back, or RequestFailed with the Outcome that its failure means."""
 
 from __future__ import annotations
 
 import re
-import sys
 import threading
-import warnings
 from base64 import b64encode
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
+from connectors.jira.session import Refused, signed_in
 from forwarder.connector import (
     Broken,
     Failed,
@@ -43,7 +37,6 @@ https://developer.atlassian.com/cloud/jira/platform/rate-limiting/
 PAGE_SIZE: Final = 100
 """Most entries that one request for a list asks for."""
 
-_CONNECT_TIMEOUT: Final = 3.0
 _MAX_WORDS: Final = 300
 _AMBIGUOUS: Final = frozenset({408, 409, 421, 423, 425})
 _HOST: Final = re.compile(r"https?://(?:[^/@]*@)?([\w.:-]{1,100})")
@@ -95,7 +88,7 @@ class Site:
         self._base = f"{url}/rest/api/{3 if self.cloud else 2}"
         self._signing_in = threading.Lock()
         self._made: ResilientSession | None = None
-        self._make = partial(_signed_in, url, token, email, timeout=timeout, connections=connections)
+        self._make = partial(signed_in, url, token, email, timeout=timeout, connections=connections)
 
     @property
     def _session(self) -> ResilientSession:
@@ -119,7 +112,7 @@ class Site:
         try:
             response = session.request(method, f"{self._base}/{path}", params=params, json=body)
             answer = response.json() if response.content else {}
-        except _Refused as refused:
+        except Refused as refused:
             raise self._refusal(refused.response, writes=writes) from None
         except RequestException as error:
             raise RequestFailed(_lost(error, writes=writes)) from None
@@ -176,61 +169,11 @@ class Site:
         return text
 
 
-def _signed_in(url: str, token: str, email: str | None, *, timeout: float, connections: int) -> ResilientSession:
-    """The SDK's session, signed in, which sends each request once."""
-    # requests would load charset_normalizer, 3 MB, to guess the encodings of texts, and warns where it cannot. Jira
-    # speaks JSON, where there is nothing to guess.
-    hidden = sys.modules.setdefault("charset_normalizer", None) is None  # type: ignore[arg-type] # marks it as absent
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        from jira import JIRA
-    if hidden:
-        del sys.modules["charset_normalizer"]
-    from requests.adapters import HTTPAdapter
-    from requests.utils import get_environ_proxies
-
-    session = JIRA(
-        server=url,
-        options={"headers": {"User-Agent": "sentrytex-forwarder"}},
-        basic_auth=(email, token) if email is not None else None,
-        token_auth=None if email is not None else token,
-        get_server_info=False,
-        max_retries=0,
-        timeout=(min(_CONNECT_TIMEOUT, timeout), timeout),
-        logging=False,
-    )._session
-    for scheme in ("http://", "https://"):
-        session.mount(scheme, HTTPAdapter(pool_maxsize=connections))
-    # Comes before a redirect is followed, which would turn a POST into a GET, and before the SDK reads an error's
-    # body, where it stumbles over one that is not an object.
-    session.hooks["response"].append(_raise_refusal)
-    # Proxies and certificates are read from the environment once: doing it for each request costs a seventh of its
-    # time. And a .netrc, which the session would obey too, must not replace the account.
-    settings = session.merge_environment_settings(url, {}, None, None, None)
-    session.proxies.update(get_environ_proxies(url, no_proxy=None))
-    session.verify = settings["verify"]
-    session.trust_env = False
-    return session
-
-
 def dig(value: object, *names: str) -> Any:
     """What stands in nested JSON objects under ``names``; None where one of them is not there."""
     for name in names:
         value = value.get(name) if isinstance(value, Mapping) else None
     return value
-
-
-class _Refused(Exception):
-    """An answer other than a success."""
-
-    def __init__(self, response: Response) -> None:
-        super().__init__()
-        self.response = response
-
-
-def _raise_refusal(response: Response, *_: Any, **__: Any) -> None:
-    if response.status_code >= 300:
-        raise _Refused(response)
 
 
 def _complaints(response: Response) -> tuple[list[str], dict[str, str]]:

@@ -140,7 +140,20 @@ def test_nothing_was_sent_where_there_is_no_connection() -> None:
         assert send(jira, delivery()) == Retry("no connection to Jira")
 
 
-def test_an_address_that_leads_on_is_broken(jira: Jira, sandbox: Sandbox) -> None:
+def test_a_proxy_of_the_environment_is_used(
+    connect: Callable[..., Jira], sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where nothing answers under the environment's proxy, nothing goes past it; ``no_proxy`` makes exceptions."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{server.getsockname()[1]}")
+    monkeypatch.setenv("no_proxy", "")
+    assert send(connect(), delivery()) == Retry("no connection to Jira")
+    assert sandbox.jira.requests == []
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    assert isinstance(send(connect(), delivery()), Delivered)
+
+
+def test_an_address_that_redirects_is_broken(jira: Jira, sandbox: Sandbox) -> None:
     """A redirect would turn a create into a read: the config must name the place itself."""
     sandbox.jira.inject(
         Fault(kind=FaultKind.STATUS, status=302, headers={"Location": "https://user:pw@login.example.com/x?secret"})

@@ -1,0 +1,84 @@
+"""The SDK's session: authentication, proxies, certificates, and every answer other than a success as an exception.
+
+The SDK's calls for single requests are not used: they hide the headers that say whether a search was authenticated at
+all, read every field of the site before the first search, and refuse Cloud's list of issue types where the site was not
+asked for its version first.
+"""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from jira import JIRA
+    from jira.resilientsession import ResilientSession
+    from requests import Response
+
+_CONNECT_TIMEOUT: Final = 3.0
+
+
+class Refused(Exception):
+    """An answer other than a success."""
+
+    def __init__(self, response: Response) -> None:
+        super().__init__()
+        self.response = response
+
+
+def signed_in(url: str, token: str, email: str | None, *, timeout: float, connections: int) -> ResilientSession:
+    """The SDK's session, signed in, which sends each request once and raises Refused."""
+    session = _sdk()(
+        server=url,
+        options={"headers": {"User-Agent": "sentrytex-forwarder"}},
+        basic_auth=(email, token) if email is not None else None,
+        token_auth=None if email is not None else token,
+        get_server_info=False,
+        max_retries=0,
+        timeout=(min(_CONNECT_TIMEOUT, timeout), timeout),
+        logging=False,
+    )._session
+    _keep_connections(session, connections)
+    # Comes before a redirect is followed, which would turn a POST into a GET, and before the SDK reads an error's
+    # body, where it stumbles over one that is not an object.
+    session.hooks["response"].append(_raise_refusal)
+    _read_environment_once(session, url)
+    return session
+
+
+def _sdk() -> type[JIRA]:
+    # requests would load charset_normalizer, 3 MB, to guess the encodings of texts, and warns where it cannot. Jira
+    # speaks JSON, where there is nothing to guess.
+    hidden = sys.modules.setdefault("charset_normalizer", None) is None  # type: ignore[arg-type] # marks it as absent
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        from jira import JIRA
+    if hidden:
+        del sys.modules["charset_normalizer"]
+    return JIRA
+
+
+def _keep_connections(session: ResilientSession, connections: int) -> None:
+    from requests.adapters import HTTPAdapter
+
+    for scheme in ("http://", "https://"):
+        session.mount(scheme, HTTPAdapter(pool_maxsize=connections))
+
+
+def _read_environment_once(session: ResilientSession, url: str) -> None:
+    """Takes proxies and certificates from the environment now: doing it for each request costs a seventh of its time.
+
+    A .netrc, which the session would obey too, must not replace the account.
+    """
+    from requests.utils import get_environ_proxies
+
+    settings = session.merge_environment_settings(url, {}, None, None, None)
+    session.proxies.update(get_environ_proxies(url, no_proxy=None))
+    session.verify = settings["verify"]
+    session.trust_env = False
+
+
+def _raise_refusal(response: Response, *_: Any, **__: Any) -> None:
+    if response.status_code >= 300:
+        raise Refused(response)

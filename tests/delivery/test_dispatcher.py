@@ -611,21 +611,28 @@ def test_a_lease_outlasts_all_requests_of_a_delivery(rig: Rig) -> None:
     assert len(target.sent) == 1
 
 
-# Whether all is quiet
+# Whether all is drained
 
 
-def test_what_waits_for_a_backoff_is_quiet(rig: Rig) -> None:
-    """Only a rate limit is waited out by those who wait for quiet, not a failing destination."""
-    target = Scripted()
-    target.answers.append(Retry("down"))
+def test_what_waits_for_a_backoff_is_drained(rig: Rig) -> None:
+    """Only a rate limit is waited out by those who wait for the queue to drain, not a failing destination."""
+    target, let_go = Scripted(concurrency=1), threading.Event()
+
+    def hang(_delivery: Delivery) -> Outcome:
+        let_go.wait(20)
+        return Retry("down", after=600)
+
+    target.answers.append(hang)
     enqueue(rig.store, URGENT)
     dispatcher = rig.start(target)
+    until(lambda: target.sent)
     assert not dispatcher.is_drained(30)
+    let_go.set()
     rig.until_outcomes("retry")
     until(lambda: dispatcher.is_drained(30))
 
 
-def test_the_last_one_behind_a_rate_limit_is_not_quiet(rig: Rig) -> None:
+def test_the_last_one_behind_a_rate_limit_is_not_drained(rig: Rig) -> None:
     """It goes out as soon as the remote allows."""
     target = Scripted()
     target.answers.append(RateLimited(20, "slow down"))
@@ -636,8 +643,8 @@ def test_the_last_one_behind_a_rate_limit_is_not_quiet(rig: Rig) -> None:
     assert not dispatcher.is_drained(30)
 
 
-def test_a_probe_that_is_due_is_not_quiet(rig: Rig) -> None:
-    """A paused connector is quiet only until its next probe."""
+def test_a_probe_that_is_due_is_not_drained(rig: Rig) -> None:
+    """A paused connector is drained only until its next probe."""
     target = Scripted()
     target.answers.append(Broken("revoked"))
     enqueue(rig.store, URGENT)
@@ -662,7 +669,7 @@ class Claiming(Outbox):
         return found
 
 
-def test_what_is_just_being_claimed_is_not_quiet(tmp_path: Path) -> None:
+def test_what_is_just_being_claimed_is_not_drained(tmp_path: Path) -> None:
     """Between the claim's commit and the worker there is no moment in which all seems done."""
     store = Store.open_exclusive(tmp_path / "forwarder.db")
     store.outbox = outbox = Claiming(store.engine)

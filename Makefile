@@ -10,7 +10,7 @@ LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --genera
 	--custom-compile-command "make lock" pyproject.toml
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo check format lint fix types test torture bench docs screenshots lock clean
+.PHONY: help install demo check format lint fix types test test-python torture bench docs screenshots lock clean
 
 help: ## List what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -39,6 +39,9 @@ types: $(DEV) ## Check the types, strictly, code and tests
 test: $(DEV) format lint types ## Check format, mistakes and types, then run the tests
 	$(BIN)/pytest --numprocesses 2 --dist loadfile
 
+test-python: $(DEV) ## Run the tests alone: with PYTHON=python3.13 VENV=.venv-3.13 on another Python
+	$(BIN)/pytest --numprocesses 2 --dist loadfile
+
 torture: $(DEV) ## The long proof: crashes and faults, counted
 	$(BIN)/python -m tests.torture
 
@@ -56,7 +59,7 @@ lock: $(DEV) ## Resolve the dependencies anew, to their newest releases
 	$(LOCK) --upgrade --group dev --output-file requirements-dev.lock
 
 clean: ## Remove what was installed and built
-	rm -rf $(VENV) site dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) .venv-3.* site dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)

@@ -103,15 +103,14 @@ class Engine:
         with _sentences(target):
             target.touch(mode=0o600)
             target.chmod(0o600)
-            source, copy = self._connect(), sqlite3.connect(target, isolation_level=None)
-            try:
+            with (
+                contextlib.closing(self._connect()) as source,
+                contextlib.closing(sqlite3.connect(target, isolation_level=None)) as copy,
+            ):
                 # In one step, from one view of the data: in several, every write would make it begin anew.
                 source.backup(copy)
                 copy.execute("PRAGMA journal_mode = DELETE")
                 found: str = copy.execute("PRAGMA integrity_check(1)").fetchone()[0]
-            finally:
-                source.close()
-                copy.close()
         if found != "ok":
             raise StoreError(f"The copy {target} is damaged, and so may be the database: keep your older backups.")
 
@@ -200,11 +199,15 @@ class Engine:
 
     def _connect(self) -> sqlite3.Connection:
         connection = sqlite3.connect(self.path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
-        connection.row_factory = sqlite3.Row
-        connection.execute("PRAGMA foreign_keys = ON")
-        # With WAL, FULL is what makes a commit survive a power cut.
-        connection.execute("PRAGMA synchronous = FULL")
-        connection.execute("PRAGMA cache_size = -4096")
+        try:
+            connection.row_factory = sqlite3.Row
+            connection.execute("PRAGMA foreign_keys = ON")
+            # With WAL, FULL is what makes a commit survive a power cut.
+            connection.execute("PRAGMA synchronous = FULL")
+            connection.execute("PRAGMA cache_size = -4096")
+        except BaseException:
+            connection.close()
+            raise
         return connection
 
     def _prepare(self, writer: sqlite3.Connection, exclusive: bool) -> None:

@@ -268,6 +268,22 @@ def test_a_link_is_owed_to_messages_that_went_out_without_it(store: Store) -> No
     assert rows(store, "SELECT rank FROM deliveries WHERE revision = 0") == [(AFTER_ALL_OPENS,)]
 
 
+def test_links_stay_behind_all_alerts_when_a_severity_changes(store: Store) -> None:
+    """An update that only brings links waits behind every alert, also after its own alert became critical."""
+    known, worse = alert(id="a", severity="high"), alert(id="a", severity="critical")
+    enqueue(store, known, "secops", "tickets")
+    deliver(store, "secops")
+    deliver(store, "tickets", "SEC-1", "https://jira.example/1", followers=["secops"])
+    store.feed.commit_page([routed(worse, "secops", known=known)], now=NOW, connectors=["secops"])
+    enqueue(store, alert(id="low", severity="low"), "secops")
+    sent = []
+    for _ in range(3):
+        claimed = claim(store)
+        sent.append((claimed.delivery.alert.id, claimed.delivery.kind.value, claimed.delivery.revision))
+        settle(store, claimed, delivered())
+    assert sent.index(("low", "open", 1)) < sent.index(("a", "update", 0))
+
+
 def test_a_link_is_not_owed_where_it_is_of_no_use(store: Store) -> None:
     """No link goes to who was sent nothing, to who will read it anyway when sent, or where there is none."""
     enqueue(store, alert(), "unsent", "dead", "tickets", "linkless")

@@ -405,6 +405,18 @@ def test_a_rescue_keeps_since_when_it_fails(store: Store) -> None:
     assert claim(store, now=NOW + 999).failing_since == NOW
 
 
+def test_the_periodic_rescue_leaves_live_claims(store: Store) -> None:
+    """What a worker is still sending stays its own: only claims whose lease ended are taken, at any connector."""
+    enqueue(store, alert(id="dead-worker"), "secops")
+    claim(store, lease=10)
+    enqueue(store, alert(id="live"), "secops", "oncall")
+    live = [claim(store, "secops", lease=LEASE), claim(store, "oncall", lease=LEASE)]
+    assert store.outbox.reclaim_expired(now=NOW + 11, due_at={}, all_claims=False) == {"secops": 1}
+    found = [one for name in ("secops", "oncall") for one in claim_all(store, name, NOW + 11)]
+    assert [(one.delivery.alert.id, one.uncertain) for one in found] == [("dead-worker", True)]
+    assert all(settle(store, one, delivered()) for one in live)
+
+
 # Constraints
 
 

@@ -1,7 +1,7 @@
-"""The forwarder's own troubles, told through connectors that work.
+"""The forwarder's own troubles, sent through connectors that work.
 
-A trouble is told as an alert of our own, with everything that an alert has: it is owed, tried again, and sent once. It
-is told when it begins, again after a day, and when it ends; what happens in between tells nothing more.
+A trouble is sent as an alert of our own, with everything that an alert has: it is owed, tried again, and sent once.
+People are notified when it begins, again after a day, and when it ends; what happens in between sends nothing more.
 """
 
 from __future__ import annotations
@@ -135,7 +135,7 @@ def last_poll(feed: Feed, now: float) -> str:
 
 
 class Alarms(Listener):
-    """Notices troubles, keeps them in the store and owes them to ``to``, the connectors that tell people."""
+    """Notices troubles, keeps them in the store and owes them to ``to``, the connectors that notify people."""
 
     def __init__(
         self, store: Store, to: Sequence[str], *, now: Now, wake: Callable[[Iterable[str]], None] = lambda _: None
@@ -144,25 +144,25 @@ class Alarms(Listener):
         self._store, self._now, self._wake = store, now, wake
         self._lock = threading.Lock()
         self.started_at = now()
-        self._untold: dict[str, tuple[AlarmType, Alarm]] = {}
+        self._unsent: dict[str, tuple[AlarmType, Alarm]] = {}
 
     def notify(self, to: Sequence[str]) -> None:
         """Notifies through these connectors from now on."""
         self._to = to
 
     def begin(self, kind: AlarmType, text: str, subject: str = "") -> None:
-        """A trouble is there; told once, however often it is called."""
+        """A trouble is there; sent once, however often it is called."""
         with self._lock:
             try:
                 self._begin(kind, text, subject)
             except StoreError as error:
-                # It is told at the next review that finds the database well.
+                # It is sent at the next review that finds the database well.
                 log.warning("alarm_not_kept", alarm=kind.value, reason=str(error))
 
     def end(self, kind: AlarmType, subject: str = "", why: str = "It is over.") -> None:
-        """A trouble is gone; told once, to those who heard of it."""
+        """A trouble is gone; sent once, to those who heard of it."""
         with self._lock:
-            self._untold.pop(_key(kind, subject), None)
+            self._unsent.pop(_key(kind, subject), None)
             try:
                 alarm = self._standing().get(_key(kind, subject))
                 if alarm is not None:
@@ -173,7 +173,7 @@ class Alarms(Listener):
     def review(self, config: Config, database: Path) -> None:
         """Looks for what begins, lasts or ends without an event; called now and then."""
         now = self._now()
-        self._tell_late()
+        self._send_late()
         feed = self._store.feed.state()
         if is_unread(feed, config, started_at=self.started_at, now=now):
             self.begin(AlarmType.FEED_UNREAD, last_poll(feed, now))
@@ -184,7 +184,7 @@ class Alarms(Listener):
             self.end(AlarmType.DISK_FULL)
         for queue in self._store.queries.queues(config.connectors):
             if queue.dead == 0:
-                self.end(AlarmType.DEAD_LETTER, queue.connector, "There is no dead letter any more.")
+                self.end(AlarmType.DEAD_LETTER, queue.connector, "There are no dead letters any more.")
             if queue.pause is None:
                 self.end(AlarmType.PAUSED, queue.connector, "It accepts deliveries again.")
         for alarm in self._store.alarms.active():
@@ -226,15 +226,15 @@ class Alarms(Listener):
     def template_failed(self, connector: str, reason: str) -> None:
         self.begin(AlarmType.TEMPLATE_FAILED, reason, connector)
 
-    # How it is told
+    # How it is sent
 
     def _standing(self) -> dict[str, Alarm]:
         return {alarm.key: alarm for alarm in self._store.alarms.active()}
 
     def _begin(self, kind: AlarmType, text: str, subject: str) -> None:
         now, key = self._now(), _key(kind, subject)
-        if key in self._untold:
-            self._tell(*self._untold[key])
+        if key in self._unsent:
+            self._send(*self._unsent[key])
         elif key in self._standing():
             self._store.alarms.repeat(key, now=now)
         else:
@@ -249,22 +249,22 @@ class Alarms(Listener):
                 notified_at=now,
                 last_at=now,
             )
-            self._untold[key] = kind, alarm
-            self._tell(kind, alarm)
+            self._unsent[key] = kind, alarm
+            self._send(kind, alarm)
 
-    def _tell(self, kind: AlarmType, alarm: Alarm) -> None:
-        told_to = self._who_works(self._store.queries.queues(self._to))
-        # Whatever comes in between, it is told once: the same alert is owed only once, and what is owed was not yet.
-        self._store.feed.commit_page([_as_alert(alarm, kind, told_to)], now=self._now(), origin=Origin.ALARM)
+    def _send(self, kind: AlarmType, alarm: Alarm) -> None:
+        recipients = self._who_works(self._store.queries.queues(self._to))
+        # Whatever comes in between, it is sent once: the same alert is owed only once, and what is owed was not yet.
+        self._store.feed.commit_page([_as_alert(alarm, kind, recipients)], now=self._now(), origin=Origin.ALARM)
         self._store.alarms.begin(alarm)
-        del self._untold[alarm.key]
-        self._wake(told_to)
+        del self._unsent[alarm.key]
+        self._wake(recipients)
 
-    def _tell_late(self) -> None:
-        """Tells what the database did not take when it began."""
+    def _send_late(self) -> None:
+        """Sends what the database refused when it began."""
         with self._lock:
-            for kind, alarm in list(self._untold.values()):
-                self._tell(kind, alarm)
+            for kind, alarm in list(self._unsent.values()):
+                self._send(kind, alarm)
 
     def _end(self, alarm: Alarm, why: str) -> None:
         log.info("alarm_ended", alarm=alarm.type, subject=alarm.subject, reason=why)
@@ -274,7 +274,7 @@ class Alarms(Listener):
         self._wake(reached)
 
     def _last(self, now: float) -> None:
-        """Tells again what lasts for a day, and ends what did not happen again for one."""
+        """Notifies again of what lasts for a day, and ends what did not happen again for one."""
         passing = {kind.value for kind in AlarmType if kind.passes}
         with self._lock:
             for alarm in self._store.alarms.active():
@@ -287,7 +287,7 @@ class Alarms(Listener):
                     self._wake(self._to)
 
     def _who_works(self, queues: Collection[Queue]) -> list[str]:
-        """Those that are not paused; all of them where none works, for then it is told when one does again."""
+        """Those that are not paused; all of them where none works, for then it is sent when one does again."""
         working = [queue.connector for queue in queues if queue.connector in self._to and queue.pause is None]
         return working or list(self._to)
 

@@ -102,7 +102,7 @@ class Daemon:
 
 
 def _notify(state: str) -> None:
-    """Tells the service manager (sd_notify, https://www.freedesktop.org/software/systemd/man/sd_notify.html)."""
+    """Notifies the service manager (sd_notify, https://www.freedesktop.org/software/systemd/man/sd_notify.html)."""
     address = os.environ.get("NOTIFY_SOCKET")
     if not address:
         return

@@ -44,10 +44,10 @@ class Listener:
         """A delivery was tried."""
 
     def store_failed(self, reason: str) -> None:
-        """The database did not take a write."""
+        """The database refused a write."""
 
     def template_failed(self, connector: str, reason: str) -> None:
-        """A template failed, and the built-in words went out."""
+        """A template failed, and the built-in text was sent."""
 
     def reloaded(self, *, ok: bool) -> None:
         """Another config was taken over, or refused."""

@@ -1,4 +1,4 @@
-"""A dead man's switch: someone outside is told of each complete poll, and notices when that ends."""
+"""A dead man's switch: someone outside hears of each complete poll, and notices when that ends."""
 
 from __future__ import annotations
 

@@ -32,7 +32,7 @@ REQUESTS_A_MINUTE: Final = 100
 KEPT_FOR_POLLS: Final = 40
 """Requests of each minute that sweeps, the stack and single reads leave to the polls."""
 MAX_BODY: Final = 64 * 1024 * 1024
-"""Bytes of an answer; more is no page of 200 alerts."""
+"""Bytes of an answer; a page of 200 alerts never has more."""
 MAX_SECONDS: Final = 60.0
 """Seconds for a whole answer; the time-out of the connection only limits each pause within it."""
 MAX_RAW: Final = 64 * 1024

@@ -35,7 +35,7 @@ class Source(Protocol):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FeedSnapshot:
-    """What a number of pages showed together: each alert once, what is no alert, and what may have been cut off.
+    """What several pages showed together: each alert once, what is not a valid alert, and what may have been cut off.
 
     ``until`` is how far the cursor may go at most: the server's time, None where no answer had it. ``cut`` has, for
     each severity whose page may have been cut short, the oldest time in hand.

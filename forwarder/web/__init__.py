@@ -1,6 +1,7 @@
 """What people and monitors look at: the status page, the metrics, the health checks.
 
-``server`` listens and runs the rest in a thread of its own, ``app`` says which address shows what, ``guard`` who may
-see it. ``pages`` gathers what a page shows, ``standing`` judges it, ``words`` and ``charts`` put it into form.
+``server`` listens and runs the rest in a thread of its own, ``app`` says which address shows what, ``middleware`` and
+``sessions`` who may see it. ``pages`` gathers what a page shows, ``summary`` sums it up, ``filters`` and ``charts``
+put it into form.
 ``metrics`` and ``health`` are for machines. Nothing here polls or delivers, and no delivery waits for a page.
 """

@@ -54,14 +54,14 @@ _STANDS: Final = {
     "cursor_timestamp_seconds": "The newest time of publication that was seen; 0 before the first alert.",
     "request_budget_remaining": "Requests that the API's limit leaves for the current minute.",
     "gaps": "Stretches of the feed that the API may not have shown.",
-    "set_aside": "Texts of the feed that are no alert.",
+    "set_aside": "Items of the feed that are not valid alerts.",
     "unrouted_alerts": "Alerts that no route names a connector for.",
     "database_bytes": "Size of the database, its write-ahead log included.",
 }
 _STANDS_OF: Final = {
     "queue_deliveries": ("Deliveries that are owed and not settled.", "connector", "state"),
     "oldest_waiting_seconds": ("How long the oldest of them has been owed; 0 where none is.", "connector"),
-    "connector_paused": ("Whether the connector takes nothing until a person acts.", "connector"),
+    "connector_paused": ("Whether the connector accepts no deliveries until a person acts.", "connector"),
     "dead_letters": ("Deliveries that wait for a person's decision.", "connector"),
     "alarms": ("Troubles of the forwarder's own that go on.", "kind"),
 }
@@ -70,7 +70,7 @@ _STANDS_OF: Final = {
 class Metrics(Listener):
     """Counts what happens, from the moment it is made; ``registry`` holds the counts.
 
-    ``connectors`` tells the names of those in use, which a reload changes.
+    ``connectors`` returns the names of those in use, which a reload changes.
     """
 
     def __init__(self, connectors: Callable[[], Collection[str]], *, now: Now) -> None:
@@ -85,9 +85,11 @@ class Metrics(Listener):
         self._sweeps = _counter("sweeps", "Re-reads of the time behind the cursor, by result.", ("result",), registry)
         self._alerts = _counter("alerts", "New alerts, by severity.", ("severity",), registry)
         self._unrouted = _counter("alerts_unrouted", "New alerts that no route names a connector for.", (), registry)
-        self._aside = _counter("alerts_set_aside", "Texts of the feed that turned out to be no alert.", (), registry)
+        self._aside = _counter(
+            "alerts_set_aside", "Items of the feed that turned out not to be valid alerts.", (), registry
+        )
         self._reloads = _counter("config_reloads", "Configs that were taken over or refused.", ("result",), registry)
-        self._store = _counter("store_failures", "Writes that the database did not take.", (), registry)
+        self._store = _counter("store_failures", "Writes that the database refused.", (), registry)
         self._attempts = _counter(
             "deliveries",
             "Attempts to deliver, by what came of each and why.",

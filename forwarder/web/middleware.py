@@ -1,4 +1,4 @@
-"""Who may see what: the check before every page, and the headers that tell a browser to trust nothing else.
+"""Who may see what: the check before every page, and the headers that make a browser trust nothing else.
 
 A web page elsewhere can make a browser on this machine send requests here. It can neither read the answers nor get its
 requests past this: a host name that is not ours is refused (DNS rebinding), and so is a post from another origin.

@@ -116,7 +116,7 @@ class Server:
         try:
             store = Store.open_shared(self._forwarder.store.engine.path)
         except StoreError:
-            # The pages are there to tell what is wrong with it.
+            # The pages are there to show what is wrong with it.
             store = self._forwarder.store
         try:
             app = make_app(self._forwarder, store, self._metrics, port=self._socket.getsockname()[1])

@@ -20,7 +20,7 @@ class Keys:
         self._token = (token or "").encode()
         key = secrets.token_bytes(32) if key is None else key
         self.session = hmac.digest(key, b"session " + self._token, "sha256").hex()
-        """What the cookie of a signed-in visitor holds; the token cannot be told from it."""
+        """What the cookie of a signed-in visitor holds; the token cannot be derived from it."""
         self.form = hmac.digest(key, b"form " + self._token, "sha256").hex()
         """What every form of ours carries; another site can make a browser post, but not know this."""
 

@@ -15,6 +15,7 @@ from typing import Final, Self
 
 from forwarder.alert import Alert, Change, Severity
 from forwarder.common.clock import Now, iso
+from forwarder.common.text import ago
 from forwarder.config import Config
 from forwarder.connector import Origin, format_duration
 from forwarder.events import AttemptFinished, Listener
@@ -22,13 +23,13 @@ from forwarder.feed.client import KeyRefused, SentrytexError
 from forwarder.logs import get_logger
 from forwarder.routing import Decision
 from forwarder.store import Store, StoreError
-from forwarder.store.records import Alarm, AttemptResult, PollResult, Queue, RoutedAlert
+from forwarder.store.records import Alarm, AttemptResult, Feed, PollResult, Queue, RoutedAlert
 
 log = get_logger(__name__)
 
 DAY: Final = 86400.0
 UNREAD_AFTER: Final = 600.0
-"""Seconds without a complete poll after which people are told, or three polls where these are rarer."""
+"""Seconds without a complete poll after which the feed counts as unread, or three polls where these are rarer."""
 FREE_BYTES: Final = 200 * 1024 * 1024
 """Less free room than this on the database's disk is an alarm: SQLite needs some to commit at all."""
 
@@ -118,17 +119,36 @@ class AlarmType(StrEnum):
     )
 
 
+def is_unread(feed: Feed, config: Config, *, started_at: float, now: float) -> bool:
+    """Whether the feed counts as unread: for the alarm, the status page and the readiness probe alike."""
+    # A process that just started is given the time to poll.
+    since = max(feed.polled_at or 0.0, started_at)
+    return now - since > max(UNREAD_AFTER, 3 * config.sentrytex.poll_every.total_seconds())
+
+
+def last_poll(feed: Feed, now: float) -> str:
+    """When the last complete poll was, and why the latest one failed; for people."""
+    last = "No poll was ever complete."
+    if feed.polled_at is not None:
+        last = f"The last complete poll was {ago(now - feed.polled_at)}."
+    return f"{last} {feed.poll_error or ''}".strip()
+
+
 class Alarms(Listener):
     """Notices troubles, keeps them in the store and owes them to ``to``, the connectors that tell people."""
 
     def __init__(
         self, store: Store, to: Sequence[str], *, now: Now, wake: Callable[[Iterable[str]], None] = lambda _: None
     ) -> None:
-        self.to = to
+        self._to = to
         self._store, self._now, self._wake = store, now, wake
         self._lock = threading.Lock()
-        self._started = now()
+        self.started_at = now()
         self._untold: dict[str, tuple[AlarmType, Alarm]] = {}
+
+    def notify(self, to: Sequence[str]) -> None:
+        """Notifies through these connectors from now on."""
+        self._to = to
 
     def begin(self, kind: AlarmType, text: str, subject: str = "") -> None:
         """A trouble is there; told once, however often it is called."""
@@ -155,11 +175,8 @@ class Alarms(Listener):
         now = self._now()
         self._tell_late()
         feed = self._store.feed.state()
-        unread = now - (feed.polled_at or self._started)
-        patience = max(UNREAD_AFTER, 3 * config.sentrytex.poll_every.total_seconds())
-        if unread > patience:
-            reason = feed.poll_error or "No poll was completed."
-            self.begin(AlarmType.FEED_UNREAD, f"The last complete poll was {format_duration(unread)} ago. {reason}")
+        if is_unread(feed, config, started_at=self.started_at, now=now):
+            self.begin(AlarmType.FEED_UNREAD, last_poll(feed, now))
         free = shutil.disk_usage(database.parent).free
         if free < FREE_BYTES:
             self.begin(AlarmType.DISK_FULL, f"{free // 2**20} MiB are free at {database.parent}.")
@@ -175,7 +192,7 @@ class Alarms(Listener):
                 self.end(AlarmType.PAUSED, alarm.subject, "It is no longer in the config.")
         self._last(now)
 
-    # What a watcher hears
+    # What a listener hears
 
     def polled(self, result: PollResult, seconds: float) -> None:  # noqa: ARG002
         if not result.sweep:
@@ -236,7 +253,7 @@ class Alarms(Listener):
             self._tell(kind, alarm)
 
     def _tell(self, kind: AlarmType, alarm: Alarm) -> None:
-        told_to = self._who_works(self._store.queries.queues(self.to))
+        told_to = self._who_works(self._store.queries.queues(self._to))
         # Whatever comes in between, it is told once: the same alert is owed only once, and what is owed was not yet.
         self._store.feed.commit_page([_as_alert(alarm, kind, told_to)], now=self._now(), origin=Origin.ALARM)
         self._store.alarms.begin(alarm)
@@ -266,13 +283,13 @@ class Alarms(Listener):
                 elif alarm.type not in passing and now - alarm.notified_at > DAY:
                     lasting = Change(field="lasting", old=None, new=format_duration(now - alarm.since))
                     self._store.alarms.notified(alarm.key, now=now)
-                    self._store.outbox.remind(alarm.alert_id, self.to, now=now, why="it still stands", change=lasting)
-                    self._wake(self.to)
+                    self._store.outbox.remind(alarm.alert_id, self._to, now=now, why="it still stands", change=lasting)
+                    self._wake(self._to)
 
     def _who_works(self, queues: Collection[Queue]) -> list[str]:
         """Those that are not paused; all of them where none works, for then it is told when one does again."""
-        working = [queue.connector for queue in queues if queue.connector in self.to and queue.pause is None]
-        return working or list(self.to)
+        working = [queue.connector for queue in queues if queue.connector in self._to and queue.pause is None]
+        return working or list(self._to)
 
 
 def _key(kind: AlarmType, subject: str) -> str:

@@ -10,38 +10,27 @@ from typing import Any, Final
 
 from forwarder import plugins
 from forwarder.alarms import Alarms
-from forwarder.common.backoff import Backoff
 from forwarder.common.clock import Clock
 from forwarder.config import Config, secrets_of
 from forwarder.connector import Connector
 from forwarder.delivery.dispatcher import LINKS_AFTER, Dispatcher
 from forwarder.delivery.transitions import ATTEMPTS
 from forwarder.events import Listeners
-from forwarder.feed.client import FeedClient, KeyRefused, RequestBudget, SentrytexError, TooManyRequests
+from forwarder.feed.client import FeedClient, RequestBudget, SentrytexError
 from forwarder.feed.poller import Poller
 from forwarder.heartbeat import Heartbeat
 from forwarder.logs import Redactor, get_logger
-from forwarder.scheduler import Scheduler
+from forwarder.scheduler import Jobs, Scheduler
 from forwarder.store import Store, StoreError
 from forwarder.store.records import PollResult
 from forwarder.templates import TemplateTexts
 
 log = get_logger(__name__)
 
-POLL_AGAIN: Final = Backoff(first=2.0, most=240.0)
-"""Between two polls while the feed cannot be read."""
-KEY_AGAIN: Final = 120.0
-"""Seconds between two polls with a key that was refused."""
 STOP_SECONDS: Final = 25.0
 """How long sends under way may take after SIGTERM: Kubernetes and systemd kill later than that."""
-RECLAIM_EVERY: Final = 30.0
-PRUNE_EVERY: Final = 86400.0
-FIRST_SWEEP: Final = 5.0
-"""Seconds after a start: the feed's new alerts go first."""
 JOBS_END: Final = 1.0
 """Seconds that jobs under way may take after that."""
-SWEEP_AGAIN: Final = 60.0
-"""Seconds between two sweeps while the feed cannot be read."""
 
 
 class ReloadRefused(Exception):
@@ -69,17 +58,16 @@ class Forwarder:
         self.listeners = Listeners()
         self.alarms = Alarms(store, config.alarms.to, now=self.clock, wake=self._wake)
         self.listeners.add(self.alarms)
-        self.started_at = self.clock()
+        self.started_at = self.alarms.started_at
         self.dispatchers: dict[str, Dispatcher] = {}
         self._rng, self._links_after = rng, links_after
         self._source = self._make_source(config)
         self._heartbeat = Heartbeat(config.heartbeat)
         self.poller = Poller(config, self._source, store, now=self.clock)
-        self._poll_failures = 0
         self._unfollowed = 0.0
         self._retired: list[FeedClient | Heartbeat] = []
         self._stopped = threading.Event()
-        self._scheduler = Scheduler(self._guarded)
+        self._jobs = Jobs(self, Scheduler(self._guarded), rng)
 
     # The life of it
 
@@ -91,22 +79,17 @@ class Forwarder:
             log.warning("found_unsettled", deliveries=reclaimed)
         self.store.outbox.reset_deadlines(now=now, most=ATTEMPTS.most)
         if schedule:
-            self._scheduler.start()
-            self._scheduler.after("poll", self._poll_job, 0.0)
-            self._scheduler.after("sweep", self._sweep_job, max(self._until_sweep(), FIRST_SWEEP))
-            self._scheduler.every("rescue", self._reclaim_job, RECLAIM_EVERY)
-            self._scheduler.every("prune", self.prune, PRUNE_EVERY, first=60.0)
-            self._scheduler.every("alarms", self.review_alarms, RECLAIM_EVERY)
+            self._jobs.start()
         self._start_dispatchers(connectors)
 
     def stop(self, timeout: float = STOP_SECONDS) -> bool:
         """Lets what is being sent end; whether all of it did. A poll that hangs is left alone, and finds all closed."""
         self._stopped.set()
-        self._scheduler.stop()
+        self._jobs.stop()
         ended = self._stop_dispatchers(timeout)
-        self._scheduler.join(JOBS_END)
+        self._jobs.join(JOBS_END)
         self._retired += (self._source, self._heartbeat)
-        self._close_retired()
+        self.close_retired()
         return ended
 
     def reload(self, config: Config) -> None:
@@ -122,16 +105,16 @@ class Forwarder:
             self._retired.append(self._source)
             self._source = self._make_source(config)
             self.poller.read_from(self._source)
-            self._poll_failures = 0
+            self._jobs.forget_failures()
         if config.heartbeat != self.config.heartbeat:
             self._retired.append(self._heartbeat)
             self._heartbeat = Heartbeat(config.heartbeat)
-        self.config = self.poller.config = config
-        self.alarms.to = config.alarms.to
+        self.config = config
+        self.poller.use(config)
+        self.alarms.notify(config.alarms.to)
         self._guarded("restart", lambda: self.store.outbox.reset_deadlines(now=self.clock(), most=ATTEMPTS.most))
         self._start_dispatchers(connectors)
-        self._scheduler.after("poll", self._poll_job, 0.0)
-        self._scheduler.after("sweep", self._sweep_job, self._until_sweep())
+        self._jobs.replan()
 
     def follow_clock(self) -> None:
         """Moves every deadline along where somebody set the machine's clock."""
@@ -141,7 +124,7 @@ class Forwarder:
             return
         self._unfollowed = 0.0
         log.warning("clock_stepped", seconds=round(step, 1))
-        self._scheduler.shift_deadlines(step)
+        self._jobs.shift_deadlines(step)
         for dispatcher in self.dispatchers.values():
             dispatcher.shift_deadlines(step)
 
@@ -168,20 +151,37 @@ class Forwarder:
 
     def sweep_if_due(self) -> None:
         """A sweep, where the last one is ``sweep_every`` ago or there was none; raises SentrytexError."""
-        if self._until_sweep() <= 0:
+        if self.until_sweep() <= 0:
             self.sweep()
+
+    def until_sweep(self) -> float:
+        """Seconds until a sweep is due; zero or below where it is."""
+        now, swept_at = self.clock(), self.store.feed.state().swept_at
+        if swept_at is None or swept_at > now:
+            # A clock that was set back while nothing ran must not put the sweep off by as much.
+            return 0.0
+        return swept_at + self.config.sentrytex.sweep_every.total_seconds() - now
+
+    def reclaim_expired(self) -> None:
+        """Takes deliveries back whose worker did not report before its lease ended."""
+        now = self.clock()
+        due = _first_looks([dispatcher.connector for dispatcher in self.dispatchers.values()], now)
+        reclaimed = self.store.outbox.reclaim_expired(now=now, due_at=due, all_claims=False)
+        if reclaimed:
+            log.warning("lease_ended", deliveries=reclaimed)
+            self._wake(reclaimed)
 
     def deliver_due(self, patience: float, tick: threading.Event) -> int:
         """Waits until nothing more goes out within ``patience`` seconds, and returns how many became dead letters."""
         dispatchers = list(self.dispatchers.values())
-        # A delivery may owe a link to one that was looked at before it: only a second look tells that it is over.
+        # A delivery may owe a link to one that was looked at before it: only a second look shows that it is over.
         while not all(dispatcher.is_drained(patience) for dispatcher in dispatchers * 2):
             if tick.wait(0.02):
                 break
         return sum(dispatcher.dead for dispatcher in dispatchers)
 
     def beat(self) -> None:
-        """Tells those who watch from outside that a poll was complete."""
+        """Reports to the outside monitor that a poll was complete."""
         self._heartbeat.beat()
 
     def review_alarms(self) -> None:
@@ -202,70 +202,26 @@ class Forwarder:
         if removed:
             log.info("pruned", alerts=removed)
 
+    def close_retired(self) -> None:
+        """Closes the clients that a reload replaced; called once no poll uses them any more."""
+        while self._retired:
+            self._retired.pop().close()
+
     def _polled(self, result: PollResult, seconds: float) -> None:
         self._wake(result.connectors)
-        told = {
+        counts = {
             "new": len(result.new),
             "changed": len(result.changed),
             "unrouted": len(result.unrouted),
             "gaps": len(result.gaps),
             "set_aside": len(result.set_aside),
         }
-        write = log.info if any(told.values()) else log.debug
-        write("swept" if result.sweep else "polled", seconds=round(seconds, 3), read=result.read, **told)
+        write = log.info if any(counts.values()) else log.debug
+        write("swept" if result.sweep else "polled", seconds=round(seconds, 3), read=result.read, **counts)
         self.listeners.polled(result, seconds)
 
-    # Jobs
-
-    def _poll_job(self) -> None:
-        wait = self.config.sentrytex.poll_every.total_seconds()
-        self._close_retired()
-        try:
-            self.poll()
-            self._poll_failures = 0
-            self._scheduler.after("heartbeat", self.beat, 0.0)
-            if self.poller.stack_grew():
-                log.info("stack_grew")
-                self._scheduler.after("sweep", self._sweep_job, 0.0)
-        except SentrytexError as error:
-            self._poll_failures += 1
-            wait = self._poll_again(error, wait)
-        finally:
-            self._scheduler.after("poll", self._poll_job, wait)
-
-    def _poll_again(self, error: SentrytexError, poll_every: float) -> float:
-        if isinstance(error, TooManyRequests):
-            return max(error.after, 1.0)
-        if isinstance(error, KeyRefused):
-            return max(KEY_AGAIN, poll_every)
-        return POLL_AGAIN.after(self._poll_failures, self._rng)
-
-    def _sweep_job(self) -> None:
-        every = self.config.sentrytex.sweep_every.total_seconds()
-        wait = min(every, SWEEP_AGAIN)
-        try:
-            if self.store.feed.state().cursor is None:
-                # What was there before the first start is only known after the first poll.
-                wait = min(every, FIRST_SWEEP)
-            else:
-                self.sweep()
-                wait = every
-        except SentrytexError as error:
-            log.warning("sweep_failed", reason=str(error))
-            self.listeners.sweep_failed(error)
-        finally:
-            self._scheduler.after("sweep", self._sweep_job, wait)
-
-    def _reclaim_job(self) -> None:
-        now = self.clock()
-        due = _first_looks([dispatcher.connector for dispatcher in self.dispatchers.values()], now)
-        reclaimed = self.store.outbox.reclaim_expired(now=now, due_at=due, all_claims=False)
-        if reclaimed:
-            log.warning("lease_ended", deliveries=reclaimed)
-            self._wake(reclaimed)
-
     def _guarded(self, name: str, work: Callable[[], object]) -> bool:
-        """Whether ``work`` went well. Where it did not, that is told, and everything else goes on."""
+        """Whether ``work`` went well. Where it did not, that is reported, and everything else goes on."""
         try:
             work()
         except StoreError as error:
@@ -278,12 +234,6 @@ class Forwarder:
         else:
             return True
         return False
-
-    def _until_sweep(self) -> float:
-        """Seconds until a sweep is due; below zero where it should have been."""
-        swept_at, every = self.store.feed.state().swept_at, self.config.sentrytex.sweep_every.total_seconds()
-        # A clock that was set back while nothing ran must not put the sweep off by as much.
-        return 0.0 if swept_at is None else min(swept_at + every - self.clock(), every)
 
     # Parts
 
@@ -298,10 +248,6 @@ class Forwarder:
 
     def _texts_of(self, name: str, settings: Any) -> TemplateTexts:
         return TemplateTexts(settings.templates, lambda reason: self.listeners.template_failed(name, reason))
-
-    def _close_retired(self) -> None:
-        while self._retired:
-            self._retired.pop().close()
 
     def _start_dispatchers(self, connectors: list[Connector[Any]]) -> None:
         followers = [connector.name for connector in connectors if connector.follows_links]
@@ -326,7 +272,7 @@ class Forwarder:
         for dispatcher in self.dispatchers.values():
             dispatcher.stop()
         end = time.monotonic() + timeout
-        # Each is asked, even after one that did not end: all must be told that the time is over.
+        # Each is asked, even after one that did not end: all must learn that the time is over.
         ended = [dispatcher.join(max(end - time.monotonic(), 0.0)) for dispatcher in self.dispatchers.values()]
         return all(ended)
 

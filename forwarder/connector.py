@@ -32,7 +32,7 @@ from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from forwarder.alert import Alert, Change
+from forwarder.alert import Alert, Change, Severity
 from forwarder.common.backoff import retry_after
 from forwarder.common.text import clean, cut, is_web_url, one_line
 from forwarder.common.units import Duration, Rate, SendRate, format_duration
@@ -54,12 +54,14 @@ __all__ = [
     "Origin",
     "Outcome",
     "Payload",
+    "Question",
     "Rate",
     "RateLimited",
     "Receipt",
     "Rejected",
     "Retry",
     "SendRate",
+    "Setup",
     "Templates",
     "Texts",
     "Uncertain",
@@ -198,6 +200,36 @@ class Finding:
     text: str
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Question:
+    """What `forwarder init` asks for one key of a connector's config.
+
+    With ``variable`` the answer is a secret: it is kept in that environment variable, and not shown. Without a
+    ``default`` there must be an answer; with an empty one the key is left out. An answer that is a web address belongs
+    to ``if_address``, where there is one, and the questions after it are not asked.
+    """
+
+    key: str
+    prompt: str
+    variable: str = ""
+    default: str | None = None
+    choices: Sequence[str] = ()
+    if_address: Question | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Setup:
+    """How `forwarder init` sets a connector up: the name it gets, whether it is wanted, and what must be known.
+
+    ``severities`` are those that the first routes send there.
+    """
+
+    name: str
+    offer: str
+    questions: Sequence[Question]
+    severities: Sequence[Severity] = tuple(Severity)
+
+
 class Texts(Protocol):
     """Titles and texts as the config's templates word them, else the connector's own. Never raises."""
 
@@ -260,6 +292,18 @@ class Connector(ABC, Generic[C]):
 
     Config: ClassVar[type[ConnectorConfig]]
     """The model of the connector's part of the config, with ``type: Literal["…"]``."""
+
+    noun: ClassVar[tuple[str, str]] = ("delivery", "deliveries")
+    """What an alert becomes at the destination, one and many."""
+
+    replayed: ClassVar[str] = "may show a second time"
+    """What happens to alerts that are there already and are sent again, as in "2 of them …"."""
+
+    withdrawn: ClassVar[str] = "it is withdrawn"
+    """What has happened at the destination once an alert was withdrawn there, as the main clause of a sentence."""
+
+    setup: ClassVar[Setup | None] = None
+    """What `forwarder init` asks; without it, `init` does not offer the type."""
 
     reconcile_after: Sequence[float] = ()
     """Seconds after an Unsure (or a crash) at which ``find`` is asked; after the last one it is sent again.

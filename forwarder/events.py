@@ -1,4 +1,4 @@
-"""What happens, told to those who count it, alarm people or wake workers. Watchers never raise and never block."""
+"""What happens, passed on to those who count it, raise alarms or wake workers. Listeners never raise or block."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class Listener:
 
 
 class Listeners(Listener):
-    """Several watchers as one."""
+    """Several listeners as one."""
 
     def __init__(self, listeners: Sequence[Listener] = ()) -> None:
         self._listeners = list(listeners)

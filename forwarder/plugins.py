@@ -42,7 +42,7 @@ def load_type(name: str) -> type[Connector[Any]]:
         why = cut(one_line(str(error)), 200)
         raise PluginError(f"{source} cannot be loaded: {type(error).__name__}: {why}") from error
     if not (isinstance(loaded, type) and issubclass(loaded, Connector)):
-        raise PluginError(f"{source} is no Connector: {point.value} must name a class derived from it")
+        raise PluginError(f"{source} is not a Connector: {point.value} must name a subclass of it")
     config = getattr(loaded, "Config", None)
     if not (isinstance(config, type) and issubclass(config, ConnectorConfig)):
         raise PluginError(f"{source} has no Config: it must be a class derived from ConnectorConfig")

@@ -1,4 +1,4 @@
-"""The periodic work: when it runs, and that no failure of it ends it."""
+"""The periodic work: what it is, when it runs, and that no failure of it ends it."""
 
 from __future__ import annotations
 
@@ -8,11 +8,34 @@ from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from typing import Any
+from typing import Any, Final, Protocol
 
 from apscheduler.executors.base import BaseExecutor, run_job
 from apscheduler.jobstores.base import JobLookupError
 from apscheduler.schedulers.background import BackgroundScheduler
+
+from forwarder.common.backoff import Backoff
+from forwarder.config import Config
+from forwarder.events import Listeners
+from forwarder.feed.client import KeyRefused, SentrytexError, TooManyRequests
+from forwarder.feed.poller import Poller
+from forwarder.logs import get_logger
+from forwarder.store import Store
+
+log = get_logger(__name__)
+
+POLL_AGAIN: Final = Backoff(first=2.0, most=240.0)
+"""Between two polls while the feed cannot be read."""
+KEY_AGAIN: Final = 120.0
+"""Seconds between two polls with a key that was refused."""
+FIRST_SWEEP: Final = 5.0
+"""Seconds after a start: the feed's new alerts go first."""
+SWEEP_AGAIN: Final = 60.0
+"""Seconds between two sweeps while the feed cannot be read."""
+RECLAIM_EVERY: Final = 30.0
+REVIEW_EVERY: Final = 30.0
+PRUNE_EVERY: Final = 86400.0
+FIRST_PRUNE: Final = 60.0
 
 Guard = Callable[[str, Callable[[], None]], object]
 """Carries out a job under its name; never raises."""
@@ -59,6 +82,97 @@ class Scheduler:
 
     def _add(self, name: str, job: Callable[[], None], trigger: str, **when: Any) -> None:
         self._scheduler.add_job(partial(self._guard, name, job), trigger, id=name, replace_existing=True, **when)
+
+
+class Work(Protocol):
+    """What the jobs carry out; ``forwarder.app.Forwarder`` does."""
+
+    config: Config
+    store: Store
+    poller: Poller
+    listeners: Listeners
+
+    def poll(self) -> object: ...
+
+    def sweep(self) -> object: ...
+
+    def until_sweep(self) -> float: ...
+
+    def beat(self) -> None: ...
+
+    def reclaim_expired(self) -> None: ...
+
+    def review_alarms(self) -> None: ...
+
+    def prune(self) -> None: ...
+
+    def close_retired(self) -> None: ...
+
+
+class Jobs:
+    """What is done again and again, and when: polls and sweeps plan the next of their kind by what became of them."""
+
+    def __init__(self, work: Work, scheduler: Scheduler, rng: Callable[[], float]) -> None:
+        self._work, self._scheduler, self._rng = work, scheduler, rng
+        self._poll_failures = 0
+        self.stop, self.join, self.shift_deadlines = scheduler.stop, scheduler.join, scheduler.shift_deadlines
+
+    def start(self) -> None:
+        """Polls at once, and everything else in its time."""
+        self._scheduler.start()
+        self._scheduler.after("poll", self._poll, 0.0)
+        self._scheduler.after("sweep", self._sweep, max(self._work.until_sweep(), FIRST_SWEEP))
+        self._scheduler.every("reclaim", self._work.reclaim_expired, RECLAIM_EVERY)
+        self._scheduler.every("prune", self._work.prune, PRUNE_EVERY, first=FIRST_PRUNE)
+        self._scheduler.every("alarms", self._work.review_alarms, REVIEW_EVERY)
+
+    def replan(self) -> None:
+        """Polls at once, and sweeps when the config, which was replaced, says."""
+        self._scheduler.after("poll", self._poll, 0.0)
+        self._scheduler.after("sweep", self._sweep, self._work.until_sweep())
+
+    def forget_failures(self) -> None:
+        """Begins the backoff of polls anew: what failed was another API, or another key."""
+        self._poll_failures = 0
+
+    def _poll(self) -> None:
+        wait = self._work.config.sentrytex.poll_every.total_seconds()
+        self._work.close_retired()
+        try:
+            self._work.poll()
+            self._poll_failures = 0
+            self._scheduler.after("heartbeat", self._work.beat, 0.0)
+            if self._work.poller.stack_grew():
+                log.info("stack_grew")
+                self._scheduler.after("sweep", self._sweep, 0.0)
+        except SentrytexError as error:
+            self._poll_failures += 1
+            wait = self._poll_again(error, wait)
+        finally:
+            self._scheduler.after("poll", self._poll, wait)
+
+    def _poll_again(self, error: SentrytexError, poll_every: float) -> float:
+        if isinstance(error, TooManyRequests):
+            return max(error.after, 1.0)
+        if isinstance(error, KeyRefused):
+            return max(KEY_AGAIN, poll_every)
+        return POLL_AGAIN.after(self._poll_failures, self._rng)
+
+    def _sweep(self) -> None:
+        every = self._work.config.sentrytex.sweep_every.total_seconds()
+        wait = min(every, SWEEP_AGAIN)
+        try:
+            if self._work.store.feed.state().cursor is None:
+                # What was there before the first start is only known after the first poll.
+                wait = min(every, FIRST_SWEEP)
+            else:
+                self._work.sweep()
+                wait = every
+        except SentrytexError as error:
+            log.warning("sweep_failed", reason=str(error))
+            self._work.listeners.sweep_failed(error)
+        finally:
+            self._scheduler.after("sweep", self._sweep, wait)
 
 
 def _in(seconds: float) -> datetime:

@@ -243,7 +243,7 @@ def test_where_nobody_works_all_are_told_when_they_do(rig: Rig) -> None:
     """An alarm is never dropped for want of a way."""
     enqueue(rig.store, alert(), to=("chat",))
     rig.attempt(Broken("revoked"))
-    rig.alarms.to = ["chat"]
+    rig.alarms.notify(["chat"])
     rig.alarms.begin(AlarmType.KEY_REFUSED, "401")
     assert [name for name, _, _ in rig.told()] == ["chat"]
 

@@ -16,6 +16,7 @@ from forwarder.app import Forwarder, ReloadRefused
 from forwarder.events import Listener
 from forwarder.feed.client import SentrytexError
 from forwarder.sandbox import Fault, FaultKind, Sandbox
+from forwarder.scheduler import RECLAIM_EVERY
 from forwarder.store import Store, StoreError
 from forwarder.store.engine import Engine
 from forwarder.store.feed import FeedStore
@@ -214,7 +215,90 @@ def test_a_shorter_sweep_counts_from_the_reload(tmp_path: Path, sandbox: Sandbox
         until(lambda: forwarder.store.feed.state().swept_at != swept)
 
 
+def test_a_reload_with_another_feed_forgets_the_polls_that_failed(tmp_path: Path, sandbox: Sandbox) -> None:
+    """The first failure with the new settings is waited out like a first one, not like the seventh."""
+    hours = Time()
+    sandbox.sentrytex.inject(Fault(kind=FaultKind.STATUS, status=503, path="/alerts", times=None))
+
+    def polls() -> int:
+        return len([seen for seen in sandbox.sentrytex.requests if seen.path.endswith("/alerts")])
+
+    def six_polls() -> bool:
+        # Whatever waits comes at once where the clock is set back by more than that.
+        hours.step(-300)
+        forwarder.follow_clock()
+        return polls() >= 6
+
+    with assembled(tmp_path, sandbox, everything(sandbox), clock=hours.clock(), rng=lambda: 0.0) as forwarder:
+        forwarder.start()
+        until(six_polls)
+        before = polls()
+        forwarder.reload(loaded(tmp_path, sandbox, everything(sandbox, poll_every="2s")))
+        until(lambda: polls() >= before + 3)
+
+
+def _run_on(forwarder: Forwarder) -> None:
+    forwarder.start()
+    forwarder.reload(forwarder.config)
+
+
+@pytest.mark.parametrize("go_on", [Forwarder.sweep_if_due, _run_on], ids=["once", "run"])
+def test_a_clock_set_back_while_stopped_does_not_put_the_sweep_off(
+    tmp_path: Path, sandbox: Sandbox, go_on: Callable[[Forwarder], None]
+) -> None:
+    """What was swept tomorrow, by a clock that was wrong, is swept again now and not a day later."""
+    tomorrow = Time()
+    tomorrow.step(86400)
+    config = everything(sandbox, sweep_every="1h")
+    with assembled(tmp_path, sandbox, config, clock=tomorrow.clock()) as forwarder:
+        forwarder.poll()
+        forwarder.sweep()
+    with assembled(tmp_path, sandbox, config) as forwarder:
+        go_on(forwarder)
+        until(lambda: (forwarder.store.feed.state().swept_at or 0) < forwarder.clock() + 3600)
+
+
 # The periodic work
+
+
+def test_only_ended_leases_are_reclaimed_while_it_runs(tmp_path: Path, sandbox: Sandbox) -> None:
+    """A send that hangs is left to its worker and goes out once; a worker that never reports back is replaced."""
+    hours = Time()
+    sandbox.slack.inject(Fault(kind=FaultKind.LATENCY, seconds=3, path="chat.postMessage"))
+    config = everything(sandbox)
+    config["routes"] = [{"to": ["secops"]}]
+    with assembled(tmp_path, sandbox, config, clock=hours.clock()) as forwarder:
+        enqueue(forwarder.store, alert(id="live"), to=("secops",))
+        forwarder.start(schedule=False)
+        until(lambda: states(forwarder, "secops") == [State.SENDING])
+        enqueue(forwarder.store, alert(id="lost"), to=("nobody",))
+        forwarder.store.outbox.claim("nobody", 1, now=forwarder.clock(), lease=20)
+        hours.pass_(RECLAIM_EVERY + 1)
+        forwarder.reclaim_expired()
+        assert states(forwarder, "nobody") == [State.UNCERTAIN]
+        until(lambda: states(forwarder, "secops") == [State.DELIVERED])
+        history = forwarder.store.queries.history("live")
+        assert history is not None
+        assert [attempt.outcome for attempts in history.attempts.values() for attempt in attempts] == ["delivered"]
+    assert len(sandbox.slack.messages) == 1
+
+
+def states(forwarder: Forwarder, connector: str) -> list[State]:
+    return [row.state for row in rows(forwarder.store, connector)]
+
+
+def test_ended_leases_are_looked_for_by_themselves(tmp_path: Path, sandbox: Sandbox) -> None:
+    """Nobody has to ask, and nothing has to be delivered for it."""
+    hours = Time()
+    with assembled(tmp_path, sandbox, everything(sandbox), clock=hours.clock()) as forwarder:
+        forwarder.start()
+        enqueue(forwarder.store, alert(), to=("nobody",))
+        forwarder.store.outbox.claim("nobody", 1, now=forwarder.clock(), lease=20)
+        hours.pass_(21)
+        # The scheduler runs by the machine's own time: what waits comes at once where the clock is set back.
+        hours.step(-RECLAIM_EVERY)
+        forwarder.follow_clock()
+        until(lambda: states(forwarder, "nobody") == [State.UNCERTAIN])
 
 
 def test_polls_go_on_by_themselves(tmp_path: Path, sandbox: Sandbox) -> None:
@@ -304,7 +388,7 @@ class Failing(Store):
 
 
 class Heard(Listener):
-    """What a watcher hears of the database."""
+    """What a listener hears of the database."""
 
     def __init__(self) -> None:
         self.failures: list[str] = []

@@ -32,6 +32,15 @@ SQL: Final = re.compile(
     re.DOTALL,
 )
 
+PRODUCT: Final = re.compile("slack|pagerduty|jira", re.IGNORECASE)
+
+NAMES_PRODUCTS: Final = {
+    "forwarder/sandbox/": "stands in for the products' APIs",
+    "forwarder/cli/demo": "shows the stand-ins at work",
+    "forwarder/logs.py": "silences the products' libraries, and knows their tokens by form wherever they turn up",
+}
+"""Where the core may name a product, and why."""
+
 
 def sources(folder: str) -> list[Path]:
     return sorted((ROOT / folder).rglob("*.py"))
@@ -140,6 +149,34 @@ def test_nothing_imports_a_connector() -> None:
         if other.split(".")[0] == "connectors"
     ]
     assert wrong == []
+
+
+def code_texts(tree: ast.Module) -> Iterator[str]:
+    """Every name and every string constant in ``tree``; docstrings and comments aside."""
+    docstrings = {node.value for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+    for node in ast.walk(tree):
+        if node not in docstrings:
+            yield from (value for _, value in ast.iter_fields(node) if isinstance(value, str))
+
+
+def test_the_core_names_no_product() -> None:
+    """What is special about a product stands in its connector's folder, and on its class."""
+    wrong = [
+        (name, text)
+        for path, name, tree in modules("forwarder")
+        if not str(path.relative_to(ROOT)).startswith(tuple(NAMES_PRODUCTS))
+        for text in (name, *code_texts(tree))
+        if PRODUCT.search(text)
+    ]
+    assert wrong == []
+
+
+def test_a_product_is_seen_in_names_and_strings_but_not_in_docstrings() -> None:
+    """The rule would see a function, an argument, a key and a part of an f-string that name one."""
+    tree = ast.parse(
+        '"""Slack."""\ndef ask_jira(pagerduty_url):\n    """Jira."""\n    return {"slack": f"to {0} Jira"}'
+    )
+    assert sum(bool(PRODUCT.search(text)) for text in code_texts(tree)) == 4
 
 
 def test_only_the_store_holds_sql() -> None:

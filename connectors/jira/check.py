@@ -1,4 +1,4 @@
-"""Whether Jira takes the tickets as they are configured: what ``forwarder check --live`` says of it."""
+"""Whether Jira would accept the tickets as they are configured: what ``forwarder check --live`` shows for it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
-from connectors.jira.client import Site, Trouble, dig
+from connectors.jira.client import RequestFailed, Site, dig
 from forwarder.alert import Severity
 from forwarder.connector import Finding, clean, cut, one_line
 
@@ -35,8 +35,8 @@ def _findings(site: Site, config: JiraConfig) -> Iterator[Finding]:
         yield from _account(site)
         yield from _project(site, config)
         yield from _issue_type(site, config)
-    except Trouble as trouble:
-        yield Finding(False, f"{trouble.outcome.reason}.")
+    except RequestFailed as failed:
+        yield Finding(False, f"{failed.outcome.reason}.")
     except _Ends as end:
         yield Finding(False, str(end))
 
@@ -54,13 +54,11 @@ def _project(site: Site, config: JiraConfig) -> Iterator[Finding]:
     key = config.project
     try:
         project = site.ask("GET", f"project/{quote(key)}")
-    except Trouble as trouble:
-        if trouble.status == 404:
-            raise _Ends(
-                f"There is no project {key} that the account may see: correct project, or give it access."
-            ) from None
+    except RequestFailed as failed:
+        if failed.status == 404:
+            raise _Ends(f"No project {key} is visible to the account: correct project, or give it access.") from None
         raise
-    yield Finding(True, f"The project {key} is there: {_name(project, 'name')}.")
+    yield Finding(True, f"The project {key} exists: {_name(project, 'name')}.")
     query = {"projectKey": key, "permissions": ",".join(_PERMISSIONS)}
     granted = site.ask("GET", "mypermissions", params=query)
     for permission, label in _PERMISSIONS.items():
@@ -90,7 +88,9 @@ def _missing(fields: Mapping[str, Mapping[str, Any]], config: JiraConfig) -> Ite
     filled |= {"duedate"} if len(config.due_in) == len(Severity) else set()
     for field_id, field in fields.items():
         if field.get("required") and not field.get("hasDefaultValue") and field_id not in filled:
-            yield Finding(False, f'Jira wants "{_name(field, "name")}" in every ticket: add {field_id} under fields.')
+            yield Finding(
+                False, f'Jira requires "{_name(field, "name")}" in every ticket: add {field_id} under fields.'
+            )
 
 
 def _unknown(fields: Mapping[str, Mapping[str, Any]], config: JiraConfig) -> Iterator[Finding]:
@@ -99,7 +99,8 @@ def _unknown(fields: Mapping[str, Mapping[str, Any]], config: JiraConfig) -> Ite
     used |= {"priority": "priority"} if config.priority else {}
     for field_id, key in used.items():
         if field_id not in fields:
-            text = f"A new {config.issue_type} in {config.project} takes no {field_id}: add it to the create screen"
+            kind = f"{config.issue_type} in {config.project}"
+            text = f"{field_id} cannot be set on a new {kind}: add it to the create screen"
             yield Finding(False, f"{text}." if field_id == "labels" else f"{text}, or leave {key} out.")
 
 

@@ -12,12 +12,23 @@ import sys
 import threading
 import warnings
 from base64 import b64encode
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
-from forwarder.connector import Broken, RateLimited, Rejected, Retry, Uncertain, clean, cut, one_line, retry_after
+from forwarder.connector import (
+    Broken,
+    Failed,
+    RateLimited,
+    Rejected,
+    Retry,
+    Uncertain,
+    clean,
+    cut,
+    one_line,
+    retry_after,
+)
 
 if TYPE_CHECKING:
     from jira.resilientsession import ResilientSession
@@ -29,11 +40,10 @@ RATE_LIMIT_PAUSE: Final = 30.0
 https://developer.atlassian.com/cloud/jira/platform/rate-limiting/
 """
 
-MAX_LABELS: Final = 50
-"""Most labels that one search asks for."""
+PAGE_SIZE: Final = 100
+"""Most entries that one request for a list asks for."""
 
 _CONNECT_TIMEOUT: Final = 3.0
-_PAGE: Final = 100
 _MAX_WORDS: Final = 300
 _AMBIGUOUS: Final = frozenset({408, 409, 421, 423, 425})
 _HOST: Final = re.compile(r"https?://(?:[^/@]*@)?([\w.:-]{1,100})")
@@ -41,9 +51,9 @@ _NEEDS_A_PERSON: Final = {
     401: "it does not accept the credentials, so renew the token",
     402: "the site's subscription does not allow it",
     403: "the account lacks a permission",
-    404: "there is no such thing, or the account may not see it",
+    404: "it does not exist, or the account may not see it",
     405: "the url does not lead to Jira's REST API",
-    407: "the proxy in between wants credentials",
+    407: "the proxy in between requires credentials",
     410: "this site no longer offers the request",
 }
 
@@ -51,15 +61,14 @@ Failure = Retry | RateLimited | Uncertain | Rejected | Broken
 """An Outcome other than Delivered."""
 
 
-class Trouble(Exception):
-    """No result, but a ``Failure``: what it means for the delivery.
+class RequestFailed(Failed):
+    """A request without a result. ``outcome`` is what it means for the delivery.
 
     ``status`` is the HTTP status where there was an answer; ``errors`` what Jira said of single fields, by their id.
     """
 
     def __init__(self, outcome: Failure, *, status: int | None = None, errors: Mapping[str, str] | None = None) -> None:
-        super().__init__()
-        self.outcome = outcome
+        super().__init__(outcome)
         self.status = status
         self.errors = errors or {}
 
@@ -90,7 +99,7 @@ class Site:
 
     @property
     def _session(self) -> ResilientSession:
-        """The one session of all threads, made when it is first needed: the SDK takes a tenth of a second to import."""
+        """The one session of all threads, made when it is first needed: importing the SDK costs a tenth of a second."""
         with self._signing_in:
             if self._made is None:
                 self._made = self._make()
@@ -99,10 +108,10 @@ class Site:
     def ask(
         self, method: str, path: str, *, params: Any = None, body: Any = None, writes: bool = False
     ) -> dict[str, Any]:
-        """The JSON object that the request is answered, empty for an answer without content; raises Trouble.
+        """The JSON object that the request is answered, empty for an answer without content; raises RequestFailed.
 
-        Of a request that ``writes`` it is not known what became of it where the answer is lost: Unsure. Any other can
-        be repeated.
+        Of a request that ``writes`` it is not known what became of it where the answer is lost: Uncertain. Any other
+        can be repeated.
         """
         session = self._session
         from requests import RequestException
@@ -113,23 +122,25 @@ class Site:
         except _Refused as refused:
             raise self._refusal(refused.response, writes=writes) from None
         except RequestException as error:
-            raise Trouble(_lost(error, writes=writes)) from None
+            raise RequestFailed(_lost(error, writes=writes)) from None
         if not writes and (reason := _unauthenticated(response)):
-            raise Trouble(Broken(f"Jira answered, but did not accept the credentials ({reason}): renew the token"))
+            raise RequestFailed(
+                Broken(f"Jira answered, but did not accept the credentials ({reason}): renew the token")
+            )
         if not isinstance(answer, dict):
-            raise Trouble(_unreadable(writes=writes))
+            raise RequestFailed(unreadable(writes=writes))
         return answer
 
     def pages(self, path: str, *names: str) -> list[Mapping[str, Any]]:
-        """All entries of a list that Jira hands out in pages, under one of ``names``; raises Trouble."""
+        """All entries of a list that Jira hands out in pages, under one of ``names``; raises RequestFailed."""
         entries: list[Mapping[str, Any]] = []
         while True:
-            answer = self.ask("GET", path, params={"startAt": len(entries), "maxResults": _PAGE})
+            answer = self.ask("GET", path, params={"startAt": len(entries), "maxResults": PAGE_SIZE})
             page = next((answer[name] for name in names if isinstance(answer.get(name), list)), None)
             if page is None:
-                raise Trouble(_unreadable(writes=False))
+                raise RequestFailed(unreadable(writes=False))
             entries.extend(entry for entry in page if isinstance(entry, dict))
-            if not page or len(entries) >= _count(answer.get("total")):
+            if not page or len(entries) >= count(answer.get("total")):
                 return entries
 
     def close(self) -> None:
@@ -137,7 +148,7 @@ class Site:
             if self._made is not None:
                 self._made.close()
 
-    def _refusal(self, response: Response, *, writes: bool) -> Trouble:
+    def _refusal(self, response: Response, *, writes: bool) -> RequestFailed:
         status = response.status_code
         messages, errors = _complaints(response)
         complaints = [*messages, *(f"{field}: {text}" for field, text in errors.items())]
@@ -151,12 +162,12 @@ class Site:
             outcome = Uncertain(reason) if writes else Retry(reason, pause)
         elif status < 400:
             there = _HOST.match(response.headers.get("Location", ""))
-            outcome = Broken(f"Jira's url leads on to {there[1] if there else 'another page'}: put that under url")
+            outcome = Broken(f"Jira's url redirects to {there[1] if there else 'another page'}: put that under url")
         elif status in _NEEDS_A_PERSON:
             outcome = Broken(f"Jira answered {status}: {_NEEDS_A_PERSON[status]}" + (f" ({said})" if said else ""))
         else:
             outcome = Rejected(reason) if writes else Broken(reason)
-        return Trouble(outcome, status=status, errors=errors)
+        return RequestFailed(outcome, status=status, errors=errors)
 
     def _without_secrets(self, text: str) -> str:
         # A proxy in between may repeat what it was sent.
@@ -168,7 +179,7 @@ class Site:
 def _signed_in(url: str, token: str, email: str | None, *, timeout: float, connections: int) -> ResilientSession:
     """The SDK's session, signed in, which sends each request once."""
     # requests would load charset_normalizer, 3 MB, to guess the encodings of texts, and warns where it cannot. Jira
-    # speaks JSON, where nothing is to guess.
+    # speaks JSON, where there is nothing to guess.
     hidden = sys.modules.setdefault("charset_normalizer", None) is None  # type: ignore[arg-type] # marks it as absent
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -202,114 +213,6 @@ def _signed_in(url: str, token: str, email: str | None, *, timeout: float, conne
     return session
 
 
-class _Question:
-    """A label that a thread waits for, and what it is told: the answer, or that it is its turn to ask."""
-
-    def __init__(self, label: str) -> None:
-        self.label = label
-        self.told = threading.Event()
-        self.answered = False
-        self.key: str | None = None
-        self.error: BaseException | None = None
-
-    def answer(self, key: str | None, error: BaseException | None = None) -> None:
-        self.key, self.error, self.answered = key, error, True
-        self.told.set()
-
-
-class LabelSearch:
-    """Finds tickets of one project by a label that only they have.
-
-    Threads that ask while a search is under way share the next one, so a burst costs far fewer requests than tickets;
-    a thread that asks alone waits for nobody.
-    """
-
-    def __init__(self, site: Site, project: str) -> None:
-        self._site = site
-        self._project = project
-        self._lock = threading.Lock()
-        self._asking = False
-        self._waiting: list[_Question] = []
-
-    def key(self, label: str, *, shared: bool = True) -> str | None:
-        """The key of the oldest ticket with ``label``, None where Jira sees none; raises Trouble.
-
-        Not ``shared``, it is asked for alone: the plainest of questions, where the answer matters most.
-        """
-        if not shared:
-            return self._keys([label]).get(label.lower())
-        question = _Question(label)
-        with self._lock:
-            self._waiting.append(question)
-            my_turn, self._asking = not self._asking, True
-        if not my_turn:
-            question.told.wait()
-        if not question.answered:
-            self._ask_for_all()
-        if question.error is not None:
-            raise question.error
-        return question.key
-
-    def _ask_for_all(self) -> None:
-        with self._lock:
-            batch, self._waiting = self._waiting[:MAX_LABELS], self._waiting[MAX_LABELS:]
-        try:
-            keys = self._keys(sorted({question.label for question in batch}))
-        except BaseException as error:
-            for question in batch:
-                question.answer(None, error)
-        else:
-            for question in batch:
-                question.answer(keys.get(question.label.lower()))
-        finally:
-            with self._lock:
-                # Whoever waits longest asks next, and with it for all that came meanwhile.
-                self._asking = bool(self._waiting)
-                if self._asking:
-                    self._waiting[0].told.set()
-
-    def _keys(self, labels: Sequence[str]) -> dict[str, str]:
-        """The key of the oldest ticket with each of ``labels`` (in lower case) that has one."""
-        quoted = ", ".join(f'"{label}"' for label in labels)
-        one = len(labels) == 1
-        condition = f"labels = {quoted}" if one else f"labels in ({quoted})"
-        query: dict[str, Any] = {
-            "jql": f'project = "{self._project}" AND {condition} ORDER BY created ASC',
-            "fields": "labels",
-            "maxResults": _PAGE,
-        }
-        keys: dict[str, str] = {}
-        seen = 0
-        # People clone tickets, labels included: one label can fill a page.
-        while True:
-            answer = self._site.ask("GET", "search/jql" if self._site.cloud else "search", params=query)
-            try:
-                found = [(issue["key"], _labels(issue, labels[0] if one else None)) for issue in answer["issues"]]
-                for key, theirs in found:
-                    for label in theirs:
-                        keys.setdefault(label.lower(), key)
-            except (KeyError, TypeError, AttributeError):
-                # An answer that cannot be read must not pass for "there is none", or the next step makes a duplicate.
-                raise Trouble(_unreadable(writes=False)) from None
-            seen += len(found)
-            if self._site.cloud:
-                query["nextPageToken"] = more = answer.get("nextPageToken")
-            else:
-                query["startAt"] = seen
-                more = found and seen < _count(answer.get("total"))
-            if not more or keys.keys() >= {label.lower() for label in labels}:
-                return keys
-
-
-def _labels(issue: Mapping[str, Any], only: str | None) -> Sequence[str]:
-    """The labels of a ticket that was found; where one label alone was asked for, it need not be said again."""
-    fields = issue.get("fields")
-    if only is not None and not (isinstance(fields, Mapping) and "labels" in fields):
-        return [only]
-    labels: Sequence[str] = issue["fields"]["labels"]
-    return labels
-
-
 def dig(value: object, *names: str) -> Any:
     """What stands in nested JSON objects under ``names``; None where one of them is not there."""
     for name in names:
@@ -318,7 +221,7 @@ def dig(value: object, *names: str) -> Any:
 
 
 class _Refused(Exception):
-    """An answer that is no success."""
+    """An answer other than a success."""
 
     def __init__(self, response: Response) -> None:
         super().__init__()
@@ -335,13 +238,13 @@ def _complaints(response: Response) -> tuple[list[str], dict[str, str]]:
     from requests import RequestException
 
     try:
-        told = response.json()
+        body = response.json()
     except (ValueError, RequestException):
         return [], {}
-    if not isinstance(told, dict):
+    if not isinstance(body, dict):
         return [], {}
-    general, fields = told.get("errorMessages"), told.get("errors")
-    messages = [clean(str(text)) for text in (general if isinstance(general, list) else [told.get("message")]) if text]
+    general, fields = body.get("errorMessages"), body.get("errors")
+    messages = [clean(str(text)) for text in (general if isinstance(general, list) else [body.get("message")]) if text]
     errors = {clean(str(field)): clean(str(text)) for field, text in fields.items()} if isinstance(fields, dict) else {}
     return messages, errors
 
@@ -357,27 +260,29 @@ def _unauthenticated(response: Response) -> str | None:
     return "anonymous" if response.headers.get("X-AUSERNAME") == "anonymous" else None
 
 
-def _unreadable(*, writes: bool) -> Failure:
-    reason = "Jira answered something that cannot be read"
+def unreadable(*, writes: bool) -> Failure:
+    """What a successful answer means that is not what the request asks for."""
+    reason = "Jira's answer could not be read"
     return Uncertain(reason) if writes else Retry(reason)
 
 
 def _lost(error: RequestException, *, writes: bool) -> Failure:
-    """What a request means that got no whole answer. The SDK's own words stay out: they hold addresses and headers."""
+    """What a request without a complete answer means. The SDK's own words stay out: they hold addresses and headers."""
     from requests import exceptions
     from urllib3.exceptions import NewConnectionError
 
     if isinstance(error, exceptions.JSONDecodeError):
-        return _unreadable(writes=writes)
+        return unreadable(writes=writes)
     cause = getattr(error.args[0], "reason", None) if error.args else None
     if isinstance(error, exceptions.SSLError) and "CERTIFICATE_VERIFY_FAILED" in str(cause):
         return Broken("Jira's certificate cannot be verified: set REQUESTS_CA_BUNDLE if it is your own authority's")
     if isinstance(error, exceptions.ConnectTimeout | exceptions.ProxyError) or isinstance(cause, NewConnectionError):
         return Retry("no connection to Jira")
     late = isinstance(error, exceptions.Timeout) or "timed out" in str(error)
-    reason = "Jira did not answer in time" if late else "the connection to Jira broke before its whole answer came"
+    reason = "Jira did not answer in time" if late else "the connection to Jira broke before the answer was complete"
     return Uncertain(reason) if writes else Retry(reason)
 
 
-def _count(value: object) -> int:
+def count(value: object) -> int:
+    """A number as Jira gives it, 0 for anything else."""
     return value if isinstance(value, int) else 0

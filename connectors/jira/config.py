@@ -9,13 +9,9 @@ from urllib.parse import urlsplit
 
 from pydantic import ConfigDict, Field, SecretStr, field_validator, model_validator
 
-from connectors.jira import ticket as jira_ticket
+from connectors.jira.ticket import MAX_LABEL, OURS
 from forwarder.alert import Severity
-from forwarder.connector import (
-    ConnectorConfig,
-    Duration,
-    web_address,
-)
+from forwarder.connector import ConnectorConfig, Duration, web_address
 
 
 class JiraConfig(ConnectorConfig):
@@ -78,14 +74,14 @@ class JiraConfig(ConnectorConfig):
     @classmethod
     def _are_labels(cls, labels: tuple[str, ...]) -> tuple[str, ...]:
         for label in labels:
-            if not label or len(label) > jira_ticket.MAX_LABEL or re.search(r"\s", label):
-                raise ValueError(f"a label has no spaces and at most {jira_ticket.MAX_LABEL} characters")
+            if not label or len(label) > MAX_LABEL or re.search(r"\s", label):
+                raise ValueError(f"a label has no spaces and at most {MAX_LABEL} characters")
         return labels
 
     @field_validator("fields")
     @classmethod
     def _are_further(cls, fields: dict[str, Any]) -> dict[str, Any]:
-        if taken := sorted(jira_ticket.OURS & fields.keys()):
+        if taken := sorted(OURS & fields.keys()):
             raise ValueError(
                 f"{', '.join(taken)} cannot be set here: use the keys project, issue_type and labels, and templates "
                 "for the words"
@@ -96,7 +92,7 @@ class JiraConfig(ConnectorConfig):
     def _agrees(self) -> JiraConfig:
         host = urlsplit(self.url).hostname or ""
         if host.endswith(".atlassian.net") and self.email is None:
-            raise ValueError("email is missing: Jira Cloud takes an API token together with its account's email")
+            raise ValueError("email is missing: Jira Cloud accepts an API token only together with its account's email")
         for field, key in (("priority", "priority"), ("duedate", "due_in")):
             if field in self.fields and getattr(self, key):
                 raise ValueError(f"{field} is set twice, under fields and by {key}: leave one of them out")

@@ -1,7 +1,7 @@
 """Jira: a ticket for every alert, on Cloud and Data Center.
 
 Jira knows no idempotency key. Every ticket carries a label made of the alert's id, which is searched before a ticket is
-created; where the search fails, none is. People own a ticket once it is there: what changes is told in comments, and
+created; where the search fails, none is. People own a ticket once it is there: what changes is added in comments, and
 nothing that they may have edited is written again.
 """
 
@@ -13,11 +13,13 @@ from datetime import UTC
 from typing import Any, ClassVar, Final
 from urllib.parse import quote
 
-from connectors.jira import check as jira_check
-from connectors.jira import ticket as jira_ticket
-from connectors.jira.client import LabelSearch, Site, Trouble, dig
+from connectors.jira import ticket
+from connectors.jira.check import findings
+from connectors.jira.client import RequestFailed, Site, dig
 from connectors.jira.config import JiraConfig
-from connectors.jira.markup import Body, Page, adf, plain, wiki
+from connectors.jira.markup import Body, Content, adf, plain, wiki
+from connectors.jira.search import LabelSearch
+from connectors.jira.setup import SETUP
 from forwarder.connector import (
     Broken,
     Connector,
@@ -29,7 +31,6 @@ from forwarder.connector import (
     Kind,
     Outcome,
     Payload,
-    RateLimited,
     Receipt,
     Rejected,
     Retry,
@@ -47,6 +48,10 @@ class Jira(Connector[JiraConfig]):
     """Creates a ticket for an alert, comments on what becomes of it, and closes it when the alert is taken back."""
 
     Config: ClassVar[type[ConnectorConfig]] = JiraConfig
+    noun = ("ticket", "tickets")
+    replayed = "are found by their label, and no second ticket is made"
+    withdrawn = "its ticket is closed"
+    setup = SETUP
 
     def __init__(self, name: str, config: JiraConfig, texts: Texts | None = None) -> None:
         super().__init__(name, config, texts)
@@ -64,7 +69,7 @@ class Jira(Connector[JiraConfig]):
         """``fields`` of the ticket to create, ``comment`` for the one that is there, or both where either may be."""
         payload: dict[str, Any] = {}
         if delivery.kind is not Kind.OPEN:
-            payload["comment"] = self._write(jira_ticket.comment(delivery, self.texts))
+            payload["comment"] = self._write(ticket.comment(delivery, self.texts))
         if delivery.kind is Kind.OPEN or (delivery.kind is Kind.UPDATE and _ticket(delivery) is None):
             payload["fields"] = self._fields(delivery)
         return payload
@@ -85,28 +90,23 @@ class Jira(Connector[JiraConfig]):
             if delivery.kind is Kind.OPEN:
                 return Delivered(self._receipt(key), note="the ticket was there already")
             return self._follow_up(delivery, key, payload["comment"])
-        except Trouble as trouble:
-            return trouble.outcome
+        except Failed as failed:
+            return failed.outcome
 
     def find(self, delivery: Delivery) -> Receipt | None:
         """The ticket, by its label; for an update or a withdrawal only if its comment is there."""
-        try:
-            key = self._key(delivery)
-            there = key and (delivery.kind is Kind.OPEN or self._has_comment(key, jira_ticket.marker(delivery)))
-        except Trouble as trouble:
-            if isinstance(trouble.outcome, Retry | RateLimited | Broken):
-                raise Failed(trouble.outcome) from None
-            raise
+        key = self._key(delivery)
+        there = key and (delivery.kind is Kind.OPEN or self._has_comment(key, ticket.marker(delivery)))
         return self._receipt(key) if key and there else None
 
     def check(self) -> list[Finding]:
         """Signs in, and compares the config with what the project asks for and offers. Creates nothing."""
-        return jira_check.findings(self._site, self.config)
+        return findings(self._site, self.config)
 
     def preview(self, payload: Payload) -> str:
         """The ticket or the comment, line by line."""
         fields = payload.get("fields")
-        parts = [jira_ticket.preview(fields)] if fields else []
+        parts = [ticket.preview(fields)] if fields else []
         if "comment" in payload:
             parts.append("Comment\n\n" + plain(payload["comment"]))
         return "\n\n".join(parts)
@@ -120,9 +120,9 @@ class Jira(Connector[JiraConfig]):
             **config.fields,
             "project": {"key": config.project},
             "issuetype": {"name": config.issue_type},
-            "summary": jira_ticket.summary(delivery, self.texts),
-            "description": self._write(jira_ticket.description(delivery, self.texts)),
-            "labels": jira_ticket.labels(delivery, config.labels),
+            "summary": ticket.summary(delivery, self.texts),
+            "description": self._write(ticket.description(delivery, self.texts)),
+            "labels": ticket.labels(delivery, config.labels),
         }
         if severity in config.priority:
             fields["priority"] = {"name": config.priority[severity]}
@@ -130,44 +130,44 @@ class Jira(Connector[JiraConfig]):
             fields["duedate"] = (delivery.enqueued_at.astimezone(UTC) + config.due_in[severity]).date().isoformat()
         return fields
 
-    def _write(self, page: Page) -> Body:
-        return adf(page) if self._site.cloud else wiki(page)
+    def _write(self, content: Content) -> Body:
+        return adf(content) if self._site.cloud else wiki(content)
 
     def _receipt(self, key: str) -> Receipt:
         return Receipt(remote_id=key, url=f"{self.config.url}/browse/{quote(key, safe='')}")
 
     def _key(self, delivery: Delivery, *, shared: bool = False) -> str | None:
         """The alert's ticket: the one that was created, else the one that bears the alert's label."""
-        return _ticket(delivery) or self._search.key(jira_ticket.identity_label(delivery.alert.id), shared=shared)
+        return _ticket(delivery) or self._search.key(ticket.identity_label(delivery.alert.id), shared=shared)
 
     def _create(self, fields: Mapping[str, Any], note: str = "") -> Outcome:
         try:
             answer = self._site.ask("POST", "issue", body={"fields": fields}, writes=True)
-        except Trouble as trouble:
-            if trouble.status != 400:
+        except RequestFailed as failed:
+            if failed.status != 400:
                 raise
-            refused = trouble.errors.keys()
+            refused = failed.errors.keys()
             # A ticket without its priority is worth more than none; the refusal made sure that nothing was created.
-            if refused and refused <= jira_ticket.EXTRAS & fields.keys():
+            if refused and refused <= ticket.EXTRAS & fields.keys():
                 rest = {name: value for name, value in fields.items() if name not in refused}
-                return self._create(rest, note=f"created without its {' and '.join(refused)}: {trouble.outcome.reason}")
-            return self._refused(trouble)
+                return self._create(rest, note=f"created without its {' and '.join(refused)}: {failed.outcome.reason}")
+            return self._refused(failed)
         key = answer.get("key")
         if not isinstance(key, str) or not _KEY.fullmatch(key):
             return Uncertain("Jira's answer names no ticket")
         return Delivered(self._receipt(key), note)
 
-    def _refused(self, trouble: Trouble) -> Outcome:
+    def _refused(self, failed: RequestFailed) -> Outcome:
         """A 400 that blames what this alert says concerns it alone; one that blames anything else concerns them all."""
-        if not trouble.errors and not self._may_create():
+        if not failed.errors and not self._may_create():
             return Broken(
                 f"the account lacks the permission to create tickets in {self.config.project}: grant it there"
             )
-        off_screen = any(_NOT_ON_SCREEN in text for text in trouble.errors.values())
-        if trouble.errors.keys() <= _WRITTEN_FROM_THE_ALERT and not off_screen:
-            return trouble.outcome
+        off_screen = any(_NOT_ON_SCREEN in text for text in failed.errors.values())
+        if failed.errors.keys() <= _WRITTEN_FROM_THE_ALERT and not off_screen:
+            return failed.outcome
         return Broken(
-            f"{trouble.outcome.reason} (this concerns every ticket: put the field right under fields of {self.name}, "
+            f"{failed.outcome.reason} (this concerns every ticket: correct it under fields of {self.name}, "
             "or in the project)"
         )
 
@@ -182,8 +182,8 @@ class Jira(Connector[JiraConfig]):
             if delivery.kind is Kind.WITHDRAW:
                 note = self._finish(key)
             self._site.ask("POST", f"{_issue(key)}/comment", body={"body": comment}, writes=True)
-        except Trouble as trouble:
-            if trouble.status != 404:
+        except RequestFailed as failed:
+            if failed.status != 404:
                 raise
             if delivery.kind is Kind.WITHDRAW:
                 return Delivered(self._receipt(key), note="the ticket is gone")
@@ -205,22 +205,22 @@ class Jira(Connector[JiraConfig]):
             return "the ticket stays open: its workflow offers no way to close it from where it stands"
         try:
             self._site.ask("POST", f"{_issue(key)}/transitions", body={"transition": {"id": way}}, writes=True)
-        except Trouble as trouble:
-            if trouble.status not in {400, 403}:
+        except RequestFailed as failed:
+            if failed.status not in {400, 403}:
                 raise
-            return f"the ticket stays open: {trouble.outcome.reason}"
+            return f"the ticket stays open: {failed.outcome.reason}"
         return ""
 
     def _has_comment(self, key: str, marker: str) -> bool:
         newest_first = {"orderBy": "-created", "maxResults": 100}
         try:
             comments = self._site.ask("GET", f"{_issue(key)}/comment", params=newest_first).get("comments")
-        except Trouble as trouble:
-            if trouble.status == 404:
+        except RequestFailed as failed:
+            if failed.status == 404:
                 return False  # the ticket is gone, which the next attempt finds out for itself
             raise
         if not isinstance(comments, list):
-            raise Trouble(Retry("Jira's list of comments cannot be read"))
+            raise Failed(Retry("Jira's list of comments cannot be read"))
         return any(marker in plain(dig(comment, "body")).splitlines() for comment in comments)
 
 

@@ -20,10 +20,10 @@ MAX_TEXT: Final = 32_767
 https://confluence.atlassian.com/adminjiraserver/advanced-jira-application-configuration-938847001.html
 """
 
-CUT_MARK: Final = "…\n(The text goes on, but Jira takes no more of it.)"
+CUT_MARK: Final = "…\n(The text continues beyond Jira's size limit.)"
 
 Body = str | dict[str, Any]
-"""A long text as Jira takes it: wiki markup, or the JSON of an ADF document."""
+"""A long text as Jira accepts it: wiki markup, or the JSON of an ADF document."""
 
 _MAX_LABEL: Final = 200
 _BLANK_LINES: Final = re.compile(r"\n[ \t]*\n\s*")
@@ -53,7 +53,7 @@ class Fact:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Page:
+class Content:
     """What a ticket or a comment says: a list of facts, a text of several paragraphs, a line of small print."""
 
     text: str
@@ -61,20 +61,20 @@ class Page:
     small_print: str = ""
 
 
-def adf(page: Page) -> dict[str, Any]:
-    """``page`` as an Atlassian Document; its text is cut where the JSON would pass MAX_TEXT.
+def adf(content: Content) -> dict[str, Any]:
+    """``content`` as an Atlassian Document; its text is cut where the JSON would pass MAX_TEXT.
 
     https://developer.atlassian.com/cloud/jira/platform/apis/document/structure/
     """
-    return _fit(page.text, lambda text: _adf_document(page, text))
+    return _fit(content.text, lambda text: _adf_document(content, text))
 
 
-def wiki(page: Page) -> str:
-    """``page`` in wiki markup; its text is cut where the markup would pass MAX_TEXT.
+def wiki(content: Content) -> str:
+    """``content`` in wiki markup; its text is cut where the markup would pass MAX_TEXT.
 
     https://jira.atlassian.com/secure/WikiRendererHelpAction.jspa?section=all
     """
-    return _fit(page.text, lambda text: _wiki_text(page, text))
+    return _fit(content.text, lambda text: _wiki_text(content, text))
 
 
 def plain(body: object) -> str:
@@ -134,9 +134,9 @@ def _line(text: str) -> str:
     return one_line(clean(text))
 
 
-def _wiki_text(page: Page, text: str) -> str:
-    facts = "\n".join(f"* *{escape_wiki(fact.name)}:* {_wiki_value(fact)}" for fact in page.facts)
-    return "\n\n".join(filter(None, [facts, escape_wiki(text), escape_wiki(_line(page.small_print))]))
+def _wiki_text(content: Content, text: str) -> str:
+    facts = "\n".join(f"* *{escape_wiki(fact.name)}:* {_wiki_value(fact)}" for fact in content.facts)
+    return "\n\n".join(filter(None, [facts, escape_wiki(text), escape_wiki(_line(content.small_print))]))
 
 
 def _wiki_value(fact: Fact) -> str:
@@ -146,13 +146,13 @@ def _wiki_value(fact: Fact) -> str:
     return f"[{url}]" if fact.value == fact.url else f"[{_escape(_line(fact.value))}|{url}]"
 
 
-def _adf_document(page: Page, text: str) -> dict[str, Any]:
-    content: list[dict[str, Any]] = []
-    if page.facts:
-        content.append({"type": "bulletList", "content": [_adf_fact(fact) for fact in page.facts]})
-    paragraphs = map(_adf_lines, [*text.split("\n\n"), _line(page.small_print)])
-    content.extend({"type": "paragraph", "content": lines} for lines in paragraphs if lines)
-    return {"type": "doc", "version": 1, "content": content}
+def _adf_document(content: Content, text: str) -> dict[str, Any]:
+    nodes: list[dict[str, Any]] = []
+    if content.facts:
+        nodes.append({"type": "bulletList", "content": [_adf_fact(fact) for fact in content.facts]})
+    paragraphs = map(_adf_lines, [*text.split("\n\n"), _line(content.small_print)])
+    nodes.extend({"type": "paragraph", "content": lines} for lines in paragraphs if lines)
+    return {"type": "doc", "version": 1, "content": nodes}
 
 
 def _adf_fact(fact: Fact) -> dict[str, Any]:

@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, Final
 
-from connectors.jira.markup import Fact, Page, cut_line, plain
+from connectors.jira.markup import Content, Fact, cut_line, plain
 from forwarder.connector import Change, Delivery, Kind, Origin, Texts, is_web_url
 
 MAX_SUMMARY: Final = 255
@@ -37,7 +37,7 @@ _PLAIN_ID: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,99}")
 _PLAIN_LABEL: Final = re.compile(r"[A-Za-z0-9._:-]{1,100}")
 _WITHDRAWN: Final = {
     Origin.FEED: "Sentrytex no longer reports this alert.",
-    Origin.ALARM: "This trouble is over.",
+    Origin.ALARM: "This alarm is over.",
     Origin.TEST: "The test is over.",
 }
 _NAMES: Final = {"severity": "Severity", "cvss_score": "CVSS", "cve_id": "CVE"}
@@ -71,22 +71,22 @@ def summary(delivery: Delivery, texts: Texts) -> str:
     return cut_line(texts.title(delivery, built_in), MAX_SUMMARY) or cut_line(built_in, MAX_SUMMARY)
 
 
-def description(delivery: Delivery, texts: Texts) -> Page:
+def description(delivery: Delivery, texts: Texts) -> Content:
     """What is known of the alert, and its text."""
-    return Page(
+    return Content(
         text=texts.text(delivery, delivery.alert.description),
         facts=_facts(delivery),
         small_print=_small_print(delivery),
     )
 
 
-def comment(delivery: Delivery, texts: Texts) -> Page:
-    """What an update or a withdrawal tells those who have the ticket."""
+def comment(delivery: Delivery, texts: Texts) -> Content:
+    """What an update or a withdrawal says to those who have the ticket."""
     if delivery.kind is Kind.WITHDRAW:
         built_in = _WITHDRAWN[delivery.origin]
     else:
         built_in = "\n".join(map(_sentence, delivery.changes)) or "This alert changed."
-    return Page(text=texts.text(delivery, built_in), facts=_links(delivery), small_print=marker(delivery))
+    return Content(text=texts.text(delivery, built_in), facts=_links(delivery), small_print=marker(delivery))
 
 
 def marker(delivery: Delivery) -> str:
@@ -149,7 +149,7 @@ def _small_print(delivery: Delivery) -> str:
         case Origin.TEST:
             return "A test of sentrytex-forwarder: there is nothing to do."
         case Origin.ALARM:
-            return "A trouble of sentrytex-forwarder itself."
+            return "An alarm of sentrytex-forwarder itself."
         case Origin.FEED:
             return f"Sentrytex alert {cut_line(delivery.alert.id, MAX_LABEL)}"
 
@@ -161,8 +161,10 @@ def _sentence(change: Change) -> str:
             return f"It is {now} on CISA's list of known exploited vulnerabilities (KEV)."
         case "affected_vendors":
             before, after = set(change.old or ()), set(change.new or ())
-            told = (("Also affected", after - before), ("No longer affected", before - after))
-            return " ".join(f"{what}: {_value(', '.join(sorted(vendors)))}." for what, vendors in told if vendors)
+            differences = (("Also affected", after - before), ("No longer affected", before - after))
+            return " ".join(
+                f"{what}: {_value(', '.join(sorted(vendors)))}." for what, vendors in differences if vendors
+            )
     return f"{_NAMES.get(change.field, change.field)} is now {_value(change.new)}; it was {_value(change.old)}."
 
 

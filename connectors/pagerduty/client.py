@@ -1,17 +1,121 @@
-"""PagerDuty's wire: the SDK's clients, one request a call."""
+"""PagerDuty's wire: one event in one request, and what each answer other than yes means."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from datetime import datetime
+from typing import TYPE_CHECKING, Final
+from urllib.parse import urlsplit
 
-from connectors.pagerduty.config import PagerDutyConfig
+from connectors.pagerduty.config import KEY_HINT, PagerDutyConfig
+from forwarder.connector import (
+    Broken,
+    Failed,
+    Payload,
+    RateLimited,
+    Rejected,
+    Retry,
+    clean,
+    cut,
+    format_duration,
+    one_line,
+    retry_after,
+)
 
 if TYPE_CHECKING:
     from httpx2 import Response
     from pagerduty import EventsApiV2Client
+
+RATE_LIMIT_PAUSE: Final = 30.0
+"""Seconds after a 429 that names none; PagerDuty promises no Retry-After."""
+
+_AMBIGUOUS: Final = frozenset({408, 421, 423, 425})
+_WRONG_PLACE: Final = frozenset({403, 404, 405, 407, 410})
+
+
+class EventsApi:
+    """The Events API as the holder of one routing key sees it."""
+
+    def __init__(self, config: PagerDutyConfig, now: Callable[[], datetime]) -> None:
+        self._config = config
+        self._now = now
+        self._clients = Clients(config)
+
+    @property
+    def host(self) -> str:
+        return urlsplit(self._config.address).hostname or ""
+
+    def send(self, event: Payload) -> None:
+        """Sends ``event`` in exactly one request; raises Failed unless PagerDuty accepted it."""
+        import httpx2
+        import pagerduty
+
+        rest = dict(event)
+        try:
+            with self._clients.one() as client:
+                client.send_event(rest.pop("event_action"), **rest)
+        except pagerduty.Error as error:
+            if error.response is not None:
+                raise Failed(self._refusal(error.response)) from None
+            raise Failed(Retry(self._no_answer(error.__cause__ or error))) from None
+        except httpx2.HTTPError as error:
+            raise Failed(Retry(self._no_answer(error))) from None
+
+    def status(self) -> int:
+        """The HTTP status of the bare address, which shows whether the host answers; raises Failed if it does not."""
+        import httpx2
+
+        try:
+            return httpx2.get(self._config.address, timeout=self._config.timeout.total_seconds()).status_code
+        except httpx2.HTTPError as error:
+            raise Failed(Retry(self._no_answer(error))) from None
+
+    def close(self) -> None:
+        self._clients.close()
+
+    def _refusal(self, response: Response) -> Retry | RateLimited | Rejected | Broken:
+        """What an answer other than a clear yes means: https://developer.pagerduty.com/docs/events-api-v2/overview/"""
+        status, said = response.status_code, self._said(response)
+        after = retry_after(response.headers.get("Retry-After"), self._now())
+        if response.is_success:
+            return Retry(f"PagerDuty's answer (status {status}) could not be read", after)
+        if status == 429:
+            return RateLimited(RATE_LIMIT_PAUSE if after is None else after, "PagerDuty's rate limit")
+        if status >= 500 or status in _AMBIGUOUS:
+            return Retry(f"PagerDuty answered with status {status}{said}", after)
+        if status == 401 or (status == 400 and "routing" in said.lower()):
+            return Broken(f"PagerDuty refuses the routing key (status {status}{said}): {KEY_HINT}")
+        if status < 400 or status in _WRONG_PLACE:
+            return Broken(
+                f"PagerDuty cannot be used at {self.host} (status {status}{said}): check region, base_url and the proxy"
+            )
+        return Rejected(f"PagerDuty refuses the event (status {status}{said})")
+
+    def _said(self, response: Response) -> str:
+        """The errors that an answer lists, else its text, as the tail of a sentence; without the key."""
+        try:
+            body = response.json()
+        except ValueError:
+            # A page of HTML is a proxy's, and says less than the status.
+            body = "" if response.text.lstrip().startswith("<") else response.text
+        if isinstance(body, Mapping):
+            errors = body.get("errors") or body.get("message") or ""
+            body = "; ".join(map(str, errors)) if isinstance(errors, list) else errors
+        text = one_line(clean(str(body))).replace(self._config.routing_key.get_secret_value(), "[routing key]")
+        return f": {cut(text, 300)}" if text else ""
+
+    def _no_answer(self, error: BaseException) -> str:
+        import httpx2
+
+        if isinstance(error, httpx2.TimeoutException):
+            return f"PagerDuty did not answer within {format_duration(self._config.timeout)}"
+        if isinstance(error, httpx2.ConnectError):
+            return f"no connection to PagerDuty: {cut(one_line(clean(str(error))), 200)}"
+        if isinstance(error, httpx2.DecodingError):
+            return "PagerDuty's answer could not be read"
+        return f"the connection to PagerDuty was cut ({type(error).__name__})"
 
 
 class Clients:

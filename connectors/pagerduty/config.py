@@ -8,17 +8,13 @@ from typing import Final, Literal
 from pydantic import ConfigDict, Field, SecretStr, field_validator
 
 from connectors.pagerduty.event import ROUTING_KEY_LENGTH
-from forwarder.connector import (
-    ConnectorConfig,
-    Rate,
-    SendRate,
-    web_address,
-)
+from forwarder.connector import ConnectorConfig, Rate, SendRate, web_address
 
 MAX_RATE: Final = Rate(120, 60)
 """Events a key may send: https://developer.pagerduty.com/docs/events-api-v2/overview/"""
 _HOSTS: Final = {"us": "https://events.pagerduty.com", "eu": "https://events.eu.pagerduty.com"}
-_KEY_HINT: Final = "put the integration key of an Events API v2 integration into routing_key"
+KEY_HINT: Final = "put the integration key of an Events API v2 integration into routing_key"
+"""Where the right key comes from, for a message about a wrong one."""
 
 
 class PagerDutyConfig(ConnectorConfig):
@@ -38,7 +34,7 @@ class PagerDutyConfig(ConnectorConfig):
     @classmethod
     def _is_a_key(cls, key: SecretStr) -> SecretStr:
         if not re.fullmatch(rf"[!-~]{{{ROUTING_KEY_LENGTH}}}", key.get_secret_value()):
-            raise ValueError(f"must be {ROUTING_KEY_LENGTH} characters without spaces: {_KEY_HINT}")
+            raise ValueError(f"must be {ROUTING_KEY_LENGTH} characters without spaces: {KEY_HINT}")
         return key
 
     @field_validator("base_url")

@@ -37,9 +37,9 @@ somewhere above 13,000."""
 MAX_BUTTONS: Final = 5
 MAX_VENDORS: Final = 10
 MAX_VALUE: Final = 300
-"""What people can take in: links, names of vendors, characters of one fact (Slack takes 2,000 in a section's field)."""
+"""What people can absorb: links, names of vendors, characters of one fact (Slack allows 2,000 in a section's field)."""
 
-_FRAME: Final = 200  # what the lists and objects around blocks take
+_FRAME: Final = 200  # characters of the lists and objects around blocks
 _EMOJI: Final = {Severity.CRITICAL: "🔴", Severity.HIGH: "🟠", Severity.MEDIUM: "🟡", Severity.LOW: "🔵"}
 _COLOURS: Final = {
     Severity.CRITICAL: "#c0192d",
@@ -155,7 +155,7 @@ def plain(delivery: Delivery, title: str, body: str) -> str:
 
 
 def heading(delivery: Delivery, title: str) -> str:
-    """``title`` with the severity's emoji and, where it is no alert of the feed, what it is."""
+    """``title`` with the severity's emoji and, where it is not an alert of the feed, what it is."""
     return f"{_EMOJI[delivery.alert.severity]} {_ORIGINS[delivery.origin][0]}{title}"
 
 
@@ -207,10 +207,10 @@ def _facts(alert: Alert) -> dict[str, Any]:
 
 
 def _cve(alert: Alert) -> str:
-    told = _short(alert.cve_id or "")
+    name = _short(alert.cve_id or "")
     # Alert.link names the NVD only for a well-formed CVE: nothing of the alert's own text gets into the address.
     nvd = alert.link if alert.link and alert.link.startswith("https://nvd.nist.gov/vuln/detail/CVE-") else None
-    return f"<{nvd}|{told}>" if nvd and len(nvd) <= MAX_VALUE else told
+    return f"<{nvd}|{name}>" if nvd and len(nvd) <= MAX_VALUE else name
 
 
 def _footer(delivery: Delivery) -> dict[str, Any]:
@@ -257,7 +257,7 @@ def _host(url: str) -> str | None:
 def _within(body: str, room: int) -> str:
     """``body`` for a section, in at most ``room`` characters on the wire."""
     shown = cut(body, MAX_SECTION)
-    # A cut takes away at least as many characters on the wire as in the text.
+    # A cut removes at least as many characters on the wire as in the text.
     return cut(shown, max(len(shown) - max(size(shown) - room, 0), 0))
 
 

@@ -17,20 +17,20 @@ from http.client import HTTPException
 from typing import TYPE_CHECKING, Any, Final, cast
 from urllib.error import URLError
 
-from forwarder.connector import retry_after
+from forwarder.connector import Broken, Failed, RateLimited, Rejected, Retry, Uncertain, retry_after
 
 if TYPE_CHECKING:
     from slack_sdk import WebClient
     from slack_sdk.webhook import WebhookClient
 
 
-class Verdict(StrEnum):
+class Refusal(StrEnum):
     """What a refusal means for what was sent."""
 
     BROKEN = "broken"
-    """Nothing goes until a person acts."""
+    """Nothing is accepted until a person acts."""
     FORM = "form"
-    """Slack does not take the message in this form: a plainer one may pass."""
+    """Slack does not accept the message in this form: a plainer one may pass."""
     FINAL = "final"
     """The message or thread that is meant cannot be changed any more."""
     RETRY = "retry"
@@ -97,7 +97,7 @@ _FINAL: Final = {
     "restricted_action_thread_locked",
 }
 _WAIT: Final = {"ratelimited", "rate_limited"}
-_UNSURE: Final = {"internal_error", "fatal_error"}  # Slack: "some aspect of the operation" may have succeeded
+_UNCERTAIN: Final = {"internal_error", "fatal_error"}  # Slack: "some aspect of the operation" may have succeeded
 
 _CODE: Final = re.compile(r"[a-z][a-z0-9_]{1,79}")
 _HTTP_BROKEN: Final = {401, 403, 404, 405, 407, 410}
@@ -105,43 +105,56 @@ _HTTP_RETRY: Final = {408, 409, 421, 423, 425}
 _DEFAULT_WAIT: Final = 1.0
 
 
-def classify(status: int, code: str | None) -> Verdict:
+def classify(status: int, code: str | None) -> Refusal:
     """What an answer other than yes means, by its HTTP status and Slack's error code (None: the body has none)."""
     if status == 429:
-        return Verdict.WAIT
+        return Refusal.WAIT
     if status >= 500:
         # Even "service_unavailable" can be a proxy's word for a yes of Slack that it lost.
-        return Verdict.UNCERTAIN
+        return Refusal.UNCERTAIN
     if status >= 400:
         if status in _HTTP_BROKEN or code in _BROKEN:
-            return Verdict.BROKEN
-        return Verdict.RETRY if status in _HTTP_RETRY else Verdict.FORM
+            return Refusal.BROKEN
+        return Refusal.RETRY if status in _HTTP_RETRY else Refusal.FORM
     # A body without a code is not from Slack, or was cut short.
-    return _classify_code(code) if code else Verdict.UNCERTAIN
+    return _classify_code(code) if code else Refusal.UNCERTAIN
 
 
-def _classify_code(code: str) -> Verdict:
+def _classify_code(code: str) -> Refusal:
     if code in _FINAL:
-        return Verdict.FINAL
+        return Refusal.FINAL
     if code in _BROKEN or code.startswith("restricted_action"):
-        return Verdict.BROKEN
+        return Refusal.BROKEN
     if code in _FORM or code.startswith("invalid_metadata"):
-        return Verdict.FORM
+        return Refusal.FORM
     if code in _WAIT:
-        return Verdict.WAIT
+        return Refusal.WAIT
     # A code that is not listed here is a no all the same, and giving up comes early enough by itself.
-    return Verdict.UNCERTAIN if code in _UNSURE else Verdict.RETRY
+    return Refusal.UNCERTAIN if code in _UNCERTAIN else Refusal.RETRY
 
 
-class Refused(Exception):
+class Refused(Failed):
     """Slack did not say yes. The message is a sentence for people, without credentials or bodies."""
 
-    def __init__(self, verdict: Verdict, reason: str, *, code: str | None = None, after: float = _DEFAULT_WAIT) -> None:
-        super().__init__(reason)
-        self.verdict = verdict
+    def __init__(self, refusal: Refusal, reason: str, *, code: str | None = None, after: float = _DEFAULT_WAIT) -> None:
+        super().__init__(_outcome(refusal, reason, after))
+        self.refusal = refusal
         self.reason = reason
         self.code = code
-        self.after = after
+
+
+def _outcome(refusal: Refusal, reason: str, after: float) -> Retry | RateLimited | Uncertain | Rejected | Broken:
+    match refusal:
+        case Refusal.UNCERTAIN:
+            return Uncertain(reason)
+        case Refusal.FORM | Refusal.FINAL:
+            return Rejected(reason)
+        case Refusal.WAIT:
+            return RateLimited(after, reason)
+        case Refusal.BROKEN:
+            return Broken(reason)
+        case Refusal.RETRY:
+            return Retry(reason)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -168,11 +181,16 @@ class Api:
             retry_handlers=[],
         )
 
-    def ask(self, method: str, **params: Any) -> Answer:
-        """Calls a method that reads: those take their arguments as a form only."""
-        return self._call(method, params=params)
+    def read(self, method: str, **params: Any) -> Answer:
+        """Calls a method that reads: those accept their arguments as a form only. Reading may always be repeated."""
+        try:
+            return self._call(method, params=params)
+        except Refused as refused:
+            if refused.refusal in (Refusal.WAIT, Refusal.BROKEN):
+                raise
+            raise Refused(Refusal.RETRY, refused.reason, code=refused.code) from None
 
-    def tell(self, method: str, arguments: Mapping[str, Any]) -> Answer:
+    def write(self, method: str, arguments: Mapping[str, Any]) -> Answer:
         """Calls a method that writes, with JSON."""
         return self._call(method, json=dict(arguments))
 
@@ -185,9 +203,11 @@ class Api:
         except SlackApiError as error:
             answer = error.response
             data = answer.data if isinstance(answer.data, dict) else {}
-            raise _refusal(answer.status_code, data.get("error"), _lower(answer.headers), self._now()) from None
-        except Exception as error:  # whatever the SDK lets out, nobody may see its text: it can hold the address
-            raise _cut_off(error) from None
+            refused = _refused(answer.status_code, data.get("error"), _lower(answer.headers), self._now())
+        except Exception as error:  # whatever the SDK lets out
+            refused = _cut_off(error)
+        # Raised out here, so that no error of the SDK hangs on it: their texts can hold the address.
+        raise refused
 
 
 class Webhook:
@@ -206,30 +226,33 @@ class Webhook:
         try:
             response = self._client.send_dict(dict(body))
         except Exception as error:  # see Api._call
-            raise _cut_off(error) from None
-        told = response.body.strip()
-        if response.status_code != 200 or told != "ok":
+            refused = _cut_off(error)
+        else:
+            word = response.body.strip()
+            if response.status_code == 200 and word == "ok":
+                return
             # At 200 any word but "ok" is not Slack's.
-            code = told if response.status_code != 200 else None
-            raise _refusal(response.status_code, code, _lower(dict(response.headers)), self._now())
+            code = word if response.status_code != 200 else None
+            refused = _refused(response.status_code, code, _lower(dict(response.headers)), self._now())
+        raise refused
 
 
-def _refusal(status: int, code: object, headers: Mapping[str, str], now: datetime) -> Refused:
+def _refused(status: int, code: object, headers: Mapping[str, str], now: datetime) -> Refused:
     known = code if isinstance(code, str) and _CODE.fullmatch(code) else None
-    verdict = classify(status, known)
+    refusal = classify(status, known)
     after = retry_after(headers.get("retry-after"), now) or _DEFAULT_WAIT
-    return Refused(verdict, _sentence(status, known, verdict), code=known, after=after)
+    return Refused(refusal, _sentence(status, known, refusal), code=known, after=after)
 
 
-def _sentence(status: int, code: str | None, verdict: Verdict) -> str:
-    if verdict is Verdict.WAIT:
+def _sentence(status: int, code: str | None, refusal: Refusal) -> str:
+    if refusal is Refusal.WAIT:
         return "Slack's rate limit is reached"
     if code is None:
         if status < 300:
             return f"Slack's answer could not be read (HTTP {status})"
-        hint = "; check its address in the config and the proxy" if verdict is Verdict.BROKEN else ""
+        hint = "; check its address in the config and the proxy" if refusal is Refusal.BROKEN else ""
         return f"Slack answered HTTP {status}{hint}"
-    hint = f"; {_BROKEN.get(code, _ADMIN)}" if verdict is Verdict.BROKEN else ""
+    hint = f"; {_BROKEN.get(code, _ADMIN)}" if refusal is Refusal.BROKEN else ""
     return f"Slack refused it: {code}{hint}"
 
 
@@ -245,12 +268,12 @@ def _cut_off(error: Exception) -> Refused:
         }
         for kind, words in never_sent.items():
             if isinstance(cause, kind):
-                return Refused(Verdict.RETRY, f"Slack cannot be reached: {words}")
+                return Refused(Refusal.RETRY, f"Slack cannot be reached: {words}")
     if isinstance(error, TimeoutError):
-        return Refused(Verdict.UNCERTAIN, "Slack did not answer in time")
+        return Refused(Refusal.UNCERTAIN, "Slack did not answer in time")
     if isinstance(error, OSError | HTTPException):
-        return Refused(Verdict.UNCERTAIN, "the connection to Slack was cut before its answer was complete")
-    return Refused(Verdict.UNCERTAIN, f"Slack's answer could not be read ({type(error).__name__})")
+        return Refused(Refusal.UNCERTAIN, "the connection to Slack was cut before its answer was complete")
+    return Refused(Refusal.UNCERTAIN, f"Slack's answer could not be read ({type(error).__name__})")
 
 
 def _lower(headers: Mapping[str, Any]) -> dict[str, str]:

@@ -32,13 +32,13 @@ class SlackConfig(ConnectorConfig):
     )
     base_url: str = Field(default="https://slack.com/api/", description="Address of Slack's Web API.")
     max_rate: SendRate | None = Field(
-        default=Rate(1, 1.0), description="The most that is sent; Slack takes 1/s per channel."
+        default=Rate(1, 1.0), description="The most that is sent; Slack allows 1/s per channel."
     )
     reconcile_after: tuple[Duration, ...] = Field(
         default=(timedelta(seconds=5), timedelta(seconds=30)),
         min_length=1,
-        description="With a token, after an attempt of which it is not known whether it posted the message: when the "
-        "message is looked for before another is posted. Slack's history shows a message within moments.",
+        description="With a token, when it is not known whether an attempt posted the message: after how long the "
+        "channel is searched for it before another is posted. Slack's history shows a message within moments.",
     )
 
     @field_validator("base_url")

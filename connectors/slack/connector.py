@@ -1,8 +1,8 @@
 """Slack: one message per alert, kept up to date where the token allows it.
 
 With a bot token the message is edited when the alert changes, its thread says what changed, and a message whose answer
-was lost is found again by its metadata. An incoming webhook can do none of this: a message of its own tells each
-change, and after a lost answer a message may come twice.
+was lost is found again by its metadata. An incoming webhook can do none of this: each change is a message of its
+own, and after a lost answer a message may come twice.
 
 ``connectors.slack.blocks`` says what a message looks like, ``connectors.slack.client`` what Slack's refusals mean, and
 ``connectors.slack.workspace`` what can be read from Slack.
@@ -16,13 +16,13 @@ from functools import partial
 from typing import Any, Final, TypeVar
 from urllib.parse import urlsplit
 
-from connectors.slack import blocks as slack_blocks
-from connectors.slack.client import Api, Refused, Verdict, Webhook
+from connectors.slack import blocks
+from connectors.slack.client import Api, Refusal, Refused, Webhook
 from connectors.slack.config import SlackConfig
+from connectors.slack.setup import SETUP
 from connectors.slack.workspace import Place, Workspace
 from forwarder.alert import got_worse
 from forwarder.connector import (
-    Broken,
     Connector,
     Delivered,
     Delivery,
@@ -31,12 +31,9 @@ from forwarder.connector import (
     Kind,
     Outcome,
     Payload,
-    RateLimited,
     Receipt,
-    Rejected,
     Retry,
     Texts,
-    Uncertain,
     clean,
     one_line,
 )
@@ -51,6 +48,7 @@ https://docs.slack.dev/messaging/message-metadata"""
 POST, EDIT, WEBHOOK, NOTHING = "chat.postMessage", "chat.update", "webhook", "none"
 """What a payload's ``method`` may be. The first two are Slack's names."""
 
+_OURS: Final = {"method", "reply", "fallback"}  # what of a payload is not an argument of its method
 _SKEW: Final = timedelta(days=1)  # how far Slack's clock and ours may be apart: a clock set to local time is hours off
 _PATIENCE: Final = 2.0  # seconds, for what is only nice to know
 _LITERAL: Final = {"parse": "none", "link_names": False}  # chat.update would otherwise turn @here into a ping
@@ -63,10 +61,14 @@ _MOVED: Final = {"is_archived", "channel_not_found", "not_in_channel"}
 class Slack(Connector[SlackConfig]):
     """A channel of a Slack workspace.
 
-    Receipts are ``CHANNEL:TS`` with the message's permalink, or ``webhook``: a webhook tells no more.
+    Receipts are ``CHANNEL:TS`` with the message's permalink, or ``webhook``: a webhook reports no more than that.
     """
 
     Config = SlackConfig
+    noun = ("message", "messages")
+    replayed = "will show a second time"
+    withdrawn = "its message is marked as withdrawn"
+    setup = SETUP
 
     def __init__(
         self,
@@ -83,7 +85,10 @@ class Slack(Connector[SlackConfig]):
             self.follows_links = True
 
     def render(self, delivery: Delivery) -> Payload:
-        """``{"method": …}`` with that method's arguments; the ``reply`` of an edit goes into the message's thread."""
+        """``{"method": …}`` with that method's arguments; the ``reply`` of an edit goes into the message's thread.
+
+        ``fallback`` is the plain text that is sent where Slack refuses the form. Without one nothing is sent instead.
+        """
         place = Place.of(delivery.receipt)
         cannot_follow = place is None or not self.follows_links
         if (_only_brings_links(delivery) and cannot_follow) or _takes_back_nothing(delivery):
@@ -94,35 +99,35 @@ class Slack(Connector[SlackConfig]):
         if delivery.kind is Kind.OPEN or place is None:
             return {"method": POST, "channel": self._remote.channel, **message, **_NO_PREVIEWS}
         edit = {"method": EDIT, "channel": place.channel, "ts": place.ts, **message}
-        return edit if _only_brings_links(delivery) else edit | {"reply": _reply(delivery, place)}
+        if _only_brings_links(delivery):
+            del edit["fallback"]  # links alone are not worth an edit that loses the message's form
+            return edit
+        return edit | {"reply": _reply(delivery, place)}
 
     def deliver(self, delivery: Delivery, payload: Payload) -> Outcome:
-        """One attempt: a post, or an edit and then its reply, so that what comes last tells that both are done."""
+        """One attempt: a post, or an edit and then its reply, so that the last of them shows that both are done."""
         if payload["method"] == NOTHING:
             return Delivered(delivery.receipt or Receipt(remote_id=""), note="nothing to send")
         try:
             if isinstance(self._remote, Webhook):
-                _, note = _plainer_if_refused(self._remote.send, payload, self._plain(delivery, payload))
+                _, note = _plainer_if_refused(self._remote.send, payload)
                 return Delivered(Receipt(remote_id=WEBHOOK), note)
             if payload["method"] == EDIT:
-                return self._edit(self._remote, delivery, payload)
-            return self._post(self._remote, delivery, payload)
-        except Refused as refused:
-            return _outcome(refused)
+                return _edit(self._remote, delivery, payload)
+            return _post(self._remote, payload)
+        except Failed as failed:
+            return failed.outcome
 
     def find(self, delivery: Delivery) -> Receipt | None:
         """The message by its metadata, after an edit its reply. None too where the token may not look."""
         if isinstance(self._remote, Webhook) or _only_brings_links(delivery):
             return None
         place = Place.of(delivery.receipt)
-        try:
-            if place and delivery.kind is not Kind.OPEN and _replied(self._remote, delivery, place):
-                return delivery.receipt
-            if delivery.kind is Kind.WITHDRAW:
-                return None
-            found = self._remote.message_with(self._metadata(delivery), delivery.enqueued_at - _SKEW)
-        except Refused as refused:
-            raise Failed(_later(refused)) from None
+        if place and delivery.kind is not Kind.OPEN and _replied(self._remote, delivery, place):
+            return delivery.receipt
+        if delivery.kind is Kind.WITHDRAW:
+            return None
+        found = self._remote.message_with(self._metadata(delivery), delivery.enqueued_at - _SKEW)
         if found is None or found == place:
             return None
         return Receipt(remote_id=found.remote_id, url=self._remote.permalink(found))
@@ -142,18 +147,19 @@ class Slack(Connector[SlackConfig]):
 
     def preview(self, payload: Payload) -> str:
         """The message in plain text, with its buttons and its reply."""
-        return slack_blocks.preview(payload)
+        return blocks.preview(payload)
 
     def _render_for_webhook(self, delivery: Delivery) -> Payload:
         if delivery.kind is Kind.UPDATE and delivery.receipt:
-            return {"method": WEBHOOK, **slack_blocks.changed(delivery, self._words(delivery)[0])}
+            change = blocks.changed(delivery, self._words(delivery)[0])
+            return {"method": WEBHOOK, **change, "fallback": change["text"]}
         return {"method": WEBHOOK, **self._content(delivery)}
 
     def _content(self, delivery: Delivery) -> dict[str, Any]:
         title, body = self._words(delivery)
-        if delivery.kind is Kind.WITHDRAW:
-            return slack_blocks.withdrawn(delivery, title)
-        return slack_blocks.message(delivery, title, body)
+        withdrawn = delivery.kind is Kind.WITHDRAW
+        content = blocks.withdrawn(delivery, title) if withdrawn else blocks.message(delivery, title, body)
+        return {**content, "fallback": blocks.plain(delivery, title, body)}
 
     def _words(self, delivery: Delivery) -> tuple[str, str]:
         title = self.texts.title(delivery, delivery.alert.title)
@@ -161,46 +167,6 @@ class Slack(Connector[SlackConfig]):
 
     def _metadata(self, delivery: Delivery) -> dict[str, Any]:
         return {"event_type": OPEN_EVENT, "event_payload": {"alert_id": delivery.alert.id, "connector": self.name}}
-
-    def _plain(self, delivery: Delivery, payload: Payload) -> str:
-        whole = "attachments" in payload
-        return slack_blocks.plain(delivery, *self._words(delivery)) if whole else str(payload["text"])
-
-    def _post(self, workspace: Workspace, delivery: Delivery, payload: Payload) -> Delivered:
-        send = partial(workspace.api.tell, POST)
-        answer, note = _plainer_if_refused(send, payload, self._plain(delivery, payload))
-        place = Place.of(Receipt(remote_id=f"{answer.data.get('channel')}:{answer.data.get('ts')}"))
-        if place is None:
-            raise Refused(Verdict.UNCERTAIN, "Slack said yes without saying where the message stands")
-        workspace.learn(place.channel)
-        return Delivered(Receipt(remote_id=place.remote_id, url=workspace.permalink(place)), note)
-
-    def _edit(self, workspace: Workspace, delivery: Delivery, payload: Payload) -> Outcome:
-        receipt, reply = delivery.receipt or Receipt(remote_id=""), payload.get("reply")
-        send = partial(workspace.api.tell, EDIT)
-        try:
-            # Links alone are not worth an edit that takes the message's form away.
-            plain = self._plain(delivery, payload) if reply else None
-            _, note = _plainer_if_refused(send, payload, plain)
-        except Refused as refused:
-            if refused.verdict is Verdict.UNCERTAIN:
-                return Retry(refused.reason)  # an edit may be repeated: there is nothing to look for
-            final = refused.verdict is Verdict.FINAL or refused.code in _MOVED
-            # Nor do links alone show that the destination is broken, unless Slack itself says so.
-            vain = reply is None and (
-                refused.verdict is Verdict.FORM or (refused.code is None and not _may_pass(refused))
-            )
-            if not final and not vain:
-                raise
-            note = f"the message was left as it is ({refused.code or refused.reason})"
-            gone = refused.code not in _STANDS
-            if gone and reply and delivery.kind is Kind.UPDATE:
-                return self._post(workspace, delivery, _anew(payload, workspace.channel))
-            if gone or reply is None:
-                return Delivered(receipt, note)
-        if reply:
-            note = _joined(note, _answer_in_thread(workspace, reply))
-        return Delivered(receipt, note)
 
 
 def _remote(config: SlackConfig, now: Callable[[], datetime]) -> Workspace | Webhook:
@@ -212,17 +178,49 @@ def _remote(config: SlackConfig, now: Callable[[], datetime]) -> Workspace | Web
     return Workspace(api, glance, config.channel or "", now)
 
 
+def _post(workspace: Workspace, payload: Payload) -> Delivered:
+    answer, note = _plainer_if_refused(partial(workspace.api.write, POST), payload)
+    place = Place.of(Receipt(remote_id=f"{answer.data.get('channel')}:{answer.data.get('ts')}"))
+    if place is None:
+        raise Refused(Refusal.UNCERTAIN, "Slack said yes without saying where the message stands")
+    workspace.learn(place.channel)
+    return Delivered(Receipt(remote_id=place.remote_id, url=workspace.permalink(place)), note)
+
+
+def _edit(workspace: Workspace, delivery: Delivery, payload: Payload) -> Outcome:
+    receipt, reply = delivery.receipt or Receipt(remote_id=""), payload.get("reply")
+    try:
+        _, note = _plainer_if_refused(partial(workspace.api.write, EDIT), payload)
+    except Refused as refused:
+        if refused.refusal is Refusal.UNCERTAIN:
+            return Retry(refused.reason)  # an edit may be repeated: there is nothing to look for
+        if not _leaves_as_it_is(refused, only_links=reply is None):
+            raise
+        note = f"the message was left as it is ({refused.code or refused.reason})"
+        if refused.code not in _STANDS:
+            if reply and delivery.kind is Kind.UPDATE:
+                return _post(workspace, _anew(payload, workspace.channel))
+            reply = None  # its thread is gone as well
+    if reply:
+        note = _joined(note, _answer_in_thread(workspace, reply))
+    return Delivered(receipt, note)
+
+
 def _reply(delivery: Delivery, place: Place) -> dict[str, Any]:
-    told = {"alert_id": delivery.alert.id, "kind": delivery.kind.value, "revision": delivery.revision}
-    reply = {"channel": place.channel, "thread_ts": place.ts, **slack_blocks.reply(delivery), **_LITERAL}
+    change = {"alert_id": delivery.alert.id, "kind": delivery.kind.value, "revision": delivery.revision}
+    reply = {"channel": place.channel, "thread_ts": place.ts, **blocks.reply(delivery), **_LITERAL}
     if got_worse(delivery.changes):
         reply["reply_broadcast"] = True  # the channel should hear of it, not only those who follow the thread
-    return {**reply, "metadata": {"event_type": CHANGE_EVENT, "event_payload": told}}
+    return {**reply, "fallback": reply["text"], "metadata": {"event_type": CHANGE_EVENT, "event_payload": change}}
 
 
-def _may_pass(refused: Refused) -> bool:
-    """Whether the same request may be taken later."""
-    return refused.verdict in (Verdict.RETRY, Verdict.WAIT)
+def _leaves_as_it_is(refused: Refused, *, only_links: bool) -> bool:
+    """Whether an edit is done with although Slack refused it: the message can no longer be edited, or is gone."""
+    if refused.refusal is Refusal.FINAL or refused.code in _MOVED:
+        return True
+    # Links alone do not show that the destination is broken, unless Slack itself says so.
+    may_pass = refused.refusal in (Refusal.RETRY, Refusal.WAIT)
+    return only_links and (refused.refusal is Refusal.FORM or (refused.code is None and not may_pass))
 
 
 def _replied(workspace: Workspace, delivery: Delivery, place: Place) -> bool:
@@ -232,27 +230,27 @@ def _replied(workspace: Workspace, delivery: Delivery, place: Place) -> bool:
 def _answer_in_thread(workspace: Workspace, reply: Mapping[str, Any]) -> str:
     """Posts an edit's reply; returns what there is to note."""
     try:
-        return _plainer_if_refused(partial(workspace.api.tell, POST), reply, str(reply["text"]))[1]
+        return _plainer_if_refused(partial(workspace.api.write, POST), reply)[1]
     except Refused as refused:
-        if refused.verdict is not Verdict.FINAL:
+        if refused.refusal is not Refusal.FINAL:
             raise
-        return f"its thread takes no reply ({refused.code})"
+        return f"its thread accepts no reply ({refused.code})"
 
 
-def _plainer_if_refused(send: Callable[[Mapping[str, Any]], T], payload: Payload, plain: str | None) -> tuple[T, str]:
-    """Sends ``payload``, and once more as the text ``plain`` where Slack refuses its form: the answer and a note."""
-    arguments = {key: value for key, value in payload.items() if key not in ("method", "reply")}
+def _plainer_if_refused(send: Callable[[Mapping[str, Any]], T], payload: Payload) -> tuple[T, str]:
+    """Sends ``payload``, and once more as its ``fallback`` where Slack refuses its form: the answer and a note."""
+    arguments = {key: value for key, value in payload.items() if key not in _OURS}
     try:
         return send(arguments), ""
     except Refused as refused:
-        if refused.verdict is not Verdict.FORM or plain is None:
+        if refused.refusal is not Refusal.FORM or "fallback" not in payload:
             raise
-        # An edit keeps what it is not told to drop.
+        # An edit keeps whatever it does not mention.
         empty: dict[str, Any] = {"blocks": [], "attachments": []} if "ts" in arguments else {}
         dropped = {"blocks", "attachments"} | ({"metadata"} if "metadata" in (refused.code or "") else set())
         kept = {key: value for key, value in arguments.items() if key not in dropped}
         note = f"sent as plain text, since Slack refused its form ({refused.code or refused.reason})"
-        return send({**kept, **empty, "text": plain}), note
+        return send({**kept, **empty, "text": payload["fallback"]}), note
 
 
 def _anew(payload: Payload, channel: str) -> dict[str, Any]:
@@ -271,24 +269,3 @@ def _takes_back_nothing(delivery: Delivery) -> bool:
 
 def _joined(*notes: str) -> str:
     return "; ".join(filter(None, notes))
-
-
-def _outcome(refused: Refused) -> Outcome:
-    match refused.verdict:
-        case Verdict.UNCERTAIN:
-            return Uncertain(refused.reason)
-        case Verdict.FORM | Verdict.FINAL:
-            return Rejected(refused.reason)
-        case _:
-            return _later(refused)
-
-
-def _later(refused: Refused) -> Retry | RateLimited | Broken:
-    """What a refusal of something that may be repeated means."""
-    match refused.verdict:
-        case Verdict.WAIT:
-            return RateLimited(refused.after, refused.reason)
-        case Verdict.BROKEN:
-            return Broken(refused.reason)
-        case _:
-            return Retry(refused.reason)

@@ -18,7 +18,7 @@ PAGE: Final = 200
 https://docs.slack.dev/reference/methods/conversations.history"""
 
 _BLIND: Final = {"missing_scope", "not_in_channel", "unknown_method", "thread_not_found"}
-"""Codes that mean that there is no looking, now or later. Then nothing was seen: better twice than lost."""
+"""Codes that mean that the token cannot look, now or later. Then nothing was seen: better twice than lost."""
 
 _CHANNEL_ID: Final = re.compile(r"[CDG][A-Z0-9]{6,}")
 _PLACE: Final = re.compile(r"([A-Z][A-Z0-9]+):(\d+\.\d+)")
@@ -63,7 +63,7 @@ class Workspace:
         self._ask_again: datetime | None = None
 
     def learn(self, channel_id: str) -> None:
-        """Keeps the channel's id, as an answer to a post tells it."""
+        """Keeps the channel's id, which an answer to a post names."""
         self._channel_id = self._channel_id or channel_id
 
     def permalink(self, place: Place) -> str | None:
@@ -73,7 +73,7 @@ class Workspace:
             try:
                 if self._ask_again is None or self._now() >= self._ask_again:
                     self._ask_again = self._now() + _TEAM_PAUSE
-                    self._url = str(self._glance.ask("auth.test").data.get("url") or "")
+                    self._url = str(self._glance.read("auth.test").data.get("url") or "")
             except Refused:
                 pass
             finally:
@@ -126,22 +126,22 @@ class Workspace:
     def _pages(self, method: str, key: str, **params: Any) -> Iterator[Mapping[str, Any]]:
         cursor = ""
         for _ in range(HISTORY_PAGES):
-            data = self.api.ask(method, limit=PAGE, **params, **({"cursor": cursor} if cursor else {})).data
+            data = self.api.read(method, limit=PAGE, **params, **({"cursor": cursor} if cursor else {})).data
             yield from (item for item in data.get(key) or () if isinstance(item, Mapping))
             cursor = (data.get("response_metadata") or {}).get("next_cursor") or ""
             if not cursor:
                 return
 
     def findings(self) -> list[Finding]:
-        """What the token may do, and whether the channel takes messages, in sentences."""
+        """What the token may do, and whether the channel accepts messages, in sentences."""
         try:
-            answer = self.api.ask("auth.test")
+            answer = self.api.read("auth.test")
         except Refused as refused:
-            return [Finding(False, f"Slack does not take the token: {refused.reason}.")]
+            return [Finding(False, f"Slack does not accept the token: {refused.reason}.")]
         bot, team = answer.data.get("user", "?"), answer.data.get("team", "?")
         found = [Finding(True, f"Slack knows the token: {bot} in the workspace {team}.")]
-        told = answer.headers.get("x-oauth-scopes")
-        scopes = None if told is None else {scope.strip() for scope in told.split(",")}
+        granted = answer.headers.get("x-oauth-scopes")
+        scopes = None if granted is None else {scope.strip() for scope in granted.split(",")}
         if scopes is not None:
             found += _about_scopes(scopes)
         return [*found, self._about_channel(scopes or set())]
@@ -149,15 +149,15 @@ class Workspace:
     def _about_channel(self, scopes: set[str]) -> Finding:
         try:
             if self._channel_id:
-                channel = self.api.ask("conversations.info", channel=self._channel_id).data.get("channel")
+                channel = self.api.read("conversations.info", channel=self._channel_id).data.get("channel")
             else:
                 channel = self._listed()
         except Refused as refused:
             if refused.code == "missing_scope":
                 return Finding(
                     True,
-                    f"Whether {self.channel} takes messages was not looked up, the token lacks channels:read: "
-                    "a test message will tell.",
+                    f"Whether {self.channel} accepts messages was not checked, since the token lacks channels:read: "
+                    "a test message will show it.",
                 )
             return Finding(False, f"The channel {self.channel} cannot be read: {refused.reason}.")
         if not isinstance(channel, Mapping):
@@ -168,18 +168,18 @@ class Workspace:
             if "chat:write.public" in scopes and not channel.get("is_private"):
                 return Finding(
                     True,
-                    f"The bot may write to {self.channel} without being in it. Invite it all the same: only members "
-                    "can look whether a message arrived.",
+                    f"The bot is allowed to post to {self.channel} without being in it. Invite it all the same: only "
+                    "members can see whether a message arrived.",
                 )
             return Finding(False, f"The bot is not in {self.channel}: write /invite and its name there.")
-        return Finding(True, f"The bot is in {self.channel}, which takes messages.")
+        return Finding(True, f"The bot is in {self.channel}, which accepts messages.")
 
 
 def _carries(message: Mapping[str, Any], metadata: Mapping[str, Any]) -> bool:
-    told = message.get("metadata") or {}
-    payload: dict[str, Any] = told.get("event_payload") or {}
+    carried = message.get("metadata") or {}
+    payload: dict[str, Any] = carried.get("event_payload") or {}
     wanted: dict[str, Any] = metadata["event_payload"]
-    return bool(told.get("event_type") == metadata["event_type"]) and all(
+    return bool(carried.get("event_type") == metadata["event_type"]) and all(
         payload.get(key) == value for key, value in wanted.items()
     )
 
@@ -187,13 +187,13 @@ def _carries(message: Mapping[str, Any], metadata: Mapping[str, Any]) -> bool:
 def _about_scopes(scopes: set[str]) -> list[Finding]:
     found = []
     if "chat:write" not in scopes:
-        found.append(Finding(False, f"The token may not post: add the scope chat:write {_SCOPES_AT}."))
+        found.append(Finding(False, f"The token is not allowed to post: add the scope chat:write {_SCOPES_AT}."))
     if scopes.isdisjoint({"channels:history", "groups:history"}):
         found.append(
             Finding(
                 False,
-                "After a cut connection a message may come twice, since the token may not look whether it arrived: add "
-                f"the scope channels:history (groups:history for a private channel) {_SCOPES_AT}.",
+                "After a cut connection a message may be posted twice, since the token is not allowed to look for "
+                f"the first: add the scope channels:history (groups:history for a private channel) {_SCOPES_AT}.",
             )
         )
     return found

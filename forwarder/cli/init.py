@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import click
 from pydantic import BaseModel, SecretStr, ValidationError
@@ -15,18 +17,40 @@ from forwarder.cli.live import check_feed, tell
 from forwarder.cli.root import EX_CONFIG, Stop
 from forwarder.config import ConfigError, SentrytexConfig, load
 from forwarder.config.problems import path_of, sentences
-from forwarder.connector import Finding
+from forwarder.connector import Connector, Finding, Question, Setup
 from forwarder.logs import Redactor
+from forwarder.plugins import PluginError, connector_types, load_type
+
+Command = TypeVar("Command", bound=Callable[..., Any])
 
 FEED: Final = "sentrytex"
+
+
+def _installed() -> Iterator[tuple[str, type[Connector[Any]]]]:
+    """Every connector type that can be used, with its class; one that cannot is no reason to stop here."""
+    for kind in connector_types():
+        with suppress(PluginError):
+            yield kind, load_type(kind)
+
+
+def _parameter(kind: str) -> str:
+    return f"{kind.replace('-', '_')}_url"
+
+
+def _address_options(command: Command) -> Command:
+    """An option ``--TYPE-url`` for each type whose service can be at another address."""
+    for kind, loaded in _installed():
+        address = loaded.Config.model_fields.get("base_url")
+        if loaded.setup and address:
+            command = click.option(f"--{kind}-url", _parameter(kind), help=address.description)(command)
+    return command
 
 
 @click.command()
 @click.argument("path", type=click.Path(path_type=Path), default=Path("config.yaml"))
 @click.option("--force", is_flag=True, help="Overwrite files that are there.")
 @click.option("--sentrytex-url", help="Address of the Sentrytex API, where it is not the usual one.")
-@click.option("--slack-url", help="Address of Slack's Web API, where it is not the usual one.")
-@click.option("--pagerduty-url", help="Address of PagerDuty's Events API, where it is not the usual one.")
+@_address_options
 def init(path: Path, force: bool, **urls: str | None) -> None:
     """Ask a few questions, try the answers, and write a first config to PATH (config.yaml).
 
@@ -61,16 +85,21 @@ def _check_place(path: Path, force: bool) -> None:
 
 
 def _ask_connectors(urls: Mapping[str, str | None]) -> list[Section]:
-    asked: Sequence[tuple[str, str, Callable[[bool], Section]]] = (
-        ("secops", "Show alerts in Slack?", lambda again: _ask_slack(urls["slack_url"], again)),
-        ("oncall", "Page someone through PagerDuty?", lambda again: _ask_pagerduty(urls["pagerduty_url"], again)),
-        ("tickets", "Make tickets in Jira?", _ask_jira),
-    )
-    chosen = [_ask_until_good(name, ask) for name, question, ask in asked if click.confirm(question, default=True)]
+    chosen = [
+        _ask_until_good(setup.name, partial(_ask, kind, setup, urls.get(_parameter(kind))))
+        for kind, setup in _setups().items()
+        if click.confirm(setup.offer, default=True)
+    ]
     if not chosen:
         click.echo("Then alerts are printed where `forwarder run` runs, until you add a connector.")
         chosen.append(Section(name="terminal", type="console"))
     return chosen
+
+
+def _setups() -> dict[str, Setup]:
+    """What each type asks, the types that get most alerts first."""
+    found = {kind: loaded.setup for kind, loaded in _installed() if loaded.setup}
+    return dict(sorted(found.items(), key=lambda item: -len(item[1].severities)))
 
 
 def _ask_feed(url: str | None, again: bool) -> Section:
@@ -78,37 +107,39 @@ def _ask_feed(url: str | None, again: bool) -> Section:
     return Section(name=FEED, values=_given(base_url=url), secrets={"api_key": key})
 
 
-def _ask_slack(url: str | None, again: bool) -> Section:
-    hook = bool(os.environ.get("SLACK_WEBHOOK_URL")) and not again
-    variable = "SLACK_WEBHOOK_URL" if hook else "SLACK_BOT_TOKEN"
-    secret = _ask_secret(variable, "  Bot token (xoxb-…), or the URL of an incoming webhook", again)
-    if secret.value.get_secret_value().startswith(("https://", "http://")):
-        secrets = {"webhook_url": Secret(variable="SLACK_WEBHOOK_URL", value=secret.value)}
-        return Section(name="secops", type="slack", secrets=secrets)
-    channel = click.prompt("  Channel", default="#secops")
-    return Section(
-        name="secops", type="slack", values={"channel": channel, **_given(base_url=url)}, secrets={"token": secret}
+def _ask(kind: str, setup: Setup, url: str | None, again: bool) -> Section:
+    values, secrets = dict[str, str](), dict[str, Secret]()
+    for question in setup.questions:
+        if not question.variable:
+            values |= _given(**{question.key: _ask_value(question)})
+            continue
+        key, secrets[key] = _ask_either(question, again)
+        if key != question.key:
+            break
+    else:
+        values |= _given(base_url=url)
+    return Section(name=setup.name, type=kind, values=values, secrets=secrets, severities=setup.severities)
+
+
+def _ask_value(question: Question) -> str:
+    answer: str = click.prompt(
+        f"  {question.prompt}",
+        type=click.Choice(question.choices) if question.choices else str,
+        default=question.default,
+        show_default=bool(question.default),
     )
+    return answer
 
 
-def _ask_pagerduty(url: str | None, again: bool) -> Section:
-    key = _ask_secret("PAGERDUTY_ROUTING_KEY", "  Integration key of an Events API v2 integration", again)
-    region = click.prompt("  Service region", type=click.Choice(["us", "eu"]), default="us")
-    values = {"region": region, **_given(base_url=url)}
-    return Section(name="oncall", type="pagerduty", values=values, secrets={"routing_key": key})
-
-
-def _ask_jira(again: bool) -> Section:
-    url = click.prompt("  Address of the site, such as https://example.atlassian.net")
-    email = click.prompt("  Email of the account (leave it empty for Data Center)", default="", show_default=False)
-    token = _ask_secret("JIRA_API_TOKEN", "  API token (Data Center: personal access token)", again)
-    values = {
-        "url": url,
-        **_given(email=email),
-        "project": click.prompt("  Key of the project", default="SEC"),
-        "issue_type": click.prompt("  Issue type", default="Task"),
-    }
-    return Section(name="tickets", type="jira", values=values, secrets={"token": token})
+def _ask_either(question: Question, again: bool) -> tuple[str, Secret]:
+    """A secret and the key that it belongs to: the question's, or for a web address that of ``if_address``."""
+    other = question.if_address
+    is_set = other is not None and bool(os.environ.get(other.variable)) and not again
+    variable = other.variable if other and is_set else question.variable
+    secret = _ask_secret(variable, f"  {question.prompt}", again)
+    if other and secret.value.get_secret_value().startswith(("https://", "http://")):
+        return other.key, Secret(variable=other.variable, value=secret.value)
+    return question.key, secret
 
 
 def _ask_secret(variable: str, question: str, again: bool) -> Secret:
@@ -145,8 +176,6 @@ def _ask_until_good(name: str, ask: Callable[[bool], Section]) -> Section:
 
 def _settings(section: Section, redact: Redactor) -> tuple[BaseModel | None, list[Finding]]:
     """The section as the config's model has it, or what is wrong with the answers."""
-    from forwarder.plugins import load_type
-
     model = load_type(section.type).Config if section.type else SentrytexConfig
     secrets = {key: secret.value.get_secret_value() for key, secret in section.secrets.items()}
     raw = {**_given(type=section.type), **section.values, **secrets}
@@ -158,8 +187,6 @@ def _settings(section: Section, redact: Redactor) -> tuple[BaseModel | None, lis
 
 
 def _try(section: Section, settings: Any) -> list[Finding]:
-    from forwarder.plugins import load_type
-
     if isinstance(settings, SentrytexConfig):
         return check_feed(settings)
     connector = load_type(section.type)(section.name, settings)

@@ -11,20 +11,16 @@ from typing import Final
 
 from pydantic import SecretStr
 
+from forwarder.alert import Severity
+
 _PLAIN: Final = re.compile(r"[A-Za-z][A-Za-z0-9_-]*(?:://[A-Za-z0-9.:/_-]*[A-Za-z0-9/_-])?")
 _NOT_TEXT: Final = {"true", "false", "null", "yes", "no", "on", "off"}
 """Words that some reader of YAML takes for something else than text."""
-_ROUTES: Final = (
-    ("critical", ("pagerduty", "jira", "slack", "console")),
-    ("high", ("jira", "slack", "console")),
-    ("[medium, low]", ("slack", "console")),
-)
-"""Who gets what: people are paged for the worst, tickets are for what must be mended, and Slack shows all."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Secret:
-    """What a person told, and the environment variable in which the forwarder will find it."""
+    """What a person typed, and the environment variable in which the forwarder will find it."""
 
     variable: str
     value: SecretStr
@@ -32,12 +28,16 @@ class Secret:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Section:
-    """One connector's part of the config, or the feed's (then without a type): plain values, and secrets by key."""
+    """One connector's part of the config, or the feed's (then without a type): plain values, and secrets by key.
+
+    ``severities`` are those that it gets by the first routes.
+    """
 
     name: str
     type: str = ""
     values: Mapping[str, str] = field(default_factory=dict)
     secrets: Mapping[str, Secret] = field(default_factory=dict)
+    severities: Sequence[Severity] = ()
 
 
 def config_text(feed: Section, connectors: Sequence[Section]) -> str:
@@ -90,13 +90,18 @@ def _yaml(text: str) -> str:
     return json.dumps(text.replace("$", "$$"), ensure_ascii=False)
 
 
-def _routes(connectors: Sequence[Section]) -> list[tuple[str, list[str]]]:
-    """Who gets what. No severity is left without a connector: where its usual ones are missing, all get it."""
-    names = {section.type: section.name for section in connectors}
-    everyone = list(names.values())
-    return [(severity, [names[kind] for kind in kinds if kind in names] or everyone) for severity, kinds in _ROUTES]
+def _routes(connectors: Sequence[Section]) -> list[tuple[str, tuple[str, ...]]]:
+    """Severities and who gets them, whoever gets least first. Where none is for a severity, all get it."""
+    choosiest_first = sorted(connectors, key=lambda section: len(section.severities))
+    everyone = tuple(section.name for section in connectors)
+    found: dict[tuple[str, ...], list[str]] = {}
+    for severity in Severity:
+        names = tuple(section.name for section in choosiest_first if severity in section.severities)
+        found.setdefault(names or everyone, []).append(severity.value)
+    return [(kinds[0] if len(kinds) == 1 else f"[{', '.join(kinds)}]", names) for names, kinds in found.items()]
 
 
 def _watchful(connectors: Sequence[Section]) -> str:
-    names = {section.type: section.name for section in connectors}
-    return next((names[kind] for kind in ("slack", "jira", "pagerduty") if kind in names), "")
+    """Who gets most alerts, and so the forwarder's own."""
+    chosen = [section for section in connectors if section.severities]
+    return max(chosen, key=lambda section: len(section.severities)).name if chosen else ""

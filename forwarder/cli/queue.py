@@ -13,6 +13,7 @@ import click
 
 from forwarder.cli.options import complete_connector, configured
 from forwarder.cli.root import Stop, config_option, load_config
+from forwarder.common.text import counted
 from forwarder.config import Config
 from forwarder.config.problems import did_you_mean
 from forwarder.store import Store
@@ -96,11 +97,11 @@ def discard(config_path: Path, ids: tuple[int, ...], connector: str | None, ever
         if not rows:
             click.echo("There is nothing to discard.")
             return
-        told = [counted(dead, "dead letter")] if dead else []
+        parts = [counted(dead, "dead letter")] if dead else []
         if len(rows) > dead:
             waiting = counted(len(rows) - dead, "delivery", "deliveries")
-            told.append(f"{waiting} that still {'waits' if len(rows) - dead == 1 else 'wait'}")
-        what = " and ".join(told) + (f" of {connector}" if connector else "")
+            parts.append(f"{waiting} that still {'waits' if len(rows) - dead == 1 else 'wait'}")
+        what = " and ".join(parts) + (f" of {connector}" if connector else "")
         confirm(f"Discard {what}, never to be sent?", yes=yes)
         store.operations.discard([row.id for row in rows])
         if connector is not None and orphan:
@@ -156,11 +157,6 @@ def confirm(question: str, *, yes: bool) -> None:
         raise Stop(f"{question} There is no terminal to ask at: say --yes.")
     if not click.confirm(question):
         raise Stop("Nothing was changed.")
-
-
-def counted(count: int, one: str, many: str | None = None) -> str:
-    """``1 delivery``, ``2 deliveries``."""
-    return f"{count} {one if count == 1 else many or one + 's'}"
 
 
 def _one_way(ids: Sequence[int], connector: str | None, every: bool) -> None:

@@ -8,31 +8,26 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import click
 
 from forwarder import routing
 from forwarder.alert import Severity
 from forwarder.cli.options import complete_connector, configured
-from forwarder.cli.queue import ALL, SOON, confirm, counted, visit, yes_option
+from forwarder.cli.queue import ALL, SOON, confirm, visit, yes_option
 from forwarder.cli.root import SEVERITIES, config_option, load_config
 from forwarder.cli.status import since_option
+from forwarder.common.text import counted
 from forwarder.config import Config
+from forwarder.connector import Connector
+from forwarder.plugins import load_type
 from forwarder.store import Store
 from forwarder.store.records import AlertRow, Filter, State
 
 BATCH: Final = 200
 """Alerts that one transaction takes: the daemon must not wait long for its turn."""
 WHY: Final = "replayed by a person"
-
-_NOUNS: Final = {"slack": ("message", "messages"), "pagerduty": ("page", "pages"), "jira": ("ticket", "tickets")}
-_SENT_BEFORE: Final = {
-    "slack": "will show a second time",
-    "pagerduty": "carry the same dedup key: PagerDuty pages again only where the incident was resolved",
-    "jira": "are found by their label, and no second ticket is made",
-}
-_UNKNOWN_TYPE: Final = "may show a second time"
 
 
 @dataclass(kw_only=True, slots=True)
@@ -49,7 +44,7 @@ class Share:
 @since_option(required=True)
 @click.option("--to", "only", shell_complete=complete_connector, help="Only what the routes send to this connector.")
 @click.option("--severity", type=SEVERITIES, help="Only of this severity.")
-@click.option("--dry-run", is_flag=True, help="Only tell how many messages, pages and tickets that would be.")
+@click.option("--dry-run", is_flag=True, help="Only show how much would be sent.")
 @yes_option
 def replay(
     *, config_path: Path, since: datetime, only: str | None, severity: str | None, dry_run: bool, yes: bool
@@ -71,15 +66,15 @@ def replay(
         shares = _shares(alerts, config, only)
         total = sum(len(share.alerts) for share in shares.values())
         for name, share in shares.items():
-            click.echo(f"{name}: {_told(config.connectors[name].type, share)}")
+            click.echo(f"{name}: {_summary(load_type(config.connectors[name].type), share)}")
         if not total:
             click.echo("There is nothing to replay.")
             return
-        told = counted(total, "delivery", "deliveries")
+        everything = counted(total, "delivery", "deliveries")
         if dry_run:
-            click.echo(f"{told} in all. Nothing was sent: this was a dry run.")
+            click.echo(f"{everything} in all. Nothing was sent: this was a dry run.")
             return
-        confirm(f"Send {told} again?", yes=yes)
+        confirm(f"Send {everything} again?", yes=yes)
         count = _enqueue(store, shares)
     verb, them = ("is", "it") if count == 1 else ("are", "them")
     click.echo(f"{counted(count, 'delivery', 'deliveries')} {verb} owed: {SOON.format(them=them)}")
@@ -107,13 +102,14 @@ def _shares(alerts: Sequence[AlertRow], config: Config, only: str | None) -> dic
     return {name: share for name, share in shares.items() if share.alerts or share.waiting}
 
 
-def _told(kind: str, share: Share) -> str:
-    told = counted(len(share.alerts), *_NOUNS.get(kind, ("delivery", "deliveries")))
+def _summary(kind: type[Connector[Any]], share: Share) -> str:
+    """What one connector would be sent, in a sentence."""
+    text = counted(len(share.alerts), *kind.noun)
     if share.again:
-        told += f"; {share.again} of them went there before and {_SENT_BEFORE.get(kind, _UNKNOWN_TYPE)}"
+        text += f"; {share.again} of them went there before and {kind.replayed}"
     if share.waiting:
-        told += f"; {share.waiting} more {'waits' if share.waiting == 1 else 'wait'} there already"
-    return told
+        text += f"; {share.waiting} more {'waits' if share.waiting == 1 else 'wait'} there already"
+    return text
 
 
 def _enqueue(store: Store, shares: Mapping[str, Share]) -> int:

@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from forwarder.alert import Alert, Severity
-from forwarder.cli.options import build, configured, connector_argument
+from forwarder.cli.options import build, connector_argument
 from forwarder.cli.root import SEVERITIES, Stop, config_option, load_config
 from forwarder.cli.samples import sample_alert
 from forwarder.common.text import clean
@@ -49,11 +49,11 @@ from forwarder.logs import Redactor
 def test(config_path: Path, connector: str, severity: str, keep: bool) -> None:
     """Send one test alert to CONNECTOR, say what came of it, and take it back.
 
-    It is marked as a test. Slack's message is marked as withdrawn, PagerDuty's incident resolved, Jira's ticket closed.
-    It works while the daemon runs too, and leaves nothing in the database. The exit status is 1 if it did not arrive.
+    It is marked as a test. Taken back means: a message is marked as withdrawn, an incident is resolved, a ticket is
+    closed. It works while the daemon runs too, and leaves nothing in the database. The exit status is 1 if it did not
+    arrive.
     """
     config = load_config(config_path)
-    settings = configured(config, connector)
     redact = Redactor(secrets_of(config))
     target = build(config, connector)
     delivery = Delivery(
@@ -72,7 +72,7 @@ def test(config_path: Path, connector: str, severity: str, keep: bool) -> None:
             _say(redact, f"{connector}: it stays there, as --keep asks.")
             return
         back = _attempt(target, replace(delivery, kind=Kind.WITHDRAW, receipt=sent.receipt))
-        _say(redact, f"{connector}: {_taken_back(back, settings.type)}")
+        _say(redact, f"{connector}: {_taken_back(back, target)}")
     finally:
         target.close()
 
@@ -127,16 +127,11 @@ def _failure(outcome: Retry | RateLimited | Uncertain | Rejected | Broken, conne
             return f"the test alert did not arrive: {reason}. `forwarder check --live` tells what is missing."
 
 
-def _taken_back(outcome: Outcome, kind: str) -> str:
+def _taken_back(outcome: Outcome, target: Connector[Any]) -> str:
     if not isinstance(outcome, Delivered):
         return f"it could not be taken back ({outcome.reason.rstrip('.')}): close it there yourself."
-    how = {
-        "slack": "its message is marked as withdrawn",
-        "pagerduty": "its incident is resolved",
-        "jira": "its ticket is closed",
-    }.get(kind, "it is taken back")
     # The note says what kept the destination from doing just that.
-    return f"{outcome.note}." if outcome.note else f"{how}."
+    return f"{outcome.note}." if outcome.note else f"{target.withdrawn}."
 
 
 def _place(receipt: Receipt) -> str:

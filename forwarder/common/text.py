@@ -50,4 +50,6 @@ def counted(count: int, one: str, many: str | None = None) -> str:
 
 def ago(seconds: float) -> str:
     """How long ago something was, ``seconds`` back from now; a negative one lies ahead."""
-    return f"{format_duration(seconds)} ago" if seconds >= 0 else f"in {format_duration(-seconds)}"
+    if abs(seconds) < 1:
+        return "just now"
+    return f"{format_duration(round(seconds))} ago" if seconds > 0 else f"in {format_duration(round(-seconds))}"

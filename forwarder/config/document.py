@@ -66,24 +66,24 @@ def read(text: str, expand: Callable[[str], str]) -> Document:
         document = Document(lines={(): 1})
         document.values = None if node is None else _Reader(yaml, document, expand).value(node, ())
     except ReaderError as error:
-        raise NotYaml(text.count("\n", 0, error.position) + 1, "holds a character that YAML does not allow") from None
+        raise NotYaml(text.count("\n", 0, error.position) + 1, "contains a character not allowed in YAML") from None
     except MarkedYAMLError as error:
-        raise NotYaml(*_told(error)) from None
+        raise NotYaml(*_why(error)) from None
     except (YAMLError, RecursionError):
         raise NotYaml(1, "cannot be read as YAML") from None
     return document
 
 
-def _told(error: MarkedYAMLError) -> tuple[int, str]:
+def _why(error: MarkedYAMLError) -> tuple[int, str]:
     mark = error.problem_mark or error.context_mark
     problem = error.problem or "something is wrong here"
     if "alias" in problem:
         # Its name may be a password that begins with a star.
-        problem = "a value that begins with * must be put in quotes"
-    told = " ".join(part for part in (error.context, problem) if part)
+        problem = "a value that begins with * must be in quotes"
+    reason = " ".join(part for part in (error.context, problem) if part)
     # Signs and the parser's own <words> help; a longer piece of the file may be a secret.
-    told = _QUOTED.sub(lambda match: match[0] if len(match[1]) == 1 or match[1].startswith("<") else "…", told)
-    return (mark.line + 1 if mark else 1), f"cannot be read as YAML: {told}"
+    reason = _QUOTED.sub(lambda match: match[0] if len(match[1]) == 1 or match[1].startswith("<") else "…", reason)
+    return (mark.line + 1 if mark else 1), f"cannot be read as YAML: {reason}"
 
 
 class _Reader:
@@ -121,7 +121,7 @@ class _Reader:
                 self._document.lines[at] = line
                 values[key] = self.value(item, at)
             elif not merged:
-                self._fault(at, f"stands here twice, on lines {self._document.lines[at]} and {line}")
+                self._fault(at, f"is set twice, on lines {self._document.lines[at]} and {line}")
                 self._document.lines[at] = line
         return values
 
@@ -136,13 +136,13 @@ class _Reader:
                 yield key.value, line, item, False
             else:
                 self._document.lines[*where, "?"] = line
-                self._fault((*where, "?"), "a key must be a text")
+                self._fault((*where, "?"), "a key must be text")
         for merge in merges:
             if isinstance(merge, MappingNode) and id(merge) not in self._open:
                 yield from ((key, line, item, True) for key, line, item, _ in self._entries(merge, where))
             else:
                 self._document.lines[*where, "<<"] = merge.start_mark.line + 1
-                self._fault((*where, "<<"), "must name a section to take keys from")
+                self._fault((*where, "<<"), "must refer to a section whose keys to merge")
 
     def _scalar(self, node: ScalarNode, where: Where) -> Any:
         if node.tag in _TEXTS:
@@ -154,8 +154,8 @@ class _Reader:
             try:
                 return self._yaml.constructor.construct_object(node)
             except (YAMLError, ValueError, AttributeError):
-                return self._fault(where, "is no value of the kind that its tag names")
-        return self._fault(where, "has a tag that means nothing here: a text that begins with ! must be put in quotes")
+                return self._fault(where, "is not a valid value for its tag")
+        return self._fault(where, "has an unknown tag: text that begins with ! must be in quotes")
 
     def _fault(self, where: Where, message: str) -> str:
         self._document.faults[where] = message

@@ -46,7 +46,7 @@ def load(path: str | Path, env: Mapping[str, str] = os.environ) -> Config:
     except OSError as error:
         raise ConfigError([Problem(file=shown, line=None, path="", message=os_reason(error))]) from None
     except UnicodeDecodeError:
-        raise ConfigError([Problem(file=shown, line=None, path="", message="is no UTF-8 text")]) from None
+        raise ConfigError([Problem(file=shown, line=None, path="", message="is not UTF-8 text")]) from None
     except NotYaml as error:
         raise ConfigError([Problem(file=shown, line=error.line, path="", message=str(error))]) from None
     checker = _Checker(document, variables)
@@ -75,7 +75,7 @@ class _Checker:
             return None
         root = root or {}
         for key in root.keys() - Config.model_fields.keys():
-            self._fault((key,), f"is no key of this section{did_you_mean(key, known_keys(Config, ()))}")
+            self._fault((key,), f"unknown key{did_you_mean(key, known_keys(Config, ()))}")
         scalars = self._model(Scalars, {key: root[key] for key in Scalars.model_fields if key in root}, ())
         sentrytex = self._section(SentrytexConfig, root, "sentrytex")
         web = self._section(WebConfig, root, "web")
@@ -126,7 +126,7 @@ class _Checker:
     def _connectors(self, raw: Any) -> dict[str, ConnectorConfig]:
         at: Where = ("connectors",)
         if not raw:
-            self._fault(at, "must name at least one connector, or there is nowhere to send to")
+            self._fault(at, "must name at least one connector: without one there is nowhere to send alerts")
             return {}
         if not isinstance(raw, dict):
             self._fault(at, "must be a section of names, each with a type and its keys")
@@ -142,8 +142,8 @@ class _Checker:
             return None
         known, kind = list(connector_types()), raw.get("type")
         if kind not in known:
-            what = "is no type that is installed" if kind else "is missing"
-            self._fault((*at, "type"), f"{what}: {', '.join(known)} are known{did_you_mean(kind, known)}")
+            what = "no connector of this type is installed" if kind else "is missing"
+            self._fault((*at, "type"), f"{what}; installed types: {', '.join(known)}{did_you_mean(kind, known)}")
             return None
         try:
             model = load_type(kind).Config
@@ -160,7 +160,7 @@ class _Checker:
     def _routes(self, raw: Any) -> list[Route]:
         at: Where = ("routes",)
         if not raw or not isinstance(raw, list):
-            self._fault(at, "must be a list of at least one route, or no alert goes anywhere")
+            self._fault(at, "must be a list of at least one route, or no alert is sent anywhere")
             return []
         found = [self._model(Route, route, (*at, place)) for place, route in enumerate(raw)]
         return [route for route in found if route]
@@ -181,8 +181,8 @@ class _Checker:
         for where, names in lists:
             for place, name in enumerate(names if isinstance(names, list) else [names]):
                 if isinstance(name, str) and name and name not in connectors:
-                    shown = "this" if name in self._variables.values else f"'{name}'"
-                    message = f"{shown} is the name of no connector{did_you_mean(name, connectors)}"
+                    named = "has this name" if name in self._variables.values else f"is named '{name}'"
+                    message = f"no connector {named}{did_you_mean(name, connectors)}"
                     self._fault((*where, place) if isinstance(names, list) else where, message)
 
     def _check_bounds(self, scalars: Scalars | None, sentrytex: SentrytexConfig | None, web: WebConfig | None) -> None:
@@ -196,9 +196,9 @@ class _Checker:
                 most = format_duration(scalars.keep)
                 self._fault(("sentrytex", name), f"must be at most {most}, as long as keep: {why}")
         if web and web.listen and not web.listen.is_loopback and not web.token:
-            self._fault(("web", "listen"), "others than this machine can reach that address: set web.token too")
+            self._fault(("web", "listen"), "this address can be reached from other machines: set web.token as well")
 
     def _fault(self, where: Where, message: str) -> None:
-        # What could not be read has been told already, and is no value to judge.
+        # What could not be read has been reported already, and has no value to check.
         if not self._document.spoiled(where):
             self.faults.setdefault(where, message)

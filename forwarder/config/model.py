@@ -59,7 +59,7 @@ class Listen:
 def _base_address(url: str) -> str:
     parts = urlsplit(web_address(url))
     if "@" in parts.netloc:
-        raise ValueError("must not hold a user name or a password")
+        raise ValueError("must not contain a user name or a password")
     if parts.query or parts.fragment:
         raise ValueError("must not have a part after ? or #")
     return url.rstrip("/")
@@ -110,7 +110,7 @@ def _start_from(value: object) -> StartFrom:
     try:
         return (instant if instant.tzinfo else instant.replace(tzinfo=UTC)).astimezone(UTC)
     except OverflowError:
-        raise ValueError("is a date that no calendar has in UTC") from None
+        raise ValueError("is out of range in UTC") from None
 
 
 def _instant(text: str) -> datetime | None:
@@ -137,7 +137,7 @@ def _as_list(value: object) -> object:
 
 def _not_empty(items: tuple[T, ...]) -> tuple[T, ...]:
     if not items:
-        raise ValueError("must not be an empty list: leave the key out where it does not matter")
+        raise ValueError("must not be an empty list: omit the key if it does not matter")
     return items
 
 
@@ -221,9 +221,9 @@ class Route(Section):
         default=(), description="Vendor keys of your stack, such as github; * and ? stand for any characters."
     )
     min_epss: float | None = Field(
-        default=None, ge=0, le=1, description="The least EPSS score: a probability from 0 to 1, so 0.1 is 10%."
+        default=None, ge=0, le=1, description="Minimum EPSS score: a probability from 0 to 1, so 0.1 is 10%."
     )
-    min_cvss: float | None = Field(default=None, ge=0, le=10, description="The least CVSS score, from 0 to 10.")
+    min_cvss: float | None = Field(default=None, ge=0, le=10, description="Minimum CVSS score, from 0 to 10.")
     alert_type: OneOrMore[Text] = Field(default=(), description="Alert types, such as cve.")
     cve_id: OneOrMore[Text] = Field(
         default=(), description="CVE ids, such as CVE-2026-*; * and ? stand for any characters."
@@ -254,9 +254,9 @@ class WebConfig(Section):
 
 
 class AlarmsConfig(Section):
-    """The forwarder's own troubles, told through connectors that work."""
+    """The forwarder's own alarms, sent through connectors that work."""
 
-    to: Names[Text] = Field(default=(), description="Names of the connectors that are told.")
+    to: Names[Text] = Field(default=(), description="Names of the connectors that receive alarms.")
 
 
 class HeartbeatConfig(Section):
@@ -270,7 +270,7 @@ class HeartbeatConfig(Section):
 class LogConfig(Section):
     """What is logged, and in which form."""
 
-    level: Literal["debug", "info", "warning", "error"] = Field(default="info", description="The least that is logged.")
+    level: Literal["debug", "info", "warning", "error"] = Field(default="info", description="Minimum level to log.")
     format: Annotated[
         Literal["auto", "color", "json"], BeforeValidator(lambda value: "color" if value == "colour" else value)
     ] = Field(default="auto", description="auto is colour on a terminal and JSON otherwise.")
@@ -300,7 +300,7 @@ class Config(Scalars):
         min_length=1, description="An alert goes to every connector named by any route that it matches, once each."
     )
     web: WebConfig = Field(default=WebConfig(), description="Where people and monitors look.")
-    alarms: AlarmsConfig = Field(default=AlarmsConfig(), description="Who hears of the forwarder's own troubles.")
+    alarms: AlarmsConfig = Field(default=AlarmsConfig(), description="Who is notified of its own problems.")
     heartbeat: HeartbeatConfig = Field(
         default=HeartbeatConfig(), description="A dead man's switch, such as healthchecks.io."
     )

@@ -63,22 +63,22 @@ def sentences(
 ) -> dict[Where, str]:
     """Pydantic's errors about ``raw`` as one sentence for each place in it.
 
-    A union reports every branch: what they ask for is joined. A key that is missing because it stands there misspelt is
-    one mistake, told at the misspelt key. Words that are not ours go through ``conceal``.
+    A union reports every branch: what they ask for is joined. A key that is missing because it is misspelled is one
+    mistake, reported at the misspelled key. Words that are not ours go through ``conceal``.
     """
-    told: dict[Where, list[str]] = {}
+    found: dict[Where, list[str]] = {}
     meant: set[Where] = set()
     for error in errors:
         where = _place(error, raw)
         sentence = _sentence(error, conceal)
         if error["type"] == "extra_forbidden":
             near = _near(where[-1], known_keys(model, where[:-1]))
-            sentence = f"is no key of this section (did you mean {near}?)" if near else "is no key of this section"
+            sentence = f"unknown key (did you mean {near}?)" if near else "unknown key"
             if near:
                 meant.add((*where[:-1], near))
-        if sentence not in told.setdefault(where, []):
-            told[where].append(sentence)
-    return {where: _joined(found) for where, found in told.items() if not (where in meant and found == [_MISSING])}
+        if sentence not in found.setdefault(where, []):
+            found[where].append(sentence)
+    return {where: _joined(texts) for where, texts in found.items() if not (where in meant and texts == [_MISSING])}
 
 
 _MISSING: Final = "is missing"
@@ -95,11 +95,11 @@ _SENTENCES: Final = {
     "float_type": "must be a number",
     "float_parsing": "must be a number",
     "finite_number": "must be a number",
-    "string_type": "must be a text: put it in quotes",
+    "string_type": "must be text: put it in quotes",
     "string_too_short": "must have at least {min_length} characters",
     "string_too_long": "must have at most {max_length} characters",
-    "too_short": "must hold at least {min_length}",
-    "too_long": "must hold at most {max_length}",
+    "too_short": "must have at least {min_length} entries",
+    "too_long": "must have at most {max_length} entries",
     "greater_than": "must be more than {gt:g}",
     "greater_than_equal": "must be at least {ge:g}",
     "less_than": "must be less than {lt:g}",
@@ -110,7 +110,7 @@ _SENTENCES: Final = {
     "model_type": "must be a section with keys of its own",
     "model_attributes_type": "must be a section with keys of its own",
     "mapping_type": "must be a section with keys of its own",
-    "path_type": "must be a text: put it in quotes",
+    "path_type": "must be text: put it in quotes",
 }
 """Pydantic's error types (https://docs.pydantic.dev/latest/errors/validation_errors/) in words for people."""
 
@@ -120,7 +120,7 @@ def _sentence(error: ErrorDetails, conceal: Callable[[str], str]) -> str:
     if kind == "string_too_short" and given == "":
         return "must not be empty"
     if kind == "string_type" and (given is None or isinstance(given, list | dict)):
-        return "must be a text"
+        return "must be text"
     template = _SENTENCES.get(kind)
     if kind == "value_error":
         text = conceal(str(context["error"]))

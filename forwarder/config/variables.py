@@ -44,7 +44,7 @@ class Variables:
         if match["dollar"]:
             return "$"
         if match["broken"]:
-            raise UnknownVariable("holds a ${ that names no variable: write ${NAME}, or $$ for a plain $")
+            raise UnknownVariable("contains a ${ without a variable name: write ${NAME}, or $$ for a plain $")
         return self._file(match["file"]) if match["file"] else self._variable(match["name"], match["default"])
 
     def _variable(self, name: str, default: str | None) -> str:
@@ -55,7 +55,7 @@ class Variables:
         if default is not None:
             return default
         if name in self._env:
-            raise UnknownVariable(f"the variable {name} is empty: give it a value, or write ${{{name}:-}} to mean that")
+            raise UnknownVariable(f"the variable {name} is empty: set it, or write ${{{name}:-}} if it may be empty")
         raise UnknownVariable(f"the variable {name} is not set")
 
     def _file(self, name: str) -> str:
@@ -64,7 +64,7 @@ class Variables:
         except (OSError, RuntimeError) as error:
             raise UnknownVariable(f"the file {name} cannot be read: {os_reason(error)}") from None
         except ValueError:
-            raise UnknownVariable(f"the file {name} cannot be read: it is no UTF-8 text") from None
+            raise UnknownVariable(f"the file {name} cannot be read: it is not UTF-8 text") from None
         if not value:
             raise UnknownVariable(f"the file {name} is empty")
         self.values.add(value)

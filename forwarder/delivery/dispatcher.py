@@ -15,51 +15,32 @@ from contextlib import nullcontext, suppress
 from dataclasses import replace
 from typing import Any, Final
 
-from forwarder.common.backoff import Backoff
 from forwarder.common.clock import Now
-from forwarder.connector import Connector, Delivered, Failed, Outcome, Payload, Rate, Retry, Uncertain
+from forwarder.connector import Connector, Delivered, Failed, Outcome, Payload, Retry, Uncertain
+from forwarder.delivery.breaker import Breaker, Health
+from forwarder.delivery.rate_limiter import RateLimiter
 from forwarder.delivery.transitions import Context, not_found, settle
 from forwarder.events import AttemptFinished, Listener
 from forwarder.logs import get_logger
 from forwarder.store import Store, StoreError
-from forwarder.store.records import AttemptResult, Claimed, Pause, Settlement, State
+from forwarder.store.records import AttemptResult, Claimed, Settlement, State
 
 log = get_logger(__name__)
 
-LOOK_AGAIN: Final = 2.0
-"""Seconds after which an idle dispatcher looks for work by itself: commands in other processes wake nobody."""
-FAILURES: Final = 3
-"""Failures in a row, over all deliveries, after which a destination counts as down and is tried by one at a time."""
-DOWN: Final = Backoff(first=1.0, most=60.0)
-"""Between two tries of a destination that is down."""
+POLL_EVERY: Final = 2.0
+"""Seconds after which an idle dispatcher polls its queue by itself: commands in other processes wake nobody."""
 LINKS_AFTER: Final = 5.0
 """Seconds that a new link waits for others before a sent message is updated with it."""
-SETTLE_AGAIN: Final = 1.0
-"""Seconds between two tries to write down what came of an attempt."""
+SETTLE_EVERY: Final = 1.0
+"""Seconds between two tries to record the result of an attempt."""
+REQUESTS: Final = 8
+"""Requests for which a claim's lease has room: those of a search, then those of a send in several steps."""
 LEASE_MARGIN: Final = 60.0
-"""Seconds that a lease lasts beyond all the requests that a delivery can take."""
-
-
-class RateLimiter:
-    """At most one send in every interval; the first is free."""
-
-    def __init__(self, rate: Rate | None, clock: Callable[[], float] = time.monotonic) -> None:
-        self.limited = rate is not None
-        self._interval = rate.interval if rate else 0.0
-        self._clock = clock
-        self._next = clock()
-
-    def wait(self) -> float:
-        """Seconds until the next send may go."""
-        return max(self._next - self._clock(), 0.0) if self.limited else 0.0
-
-    def spend(self) -> None:
-        """Counts one send."""
-        self._next = max(self._next, self._clock() - self._interval) + self._interval
+"""Seconds that a lease lasts beyond the time-outs of all its requests."""
 
 
 class Dispatcher:
-    """Brings what one connector is owed to its destination."""
+    """Brings the deliveries of one connector to their destination."""
 
     def __init__(
         self,
@@ -81,28 +62,25 @@ class Dispatcher:
         self._store, self._now, self._random, self._listener = store, now, random, listener
         self._followers, self._wake_others = followers, wake
         self._redact, self._links_after = redact, links_after
-        self._rate_limiter = RateLimiter(connector.config.max_rate)
-        self._lease = connector.config.timeout.total_seconds() * 4 + LEASE_MARGIN
+        self._breaker, self._rate_limiter = Breaker(random), RateLimiter(connector.config.max_rate)
+        self._lease = connector.config.timeout.total_seconds() * REQUESTS + LEASE_MARGIN
         self._turn, self._state, self._claiming = threading.Lock(), threading.Lock(), threading.Lock()
         self._wake, self._stop, self._abandon = threading.Event(), threading.Event(), threading.Event()
         self._claimed: deque[Claimed] = deque()
-        self._busy = self._looks = 0
-        self._looking = False
-        self._failures = 0
-        self._held_until = 0.0
-        self._pause: Pause | None = None
+        self._busy = self._polls = 0
+        self._polling = False
         self._threads: list[threading.Thread] = []
 
     def start(self) -> None:
         """Begins to deliver, in threads of its own."""
-        self._pause = self._store.outbox.pause_of(self.name)
+        self._breaker.pause = self._store.outbox.pause_of(self.name)
         for number in range(self.connector.config.concurrency):
             thread = threading.Thread(target=self._work, name=f"{self.name}-{number}", daemon=True)
             self._threads.append(thread)
             thread.start()
 
     def wake(self) -> None:
-        """Something is owed: look at once."""
+        """Something was enqueued: the queue is polled at once."""
         self._wake.set()
 
     def stop(self) -> None:
@@ -128,24 +106,19 @@ class Dispatcher:
         # Between the two a worker may have claimed something, and even put it back.
         if before is None or self._idle() != before:
             return False
-        now, held, pause = self._now(), self._held_until, self._pause
-        if due is None:
-            return True
-        if pause is not None:
-            return max(due, pause.probe_at) > now
-        return due > max(now, held) or held - now > patience
+        return due is None or self._breaker.holds_back(due, now=self._now(), patience=patience)
 
     def shift_deadlines(self, seconds: float) -> None:
         """Moves what is kept in memory of deadlines along with a clock that was set."""
         # What is being learnt from an attempt still goes by the old clock.
-        with self._claiming, self._state:
-            self._held_until += seconds
+        with self._claiming:
+            self._breaker.shift_deadlines(seconds)
         self._wake.set()
 
     def _idle(self) -> int | None:
-        """How often work was looked for so far; None while somebody looks, or something is under way."""
+        """How often the queue was polled so far; None while somebody polls it, or something is under way."""
         with self._state:
-            return None if self._looking or self._busy or self._claimed else self._looks
+            return None if self._polling or self._busy or self._claimed else self._polls
 
     # One worker
 
@@ -169,28 +142,28 @@ class Dispatcher:
                         self._busy += 1
                         return self._claimed.popleft()
                 self._wake.clear()
-                wait = self._look()
+                wait = self._poll_queue()
                 if wait > 0:
-                    self._wake.wait(min(wait, LOOK_AGAIN))
+                    self._wake.wait(min(wait, POLL_EVERY))
             while self._claimed:
                 with suppress(StoreError):  # the next start finds it, and looks for it
                     self._store.outbox.release(self._claimed.popleft())
         return None
 
-    def _look(self) -> float:
+    def _poll_queue(self) -> float:
         """Claims what can go out now, and returns 0; where nothing can, the seconds until that may change."""
         with self._state:
-            self._looking, self._looks = True, self._looks + 1
+            self._polling, self._polls = True, self._polls + 1
         try:
             with self._claiming:
                 return self._claim()
         except StoreError as error:
             self._listener.store_failed(str(error))
             log.error("store_failed", connector=self.name, reason=str(error))  # noqa: TRY400 - the sentence says it all
-            return LOOK_AGAIN
+            return POLL_EVERY
         finally:
             with self._state:
-                self._looking = False
+                self._polling = False
 
     def _claim(self) -> float:
         limit, wait = self._room()
@@ -203,29 +176,24 @@ class Dispatcher:
             return 0.0
         due = self._store.outbox.next_due(self.name)
         # What is due but cannot be claimed waits for an earlier delivery of its alert, which wakes us when it is done.
-        return LOOK_AGAIN if due is None or due <= now else due - now
+        return POLL_EVERY if due is None or due <= now else due - now
 
     def _room(self) -> tuple[int, float]:
         """How many deliveries may be claimed, and the seconds until any may."""
-        now = self._now()
+        if self._breaker.pause is not None:
+            # A person may have asked for a probe at once, from another process.
+            self._breaker.pause = self._store.outbox.pause_of(self.name)
         with self._state:
             busy = self._busy
-        if self._pause is not None:
-            # A person may have asked for a probe at once, from another process.
-            pause = self._pause = self._store.outbox.pause_of(self.name)
-            if pause is not None:
-                return 1, LOOK_AGAIN if busy else pause.probe_at - now
-        if self._failures >= FAILURES and busy:
-            return 1, LOOK_AGAIN
-        wait = max(self._held_until - now, self._rate_limiter.wait())
-        one = self._rate_limiter.limited or self._failures >= FAILURES
-        return (1 if one else self.connector.config.concurrency - busy), wait
+        limit, wait = self._breaker.room(self.connector.config.concurrency, busy=busy, now=self._now())
+        if self._rate_limiter.limited and self._breaker.pause is None:
+            return 1, max(wait, self._rate_limiter.wait())
+        return limit, wait
 
     def _deliver(self, claimed: Claimed) -> None:
         clock = time.monotonic()
-        pause = self._pause
-        probe = 0 if pause is None else pause.probes + 1
-        settlement = self._look_first(claimed, probe)
+        probe = self._breaker.probe
+        settlement = self._reconcile(claimed, probe)
         if settlement is None:
             payload, outcome = self._send(claimed)
             settlement = settle(claimed, outcome, payload, self._context(probe))
@@ -241,8 +209,8 @@ class Dispatcher:
             probe=probe,
         )
 
-    def _look_first(self, claimed: Claimed, probe: int) -> Settlement | None:
-        """Looks for what is unsure; None where it is to be sent, for the first time or once more."""
+    def _reconcile(self, claimed: Claimed, probe: int) -> Settlement | None:
+        """Looks for what may be there already; None where it is to be sent, for the first time or once more."""
         if not claimed.uncertain or not self.connector.reconcile_after:
             return None
         outcome: Outcome
@@ -268,19 +236,21 @@ class Dispatcher:
             return None, Retry(f"The message could not be made ({type(error).__name__}).")
         try:
             outcome: object = self.connector.deliver(delivery, payload)
+        except Failed as failed:
+            outcome = failed.outcome
         except Exception as error:
             # It may have happened after the remote took it: look before it is sent again.
             log.exception("deliver_failed", connector=self.name, alert=delivery.alert.id)
             return payload, Uncertain(f"Sending failed unexpectedly ({type(error).__name__}).")
         if not isinstance(outcome, Outcome):
-            return payload, Uncertain("The connector said no outcome: its package needs mending.")
+            return payload, Uncertain("The connector returned no valid outcome: its package needs a fix.")
         return payload, outcome
 
     def _settle(self, claimed: Claimed, settlement: Settlement, seconds: float) -> None:
-        """Writes down what came of it, and draws the conclusions for the connector as a whole."""
+        """Records what came of it, and draws the conclusions for the connector as a whole."""
         # Nobody may claim between a failure's commit and what is learnt from it: it would go out once more at once.
         with nullcontext() if settlement.outcome is AttemptResult.DELIVERED else self._claiming:
-            ours = self._write_down(claimed, settlement, seconds)
+            ours = self._record(claimed, settlement, seconds)
             if ours is None:
                 return
             paused, resumed = self._learn(settlement) if ours else (False, False)
@@ -300,7 +270,7 @@ class Dispatcher:
         if settlement.receipt and settlement.receipt.url:
             self._wake_others(self._followers)
 
-    def _write_down(self, claimed: Claimed, settlement: Settlement, seconds: float) -> bool | None:
+    def _record(self, claimed: Claimed, settlement: Settlement, seconds: float) -> bool | None:
         """Settles, however long the database takes to accept it: whether the claim was ours, None at the very end."""
         while True:
             try:
@@ -309,7 +279,7 @@ class Dispatcher:
                     settlement,
                     now=self._now(),
                     seconds=seconds,
-                    resume=self._pause is not None,
+                    resume=self._breaker.pause is not None,
                     followers=self._followers,
                     links_after=self._links_after,
                 )
@@ -317,7 +287,7 @@ class Dispatcher:
                 # The remote has it: forgetting that would send it again. At the very end the next start looks for it.
                 self._listener.store_failed(str(error))
                 log.error("settle_failed", connector=self.name, alert=claimed.delivery.alert.id, reason=str(error))  # noqa: TRY400
-                if self._abandon.wait(SETTLE_AGAIN):
+                if self._abandon.wait(SETTLE_EVERY):
                     return None
             except (TypeError, ValueError):
                 if settlement.payload is None:
@@ -345,23 +315,15 @@ class Dispatcher:
         )
 
     def _learn(self, settlement: Settlement) -> tuple[bool, bool]:
-        """What an outcome says of the destination itself: whether it stopped or began to take deliveries with it."""
-        works = settlement.answers
+        """What an outcome says of the destination itself: whether with it the connector was paused, or resumed."""
         with self._state:
             self.dead += settlement.state is State.DEAD
-            was_paused, was_down = self._pause is not None, self._failures >= FAILURES
-            if settlement.outcome is AttemptResult.RATE_LIMITED:
-                self._held_until = max(self._held_until, settlement.due_at)
-            elif works:
-                self._failures = 0
-            elif settlement.outcome in (AttemptResult.RETRY, AttemptResult.UNCERTAIN, AttemptResult.GAVE_UP):
-                self._failures += 1
-                if self._failures >= FAILURES:
-                    pause = DOWN.after(self._failures - FAILURES + 1, self._random)
-                    self._held_until = max(self._held_until, self._now() + pause)
-        if settlement.probe_at is not None or (was_paused and works):
-            self._pause = self._store.outbox.pause_of(self.name)
-        if works and (was_down or was_paused):
+        before = self._breaker.record(settlement, self._now())
+        was_paused = before is Health.PAUSED
+        if settlement.probe_at is not None or (was_paused and settlement.answers):
+            self._breaker.pause = self._store.outbox.pause_of(self.name)
+        if settlement.answers and before is not Health.WORKING:
             with suppress(StoreError):  # then each waits for its own backoff
                 self._store.outbox.make_due_now(self.name)
-        return not was_paused and self._pause is not None, was_paused and self._pause is None
+        is_paused = self._breaker.pause is not None
+        return not was_paused and is_paused, was_paused and not is_paused

@@ -28,10 +28,11 @@ PROBES: Final = Backoff(first=60.0, most=900.0)
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Context:
-    """What an outcome is judged by: the time, the dice, and what the connector is told or says of itself.
+    """What an outcome is judged by: the time, the dice, and what the connector's config and its class say.
 
-    ``lookups`` are the seconds after an unsure attempt at which it is looked for, ``give_up_after`` seconds of failing,
-    ``probe`` the number of the attempt to find a paused connector working again; 0 where it is not paused.
+    ``reconcile_after`` are the seconds after an uncertain attempt at which the destination is searched for it,
+    ``give_up_after`` the seconds of failing after which it becomes a dead letter, ``probe`` the number of the attempt
+    to find a paused connector working again; 0 where it is not paused.
     """
 
     now: float
@@ -80,11 +81,11 @@ def _settle(claimed: Claimed, outcome: Outcome, payload: Payload | None, at: Con
         case Retry(reason, after):
             return _again(claimed, after, reason, payload, at)
         case Uncertain(reason):
-            return _unsure(claimed, reason, payload, at)
+            return _uncertain(claimed, reason, payload, at)
 
 
 def not_found(claimed: Claimed, at: Context) -> Settlement | None:
-    """Where an unsure delivery goes that was looked for and not seen; None where it is time to send it again."""
+    """Where an uncertain delivery goes that was searched for and not found; None where it is time to send it again."""
     done = claimed.lookups + 1
     if done >= len(at.reconcile_after):
         return None
@@ -113,7 +114,7 @@ def _back(
     spent: bool,
     failing_since: float | None = None,
 ) -> Settlement:
-    """Back to where it was claimed from; what was unsure stays so, for it still may be there."""
+    """Back to where it was claimed from; what was uncertain stays so, for it may still be there."""
     return Settlement(
         state=State.UNCERTAIN if claimed.uncertain else State.READY,
         due_at=due_at,
@@ -133,7 +134,7 @@ def _again(claimed: Claimed, after: float | None, reason: str, payload: Payload 
     return _back(claimed, at.now + pause, AttemptResult.RETRY, reason, spent=True, failing_since=since)
 
 
-def _unsure(claimed: Claimed, reason: str, payload: Payload | None, at: Context) -> Settlement:
+def _uncertain(claimed: Claimed, reason: str, payload: Payload | None, at: Context) -> Settlement:
     since = at.now if claimed.failing_since is None else claimed.failing_since
     if at.now - since > at.give_up_after:
         return _given_up(reason, payload, at)

@@ -1,4 +1,4 @@
-"""One turn of snapshot the feed: fetch, route, commit.
+"""One turn of reading the feed: fetch, route, commit.
 
 The feed cannot be paged: it shows at most 200 alerts, the newest, from a lower bound on. How that is read without
 losing any is in docs/architecture.md; here it is done.
@@ -37,7 +37,7 @@ class Source(Protocol):
 class FeedSnapshot:
     """What a number of pages showed together: each alert once, what is no alert, and what may have been cut off.
 
-    ``until`` is how far the cursor may go at most: the server's time, None where no answer told it. ``cut`` has, for
+    ``until`` is how far the cursor may go at most: the server's time, None where no answer had it. ``cut`` has, for
     each severity whose page may have been cut short, the oldest time in hand.
     """
 
@@ -58,12 +58,16 @@ class Poller:
         self.config = config
         self._source, self._store, self._now = source, store, now
         self._turn = threading.Lock()
-        self._stack_told = False
+        self._stack_reported = False
 
     def read_from(self, source: Source) -> None:
         """Reads from another client from the next turn on."""
         with self._turn:
             self._source = source
+
+    def use(self, config: Config) -> None:
+        """Goes by another config from now on."""
+        self.config = config
 
     def poll(self) -> PollResult:
         """Reads what is new since the cursor; raises SentrytexError where the feed cannot be read."""
@@ -99,15 +103,15 @@ class Poller:
             return replace(result, sweep=True, read=len(snapshot.alerts), reach=reach)
 
     def stack_grew(self) -> frozenset[str]:
-        """Vendors that joined the stack since it was last read; a stack that cannot be read is told once."""
+        """Vendors that joined the stack since it was last read; a stack that cannot be read is reported once."""
         try:
             stack = self._source.stack()
         except SentrytexError as error:
-            if not self._stack_told:
+            if not self._stack_reported:
                 log.warning("stack_unread", reason=str(error))
-                self._stack_told = True
+                self._stack_reported = True
             return frozenset()
-        self._stack_told = False
+        self._stack_reported = False
         vendors = frozenset(stack.vendors)
         known = self._store.feed.state().stack
         if vendors != known:
@@ -128,12 +132,12 @@ class Poller:
         return cursor, min(cursor, min(ours, theirs) - self.config.sentrytex.look_back)
 
     def _server_time(self) -> datetime:
-        """The server's clock counts, not ours, and any answer of its tells it; ours where it tells nothing."""
+        """The server's clock counts, not ours, and any of its answers has it; ours where none does."""
         try:
-            told = self._source.stack(keep=0).server_time
+            server_time = self._source.stack(keep=0).server_time
         except SentrytexError:
-            told = None
-        return told or instant(self._now())
+            server_time = None
+        return server_time or instant(self._now())
 
     def _read(self, since: datetime, cursor: datetime, *, keep: int = 0, always_split: bool = False) -> FeedSnapshot:
         """What the API shows from ``since`` on, split by severity where one page may not hold all from ``cursor``."""

@@ -205,8 +205,10 @@ def migrate(connection: sqlite3.Connection, known: int) -> None:
         connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
     # A table that is rebuilt is dropped in between, and with it, while this is on, the rows that refer to it.
     connection.execute("PRAGMA foreign_keys = OFF")
-    steps.apply(database)
-    connection.execute("PRAGMA foreign_keys = ON")
+    try:
+        steps.apply(database)
+    finally:
+        connection.execute("PRAGMA foreign_keys = ON")
 
 
 def _step(number: int, sql: str) -> Callable[[sqlite_utils.Database], None]:

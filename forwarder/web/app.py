@@ -20,6 +20,7 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp
 
+from forwarder.common.text import counted
 from forwarder.config import Listen
 from forwarder.logs import get_logger
 from forwarder.store import Store, StoreError
@@ -30,7 +31,6 @@ from forwarder.web.metrics import Gauges, Metrics
 from forwarder.web.middleware import BY_HEADER, KNOWN, Guard, Hosts
 from forwarder.web.pages import Pages, filter_of
 from forwarder.web.sessions import Keys
-from forwarder.web.summary import counted
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -126,9 +126,9 @@ class _Site:
         return self._show(request, "alert.html", {**self._pages.frame(), **history})
 
     def _dead_letters(self, request: Request) -> Response:
-        told = _told(request.query_params.get("done", ""))
+        done = _done_message(request.query_params.get("done", ""))
         connector = request.query_params.get("connector") or None
-        context = {**self._pages.frame(), **self._pages.dead_letters(connector), "told": told}
+        context = {**self._pages.frame(), **self._pages.dead_letters(connector), "done": done}
         return self._show(request, "dead_letters.html", context)
 
     def _gaps(self, request: Request) -> Response:
@@ -246,18 +246,18 @@ class _Site:
 
     async def _readyz(self, request: Request) -> Response:
         reasons = await anyio.to_thread.run_sync(self._health.reasons, limiter=self._probes)
-        told = {"ready": not reasons}
+        answer = {"ready": not reasons}
         if request.scope[KNOWN] and reasons:
-            return JSONResponse({**told, "reasons": [self._forwarder.redactor(reason) for reason in reasons]}, 503)
-        return JSONResponse(told, 503 if reasons else 200)
+            return JSONResponse({**answer, "reasons": [self._forwarder.redactor(reason) for reason in reasons]}, 503)
+        return JSONResponse(answer, 503 if reasons else 200)
 
     # What goes wrong
 
     def refused(self, request: Request, error: Exception) -> Response:
         """An address that is not there, a method that is not meant, a form that is not ours."""
         assert isinstance(error, HTTPException)  # noqa: S101 - Starlette's signature is wider than its use
-        told = {404: "There is no such page.", 405: "This address cannot be used like that."}
-        detail = error.detail if error.detail.endswith(".") else told.get(error.status_code, error.detail)
+        texts = {404: "There is no such page.", 405: "This address cannot be used like that."}
+        detail = error.detail if error.detail.endswith(".") else texts.get(error.status_code, error.detail)
         answer = self._show(
             request, "error.html", {"title": HTTPStatus(error.status_code).phrase, "text": detail}, error.status_code
         )
@@ -286,7 +286,7 @@ async def _posted(request: Request) -> Form:
     try:
         return parse_qs(body.decode(), keep_blank_values=True, max_num_fields=20_000)
     except ValueError:
-        raise HTTPException(400, "This is no form.") from None
+        raise HTTPException(400, "This is not a valid form.") from None
 
 
 def _one(form: Form, name: str) -> str:
@@ -303,13 +303,13 @@ def _way_back(path: str) -> str:
     return path if inside else "/"
 
 
-def _told(done: str) -> str:
+def _done_message(done: str) -> str:
     """What a form that was just sent has done."""
     action, _, count = done.partition("-")
     if action not in ("retry", "discard") or not (count.isascii() and count.isdigit() and len(count) < 10):
         return ""
-    told = counted(int(count), "delivery", "deliveries")
-    return f"{told} will be tried again now." if action == "retry" else f"{told} discarded."
+    deliveries = counted(int(count), "delivery", "deliveries")
+    return f"{deliveries} will be tried again now." if action == "retry" else f"{deliveries} discarded."
 
 
 def _client(request: Request) -> str:

@@ -73,7 +73,7 @@ class Column:
     """One day: its bars, what it says to whoever points at it, and its label where it has one."""
 
     x: float
-    told: str
+    title: str
     bars: Sequence[Bar]
     label: str
 
@@ -95,7 +95,7 @@ class Span:
 
     y: float
     name: str
-    told: str
+    title: str
     median: float
     slow: float
 
@@ -143,7 +143,7 @@ def days_chart(shown: Sequence[Day]) -> DaysChart:
         columns=[
             Column(
                 x=DAYS_LEFT + place * step,
-                told=f"{day.day}: {_parts(day)}",
+                title=f"{day.day}: {_parts(day)}",
                 bars=_bars(day, room / top, floor),
                 label=f"{day.day.day} {day.day:%b}" if (len(shown) - 1 - place) % 7 == 3 else "",
             )
@@ -164,7 +164,7 @@ def latency_chart(shown: Sequence[Latency]) -> LatencyChart:
             Span(
                 y=TOP + LATENCY_ROW * (place + 0.5),
                 name=cut(row.connector, 16),
-                told=f"{row.connector}: half within {format_duration(row.median)},"
+                title=f"{row.connector}: half within {format_duration(row.median)},"
                 f" 95% within {format_duration(row.slow)}",
                 median=_across(row.median, scale),
                 slow=_across(row.slow, scale),

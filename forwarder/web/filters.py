@@ -12,10 +12,9 @@ from urllib.parse import quote
 
 from forwarder import __version__
 from forwarder.common.clock import instant, iso
-from forwarder.common.text import clean, cut, is_web_url
+from forwarder.common.text import ago, clean, counted, cut, is_web_url
 from forwarder.connector import format_duration
 from forwarder.store.records import State
-from forwarder.web.summary import ago, counted
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -39,7 +38,7 @@ OUTCOMES: Final = {
     "uncertain": "no clear answer",
     "not_found": "looked, not there yet",
     "rejected": "refused for good",
-    "broken": "the destination takes nothing",
+    "broken": "the destination is not accepting anything",
     "gave_up": "given up",
 }
 

@@ -7,9 +7,8 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
-from forwarder.connector import format_duration
+from forwarder.alarms import is_unread, last_poll
 from forwarder.store import Store, StoreError
-from forwarder.web.summary import patience
 
 if TYPE_CHECKING:
     from forwarder.app import Forwarder
@@ -41,12 +40,9 @@ class Health:
 
     def _unread(self) -> str | None:
         feed, now = self._store.feed.state(), self._forwarder.clock()
-        # A process that just started is given the time to poll.
-        age = now - max(feed.polled_at or 0.0, self._forwarder.started_at)
-        if age <= patience(self._forwarder.config):
+        if not is_unread(feed, self._forwarder.config, started_at=self._forwarder.started_at, now=now):
             return None
-        told = "never" if feed.polled_at is None else f"{format_duration(round(now - feed.polled_at))} ago"
-        return f"The last complete poll was {told}. {feed.poll_error or ''}".strip()
+        return last_poll(feed, now)
 
     def _write(self) -> str | None:
         with self._lock:

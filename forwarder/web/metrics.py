@@ -118,7 +118,7 @@ class Metrics(Listener):
             for outcome, reason in REASONS.items():
                 self._attempts.labels(connector, outcome, reason)
 
-    # What a watcher hears
+    # What a listener hears
 
     def sweep_failed(self, error: SentrytexError) -> None:
         self._sweeps.labels(error.result).inc()

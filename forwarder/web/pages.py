@@ -16,7 +16,7 @@ from forwarder.common.clock import instant
 from forwarder.store import Store
 from forwarder.store.records import AlertHistory, DeliveryRow, Filter, Queue, State
 from forwarder.web import charts
-from forwarder.web.summary import Facts, Standing, classify
+from forwarder.web.summary import Facts, Standing, summarize
 
 if TYPE_CHECKING:
     from forwarder.app import Forwarder
@@ -167,7 +167,7 @@ class Pages:
         ]
 
     def _standing(self, frame: Mapping[str, Any]) -> Standing:
-        return classify(
+        return summarize(
             Facts(
                 now=frame["now"],
                 started_at=self._forwarder.started_at,

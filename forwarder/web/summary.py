@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-from forwarder.alarms import AlarmType
+from forwarder.alarms import AlarmType, is_unread
 from forwarder.alert import Severity
+from forwarder.common.text import ago, counted
 from forwarder.config import Config
 from forwarder.connector import format_duration
 from forwarder.store.records import Alarm, Feed, Queue
@@ -17,7 +18,6 @@ LATE: Final = 300.0
 """Seconds after which a delivery that waits is worth a word, even where nothing failed."""
 FAILING: Final = 60.0
 """The same where its last attempt failed: a first retry is nothing to speak of."""
-MIN_PATIENCE: Final = 120.0
 
 _SHOWN_OTHERWISE: Final = {AlarmType.KEY_REFUSED, AlarmType.FEED_UNREAD, AlarmType.PAUSED, AlarmType.DEAD_LETTER}
 _PAGES: Final = {AlarmType.GAP: "/gaps", AlarmType.SET_ASIDE: "/set-aside", AlarmType.UNROUTED: "/alerts?unrouted=1"}
@@ -53,7 +53,7 @@ class Standing:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Facts:
-    """What the judgement rests on."""
+    """What the summary rests on."""
 
     now: float
     started_at: float
@@ -63,20 +63,15 @@ class Facts:
     alarms: Sequence[Alarm]
 
 
-def patience(config: Config) -> float:
-    """Seconds without a complete poll that are nothing to worry about."""
-    return max(3 * config.sentrytex.poll_every.total_seconds(), MIN_PATIENCE)
-
-
-def classify(facts: Facts) -> Standing:
+def summarize(facts: Facts) -> Standing:
     """How things stand: what is bad comes first."""
     points = sorted((*_of_feed(facts), *_of_connectors(facts), *_of_alarms(facts)), key=_urgency)
     if not points:
         return Standing(level=Level.FINE, sentence=_well(facts), points=())
     level = points[0].level
-    told = _listed([point.short for point in points if point.level is level])
+    shorts = _listed([point.short for point in points if point.level is level])
     opening = "This needs you now" if level is Level.BAD else "Working, with something to look at"
-    return Standing(level=level, sentence=f"{opening}: {told}.", points=points)
+    return Standing(level=level, sentence=f"{opening}: {shorts}.", points=points)
 
 
 def _urgency(point: Point) -> int:
@@ -98,20 +93,9 @@ def _listed(phrases: Sequence[str], most: int = 3) -> str:
     return " and ".join(part for part in (", ".join(phrases[:-1]), phrases[-1]) if part)
 
 
-def ago(seconds: float) -> str:
-    """A stretch of time that ends now, for people."""
-    return "just now" if seconds < 1 else f"{format_duration(round(seconds))} ago"
-
-
-def counted(count: int, one: str, many: str) -> str:
-    """``1 alert``, ``2 alerts``, ``1,234 alerts``."""
-    return f"{count:,} {one if count == 1 else many}"
-
-
 def _of_feed(facts: Facts) -> Iterator[Point]:
     feed, now = facts.feed, facts.now
-    age = now - max(feed.polled_at or 0.0, facts.started_at)
-    unread = age > patience(facts.config)
+    unread = is_unread(feed, facts.config, started_at=facts.started_at, now=now)
     if not unread and not feed.poll_error:
         return
     last = (
@@ -136,11 +120,11 @@ def _of_connectors(facts: Facts) -> Iterator[Point]:
         elif (late := _late(queue, facts.now)) is not None:
             yield late
         if queue.dead:
-            told = counted(queue.dead, "dead letter", "dead letters")
+            dead = counted(queue.dead, "dead letter")
             yield Point(
                 level=Level.BAD,
-                short=f"{queue.connector} has {told}",
-                text=f"{queue.connector} has {told}: alerts that it did not take.",
+                short=f"{queue.connector} has {dead}",
+                text=f"{queue.connector} has {dead}: alerts that it did not accept.",
                 remedy="Read why, then retry or discard them.",
                 link=f"/dead-letters?connector={queue.connector}",
             )
@@ -155,7 +139,7 @@ def _paused(queue: Queue, now: float) -> Point:
         level=Level.BAD,
         short=f"{queue.connector} is paused",
         text=f"{queue.connector} is not accepting deliveries: {queue.pause.reason}",
-        remedy=f"Put that right. {kept}{probed}; a restart or a reload probes at once.",
+        remedy=f"Fix the cause. {kept}{probed}; a restart or a reload probes at once.",
     )
 
 

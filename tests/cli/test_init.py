@@ -15,6 +15,7 @@ from click.testing import CliRunner, Result
 from forwarder.cli.init_text import Section, config_text
 from forwarder.cli.root import group
 from forwarder.config import Config, load
+from forwarder.plugins import connector_types, load_type
 from forwarder.sandbox import Sandbox
 
 VARIABLES = ("SENTRYTEX_API_KEY", "SLACK_BOT_TOKEN", "SLACK_WEBHOOK_URL", "PAGERDUTY_ROUTING_KEY", "JIRA_API_TOKEN")
@@ -41,7 +42,7 @@ def everything(sandbox: Sandbox) -> list[str]:
     slack = ["y", sandbox.slack.token, "#secops"]
     pagerduty = ["y", sandbox.pagerduty.routing_key, "us"]
     jira = ["y", sandbox.jira.url, sandbox.jira.email, sandbox.jira.token, "SEC", "Bug"]
-    return [sandbox.sentrytex.token, *slack, *pagerduty, *jira]
+    return [sandbox.sentrytex.token, *slack, *jira, *pagerduty]
 
 
 def secrets(sandbox: Sandbox) -> dict[str, str]:
@@ -55,6 +56,18 @@ def secrets(sandbox: Sandbox) -> dict[str, str]:
 
 def routes(config: Config) -> dict[str, set[str]]:
     return {severity.value: set(route.to) for route in config.routes for severity in route.severity}
+
+
+def test_every_question_is_about_a_key_of_its_connector() -> None:
+    """What is asked for is a key of the type's config, and goes into a variable where that key holds a secret."""
+    asked = 0
+    for kind in (load_type(name) for name in connector_types()):
+        questions = kind.setup.questions if kind.setup else ()
+        for question in [*questions, *(one.if_address for one in questions if one.if_address)]:
+            field = kind.Config.model_fields[question.key]
+            assert ("SecretStr" in repr(field.annotation)) == bool(question.variable), f"{kind}: {question.key}"
+            asked += 1
+    assert asked == 10
 
 
 def test_the_config_that_is_written_loads(sandbox: Sandbox, tmp_path: Path) -> None:
@@ -138,7 +151,7 @@ def test_an_answer_that_no_config_can_hold_is_never_kept(sandbox: Sandbox, tmp_p
     """A routing key of the wrong length is refused with its reason, without being shown, until it is right."""
     path = tmp_path / "config.yaml"
     pagerduty = ["y", "too-short-key", "eu", sandbox.pagerduty.routing_key, "eu"]
-    result = init(sandbox, path, sandbox.sentrytex.token, "n", *pagerduty, "n", "n")
+    result = init(sandbox, path, sandbox.sentrytex.token, "n", "n", *pagerduty, "n")
     assert result.exit_code == 0, result.output
     assert "FAIL oncall: routing_key must be 32 characters" in result.output
     assert "too-short-key" not in result.output

@@ -294,13 +294,13 @@ def test_what_is_missing_outside(problems: Problems, tmp_path: Path) -> None:
     """.replace("${UNSET_TOO}", '"${UNSET_TOO}"')
     assert problems(text, {"EMPTY": ""}) == [
         "config.yaml:2: sentrytex.api_key: the variable NOT_SET is not set",
-        "config.yaml:3: sentrytex.poll_every: the variable EMPTY is empty: give it a value, or write ${EMPTY:-} "
-        "to mean that",
+        "config.yaml:3: sentrytex.poll_every: the variable EMPTY is empty: set it, or write ${EMPTY:-} "
+        "if it may be empty",
         "config.yaml:4: sentrytex.overlap: the file nowhere cannot be read: no such file or directory",
         "config.yaml:5: sentrytex.base_url: the file . cannot be read: is a directory",
         "config.yaml:6: sentrytex.look_back: the file empty is empty",
-        "config.yaml:7: sentrytex.sweep_every: the file binary cannot be read: it is no UTF-8 text",
-        "config.yaml:8: keep: holds a ${ that names no variable: write ${NAME}, or $$ for a plain $",
+        "config.yaml:7: sentrytex.sweep_every: the file binary cannot be read: it is not UTF-8 text",
+        "config.yaml:8: keep: contains a ${ without a variable name: write ${NAME}, or $$ for a plain $",
         "config.yaml:9: connectors.post.ring: the variable UNSET_TOO is not set",
         "config.yaml:10: routes[0].to: the variable NOT_SET is not set",
     ]
@@ -319,7 +319,7 @@ def test_a_secret_file_that_may_not_be_read(problems: Problems, tmp_path: Path) 
 
 
 def test_all_problems_at_once(problems: Problems) -> None:
-    """Every mistake is told once, with its line, the path of its key and the way out, in the order of the file."""
+    """Every mistake is reported once, with its line, the path of its key and the way out, in the order of the file."""
     text = """\
         sentrytex:
           api_key: ""
@@ -352,39 +352,40 @@ def test_all_problems_at_once(problems: Problems) -> None:
         heartbeat: {url: "http://ping.example.com/secret"}
         log: {level: infos, format: [json]}
     """
-    known = "console, jira, pagerduty, pigeon, sick, slack, stuffed are known"
+    known = "console, jira, pagerduty, pigeon, sick, slack, stuffed"
     assert problems(text) == [
         "config.yaml:2: sentrytex.api_key: must not be empty",
-        "config.yaml:3: sentrytex.pol_every: is no key of this section (did you mean poll_every?)",
+        "config.yaml:3: sentrytex.pol_every: unknown key (did you mean poll_every?)",
         "config.yaml:4: sentrytex.overlap: must be a duration such as 30s or 2h",
         'config.yaml:5: sentrytex.start_from: must be "now", a duration back such as 24h, or an ISO date '
         "such as 2026-01-31",
-        "config.yaml:8: connector: is no key of this section (did you mean connectors?)",
+        "config.yaml:8: connector: unknown key (did you mean connectors?)",
         "config.yaml:10: connectors.post.concurrency: must be at least 1",
         "config.yaml:10: connectors.post.loft: must have at least 3 characters",
-        "config.yaml:10: connectors.post.rin: is no key of this section (did you mean ring?)",
+        "config.yaml:10: connectors.post.rin: unknown key (did you mean ring?)",
         "config.yaml:10: connectors.post.size: must be a whole number or a number",
         "config.yaml:10: connectors.post.speed: must be slow or fast (did you mean fast?)",
         "config.yaml:11: connectors.bad name: a connector's name has 1 to 64 letters, digits, - and _",
-        f"config.yaml:12: connectors.mail.type: is no type that is installed: {known} (did you mean pigeon?)",
-        f"config.yaml:13: connectors.fax.type: is missing: {known}",
+        "config.yaml:12: connectors.mail.type: no connector of this type is installed; "
+        f"installed types: {known} (did you mean pigeon?)",
+        f"config.yaml:13: connectors.fax.type: is missing; installed types: {known}",
         "config.yaml:14: connectors.bell: must be a section with a type and its keys",
         "config.yaml:15: connectors.sick.type: the connector type sick of the package pigeon-post cannot be loaded: "
         "RuntimeError: no wings",
-        "config.yaml:16: connectors.stuffed.type: the connector type stuffed of the package pigeon-post is no "
-        "Connector: stuffed_pigeon:Stuffed must name a class derived from it",
+        "config.yaml:16: connectors.stuffed.type: the connector type stuffed of the package pigeon-post is not a "
+        "Connector: stuffed_pigeon:Stuffed must name a subclass of it",
         "config.yaml:18: routes[0].severity[0]: must be critical, high, medium or low (did you mean critical?)",
-        "config.yaml:19: routes[0].to[0]: 'pots' is the name of no connector (did you mean post?)",
-        "config.yaml:20: routes[1].severity: must not be an empty list: leave the key out where it does not matter",
+        "config.yaml:19: routes[0].to[0]: no connector is named 'pots' (did you mean post?)",
+        "config.yaml:20: routes[1].severity: must not be an empty list: omit the key if it does not matter",
         "config.yaml:20: routes[1].to: is missing",
         "config.yaml:21: routes[1].min_epss: must be at most 1",
         "config.yaml:22: routes[1].min_cvss: must be a number",
         "config.yaml:23: routes[1].cisa_kev: must be true or false",
-        "config.yaml:24: routes[2].vendor: is no key of this section (did you mean vendors?)",
-        "config.yaml:25: routes[2].to: must not be an empty list: leave the key out where it does not matter",
+        "config.yaml:24: routes[2].vendor: unknown key (did you mean vendors?)",
+        "config.yaml:25: routes[2].to: must not be an empty list: omit the key if it does not matter",
         "config.yaml:26: routes[3]: must be a section with keys of its own",
-        "config.yaml:27: web.listen: others than this machine can reach that address: set web.token too",
-        "config.yaml:28: alarms.to: 'psot' is the name of no connector (did you mean post?)",
+        "config.yaml:27: web.listen: this address can be reached from other machines: set web.token as well",
+        "config.yaml:28: alarms.to: no connector is named 'psot' (did you mean post?)",
         "config.yaml:29: heartbeat.url: must begin with https://: plain http is allowed to this machine (127.0.0.1) "
         "only",
         "config.yaml:30: log.format: must be auto, color or json",
@@ -398,8 +399,8 @@ def test_all_problems_at_once(problems: Problems) -> None:
         (
             "",
             [
-                "connectors: must name at least one connector, or there is nowhere to send to",
-                "routes: must be a list of at least one route, or no alert goes anywhere",
+                "connectors: must name at least one connector: without one there is nowhere to send alerts",
+                "routes: must be a list of at least one route, or no alert is sent anywhere",
                 "sentrytex.api_key: is missing",
             ],
         ),
@@ -408,8 +409,8 @@ def test_all_problems_at_once(problems: Problems) -> None:
             "a: [1",
             ["cannot be read as YAML: while parsing a flow sequence expected ',' or ']', but got '<stream end>'"],
         ),
-        ("a: *hunter2", ["cannot be read as YAML: a value that begins with * must be put in quotes"]),
-        ("a: \x01", ["holds a character that YAML does not allow"]),
+        ("a: *hunter2", ["cannot be read as YAML: a value that begins with * must be in quotes"]),
+        ("a: \x01", ["contains a character not allowed in YAML"]),
     ],
 )
 def test_a_file_that_says_nothing(problems: Problems, text: str, expected: list[str]) -> None:
@@ -430,14 +431,14 @@ def test_a_file_that_says_nothing(problems: Problems, text: str, expected: list[
         ("base_url: ftp://example.com", "base_url: must be an address that begins with https://"),
         ("base_url: https://", "base_url: must be an address that begins with https://"),
         ("base_url: http://example.com", "base_url: must begin with https://: plain http is allowed to this machine"),
-        ("base_url: https://me:word@example.com", "base_url: must not hold a user name or a password"),
+        ("base_url: https://me:word@example.com", "base_url: must not contain a user name or a password"),
         ("base_url: https://example.com?a=b", "base_url: must not have a part after ? or #"),
         ("base_url: https://[x", "base_url: is no valid address"),
-        ("overlap: !secret 1h", "overlap: has a tag that means nothing here"),
+        ("overlap: !secret 1h", "overlap: has an unknown tag"),
         ("overlap: &a [*a]", "overlap[0]: refers to itself"),
-        ("overlap: !!int x", "overlap: is no value of the kind that its tag names"),
-        ("? [a]\n  : b", "?: a key must be a text"),
-        ("<<: 5", "<<: must name a section to take keys from"),
+        ("overlap: !!int x", "overlap: is not a valid value for its tag"),
+        ("? [a]\n  : b", "?: a key must be text"),
+        ("<<: 5", "<<: must refer to a section whose keys to merge"),
     ],
 )
 def test_values_of_the_feed(problems: Problems, line: str, expected: str) -> None:
@@ -487,8 +488,8 @@ def test_keep_is_as_long_as_the_feed_is_read(problems: Problems) -> None:
 def test_duplicate_keys(problems: Problems) -> None:
     """A key that stands twice is refused, with both lines, and the rest of the file is checked all the same."""
     assert problems(MINIMAL + "keep: 400d\nkeep: 500d\nlogs: {}\n") == [
-        "config.yaml:8: keep: stands here twice, on lines 7 and 8",
-        "config.yaml:9: logs: is no key of this section (did you mean log?)",
+        "config.yaml:8: keep: is set twice, on lines 7 and 8",
+        "config.yaml:9: logs: unknown key (did you mean log?)",
     ]
 
 
@@ -528,7 +529,7 @@ def test_templates_are_tried(problems: Problems) -> None:
         routes: [{to: post}]
     """
     assert problems(text) == [
-        "config.yaml:9: connectors.post.templates.txet: is no key of this section (did you mean text?)",
+        "config.yaml:9: connectors.post.templates.txet: unknown key (did you mean text?)",
         "config.yaml:14: connectors.mail.templates.title: fails for an alert with every field, as an open: "
         "'forwarder.alert.Alert object' has no attribute 'titel'",
         "config.yaml:15: connectors.mail.templates.text: is no template that can be used: line 1 of the template: "
@@ -541,7 +542,7 @@ def test_a_file_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"^nowhere/config\.yaml: no such file or directory$"):
         load("nowhere/config.yaml", {})
     (tmp_path / "latin.yaml").write_bytes(b"a: \xe9")
-    with pytest.raises(ConfigError, match=r"latin\.yaml: is no UTF-8 text$"):
+    with pytest.raises(ConfigError, match=r"latin\.yaml: is not UTF-8 text$"):
         load(tmp_path / "latin.yaml", {})
 
 
@@ -582,8 +583,8 @@ def test_the_name_in_to_that_came_from_outside_is_not_shown(problems: Problems) 
     """An unknown connector's name is shown, unless a variable brought it."""
     found = problems(MINIMAL.replace("to: post", 'to: ["${TOKEN}", mail]'), {"TOKEN": HIDDEN})
     assert found == [
-        "config.yaml:6: routes[0].to[0]: this is the name of no connector",
-        "config.yaml:6: routes[0].to[1]: 'mail' is the name of no connector",
+        "config.yaml:6: routes[0].to[0]: no connector has this name",
+        "config.yaml:6: routes[0].to[1]: no connector is named 'mail'",
     ]
 
 

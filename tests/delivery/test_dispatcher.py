@@ -11,9 +11,19 @@ from typing import Any
 
 import pytest
 
-from forwarder.common.units import Rate
-from forwarder.connector import Broken, Delivered, Delivery, Outcome, RateLimited, Receipt, Rejected, Retry, Uncertain
-from forwarder.delivery.dispatcher import Dispatcher, RateLimiter
+from forwarder.connector import (
+    Broken,
+    Delivered,
+    Delivery,
+    Failed,
+    Outcome,
+    RateLimited,
+    Receipt,
+    Rejected,
+    Retry,
+    Uncertain,
+)
+from forwarder.delivery.dispatcher import Dispatcher
 from forwarder.events import AttemptFinished, Listener
 from forwarder.store import Store
 from forwarder.store.outbox import Outbox
@@ -26,7 +36,7 @@ URGENT = alert(id="urgent", title="urgent", severity="critical")
 
 @dataclass
 class Noted(Listener):
-    """What a watcher heard."""
+    """What a listener heard."""
 
     attempts: list[AttemptFinished] = field(default_factory=list)
     failures: list[str] = field(default_factory=list)
@@ -189,21 +199,6 @@ def test_no_more_are_under_way_than_allowed(rig: Rig) -> None:
     assert target.at_once == 3
 
 
-def test_pace_lets_one_go_in_every_interval() -> None:
-    """The first send is free, the others keep their distance, and a pause earns no burst."""
-    now = 100.0
-    pace = RateLimiter(Rate(2, 1.0), clock=lambda: now)
-    assert pace.wait() == 0
-    pace.spend()
-    assert pace.wait() == pytest.approx(0.5)
-    now = 110.0
-    assert pace.wait() == 0
-    pace.spend()
-    pace.spend()
-    assert pace.wait() <= 0.5
-    assert RateLimiter(None).wait() == 0
-
-
 # What an outcome means
 
 
@@ -355,10 +350,33 @@ def test_a_destination_that_is_down_is_tried_by_one_at_a_time(rig: Rig) -> None:
     rig.until_settled(12)
 
 
-# What is unsure
+@pytest.mark.parametrize(
+    ("outcome", "state"),
+    [
+        (Retry("refused"), State.READY),
+        (RateLimited(60, "slow down"), State.READY),
+        (Uncertain("no answer"), State.UNCERTAIN),
+        (Rejected("too long"), State.DEAD),
+        (Broken("revoked"), State.READY),
+    ],
+    ids=lambda value: type(value).__name__.lower() if not isinstance(value, State) else "",
+)
+def test_an_outcome_raised_from_deeper_down_counts_as_one_returned(rig: Rig, outcome: Any, state: State) -> None:
+    """A connector may let out ``Failed``: its outcome and its reason stand, with no guess in their place."""
+    target = Scripted(reconcile_after=(10,))
+    target.answers.append(Failed(outcome))
+    enqueue(rig.store, URGENT)
+    rig.start(target)
+    until(lambda: rig.heard.attempts)
+    (row,) = rows(rig.store)
+    assert (row.state, row.last) == (state, outcome.reason)
+    assert (rig.store.outbox.pause_of("target") is not None) == isinstance(outcome, Broken)
 
 
-def test_what_is_unsure_is_looked_for_before_it_is_sent_again(rig: Rig) -> None:
+# What is uncertain
+
+
+def test_what_is_uncertain_is_looked_for_before_it_is_sent_again(rig: Rig) -> None:
     """It is found by the second look, and nothing was sent twice."""
     target = Scripted(reconcile_after=(10, 60))
     target.answers.append(Uncertain("no answer"))
@@ -393,7 +411,7 @@ def test_what_no_look_finds_is_sent_again(rig: Rig) -> None:
 
 
 @pytest.mark.parametrize(
-    "failure", [look_failed(Retry("the search failed")), RuntimeError("unforeseen")], ids=["told", "unforeseen"]
+    "failure", [look_failed(Retry("the search failed")), RuntimeError("unforeseen")], ids=["reported", "unforeseen"]
 )
 def test_nothing_is_sent_while_looking_fails(rig: Rig, failure: Exception) -> None:
     """A search that failed is not a search that found nothing."""
@@ -414,7 +432,7 @@ def test_nothing_is_sent_while_looking_fails(rig: Rig, failure: Exception) -> No
 # What nobody foresaw
 
 
-def test_an_exception_while_sending_counts_as_unsure(rig: Rig) -> None:
+def test_an_exception_while_sending_counts_as_uncertain(rig: Rig) -> None:
     """It may have happened after the remote took it."""
     target = Scripted(reconcile_after=(10,))
     target.answers.append(RuntimeError("unforeseen, with xoxb-not-a-real-token"))
@@ -437,13 +455,13 @@ def test_an_alert_that_cannot_be_rendered_stops_no_other(rig: Rig) -> None:
 
 
 def test_a_connector_that_breaks_its_contract_stops_no_worker(rig: Rig) -> None:
-    """An answer that is no Outcome counts as unsure, and the workers go on."""
+    """An answer that is not an Outcome counts as uncertain, and the workers go on."""
     target = Scripted(concurrency=1)
     target.answers.append(lambda _delivery: None)  # type: ignore[arg-type, return-value]
     enqueue(rig.store, *lows(3))
     rig.start(target)
     rig.until_settled(2)
-    assert "no outcome" in rows(rig.store)[0].last
+    assert "no valid outcome" in rows(rig.store)[0].last
 
 
 def test_a_receipt_that_cannot_be_kept_stops_no_worker(rig: Rig) -> None:
@@ -552,7 +570,7 @@ def test_a_send_under_way_ends_before_the_stop_does(rig: Rig) -> None:
 
 
 def test_a_late_worker_overwrites_nothing(rig: Rig) -> None:
-    """A worker whose lease ended, and whose delivery another one took over, tells nobody."""
+    """A worker whose lease ended, and whose delivery another one took over, reports nothing."""
     target, let_go = Scripted(concurrency=1), threading.Event()
 
     def hang(_delivery: Delivery) -> Outcome:
@@ -572,6 +590,25 @@ def test_a_late_worker_overwrites_nothing(rig: Rig) -> None:
     assert late.join(20)
     rig.until_outcomes("delivered")
     assert rig.states() == [State.DELIVERED]
+
+
+def test_a_lease_outlasts_all_requests_of_a_delivery(rig: Rig) -> None:
+    """A worker that waits out the time of each of its requests keeps its claim, so nobody else sends the same."""
+    target, let_go = Scripted(concurrency=1, timeout="5m"), threading.Event()
+
+    def hang(delivery: Delivery) -> Outcome:
+        let_go.wait(20)
+        return receipt(delivery)
+
+    target.answers.append(hang)
+    enqueue(rig.store, URGENT)
+    rig.start(target)
+    until(lambda: target.sent)
+    rig.time.pass_(8 * 300 + 30)
+    assert rig.store.outbox.reclaim_expired(now=rig.now(), due_at={}, all_claims=False) == {}
+    let_go.set()
+    rig.until_settled(1)
+    assert len(target.sent) == 1
 
 
 # Whether all is quiet

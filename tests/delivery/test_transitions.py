@@ -97,8 +97,8 @@ def test_a_rate_limit_and_a_broken_destination_spend_no_attempt(
 
 
 @given(CLAIMS, OUTCOMES, CIRCUMSTANCES)
-def test_what_may_be_there_stays_unsure(claim: Claimed, outcome: Outcome, here: Context) -> None:
-    """No failure of a look or of a further send makes an unsure delivery one that is sent without a look."""
+def test_what_may_be_there_stays_uncertain(claim: Claimed, outcome: Outcome, here: Context) -> None:
+    """No failure of a look or of a further send makes an uncertain delivery one that is sent without a look."""
     settlement = settle(replace(claim, uncertain=True), outcome, PAYLOAD, at(reconcile_after=LOOKS, probe=here.probe))
     assert settlement.state is not State.READY
 
@@ -168,15 +168,15 @@ def test_it_gives_up_after_the_time_and_not_before(since: float, state: State) -
     assert settle(claimed(failing_since=NOW - since), Retry("x"), None, at()).state is state
 
 
-def test_unsure_is_looked_for_before_it_is_sent_again() -> None:
-    """Where the remote can be asked, an unsure delivery is looked for after the first of the connector's times."""
+def test_uncertain_is_looked_for_before_it_is_sent_again() -> None:
+    """Where the remote can be asked, an uncertain delivery is looked for after the first of the connector's times."""
     settlement = settle(claimed(lookups=2), Uncertain("timed out"), PAYLOAD, at())
     assert (settlement.state, settlement.due_at, settlement.lookups) == (State.UNCERTAIN, NOW + 10.0, 0)
     assert settlement.failing_since == NOW
 
 
-def test_unsure_is_sent_again_where_a_repeat_is_harmless() -> None:
-    """Where nothing can be looked for, an unsure delivery is tried again after the backoff."""
+def test_uncertain_is_sent_again_where_a_repeat_is_harmless() -> None:
+    """Where nothing can be looked for, an uncertain delivery is tried again after the backoff."""
     settlement = settle(claimed(attempts=1), Uncertain("timed out"), PAYLOAD, at(reconcile_after=()))
     assert (settlement.state, settlement.due_at) == (State.READY, NOW + 4.0)
 

@@ -61,7 +61,7 @@ class Feed:
 
     def reload(self, routes: list[dict[str, Any]], *connectors: str) -> None:
         """Goes on with another config."""
-        self.poller.config = config(routes, connectors=connectors)
+        self.poller.use(config(routes, connectors=connectors))
 
 
 @pytest.fixture

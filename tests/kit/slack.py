@@ -31,7 +31,7 @@ def by_webhook(sandbox: Sandbox) -> Slack:
     return Slack("hook", SlackConfig.model_validate(config))
 
 
-def outstanding(**changes: Any) -> Delivery:
+def new_delivery(**changes: Any) -> Delivery:
     """A delivery that is owed since now, as the sandbox's clock has it."""
     return delivery(**{"enqueued_at": datetime.now(UTC), **changes})
 

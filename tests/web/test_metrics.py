@@ -173,12 +173,12 @@ def test_a_reload_shows_the_new_connectors_at_zero(site: Site) -> None:
     metrics.reloaded(ok=True)
     metrics.reloaded(ok=False)
     metrics.store_failed("the disk is full")
-    told = metrics.registry.get_sample_value
+    sample = metrics.registry.get_sample_value
     labels = {"connector": "brand-new", "outcome": "rejected", "reason": "refused"}
-    assert told("forwarder_deliveries_total", labels) == 0
-    assert told("forwarder_config_reloads_total", {"result": "ok"}) == 1
-    assert told("forwarder_config_reloads_total", {"result": "refused"}) == 1
-    assert told("forwarder_store_failures_total") == 1
+    assert sample("forwarder_deliveries_total", labels) == 0
+    assert sample("forwarder_config_reloads_total", {"result": "ok"}) == 1
+    assert sample("forwarder_config_reloads_total", {"result": "refused"}) == 1
+    assert sample("forwarder_store_failures_total") == 1
 
 
 def test_a_scrape_without_the_database_still_counts(site: Site) -> None:
@@ -195,16 +195,30 @@ def test_a_scrape_without_the_database_still_counts(site: Site) -> None:
 
 
 def test_it_is_ready_while_polls_succeed(site: Site) -> None:
-    """Ready means that the feed was read lately; two minutes is late enough to say otherwise."""
+    """Ready means that the feed was read lately; ten minutes is late enough to say otherwise."""
     assert site.client.get("/readyz").json() == {"ready": True}
-    site.time.advance(121)
+    site.time.advance(601)
     site.store.feed.poll_failed("The Sentrytex API did not answer in time.")
     answer = site.client.get("/readyz")
     assert answer.status_code == 503
     assert answer.json() == {
         "ready": False,
-        "reasons": ["The last complete poll was 2m 6s ago. The Sentrytex API did not answer in time."],
+        "reasons": ["The last complete poll was 10m 6s ago. The Sentrytex API did not answer in time."],
     }
+
+
+def test_the_alarm_the_page_and_the_probe_call_the_feed_unread_at_the_same_second(site: Site) -> None:
+    """After ten minutes without a complete poll all three still say that it is well, and a second later none does."""
+    site.time.advance(600)
+    site.forwarder.review_alarms()
+    assert site.store.alarms.active() == []
+    assert site.client.get("/readyz").status_code == 200
+    assert "All is well" in site.text("/")
+    site.time.advance(1)
+    site.forwarder.review_alarms()
+    assert [alarm.type for alarm in site.store.alarms.active()] == ["feed_unread"]
+    assert site.client.get("/readyz").status_code == 503
+    assert "This needs you now: the feed was last read 10m 6s ago." in site.text("/")
 
 
 def test_a_start_is_given_time_to_poll(site: Site) -> None:
@@ -212,8 +226,8 @@ def test_a_start_is_given_time_to_poll(site: Site) -> None:
     site.time.advance(86400)
     forwarder = Forwarder(site.forwarder.config, site.store, clock=site.forwarder.clock)
     assert Health(forwarder, site.store).reasons() == []
-    site.time.advance(121)
-    assert Health(forwarder, site.store).reasons() == ["The last complete poll was 1d 2m ago."]
+    site.time.advance(601)
+    assert Health(forwarder, site.store).reasons() == ["The last complete poll was 1d 10m ago."]
 
 
 def test_it_is_not_ready_when_the_database_takes_no_writes(site: Site) -> None:

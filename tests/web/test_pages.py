@@ -14,8 +14,9 @@ import pytest
 
 from forwarder.alert import Alert, Severity
 from forwarder.store import Store
-from forwarder.store.records import Filter, State
+from forwarder.store.records import AttemptResult, Filter, State
 from forwarder.web.charts import Latency, days, days_chart, latencies, latency_chart
+from forwarder.web.filters import templates
 from tests.kit import store as store_kit
 from tests.kit.samples import ALERT_ID, alert, hostile_alerts, odd_alerts
 from tests.kit.store import NOW
@@ -127,7 +128,7 @@ def test_a_long_list_is_shown_in_steps(fresh: Site) -> None:
     assert fresh.page("/alerts?severity=low&show=200").count('class="title"') == 60
 
 
-def test_a_story_has_everything_that_happened(site: Site) -> None:
+def test_a_history_has_everything_that_happened(site: Site) -> None:
     """An alert's page tells when it was seen, why it went where, each attempt with its answer, and the receipts."""
     text = site.text(f"/alerts/{ALERT_ID}")
     assert "11:00:00 Seen by the forwarder Owed to secops, oncall, tickets." in text
@@ -138,7 +139,7 @@ def test_a_story_has_everything_that_happened(site: Site) -> None:
     assert "CVSS 9.8" in text
 
 
-def test_a_story_shows_what_was_sent_and_what_changed(fresh: Site) -> None:
+def test_a_history_shows_what_was_sent_and_what_changed(fresh: Site) -> None:
     """The payload stands as it went out; a change stands with its old and its new value."""
     first = alert(severity="high")
     store_kit.enqueue(fresh.store, first, "secops")
@@ -150,7 +151,16 @@ def test_a_story_shows_what_was_sent_and_what_changed(fresh: Site) -> None:
     assert "Changed (revision 2) severity: high → critical" in text
 
 
-def test_a_story_is_found_by_its_cve_too(site: Site) -> None:
+def test_every_outcome_of_an_attempt_has_its_icon_and_its_colour(site: Site) -> None:
+    """A history shows at a glance what an attempt came to: no outcome looks like an unremarkable event."""
+    icon = templates(str).get_template("parts.html").module.icon  # type: ignore[attr-defined] # a macro
+    style = site.client.get("/static/style.css").text
+    for result in AttemptResult:
+        assert icon(result.value) != icon("dot"), result
+        assert f".history .{result.value} .icon" in style, result
+
+
+def test_a_history_is_found_by_its_cve_too(site: Site) -> None:
     """A person may type the CVE instead of the id."""
     assert "A small thing" in site.text("/alerts/CVE-2025-7")
 
@@ -371,7 +381,7 @@ def test_every_day_has_its_column() -> None:
     chart = days_chart(shown)
     assert len(chart.columns) == 30
     last = chart.columns[-1]
-    assert last.told == "2026-03-01: 1 critical, 3 low"
+    assert last.title == "2026-03-01: 1 critical, 3 low"
     assert [bar.severity for bar in last.bars] == [Severity.CRITICAL, Severity.LOW]
     assert sum(bar.height for bar in last.bars) == pytest.approx(chart.floor - chart.ticks[-1].at)
 
@@ -388,7 +398,7 @@ def test_latencies_are_told_by_median_and_tail() -> None:
     assert row == Latency(connector="secops", count=100, median=50.0, slow=95.0)
     (span,) = latency_chart([row]).spans
     assert span.median < span.slow
-    assert span.told == "secops: half within 50s, 95% within 1m 35s"
+    assert span.title == "secops: half within 50s, 95% within 1m 35s"
 
 
 def test_latencies_beyond_the_axis_stay_on_it() -> None:

@@ -30,7 +30,7 @@ def test_the_page_is_there_while_the_daemon_runs(tmp_path: Path, sandbox: Sandbo
             until(lambda: sandbox.slack.messages)
             assert client.get("/readyz").json() == {"ready": True}
             assert "Alert 1" in client.get("/").text
-            until(lambda: 'outcome=AttemptResult.DELIVERED,reason=""} 1.0' in client.get("/metrics").text)
+            until(lambda: 'outcome="delivered",reason=""} 1.0' in client.get("/metrics").text)
             assert 'forwarder_alerts_total{severity="critical"} 1.0' in client.get("/metrics").text
             process.signal(signal.SIGHUP)
             until(lambda: 'forwarder_config_reloads_total{result="ok"} 1.0' in client.get("/metrics").text)

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from forwarder.store.records import Alarm, Feed, Pause, Queue
-from forwarder.web.summary import Facts, Level, classify
+from forwarder.web.summary import Facts, Level, summarize
 from tests.kit.store import NOW, config
 
 FEED = Feed(cursor=NOW - 60, stack=None, polled_at=NOW - 5, poll_error=None, swept_at=NOW, sweep_reach=None)
@@ -33,7 +33,7 @@ def with_queue(**queue: object) -> Facts:
 
 def test_all_is_well_where_nothing_waits() -> None:
     """Without anything to look at, one sentence is all."""
-    standing = classify(WELL)
+    standing = summarize(WELL)
     assert (standing.level, standing.points) == (Level.FINE, ())
     assert standing.sentence == "All is well: the feed was read 5s ago, and nothing waits."
 
@@ -41,23 +41,23 @@ def test_all_is_well_where_nothing_waits() -> None:
 def test_deliveries_on_their_way_are_no_trouble() -> None:
     """What came to be owed just now is told, and no more."""
     facts = with_queue(ready=2, sending=1, oldest_enqueued_at=NOW - 3)
-    assert classify(facts).sentence == "All is well: the feed was read 5s ago, and 3 deliveries are on the way."
-    assert "1 delivery is on the way" in classify(with_queue(ready=1, oldest_enqueued_at=NOW)).sentence
+    assert summarize(facts).sentence == "All is well: the feed was read 5s ago, and 3 deliveries are on the way."
+    assert "1 delivery is on the way" in summarize(with_queue(ready=1, oldest_enqueued_at=NOW)).sentence
 
 
 def test_before_the_first_poll_nothing_is_wrong_yet() -> None:
     """A process that just started is not blamed for a feed that it had no time to read."""
     facts = replace(WELL, started_at=NOW - 1, feed=replace(FEED, polled_at=None))
-    assert classify(facts).sentence == "All is well: the first poll is under way, and nothing waits."
+    assert summarize(facts).sentence == "All is well: the first poll is under way, and nothing waits."
 
 
 @pytest.mark.parametrize(
     ("facts", "level", "sentence"),
     [
         (
-            replace(WELL, feed=replace(FEED, polled_at=NOW - 600, poll_error="It did not answer.")),
+            replace(WELL, feed=replace(FEED, polled_at=NOW - 660, poll_error="It did not answer.")),
             Level.BAD,
-            "This needs you now: the feed was last read 10m ago.",
+            "This needs you now: the feed was last read 11m ago.",
         ),
         (
             replace(WELL, feed=replace(FEED, polled_at=None)),
@@ -111,7 +111,7 @@ def test_before_the_first_poll_nothing_is_wrong_yet() -> None:
 )
 def test_trouble_is_told_in_the_sentence(facts: Facts, level: Level, sentence: str) -> None:
     """Each kind of trouble has its words, and its urgency."""
-    standing = classify(facts)
+    standing = summarize(facts)
     assert (standing.level, standing.sentence) == (level, sentence)
     assert all(point.text and point.remedy for point in standing.points)
 
@@ -121,14 +121,14 @@ def test_trouble_is_told_in_the_sentence(facts: Facts, level: Level, sentence: s
     [
         with_queue(ready=1, oldest_enqueued_at=NOW - 200),
         with_queue(ready=1, oldest_enqueued_at=NOW - 30, last_error="HTTP 500"),
-        replace(WELL, feed=replace(FEED, polled_at=NOW - 119)),
+        replace(WELL, feed=replace(FEED, polled_at=NOW - 599)),
         replace(WELL, alarms=[alarm("paused", "secops"), alarm("dead_letter", "secops"), alarm("feed_unread")]),
         replace(WELL, alarms=[alarm("of a newer version")]),
     ],
 )
 def test_what_is_usual_is_not_told(facts: Facts) -> None:
     """A short wait, a first retry, a poll that takes its time, and alarms that other facts tell, are no points."""
-    assert classify(facts).level is Level.FINE
+    assert summarize(facts).level is Level.FINE
 
 
 def test_the_worst_comes_first_and_alone_into_the_sentence() -> None:
@@ -140,7 +140,7 @@ def test_the_worst_comes_first_and_alone_into_the_sentence() -> None:
             *(Queue(connector=name, dead=1) for name in ("secops", "oncall", "tickets")),
         ],
     )
-    standing = classify(replace(facts, alarms=[alarm("store_failed")]))
+    standing = summarize(replace(facts, alarms=[alarm("store_failed")]))
     assert standing.sentence == (
         "This needs you now: secops has 1 dead letter, oncall has 1 dead letter, tickets has 1 dead letter"
         " and 1 more below."

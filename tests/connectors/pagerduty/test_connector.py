@@ -15,9 +15,7 @@ import pytest
 from pydantic import ValidationError
 
 from connectors.pagerduty import PagerDuty, PagerDutyConfig
-from connectors.pagerduty.event import (
-    dedup_key,
-)
+from connectors.pagerduty.event import dedup_key
 from forwarder.alert import Alert, Change
 from forwarder.connector import Broken, Delivered, Delivery, Kind, Outcome, RateLimited, Receipt, Rejected, Retry
 from forwarder.sandbox import Fault, FaultKind, Sandbox
@@ -104,7 +102,7 @@ def test_an_escalation_opens_a_resolved_incident_again(oncall: PagerDuty, servic
 
 
 def test_an_update_that_pages_nobody_sends_nothing(oncall: PagerDuty, service: Sandbox) -> None:
-    """An update that is no escalation is done without a request, and says so."""
+    """An update without an escalation is done without a request, and says so."""
     seen = len(service.pagerduty.requests)
     receipt = Receipt(remote_id=DEDUP_KEY)
     outstanding = delivery(kind=Kind.UPDATE, receipt=receipt, changes=(FELL,))
@@ -194,7 +192,7 @@ def test_an_answer_in_a_coding_that_is_none_is_tried_again(oncall: PagerDuty, se
     ("header", "seconds"),
     [("7", 7.0), ("0.5", 0.5), ("Sun, 01 Mar 2026 12:00:09 GMT", 9.0), ("soon", 30.0), (None, 30.0)],
 )
-def test_a_rate_limit_waits_as_long_as_it_is_told(
+def test_a_rate_limit_waits_as_long_as_the_answer_says(
     oncall: PagerDuty, service: Sandbox, header: str | None, seconds: float
 ) -> None:
     """Seconds, fractions and dates are read; without a usable header half a minute passes."""
@@ -220,7 +218,7 @@ def test_a_key_that_pagerduty_does_not_know_breaks_the_destination(oncall: Pager
 
 
 def test_a_reason_repeats_what_pagerduty_said_without_the_key(oncall: PagerDuty, service: Sandbox) -> None:
-    """The errors of an answer are told in one line, and a key that they repeat is blotted out."""
+    """The errors of an answer are shown in one line, and a key that they repeat is blotted out."""
     key = service.pagerduty.routing_key
     body = json.dumps({"errors": ["summary is\nempty", f"sent by {key}"]})
     service.pagerduty.inject(Fault(kind=FaultKind.STATUS, status=422, body=body))
@@ -279,14 +277,14 @@ def test_a_check_leaves_no_trace(oncall: PagerDuty, service: Sandbox) -> None:
     assert "`forwarder test oncall`" in findings[1].text
 
 
-def test_a_check_tells_of_a_service_in_trouble(oncall: PagerDuty, service: Sandbox) -> None:
-    """An answer of 5xx is no good answer."""
+def test_a_check_reports_a_service_in_trouble(oncall: PagerDuty, service: Sandbox) -> None:
+    """An answer of 5xx fails the check."""
     service.pagerduty.inject(Fault(kind=FaultKind.STATUS, status=503))
     assert oncall.check()[0].ok is False
 
 
 @pytest.mark.parametrize("key", ["", "short", "x" * 31, "x" * 33, "x" * 31 + " ", "ü" * 32, " " * 32])
-def test_a_routing_key_of_the_wrong_form_is_told_without_it(key: str) -> None:
+def test_a_routing_key_of_the_wrong_form_is_reported_without_it(key: str) -> None:
     """The message says what a key looks like and where to get one; it never holds the key."""
     with pytest.raises(
         ValidationError, match="must be 32 characters without spaces: put the integration key"
@@ -333,7 +331,7 @@ def test_the_region_names_the_address(config: dict[str, Any], address: str) -> N
 
 
 def test_defaults_keep_the_vendors_rate() -> None:
-    """Without a word in the config no more goes out than PagerDuty takes."""
+    """Without a word in the config no more goes out than PagerDuty accepts."""
     config = pagerduty().config
     assert (str(config.max_rate), config.concurrency) == ("120/min", 2)
 

@@ -78,7 +78,7 @@ def test_a_title_repeats_and_hides_nothing(changes: dict[str, Any], title: str) 
 
 @pytest.mark.parametrize(("origin", "mark"), [(Origin.TEST, "TEST, please ignore: "), (Origin.ALARM, "Alarm of the ")])
 def test_a_test_and_an_alarm_are_marked(origin: Origin, mark: str) -> None:
-    """Nobody takes a test for an alert, nor the forwarder's own trouble for a vulnerability."""
+    """Nobody mistakes a test for an alert, nor the forwarder's own trouble for a vulnerability."""
     assert event_of(delivery(origin=origin))["payload"]["summary"].startswith(mark)
 
 
@@ -92,7 +92,7 @@ def test_an_alert_that_says_nothing_is_an_incident_all_the_same() -> None:
 
 
 def test_what_cannot_be_read_as_its_type_is_shown_as_it_came() -> None:
-    """A score that is no number, or none that JSON knows, is not lost."""
+    """A score other than a number, or one that JSON cannot hold, is not lost."""
     details = event_of(delivery(alert=alert(cvss_score="n/a", new_score=float("inf"))))["payload"]["custom_details"]
     assert details["cvss_score"] == "n/a"
     assert details["new_score"] == "inf"
@@ -105,7 +105,7 @@ def test_links_lead_to_the_ticket_first() -> None:
 
 
 class Words:
-    """The wording of a config with templates."""
+    """The texts of a config with templates."""
 
     def title(self, delivery: Delivery, built_in: str) -> str:
         return "" if delivery.alert.title == "silent" else f"ours: {built_in}"
@@ -212,13 +212,13 @@ def test_nesting_ends_somewhere() -> None:
 
 
 def test_hostile_and_odd_alerts_keep_the_limits() -> None:
-    """Whatever the texts, an event is never longer than PagerDuty takes."""
+    """Whatever the texts, an event is never longer than PagerDuty accepts."""
     for one in [*hostile_alerts(), *odd_alerts()]:
         assert_within_limits(one)
 
 
 def test_real_alerts_keep_the_limits() -> None:
-    """Fifteen hundred alerts made from real CVEs become events that PagerDuty takes."""
+    """Fifteen hundred alerts made from real CVEs become events that PagerDuty accepts."""
     for raw in real_alerts():
         assert_within_limits(Alert.parse(raw))
 

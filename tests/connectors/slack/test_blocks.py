@@ -9,13 +9,12 @@ from typing import Any
 
 import pytest
 
-from connectors.slack import Slack, SlackConfig
-from connectors.slack import blocks as slack_blocks
+from connectors.slack import Slack, SlackConfig, blocks
 from forwarder.alert import Alert, Severity
 from forwarder.connector import BuiltInTexts, Change, Delivery, Kind, Link, Origin, Receipt
 from forwarder.sandbox import Sandbox, blockkit
 from tests.kit.samples import alert, bare_alert, delivery, hostile_alerts, odd_alerts, real_alerts
-from tests.kit.slack import ELSEWHERE, WORSE, by_token, by_webhook, outstanding, says, sent
+from tests.kit.slack import ELSEWHERE, WORSE, by_token, by_webhook, new_delivery, says, sent
 
 
 @pytest.fixture
@@ -47,7 +46,7 @@ def formatted(value: Any) -> Iterator[str]:
 
 
 def message(thing: Delivery, title: str = "A title", body: str = "A body") -> dict[str, Any]:
-    return slack_blocks.message(thing, title, body)
+    return blocks.message(thing, title, body)
 
 
 def buttons(thing: Delivery, body: str = "A body") -> list[dict[str, Any]]:
@@ -92,7 +91,7 @@ def test_epss_is_a_percentage(share: float, shown: str) -> None:
 
 
 def test_every_severity_has_a_colour_and_an_emoji_of_its_own() -> None:
-    """The colour bar and the title tell severities apart."""
+    """The colour bar and the title distinguish the severities."""
     seen = [message(delivery(alert=alert(severity=severity.value))) for severity in Severity]
     assert len({each["attachments"][0]["color"] for each in seen}) == len(Severity)
     assert len({each["blocks"][0]["text"]["text"] for each in seen}) == len(Severity)
@@ -110,7 +109,7 @@ def test_what_is_no_alert_of_the_feed_says_so(slack: Slack, origin: Origin, expe
     thing = delivery(origin=origin)
     assert expected in slack.render(thing)["text"]
     assert expected in slack.preview(slack.render(thing))
-    assert expected in slack_blocks.plain(thing, thing.alert.title, "")
+    assert expected in blocks.plain(thing, thing.alert.title, "")
 
 
 def test_the_connector_s_wording_comes_from_the_config(sandbox: Sandbox) -> None:
@@ -145,9 +144,9 @@ def test_the_connector_s_wording_comes_from_the_config(sandbox: Sandbox) -> None
         (Change(field="new_field", old=1, new={"a": 2}), "new_field: 1 → {'a': 2}"),
     ],
 )
-def test_a_change_is_told_in_words(change: Change, words: str) -> None:
+def test_a_change_is_put_in_words(change: Change, words: str) -> None:
     """Each field that can change has a sentence, and so has one that nobody thought of."""
-    assert slack_blocks.sentence(change) == words
+    assert blocks.sentence(change) == words
 
 
 # Limits
@@ -155,10 +154,10 @@ def test_a_change_is_told_in_words(change: Change, words: str) -> None:
 
 def test_a_header_is_cut_at_its_limit() -> None:
     """150 characters pass whole, one more is cut with a mark."""
-    fits = slack_blocks.MAX_HEADER - len("🔴 ")
+    fits = blocks.MAX_HEADER - len("🔴 ")
     at, past = (message(delivery(), title="t" * length)["blocks"][0]["text"]["text"] for length in (fits, fits + 1))
     assert at == "🔴 " + "t" * fits
-    assert len(past) == slack_blocks.MAX_HEADER
+    assert len(past) == blocks.MAX_HEADER
     assert past.endswith("t…")
 
 
@@ -170,15 +169,15 @@ def test_a_text_is_cut_at_its_limit() -> None:
             for block in blocks_of(message(delivery(), body="d" * length))
             if "text" in block and "d" * 9 in block["text"]["text"]
         )
-        for length in (slack_blocks.MAX_SECTION, slack_blocks.MAX_SECTION + 1)
+        for length in (blocks.MAX_SECTION, blocks.MAX_SECTION + 1)
     )
-    assert at["text"]["text"] == "d" * slack_blocks.MAX_SECTION
-    assert len(past["text"]["text"]) == slack_blocks.MAX_SECTION
+    assert at["text"]["text"] == "d" * blocks.MAX_SECTION
+    assert len(past["text"]["text"]) == blocks.MAX_SECTION
     assert past["text"]["text"].endswith("d…")
 
 
 def test_a_fact_is_cut_at_its_limit() -> None:
-    """One fact takes 300 characters, one more is cut with a mark."""
+    """One fact has room for 300 characters, one more is cut with a mark."""
     at, past = (
         next(
             field["text"].removeprefix("*Type*\n")
@@ -187,10 +186,10 @@ def test_a_fact_is_cut_at_its_limit() -> None:
             ]
             if field["text"].startswith("*Type*")
         )
-        for length in (slack_blocks.MAX_VALUE, slack_blocks.MAX_VALUE + 1)
+        for length in (blocks.MAX_VALUE, blocks.MAX_VALUE + 1)
     )
-    assert at == "x" * slack_blocks.MAX_VALUE
-    assert len(past) == slack_blocks.MAX_VALUE
+    assert at == "x" * blocks.MAX_VALUE
+    assert len(past) == blocks.MAX_VALUE
     assert past.endswith("x…")
 
 
@@ -205,7 +204,7 @@ def test_ten_vendors_are_named_and_the_rest_counted() -> None:
     """Ten vendors are all named; of more the rest is a number."""
     at, past = (
         json.dumps(message(delivery(alert=alert(affected_vendors=[f"v{number}" for number in range(count)]))))
-        for count in (slack_blocks.MAX_VENDORS, slack_blocks.MAX_VENDORS + 1)
+        for count in (blocks.MAX_VENDORS, blocks.MAX_VENDORS + 1)
     )
     assert "v9" in at
     assert "more" not in at
@@ -217,23 +216,23 @@ def test_a_button_s_words_are_cut_at_their_limit() -> None:
     """75 characters pass whole, one more is cut with a mark."""
     at, past = (
         buttons(delivery(links=(Link(connector="tickets", text="b" * length, url="https://jira.example/1"),)))[0]
-        for length in (slack_blocks.MAX_BUTTON, slack_blocks.MAX_BUTTON + 1)
+        for length in (blocks.MAX_BUTTON, blocks.MAX_BUTTON + 1)
     )
-    assert at["text"]["text"] == "b" * slack_blocks.MAX_BUTTON
-    assert len(past["text"]["text"]) == slack_blocks.MAX_BUTTON
+    assert at["text"]["text"] == "b" * blocks.MAX_BUTTON
+    assert len(past["text"]["text"]) == blocks.MAX_BUTTON
     assert past["text"]["text"].endswith("b…")
 
 
-@pytest.mark.parametrize(("length", "shown"), [(slack_blocks.MAX_URL, 1), (slack_blocks.MAX_URL + 1, 0)])
+@pytest.mark.parametrize(("length", "shown"), [(blocks.MAX_URL, 1), (blocks.MAX_URL + 1, 0)])
 def test_a_link_that_is_too_long_is_left_out(length: int, shown: int) -> None:
     """A URL of 3,000 characters is linked; a longer one would lose its end, so it is not."""
     url = "https://example.com/".ljust(length, "u")
     assert [button["url"] for button in buttons(delivery(alert=alert(source_urls=[url])))] == [url] * shown
 
 
-@pytest.mark.parametrize("count", [slack_blocks.MAX_BUTTONS, slack_blocks.MAX_BUTTONS + 1])
+@pytest.mark.parametrize("count", [blocks.MAX_BUTTONS, blocks.MAX_BUTTONS + 1])
 def test_five_links_are_shown_at_most(count: int) -> None:
-    """The links to where the alert stands come before its sources, five in all; one host's are told apart."""
+    """The links to where the alert stands come before its sources, five in all; one host's are numbered."""
     sources = [f"https://example.com/{number}" for number in range(count - 1)]
     shown = buttons(delivery(alert=alert(source_urls=sources), links=(ELSEWHERE,)))
     assert [button["text"]["text"] for button in shown] == [
@@ -247,17 +246,17 @@ def test_five_links_are_shown_at_most(count: int) -> None:
 
 def test_all_blocks_together_stay_within_their_limit() -> None:
     """A link that just fits beside a long text is shown; with one character more it is left out."""
-    text = '"' * slack_blocks.MAX_SECTION  # twice as long on the wire
+    text = '"' * blocks.MAX_SECTION  # twice as long on the wire
 
     def total(length: int) -> tuple[int, int]:
         thing = delivery(alert=alert(source_urls=["https://example.com/".ljust(length, "u")]))
         content = message(thing, body=text)
-        size = slack_blocks.size(content["blocks"]) + slack_blocks.size(content["attachments"])
+        size = blocks.size(content["blocks"]) + blocks.size(content["attachments"])
         return size, len(buttons(thing, body=text))
 
-    longest = max(length for length in range(30, slack_blocks.MAX_URL) if total(length)[1])
-    assert longest < slack_blocks.MAX_URL - 1
-    assert slack_blocks.MAX_TOTAL - 300 < total(longest)[0] <= slack_blocks.MAX_TOTAL
+    longest = max(length for length in range(30, blocks.MAX_URL) if total(length)[1])
+    assert longest < blocks.MAX_URL - 1
+    assert blocks.MAX_TOTAL - 300 < total(longest)[0] <= blocks.MAX_TOTAL
     assert total(longest + 1)[1] == 0
 
 
@@ -267,19 +266,19 @@ def test_a_text_gives_way_where_all_blocks_are_too_long() -> None:
     facts = {"severity": longest, "cve_id": longest, "affected_vendors": [longest], "alert_type": longest}
     thing = delivery(alert=alert(**facts, id=longest[:255]))
     content = message(thing, title=longest, body=longest * 20)
-    assert slack_blocks.size(content["blocks"]) + slack_blocks.size(content["attachments"]) <= slack_blocks.MAX_TOTAL
+    assert blocks.size(content["blocks"]) + blocks.size(content["attachments"]) <= blocks.MAX_TOTAL
     text = blocks_of(content)[2]["text"]["text"]
     assert text.endswith("…")
-    assert slack_blocks.MAX_SECTION * 2 // 3 < len(text) < slack_blocks.MAX_SECTION
+    assert blocks.MAX_SECTION * 2 // 3 < len(text) < blocks.MAX_SECTION
 
 
 @pytest.mark.parametrize("text", ["t" * 9, "&" * 2, "<!channel>", "a&b<c>d", "é🔴" * 5])
 def test_escaped_text_is_cut_without_halving_an_entity(text: str) -> None:
     """At the limit the text is whole, below it a mark ends it, and what is left unescapes to the text's beginning."""
-    whole = slack_blocks.escape(text)
-    assert slack_blocks.escape_within(text, len(whole)) == whole
+    whole = blocks.escape(text)
+    assert blocks.escape_within(text, len(whole)) == whole
     for limit in range(1, len(whole)):
-        short = slack_blocks.escape_within(text, limit)
+        short = blocks.escape_within(text, limit)
         read = short.removesuffix("…").replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&")
         assert len(short) <= limit
         assert short.endswith("…")
@@ -288,10 +287,10 @@ def test_escaped_text_is_cut_without_halving_an_entity(text: str) -> None:
 
 def test_a_plain_text_is_cut_at_its_limit() -> None:
     """3,500 characters, escapes included, pass whole; one more is cut with a mark."""
-    room = slack_blocks.MAX_TEXT - len(slack_blocks.plain(delivery(), "A title", "&b")) + 1
-    at, past = (slack_blocks.plain(delivery(), "A title", "&" + "b" * length) for length in (room, room + 1))
+    room = blocks.MAX_TEXT - len(blocks.plain(delivery(), "A title", "&b")) + 1
+    at, past = (blocks.plain(delivery(), "A title", "&" + "b" * length) for length in (room, room + 1))
     assert at.endswith("&amp;" + "b" * room)
-    assert (len(at), len(past)) == (slack_blocks.MAX_TEXT, slack_blocks.MAX_TEXT)
+    assert (len(at), len(past)) == (blocks.MAX_TEXT, blocks.MAX_TEXT)
     assert past.endswith("b…")
 
 
@@ -301,29 +300,29 @@ def test_real_alerts_are_within_every_limit(slack: Slack) -> None:
         payload = slack.render(delivery(alert=Alert.parse(raw)))
         shown = blocks_of(dict(payload))
         assert blockkit.problems(shown) == []
-        assert blockkit.size(shown) <= slack_blocks.MAX_TOTAL
-        assert len(payload["text"]) <= slack_blocks.MAX_TEXT
+        assert blockkit.size(shown) <= blocks.MAX_TOTAL
+        assert len(payload["text"]) <= blocks.MAX_TEXT
 
 
 def test_nothing_in_a_notification_is_read_as_a_mention(slack: Slack) -> None:
-    """A post, an edit and a reply all ask Slack to take the text as it stands; an edit would not by default."""
+    """A post, an edit and a reply all ask Slack to show the text as it stands; an edit would not by default."""
     edit = slack.render(delivery(kind=Kind.UPDATE, receipt=Receipt(remote_id="C0SECOPS:1.000001"), changes=WORSE))
     for sent_along in (slack.render(delivery()), edit, edit["reply"]):
         assert (sent_along["parse"], sent_along["link_names"]) == ("none", False)
 
 
 def test_hostile_alerts_ping_nobody_and_forge_no_link(sandbox: Sandbox, slack: Slack, hook: Slack) -> None:
-    """In every field, kind of message and fallback hostile text stays text, and Slack takes it in its usual form."""
+    """In every field, kind of message and fallback hostile text stays text, and Slack accepts it in its usual form."""
     for nasty in [*hostile_alerts(), *odd_alerts()]:
         changed = (Change(field="affected_vendors", old=[], new=[nasty.title]),)
         link = Link(connector="tickets", text=nasty.title, url=nasty.title)
         for connector in (slack, hook):
-            first = sent(connector, outstanding(alert=nasty, links=(link,)))
-            update = outstanding(alert=nasty, kind=Kind.UPDATE, receipt=first.receipt, changes=changed)
-            taken_back = outstanding(alert=nasty, kind=Kind.WITHDRAW, receipt=first.receipt)
+            first = sent(connector, new_delivery(alert=nasty, links=(link,)))
+            update = new_delivery(alert=nasty, kind=Kind.UPDATE, receipt=first.receipt, changes=changed)
+            taken_back = new_delivery(alert=nasty, kind=Kind.WITHDRAW, receipt=first.receipt)
             assert [first.note, sent(connector, update).note, sent(connector, taken_back).note] == ["", "", ""]
         sandbox.slack.inject(says("invalid_blocks", "chat.postMessage"))
-        assert sent(slack, outstanding(alert=nasty)).note
+        assert sent(slack, new_delivery(alert=nasty)).note
     assert [stored["pings"] for stored in sandbox.slack.messages if stored["pings"]] == []
     read = [text for stored in sandbox.slack.messages for text in formatted(stored)]
     assert [text for text in read if re.search(r"<(?!!date\^|https://nvd\.nist\.gov/vuln/detail/CVE-)", text)] == []

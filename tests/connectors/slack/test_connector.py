@@ -3,20 +3,41 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Iterator
-from typing import Final
+from typing import Any, Final
 
 import pytest
 from pydantic import ValidationError
 
+import forwarder.sandbox.slack
 from connectors.slack import Slack, SlackConfig
-from connectors.slack.client import Verdict, classify
-from forwarder.connector import Broken, Change, Kind, Origin, Outcome, RateLimited, Receipt, Rejected, Retry, Uncertain
+from connectors.slack.client import Refusal, classify
+from forwarder.connector import (
+    Broken,
+    BuiltInTexts,
+    Change,
+    Delivered,
+    Delivery,
+    Kind,
+    Origin,
+    Outcome,
+    RateLimited,
+    Receipt,
+    Rejected,
+    Retry,
+    Uncertain,
+)
 from forwarder.sandbox import Fault, FaultKind, Sandbox
+from forwarder.sandbox.limits import Clock
+from forwarder.sandbox.server import Request
 from tests.kit.samples import NOW, alert, delivery
-from tests.kit.slack import ELSEWHERE, WORSE, by_token, by_webhook, outstanding, says, send, sent
+from tests.kit.slack import ELSEWHERE, WORSE, by_token, by_webhook, new_delivery, says, send, sent
 
 HOOKED: Final = Receipt(remote_id="webhook")
+GONE: Final = Receipt(remote_id="C0SECOPS:1.000001")
+REFUSED_FORM: Final = says("invalid_blocks", "chat.")
+REFUSED_HOOK: Final = Fault(kind=FaultKind.STATUS, status=400, body="invalid_blocks", path="/services/")
 
 
 @pytest.fixture
@@ -113,9 +134,9 @@ def test_a_rate_limit_waits_as_long_as_slack_says(sandbox: Sandbox, header: dict
 
 def test_the_status_counts_before_the_code() -> None:
     """A yes that a proxy lost is not made a no by what the proxy says."""
-    assert classify(503, "service_unavailable") is Verdict.UNCERTAIN
-    assert classify(200, "service_unavailable") is Verdict.RETRY
-    assert classify(429, "invalid_auth") is Verdict.WAIT
+    assert classify(503, "service_unavailable") is Refusal.UNCERTAIN
+    assert classify(200, "service_unavailable") is Refusal.RETRY
+    assert classify(429, "invalid_auth") is Refusal.WAIT
 
 
 def test_the_sdk_resends_nothing(sandbox: Sandbox, slack: Slack, hook: Slack) -> None:
@@ -161,12 +182,116 @@ def test_an_edit_that_falls_back_leaves_no_old_blocks(sandbox: Sandbox, slack: S
     """Slack keeps attachments that an edit does not mention: what they say would be out of date."""
     receipt = sent(slack, delivery()).receipt
     sandbox.slack.inject(says("invalid_blocks", "chat.update"))
-    outcome = sent(slack, outstanding(kind=Kind.UPDATE, receipt=receipt, changes=WORSE))
+    outcome = sent(slack, new_delivery(kind=Kind.UPDATE, receipt=receipt, changes=WORSE))
     assert "plain text" in outcome.note
     assert sandbox.slack.messages[0]["attachments"] == []
 
 
-def test_a_fallback_that_is_cut_off_is_unsure(sandbox: Sandbox, slack: Slack) -> None:
+class Wire(forwarder.sandbox.slack.Slack):
+    """The sandbox's Slack, which also keeps the JSON of every request."""
+
+    def __init__(self, clock: Clock) -> None:
+        super().__init__(clock=clock, limits=False)
+        self.bodies: list[dict[str, Any]] = []
+
+    def take_fault(self, request: Request) -> Fault | None:
+        if request.body[:1] == b"{":
+            self.bodies.append(request.json())
+        return super().take_fault(request)
+
+
+@pytest.fixture
+def wire(sandbox: Sandbox) -> Wire:
+    """Replaces the sandbox's own Slack before a connector is made."""
+    sandbox.slack.close()
+    sandbox.slack = kept = Wire(sandbox.clock)
+    kept.start()
+    return kept
+
+
+class CountingTexts(BuiltInTexts):
+    """The connector's own words, and how often it asked for each."""
+
+    def __init__(self) -> None:
+        self.asked: Counter[str] = Counter()
+
+    def title(self, delivery: Delivery, built_in: str) -> str:
+        self.asked["title"] += 1
+        return super().title(delivery, built_in)
+
+    def text(self, delivery: Delivery, built_in: str) -> str:
+        self.asked["text"] += 1
+        return super().text(delivery, built_in)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"kind": Kind.UPDATE, "receipt": GONE, "changes": WORSE},
+        {"kind": Kind.UPDATE, "receipt": HOOKED, "changes": WORSE},
+        {"kind": Kind.WITHDRAW, "receipt": HOOKED},
+    ],
+)
+def test_each_template_is_rendered_once_for_a_delivery(
+    sandbox: Sandbox, slack: Slack, hook: Slack, changes: dict[str, Any]
+) -> None:
+    """Even where Slack refuses the form: a template that fails then reports it once, not once for each form."""
+    for connector in (slack, hook):
+        texts = CountingTexts()
+        counting = Slack(connector.name, connector.config, texts)
+        for _ in range(2):
+            sandbox.slack.inject(REFUSED_FORM if connector is slack else REFUSED_HOOK)
+        assert isinstance(send(counting, new_delivery(**changes)), Rejected)
+        assert texts.asked == {"title": 1, "text": 1}
+
+
+def test_the_fallback_that_is_sent_is_the_payload_s(wire: Wire, slack: Slack, hook: Slack) -> None:
+    """What is kept of a delivery holds every form that people may have seen, an edit's too."""
+    receipt = sent(slack, new_delivery()).receipt
+    for connector, changes in (
+        (slack, {}),
+        (slack, {"kind": Kind.UPDATE, "receipt": receipt, "changes": WORSE}),
+        (slack, {"kind": Kind.WITHDRAW, "receipt": receipt}),
+        (hook, {}),
+        (hook, {"kind": Kind.UPDATE, "receipt": HOOKED, "changes": WORSE}),
+        (hook, {"kind": Kind.WITHDRAW, "receipt": HOOKED}),
+    ):
+        thing = new_delivery(**changes)
+        payload = connector.render(thing)
+        wire.inject(REFUSED_FORM if connector is slack else REFUSED_HOOK)
+        wire.bodies.clear()
+        outcome = connector.deliver(thing, payload)
+        assert isinstance(outcome, Delivered), outcome
+        assert "plain text" in outcome.note
+        assert wire.bodies[1]["text"] == payload["fallback"]
+
+
+def test_a_reply_whose_form_is_refused_goes_as_its_fallback(sandbox: Sandbox, slack: Slack) -> None:
+    """The reply has a plain text of its own in the payload."""
+    receipt = sent(slack, new_delivery()).receipt
+    thing = new_delivery(kind=Kind.UPDATE, receipt=receipt, changes=WORSE)
+    sandbox.slack.inject(says("invalid_blocks", "chat.postMessage"))
+    assert "plain text" in sent(slack, thing).note
+    assert sandbox.slack.messages[1]["text"] == slack.render(thing)["reply"]["fallback"]
+    assert sandbox.slack.messages[1]["blocks"] == []
+
+
+def test_only_slack_s_own_arguments_go_on_the_wire(wire: Wire, slack: Slack, hook: Slack) -> None:
+    """What the payload holds for the connector itself is taken out before anything is sent, whatever the message."""
+    receipt = sent(slack, new_delivery()).receipt
+    for connector, where in ((slack, None), (slack, receipt), (slack, GONE), (hook, None), (hook, HOOKED)):
+        for kind in (Kind.OPEN, Kind.UPDATE, Kind.WITHDRAW):
+            thing = new_delivery(kind=kind, receipt=where, changes=WORSE if kind is Kind.UPDATE else ())
+            send(connector, thing)
+            wire.inject(REFUSED_FORM if connector is slack else REFUSED_HOOK)
+            send(connector, thing)
+            wire.clear_faults()
+    assert len(wire.bodies) > 20
+    assert [body for body in wire.bodies if body.keys() & {"method", "reply", "fallback"}] == []
+
+
+def test_a_fallback_that_is_cut_off_is_uncertain(sandbox: Sandbox, slack: Slack) -> None:
     """The second request of an attempt can be lost as the first can."""
     sandbox.slack.inject(says("invalid_blocks", "chat.postMessage"), Fault(kind=FaultKind.RESET_AFTER))
     assert isinstance(send(slack, delivery()), Uncertain)
@@ -175,31 +300,31 @@ def test_a_fallback_that_is_cut_off_is_unsure(sandbox: Sandbox, slack: Slack) ->
 # Changes and withdrawals
 
 
-def test_a_change_edits_the_message_and_is_told_in_its_thread(sandbox: Sandbox, slack: Slack) -> None:
+def test_a_change_edits_the_message_and_is_reported_in_its_thread(sandbox: Sandbox, slack: Slack) -> None:
     """The message shows the alert as it is now; a reply, shown in the channel too, says what got worse."""
     receipt = sent(slack, delivery(alert=alert(severity="high"))).receipt
-    assert sent(slack, outstanding(kind=Kind.UPDATE, revision=2, receipt=receipt, changes=WORSE)).receipt == receipt
+    assert sent(slack, new_delivery(kind=Kind.UPDATE, revision=2, receipt=receipt, changes=WORSE)).receipt == receipt
     first, reply = sandbox.slack.messages
     assert first["blocks"][0]["text"]["text"].startswith("🔴")
     assert first["attachments"][0]["blocks"]
     assert reply["thread_ts"] == first["ts"]
     assert reply["text"] == "⬆️ Severity: high → critical\n🔥 Now on CISA KEV: known to be exploited"
     assert (
-        slack.render(outstanding(kind=Kind.UPDATE, receipt=receipt, changes=WORSE))["reply"]["reply_broadcast"] is True
+        slack.render(new_delivery(kind=Kind.UPDATE, receipt=receipt, changes=WORSE))["reply"]["reply_broadcast"] is True
     )
 
 
 def test_a_change_for_the_better_is_not_shown_in_the_channel(slack: Slack) -> None:
     """Only what got worse leaves the thread."""
     change = Change(field="severity", old="critical", new="low")
-    thing = outstanding(kind=Kind.UPDATE, receipt=Receipt(remote_id="C0SECOPS:1.000001"), changes=(change,))
+    thing = new_delivery(kind=Kind.UPDATE, receipt=Receipt(remote_id="C0SECOPS:1.000001"), changes=(change,))
     assert "reply_broadcast" not in slack.render(thing)["reply"]
 
 
 def test_new_links_edit_the_message_in_silence(sandbox: Sandbox, slack: Slack) -> None:
     """A ticket made after the message becomes its first button, without a reply."""
     receipt = sent(slack, delivery()).receipt
-    sent(slack, outstanding(kind=Kind.UPDATE, receipt=receipt, links=(ELSEWHERE,)))
+    sent(slack, new_delivery(kind=Kind.UPDATE, receipt=receipt, links=(ELSEWHERE,)))
     (stored,) = sandbox.slack.messages
     actions = next(block for block in stored["attachments"][0]["blocks"] if block["type"] == "actions")
     assert actions["elements"][0]["url"] == ELSEWHERE.url
@@ -208,7 +333,7 @@ def test_new_links_edit_the_message_in_silence(sandbox: Sandbox, slack: Slack) -
 def test_links_alone_make_no_message(sandbox: Sandbox, slack: Slack, hook: Slack) -> None:
     """Where a connector got a token later, or lost it, there is no message that could be edited."""
     for connector, receipt in ((slack, HOOKED), (hook, HOOKED), (hook, Receipt(remote_id="C0SECOPS:1.000001"))):
-        thing = outstanding(kind=Kind.UPDATE, receipt=receipt, links=(ELSEWHERE,))
+        thing = new_delivery(kind=Kind.UPDATE, receipt=receipt, links=(ELSEWHERE,))
         assert sent(connector, thing).receipt == receipt
         assert "Nothing is sent" in connector.preview(connector.render(thing))
     assert sandbox.slack.requests == []
@@ -219,7 +344,7 @@ def test_links_that_cannot_be_added_are_no_failure(sandbox: Sandbox, slack: Slac
     """The alert was delivered; the message stays in its form, and the note says why it is without the link."""
     receipt = sent(slack, delivery()).receipt
     sandbox.slack.inject(says(code, "chat.update", times=1))
-    outcome = sent(slack, outstanding(kind=Kind.UPDATE, receipt=receipt, links=(ELSEWHERE,)))
+    outcome = sent(slack, new_delivery(kind=Kind.UPDATE, receipt=receipt, links=(ELSEWHERE,)))
     assert outcome.receipt == receipt
     assert code in outcome.note
     assert sandbox.slack.messages[0]["attachments"]
@@ -228,7 +353,7 @@ def test_links_that_cannot_be_added_are_no_failure(sandbox: Sandbox, slack: Slac
 def test_a_proxy_that_knows_no_edits_pauses_nothing(sandbox: Sandbox, slack: Slack) -> None:
     """Links alone do not show that the destination is broken; a token that was revoked does."""
     receipt = sent(slack, delivery()).receipt
-    link = outstanding(kind=Kind.UPDATE, receipt=receipt, links=(ELSEWHERE,))
+    link = new_delivery(kind=Kind.UPDATE, receipt=receipt, links=(ELSEWHERE,))
     sandbox.slack.inject(Fault(kind=FaultKind.STATUS, status=404, body="<html>", path="chat.update"))
     assert "HTTP 404" in sent(slack, link).note
     sandbox.slack.revoke()
@@ -237,7 +362,7 @@ def test_a_proxy_that_knows_no_edits_pauses_nothing(sandbox: Sandbox, slack: Sla
 
 def test_an_update_of_nothing_is_a_message(sandbox: Sandbox, slack: Slack) -> None:
     """Without a receipt there is nothing to edit: people must hear of the alert all the same."""
-    sent(slack, outstanding(kind=Kind.UPDATE, revision=2, changes=WORSE))
+    sent(slack, new_delivery(kind=Kind.UPDATE, revision=2, changes=WORSE))
     (stored,) = sandbox.slack.messages
     assert stored["thread_ts"] is None
     assert stored["metadata"]["event_payload"]["alert_id"] == delivery().alert.id
@@ -245,22 +370,22 @@ def test_an_update_of_nothing_is_a_message(sandbox: Sandbox, slack: Slack) -> No
 
 @pytest.mark.parametrize("code", ["message_not_found", "is_archived", "channel_not_found"])
 def test_a_change_to_a_message_that_is_gone_is_a_new_message(sandbox: Sandbox, slack: Slack, code: str) -> None:
-    """Deleted, or left behind in a channel that the config no longer names: the change is told where people are now."""
+    """Deleted, or left behind in a channel that the config no longer names: the change goes where people are now."""
     sandbox.slack.inject(says(code, "chat.update"))
     old = Receipt(remote_id="C0OLD:1.000001")
-    outcome = sent(slack, outstanding(kind=Kind.UPDATE, receipt=old, changes=WORSE))
+    outcome = sent(slack, new_delivery(kind=Kind.UPDATE, receipt=old, changes=WORSE))
     (stored,) = sandbox.slack.messages
     assert outcome.receipt.remote_id == f"C0SECOPS:{stored['ts']}"
 
 
 @pytest.mark.parametrize("code", ["cant_update_message", "edit_window_closed"])
-def test_a_change_to_a_message_that_cannot_be_edited_is_told_in_its_thread(
+def test_a_change_to_a_message_that_cannot_be_edited_is_reported_in_its_thread(
     sandbox: Sandbox, slack: Slack, code: str
 ) -> None:
     """The message stands as it was; the reply says what is different."""
     receipt = sent(slack, delivery()).receipt
     sandbox.slack.inject(says(code, "chat.update"))
-    assert code in sent(slack, outstanding(kind=Kind.UPDATE, receipt=receipt, changes=WORSE)).note
+    assert code in sent(slack, new_delivery(kind=Kind.UPDATE, receipt=receipt, changes=WORSE)).note
     assert "Severity: high → critical" in sandbox.slack.messages[1]["text"]
 
 
@@ -268,13 +393,13 @@ def test_a_thread_that_is_closed_is_no_failure(sandbox: Sandbox, slack: Slack) -
     """The message was edited, which is what counts."""
     receipt = sent(slack, delivery()).receipt
     sandbox.slack.inject(says("restricted_action_thread_locked", "chat.postMessage"))
-    assert "thread_locked" in sent(slack, outstanding(kind=Kind.UPDATE, receipt=receipt, changes=WORSE)).note
+    assert "thread_locked" in sent(slack, new_delivery(kind=Kind.UPDATE, receipt=receipt, changes=WORSE)).note
 
 
 def test_a_lost_answer_to_an_edit_is_tried_again(sandbox: Sandbox, slack: Slack) -> None:
     """An edit may be repeated, so there is nothing to look for; only its reply can come twice."""
     receipt = sent(slack, delivery()).receipt
-    thing = outstanding(kind=Kind.UPDATE, receipt=receipt, changes=WORSE)
+    thing = new_delivery(kind=Kind.UPDATE, receipt=receipt, changes=WORSE)
     sandbox.slack.inject(Fault(kind=FaultKind.RESET_AFTER, path="chat.update"))
     assert isinstance(send(slack, thing), Retry)
     sandbox.slack.inject(Fault(kind=FaultKind.RESET_AFTER, path="chat.postMessage"))
@@ -288,7 +413,7 @@ def test_a_lost_answer_to_an_edit_is_tried_again(sandbox: Sandbox, slack: Slack)
 def test_a_withdrawn_alert_is_struck_out(sandbox: Sandbox, slack: Slack, origin: Origin, words: str) -> None:
     """The message says that it is over, and so does its thread."""
     receipt = sent(slack, delivery(origin=origin)).receipt
-    sent(slack, outstanding(kind=Kind.WITHDRAW, origin=origin, receipt=receipt))
+    sent(slack, new_delivery(kind=Kind.WITHDRAW, origin=origin, receipt=receipt))
     first, reply = sandbox.slack.messages
     assert f"*{words}*\n~Authentication bypass" in first["blocks"][0]["text"]["text"]
     assert words in first["text"]
@@ -298,31 +423,31 @@ def test_a_withdrawn_alert_is_struck_out(sandbox: Sandbox, slack: Slack, origin:
 def test_a_withdrawal_of_what_never_came_sends_nothing(sandbox: Sandbox, slack: Slack, hook: Slack) -> None:
     """There is nothing to take back, and nothing to fail."""
     for connector in (slack, hook):
-        assert sent(connector, outstanding(kind=Kind.WITHDRAW)).note
+        assert sent(connector, new_delivery(kind=Kind.WITHDRAW)).note
     assert sandbox.slack.requests == []
 
 
 def test_a_withdrawal_of_a_deleted_message_is_done(sandbox: Sandbox, slack: Slack) -> None:
     """A person took the message away before."""
     sandbox.slack.inject(says("message_not_found", "chat.update"))
-    outcome = sent(slack, outstanding(kind=Kind.WITHDRAW, receipt=Receipt(remote_id="C0SECOPS:1.000001")))
+    outcome = sent(slack, new_delivery(kind=Kind.WITHDRAW, receipt=Receipt(remote_id="C0SECOPS:1.000001")))
     assert "message_not_found" in outcome.note
     assert sandbox.slack.messages == []
 
 
-def test_a_webhook_tells_changes_in_messages_of_their_own(sandbox: Sandbox, hook: Slack) -> None:
+def test_a_webhook_reports_changes_in_messages_of_their_own(sandbox: Sandbox, hook: Slack) -> None:
     """It cannot edit: a short message says what changed, another that the alert is withdrawn."""
     assert sent(hook, delivery()).receipt == HOOKED
-    sent(hook, outstanding(kind=Kind.UPDATE, receipt=HOOKED, changes=WORSE))
-    sent(hook, outstanding(kind=Kind.UPDATE, receipt=HOOKED, links=(ELSEWHERE,)))
-    sent(hook, outstanding(kind=Kind.WITHDRAW, receipt=HOOKED))
+    sent(hook, new_delivery(kind=Kind.UPDATE, receipt=HOOKED, changes=WORSE))
+    sent(hook, new_delivery(kind=Kind.UPDATE, receipt=HOOKED, links=(ELSEWHERE,)))
+    sent(hook, new_delivery(kind=Kind.WITHDRAW, receipt=HOOKED))
     _, change, withdrawal = sandbox.slack.messages
     assert change["text"].startswith("🔴 Changed: Authentication bypass")
     assert "Severity: high → critical" in change["text"]
     assert "No longer stands" in withdrawal["text"]
 
 
-def test_what_each_way_in_can_do_is_told(slack: Slack, hook: Slack) -> None:
+def test_what_each_way_in_can_do_is_declared(slack: Slack, hook: Slack) -> None:
     """Only a token can be asked what arrived, and only its messages can be given links later."""
     assert (len(slack.reconcile_after) > 0, slack.follows_links) == (True, True)
     assert (len(hook.reconcile_after), hook.follows_links) == (0, False)
@@ -334,7 +459,7 @@ def test_what_each_way_in_can_do_is_told(slack: Slack, hook: Slack) -> None:
 
 
 @pytest.mark.parametrize(
-    ("config", "told"),
+    ("config", "reason"),
     [
         ({}, "either a token or a webhook_url"),
         ({"token": "xoxb-not-a-real-token", "webhook_url": "https://hooks.slack.com/services/x"}, "either"),
@@ -347,11 +472,11 @@ def test_what_each_way_in_can_do_is_told(slack: Slack, hook: Slack) -> None:
         ({"token": "xoxb-not-a-real-token", "channel": "#a", "base_url": "http://slack.com"}, "this machine"),
     ],
 )
-def test_an_impossible_config_is_refused_with_a_sentence(config: dict[str, str], told: str) -> None:
+def test_an_impossible_config_is_refused_with_a_sentence(config: dict[str, str], reason: str) -> None:
     """The sentence says what is wrong, and shows no value."""
     with pytest.raises(ValidationError) as refused:
         SlackConfig.model_validate({"type": "slack", **config})
-    assert told in str(refused.value)
+    assert reason in str(refused.value)
     assert "xoxb" not in str(refused.value)
 
 
@@ -362,24 +487,24 @@ def at_debug(caplog: pytest.LogCaptureFixture) -> Iterator[pytest.LogCaptureFixt
         yield caplog
 
 
-def test_no_secret_is_logged_or_told(
+def test_no_secret_is_logged_or_shown(
     sandbox: Sandbox, slack: Slack, hook: Slack, at_debug: pytest.LogCaptureFixture
 ) -> None:
     """The SDK by itself logs a webhook's address and what messages say: none of it comes through."""
-    told: list[object] = [slack, hook, slack.config, hook.config, *slack.check(), *hook.check()]
+    shown: list[object] = [slack, hook, slack.config, hook.config, *slack.check(), *hook.check()]
     for connector in (slack, hook):
-        told += [connector.render(outstanding()), send(connector, outstanding())]
+        shown += [connector.render(new_delivery()), send(connector, new_delivery())]
         for kind in FaultKind:
             sandbox.slack.inject(Fault(kind=kind, seconds=0.01))
-            told.append(send(connector, outstanding()))
+            shown.append(send(connector, new_delivery()))
             sandbox.slack.clear_faults()
         sandbox.slack.revoke()
-        told.append(send(connector, outstanding()))
+        shown.append(send(connector, new_delivery()))
         sandbox.slack.restore()
-    shown = repr(told) + at_debug.text
+    everything = repr(shown) + at_debug.text
     assert [record for record in at_debug.records if record.name.startswith("slack_sdk")] == []
-    assert sandbox.slack.token not in shown
-    assert sandbox.slack.webhook_url.rpartition("/")[2] not in shown
+    assert sandbox.slack.token not in everything
+    assert sandbox.slack.webhook_url.rpartition("/")[2] not in everything
 
 
 def test_a_host_that_is_not_there_is_tried_again(sandbox: Sandbox) -> None:

@@ -1,0 +1,99 @@
+"""Whether a destination is accepting deliveries, and how many may try it. The time and the dice are the caller's."""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections.abc import Callable
+from enum import Enum
+from typing import Final
+
+from forwarder.common.backoff import Backoff
+from forwarder.store.records import AttemptResult, Pause, Settlement
+
+FAILURES: Final = 3
+"""Failures in a row, over all deliveries, after which a destination counts as down and is tried by one at a time."""
+DOWN: Final = Backoff(first=1.0, most=60.0)
+"""Between two tries of a destination that is down."""
+_COUNTED: Final = frozenset({AttemptResult.RETRY, AttemptResult.UNCERTAIN, AttemptResult.GAVE_UP})
+"""The results that speak against the destination, and not against one delivery or its config."""
+
+
+class Health(Enum):
+    """What is known of a destination: it works, fails again and again, or is paused until a person acts."""
+
+    WORKING = "working"
+    DOWN = "down"
+    PAUSED = "paused"
+
+
+class Breaker:
+    """What the outcomes of all deliveries together say of one destination. Safe to use from several threads."""
+
+    def __init__(self, random: Callable[[], float]) -> None:
+        self.pause: Pause | None = None
+        """As the store last had it. The store's is the truth, since commands in other processes change it."""
+        self._random = random
+        self._failures = 0
+        self._held_until = 0.0
+        self._lock = threading.Lock()
+
+    @property
+    def health(self) -> Health:
+        """A pause outranks failures: only an answer ends it."""
+        if self.pause is not None:
+            return Health.PAUSED
+        return Health.DOWN if self._failures >= FAILURES else Health.WORKING
+
+    @property
+    def probe(self) -> int:
+        """The number of the attempt to find a paused destination working again; 0 where it is not paused."""
+        pause = self.pause
+        return 0 if pause is None else pause.probes + 1
+
+    def record(self, settlement: Settlement, now: float) -> Health:
+        """Counts one result, and returns the health before it."""
+        with self._lock:
+            before = self.health
+            if settlement.outcome is AttemptResult.RATE_LIMITED:
+                self._hold(settlement.due_at)
+            elif settlement.answers:
+                self._failures = 0
+            elif settlement.outcome in _COUNTED:
+                self._fail(now)
+            return before
+
+    def room(self, most: int, *, busy: int, now: float) -> tuple[int, float]:
+        """How many of ``most`` may go out while ``busy`` are under way, and the seconds until any may.
+
+        The seconds are infinite where one that is under way must end first.
+        """
+        pause = self.pause
+        with self._lock:
+            down, held = self._failures >= FAILURES, self._held_until - now
+        if pause is not None:
+            return 1, math.inf if busy else pause.probe_at - now
+        if down:
+            return 1, math.inf if busy else held
+        return most - busy, held
+
+    def holds_back(self, due: float, *, now: float, patience: float) -> bool:
+        """Whether what is due at ``due`` cannot go now, nor after a rate limit that passes within ``patience``."""
+        pause, held = self.pause, self._held_until
+        if pause is not None:
+            return max(due, pause.probe_at) > now
+        return due > max(now, held) or held - now > patience
+
+    def shift_deadlines(self, seconds: float) -> None:
+        """Moves what is held along with a clock that was set."""
+        with self._lock:
+            self._held_until += seconds
+
+    def _fail(self, now: float) -> None:
+        self._failures += 1
+        if self._failures >= FAILURES:
+            self._hold(now + DOWN.after(self._failures - FAILURES + 1, self._random))
+
+    def _hold(self, until: float) -> None:
+        # A shorter hold never cuts a longer one short.
+        self._held_until = max(self._held_until, until)

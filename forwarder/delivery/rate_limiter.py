@@ -1,0 +1,30 @@
+"""How often a connector may send. The clock is the caller's."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+
+from forwarder.connector import Rate
+
+
+class RateLimiter:
+    """At most one send in every interval; the first is free."""
+
+    def __init__(self, rate: Rate | None, clock: Callable[[], float] = time.monotonic) -> None:
+        self.limited = rate is not None
+        self._interval = rate.interval if rate else 0.0
+        self._clock = clock
+        self._next = clock()
+        self._lock = threading.Lock()
+
+    def wait(self) -> float:
+        """Seconds until the next send may go."""
+        return max(self._next - self._clock(), 0.0) if self.limited else 0.0
+
+    def spend(self) -> None:
+        """Counts one send."""
+        with self._lock:
+            # A pause earns no burst: at most one interval of it is credited.
+            self._next = max(self._next, self._clock() - self._interval) + self._interval

@@ -1,0 +1,54 @@
+"""What the tests of the Jira connector share: configs, deliveries and what stands in the sandbox's Jira."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from connectors.jira import Jira, JiraConfig
+from connectors.jira.markup import plain
+from forwarder.connector import Change, Delivered, Delivery, Kind, Outcome, Receipt
+from forwarder.sandbox import Sandbox
+from tests.kit.samples import ALERT_ID, delivery
+
+LABEL = f"sentrytex-{ALERT_ID}"
+CREATE, SEARCH = "/issue", "/search"
+SHORT, LONG = "500ms", "30s"
+
+
+def config(**changes: Any) -> JiraConfig:
+    """A config for Cloud, with ``changes``; None takes a key out."""
+    values = {
+        "type": "jira",
+        "url": "https://example.atlassian.net",
+        "email": "bot@example.com",
+        "token": "not-a-real-token",
+        "project": "SEC",
+        **changes,
+    }
+    return JiraConfig.model_validate({key: value for key, value in values.items() if value is not None})
+
+
+def send(jira: Jira, outstanding: Delivery) -> Outcome:
+    return jira.deliver(outstanding, jira.render(outstanding))
+
+
+def opened(jira: Jira, outstanding: Delivery) -> Receipt:
+    outcome = send(jira, outstanding)
+    assert isinstance(outcome, Delivered), outcome
+    return outcome.receipt
+
+
+def follow_up(kind: Kind, receipt: Receipt | None, **changes: Any) -> Delivery:
+    seen = (Change(field="severity", old="high", new="critical"),) if kind is Kind.UPDATE else ()
+    return delivery(id=2, kind=kind, receipt=receipt, **{"revision": 2, "changes": seen, **changes})
+
+
+def comments(sandbox: Sandbox, key: str = "SEC-1") -> list[str]:
+    return [plain(comment["body"]) for comment in sandbox.jira.issues[key]["comments"]]
+
+
+def units(body: Any) -> int:
+    """What Jira counts: UTF-16 units, over a document's JSON."""
+    text = body if isinstance(body, str) else json.dumps(body, ensure_ascii=False, separators=(",", ":"))
+    return len(text.encode("utf-16-le", "surrogatepass")) // 2

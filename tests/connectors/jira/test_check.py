@@ -1,0 +1,80 @@
+"""The live check: each mistake in a sentence."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from connectors.jira import Jira
+from forwarder.sandbox import Sandbox
+
+
+def test_a_check_of_a_site_that_works(jira: Jira, sandbox: Sandbox) -> None:
+    """Every finding is good, the account and the project are named, and Jira is only read."""
+    findings = jira.check()
+    assert all(finding.ok for finding in findings)
+    assert [finding.text for finding in findings] == [
+        "Jira knows the account: Forwarder.",
+        "The project SEC exists: Security.",
+        "Tickets of type Task can be created as configured.",
+    ]
+    assert {request.method for request in sandbox.jira.requests} == {"GET"}
+
+
+def _leave(sandbox: Sandbox) -> None:
+    """The site is as it should be: the mistake is the config's."""
+
+
+def _hide_labels(sandbox: Sandbox) -> None:
+    sandbox.jira.project.hidden_fields |= {"labels", "duedate"}
+
+
+@pytest.mark.parametrize(
+    ("prepare", "changes", "sentences"),
+    [
+        (lambda sandbox: sandbox.jira.revoke(), {}, ["renew the token"]),
+        (_leave, {"project": "NOPE"}, ["No project NOPE is visible"]),
+        (_leave, {"issue_type": "Epic"}, ["set issue_type to one of Task, Bug, Story"]),
+        (
+            lambda sandbox: sandbox.jira.required_fields.update(customfield_7="Team", customfield_8="Site"),
+            {"fields": {"customfield_8": "x"}},
+            ['Jira requires "Team" in every ticket: add customfield_7 under fields.'],
+        ),
+        (
+            _leave,
+            {"priority": {"high": "Blocker", "low": "Low"}},
+            ["no priority Blocker: set priority.high to one of Highest, High, Medium, Low, Lowest."],
+        ),
+        (_leave, {"fields": {"customfield_9": 1}}, ["or leave fields.customfield_9 out"]),
+        (
+            _hide_labels,
+            {"due_in": {"high": "1d"}},
+            ["labels cannot be set on a new Task in SEC: add it to the create screen.", "or leave due_in out"],
+        ),
+        (
+            lambda sandbox: sandbox.jira.permissions.difference_update({"CREATE_ISSUES", "ADD_COMMENTS"}),
+            {},
+            ["lacks the permission Create Issues in SEC", "lacks the permission Add Comments in SEC"],
+        ),
+    ],
+)
+def test_a_check_says_what_is_wrong_and_where_to_put_it_right(
+    connect: Callable[..., Jira],
+    sandbox: Sandbox,
+    prepare: Callable[[Sandbox], object],
+    changes: dict[str, Any],
+    sentences: list[str],
+) -> None:
+    """Each mistake is a sentence with the key or the place in Jira where it is fixed."""
+    prepare(sandbox)
+    wrong = [finding.text for finding in connect(**changes).check() if not finding.ok]
+    assert len(wrong) == len(sentences)
+    assert all(sentence in text for sentence, text in zip(sentences, wrong, strict=True))
+
+
+def test_a_check_reads_lists_to_their_end(connect: Callable[..., Jira], sandbox: Sandbox) -> None:
+    """Jira hands out issue types and fields in pages."""
+    sandbox.jira.project.issue_types.update({str(number): f"Type {number}" for number in range(250)})
+    assert all(finding.ok for finding in connect(issue_type="Type 249").check())

@@ -1,0 +1,135 @@
+"""What all outcomes together say of a destination, with time and dice in the test's hand."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pytest
+
+from forwarder.delivery.breaker import FAILURES, Breaker, Health
+from forwarder.store.records import AttemptResult, Pause, Settlement, State
+
+NOW = 1000.0
+FAILING = (AttemptResult.RETRY, AttemptResult.UNCERTAIN, AttemptResult.GAVE_UP)
+ANSWERS = (AttemptResult.DELIVERED, AttemptResult.REJECTED)
+
+
+def result(outcome: AttemptResult, **more: Any) -> Settlement:
+    return Settlement(**{"state": State.READY, "due_at": NOW, "outcome": outcome, "reason": "", **more})
+
+
+def paused(probe_at: float = NOW + 60, probes: int = 0) -> Pause:
+    return Pause(connector="target", since=NOW, reason="revoked", probes=probes, probe_at=probe_at)
+
+
+@pytest.fixture
+def breaker() -> Breaker:
+    return Breaker(random=lambda: 1.0)
+
+
+def fail(breaker: Breaker, times: int = FAILURES, outcome: AttemptResult = AttemptResult.RETRY) -> None:
+    for _ in range(times):
+        breaker.record(result(outcome), NOW)
+
+
+def test_a_destination_works_until_it_is_seen_to_fail(breaker: Breaker) -> None:
+    """All workers may go out at once."""
+    assert breaker.health is Health.WORKING
+    assert breaker.probe == 0
+    limit, wait = breaker.room(4, busy=1, now=NOW)
+    assert limit == 3
+    assert wait <= 0
+
+
+@pytest.mark.parametrize("outcome", FAILING)
+def test_failures_in_a_row_mean_down(breaker: Breaker, outcome: AttemptResult) -> None:
+    """Each way of not getting through counts, a delivery that gave up as well; one fewer is not enough."""
+    fail(breaker, FAILURES - 1, outcome)
+    assert breaker.record(result(outcome), NOW) is Health.WORKING
+    assert breaker.health is Health.DOWN
+
+
+@pytest.mark.parametrize("outcome", sorted(set(AttemptResult) - set(FAILING)))
+def test_no_other_result_counts_as_a_failure(breaker: Breaker, outcome: AttemptResult) -> None:
+    """A refusal is an answer, and neither a rate limit nor an empty search says that the destination is down."""
+    fail(breaker, FAILURES * 2, outcome)
+    assert breaker.health is Health.WORKING
+
+
+@pytest.mark.parametrize("outcome", ANSWERS)
+def test_an_answer_ends_the_count(breaker: Breaker, outcome: AttemptResult) -> None:
+    """The failures before it are forgotten, and whoever records it learns that the destination was down."""
+    fail(breaker)
+    assert breaker.record(result(outcome), NOW) is Health.DOWN
+    assert breaker.health is Health.WORKING
+    fail(breaker, FAILURES - 1)
+    assert breaker.health is Health.WORKING
+
+
+def test_a_destination_that_is_down_is_tried_by_one(breaker: Breaker) -> None:
+    """While one is under way the others wait for its end."""
+    fail(breaker)
+    assert breaker.room(4, busy=0, now=NOW + 1) == (1, 0)
+    assert breaker.room(4, busy=1, now=NOW + 1) == (1, math.inf)
+
+
+def test_the_tries_of_a_destination_that_is_down_grow_rarer() -> None:
+    """The pause doubles with every failure up to a minute; the dice take off up to half of it."""
+    for dice, share in ((1.0, 1.0), (0.0, 0.5)):
+        breaker = Breaker(random=lambda dice=dice: dice)  # type: ignore[misc]
+        fail(breaker, FAILURES - 1)
+        for pause in (1, 2, 4, 8, 16, 32, 60, 60):
+            fail(breaker, 1)
+            assert breaker.room(4, busy=0, now=NOW) == (1, pause * share)
+
+
+def test_a_rate_limit_holds_all(breaker: Breaker) -> None:
+    """Until the time that the remote named; a later answer with a shorter one does not cut it short."""
+    breaker.record(result(AttemptResult.RATE_LIMITED, due_at=NOW + 30), NOW)
+    breaker.record(result(AttemptResult.RATE_LIMITED, due_at=NOW + 10), NOW)
+    assert breaker.room(4, busy=0, now=NOW) == (4, 30)
+    breaker.record(result(AttemptResult.DELIVERED), NOW)
+    assert breaker.room(4, busy=0, now=NOW + 20) == (4, 10)
+
+
+def test_a_failure_does_not_shorten_a_rate_limit(breaker: Breaker) -> None:
+    """The longer of the two holds."""
+    breaker.record(result(AttemptResult.RATE_LIMITED, due_at=NOW + 30), NOW)
+    fail(breaker)
+    assert breaker.room(4, busy=0, now=NOW) == (1, 30)
+
+
+def test_a_pause_outranks_the_rest(breaker: Breaker) -> None:
+    """One probe at its time, whatever else holds the destination, and none while one is under way."""
+    fail(breaker)
+    breaker.record(result(AttemptResult.RATE_LIMITED, due_at=NOW + 300), NOW)
+    breaker.pause = paused(NOW + 60, probes=2)
+    assert breaker.health is Health.PAUSED
+    assert breaker.probe == 3
+    assert breaker.room(4, busy=0, now=NOW) == (1, 60)
+    assert breaker.room(4, busy=1, now=NOW + 60) == (1, math.inf)
+    assert breaker.record(result(AttemptResult.DELIVERED), NOW) is Health.PAUSED
+
+
+def test_what_is_due_is_held_back_only_for_longer_than_one_waits(breaker: Breaker) -> None:
+    """A rate limit that passes within the patience is waited out; what is not due yet is not."""
+    assert not breaker.holds_back(NOW, now=NOW, patience=0)
+    assert breaker.holds_back(NOW + 1, now=NOW, patience=60)
+    breaker.record(result(AttemptResult.RATE_LIMITED, due_at=NOW + 30), NOW)
+    assert breaker.holds_back(NOW + 30, now=NOW, patience=29)
+    assert not breaker.holds_back(NOW + 30, now=NOW, patience=30)
+
+
+def test_a_pause_holds_back_until_its_probe(breaker: Breaker) -> None:
+    """Then what is due can go out."""
+    breaker.pause = paused(NOW + 60)
+    assert breaker.holds_back(NOW, now=NOW + 59, patience=600)
+    assert not breaker.holds_back(NOW, now=NOW + 60, patience=0)
+
+
+def test_deadlines_move_along_with_the_clock(breaker: Breaker) -> None:
+    """A clock that was set neither shortens nor lengthens a rate limit."""
+    breaker.record(result(AttemptResult.RATE_LIMITED, due_at=NOW + 30), NOW)
+    breaker.shift_deadlines(3600)
+    assert breaker.room(4, busy=0, now=NOW + 3600) == (4, 30)

@@ -1,0 +1,61 @@
+"""How often a connector may send."""
+
+from __future__ import annotations
+
+import pytest
+
+from forwarder.common.units import Rate
+from forwarder.delivery.rate_limiter import RateLimiter
+
+
+class Stopwatch:
+    """A monotonic clock that is set by hand."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Stopwatch:
+    return Stopwatch()
+
+
+@pytest.fixture
+def limiter(clock: Stopwatch) -> RateLimiter:
+    return RateLimiter(Rate(2, 1.0), clock)
+
+
+def test_the_first_send_is_free(limiter: RateLimiter) -> None:
+    """Nothing waits for an interval in which nothing was sent."""
+    assert limiter.limited
+    assert limiter.wait() == 0
+
+
+def test_sends_keep_their_distance(limiter: RateLimiter, clock: Stopwatch) -> None:
+    """At two a second, half a second passes between one send and the next."""
+    limiter.spend()
+    assert limiter.wait() == pytest.approx(0.5)
+    clock.now += 0.3
+    assert limiter.wait() == pytest.approx(0.2)
+    clock.now += 0.3
+    assert limiter.wait() == 0
+
+
+def test_a_pause_earns_no_burst(limiter: RateLimiter, clock: Stopwatch) -> None:
+    """However long nothing was sent, at most one send is made up for."""
+    limiter.spend()
+    clock.now += 3600
+    limiter.spend()
+    limiter.spend()
+    assert limiter.wait() == pytest.approx(0.5)
+
+
+def test_without_a_rate_nothing_waits(clock: Stopwatch) -> None:
+    """No rate in the config, no limit."""
+    limiter = RateLimiter(None, clock)
+    limiter.spend()
+    assert not limiter.limited
+    assert limiter.wait() == 0

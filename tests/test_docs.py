@@ -120,10 +120,10 @@ def test_every_command_and_option_is_there(site: Path) -> None:
     for name in COMMANDS:
         command = group.get_command(context, name)
         assert command is not None
-        told = part(html, name)
-        assert (command.help or "").split(".")[0].replace("`", "").split("\n")[0] in told
+        section = part(html, name)
+        assert (command.help or "").split(".")[0].replace("`", "").split("\n")[0] in section
         for option in command.params:
-            assert option.opts[0] in told or isinstance(option, click.Argument), f"{name}: {option.opts}"
+            assert option.opts[0] in section or isinstance(option, click.Argument), f"{name}: {option.opts}"
 
 
 def test_every_config_key_is_there(site: Path) -> None:
@@ -152,9 +152,9 @@ def test_every_alarm_is_there_with_what_to_do(site: Path) -> None:
     """Each alarm has a part of its own, with its words and what a person does about it."""
     html = read(site, "alarms")
     for kind in AlarmType:
-        told = part(html, kind.value)
-        assert kind.remedy.replace("`", "") in told
-        assert "Do this:" in told
+        section = part(html, kind.value)
+        assert kind.remedy.replace("`", "") in section
+        assert "Do this:" in section
 
 
 def metric_names() -> set[str]:
@@ -175,6 +175,15 @@ def test_every_metric_is_there_and_no_other(site: Path) -> None:
         assert named - {"forwarder_alarm"} <= names, path.name
 
 
+def test_every_outcome_is_explained() -> None:
+    """The table of outcomes has the words that the counter of deliveries uses, each with its reason, and no other."""
+    registry = Metrics(lambda: ["secops"], now=time.time).registry
+    (counter,) = (family for family in registry.collect() if family.name == "forwarder_deliveries")
+    used = {(sample.labels["outcome"], sample.labels["reason"]) for sample in counter.samples}
+    table = re.findall(r"^\| `(\w+)` \| (?:`(\w+)` )?\|", (DOCS / "metrics.md").read_text("utf-8"), re.MULTILINE)
+    assert set(table) == used
+
+
 def test_the_schema_can_be_downloaded(site: Path) -> None:
     """The site's JSON Schema is the one that `forwarder schema` prints."""
     assert json.loads((site / "config.schema.json").read_text("utf-8")) == json.loads(json.dumps(json_schema()))
@@ -182,9 +191,9 @@ def test_the_schema_can_be_downloaded(site: Path) -> None:
 
 def test_every_exit_status_is_explained() -> None:
     """The table of exit statuses has every status that the commands name."""
-    told = set(re.findall(r"^\| (\d+) \|", (DOCS / "operate.md").read_text("utf-8"), re.MULTILINE))
+    explained = set(re.findall(r"^\| (\d+) \|", (DOCS / "operate.md").read_text("utf-8"), re.MULTILINE))
     statuses = {str(value) for name, value in vars(root).items() if name.startswith("EX_")}
-    assert statuses <= told
+    assert statuses <= explained
 
 
 def test_files_that_pages_name_exist() -> None:

@@ -81,13 +81,13 @@ def _inner(annotation: Any) -> Iterator[str]:
         yield from _inner(part)
 
 
-def test_every_command_is_told_of() -> None:
+def test_every_command_is_documented() -> None:
     """In the README or on a page of the documentation."""
     everything = "\n".join(text(page) for page in PAGES)
     assert [command for command in COMMANDS if f"forwarder {command}" not in everything] == []
 
 
-def test_every_key_of_the_config_is_told_of() -> None:
+def test_every_key_of_the_config_is_documented() -> None:
     """Those of the connectors, too: in the example or on a page."""
     known = {*keys(Config)} | {key for kind in connector_types() for key in keys(load_type(kind).Config)}
     places = [text(ROOT / "config.example.yaml"), *(text(page) for page in PAGES)]
@@ -115,7 +115,7 @@ def test_every_link_to_a_file_leads_somewhere(page: Path) -> None:
 
 
 def test_the_changelog_has_a_place_for_what_is_new() -> None:
-    """What was changed since the last release is told under one heading."""
+    """What was changed since the last release stands under one heading."""
     assert re.search(r"^## \[Unreleased\]$", text(ROOT / "CHANGELOG.md"), re.MULTILINE)
 
 

@@ -54,10 +54,10 @@ def connector_keys(kind: str) -> str:
 
 def _section(name: str, model: type[BaseModel]) -> Iterator[str]:
     many = "Each item of the list has these keys. " if name == "routes" else ""
-    told = Config.model_fields[name].description or ""
+    description = Config.model_fields[name].description or ""
     optional = "" if Config.model_fields[name].is_required() else " The section may be left out."
     yield f"## `{name}` {{ #{name} }}"
-    yield f"{told} {many}{optional}".strip()
+    yield f"{description} {many}{optional}".strip()
     yield _table(model, model.model_fields, f"{name}.")
 
 
@@ -95,8 +95,8 @@ def _table(model: type[BaseModel], names: Iterable[str], prefix: str) -> str:
 def _row(name: str, field: FieldInfo, node: Schema, definitions: Schema, prefix: str) -> str:
     key = f'<span id="{prefix}{name}"></span>`{name}`'
     default = "**required**" if field.is_required() else _default(field)
-    told = field.description or (ConnectorConfig.model_fields[name].description if name == "type" else "") or ""
-    cells = (key, in_words(node, definitions), default, told.replace("*", "\\*"))
+    description = field.description or (ConnectorConfig.model_fields[name].description if name == "type" else "") or ""
+    cells = (key, in_words(node, definitions), default, description.replace("*", "\\*"))
     return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
 
 

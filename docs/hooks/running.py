@@ -98,8 +98,8 @@ def _metric(family: Metric) -> str:
 
 def _label(label: str, seen: Iterable[str]) -> str:
     listed = ", ".join(f"`{value}`" for value in seen if value)
-    told = _OF_THE_CONFIG.get(label, listed)
-    return f"`{label}`: {told}" if told else f"`{label}`"
+    values = _OF_THE_CONFIG.get(label, listed)
+    return f"`{label}`: {values}" if values else f"`{label}`"
 
 
 def rules(path: Path) -> str:

@@ -110,29 +110,29 @@ def sync_fails_while_settling_and_killed(folder: Path) -> None:
 
 
 def read_only_while_polling(folder: Path) -> None:
-    """A disk that the system made read-only is told, and waited out."""
-    _ill_while_polling(folder, {"read_only": 1}, "settle_failed", told_by="store_failed")
+    """A disk that the system made read-only is reported, and waited out."""
+    _ill_while_polling(folder, {"read_only": 1}, "settle_failed", event="store_failed")
 
 
-def _ill_while_polling(folder: Path, ailment: Mapping[str, int], told: str, told_by: str = "") -> None:
+def _ill_while_polling(folder: Path, ailment: Mapping[str, int], reason: str, event: str = "") -> None:
     with world(folder) as place, Machine(folder) as machine, place.start(env=machine.env) as daemon:
         alerts = begun(daemon, place)
         machine.falls_ill(**ailment)
         missed = place.publish(3)
-        daemon.until(lambda: place.said(told_by or told), "the trouble is told")
+        daemon.until(lambda: place.said(event or reason), "the problem is reported")
         assert arrived(place, missed) == 0, "nothing may be sent that is not written down"
         machine.recovers()
         settled(daemon, place, alerts + missed)
         assert daemon.stop() == 0
 
 
-def _ill_while_settling(folder: Path, ailment: Mapping[str, int], told: str, *, die: bool) -> None:
+def _ill_while_settling(folder: Path, ailment: Mapping[str, int], reason: str, *, die: bool) -> None:
     with world(folder) as place, Machine(folder) as machine:
         with place.start(env=machine.env) as daemon:
             alerts = begun(daemon, place)
             alerts += sending(daemon, place, seconds=0.5)
             machine.falls_ill(**ailment)
-            daemon.until(lambda: place.said("settle_failed") and place.said(told), "the trouble is told")
+            daemon.until(lambda: place.said("settle_failed") and place.said(reason), "the problem is reported")
             if not die:
                 machine.recovers()
                 settled(daemon, place, alerts)
@@ -156,7 +156,7 @@ def small_disk_fills_up(folder: Path) -> None:
             alerts += sending(daemon, place, seconds=0.5)
             _fill(disk / "ballast")
             missed = place.publish(40, description="room " * 400)
-            daemon.until(lambda: place.said("the disk is full"), "the trouble is told")
+            daemon.until(lambda: place.said("the disk is full"), "the problem is reported")
             (disk / "ballast").unlink()
             settled(daemon, place, alerts + missed)
             assert daemon.stop() == 0
@@ -207,7 +207,7 @@ def clock_steps(folder: Path) -> None:
         alerts = begun(daemon, place)
         for seconds in (-HOUR, 12 * HOUR):
             for target in place.targets.values():
-                # Something is always owed and something unsure while the clock steps.
+                # Something is always owed and something uncertain while the clock steps.
                 lost = Fault(kind=FaultKind.RESET_AFTER, path=target.send)
                 target.service(place.sandbox).inject(lost, Fault(kind=FaultKind.STATUS, status=503, path=target.send))
             alerts += place.publish(3)

@@ -18,7 +18,7 @@ from tests.torture.world import HASTE, PATIENCE, Running, Tally, World
 
 ALERTS_A_ROUND: Final = 3
 INDEX_LAG: Final = 0.1
-"""Seconds until Jira's search sees a ticket: more than nothing, less than the connectors' looks."""
+"""Seconds until Jira's search sees a ticket: more than nothing, less than the connectors wait to reconcile."""
 _DEADLY: Final = tuple(point for point in Point if point is not Point.NEVER)
 
 _NUISANCES: Final = (

@@ -77,7 +77,7 @@ def arm(point: Point, call: float) -> None:
             die_after(Store, "claim", int(call), counts=bool)
         case Point.REPLY:
             for kind in ("slack", "pagerduty", "jira"):
-                die_after(load_type(kind), "deliver", int(call), counts=lambda told: isinstance(told, Delivered))
+                die_after(load_type(kind), "deliver", int(call), counts=lambda outcome: isinstance(outcome, Delivered))
         case Point.SETTLE:
             die_after(Store, "settle", int(call))
         case Point.EFFECT | Point.NEVER:

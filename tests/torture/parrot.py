@@ -43,7 +43,7 @@ def run(folder: Path) -> list[str]:
         more = {"web": {"listen": f"127.0.0.1:{port}", "token": web_token}, "heartbeat": {"url": beat}}
         patient = {name: {**HASTE[name], "give_up_after": "1h"} for name in NAMES}
         place = World(folder, sandbox, NAMES, settings=patient, more=more)
-        told = place.secrets | {beat, web_token}
+        planted = place.secrets | {beat, web_token}
         _teach(place)
         alerts = place.publish(len(REFUSALS) + 1)
         with place.start() as daemon:
@@ -52,8 +52,8 @@ def run(folder: Path) -> list[str]:
             assert daemon.stop() == 0
     # The config is where the web's token and the heartbeat stand; nothing else may show them.
     place.config.unlink()
-    found = leaks(folder, told)
-    return found + [name for name, text in shown if any(secret in text for secret in told)]
+    found = leaks(folder, planted)
+    return found + [name for name, text in shown if any(secret in text for secret in planted)]
 
 
 def _teach(place: World) -> None:
@@ -75,8 +75,8 @@ def _teach(place: World) -> None:
     place.sandbox.sentrytex.inject(*(Fault(kind=FaultKind.STATUS, status=status, body=body) for status in (500, 400)))
 
 
-def _repeating(told: Iterable[str]) -> str:
-    words = f"you sent {' and '.join(told)}"
+def _repeating(secrets: Iterable[str]) -> str:
+    words = f"you sent {' and '.join(secrets)}"
     return json.dumps({"ok": False, "error": words, "errors": [words], "errorMessages": [words], "message": words})
 
 

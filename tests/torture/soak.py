@@ -1,6 +1,6 @@
 """Months in minutes: simulated time, real deliveries, and what the process and its file have grown to.
 
-The services run in a process of their own, for they keep everything that they were ever told.
+The services run in a process of their own, for they keep everything that they ever received.
 """
 
 from __future__ import annotations
@@ -138,7 +138,7 @@ class _Life:
         )
         labels = self._there.state("jira")["labels"]
         tickets = {label: len(keys) for label, keys in labels.items() if label.startswith("sentrytex-soak")}
-        incidents = {key: told["count"] for key, told in self._there.state("pagerduty")["incidents"].items()}
+        incidents = {key: incident["count"] for key, incident in self._there.state("pagerduty")["incidents"].items()}
         self.soak.deliveries = sum(messages.values()) + sum(tickets.values()) + sum(incidents.values())
         if len(messages) != self.soak.published:
             complaints.append(f"{self.soak.published - len(messages)} alerts never came to Slack")

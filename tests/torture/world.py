@@ -76,13 +76,13 @@ class Running:
         except subprocess.TimeoutExpired:
             return None
 
-    def until(self, what: Callable[[], object], told: str = "", patience: float = PATIENCE) -> None:
+    def until(self, what: Callable[[], object], reason: str = "", patience: float = PATIENCE) -> None:
         """Waits until ``what`` holds; raises AssertionError where the process ends before, or the patience does."""
         end = time.monotonic() + patience
         while not what():
             status = self.wait(0.01)
-            assert status is None, f"the daemon ended with {status} before {told or what}"
-            assert time.monotonic() < end, f"in vain: {told or what}"
+            assert status is None, f"the daemon ended with {status} before {reason or what}"
+            assert time.monotonic() < end, f"in vain: {reason or what}"
 
     def signal(self, number: signal.Signals) -> None:
         self.process.send_signal(number)
@@ -141,8 +141,8 @@ class World:
     @property
     def secrets(self) -> frozenset[str]:
         """Every secret in any form in which a connector sends it."""
-        told = {secret for target in self.targets.values() for secret in target.secrets(self.sandbox)}
-        return frozenset(told | {self.sandbox.sentrytex.token})
+        known = {secret for target in self.targets.values() for secret in target.secrets(self.sandbox)}
+        return frozenset(known | {self.sandbox.sentrytex.token})
 
     def publish(self, count: int = 1, **fields: Any) -> list[Alert]:
         """So many new alerts on the feed, each with a title of its own."""

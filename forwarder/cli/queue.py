@@ -36,7 +36,7 @@ def choosing_options(command: Command) -> Command:
     return click.argument("ids", nargs=-1, type=click.IntRange(min=1), metavar="[DELIVERY]...")(command)
 
 
-yes_option = click.option("--yes", is_flag=True, help="Do not ask.")
+yes_option = click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
 
 
 @click.command()
@@ -79,7 +79,7 @@ def retry(config_path: Path, ids: tuple[int, ...], connector: str | None, every:
 @choosing_options
 @yes_option
 def discard(config_path: Path, ids: tuple[int, ...], connector: str | None, every: bool, yes: bool) -> None:
-    """Give dead letters up for good: they are forgotten, and never sent.
+    """Discard dead letters for good: they are removed, and never sent.
 
     DELIVERY is an id as `forwarder deliveries --state dead` lists it; or choose with --connector or --all. Of a
     connector that the config no longer has, --connector also covers what still waits.
@@ -105,7 +105,7 @@ def discard(config_path: Path, ids: tuple[int, ...], connector: str | None, ever
         confirm(f"Discard {what}, never to be sent?", yes=yes)
         store.operations.discard([row.id for row in rows])
         if connector is not None and orphan:
-            # A connector that takes the name one day must not begin with this one's trouble.
+            # A later connector of the same name must not start out paused.
             store.operations.resume(connector)
     click.echo(f"Discarded {what}.")
 
@@ -118,7 +118,7 @@ def rename(config_path: Path, old: str, new: str) -> None:
     """Hand what a connector was owed and sent to its new name, after OLD became NEW in the config.
 
     Without it the deliveries of OLD wait for ever, for no connector of that name is left. NEW must lead to the same
-    place: the receipts go along, and later changes of an alert are told where its message or ticket already stands.
+    place: the receipts go along, and later changes of an alert reach the message or ticket that it already has.
     """
     config = load_config(config_path)
     configured(config, new)
@@ -154,7 +154,7 @@ def confirm(question: str, *, yes: bool) -> None:
     if yes:
         return
     if not sys.stdin.isatty():
-        raise Stop(f"{question} There is no terminal to ask at: say --yes.")
+        raise Stop(f"{question} There is no terminal to ask on: use --yes.")
     if not click.confirm(question):
         raise Stop("Nothing was changed.")
 
@@ -172,7 +172,7 @@ def _dead_letters(store: Store, ids: Sequence[int], connector: str | None) -> li
     if unknown:
         raise Stop(
             f"No dead letter has the id {' or '.join(map(str, unknown))}: "
-            "`forwarder deliveries --state dead` lists those that there are. Nothing was changed."
+            "`forwarder deliveries --state dead` lists the existing ones. Nothing was changed."
         )
     return [row for row in dead if row.id in ids]
 

@@ -74,10 +74,10 @@ def once(config_path: Path) -> None:
     if problem:
         raise Stop(problem)
     if outstanding or dead:
-        raise Stop(_told(outstanding, dead))
+        raise Stop(_what_is_left(outstanding, dead))
 
 
-def _told(outstanding: int, dead: int) -> str:
+def _what_is_left(outstanding: int, dead: int) -> str:
     parts = []
     if outstanding:
         parts.append(

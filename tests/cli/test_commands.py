@@ -109,7 +109,7 @@ def test_once_says_what_is_still_owed(desk: Desk, sandbox: Sandbox) -> None:
     sandbox.sentrytex.publish(recent(1))
     result = desk.once()
     assert result.returncode == 1
-    assert result.stderr.splitlines()[-1] == "1 delivery is still owed (`forwarder status` says why)."
+    assert result.stderr.splitlines()[-1] == "1 delivery is still waiting (`forwarder status` says why)."
 
 
 def test_once_tries_a_paused_connector_again(desk: Desk, sandbox: Sandbox) -> None:

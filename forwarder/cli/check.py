@@ -9,23 +9,20 @@ import click
 
 from forwarder.cli.output import print_json
 from forwarder.cli.root import config_option, load_config
+from forwarder.common.text import counted
 
 
 @click.command()
 @config_option
 @click.option("--live", is_flag=True, help="Also ask each service whether the credentials and the target work.")
 def check(config_path: Path, live: bool) -> None:
-    """Validate the config: every mistake at once, each with its file and line.
+    """Validate the config. All mistakes are reported at once, each with its file and line.
 
-    The exit status is 78 if the config has a mistake, and 1 if `--live` found something that does not work.
+    The exit status is 78 if the config is invalid, and 1 if `--live` found something that does not work.
     """
     config = load_config(config_path)
-    count = len(config.connectors)
-    routes = len(config.routes)
-    click.echo(
-        f"{config_path} is valid: {count} connector{'' if count == 1 else 's'}, "
-        f"{routes} route{'' if routes == 1 else 's'}."
-    )
+    connectors, routes = counted(len(config.connectors), "connector"), counted(len(config.routes), "route")
+    click.echo(f"{config_path} is valid: {connectors}, {routes}.")
     if live:
         from forwarder.cli.live import check_live
 

@@ -48,7 +48,7 @@ web: {{ listen: {listen} }}
 _NEXT: Final = """
 Next, with your own accounts:
   forwarder init           asks what is needed, tries it, and writes config.yaml
-  forwarder check --live   asks each service whether all is well
+  forwarder check --live   asks each service whether everything works
   forwarder run            is the daemon\
 """
 

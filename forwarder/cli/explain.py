@@ -1,7 +1,8 @@
-"""Commands that tell of one alert: explain, preview."""
+"""Commands about one alert: explain, preview."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ import click
 
 from forwarder.alert import Alert, Severity
 from forwarder.cli.options import build, connector_argument
-from forwarder.cli.output import alert_json, print_json
+from forwarder.cli.output import alert_json, moment, print_json
 from forwarder.cli.root import SEVERITIES, Stop, config_option, json_option, load_config
 from forwarder.common.clock import iso
 from forwarder.common.text import clean
@@ -23,17 +24,17 @@ from forwarder.store.records import AlertHistory
 @config_option
 @json_option
 @click.argument("alert_id", required=False)
-@click.option("--severity", type=SEVERITIES, help="Explain an imagined alert of this severity instead.")
-@click.option("--vendor", "vendors", multiple=True, help="A vendor of the imagined alert; can be given several times.")
-@click.option("--kev", is_flag=True, help="The imagined alert is on CISA KEV.")
-@click.option("--cvss", "cvss_score", type=click.FloatRange(0, 10), help="The imagined alert's CVSS score.")
-@click.option("--epss", "epss_score", type=click.FloatRange(0, 1), help="The imagined alert's EPSS score, from 0 to 1.")
-@click.option("--type", "alert_type", default="cve", show_default=True, help="The imagined alert's type.")
-@click.option("--cve", "cve_id", help="The imagined alert's CVE id.")
+@click.option("--severity", type=SEVERITIES, help="Explain an imaginary alert of this severity instead.")
+@click.option("--vendor", "vendors", multiple=True, help="A vendor of the imaginary alert; can be given several times.")
+@click.option("--kev", is_flag=True, help="The imaginary alert is on CISA KEV.")
+@click.option("--cvss", "cvss_score", type=click.FloatRange(0, 10), help="The imaginary alert's CVSS score.")
+@click.option("--epss", "epss_score", type=click.FloatRange(0, 1), help="The imaginary alert's EPSS score (0 to 1).")
+@click.option("--type", "alert_type", default="cve", show_default=True, help="The imaginary alert's type.")
+@click.option("--cve", "cve_id", help="The imaginary alert's CVE id.")
 def explain(config_path: Path, as_json: bool, alert_id: str | None, **imagined: Any) -> None:
-    """Tell why an alert goes where it goes, and what became of it.
+    """Show why an alert is sent where it is, and what happened to it.
 
-    ALERT_ID is an alert's id or its CVE. Without it, the options describe an alert that is only imagined.
+    ALERT_ID is an alert's id or its CVE. Without it, the options describe an imaginary alert.
     """
     config = load_config(config_path)
     if alert_id is None and imagined["severity"] is None:
@@ -53,7 +54,7 @@ def explain(config_path: Path, as_json: bool, alert_id: str | None, **imagined: 
 def _imagined(*, severity: str, vendors: tuple[str, ...], kev: bool, **facts: Any) -> Alert:
     return Alert(
         id="imagined",
-        title="An imagined alert",
+        title="An imaginary alert",
         severity=Severity(severity),
         published_at=datetime.now(UTC),
         affected_vendors=vendors,
@@ -73,7 +74,7 @@ def _explain_imagined(config: Config, alert: Alert, as_json: bool) -> None:
     if as_json:
         print_json({"targets": decision.targets, "trail": trail})
         return
-    _tell_trail(trail)
+    _print_trail(trail)
     click.echo(f"It would go to: {', '.join(decision.targets) or 'nowhere'}.")
 
 
@@ -84,11 +85,11 @@ def _ask_the_api(config: Config, alert_id: str) -> str:
     source = FeedClient(config.sentrytex.base_url, config.sentrytex.api_key.get_secret_value())
     try:
         published = source.alert(alert_id).get("published_at", "at an unknown time")
-        return f"The API has it, published {published}: it lies outside of what was read."
+        return f"The API has it, published {published}: it is outside the period that was read."
     except NotFound:
         return "The API does not know it either, or it is not in your stack."
     except SentrytexError as error:
-        return f"Whether the API has it could not be asked: {error}"
+        return f"The API could not be asked for it: {error}"
     finally:
         source.close()
 
@@ -123,21 +124,21 @@ def _print_history(history: AlertHistory) -> None:
         f"EPSS {_score(alert.epss_score)}, {'on' if alert.cisa_kev else 'not on'} CISA KEV, "
         f"vendors: {', '.join(alert.affected_vendors) or 'none'}"
     )
-    click.echo(f"Published {iso(alert.published_at)}, seen {iso(round(history.row.seen_at))}, id {alert.id}\n")
+    click.echo(f"Published {moment(alert.published_at)}, seen {moment(history.row.seen_at)}, id {alert.id}\n")
     if not history.trail and not history.row.deliveries:
         click.echo("It was published before the first start (start_from), so it was not sent.")
         return
-    _tell_trail(history.trail)
+    _print_trail(history.trail)
     for revision in history.revisions:
         changes = ", ".join(f"{change.field}: {change.old} -> {change.new}" for change in revision.changes)
-        click.echo(f"Revision {revision.revision} at {iso(round(revision.at))}: {changes}")
+        click.echo(f"Revision {revision.revision} at {moment(revision.at)}: {changes}")
     for delivery in history.row.deliveries:
         click.echo(f"\n{delivery.connector} ({delivery.kind}): {delivery.state.value}, because {delivery.why}")
         if delivery.receipt:
             click.echo(f"  receipt {delivery.receipt.remote_id} {delivery.receipt.url or ''}".rstrip())
         for attempt in history.attempts.get(delivery.id, ()):
-            told = f"  {iso(round(attempt.at))}  {attempt.seconds:.2f} s  {attempt.outcome}  {attempt.reason}"
-            click.echo(told.rstrip())
+            line = f"  {moment(attempt.at)}  {attempt.seconds:.2f} s  {attempt.outcome}  {attempt.reason}"
+            click.echo(line.rstrip())
     if not history.row.deliveries:
         click.echo("It went nowhere: no route names a connector for it.")
 
@@ -146,7 +147,7 @@ def _score(score: float | None) -> str:
     return "unknown" if score is None else f"{score:g}"
 
 
-def _tell_trail(trail: Any) -> None:
+def _print_trail(trail: Iterable[Mapping[str, Any]]) -> None:
     for verdict in trail:
         mark = "matched" if verdict["matched"] else "no match"
         to = f" -> {', '.join(verdict['to'])}" if verdict["matched"] else ""
@@ -157,8 +158,8 @@ def _tell_trail(trail: Any) -> None:
 @config_option
 @connector_argument
 @click.argument("alert_id", required=False)
-@click.option("--severity", type=SEVERITIES, default="critical", show_default=True, help="Of the sample alert.")
-@click.option("--json", "as_json", is_flag=True, help="Print it as the wire would carry it.")
+@click.option("--severity", type=SEVERITIES, default="critical", show_default=True, help="The sample's severity.")
+@click.option("--json", "as_json", is_flag=True, help="Print the payload as JSON.")
 def preview(config_path: Path, connector: str, alert_id: str | None, severity: str, as_json: bool) -> None:
     """Print what CONNECTOR would send, as a person would see it there.
 

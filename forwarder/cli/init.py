@@ -13,7 +13,7 @@ import click
 from pydantic import BaseModel, SecretStr, ValidationError
 
 from forwarder.cli.init_text import Secret, Section, config_text, env_text
-from forwarder.cli.live import check_feed, tell
+from forwarder.cli.live import check_feed, report
 from forwarder.cli.root import EX_CONFIG, Stop
 from forwarder.config import ConfigError, SentrytexConfig, load
 from forwarder.config.problems import path_of, sentences
@@ -48,7 +48,7 @@ def _address_options(command: Command) -> Command:
 
 @click.command()
 @click.argument("path", type=click.Path(path_type=Path), default=Path("config.yaml"))
-@click.option("--force", is_flag=True, help="Overwrite files that are there.")
+@click.option("--force", is_flag=True, help="Overwrite existing files.")
 @click.option("--sentrytex-url", help="Address of the Sentrytex API, where it is not the usual one.")
 @_address_options
 def init(path: Path, force: bool, **urls: str | None) -> None:
@@ -66,19 +66,19 @@ def init(path: Path, force: bool, **urls: str | None) -> None:
     _check_written(path, secrets)
     click.echo(f"\n{path} is written, and valid.")
     _hand_over(path, secrets, force)
-    _tell_next(path, connectors)
+    _print_next_steps(path, connectors)
 
 
 def _check_place(path: Path, force: bool) -> None:
     if path.exists() and not force:
-        raise Stop(f"{path} is there already: name another file, or overwrite it with --force.")
+        raise Stop(f"{path} already exists: name another file, or overwrite it with --force.")
     if path.suffix == ".env":
         raise Stop(f"{path} is a name for secrets: name the config otherwise, such as config.yaml.")
     if path.is_dir():
         raise Stop(f"{path} is a folder: name a file in it.")
     folder = path.absolute().parent
     if not folder.is_dir() or not os.access(folder, os.W_OK):
-        raise Stop(f"The folder {folder} cannot be written: make it, or name a file elsewhere.")
+        raise Stop(f"The folder {folder} is not writable: create it, or name a file elsewhere.")
 
 
 # The questions
@@ -168,8 +168,8 @@ def _ask_until_good(name: str, ask: Callable[[bool], Section]) -> Section:
         settings, findings = _settings(section, redact)
         if settings is not None:
             findings = _try(section, settings)
-        well = tell(name, findings, redact)
-        if settings is not None and (well or click.confirm("Keep these answers all the same?", default=False)):
+        works = report(name, findings, redact)
+        if settings is not None and (works or click.confirm("Keep these answers anyway?", default=False)):
             return section
         again = True
 
@@ -215,14 +215,14 @@ def _check_written(path: Path, secrets: Sequence[Secret]) -> None:
         load(path, {**os.environ, **{secret.variable: secret.value.get_secret_value() for secret in secrets}})
     except ConfigError as error:
         problems = "\n".join(str(problem) for problem in error.problems)
-        raise Stop(f"{path} is written, but must be put right:\n{problems}", EX_CONFIG) from None
+        raise Stop(f"{path} is written, but must be fixed:\n{problems}", EX_CONFIG) from None
 
 
 def _hand_over(path: Path, secrets: Sequence[Secret], force: bool) -> None:
     """Leaves the secrets where the next start finds them, or says how to."""
     env = path.with_suffix(".env")
     if env.exists() and not force:
-        click.echo(f"{env} is there already and stays as it is.")
+        click.echo(f"{env} already exists and is left unchanged.")
     elif click.confirm(f"Write the secrets to {env}, which only you can read?", default=True):
         _write(env, env_text(secrets), 0o600, force)
         click.echo(f"\nBefore `forwarder` runs, in the same shell:\n  set -a; . {env.absolute()}; set +a")
@@ -232,10 +232,10 @@ def _hand_over(path: Path, secrets: Sequence[Secret], force: bool) -> None:
         click.echo(f"  export {secret.variable}=…")
 
 
-def _tell_next(path: Path, connectors: Sequence[Section]) -> None:
+def _print_next_steps(path: Path, connectors: Sequence[Section]) -> None:
     option = "" if path == Path("config.yaml") else f" -c {path}"
     steps = {
-        f"forwarder check --live{option}": "asks each service whether all is well",
+        f"forwarder check --live{option}": "asks each service whether everything works",
         f"forwarder test {connectors[0].name}{option}": "sends a test alert, and takes it back",
         f"forwarder run{option}": "is the daemon",
     }

@@ -14,7 +14,7 @@ from forwarder.logs import Redactor
 def check_live(config: Config) -> bool:
     """Prints what each service says, in sentences; whether all of it works."""
     redact = Redactor(secrets_of(config))
-    well = tell("sentrytex", check_feed(config.sentrytex), redact)
+    works = report("sentrytex", check_feed(config.sentrytex), redact)
     for name, settings in config.connectors.items():
         try:
             connector = plugins.load_type(settings.type)(name, settings)
@@ -22,8 +22,8 @@ def check_live(config: Config) -> bool:
             connector.close()
         except Exception as error:  # another package's connector may raise anything
             findings = [Finding(ok=False, text=f"The check failed unexpectedly ({type(error).__name__}).")]
-        well &= tell(name, findings, redact)
-    return well
+        works &= report(name, findings, redact)
+    return works
 
 
 def check_feed(settings: SentrytexConfig) -> list[Finding]:
@@ -42,8 +42,8 @@ def check_feed(settings: SentrytexConfig) -> list[Finding]:
     return findings
 
 
-def tell(name: str, findings: list[Finding], redact: Redactor) -> bool:
-    """Prints ``findings``, a line each; whether all is well."""
+def report(name: str, findings: list[Finding], redact: Redactor) -> bool:
+    """Prints ``findings``, a line each; whether everything works."""
     for finding in findings:
         mark = click.style("ok  ", fg="green") if finding.ok else click.style("FAIL", fg="red", bold=True)
         click.echo(f"{mark} {name}: {redact(finding.text)}")

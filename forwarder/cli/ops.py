@@ -1,4 +1,4 @@
-"""Commands that keep the daemon going: health, backup."""
+"""Commands for operating the daemon: health, backup."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from forwarder.config import Listen
 
 HEALTH_SECONDS: Final = 5.0
-"""How long the daemon may take to say that it is well."""
+"""How long the daemon may take to report that it is healthy."""
 
 _EVERY_ADDRESS: Final = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - looked up here, not listened on
 
@@ -27,17 +27,17 @@ _EVERY_ADDRESS: Final = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - lo
 @click.command()
 @config_option
 def health(config_path: Path) -> None:
-    """Tell whether the daemon is well, by its exit status: for containers and monitors.
+    """Check whether the daemon is healthy and report it by exit status, for containers and monitors.
 
-    It is 0 where /healthz at `web.listen` says so, and 1 otherwise. With `web.listen: off` it is 0 while a daemon holds
-    the database.
+    The status is 0 if /healthz at `web.listen` says so, and 1 otherwise. With `web.listen: off` it is 0 while a daemon
+    holds the database.
     """
     config = load_config(config_path)
     if config.web.listen is not None:
         _ask(config.web.listen)
     elif not _is_owned(config.database):
-        raise Stop(f"No forwarder runs on {config.database}.")
-    click.echo("The forwarder is well.")
+        raise Stop(f"No forwarder is running on {config.database}.")
+    click.echo("The forwarder is healthy.")
 
 
 @click.command()
@@ -48,11 +48,11 @@ def health(config_path: Path) -> None:
     type=click.Path(path_type=Path, dir_okay=False),
     help="The database. With it the config is not read, so that a backup needs none of the secrets.",
 )
-@click.option("--force", is_flag=True, help="Replace TARGET where it is there already.")
+@click.option("--force", is_flag=True, help="Replace TARGET if it exists.")
 def backup(config_path: Path, target: Path, database: Path | None, force: bool) -> None:
     """Copy the database to the file TARGET, while the daemon runs or not.
 
-    The copy is checked before it takes the name TARGET, so what stands there is whole. It holds alerts and where they
+    The copy is checked before it takes the name TARGET, so TARGET is always complete. It holds alerts and where they
     went, but no credentials. To restore it: stop the daemon, remove the database with its -wal and -shm, put the copy
     in its place, start the daemon.
     """
@@ -63,7 +63,7 @@ def backup(config_path: Path, target: Path, database: Path | None, force: bool) 
         if source.exists() and target.samefile(source):
             raise Stop(f"{target} is the database itself: name another file.")
         if not force:
-            raise Stop(f"{target} is there already: name another file, or replace it with --force.")
+            raise Stop(f"{target} already exists: name another file, or replace it with --force.")
     store = Store.open_shared(source)
     try:
         with _unfinished(target) as copy:
@@ -87,7 +87,7 @@ def _ask(listen: Listen) -> None:
     finally:
         connection.close()
     if status != http.HTTPStatus.OK:
-        raise Stop(f"What answers at {listen} is not well: /healthz says {status}.")
+        raise Stop(f"The server at {listen} is not healthy: /healthz answers {status}.")
 
 
 def _is_owned(database: Path) -> bool:
@@ -112,7 +112,7 @@ def _unfinished(target: Path) -> Iterator[Path]:
     try:
         descriptor, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.", suffix=".part")
     except OSError as error:
-        raise Stop(f"The folder {target.parent} cannot take the copy: {error.strerror}.", EX_IOERR) from None
+        raise Stop(f"The copy cannot be written to the folder {target.parent}: {error.strerror}.", EX_IOERR) from None
     os.close(descriptor)
     try:
         yield Path(name)

@@ -20,7 +20,7 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 
 def complete_connector(context: click.Context, _param: click.Parameter, incomplete: str) -> list[CompletionItem]:
     """The connectors of the config that begin with ``incomplete``; none where it cannot be read."""
-    with contextlib.suppress(Exception):  # whatever is wrong with the config, a shell is no place to tell it
+    with contextlib.suppress(Exception):  # a completion is not the place to report what is wrong
         return [CompletionItem(name) for name in _names_in(_config_path(context)) if name.startswith(incomplete)]
     return []
 

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
 import click
 
 from forwarder.alert import Alert
 from forwarder.common.clock import iso
-from forwarder.connector import format_duration
+from forwarder.common.text import ago
 from forwarder.store.records import AlertRow, DeliveryRow
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.text import Text
 
 SEVERITY_STYLES: Final = {"critical": "bold red", "high": "red", "medium": "yellow", "low": "blue"}
 STATE_STYLES: Final = {
@@ -55,19 +56,21 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[Any]], *, empty:
     console().print(table)
 
 
-def styled(text: str, styles: Mapping[str, str]) -> Any:
+def styled(text: str, styles: Mapping[str, str]) -> Text:
     """``text`` in the colour of its meaning."""
     from rich.text import Text
 
     return Text(text, style=styles.get(text, ""))
 
 
-def ago(then: float | None, now: float | None = None) -> str:
-    """How long ago an instant is, for people; "never" where there is none."""
-    if then is None:
-        return "never"
-    seconds = (time.time() if now is None else now) - then
-    return f"{format_duration(seconds)} ago" if seconds >= 0 else f"in {format_duration(-seconds)}"
+def age(then: float | None, now: float) -> str:
+    """How long before ``now`` an instant was; "never" where there is none."""
+    return "never" if then is None else ago(now - then)
+
+
+def moment(at: float | datetime) -> str:
+    """An instant for people, to the second."""
+    return iso(at.replace(microsecond=0) if isinstance(at, datetime) else int(at))
 
 
 def alert_json(row: AlertRow) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Commands that act on what is owed: retry, discard, rename."""
+"""Commands that change the queue: retry, discard, rename."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def choosing_options(command: Command) -> Command:
     return click.argument("ids", nargs=-1, type=click.IntRange(min=1), metavar="[DELIVERY]...")(command)
 
 
-yes_option = click.option("--yes", is_flag=True, help="Do not ask.")
+yes_option = click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
 
 
 @click.command()
@@ -46,7 +46,7 @@ def retry(config_path: Path, ids: tuple[int, ...], connector: str | None, every:
     """Send dead letters once more.
 
     DELIVERY is an id as `forwarder deliveries --state dead` lists it; or choose with --connector or --all. A connector
-    that is paused and named with --connector is tried again at once. The sending is the daemon's work.
+    that is paused and named with --connector is tried again at once. The daemon does the sending.
     """
     _one_way(ids, connector, every)
     config = load_config(config_path)
@@ -67,7 +67,7 @@ def retry(config_path: Path, ids: tuple[int, ...], connector: str | None, every:
             click.echo(f"{pause.connector} was paused ({pause.reason}): it is tried again at once.")
     if count:
         verb, them = ("is", "it") if count == 1 else ("are", "them")
-        click.echo(f"{counted(count, 'dead letter')} {verb} owed again: {SOON.format(them=them)}")
+        click.echo(f"{counted(count, 'dead letter')} {verb} queued again: {SOON.format(them=them)}")
     elif pause is None and not lost:
         click.echo("There is nothing to retry.")
     for name in lost:
@@ -79,7 +79,7 @@ def retry(config_path: Path, ids: tuple[int, ...], connector: str | None, every:
 @choosing_options
 @yes_option
 def discard(config_path: Path, ids: tuple[int, ...], connector: str | None, every: bool, yes: bool) -> None:
-    """Give dead letters up for good: they are forgotten, and never sent.
+    """Discard dead letters for good: they are removed, and never sent.
 
     DELIVERY is an id as `forwarder deliveries --state dead` lists it; or choose with --connector or --all. Of a
     connector that the config no longer has, --connector also covers what still waits.
@@ -105,7 +105,7 @@ def discard(config_path: Path, ids: tuple[int, ...], connector: str | None, ever
         confirm(f"Discard {what}, never to be sent?", yes=yes)
         store.operations.discard([row.id for row in rows])
         if connector is not None and orphan:
-            # A connector that takes the name one day must not begin with this one's trouble.
+            # A later connector of the same name must not start out paused.
             store.operations.resume(connector)
     click.echo(f"Discarded {what}.")
 
@@ -115,10 +115,10 @@ def discard(config_path: Path, ids: tuple[int, ...], connector: str | None, ever
 @click.argument("old")
 @click.argument("new", shell_complete=complete_connector)
 def rename(config_path: Path, old: str, new: str) -> None:
-    """Hand what a connector was owed and sent to its new name, after OLD became NEW in the config.
+    """Move a connector's deliveries and receipts to its new name, after OLD became NEW in the config.
 
-    Without it the deliveries of OLD wait for ever, for no connector of that name is left. NEW must lead to the same
-    place: the receipts go along, and later changes of an alert are told where its message or ticket already stands.
+    Without it the deliveries of OLD wait for ever, since no connector has that name. NEW must lead to the same
+    place: the receipts go along, and later changes of an alert reach the message or ticket that it already has.
     """
     config = load_config(config_path)
     configured(config, new)
@@ -134,7 +134,7 @@ def rename(config_path: Path, old: str, new: str) -> None:
     click.echo(f"{counted(moved, 'delivery', 'deliveries')} of {old} {'is' if moved == 1 else 'are'} now {new}'s.")
     if left:
         click.echo(
-            f"{counted(len(left), 'delivery', 'deliveries')} stayed with {old}, for {new} has the same already: "
+            f"{counted(len(left), 'delivery', 'deliveries')} stayed with {old}, since {new} already has the same: "
             f"`forwarder discard --connector {old}` removes what is left."
         )
 
@@ -154,14 +154,14 @@ def confirm(question: str, *, yes: bool) -> None:
     if yes:
         return
     if not sys.stdin.isatty():
-        raise Stop(f"{question} There is no terminal to ask at: say --yes.")
+        raise Stop(f"{question} There is no terminal to ask on: use --yes.")
     if not click.confirm(question):
         raise Stop("Nothing was changed.")
 
 
 def _one_way(ids: Sequence[int], connector: str | None, every: bool) -> None:
     if sum((bool(ids), connector is not None, every)) != 1:
-        raise click.UsageError("Name dead letters in one way: by their ids, with --connector, or with --all.")
+        raise click.UsageError("Choose dead letters in exactly one way: by their ids, with --connector, or with --all.")
 
 
 def _dead_letters(store: Store, ids: Sequence[int], connector: str | None) -> list[DeliveryRow]:
@@ -172,7 +172,7 @@ def _dead_letters(store: Store, ids: Sequence[int], connector: str | None) -> li
     if unknown:
         raise Stop(
             f"No dead letter has the id {' or '.join(map(str, unknown))}: "
-            "`forwarder deliveries --state dead` lists those that there are. Nothing was changed."
+            "`forwarder deliveries --state dead` lists the existing ones. Nothing was changed."
         )
     return [row for row in dead if row.id in ids]
 
@@ -189,6 +189,6 @@ def _orphans(store: Store, config: Config) -> list[str]:
 
 def _orphaned(name: str | None) -> str:
     return (
-        f"The config has no connector {name}, so what it is owed cannot be sent: hand it to another one with "
-        f"`forwarder rename {name} NEW`, or give it up with `forwarder discard --connector {name}`."
+        f"The config has no connector {name}, so its deliveries cannot be sent: move them to another one with "
+        f"`forwarder rename {name} NEW`, or discard them with `forwarder discard --connector {name}`."
     )

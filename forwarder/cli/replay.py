@@ -1,4 +1,4 @@
-"""The command that sends the past again on purpose."""
+"""The command that sends past alerts again on purpose."""
 
 from __future__ import annotations
 
@@ -49,11 +49,11 @@ class Share:
 def replay(
     *, config_path: Path, since: datetime, only: str | None, severity: str | None, dry_run: bool, yes: bool
 ) -> None:
-    """Send again, on purpose, the alerts that were seen since a time, to where the routes send them now.
+    """Send the alerts seen since a given time again, to where the routes send them now.
 
-    A connector that was added later gets the past in this way: `forwarder replay --since 30d --to NAME`. Alerts from
-    before the first start count by the time they were published. What still waits to be sent is not sent twice. The
-    sending is the daemon's work.
+    Use it to give a new connector past alerts: `forwarder replay --since 30d --to NAME`. Alerts from before the first
+    start count by the time they were published. What is still waiting to be sent is not sent twice. The daemon does the
+    sending.
     """
     config = load_config(config_path)
     if only is not None:
@@ -77,7 +77,7 @@ def replay(
         confirm(f"Send {everything} again?", yes=yes)
         count = _enqueue(store, shares)
     verb, them = ("is", "it") if count == 1 else ("are", "them")
-    click.echo(f"{counted(count, 'delivery', 'deliveries')} {verb} owed: {SOON.format(them=them)}")
+    click.echo(f"{counted(count, 'delivery', 'deliveries')} {verb} queued: {SOON.format(them=them)}")
 
 
 def _never_meant(row: AlertRow) -> bool:

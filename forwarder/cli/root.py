@@ -6,12 +6,15 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import IO, TYPE_CHECKING, Any, Final, TypeVar
 
 import click
 
 from forwarder import __version__
 from forwarder.alert import Severity
+
+if TYPE_CHECKING:
+    from forwarder.config import Config
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -58,7 +61,7 @@ class Stop(click.ClickException):
         super().__init__(message)
         self.status = status
 
-    def show(self, file: Any = None) -> None:  # noqa: ARG002 - click's signature
+    def show(self, file: IO[Any] | None = None) -> None:  # noqa: ARG002 - click's signature
         click.echo(self.message, err=True)
 
 
@@ -94,7 +97,7 @@ class Commands(click.Group):
 def group() -> None:
     """Forwards Sentrytex security alerts to Slack, PagerDuty and Jira: each one, once.
 
-    New here? `forwarder demo` shows it at work without any account; `forwarder check` tells what is wrong with a
+    New here? `forwarder demo` shows it at work without any account; `forwarder check` shows what is wrong with a
     config; `forwarder run` is the daemon.
     """
 
@@ -152,8 +155,8 @@ def json_option(command: Command) -> Command:
     return click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")(command)
 
 
-def load_config(path: Path) -> Any:
-    """The config; every mistake is printed, and exit status 78 follows."""
+def load_config(path: Path) -> Config:
+    """The config; stops the command with all its mistakes and exit status 78 where it has any."""
     from forwarder.config import ConfigError, load
 
     try:

@@ -19,10 +19,10 @@ PATIENCE: Final = 30.0
 @click.command()
 @config_option
 def run(config_path: Path) -> None:
-    """Poll and deliver until stopped: the daemon.
+    """Run the daemon: poll and deliver until stopped.
 
-    SIGTERM or Ctrl-C stops it cleanly: what is being sent may end, up to 25 seconds. SIGHUP reads the config again; a
-    config with a mistake changes nothing.
+    SIGTERM or Ctrl-C stops it cleanly: what is being sent may finish, for up to 25 seconds. SIGHUP reloads the config;
+    an invalid config changes nothing.
     """
     from forwarder.config import load, secrets_of
     from forwarder.daemon import Daemon
@@ -39,7 +39,7 @@ def run(config_path: Path) -> None:
 def once(config_path: Path) -> None:
     """Poll once, deliver what is due, and exit: for cron.
 
-    The exit status is 0 if everything was delivered, and 1 if something is still owed or became a dead letter, or if
+    The exit status is 0 if everything was delivered, and 1 if something is still waiting or became a dead letter, or if
     the feed could not be read.
     """
     from forwarder.app import Forwarder
@@ -74,14 +74,14 @@ def once(config_path: Path) -> None:
     if problem:
         raise Stop(problem)
     if outstanding or dead:
-        raise Stop(_told(outstanding, dead))
+        raise Stop(_what_is_left(outstanding, dead))
 
 
-def _told(outstanding: int, dead: int) -> str:
+def _what_is_left(outstanding: int, dead: int) -> str:
     parts = []
     if outstanding:
         parts.append(
-            f"{counted(outstanding, 'delivery is', 'deliveries are')} still owed (`forwarder status` says why)"
+            f"{counted(outstanding, 'delivery is', 'deliveries are')} still waiting (`forwarder status` says why)"
         )
     if dead:
         parts.append(f"{dead} became dead {'letter' if dead == 1 else 'letters'} (`forwarder deliveries --state dead`)")

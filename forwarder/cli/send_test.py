@@ -43,11 +43,11 @@ from forwarder.logs import Redactor
     type=SEVERITIES,
     default=Severity.LOW.value,
     show_default=True,
-    help="Of the test alert.",
+    help="Severity of the test alert.",
 )
-@click.option("--keep", is_flag=True, help="Leave the test alert there.")
+@click.option("--keep", is_flag=True, help="Do not take the test alert back.")
 def test(config_path: Path, connector: str, severity: str, keep: bool) -> None:
-    """Send one test alert to CONNECTOR, say what came of it, and take it back.
+    """Send one test alert to CONNECTOR, report the result, and take it back.
 
     It is marked as a test. Taken back means: a message is marked as withdrawn, an incident is resolved, a ticket is
     closed. It works while the daemon runs too, and leaves nothing in the database. The exit status is 1 if it did not
@@ -69,7 +69,7 @@ def test(config_path: Path, connector: str, severity: str, keep: bool) -> None:
             raise Stop(redact(clean(f"{connector}: {_failure(sent, connector)}")))
         _say(redact, f"{connector}: the test alert arrived{_note(sent)}{_place(sent.receipt)}")
         if keep:
-            _say(redact, f"{connector}: it stays there, as --keep asks.")
+            _say(redact, f"{connector}: it is left there because of --keep.")
             return
         back = _attempt(target, replace(delivery, kind=Kind.WITHDRAW, receipt=sent.receipt))
         _say(redact, f"{connector}: {_taken_back(back, target)}")
@@ -82,7 +82,7 @@ def _test_alert(severity: Severity) -> Alert:
     return replace(
         sample_alert(severity, f"test-{uuid.uuid4()}"),
         title="Test of the forwarder: nothing has happened",
-        description="Someone tries whether alerts arrive here. The facts beside this text belong to an example. "
+        description="Someone is testing whether alerts arrive here. The facts shown with this text are an example. "
         "Nothing needs to be done.",
     )
 
@@ -102,7 +102,7 @@ def _found(target: Connector[Any], delivery: Delivery, outcome: Outcome) -> Outc
         receipt = target.find(delivery)
     except Failed:
         return outcome
-    except Exception:  # as in _attempt; the first reason tells more than this one's
+    except Exception:  # as in _attempt; the first reason says more than this one
         return outcome
     return outcome if receipt is None else Delivered(receipt, f"its answer was lost: {outcome.reason}")
 
@@ -112,10 +112,10 @@ def _failure(outcome: Retry | RateLimited | Uncertain | Rejected | Broken, conne
     reason = outcome.reason.rstrip(".")
     match outcome:
         case RateLimited(after):
-            return f"the test alert was not taken: {reason}. Try again in {format_duration(after)}."
+            return f"the test alert was not accepted: {reason}. Try again in {format_duration(after)}."
         case Uncertain():
             return (
-                f"whether the test alert arrived is not known: {reason}. Look there for one that is marked as a test."
+                f"it is not known whether the test alert arrived: {reason}. Look there for an alert marked as a test."
             )
         case Retry():
             return (
@@ -124,7 +124,7 @@ def _failure(outcome: Retry | RateLimited | Uncertain | Rejected | Broken, conne
         case Rejected():
             return f"the test alert was refused: {reason}. `forwarder preview {connector}` shows what was sent."
         case Broken():
-            return f"the test alert did not arrive: {reason}. `forwarder check --live` tells what is missing."
+            return f"the test alert did not arrive: {reason}. `forwarder check --live` shows what is missing."
 
 
 def _taken_back(outcome: Outcome, target: Connector[Any]) -> str:

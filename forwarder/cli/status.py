@@ -1,4 +1,4 @@
-"""Commands that only look: status, alerts, deliveries."""
+"""Read-only commands: status, alerts, deliveries."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ from forwarder.alert import Severity
 from forwarder.cli.output import (
     SEVERITY_STYLES,
     STATE_STYLES,
-    ago,
+    age,
     alert_json,
     delivery_json,
+    moment,
     print_json,
     print_table,
     styled,
@@ -29,6 +30,7 @@ from forwarder.store import Store
 from forwarder.store.records import DeliveryRow, Filter, Queue, State
 
 Command = TypeVar("Command", bound=Callable[..., Any])
+Found = TypeVar("Found")
 
 _STATES = click.Choice([state.value for state in State])
 
@@ -37,7 +39,7 @@ _STATES = click.Choice([state.value for state in State])
 @config_option
 @json_option
 def status(config_path: Path, as_json: bool) -> None:
-    """Tell how far the feed was read, what each connector is owed, and what is stuck and why."""
+    """Show how far the feed was read, what is waiting for each connector, and what is stuck and why."""
     config = load_config(config_path)
     store = Store.open_shared(config.database)
     now = time.time()
@@ -62,9 +64,9 @@ def status(config_path: Path, as_json: bool) -> None:
             }
         )
         return
-    click.echo(f"Last complete poll: {ago(feed.polled_at, now)}" + (f" ({feed.poll_error})" if feed.poll_error else ""))
-    click.echo(f"Read up to:         {'nothing yet' if feed.cursor is None else iso(feed.cursor)}")
-    click.echo(f"Last sweep:         {ago(feed.swept_at, now)}")
+    click.echo(f"Last complete poll: {age(feed.polled_at, now)}" + (f" ({feed.poll_error})" if feed.poll_error else ""))
+    click.echo(f"Read up to:         {'nothing yet' if feed.cursor is None else moment(feed.cursor)}")
+    click.echo(f"Last sweep:         {age(feed.swept_at, now)}")
     click.echo(
         f"Gaps: {totals['gaps']}   set aside: {totals['set_aside']}   alerts without a route: {totals['unrouted']}"
     )
@@ -75,12 +77,12 @@ def status(config_path: Path, as_json: bool) -> None:
     )
     for queue in queues:
         if queue.pause:
-            click.echo(f"{queue.connector} is paused: {queue.pause.reason} (next try {ago(queue.pause.probe_at, now)})")
+            click.echo(f"{queue.connector} is paused: {queue.pause.reason} (next try {age(queue.pause.probe_at, now)})")
         elif queue.last_error:
             click.echo(f"{queue.connector}, last error: {queue.last_error}")
     for alarm in alarms:
         click.echo(
-            f"ALARM {alarm.type} {alarm.subject}: {alarm.text} (began {ago(alarm.since, now)})".replace(" :", ":")
+            f"ALARM {alarm.type} {alarm.subject}: {alarm.text} (began {age(alarm.since, now)})".replace(" :", ":")
         )
 
 
@@ -107,10 +109,10 @@ def _queue_row(queue: Queue, config: Config, now: float) -> list[Any]:
         queue.connector,
         styled(state, {"paused": "bold red", "orphaned": "yellow", "working": "green"}),
         queue.waiting,
-        ago(queue.oldest_enqueued_at, now) if queue.oldest_enqueued_at else "",
+        age(queue.oldest_enqueued_at, now) if queue.oldest_enqueued_at else "",
         queue.dead,
         queue.delivered,
-        ago(queue.last_delivered_at, now),
+        age(queue.last_delivered_at, now),
     ]
 
 
@@ -134,7 +136,7 @@ def _since(_context: click.Context, _option: click.Parameter, value: str | None)
 def since_option(*, required: bool = False) -> Callable[[Command], Command]:
     """The option ``--since`` of commands that look back."""
     return click.option(
-        "--since", callback=_since, required=required, help="From when on: a duration back such as 24h, or an ISO date."
+        "--since", callback=_since, required=required, help="Start: a duration back such as 24h, or an ISO date."
     )
 
 
@@ -142,15 +144,15 @@ def since_option(*, required: bool = False) -> Callable[[Command], Command]:
 @config_option
 @json_option
 @click.option("--severity", type=SEVERITIES, help="Only those of this severity.")
-@click.option("--vendor", help="Only those that touch this vendor.")
-@click.option("--connector", help="Only those that went, or go, to this connector.")
+@click.option("--vendor", help="Only those that affect this vendor.")
+@click.option("--connector", help="Only those sent, or to be sent, to this connector.")
 @click.option("--state", type=_STATES, help="Only those with a delivery in this state.")
-@click.option("--cve", "cve_id", help="Only those whose CVE holds this text.")
-@click.option("--unrouted", is_flag=True, help="Only those that no route names a connector for.")
-@click.option("--limit", type=click.IntRange(1, 10000), default=50, show_default=True, help="The most to list.")
+@click.option("--cve", "cve_id", help="Only those whose CVE contains this text.")
+@click.option("--unrouted", is_flag=True, help="Only those that match no route.")
+@click.option("--limit", type=click.IntRange(1, 10000), default=50, show_default=True, help="Maximum rows.")
 @since_option()
 def alerts(config_path: Path, as_json: bool, limit: int, **wanted: Any) -> None:
-    """List alerts, the newest seen first, with where each went."""
+    """List alerts, most recently seen first, and where each was sent."""
     rows = _visit(config_path, lambda store: store.queries.alerts(_filter(limit, wanted)))
     if as_json:
         print_json([alert_json(row) for row in rows])
@@ -159,7 +161,7 @@ def alerts(config_path: Path, as_json: bool, limit: int, **wanted: Any) -> None:
         ["seen", "severity", "cve", "title", "went to", "id"],
         [
             [
-                iso(round(row.seen_at)),
+                moment(row.seen_at),
                 styled(row.alert.severity.value, SEVERITY_STYLES),
                 row.alert.cve_id or "",
                 row.alert.title[:60],
@@ -179,10 +181,10 @@ def alerts(config_path: Path, as_json: bool, limit: int, **wanted: Any) -> None:
 @click.option("--connector", help="Only those to this connector.")
 @click.option("--state", type=_STATES, help="Only those in this state.")
 @click.option("--alert", "alert_id", help="Only those of this alert.")
-@click.option("--limit", type=click.IntRange(1, 10000), default=50, show_default=True, help="The most to list.")
+@click.option("--limit", type=click.IntRange(1, 10000), default=50, show_default=True, help="Maximum rows.")
 @since_option()
 def deliveries(config_path: Path, as_json: bool, limit: int, **wanted: Any) -> None:
-    """List deliveries, the newest owed first, with what came back last."""
+    """List deliveries, newest first, with the last result of each."""
     rows = _visit(config_path, lambda store: store.queries.deliveries(_filter(limit, wanted, origin=None)))
     if as_json:
         print_json([delivery_json(row) for row in rows])
@@ -192,7 +194,7 @@ def deliveries(config_path: Path, as_json: bool, limit: int, **wanted: Any) -> N
         [
             [
                 row.id,
-                iso(round(row.enqueued_at)),
+                moment(row.enqueued_at),
                 row.connector,
                 row.kind,
                 styled(row.state.value, STATE_STYLES),
@@ -223,7 +225,7 @@ def _filter(limit: int, wanted: dict[str, Any], origin: Origin | None = Origin.F
     )
 
 
-def _visit(config_path: Path, look: Any) -> Any:
+def _visit(config_path: Path, look: Callable[[Store], Found]) -> Found:
     store = Store.open_shared(load_config(config_path).database)
     try:
         return look(store)

@@ -109,7 +109,7 @@ def test_once_says_what_is_still_owed(desk: Desk, sandbox: Sandbox) -> None:
     sandbox.sentrytex.publish(recent(1))
     result = desk.once()
     assert result.returncode == 1
-    assert result.stderr.splitlines()[-1] == "1 delivery is still owed (`forwarder status` says why)."
+    assert result.stderr.splitlines()[-1] == "1 delivery is still waiting (`forwarder status` says why)."
 
 
 def test_once_tries_a_paused_connector_again(desk: Desk, sandbox: Sandbox) -> None:
@@ -397,10 +397,10 @@ def test_explain_asks_the_api_about_an_alert_it_never_saw(desk: Desk, sandbox: S
     Store.open_exclusive(desk.folder / "forwarder.db").close()
     old = recent(9, minutes_ago=60 * 24 * 30)
     sandbox.sentrytex.publish(old)
-    assert "it lies outside of what was read" in desk.run("explain", old["id"]).stderr
+    assert "it is outside the period that was read" in desk.run("explain", old["id"]).stderr
     assert "does not know it either" in desk.run("explain", "nonsense").stderr
     sandbox.sentrytex.revoke()
-    assert "could not be asked" in desk.run("explain", "nonsense").stderr
+    assert "could not be asked for it" in desk.run("explain", "nonsense").stderr
 
 
 def test_explain_tells_where_an_imagined_alert_would_go(desk: Desk) -> None:

@@ -157,7 +157,7 @@ def test_a_backup_that_fails_leaves_nothing(place: Place) -> None:
     assert place.left_over() == []
     nowhere = place.run("backup", place.folder / "nowhere" / "forwarder.db")
     assert nowhere.exit_code == 1
-    assert f"The folder {place.folder / 'nowhere'} cannot take the copy" in nowhere.output
+    assert f"The copy cannot be written to the folder {place.folder / 'nowhere'}" in nowhere.output
 
 
 def test_a_backup_of_a_damaged_database_is_none(place: Place) -> None:
@@ -188,7 +188,7 @@ def test_a_daemon_that_serves_its_page_is_well(place: Place, host: str) -> None:
         result = place.run("health")
     finally:
         server.close()
-    assert (result.exit_code, result.output) == (0, "The forwarder is well.\n")
+    assert (result.exit_code, result.output) == (0, "The forwarder is healthy.\n")
 
 
 def test_a_daemon_that_does_not_answer_is_not_well(place: Place) -> None:
@@ -221,7 +221,7 @@ def test_an_answer_that_is_an_error_is_not_well(place: Place) -> None:
         result = place.run("health")
         answering.join()
     assert result.exit_code == 1
-    assert "/healthz says 404" in result.output
+    assert "/healthz answers 404" in result.output
 
 
 def test_without_a_page_health_asks_who_holds_the_database(place: Place) -> None:
@@ -229,4 +229,4 @@ def test_without_a_page_health_asks_who_holds_the_database(place: Place) -> None
     assert place.run("health").exit_code == 0
     place.store.close()
     result = place.run("health")
-    assert (result.exit_code, result.output) == (1, f"No forwarder runs on {place.database}.\n")
+    assert (result.exit_code, result.output) == (1, f"No forwarder is running on {place.database}.\n")

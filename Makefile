@@ -22,13 +22,14 @@ demo: $(RUNTIME) ## See it work: the real daemon against stand-ins of all four s
 
 check: format lint types test ## All that CI checks
 
-format: $(DEV) ## Check the format (make fix mends it)
+format: $(DEV) ## Check the format (make fix corrects it)
 	$(BIN)/ruff format --check .
 
 lint: $(DEV) ## Look for mistakes in the code
 	$(BIN)/ruff check .
+	$(BIN)/codespell
 
-fix: $(DEV) ## Format the code and mend what can be mended by itself
+fix: $(DEV) ## Format the code and fix what can be fixed automatically
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
@@ -37,7 +38,7 @@ types: $(DEV) ## Check the types, strictly, code and tests
 	$(BIN)/mypy docs/hooks/*.py
 
 test: $(DEV) format lint types ## Check format, mistakes and types, then run the tests
-	$(BIN)/pytest --numprocesses 2 --dist loadfile
+	$(BIN)/pytest --numprocesses 2 --dist loadfile --cov --cov-report=term:skip-covered --cov-fail-under=90
 
 test-python: $(DEV) ## Run the tests alone: with PYTHON=python3.13 VENV=.venv-3.13 on another Python
 	$(BIN)/pytest --numprocesses 2 --dist loadfile

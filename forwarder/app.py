@@ -80,6 +80,9 @@ class Forwarder:
         self.store.outbox.reset_deadlines(now=now, most=ATTEMPTS.most)
         if schedule:
             self._jobs.start()
+        else:
+            # A run that polls just once has had its time: what counts is how long ago the last complete poll was.
+            self.alarms.started_at = 0.0 if self.store.feed.state().polled_at is not None else now
         self._start_dispatchers(connectors)
 
     def stop(self, timeout: float = STOP_SECONDS) -> bool:

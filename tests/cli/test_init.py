@@ -122,7 +122,7 @@ def test_each_answer_is_tried_at_its_service(sandbox: Sandbox, tmp_path: Path) -
     assert "ok   sentrytex: The key may read alerts" in result.output
     assert "ok   secops: Slack knows the token" in result.output
     assert "ok   oncall: 127.0.0.1 can be reached." in result.output
-    assert "ok   tickets: The project SEC is there" in result.output
+    assert "ok   tickets: The project SEC exists" in result.output
     assert not sandbox.slack.messages
     assert not sandbox.pagerduty.incidents
     assert not sandbox.jira.issues

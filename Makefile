@@ -38,6 +38,9 @@ types: $(DEV) ## Check the types, strictly, code and tests
 	$(BIN)/mypy docs/hooks/*.py
 
 test: $(DEV) format lint types ## Check format, mistakes and types, then run the tests
+	$(BIN)/pytest --numprocesses 2 --dist loadfile
+
+coverage: $(DEV) ## Run the tests and count the lines and branches that they reach; below 90 % it fails
 	$(BIN)/pytest --numprocesses 2 --dist loadfile --cov --cov-report=term:skip-covered --cov-fail-under=90
 
 test-python: $(DEV) ## Run the tests alone: with PYTHON=python3.13 VENV=.venv-3.13 on another Python

@@ -1,1 +1,1 @@
-"""One file per destination, each found through the entry-point group ``forwarder.connectors``."""
+"""One folder per destination, each found through the entry-point group ``forwarder.connectors``."""

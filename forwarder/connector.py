@@ -306,7 +306,7 @@ class Connector(ABC, Generic[C]):
     """What `forwarder init` asks; without it, `init` does not offer the type."""
 
     reconcile_after: Sequence[float] = ()
-    """Seconds after an Unsure (or a crash) at which ``find`` is asked; after the last one it is sent again.
+    """Seconds after an Uncertain (or a crash) at which ``find`` is asked; after the last one it is sent again.
 
     Empty where a repeat is harmless (the remote knows the key) or where the remote cannot be asked.
     """

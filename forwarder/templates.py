@@ -29,7 +29,7 @@ MAX_RANGE: Final = 1000
 
 
 class TemplateTexts:
-    """The Wording that templates make. Where one is not set, fails or comes to nothing, the built-in words stand.
+    """The texts that templates make. Where one is not set, fails or comes to nothing, the built-in words stand.
 
     A failure is told to ``on_failure`` in one sentence: an alert in other words is better than none.
     """

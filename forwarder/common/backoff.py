@@ -1,4 +1,4 @@
-"""When next? Pure: the time and the dice are the caller's."""
+"""When next? Pure: the time and the random numbers are the caller's."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whether a destination is accepting deliveries, and how many may try it. The time and the dice are the caller's."""
+"""Whether a destination is accepting deliveries, and how many may try it. Time and randomness are the caller's."""
 
 from __future__ import annotations
 

@@ -28,7 +28,7 @@ PROBES: Final = Backoff(first=60.0, most=900.0)
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Context:
-    """What an outcome is judged by: the time, the dice, and what the connector's config and its class say.
+    """What an outcome is judged by: the time, the random numbers, and what the connector's config and its class say.
 
     ``reconcile_after`` are the seconds after an uncertain attempt at which the destination is searched for it,
     ``give_up_after`` the seconds of failing after which it becomes a dead letter, ``probe`` the number of the attempt

@@ -128,7 +128,7 @@ class Outbox:
         return self._engine.write(work)
 
     def reclaim_expired(self, *, now: float, due_at: Mapping[str, float], all_claims: bool) -> dict[str, int]:
-        """Deliveries whose worker is gone become unsure: all claimed ones at a start, else those with an ended lease.
+        """Deliveries whose worker is gone become uncertain: all claimed ones at a start, else those whose lease ended.
 
         ``due_at`` says for each connector when to look first. A late worker may still settle under its claim until
         another one takes over.

@@ -19,9 +19,9 @@ class State(StrEnum):
     ready     -> sending    a worker claimed it when it was due
     sending   -> delivered  the remote said yes
     sending   -> ready      it failed and is tried again, or was not tried at all
-    sending   -> unsure     the remote may have it, or the process ended in between
+    sending   -> uncertain  the remote may have it, or the process ended in between
     sending   -> dead       the remote will never take it, or it failed for too long
-    unsure    -> sending    a worker claimed it to look for it first
+    uncertain -> sending    a worker claimed it to look for it first
     dead      -> ready      a person asked for another try
     """
 
@@ -119,7 +119,7 @@ class PollResult:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Claimed:
-    """A delivery that one worker holds under ``token``; ``unsure`` says that it must be looked for first."""
+    """A delivery that one worker holds under ``token``; ``uncertain`` says that it must be looked for first."""
 
     token: str
     delivery: Delivery

@@ -154,7 +154,7 @@ def test_an_unsent_open_takes_the_new_form(feed: Feed, store: Store) -> None:
 
 
 def test_an_open_under_way_is_followed_by_an_update(feed: Feed, store: Store) -> None:
-    """What may have gone out in the old form is followed by an update: while it is sent, unsure or failing."""
+    """What may have gone out in the old form is followed by an update: while it is sent, uncertain or failing."""
     opening = claim(store)
     feed.changes(cvss_score=6.5)
     settle(store, opening, uncertain(due_at=NOW))

@@ -96,7 +96,7 @@ def registered() -> set[str]:
 def settle(
     connector: Connector[Any], outstanding: Delivery, *, advance: Callable[[float], object], attempts: int = 6
 ) -> Receipt:
-    """Brings a delivery home by the contract's rules: after an Unsure it is looked for, and only then sent again."""
+    """Brings a delivery home by the contract's rules: after an Uncertain it is looked for, and only then sent again."""
     for _ in range(attempts):
         outcome = connector.deliver(outstanding, connector.render(outstanding))
         if isinstance(outcome, Delivered):

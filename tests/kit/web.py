@@ -91,7 +91,7 @@ def serving(folder: Path, **web: Any) -> Iterator[Site]:
 
 
 def furnish(store: Store) -> None:
-    """Puts something of everything into a store: settled, waiting, dead, unsure, orphaned, paused, and troubles."""
+    """Puts something of everything into a store: settled, waiting, dead, uncertain, orphaned, paused, and troubles."""
     store.feed.remember_stack(["github", "aws-lambda", "openssl"])
     store_kit.enqueue(store, alert(), "secops", "oncall", "tickets", now=NOW - 3600)
     store_kit.deliver(store, "secops", "C1:1.2", "https://slack.example/archives/C1/p12", now=NOW - 3599)

@@ -49,7 +49,7 @@ def store(tmp_path: Path) -> Iterator[Store]:
 
 
 def test_hurry_makes_due_what_waits_after_a_failure(store: Store) -> None:
-    """When a destination works again its failed deliveries go at once; unsure ones keep the time of their look."""
+    """When a destination works again its failed deliveries go at once; uncertain ones keep the time of their look."""
     for alert_id in ("failed", "uncertain", "limited"):
         enqueue(store, alert(id=alert_id), "secops")
     first, second, third = claim_all(store)
@@ -169,7 +169,7 @@ def test_retry_takes_dead_letters_and_nothing_else(store: Store) -> None:
 
 
 def test_discard_forgets_what_is_not_delivered(store: Store) -> None:
-    """Dead, waiting and unsure deliveries can be discarded; one that is under way or delivered cannot."""
+    """Dead, waiting and uncertain deliveries can be discarded; one that is under way or delivered cannot."""
     for alert_id in ("dead", "delivered", "waiting", "uncertain", "sending"):
         enqueue(store, alert(id=alert_id), "secops")
     claims = claim_all(store)

@@ -227,7 +227,7 @@ def test_a_claim_says_all_that_a_connector_needs(store: Store) -> None:
 
 
 def test_an_update_never_overtakes_its_open(store: Store) -> None:
-    """While an open waits, is under way or is unsure, what follows it for the same alert waits, whatever its rank."""
+    """While an open waits, is under way or uncertain, what follows it for the same alert waits, whatever its rank."""
     enqueue(store, alert(severity="low"), "secops")
     store.outbox.remind(alert().id, ["secops"], now=NOW, why="x", change=LASTING)
     opening = claim(store)
@@ -343,7 +343,7 @@ def test_a_settled_claim_is_over(store: Store) -> None:
 
 
 def test_a_released_delivery_is_as_if_never_claimed(store: Store) -> None:
-    """Giving back what was not tried spends nothing, and what was unsure stays so."""
+    """Giving back what was not tried spends nothing, and what was uncertain stays so."""
     enqueue(store, alert(), "secops")
     store.outbox.release(claim(store))
     again = claim(store)
@@ -374,7 +374,7 @@ def test_settling_is_all_or_nothing(store: Store, settlement: Settlement) -> Non
 
 
 def test_a_start_finds_what_was_being_sent(store: Store) -> None:
-    """After a crash all that was claimed is unsure, at once; no attempt is spent, for nothing of it failed."""
+    """After a crash all that was claimed is uncertain, at once; no attempt is spent, for nothing of it failed."""
     enqueue(store, alert(id="a"), "secops", "oncall")
     claim(store, "secops", lease=1e6)
     assert store.outbox.reclaim_expired(now=NOW + 5, due_at={}, all_claims=True) == {"secops": 1}

@@ -61,7 +61,7 @@ def bare_alert(**changes: Any) -> Alert:
 
 def real_alerts() -> list[dict[str, Any]]:
     """Alerts in the API's shape made from real CVEs; skips the test where the file is absent."""
-    beside = Path(__file__).resolve().parents[2] / "shared" / "data" / "alerts.jsonl"
+    beside = Path(__file__).resolve().parents[3] / "shared" / "data" / "alerts.jsonl"
     path = Path(os.environ.get("FORWARDER_SAMPLE_ALERTS", beside))
     if not path.is_file():
         pytest.skip("no file of real alerts: name one, a JSON object a line, in FORWARDER_SAMPLE_ALERTS")

@@ -12,7 +12,8 @@ import click
 
 from forwarder.alert import Alert, Severity
 from forwarder.cli.demo_sight import Sighting, Tally
-from forwarder.cli.output import SEVERITY_STYLES, console, print_table
+from forwarder.cli.output import SEVERITY_STYLES
+from forwarder.cli.tables import console, print_table
 from forwarder.common.text import cut
 
 if TYPE_CHECKING:
@@ -106,7 +107,7 @@ def print_summary(tallies: Sequence[Tally]) -> None:
         for tally in tallies
     ]
     columns = ["arrived in", *(severity.value for severity in Severity), "in all", "twice", "still owed"]
-    print_table(columns, rows, empty="", title="Seen in the stand-ins")
+    print_table(columns, rows, title="Seen in the stand-ins")
 
 
 def _shortened(what: str, alert_id: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
@@ -15,7 +15,6 @@ from forwarder.common.text import ago
 from forwarder.store.records import AlertRow, DeliveryRow
 
 if TYPE_CHECKING:
-    from rich.console import Console
     from rich.text import Text
 
 SEVERITY_STYLES: Final = {"critical": "bold red", "high": "red", "medium": "yellow", "low": "blue"}
@@ -28,32 +27,9 @@ STATE_STYLES: Final = {
 }
 
 
-def console() -> Console:
-    """Where tables go; its import is left to the commands that print some."""
-    from rich.console import Console
-
-    return Console(highlight=False, soft_wrap=False)
-
-
 def print_json(value: Any) -> None:
     """``value`` as indented JSON on standard output."""
     click.echo(json.dumps(value, indent=2, ensure_ascii=False, default=str))
-
-
-def print_table(columns: Sequence[str], rows: Iterable[Sequence[Any]], *, empty: str, title: str = "") -> None:
-    """A table, or the sentence ``empty`` where there are no rows. Cells are plain text: nothing in them is markup."""
-    from rich.box import SIMPLE_HEAD
-    from rich.table import Table
-    from rich.text import Text
-
-    filled = [[cell if isinstance(cell, Text) else Text(str(cell)) for cell in row] for row in rows]
-    if not filled:
-        click.echo(empty)
-        return
-    table = Table(*columns, box=SIMPLE_HEAD, title=title or None, title_justify="left", pad_edge=False)
-    for row in filled:
-        table.add_row(*row)
-    console().print(table)
 
 
 def styled(text: str, styles: Mapping[str, str]) -> Text:

@@ -19,10 +19,10 @@ from forwarder.cli.output import (
     delivery_json,
     moment,
     print_json,
-    print_table,
     styled,
 )
 from forwarder.cli.root import SEVERITIES, config_option, json_option, load_config
+from forwarder.cli.tables import Column, print_table
 from forwarder.common.clock import iso
 from forwarder.config import Config
 from forwarder.connector import Origin
@@ -158,13 +158,13 @@ def alerts(config_path: Path, as_json: bool, limit: int, **wanted: Any) -> None:
         print_json([alert_json(row) for row in rows])
         return
     print_table(
-        ["seen", "severity", "cve", "title", "went to", "id"],
+        ["seen", "severity", "cve", Column("title", prose=True), Column("went to", prose=True), "id"],
         [
             [
                 moment(row.seen_at),
                 styled(row.alert.severity.value, SEVERITY_STYLES),
                 row.alert.cve_id or "",
-                row.alert.title[:60],
+                row.alert.title,
                 ", ".join(f"{d.connector}: {d.state.value}" for d in row.deliveries if d.kind == "open") or "nowhere",
                 row.alert.id,
             ]
@@ -190,7 +190,7 @@ def deliveries(config_path: Path, as_json: bool, limit: int, **wanted: Any) -> N
         print_json([delivery_json(row) for row in rows])
         return
     print_table(
-        ["id", "owed", "connector", "kind", "state", "tries", "alert", "receipt or reason"],
+        ["id", "enqueued", "connector", "kind", "state", "tries", Column("alert", prose=True), "receipt", Column("last result", prose=True)],
         [
             [
                 row.id,
@@ -199,19 +199,14 @@ def deliveries(config_path: Path, as_json: bool, limit: int, **wanted: Any) -> N
                 row.kind,
                 styled(row.state.value, STATE_STYLES),
                 row.attempts,
-                row.title[:50],
-                _where_it_stands(row),
+                row.title,
+                (row.receipt.url or row.receipt.remote_id) if row.receipt else "",
+                row.last,
             ]
             for row in rows
         ],
         empty="No deliveries match.",
     )
-
-
-def _where_it_stands(row: DeliveryRow) -> str:
-    if row.state is State.DELIVERED and row.receipt:
-        return row.receipt.url or row.receipt.remote_id
-    return row.last
 
 
 def _filter(limit: int, wanted: dict[str, Any], origin: Origin | None = Origin.FEED) -> Filter:

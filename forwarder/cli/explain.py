@@ -13,6 +13,7 @@ from forwarder.alert import Alert, Severity
 from forwarder.cli.options import build, connector_argument
 from forwarder.cli.output import alert_json, moment, print_json
 from forwarder.cli.root import SEVERITIES, Stop, config_option, json_option, load_config
+from forwarder.cli.view import view_options, viewing
 from forwarder.common.clock import iso
 from forwarder.common.text import clean
 from forwarder.config import Config
@@ -21,7 +22,7 @@ from forwarder.store.records import AlertHistory
 
 
 @click.command()
-@config_option
+@view_options
 @json_option
 @click.argument("alert_id", required=False)
 @click.option("--severity", type=SEVERITIES, help="Explain an imaginary alert of this severity instead.")
@@ -31,20 +32,20 @@ from forwarder.store.records import AlertHistory
 @click.option("--epss", "epss_score", type=click.FloatRange(0, 1), help="The imaginary alert's EPSS score (0 to 1).")
 @click.option("--type", "alert_type", default="cve", show_default=True, help="The imaginary alert's type.")
 @click.option("--cve", "cve_id", help="The imaginary alert's CVE id.")
-def explain(config_path: Path, as_json: bool, alert_id: str | None, **imagined: Any) -> None:
+def explain(config_path: Path, database: Path | None, as_json: bool, alert_id: str | None, **imagined: Any) -> None:
     """Show why an alert is sent where it is, and what happened to it.
 
     ALERT_ID is an alert's id or its CVE. Without it, the options describe an imaginary alert.
     """
-    config = load_config(config_path)
     if alert_id is None and imagined["severity"] is None:
         raise click.UsageError("Name an alert (ALERT_ID), or describe one with --severity.")
     if alert_id is None:
-        _explain_imagined(config, _imagined(**imagined), as_json)
+        _explain_imagined(load_config(config_path), _imagined(**imagined), as_json)
         return
-    history = _history(config, alert_id)
+    with viewing(config_path, database) as view:
+        history = view.store.queries.history(alert_id)
     if history is None:
-        raise Stop(f"No alert {alert_id} was seen. {_ask_the_api(config, alert_id)}")
+        raise Stop(f"No alert {alert_id} was seen. {_ask_the_api(load_config(config_path), alert_id)}")
     if as_json:
         print_json(_history_json(history))
         return

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 import click
 
 from forwarder.alert import Severity
+from forwarder.cli.options import complete_connector
 from forwarder.cli.output import (
     SEVERITY_STYLES,
     STATE_STYLES,
@@ -21,32 +22,30 @@ from forwarder.cli.output import (
     print_json,
     styled,
 )
-from forwarder.cli.root import SEVERITIES, config_option, json_option, load_config
+from forwarder.cli.root import SEVERITIES, json_option
 from forwarder.cli.tables import Column, print_table
+from forwarder.cli.view import view_options, viewing
 from forwarder.common.clock import iso
-from forwarder.config import Config
 from forwarder.connector import Origin
-from forwarder.store import Store
-from forwarder.store.records import DeliveryRow, Filter, Queue, State
+from forwarder.store.records import Filter, Queue, State
 
 Command = TypeVar("Command", bound=Callable[..., Any])
-Found = TypeVar("Found")
 
+_DELIVERY_COLUMNS: Final = ("id", "enqueued", "connector", "kind", "state", "tries")
 _STATES = click.Choice([state.value for state in State])
 
 
 @click.command()
-@config_option
+@view_options
 @json_option
-def status(config_path: Path, as_json: bool) -> None:
+def status(config_path: Path, database: Path | None, as_json: bool) -> None:
     """Show how far the feed was read, what is waiting for each connector, and what is stuck and why."""
-    config = load_config(config_path)
-    store = Store.open_shared(config.database)
     now = time.time()
-    feed, totals = store.feed.state(), store.queries.totals()
-    queues = store.queries.queues(config.connectors, since=now - 86400)
-    alarms = store.alarms.active()
-    store.close()
+    with viewing(config_path, database) as view:
+        store, connectors = view.store, view.connectors
+        feed, totals = store.feed.state(), store.queries.totals()
+        queues = store.queries.queues(connectors, since=now - 86400)
+        alarms = store.alarms.active()
     if as_json:
         print_json(
             {
@@ -57,7 +56,7 @@ def status(config_path: Path, as_json: bool) -> None:
                 "last_sweep": None if feed.swept_at is None else iso(feed.swept_at),
                 "sweep_reach": None if feed.sweep_reach is None else iso(feed.sweep_reach),
                 **totals,
-                "connectors": [_queue_json(queue, config) for queue in queues],
+                "connectors": [_queue_json(queue, connectors) for queue in queues],
                 "alarms": [
                     {"type": a.type, "subject": a.subject, "text": a.text, "since": iso(a.since)} for a in alarms
                 ],
@@ -72,7 +71,7 @@ def status(config_path: Path, as_json: bool) -> None:
     )
     print_table(
         ["connector", "state", "waiting", "oldest", "dead", "last 24h", "last delivery"],
-        [_queue_row(queue, config, now) for queue in queues],
+        [_queue_row(queue, connectors, now) for queue in queues],
         empty="No connectors.",
     )
     for queue in queues:
@@ -86,10 +85,10 @@ def status(config_path: Path, as_json: bool) -> None:
         )
 
 
-def _queue_json(queue: Queue, config: Config) -> dict[str, Any]:
+def _queue_json(queue: Queue, connectors: Collection[str]) -> dict[str, Any]:
     return {
         "name": queue.connector,
-        "configured": queue.connector in config.connectors,
+        "configured": queue.connector in connectors,
         "waiting": queue.waiting,
         "ready": queue.ready,
         "sending": queue.sending,
@@ -103,8 +102,8 @@ def _queue_json(queue: Queue, config: Config) -> dict[str, Any]:
     }
 
 
-def _queue_row(queue: Queue, config: Config, now: float) -> list[Any]:
-    state = "orphaned" if queue.connector not in config.connectors else "paused" if queue.pause else "working"
+def _queue_row(queue: Queue, connectors: Collection[str], now: float) -> list[Any]:
+    state = "orphaned" if queue.connector not in connectors else "paused" if queue.pause else "working"
     return [
         queue.connector,
         styled(state, {"paused": "bold red", "orphaned": "yellow", "working": "green"}),
@@ -141,19 +140,23 @@ def since_option(*, required: bool = False) -> Callable[[Command], Command]:
 
 
 @click.command()
-@config_option
+@view_options
 @json_option
 @click.option("--severity", type=SEVERITIES, help="Only those of this severity.")
 @click.option("--vendor", help="Only those that affect this vendor.")
-@click.option("--connector", help="Only those sent, or to be sent, to this connector.")
+@click.option(
+    "--connector", shell_complete=complete_connector, help="Only those sent, or to be sent, to this connector."
+)
 @click.option("--state", type=_STATES, help="Only those with a delivery in this state.")
 @click.option("--cve", "cve_id", help="Only those whose CVE contains this text.")
 @click.option("--unrouted", is_flag=True, help="Only those that match no route.")
 @click.option("--limit", type=click.IntRange(1, 10000), default=50, show_default=True, help="Maximum rows.")
 @since_option()
-def alerts(config_path: Path, as_json: bool, limit: int, **wanted: Any) -> None:
+def alerts(config_path: Path, database: Path | None, as_json: bool, limit: int, **wanted: Any) -> None:
     """List alerts, most recently seen first, and where each was sent."""
-    rows = _visit(config_path, lambda store: store.queries.alerts(_filter(limit, wanted)))
+    with viewing(config_path, database) as view:
+        view.check_connector(wanted["connector"])
+        rows = view.store.queries.alerts(_filter(limit, wanted))
     if as_json:
         print_json([alert_json(row) for row in rows])
         return
@@ -175,22 +178,34 @@ def alerts(config_path: Path, as_json: bool, limit: int, **wanted: Any) -> None:
 
 
 @click.command()
-@config_option
+@view_options
 @json_option
 @click.option("--severity", type=SEVERITIES, help="Only those of this severity.")
-@click.option("--connector", help="Only those to this connector.")
+@click.option("--connector", shell_complete=complete_connector, help="Only those to this connector.")
 @click.option("--state", type=_STATES, help="Only those in this state.")
 @click.option("--alert", "alert_id", help="Only those of this alert.")
 @click.option("--limit", type=click.IntRange(1, 10000), default=50, show_default=True, help="Maximum rows.")
 @since_option()
-def deliveries(config_path: Path, as_json: bool, limit: int, **wanted: Any) -> None:
+def deliveries(config_path: Path, database: Path | None, as_json: bool, limit: int, **wanted: Any) -> None:
     """List deliveries, newest first, with the last result of each."""
-    rows = _visit(config_path, lambda store: store.queries.deliveries(_filter(limit, wanted, origin=None)))
+    with viewing(config_path, database) as view:
+        view.check_connector(wanted["connector"])
+        rows = view.store.queries.deliveries(_filter(limit, wanted, origin=None))
     if as_json:
         print_json([delivery_json(row) for row in rows])
         return
     print_table(
-        ["id", "enqueued", "connector", "kind", "state", "tries", Column("alert", prose=True), "receipt", Column("last result", prose=True)],
+        [
+            "id",
+            "enqueued",
+            "connector",
+            "kind",
+            "state",
+            "tries",
+            Column("alert", prose=True),
+            "receipt",
+            Column("last result", prose=True),
+        ],
         [
             [
                 row.id,
@@ -218,11 +233,3 @@ def _filter(limit: int, wanted: dict[str, Any], origin: Origin | None = Origin.F
         origin=origin,
         **wanted,
     )
-
-
-def _visit(config_path: Path, look: Callable[[Store], Found]) -> Found:
-    store = Store.open_shared(load_config(config_path).database)
-    try:
-        return look(store)
-    finally:
-        store.close()

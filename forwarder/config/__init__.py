@@ -14,6 +14,7 @@ from forwarder.config.model import (
     StartFrom,
     WebConfig,
 )
+from forwarder.config.outline import Outline, outline
 from forwarder.config.problems import ConfigError, Problem
 
 __all__ = [
@@ -23,6 +24,7 @@ __all__ = [
     "HeartbeatConfig",
     "Listen",
     "LogConfig",
+    "Outline",
     "Problem",
     "Route",
     "SentrytexConfig",
@@ -31,5 +33,6 @@ __all__ = [
     "dump",
     "json_schema",
     "load",
+    "outline",
     "secrets_of",
 ]

@@ -85,6 +85,11 @@ class Queries:
             orphans = [name for (name,) in connection.execute(_CONNECTORS_WITH_WORK) if name not in connectors]
             return [_queue(connection, name, since) for name in (*connectors, *orphans)]
 
+    def connectors(self) -> list[str]:
+        """Every connector that was ever owed something that is still kept, by name."""
+        with self._engine.read() as connection:
+            return [name for (name,) in connection.execute(_CONNECTORS)]
+
     def outstanding(self, connectors: Collection[str]) -> int:
         """How many deliveries of ``connectors`` are not settled."""
         return sum(queue.waiting for queue in self.queues(connectors) if queue.connector in connectors)
@@ -270,6 +275,19 @@ def _payloads(connection: sqlite3.Connection, alert_id: str) -> dict[int, dict[s
 
 
 _WAITING: Final = "connector = ?1 AND state IN ('ready', 'uncertain')"
+# Each step asks an index for the next name: it costs the same after a million deliveries.
+_CONNECTORS: Final = """
+WITH RECURSIVE names (name) AS (
+  SELECT min(connector) FROM deliveries INDEXED BY deliveries_settled WHERE settled_at IS NOT NULL
+  UNION ALL
+  SELECT (SELECT min(connector) FROM deliveries INDEXED BY deliveries_settled
+    WHERE settled_at IS NOT NULL AND connector > name)
+  FROM names WHERE name IS NOT NULL
+)
+SELECT name FROM names WHERE name IS NOT NULL
+UNION SELECT connector FROM deliveries WHERE state IN ('ready', 'uncertain', 'sending')
+ORDER BY name
+"""
 _CONNECTORS_WITH_WORK: Final = """
 SELECT connector FROM deliveries WHERE state IN ('ready', 'uncertain')
 UNION SELECT connector FROM deliveries WHERE state = 'sending'

@@ -7,79 +7,20 @@ import os
 import re
 import subprocess
 import time
-from collections.abc import Iterator
 from datetime import datetime
-from pathlib import Path
-from typing import Any
 
 import click
 import pytest
-from click.testing import CliRunner, Result
+from click.testing import CliRunner
 
 from forwarder.cli.root import COMMANDS, group
 from forwarder.sandbox import Fault, FaultKind, Sandbox
 from forwarder.store import Store
-from tests.kit.core import EVERYTHING, FORWARDER, command, enqueue, environment, recent, secrets, settings, written
+from tests.kit.core import FORWARDER, enqueue, environment, recent, secrets
+from tests.kit.desk import Desk
 from tests.kit.samples import alert
 
 CRITICAL = "00000000-0000-4000-8000-000000000001"
-
-
-class Desk:
-    """A person at a terminal, with a config for the sandbox."""
-
-    def __init__(self, folder: Path, sandbox: Sandbox) -> None:
-        self.folder, self.sandbox = folder, sandbox
-        self.config: dict[str, Any] = {**settings(sandbox), "routes": [EVERYTHING]}
-        self.write()
-
-    @property
-    def env(self) -> dict[str, str]:
-        place = {"FORWARDER_CONFIG": str(self.folder / "config.yaml"), "COLUMNS": "200"}
-        return {**secrets(self.sandbox), **place}
-
-    def write(self) -> None:
-        written(self.folder, self.config)
-
-    def run(self, *args: str, **env: str) -> Result:
-        """A command in this process: quick, for those that only look."""
-        return CliRunner().invoke(group, args, catch_exceptions=False, env={**self.env, **env})
-
-    def says(self, *args: str) -> str:
-        result = self.run(*args)
-        assert result.exit_code == 0, result.output
-        return result.stdout
-
-    def json(self, *args: str) -> Any:
-        return json.loads(self.says(*args, "--json"))
-
-    def process(self, *args: str) -> subprocess.CompletedProcess[str]:
-        """A command as it really ends."""
-        return command(self.folder, *args, env={**self.env, "FORWARDER_CONFIG": "config.yaml"})
-
-    def once(self) -> subprocess.CompletedProcess[str]:
-        return self.process("once")
-
-
-@pytest.fixture
-def desk(tmp_path: Path, sandbox: Sandbox) -> Desk:
-    return Desk(tmp_path, sandbox)
-
-
-@pytest.fixture(scope="module")
-def forwarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
-    """A desk after three alerts were forwarded, one of which no route takes; only to be looked at."""
-    with Sandbox(limits=False) as sandbox:
-        desk = Desk(tmp_path_factory.mktemp("forwarded"), sandbox)
-        desk.config["routes"] = [{"severity": "critical", **EVERYTHING}, {"severity": "high", "to": ["tickets"]}]
-        desk.write()
-        sandbox.sentrytex.publish(
-            recent(1, severity="critical", title="Log4Shell again"),
-            recent(2, severity="high"),
-            recent(3, severity="low", affected_vendors=["okta"]),
-        )
-        assert desk.once().returncode == 0
-        yield desk
 
 
 # once

@@ -1,0 +1,49 @@
+"""What can still be read of a config that cannot be used: enough to look at what its forwarder did."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from forwarder.config.document import NotYaml, read
+from forwarder.config.model import Scalars
+from forwarder.config.variables import Variables
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Outline:
+    """The database, None where the config hides it (a variable that is not set), and the connectors' names."""
+
+    database: Path | None
+    connectors: tuple[str, ...]
+
+
+def outline(path: Path, env: Mapping[str, str] = os.environ) -> Outline:
+    """What a file says of its database and its connectors, whatever else is wrong with it."""
+    folder = path.absolute().parent
+    try:
+        root = read(path.read_text("utf-8-sig"), Variables(env, folder).expand)
+    except (OSError, UnicodeDecodeError, NotYaml):
+        # What says nothing of its database most likely leaves it where it is by default.
+        return Outline(database=_existing(folder / _default()), connectors=())
+    values = root.values if isinstance(root.values, dict) else {}
+    connectors = values.get("connectors")
+    names = tuple(map(str, connectors)) if isinstance(connectors, dict) else ()
+    if root.spoiled(("database",)):
+        return Outline(database=None, connectors=names)
+    named = values.get("database", _default())
+    return Outline(database=_existing(folder / Path(str(named)).expanduser()), connectors=names)
+
+
+def _default() -> Path:
+    default: Path = Scalars.model_fields["database"].default
+    return default
+
+
+def _existing(path: Path) -> Path | None:
+    with suppress(OSError):
+        return path if path.is_file() else None
+    return None

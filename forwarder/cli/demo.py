@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
+from forwarder.cli.root import command_name
+
 if TYPE_CHECKING:
     from forwarder.alert import Alert
     from forwarder.cli.demo_show import Show
@@ -47,9 +49,9 @@ web: {{ listen: {listen} }}
 """
 _NEXT: Final = """
 Next, with your own accounts:
-  forwarder init           asks what is needed, tries it, and writes config.yaml
-  forwarder check --live   asks each service whether everything works
-  forwarder run            is the daemon\
+  {me} init           asks what is needed, tries it, and writes config.yaml
+  {me} check --live   asks each service whether everything works
+  {me} run            is the daemon\
 """
 
 
@@ -111,7 +113,7 @@ class Stage:
         self._show.say("The forwarder at work; Sentrytex, Slack, PagerDuty and Jira are stand-ins on this machine.")
         if listen is not None:
             self._show.say(f"Status page: http://{listen}/")
-        self._show.say(f"In another terminal: forwarder status -c {self._path}")
+        self._show.say(f"In another terminal: {command_name()} status -c {self._path}")
         if not self._verbose:
             self._show.say(f"The daemon's log:    {self._path.parent / 'forwarder.log'}")
         self._show.say("")
@@ -139,7 +141,7 @@ class Stage:
             click.echo(f"Nothing arrived twice. {missing} had no time to arrive: the daemon would go on with them.")
         else:
             click.echo("Every alert arrived wherever its route sends it, once, in spite of what failed on the way.")
-        click.echo(_NEXT)
+        click.echo(_NEXT.format(me=command_name()))
         return 1 if twice else 0
 
     def _run(self) -> None:

@@ -14,7 +14,7 @@ from pydantic import BaseModel, SecretStr, ValidationError
 
 from forwarder.cli.init_text import Secret, Section, config_text, env_text
 from forwarder.cli.live import check_feed, report
-from forwarder.cli.root import EX_CONFIG, Stop
+from forwarder.cli.root import EX_CONFIG, Stop, command_name
 from forwarder.config import ConfigError, SentrytexConfig, load
 from forwarder.config.problems import path_of, sentences
 from forwarder.connector import Connector, Finding, Question, Setup
@@ -59,7 +59,8 @@ def init(path: Path, force: bool, **urls: str | None) -> None:
     """
     _check_place(path, force)
     click.echo(f"A few questions, then {path} is written. What you type as a secret is not shown.\n")
-    feed = _ask_until_good(FEED, lambda again: _ask_feed(urls["sentrytex_url"], again))
+    feed = _ask_until_good(FEED, lambda again: _ask_feed(urls["sentrytex_url"], again), needed=True)
+    assert feed is not None, "only what is not needed can be left out"  # noqa: S101
     connectors = _ask_connectors(urls)
     secrets = [secret for section in (feed, *connectors) for secret in section.secrets.values()]
     _write(path, config_text(feed, connectors), 0o644, force)
@@ -85,15 +86,25 @@ def _check_place(path: Path, force: bool) -> None:
 
 
 def _ask_connectors(urls: Mapping[str, str | None]) -> list[Section]:
-    chosen = [
-        _ask_until_good(setup.name, partial(_ask, kind, setup, urls.get(_parameter(kind))))
-        for kind, setup in _setups().items()
-        if click.confirm(setup.offer, default=True)
-    ]
+    chosen: list[Section] = []
+    try:
+        for kind, setup in _setups().items():
+            if click.confirm(setup.offer, default=True):
+                ask = partial(_ask, kind, setup, urls.get(_parameter(kind)))
+                chosen += filter(None, [_ask_until_good(setup.name, ask, needed=False)])
+    except click.Abort:
+        click.echo()
+        # Who stops here has typed secrets that need not be typed again.
+        if not chosen or not click.confirm(f"Write {_named(chosen)} and leave the rest out?", default=True):
+            raise
     if not chosen:
         click.echo("Then alerts are printed where `forwarder run` runs, until you add a connector.")
         chosen.append(Section(name="terminal", type="console"))
     return chosen
+
+
+def _named(sections: Sequence[Section]) -> str:
+    return " and ".join(section.name for section in sections)
 
 
 def _setups() -> dict[str, Setup]:
@@ -159,8 +170,8 @@ def _given(**values: str | None) -> dict[str, str]:
 # Trying the answers
 
 
-def _ask_until_good(name: str, ask: Callable[[bool], Section]) -> Section:
-    """Asks until the answers can be used: those that only do not work yet may be kept."""
+def _ask_until_good(name: str, ask: Callable[[bool], Section], *, needed: bool) -> Section | None:
+    """Asks until the answers work, or are kept as they are; None where they are left out, which ``needed`` forbids."""
     again = False
     while True:
         section = ask(again)
@@ -169,9 +180,23 @@ def _ask_until_good(name: str, ask: Callable[[bool], Section]) -> Section:
         if settings is not None:
             findings = _try(section, settings)
         works = report(name, findings, redact)
-        if settings is not None and (works or click.confirm("Keep these answers anyway?", default=False)):
+        if settings is not None and works:
             return section
+        choice = _ask_what_now(usable=settings is not None, needed=needed)
+        if choice != "again":
+            return section if choice == "keep" else None
         again = True
+
+
+def _ask_what_now(*, usable: bool, needed: bool) -> str:
+    """``again``, ``keep`` where a config can hold the answers, or ``skip`` where it is complete without them."""
+    ways = ["again", *(["keep"] if usable else []), *([] if needed else ["skip"])]
+    if ways == ["again"]:
+        return "again"
+    means = {"again": "ask again", "keep": "keep these answers", "skip": "leave it out"}
+    question = ", ".join(f"{way} = {means[way]}" for way in ways)
+    chosen: str = click.prompt(f"What now? {question}", type=click.Choice(ways), default="again")
+    return chosen
 
 
 def _settings(section: Section, redact: Redactor) -> tuple[BaseModel | None, list[Finding]]:
@@ -233,11 +258,11 @@ def _hand_over(path: Path, secrets: Sequence[Secret], force: bool) -> None:
 
 
 def _print_next_steps(path: Path, connectors: Sequence[Section]) -> None:
-    option = "" if path == Path("config.yaml") else f" -c {path}"
+    option, me = "" if path == Path("config.yaml") else f" -c {path}", command_name()
     steps = {
-        f"forwarder check --live{option}": "asks each service whether everything works",
-        f"forwarder test {connectors[0].name}{option}": "sends a test alert, and takes it back",
-        f"forwarder run{option}": "is the daemon",
+        f"{me} check --live{option}": "asks each service whether everything works",
+        f"{me} test {connectors[0].name}{option}": "sends a test alert, and takes it back",
+        f"{me} run{option}": "is the daemon",
     }
     click.echo("\nThen:")
     for command, what in steps.items():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -155,10 +156,30 @@ def json_option(command: Command) -> Command:
     return click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")(command)
 
 
+def command_name() -> str:
+    """What a person types to run this program once more: where it is not on the PATH, its place."""
+    called = Path(sys.argv[0])
+    if called.name != "forwarder":
+        return "forwarder"
+    found = shutil.which("forwarder")
+    if found is not None and Path(found).samefile(called):
+        return "forwarder"
+    place, here = called.absolute(), Path.cwd()
+    return str(place.relative_to(here)) if place.is_relative_to(here) else str(place)
+
+
+def require(config_path: Path) -> None:
+    """Stops the command where there is no config at all."""
+    if not config_path.exists():
+        ways = f"`{command_name()} init` writes a first config, `-c` names one that is elsewhere."
+        raise Stop(f"{config_path}: no such file. {ways}", EX_CONFIG)
+
+
 def load_config(path: Path) -> Config:
     """The config; stops the command with all its mistakes and exit status 78 where it has any."""
     from forwarder.config import ConfigError, load
 
+    require(path)
     try:
         return load(path)
     except ConfigError as error:

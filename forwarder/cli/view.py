@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 import click
 
-from forwarder.cli.root import EX_CONFIG, Stop, config_option
+from forwarder.cli.root import EX_CONFIG, Stop, config_option, require
 from forwarder.common.text import counted
 from forwarder.config import Config, ConfigError, load, outline
 from forwarder.config.problems import did_you_mean
@@ -66,12 +66,11 @@ def viewing(config_path: Path, database: Path | None) -> Iterator[View]:
 
 
 def _located(config_path: Path) -> tuple[Config | None, Path, tuple[str, ...]]:
+    require(config_path)
     try:
         config = load(config_path)
     except ConfigError as error:
         problems = "\n".join(str(problem) for problem in error.problems)
-        if not config_path.is_file():
-            raise Stop(problems, EX_CONFIG) from None
         rest = outline(config_path)
         if rest.database is None:
             raise Stop(f"{problems}\nName the database with --database to see what it holds.", EX_CONFIG) from None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pty
 import shlex
 import stat
 import subprocess
@@ -17,8 +18,12 @@ from forwarder.cli.root import group
 from forwarder.config import Config, load
 from forwarder.plugins import connector_types, load_type
 from forwarder.sandbox import Sandbox
+from tests.kit.core import FORWARDER, environment
 
 VARIABLES = ("SENTRYTEX_API_KEY", "SLACK_BOT_TOKEN", "SLACK_WEBHOOK_URL", "PAGERDUTY_ROUTING_KEY", "JIRA_API_TOKEN")
+
+STOP, END = "Ctrl-D", b"\x04"
+"""Ends the answers as Ctrl-C does, which a program can miss that has just begun to wait for a line."""
 
 
 def init(
@@ -35,6 +40,50 @@ def init(
     return CliRunner().invoke(
         group, ["init", str(path), *urls, *options], input="\n".join([*answers, ""]), env={**clean, **(env or {})}
     )
+
+
+def interrupted(sandbox: Sandbox, path: Path, *answers: str, then: Sequence[str]) -> tuple[str, int]:
+    """The command in a terminal, stopped after ``answers``, and what is typed ``then``: its output and status."""
+    leader, follower = pty.openpty()
+    urls = ["--sentrytex-url", sandbox.sentrytex.url, "--slack-url", sandbox.slack.url]
+    process = subprocess.Popen(
+        [FORWARDER, "init", str(path), *urls],
+        stdin=follower,
+        stdout=follower,
+        stderr=follower,
+        env=environment({}),
+        start_new_session=True,
+    )
+    os.close(follower)
+    said = ""
+    try:
+        for answer in (*answers, STOP, *then):
+            said += read_until_asked(leader, process)
+            os.write(leader, END if answer == STOP else f"{answer}\n".encode())
+        while part := read_some(leader):
+            said += part
+        return said, process.wait(30)
+    finally:
+        process.kill()
+        process.wait()
+        os.close(leader)
+
+
+def read_some(leader: int) -> str:
+    try:
+        return os.read(leader, 65536).decode()
+    except OSError:  # Linux says so at the end of a terminal
+        return ""
+
+
+def read_until_asked(leader: int, process: subprocess.Popen[bytes]) -> str:
+    """What is printed up to the next question."""
+    said = ""
+    while not said.rstrip(" ").endswith(":"):
+        part = read_some(leader)
+        assert part, f"it ended ({process.poll()}): {said}"
+        said += part
+    return said
 
 
 def everything(sandbox: Sandbox) -> list[str]:
@@ -131,7 +180,7 @@ def test_each_answer_is_tried_at_its_service(sandbox: Sandbox, tmp_path: Path) -
 def test_an_answer_that_does_not_work_is_asked_again(sandbox: Sandbox, tmp_path: Path) -> None:
     """A key that Sentrytex refuses is told, and the next one is used."""
     path = tmp_path / "config.yaml"
-    result = init(sandbox, path, "vk_wrong_key_000000", "n", sandbox.sentrytex.token, "n", "n", "n", "y")
+    result = init(sandbox, path, "vk_wrong_key_000000", "again", sandbox.sentrytex.token, "n", "n", "n", "y")
     assert result.exit_code == 0, result.output
     assert "FAIL sentrytex" in result.output
     assert "vk_wrong_key_000000" not in result.output
@@ -141,7 +190,7 @@ def test_an_answer_that_does_not_work_is_asked_again(sandbox: Sandbox, tmp_path:
 def test_an_answer_that_does_not_work_yet_can_be_kept(sandbox: Sandbox, tmp_path: Path) -> None:
     """A person who knows better goes on with it."""
     path = tmp_path / "config.yaml"
-    result = init(sandbox, path, sandbox.sentrytex.token, "y", "xoxb-not-yet-valid", "#secops", "y", "n", "n", "y")
+    result = init(sandbox, path, sandbox.sentrytex.token, "y", "xoxb-not-yet-valid", "#secops", "keep", "n", "n", "y")
     assert result.exit_code == 0, result.output
     assert "FAIL secops" in result.output
     assert "xoxb-not-yet-valid" in path.with_suffix(".env").read_text()
@@ -150,12 +199,12 @@ def test_an_answer_that_does_not_work_yet_can_be_kept(sandbox: Sandbox, tmp_path
 def test_an_answer_that_no_config_can_hold_is_never_kept(sandbox: Sandbox, tmp_path: Path) -> None:
     """A routing key of the wrong length is refused with its reason, without being shown, until it is right."""
     path = tmp_path / "config.yaml"
-    pagerduty = ["y", "too-short-key", "eu", sandbox.pagerduty.routing_key, "eu"]
+    pagerduty = ["y", "too-short-key", "eu", "again", sandbox.pagerduty.routing_key, "eu"]
     result = init(sandbox, path, sandbox.sentrytex.token, "n", "n", *pagerduty, "n")
     assert result.exit_code == 0, result.output
     assert "FAIL oncall: routing_key must be 32 characters" in result.output
     assert "too-short-key" not in result.output
-    assert "Keep these answers" not in result.output
+    assert "keep" not in result.output
     assert routes(load(path, secrets(sandbox)))["low"] == {"oncall"}, "no severity goes nowhere"
 
 
@@ -211,6 +260,29 @@ def test_secrets_of_another_config_are_not_overwritten(sandbox: Sandbox, tmp_pat
     assert "export SLACK_BOT_TOKEN=…" in result.output
     assert init(sandbox, path, *everything(sandbox), "y", options=("--force",)).exit_code == 0
     assert stat.S_IMODE(env.stat().st_mode) == 0o600
+
+
+def test_a_section_that_does_not_work_can_be_left_out(sandbox: Sandbox, tmp_path: Path) -> None:
+    """Who has no token at hand is not held at the question."""
+    path = tmp_path / "config.yaml"
+    pagerduty = ["y", "too-short-key", "eu", "skip"]
+    result = init(sandbox, path, sandbox.sentrytex.token, "y", sandbox.slack.token, "#secops", "n", *pagerduty, "n")
+    assert result.exit_code == 0, result.output
+    assert set(load(path, secrets(sandbox)).connectors) == {"secops"}
+
+
+def test_whoever_stops_in_between_may_keep_what_was_answered(sandbox: Sandbox, tmp_path: Path) -> None:
+    """Stopping in a later section offers to write the earlier ones; once more, and nothing is left."""
+    path = tmp_path / "config.yaml"
+    answered = [sandbox.sentrytex.token, "y", sandbox.slack.token, "#secops"]
+    said, status = interrupted(sandbox, path, *answered, then=["", "n"])
+    assert status == 0, said
+    assert "Write secops and leave the rest out?" in said
+    assert set(load(path, secrets(sandbox)).connectors) == {"secops"}
+    path.unlink()
+    said, status = interrupted(sandbox, path, *answered, then=[STOP])
+    assert status == 130, said
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_whoever_stops_in_between_leaves_nothing(sandbox: Sandbox, tmp_path: Path) -> None:

@@ -20,7 +20,13 @@ from forwarder.connector import (
 class SlackConfig(ConnectorConfig):
     """Posts each alert to a channel of a Slack workspace, by a bot token (best) or an incoming webhook."""
 
-    model_config = ConfigDict(hide_input_in_errors=True)
+    model_config = ConfigDict(
+        hide_input_in_errors=True,
+        json_schema_extra={
+            "dependentRequired": {"token": ["channel"]},
+            "anyOf": [{"required": ["token"]}, {"required": ["webhook_url"]}],
+        },
+    )
 
     type: Literal["slack"]
     token: SecretStr | None = Field(default=None, description="Bot token (xoxb-…) with the scope chat:write.")

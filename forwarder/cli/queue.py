@@ -27,13 +27,24 @@ SOON: Final = "the daemon sends {them} within 2 seconds, or as soon as it runs."
 """The dispatchers look for work of other processes that often."""
 
 
+class DeliveryId(click.ParamType[int]):
+    """The id of a delivery, as the lists show it."""
+
+    name = "delivery"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        if not str(value).isdecimal() or int(value) == 0:
+            self.fail(f"{value!r} is no delivery: `forwarder deliveries --state dead` lists them.", param, ctx)
+        return int(value)
+
+
 def choosing_options(command: Command) -> Command:
     """The three ways to name dead letters: by id, by connector, all."""
     command = click.option("--all", "every", is_flag=True, help="Every dead letter.")(command)
     command = click.option(
         "--connector", shell_complete=complete_connector, help="Every dead letter of this connector."
     )(command)
-    return click.argument("ids", nargs=-1, type=click.IntRange(min=1), metavar="[DELIVERY]...")(command)
+    return click.argument("ids", nargs=-1, type=DeliveryId(), metavar="[DELIVERY]...")(command)
 
 
 yes_option = click.option("--yes", is_flag=True, help="Do not ask for confirmation.")

@@ -77,6 +77,8 @@ def read(text: str, expand: Callable[[str], str]) -> Document:
 def _why(error: MarkedYAMLError) -> tuple[int, str]:
     mark = error.problem_mark or error.context_mark
     problem = error.problem or "something is wrong here"
+    if "'\\t'" in problem:
+        return mark.line + 1 if mark else 1, "contains a tab where YAML wants blanks: indent with blanks"
     if "alias" in problem:
         # Its name may be a password that begins with a star.
         problem = "a value that begins with * must be in quotes"

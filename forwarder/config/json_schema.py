@@ -40,13 +40,21 @@ def json_schema() -> Schema:
             "type": "object",
             "required": ["type"],
             "properties": {"type": {"enum": list(connector_types())}},
-            "oneOf": [{"$ref": f"#/$defs/{kind}"} for kind in connector_types()],
+            # Not `oneOf`: of a typo that would only say that none of the types fits.
+            "allOf": [_if_of_type(kind) for kind in connector_types()],
         },
     }
     for name in _OPTIONAL:
         properties[name] = _or({"type": "null"}, properties[name])
     head = {"$schema": GenerateJsonSchema.schema_dialect, "title": "sentrytex-forwarder"}
     return head | _allow_variables(schema)
+
+
+def _if_of_type(kind: str) -> Schema:
+    return {
+        "if": {"properties": {"type": {"const": kind}}, "required": ["type"]},
+        "then": {"$ref": f"#/$defs/{kind}"},
+    }
 
 
 def _connector(kind: str) -> dict[str, Schema]:

@@ -86,6 +86,8 @@ class _Checker:
         routes = self._routes(root.get("routes"))
         self._check_names(root)
         self._check_bounds(scalars, sentrytex, web)
+        if scalars and (folder / scalars.database.expanduser()).is_dir():
+            self._fault(("database",), "is a folder: name a file in it, such as forwarder.db")
         if not (scalars and sentrytex and web and alarms and heartbeat and log) or self.faults:
             return None
         return Config(

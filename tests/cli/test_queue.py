@@ -117,6 +117,14 @@ def slack_state(sandbox: Sandbox) -> tuple[str, str]:
     return str(message["edits"] or message), str(message)
 
 
+@pytest.mark.parametrize("args", [["retry", "abc"], ["discard", "0"], ["retry", "1", "--", "-3"]], ids=" ".join)
+def test_what_is_no_delivery_is_answered_with_where_they_are(place: Place, args: list[str]) -> None:
+    """A CVE or a title in place of the number."""
+    result = place.run(*args)
+    assert result.exit_code == 2
+    assert "is no delivery: `forwarder deliveries --state dead` lists them" in result.output
+
+
 # test
 
 

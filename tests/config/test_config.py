@@ -418,6 +418,12 @@ def test_a_file_that_says_nothing(problems: Problems, text: str, expected: list[
     assert problems(text) == [f"config.yaml:1: {line}" for line in expected]
 
 
+def test_a_tab_is_called_a_tab(problems: Problems) -> None:
+    """YAML's own words for it name neither the tab nor what to do."""
+    told = "config.yaml:2: contains a tab where YAML wants blanks: indent with blanks"
+    assert problems("sentrytex:\n\tapi_key: x\n") == [told]
+
+
 @pytest.mark.parametrize(
     ("line", "expected"),
     [
@@ -611,6 +617,13 @@ def test_dump_and_secrets(loaded: Load) -> None:
     assert shown["routes"][0]["to"] == ["post"]
 
 
+def test_a_database_that_is_a_folder(problems: Problems, tmp_path: Path) -> None:
+    """It is told with its line, not when the store is opened."""
+    (tmp_path / "state").mkdir()
+    told = "config.yaml:7: database: is a folder: name a file in it, such as forwarder.db"
+    assert problems(MINIMAL + "database: state\n") == [told]
+
+
 # --- the schema ----------------------------------------------------------------------------------------------------
 
 
@@ -656,6 +669,26 @@ def test_the_schema_refuses_what_does_not_load(schema: dict[str, Any], problems:
     """What an editor underlines is what the forwarder refuses."""
     assert told(schema, text) != []
     assert problems(text) != []
+
+
+def test_the_schema_names_the_typo(schema: dict[str, Any]) -> None:
+    """And not that the section fits none of the types."""
+    assert told(schema, MINIMAL.replace("ring:", "rong:")) == [
+        "Additional properties are not allowed ('rong' was unexpected)",
+        "'ring' is a required property",
+    ]
+
+
+def test_the_schema_wants_a_channel_for_a_token(schema: dict[str, Any]) -> None:
+    """A webhook brings its own."""
+    for keys, wrong in {
+        "token: x": 1,
+        "token: x, channel: '#a'": 0,
+        "webhook_url: x": 0,
+        "channel: '#a'": 1,
+    }.items():
+        text = MINIMAL.replace("{type: pigeon, ring: not-a-real-ring}", f"{{type: slack, {keys}}}")
+        assert len(told(schema, text)) == wrong, keys
 
 
 def test_every_key_is_described(schema: dict[str, Any]) -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import shlex
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
+from uuid import UUID
 
 import click
 
@@ -16,15 +18,18 @@ from forwarder.cli.root import SEVERITIES, Stop, config_option, json_option, loa
 from forwarder.cli.view import view_options, viewing
 from forwarder.common.clock import iso
 from forwarder.common.text import clean
-from forwarder.config import Config
+from forwarder.config import Config, ConfigError, load
 from forwarder.store import Store
-from forwarder.store.records import AlertHistory
+from forwarder.store.records import AlertHistory, Filter
+
+MOST: Final = 10
+"""Alerts that are explained at once."""
 
 
 @click.command()
 @view_options
 @json_option
-@click.argument("alert_id", required=False)
+@click.argument("alert", nargs=-1)
 @click.option("--severity", type=SEVERITIES, help="Explain an imaginary alert of this severity instead.")
 @click.option("--vendor", "vendors", multiple=True, help="A vendor of the imaginary alert; can be given several times.")
 @click.option("--kev", is_flag=True, help="The imaginary alert is on CISA KEV.")
@@ -32,24 +37,45 @@ from forwarder.store.records import AlertHistory
 @click.option("--epss", "epss_score", type=click.FloatRange(0, 1), help="The imaginary alert's EPSS score (0 to 1).")
 @click.option("--type", "alert_type", default="cve", show_default=True, help="The imaginary alert's type.")
 @click.option("--cve", "cve_id", help="The imaginary alert's CVE id.")
-def explain(config_path: Path, database: Path | None, as_json: bool, alert_id: str | None, **imagined: Any) -> None:
+def explain(config_path: Path, database: Path | None, as_json: bool, alert: tuple[str, ...], **imagined: Any) -> None:
     """Show why an alert is sent where it is, and what happened to it.
 
-    ALERT_ID is an alert's id or its CVE. Without it, the options describe an imaginary alert.
+    ALERT is an alert's id, its CVE or a part of it, words of its title, a vendor, or the key of its ticket. All that
+    match are shown. Without it, the options describe an imaginary alert.
     """
-    if alert_id is None and imagined["severity"] is None:
-        raise click.UsageError("Name an alert (ALERT_ID), or describe one with --severity.")
-    if alert_id is None:
+    wanted = " ".join(alert)
+    if not wanted.strip():
+        if imagined["severity"] is None:
+            raise click.UsageError("Name an alert (ALERT), or describe one with --severity.")
         _explain_imagined(load_config(config_path), _imagined(**imagined), as_json)
         return
     with viewing(config_path, database) as view:
-        history = view.store.queries.history(alert_id)
-    if history is None:
-        raise Stop(f"No alert {alert_id} was seen. {_ask_the_api(load_config(config_path), alert_id)}")
+        histories = found(view.store, wanted)
+        like = [] if histories else view.store.queries.nearest(wanted)
+    if not histories:
+        raise Stop(_not_seen(config_path, wanted, like))
     if as_json:
-        print_json(_history_json(history))
+        facts = [_history_json(history) for history in histories]
+        print_json(facts[0] if len(facts) == 1 else facts)
         return
-    _print_history(history)
+    for number, history in enumerate(histories):
+        click.echo("\n" + "=" * 72 + "\n" if number else "", nl=False)
+        _print_history(history)
+
+
+def found(store: Store, wanted: str) -> list[AlertHistory]:
+    """The alert with this id, else all that the words lead to, the newest seen first; stops at too many."""
+    queries = store.queries
+    exact = queries.history(wanted.strip()) or queries.history(wanted.strip().lower())
+    if exact is not None:
+        return [exact]
+    rows = queries.alerts(Filter(text=wanted, origin=None, limit=MOST + 1))
+    if len(rows) > MOST:
+        raise Stop(
+            f"More than {MOST} alerts match {wanted.strip()}: name one by its id or CVE. "
+            f"`forwarder alerts --search {shlex.quote(wanted.strip())}` lists them."
+        )
+    return [history for row in rows if (history := queries.history(row.alert.id)) is not None]
 
 
 def _imagined(*, severity: str, vendors: tuple[str, ...], kev: bool, **facts: Any) -> Alert:
@@ -79,6 +105,18 @@ def _explain_imagined(config: Config, alert: Alert, as_json: bool) -> None:
     click.echo(f"It would go to: {', '.join(decision.targets) or 'nowhere'}.")
 
 
+def _not_seen(config_path: Path, wanted: str, like: Sequence[str]) -> str:
+    wanted = wanted.strip()
+    said = f"No alert that matches {wanted} was seen."
+    if like:
+        said += f" The nearest that were: {', '.join(like)}."
+    try:
+        # Only an id can be asked for; of a CVE or a title the API's 404 would say nothing.
+        return f"{said} {_ask_the_api(load(config_path), str(UUID(wanted)))}"
+    except (ValueError, ConfigError):
+        return f"{said} `forwarder alerts --search WORDS` finds alerts by part of a CVE or title."
+
+
 def _ask_the_api(config: Config, alert_id: str) -> str:
     """What the API says of an alert that we never saw."""
     from forwarder.feed.client import FeedClient, NotFound, SentrytexError
@@ -88,7 +126,7 @@ def _ask_the_api(config: Config, alert_id: str) -> str:
         published = source.alert(alert_id).get("published_at", "at an unknown time")
         return f"The API has it, published {published}: it is outside the period that was read."
     except NotFound:
-        return "The API does not know it either, or it is not in your stack."
+        return "The API does not know this id either, or it is not in your stack."
     except SentrytexError as error:
         return f"The API could not be asked for it: {error}"
     finally:
@@ -182,16 +220,12 @@ def preview(config_path: Path, connector: str, alert_id: str | None, severity: s
         click.echo(clean(instance.preview(payload)))
 
 
-def _seen(config: Config, alert_id: str) -> Alert:
-    history = _history(config, alert_id)
-    if history is None:
-        raise Stop(f"No alert {alert_id} was seen: `forwarder alerts` lists those that were.")
-    return history.row.alert
-
-
-def _history(config: Config, alert_id: str) -> AlertHistory | None:
+def _seen(config: Config, wanted: str) -> Alert:
     store = Store.open_shared(config.database)
     try:
-        return store.queries.history(alert_id)
+        histories = found(store, wanted)
     finally:
         store.close()
+    if not histories:
+        raise Stop(f"No alert {wanted} was seen: `forwarder alerts` lists those that were.")
+    return histories[0].row.alert

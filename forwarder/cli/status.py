@@ -149,6 +149,7 @@ def since_option(*, required: bool = False) -> Callable[[Command], Command]:
 )
 @click.option("--state", type=_STATES, help="Only those with a delivery in this state.")
 @click.option("--cve", "cve_id", help="Only those whose CVE contains this text.")
+@click.option("--search", "text", help="Only those with these words: a CVE, a title, a vendor, an id, a ticket's key.")
 @click.option("--unrouted", is_flag=True, help="Only those that match no route.")
 @click.option("--limit", type=click.IntRange(1, 10000), default=50, show_default=True, help="Maximum rows.")
 @since_option()

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from forwarder.alert import Alert, Change, SetAside, Severity
 from forwarder.connector import Kind, Origin, Receipt
+from forwarder.store import search
 from forwarder.store.engine import Engine
 from forwarder.store.outbox import unpack
 from forwarder.store.records import (
@@ -58,13 +59,15 @@ class Queries:
             ).fetchall()
         return [_delivery_row(row) for row in rows]
 
-    def history(self, alert_id: str) -> AlertHistory | None:
-        """All that is known of one alert, by its id or, where that is unambiguous, its CVE."""
+    def nearest(self, text: str) -> list[str]:
+        """CVEs that were seen and are most like the one in ``text``, for whom nothing was found."""
         with self._engine.read() as connection:
-            row = connection.execute(
-                "SELECT * FROM alerts WHERE id = ?1 OR cve_id = ?1 ORDER BY id = ?1 DESC, seen_at DESC LIMIT 1",
-                (alert_id,),
-            ).fetchone()
+            return search.nearest(connection, text)
+
+    def history(self, alert_id: str) -> AlertHistory | None:
+        """All that is known of one alert, by its id."""
+        with self._engine.read() as connection:
+            row = connection.execute("SELECT * FROM alerts WHERE id = ?", (alert_id,)).fetchone()
             if row is None:
                 return None
             deliveries = _deliveries_of(connection, [row["id"]]).get(row["id"], ())
@@ -146,9 +149,7 @@ def _conditions(wanted: Filter) -> _Condition:
     if wanted.alert_id:
         parts.append(("a.id = ?", (wanted.alert_id,)))
     if wanted.text:
-        # The body is searched as it is kept, where JSON writes quotes and all that is not ASCII in its own way.
-        kept = json.dumps(wanted.text)[1:-1]
-        parts.append(("(coalesce(a.cve_id, '') || ' ' || a.body) LIKE ? ESCAPE '\\'", (_like(kept),)))
+        parts.append(search.condition(wanted.text))
     if wanted.since:
         parts.append(("a.seen_at >= ?", (wanted.since.timestamp(),)))
     if wanted.before is not None:
@@ -188,7 +189,7 @@ def _shared_conditions(wanted: Filter) -> list[_Condition]:
     if wanted.severity:
         parts.append(("a.severity = ?", (wanted.severity.value,)))
     if wanted.cve_id:
-        parts.append(("a.cve_id LIKE ? ESCAPE '\\'", (_like(wanted.cve_id),)))
+        parts.append(("a.cve_id LIKE ? ESCAPE '\\'", (search.anywhere(wanted.cve_id),)))
     if wanted.vendor:
         parts.append(
             ("EXISTS (SELECT 1 FROM json_each(a.body, '$.affected_vendors') AS v WHERE v.value = ?)", (wanted.vendor,))
@@ -200,11 +201,6 @@ def _where(parts: Sequence[_Condition]) -> _Condition:
     if not parts:
         return "", ()
     return " WHERE " + " AND ".join(sql for sql, _ in parts), tuple(value for _, values in parts for value in values)
-
-
-def _like(text: str) -> str:
-    escaped = text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
-    return f"%{escaped}%"
 
 
 def _deliveries_of(connection: sqlite3.Connection, alert_ids: Sequence[str]) -> dict[str, list[DeliveryRow]]:

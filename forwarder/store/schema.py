@@ -187,7 +187,44 @@ UPDATE alarms SET type = 'template_failed', key = replace(key, 'wording_failed',
 """
 """The words of the tables, as the field has them."""
 
-MIGRATIONS: Final[tuple[tuple[str, str], ...]] = (("0001_first", _FIRST), ("0002_words", _SECOND))
+_WORDS: Final = """
+{alert}.id || char(10) || coalesce({alert}.cve_id, '')
+  || char(10) || coalesce(json_extract({alert}.body, '$.title'), '')
+  || char(10) || coalesce((SELECT group_concat(value, char(10)) FROM json_each({alert}.body, '$.affected_vendors')), '')
+"""
+_SEARCH: Final = f"""
+CREATE TABLE searchable (
+  id INTEGER PRIMARY KEY,
+  alert_id TEXT NOT NULL UNIQUE REFERENCES alerts (id) ON DELETE CASCADE,
+  words TEXT NOT NULL
+) STRICT;
+CREATE VIRTUAL TABLE search USING fts5(words, content='searchable', content_rowid='id', tokenize='trigram');
+CREATE TRIGGER searchable_added AFTER INSERT ON searchable BEGIN
+  INSERT INTO search (rowid, words) VALUES (new.id, new.words);
+END;
+CREATE TRIGGER searchable_changed AFTER UPDATE OF words ON searchable WHEN old.words <> new.words BEGIN
+  INSERT INTO search (search, rowid, words) VALUES ('delete', old.id, old.words);
+  INSERT INTO search (rowid, words) VALUES (new.id, new.words);
+END;
+CREATE TRIGGER searchable_removed AFTER DELETE ON searchable BEGIN
+  INSERT INTO search (search, rowid, words) VALUES ('delete', old.id, old.words);
+END;
+CREATE TRIGGER alerts_searchable AFTER INSERT ON alerts BEGIN
+  INSERT INTO searchable (alert_id, words) VALUES (new.id, {_WORDS.format(alert="new")});
+END;
+CREATE TRIGGER alerts_searchable_again AFTER UPDATE OF body ON alerts BEGIN
+  UPDATE searchable SET words = {_WORDS.format(alert="new")} WHERE alert_id = new.id;
+END;
+INSERT INTO searchable (alert_id, words) SELECT id, {_WORDS.format(alert="alerts")} FROM alerts;
+CREATE INDEX deliveries_receipt ON deliveries (receipt_id COLLATE NOCASE) WHERE receipt_id IS NOT NULL;
+"""
+"""Alerts are found by any part of what they are called by, and by their receipts."""
+
+MIGRATIONS: Final[tuple[tuple[str, str], ...]] = (
+    ("0001_first", _FIRST),
+    ("0002_words", _SECOND),
+    ("0003_search", _SEARCH),
+)
 """Each step with its name, in order. A step that was released is never edited: the next one follows it."""
 
 

@@ -111,8 +111,8 @@ class Pages:
         }
 
     def history(self, alert_id: str) -> dict[str, Any] | None:
-        """All that is known of one alert."""
-        history = self._store.queries.history(alert_id)
+        """All that is known of one alert; a CVE, typed by a person, does where it leads to one alone."""
+        history = self._store.queries.history(alert_id) or self._only_match(alert_id)
         if history is None:
             return None
         return {
@@ -121,6 +121,10 @@ class Pages:
             "alert": history.row.alert,
             "events": sorted(_events(history), key=_when),
         }
+
+    def _only_match(self, text: str) -> AlertHistory | None:
+        rows = self._store.queries.alerts(Filter(text=text, origin=None, limit=2))
+        return self._store.queries.history(rows[0].alert.id) if len(rows) == 1 else None
 
     def dead_letters(self, connector: str | None) -> dict[str, Any]:
         """Deliveries that wait for a decision: dead ones, and all that is owed to connectors not in the config."""
@@ -301,7 +305,7 @@ def filter_of(query: Mapping[str, str], connectors: Sequence[str]) -> Filter:
         state=State(state) if state else None,
         connector=one_of("connector", connectors),
         vendor=query.get("vendor", "").strip() or None,
-        cve_id=query.get("cve", "").strip() or None,
+        text=query.get("search", "").strip() or None,
         unrouted=query.get("unrouted") == "1",
         limit=int(limit) if limit in {str(step) for step in STEPS} else STEPS[0],
     )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from tests.cli.test_commands import CRITICAL
@@ -9,6 +11,11 @@ from tests.kit.desk import Desk
 
 LOOKS = [["status"], ["alerts"], ["deliveries"], ["explain", CRITICAL]]
 SECRETS = ["SENTRYTEX_API_KEY", "SLACK_BOT_TOKEN", "PAGERDUTY_ROUTING_KEY", "JIRA_API_TOKEN"]
+
+
+def lines(said: str) -> list[str]:
+    """What was printed, in whatever order the connectors are listed, whenever it was printed."""
+    return sorted(re.sub(r"\d+[smh] ago|just now|\s+", " ", line) for line in said.splitlines())
 
 
 @pytest.fixture(params=["a typo", "no YAML", "not UTF-8"])
@@ -26,7 +33,7 @@ def test_looking_needs_no_valid_config(broken: Desk, args: list[str]) -> None:
     """What was done is shown all the same, and that the config needs a look stands on standard error."""
     result = broken.run(*args, "--config", str(broken.folder / "broken.yaml"))
     assert result.exit_code == 0, result.output
-    assert sorted(result.stdout.splitlines()) == sorted(broken.says(*args).splitlines())
+    assert lines(result.stdout) == lines(broken.says(*args))
     assert "broken.yaml has 1 mistake (see `forwarder check`)" in result.stderr
 
 
@@ -35,7 +42,7 @@ def test_looking_needs_no_secrets(forwarded: Desk, args: list[str]) -> None:
     """The service's own environment has them; the person who looks need not."""
     result = forwarded.run(*args, **dict.fromkeys(forwarded.env.keys() - {"FORWARDER_CONFIG", "COLUMNS"}, ""))
     assert result.exit_code == 0, result.output
-    assert result.stdout == forwarded.says(*args)
+    assert lines(result.stdout) == lines(forwarded.says(*args))
 
 
 @pytest.mark.parametrize("args", LOOKS, ids=lambda args: args[0])
@@ -63,3 +70,36 @@ def test_a_connector_that_there_is_not_is_named_so(forwarded: Desk, command: str
     assert result.exit_code == 1
     assert "There is no connector sec-ops (did you mean secops?)" in result.stderr
     assert forwarded.run(command, "--connector", "tickets").exit_code == 0
+
+
+@pytest.mark.parametrize(
+    "wanted",
+    [["cve-2026-20001"], [" CVE-2026-20001 "], ["2026-20001"], ["Log4Shell", "again"], [CRITICAL.upper()], ["log4sh"]],
+    ids=" ".join,
+)
+def test_explain_finds_by_any_part(forwarded: Desk, wanted: list[str]) -> None:
+    """As it is pasted from a chat: in any case, with blanks, in part."""
+    said = forwarded.says("explain", *wanted)
+    assert said.startswith("Log4Shell again\n")
+    assert said.count("Published ") == 1
+
+
+def test_explain_shows_all_that_match(forwarded: Desk) -> None:
+    """Never one of two, as if there were no other."""
+    said = forwarded.says("explain", "CVE-2026-2000")
+    assert said.count("Published ") == 3
+    assert len(forwarded.json("explain", "CVE-2026-2000")) == 3
+
+
+@pytest.mark.parametrize("wanted", ["CVE-2026-20009", "cve-2026-20009"])
+def test_explain_claims_nothing_that_was_not_asked(forwarded: Desk, wanted: str) -> None:
+    """The API can be asked for an id, and not for a CVE; what was seen and is like it is offered."""
+    result = forwarded.run("explain", wanted)
+    assert result.exit_code == 1
+    assert "The nearest that were: CVE-2026-20001, CVE-2026-20002, CVE-2026-20003." in result.stderr
+    assert "API" not in result.stderr
+
+
+def test_alerts_are_searched(forwarded: Desk) -> None:
+    """With the words of the page's box."""
+    assert [row["title"] for row in forwarded.json("alerts", "--search", "log4shell")] == ["Log4Shell again"]

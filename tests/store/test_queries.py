@@ -140,7 +140,9 @@ def test_hostile_texts_are_found_and_shown_cleaned(store: Store, text: str) -> N
     assert row.title.isprintable() or "\u200b" in text or "\u200d" in text
     row.title.encode()
     if len(text) < 1000:
-        assert [one.alert.title for one in store.queries.alerts(Filter(text=text))] == [row.title]
+        # SQLite's index reads a text up to a NUL, if it has one.
+        found = store.queries.alerts(Filter(text=text.split("\0")[0]))
+        assert [one.alert.title for one in found] == [row.title]
 
 
 def test_the_story_of_an_alert(store: Store) -> None:
@@ -169,18 +171,10 @@ def test_the_story_of_an_alert(store: Store) -> None:
     assert (history.attempts[update.id], history.payloads) == ([], {opened.id: {"text": "sent"}})
 
 
-def test_a_story_is_found_by_its_cve(store: Store) -> None:
-    """A CVE leads to the alert about it, the newest seen where there are several; an id comes first."""
-    enqueue(store, alert(id="old", cve_id="CVE-2026-1"))
-    enqueue(store, alert(id="new", cve_id="CVE-2026-1"), now=NOW + 1)
-    enqueue(store, alert(id="CVE-2026-2", cve_id=None))
-    enqueue(store, alert(id="other", cve_id="CVE-2026-2"), now=NOW + 1)
-    assert [_id_of(store, name) for name in ("CVE-2026-1", "old", "CVE-2026-2", "unknown")] == [
-        "new",
-        "old",
-        "CVE-2026-2",
-        None,
-    ]
+def test_a_story_is_found_by_its_id(store: Store) -> None:
+    """And by nothing else: of a CVE there may be several."""
+    enqueue(store, alert(id="one", cve_id="CVE-2026-1"))
+    assert [_id_of(store, name) for name in ("one", "CVE-2026-1", "unknown")] == ["one", None, None]
 
 
 def test_a_queue_counts_each_state(store: Store) -> None:

@@ -102,12 +102,12 @@ def test_an_alert_links_to_where_it_went(site: Site) -> None:
         ("connector=oncall", {"Authentication bypass in the example gateway", "Held up"}),
         ("state=dead", {"Authentication bypass in the example gateway"}),
         ("connector=oncall&state=ready", {"Held up"}),
-        ("cve=2025-7", {"A small thing"}),
+        ("search=2025-7", {"A small thing"}),
         ("unrouted=1", {"Nobody's"}),
         ("severity=worst&state=x&connector=y&show=z&nonsense=1", {
             "Authentication bypass in the example gateway", "A small thing", "Nobody's", "Held up",
         }),
-        ("cve=%27%22%3E%3Cscript%3E%25_", set()),
+        ("search=%27%22%3E%3Cscript%3E%25_", set()),
     ],
 )  # fmt: skip
 def test_alerts_are_filtered(site: Site, query: str, titles: set[str]) -> None:
@@ -162,7 +162,7 @@ def test_every_outcome_of_an_attempt_has_its_icon_and_its_colour(site: Site) -> 
 
 def test_a_history_is_found_by_its_cve_too(site: Site) -> None:
     """A person may type the CVE instead of the id."""
-    assert "A small thing" in site.text("/alerts/CVE-2025-7")
+    assert "A small thing" in site.text("/alerts/cve-2025-7")
 
 
 def test_an_alert_that_was_never_seen_is_not_found(site: Site) -> None:

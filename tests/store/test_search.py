@@ -1,0 +1,117 @@
+"""Alerts are found by any part of what people have at hand."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from forwarder.store import Store
+from forwarder.store.records import Filter
+from tests.kit.samples import alert
+from tests.kit.store import NOW, claim, delivered, enqueue, routed, settle
+
+LOG4SHELL = alert(
+    id="0A1B2C3D-4e5f-4000-8000-000000000001",
+    cve_id="CVE-2021-44228",
+    title="Log4Shell: remote code execution in “Größe” of 100%_sure \\ [x]",
+    affected_vendors=["apache", "aws-lambda"],
+)
+OTHER = alert(
+    id="0a1b2c3d-4e5f-4000-8000-000000000002",
+    cve_id="CVE-2021-44832",
+    title="Another one in Log4j",
+    affected_vendors=[],
+)
+NAMELESS = alert(id="0a1b2c3d-4e5f-4000-8000-000000000003", cve_id=None, title="No CVE at all", affected_vendors=[])
+ALL = [LOG4SHELL, OTHER, NAMELESS]
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    with Store.open_exclusive(tmp_path / "forwarder.db") as opened:
+        yield opened
+
+
+@pytest.fixture
+def seen(store: Store) -> Store:
+    """A store that has seen three alerts, one of which became a ticket."""
+    for one in ALL:
+        enqueue(store, one, "tickets")
+        settle(store, claim(store, "tickets"), delivered(f"SEC-{ALL.index(one)}"))
+    return store
+
+
+def found(store: Store, text: str) -> list[str]:
+    return sorted(row.alert.title for row in store.queries.alerts(Filter(text=text)))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "CVE-2021-44228",
+        " cve-2021-44228\t",
+        "2021-44228",
+        "44228",
+        LOG4SHELL.id,
+        LOG4SHELL.id.lower(),
+        "log4shell",
+        "shell: remote",
+        "execution log4shell",
+        "größe",
+        "100%_sure",
+        "\\ [x]",
+        "aws-lambda",
+        "sec-0",
+        "https://example.atlassian.net/browse/SEC-0",
+        "log4 %_",
+    ],
+)
+def test_what_people_type_finds_the_alert(seen: Store, text: str) -> None:
+    """In any case, by any part, with blanks around it; no sign in it means anything else."""
+    assert found(seen, text) == [LOG4SHELL.title]
+
+
+@pytest.mark.parametrize("text", ["CVE-2022", "log5", "sec-9", '"', "*", "NEAR(a b)", "log4 shell-less", "'; DROP"])
+def test_nothing_else_is_found(seen: Store, text: str) -> None:
+    """And nothing breaks, whatever is typed."""
+    assert found(seen, text) == []
+
+
+def test_one_cve_of_two_alerts_finds_both(seen: Store) -> None:
+    """A vendor may publish it twice."""
+    again = alert(id="0a1b2c3d-4e5f-4000-8000-000000000009", cve_id=LOG4SHELL.cve_id, title="Log4Shell once more")
+    enqueue(seen, again, "tickets")
+    assert found(seen, "cve-2021-44228") == sorted([LOG4SHELL.title, again.title])
+
+
+def test_a_new_title_is_found_and_the_old_one_not(seen: Store) -> None:
+    """The index follows what the feed says."""
+    renamed = alert(**{**OTHER.raw, "title": "A title nobody foresaw"})
+    seen.feed.commit_page([routed(renamed, known=OTHER)], now=NOW, connectors=["tickets"])
+    assert found(seen, "nobody foresaw") == [renamed.title]
+    assert found(seen, "another one") == []
+
+
+def test_what_is_pruned_is_not_found(seen: Store) -> None:
+    """And leaves nothing in the index."""
+    while seen.retention.prune(seen_before=NOW + 10**9, published_before=NOW + 10**9, overlap=0.0):
+        pass
+    assert found(seen, "log4") == []
+    with seen.engine.read() as connection:
+        assert connection.execute("SELECT count(*) FROM searchable").fetchone()[0] == 0
+        assert connection.execute("SELECT count(*) FROM search WHERE search MATCH '\"log\"'").fetchone()[0] == 0
+
+
+@pytest.mark.parametrize("raw", [{"title": 7}, {"title": ["a"]}, {"affected_vendors": "github"}, {"title": "\0x"}])
+def test_odd_facts_do_not_break_the_index(store: Store, raw: dict[str, object]) -> None:
+    """Whatever the feed sends in place of a text, the alert is taken in."""
+    enqueue(store, alert(**raw), "tickets")
+    assert len(store.queries.alerts(Filter())) == 1
+
+
+def test_the_nearest_are_offered(seen: Store) -> None:
+    """Those that begin like it; none for what is no CVE."""
+    assert seen.queries.nearest("cve-2021-44229") == ["CVE-2021-44228", "CVE-2021-44832"]
+    assert seen.queries.nearest("something else") == []

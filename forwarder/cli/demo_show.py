@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 _PLACE_STYLES: Final = {"Slack": "magenta", "PagerDuty": "green", "Jira": "blue", "Sentrytex": "cyan"}
 _FACTS: Final = 28
 """Columns that the severity, the CVE and the space behind the title take."""
+_INDENT: Final = 10
+"""Columns that the time takes, and the space behind it."""
 _UUID: Final = 36
 _SHORT: Final = 8
 """Characters of an alert's id that a terminal shows of it."""
@@ -85,8 +87,12 @@ class Show:
             text.append(f"{cve:14}  ", "bold")
             text.append(f"{cut(title, room)}  " if room >= 12 else "")
             what = short
+        if len(text) + len(what) > self._console.width:
+            # What happened explains the rest: it gets a line of its own sooner than being cut.
+            self._console.print(text, no_wrap=True, overflow="ellipsis", crop=True)
+            text = Text(" " * _INDENT)
         text.append(what, style or "dim")
-        self._console.print(text, no_wrap=True, overflow="ellipsis", crop=True)
+        self._console.print(text, soft_wrap=True)
 
 
 def service_of(place: str) -> str:

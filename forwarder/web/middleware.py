@@ -82,6 +82,8 @@ class Guard:
         path: str = scope["path"]
         if not path.startswith("/"):
             return _sentence("Ask for a path of this page: it is no proxy.", 400)
+        if self._keys.open and path not in PROBES and (sign := passed_on_by(scope, headers)):
+            return _token_needed(f"This request came through a proxy ({sign})")
         hosts = headers.getlist("host")
         if len(hosts) != 1 or hosts[0] not in self._hosts:
             further = ", and set web.token" if self._keys.open else ""
@@ -134,9 +136,7 @@ class Guard:
         if scope[KNOWN] or path in PROBES:
             return None
         if self._keys.open:
-            sign = passed_on_by(scope, headers)
-            why = f"This request came through a proxy ({sign})" if sign else "This request came from another machine"
-            return _sentence(f"{why}, so a token is needed: set web.token, and the proxy's web.public_hosts.", 403)
+            return _token_needed("This request came from another machine")
         if path in OPEN or path.startswith(STATIC):
             return None
         if scope["method"] == "GET" and "text/html" in headers.get("accept", ""):
@@ -156,6 +156,10 @@ def who(scope: Scope, headers: Headers) -> dict[str, str]:
     """By whom a request came, for the log: who is connected, and what a proxy says of whom it speaks for."""
     said = headers.get("x-forwarded-for") or headers.get("forwarded") or ""
     return {"client": peer(scope), **({"forwarded_for": said[:200]} if said else {})}
+
+
+def _token_needed(why: str) -> Response:
+    return _sentence(f"{why}, so a token is needed: set web.token, and a proxy's host name in web.public_hosts.", 403)
 
 
 def _sentence(text: str, status: int) -> Response:

@@ -118,15 +118,19 @@ def _is_origin_of(origin: str, host: str) -> bool:
     scheme, separator, netloc = origin.lower().partition("://")
     port = _DEFAULT_PORTS.get(scheme)
     # Browsers leave the usual port out; some proxies write it into the Host that they pass on.
-    return bool(separator) and port is not None and _with_port(netloc, port) == _with_port(host.lower(), port)
+    if not separator or port is None:
+        return False
+    asked = _with_port(host.lower(), port)
+    return asked is not None and _with_port(netloc, port) == asked
 
 
-def _with_port(netloc: str, port: int) -> tuple[str | None, int | None]:
+def _with_port(netloc: str, port: int) -> tuple[str, int] | None:
+    """Host and port; None where that is none."""
     try:
         parts = urlsplit(f"//{netloc}")
-        return parts.hostname, parts.port or port
+        return (parts.hostname, parts.port or port) if parts.hostname else None
     except ValueError:
-        return None, None
+        return None
 
 
 def _host(header: str) -> str:

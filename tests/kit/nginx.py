@@ -62,9 +62,8 @@ class Proxy:
 
 def shown(title: str) -> str:
     """The nginx config of that title in the documentation."""
-    found = re.search(
-        rf'^```nginx title="{re.escape(title)}"\n(.*?)^```$', PAGE.read_text("utf-8"), re.MULTILINE | re.DOTALL
-    )
+    fence = re.compile(rf'^```nginx title="{re.escape(title)}"\n(.*?)^```$', re.MULTILINE | re.DOTALL)
+    found = fence.search(PAGE.read_text("utf-8"))
     assert found, f"docs/proxy.md has no config with the title {title}"
     return found[1]
 

@@ -18,7 +18,6 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
-from starlette.types import ASGIApp
 
 from forwarder.common.text import counted
 from forwarder.config import Listen
@@ -55,7 +54,7 @@ class _CookieTraits(TypedDict):
     samesite: Literal["strict"]
 
 
-def make_app(forwarder: Forwarder, store: Store, metrics: Metrics, sessions: Sessions, *, port: int) -> ASGIApp:
+def make_app(forwarder: Forwarder, store: Store, metrics: Metrics, sessions: Sessions, *, port: int) -> Guard:
     """The whole of it. ``store`` is for reading; ``port`` is the real one, where the config has 0."""
     web = forwarder.config.web
     listen = web.listen or Listen(host="127.0.0.1", port=port)

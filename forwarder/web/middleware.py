@@ -60,7 +60,7 @@ class Guard:
     def __init__(
         self, app: ASGIApp, *, hosts: Hosts, keys: Keys, sessions: Sessions, check: TokenCheck, cookie: str, base: str
     ) -> None:
-        self._app, self._hosts, self._keys, self._sessions, self._check = app, hosts, keys, sessions, check
+        self.app, self._hosts, self._keys, self._sessions, self._check = app, hosts, keys, sessions, check
         self._cookie, self._base = cookie, base
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -69,7 +69,7 @@ class Guard:
         scope = {**scope, "path": self._inside(scope["path"])}
         headers = Headers(scope=scope)
         send = _with_headers(send, scope["path"])
-        answer = self._stranger(scope, headers) or await self._unknown(scope, headers) or self._app
+        answer = self._stranger(scope, headers) or await self._unknown(scope, headers) or self.app
         await answer(scope, receive, send)
 
     def _inside(self, path: str) -> str:

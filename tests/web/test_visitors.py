@@ -8,9 +8,15 @@ from pathlib import Path
 from typing import Any, Final
 
 import pytest
+from starlette.applications import Starlette
 from starlette.datastructures import Headers
+from starlette.routing import Mount, Route
 
+from forwarder.config.model import OWN_PATHS
 from forwarder.store.records import Filter, State
+from forwarder.web.app import make_app
+from forwarder.web.metrics import Metrics
+from forwarder.web.sessions import Sessions
 from forwarder.web.visitors import came_by_https, is_from_elsewhere, is_this_machine, network
 from tests.kit.web import HTML, Site, furnish, serving
 
@@ -278,6 +284,15 @@ def test_addresses_of_one_visitor_are_one() -> None:
     assert network(request_of("2001:db8:0:1::1")) != "2001:db8::/64"
     assert network(request_of("192.0.2.7")) == "192.0.2.7"
     assert network(request_of("::ffff:192.0.2.7")) == "::ffff:192.0.2.7"
+
+
+def test_no_address_of_the_page_may_be_a_base_path(site: Site) -> None:
+    """The config knows how each address of ours begins: a path of that name could mean either."""
+    metrics, sessions = Metrics(list, now=site.time), Sessions(site.store.sessions, None, now=site.time)
+    guard = make_app(site.forwarder, site.store, metrics, sessions, port=1)
+    assert isinstance(guard.app, Starlette)
+    paths = {route.path for route in guard.app.routes if isinstance(route, Route | Mount)}
+    assert {path.split("/")[1] for path in paths} - {""} == OWN_PATHS
 
 
 def test_with_a_token_a_proxy_makes_nobody_trusted(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from forwarder.logs import get_logger
 from forwarder.web.sessions import Keys, Sessions, bearer
 from forwarder.web.throttle import Door, TokenCheck, TooManyTries
-from forwarder.web.visitors import Hosts, is_from_elsewhere, is_this_machine, network, passed_on_by, peer
+from forwarder.web.visitors import Hosts, is_from_elsewhere, is_this_machine, origin_of, passed_on_by, peer
 
 log = get_logger(__name__)
 
@@ -149,7 +149,7 @@ class Guard:
 
 def door(scope: Scope, headers: Headers, *, by_header: bool) -> Door:
     """Where a visitor shows a token."""
-    return Door(network(scope), direct=is_this_machine(scope, headers), by_header=by_header)
+    return Door(origin_of(scope, headers), direct=is_this_machine(scope, headers), by_header=by_header)
 
 
 def who(scope: Scope, headers: Headers) -> dict[str, str]:

@@ -44,7 +44,7 @@ class Pace:
 
 BY_PEER: Final = Pace(burst=5, every=1.0)
 BY_ALL: Final = Pace(burst=20, every=0.5)
-"""For all peers of other machines together: addresses are cheap."""
+"""For all who come from elsewhere together: addresses are cheap, and those that a proxy passes on can be made up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +52,7 @@ class Door:
     """Where a token is shown: by whom, and how. A line at one of them does not hold up another."""
 
     peer: str
-    """The address of whoever is connected, and whether a proxy passed it on: that one brings everybody."""
+    """Who shows it: the address that is connected, and the one that a proxy says it speaks for."""
     direct: bool
     """Whether it comes from this machine itself: no flood from elsewhere may keep its owner out."""
     by_header: bool

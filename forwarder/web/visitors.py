@@ -86,12 +86,21 @@ def peer(scope: Scope) -> str:
     return scope["client"][0] if scope.get("client") else "unknown"
 
 
-def network(scope: Scope) -> str:
-    """The address that is connected, by which it is told from others: of IPv6 the half that one visitor has whole."""
-    address = _address(peer(scope))
+def origin_of(scope: Scope, headers: Headers) -> str:
+    """By what one visitor is told from another, where all must share: the address, and the one a proxy speaks for.
+
+    The last that X-Forwarded-For names is what the proxy itself saw. Whoever makes one up is one more among many.
+    """
+    seen = ",".join(headers.getlist("x-forwarded-for")).rpartition(",")[2].strip()[:64]
+    return f"{_network(peer(scope))} for {_network(seen)}" if seen else _network(peer(scope))
+
+
+def _network(host: str) -> str:
+    """An address; of IPv6 the half that one visitor has whole."""
+    address = _address(host)
     if isinstance(address, ipaddress.IPv6Address):
         return str(ipaddress.ip_network((address, 64), strict=False))
-    return peer(scope)
+    return host
 
 
 def came_by_https(headers: Headers) -> bool:

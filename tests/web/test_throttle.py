@@ -82,6 +82,19 @@ def test_this_machine_and_programs_have_lines_of_their_own() -> None:
     assert throttle.enter(Door("192.0.2.7", direct=False, by_header=True)) == 0
 
 
+def test_the_owner_gets_in_past_a_flood_of_one_other_address() -> None:
+    """However fast that one guesses, through the same proxy or not: whoever else comes does not even wait."""
+    time = Time()
+    throttle = Throttle(time)
+    flood = Door("127.0.0.1 for 203.0.113.66", direct=False, by_header=False)
+    owner = Door("127.0.0.1 for 203.0.113.7", direct=False, by_header=False)
+    for _ in range(HOUR):
+        time.advance(1)
+        assert sum(refused(throttle, flood) for _ in range(50)) >= 40
+        assert throttle.enter(owner) == 0
+        throttle.leave(owner)
+
+
 def test_one_address_does_not_use_up_what_others_may() -> None:
     """Who is refused takes no place of all."""
     throttle = Throttle(Time())

@@ -17,7 +17,7 @@ from forwarder.store.records import Filter, State
 from forwarder.web.app import make_app
 from forwarder.web.metrics import Metrics
 from forwarder.web.sessions import Sessions
-from forwarder.web.visitors import came_by_https, is_from_elsewhere, is_this_machine, network
+from forwarder.web.visitors import came_by_https, is_from_elsewhere, is_this_machine, origin_of
 from tests.kit.web import HTML, Site, furnish, serving
 
 OWN: Final = ("/", "/alerts", "/alerts/low-1", "/dead-letters", "/gaps", "/set-aside", "/metrics", "/nowhere")
@@ -280,10 +280,19 @@ def test_the_origin_of_a_form_is_compared_whole(origin: str, host: str, elsewher
 
 def test_addresses_of_one_visitor_are_one() -> None:
     """Of IPv6 a visitor has half of all there are."""
-    assert network(request_of("2001:db8::1")) == network(request_of("2001:db8::ffff:1")) == "2001:db8::/64"
-    assert network(request_of("2001:db8:0:1::1")) != "2001:db8::/64"
-    assert network(request_of("192.0.2.7")) == "192.0.2.7"
-    assert network(request_of("::ffff:192.0.2.7")) == "::ffff:192.0.2.7"
+
+    def told(peer: str, *forwarded_for: str) -> str:
+        return origin_of(request_of(peer), Headers(raw=[(b"x-forwarded-for", one.encode()) for one in forwarded_for]))
+
+    assert told("2001:db8::1") == told("2001:db8::ffff:1") == "2001:db8::/64"
+    assert told("2001:db8:0:1::1") != told("2001:db8::1")
+    assert told("192.0.2.7") == "192.0.2.7"
+    # What the proxy itself saw comes last; what a visitor made up comes before.
+    assert told("127.0.0.1", "203.0.113.7") == told("127.0.0.1", "made up, 203.0.113.7")
+    assert told("127.0.0.1", "203.0.113.7") == told("127.0.0.1", "made up", "203.0.113.7")
+    assert told("127.0.0.1", "203.0.113.7") != told("127.0.0.1", "203.0.113.8")
+    assert told("127.0.0.1", "2001:db8::1") == told("127.0.0.1", "2001:db8::2")
+    assert len(told("127.0.0.1", "x" * 10_000)) < 100
 
 
 def test_no_address_of_the_page_may_be_a_base_path(site: Site) -> None:

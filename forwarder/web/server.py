@@ -99,10 +99,10 @@ class Server:
 
         log = get_logger(__name__)
         log.info("web_started", url=self.url)
-        # Before somebody looks: a token that was changed ends every session, even if nobody came while it was in use.
-        sessions = self._sessions()
-        select.select([self._socket, self._ear], [], [])
         try:
+            # Before somebody looks: a token that was changed ends every session, even if nobody came while it counted.
+            sessions = self._sessions()
+            select.select([self._socket, self._ear], [], [])
             if not self._closing.is_set():
                 self._run(sessions)
         except Exception:

@@ -146,7 +146,8 @@ def test_a_right_token_costs_nothing() -> None:
 def test_a_refused_token_is_not_looked_at_and_told_now_and_then() -> None:
     """Nothing is learnt from a refusal, the right token included; the log is not flooded, and holds no token."""
     time = Time()
-    check = TokenCheck(Keys(TOKEN), Throttle(time), sleep=Sleeper(Time()), clock=time)
+    sleeper = Sleeper(Time())
+    check = TokenCheck(Keys(TOKEN), Throttle(time), sleep=sleeper, clock=time)
 
     async def ask(token: str) -> bool | None:
         try:
@@ -157,6 +158,7 @@ def test_a_refused_token_is_not_looked_at_and_told_now_and_then() -> None:
     with capture_logs() as logged:
         answers = [anyio.run(ask, "wrong") for _ in range(40)]
         assert answers == [False] * 10 + [None] * 30
+        assert sleeper.slept == [1, 2, 3, 4, 5]
         assert anyio.run(ask, TOKEN) is None
         time.advance(1)
         assert anyio.run(ask, TOKEN) is True

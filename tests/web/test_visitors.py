@@ -7,15 +7,18 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
+import anyio
 import pytest
 from starlette.applications import Starlette
 from starlette.datastructures import Headers
 from starlette.routing import Mount, Route
+from starlette.types import Message
 
 from forwarder.config.model import OWN_PATHS
 from forwarder.store.records import Filter, State
 from forwarder.web.app import make_app
 from forwarder.web.metrics import Metrics
+from forwarder.web.middleware import Guard
 from forwarder.web.sessions import Sessions
 from forwarder.web.visitors import came_by_https, is_from_elsewhere, is_this_machine, origin_of
 from tests.kit.web import HTML, Site, furnish, serving
@@ -223,6 +226,31 @@ def test_odd_requests_open_nothing(site: Site, request_line: str, hosts: list[st
     assert status_of(own, "\r\n".join(lines).replace("{own}", own)) == status
 
 
+def test_two_hosts_are_refused_whatever_server_lets_them_through(site: Site) -> None:
+    """Which of them counts is a matter of taste, and the next in line may have another."""
+    guard = guard_of(site)
+    sent = list[Message]()
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    async def receive() -> Message:
+        return {"type": "http.request", "body": b""}
+
+    for second, status in ((None, 200), (b"evil.example", 421), (b"localhost", 421)):
+        hosts = [(b"host", name) for name in (b"localhost", second) if name]
+        scope = {**request_of(), "method": "GET", "path": "/gaps", "query_string": b"", "headers": hosts}
+        sent.clear()
+        anyio.run(guard, scope, receive, send)
+        assert sent[0]["status"] == status
+
+
+def guard_of(site: Site) -> Guard:
+    """The site's application, without a server."""
+    metrics, sessions = Metrics(list, now=site.time), Sessions(site.store.sessions, None, now=site.time)
+    return make_app(site.forwarder, site.store, metrics, sessions, port=1)
+
+
 def status_of(own: str, head: str) -> int:
     host, _, port = own.rpartition(":")
     with socket.create_connection((host, int(port)), 20) as connection:
@@ -297,8 +325,7 @@ def test_addresses_of_one_visitor_are_one() -> None:
 
 def test_no_address_of_the_page_may_be_a_base_path(site: Site) -> None:
     """The config knows how each address of ours begins: a path of that name could mean either."""
-    metrics, sessions = Metrics(list, now=site.time), Sessions(site.store.sessions, None, now=site.time)
-    guard = make_app(site.forwarder, site.store, metrics, sessions, port=1)
+    guard = guard_of(site)
     assert isinstance(guard.app, Starlette)
     paths = {route.path for route in guard.app.routes if isinstance(route, Route | Mount)}
     assert {path.split("/")[1] for path in paths} - {""} == OWN_PATHS

@@ -45,6 +45,9 @@ THREADS: Final = 2
 MAX_FORM: Final = 256 * 1024
 """Bytes of a posted form."""
 
+_PAGES: Final = frozenset({"/alerts", "/dead-letters", "/gaps", "/set-aside", "/sign-in", "/metrics"})
+"""What people find with a slash at its end, too."""
+
 Form = Mapping[str, list[str]]
 
 
@@ -66,7 +69,7 @@ def make_app(forwarder: Forwarder, store: Store, metrics: Metrics, sessions: Ses
         routes=site.routes(),
         exception_handlers={HTTPException: site.refused, StoreError: site.store_failed, Exception: site.crashed},
     )
-    # It would send people to an address of its own making, which is not the one that a proxy shows.
+    # It would send people to a whole address, and take our host and scheme for those that a proxy shows.
     app.router.redirect_slashes = False
     return Guard(
         app,
@@ -287,6 +290,9 @@ class _Site:
     def refused(self, request: Request, error: Exception) -> Response:
         """An address that is not there, a method that is not meant, a form that is not ours."""
         assert isinstance(error, HTTPException)  # noqa: S101 - Starlette's signature is wider than its use
+        without = request.url.path.rstrip("/")
+        if error.status_code == 404 and without != request.url.path and without in _PAGES:
+            return self._go(without)
         texts = {404: "There is no such page.", 405: "This address cannot be used like that."}
         detail = error.detail if error.detail.endswith(".") else texts.get(error.status_code, error.detail)
         answer = self._show(

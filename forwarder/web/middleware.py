@@ -91,7 +91,9 @@ class Guard:
                 f"This is not the address of this page. Add the host name to web.public_hosts{further}.", 421
             )
         if scope["method"] == "POST" and is_from_elsewhere(headers):
-            return _sentence("This came from another site, and nothing was done.", 403)
+            return _sentence(
+                "This came from another site, and nothing was done. A proxy must pass the Host header on.", 403
+            )
         return None
 
     async def _unknown(self, scope: Scope, headers: Headers) -> Response | None:

@@ -81,6 +81,15 @@ def test_every_address_stays_below_the_path(setting: tuple[Site, Proxy, str]) ->
     assert "immutable" in proxy.get(style).headers["Cache-Control"]
 
 
+def test_a_slash_too_many_leads_to_the_page(setting: tuple[Site, Proxy, str]) -> None:
+    """Below the path, and at the address that the browser shows."""
+    _, proxy, base = setting
+    signed_in(proxy, base)
+    for path in ("/alerts", "/gaps", "/dead-letters"):
+        assert proxy.get(f"{base}{path}/").headers["Location"] == f"{base}{path}"
+    assert proxy.get(f"{base}/nowhere/").status_code == 404
+
+
 def test_a_form_of_another_site_does_nothing_behind_nginx(setting: tuple[Site, Proxy, str]) -> None:
     """The origin is still told apart from the page's own."""
     site, proxy, base = setting

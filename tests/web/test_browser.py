@@ -98,7 +98,7 @@ def test_everything_works_without_javascript(browser: Browser, own: Site) -> Non
     with tab(browser, java_script_enabled=False) as page:
         page.goto(own.url)
         expect(page.get_by_role("heading", level=1)).to_contain_text("This needs you now")
-        page.get_by_label("CVE").fill("2025-7")
+        page.get_by_label("Search").fill("2025-7")
         page.get_by_role("button", name="Show").click()
         page.get_by_role("link", name="A small thing").click()
         expect(page.get_by_role("heading", level=1)).to_have_text("A small thing")
@@ -116,7 +116,7 @@ def test_the_page_keeps_itself_up_to_date(browser: Browser, own: Site) -> None:
     with tab(browser) as page:
         page.clock.install()
         page.goto(own.url)
-        search = page.get_by_label("CVE")
+        search = page.get_by_label("Search")
         search.fill("2026")
         store_kit.enqueue(own.store, alert(id="news", title="It came meanwhile"), "secops", now=NOW)
         page.clock.fast_forward(10_000)

@@ -199,6 +199,9 @@ class _Checker:
                 self._fault(("sentrytex", name), f"must be at most {most}, as long as keep: {why}")
         if web and web.listen and not web.listen.is_loopback and not web.token:
             self._fault(("web", "listen"), "this address can be reached from other machines: set web.token as well")
+        if web and web.listen and web.public_hosts and not web.token:
+            why = "whoever reaches the page under these names could read and change everything"
+            self._fault(("web", "public_hosts"), f"{why}: set web.token as well")
 
     def _fault(self, where: Where, message: str) -> None:
         # What could not be read has been reported already, and has no value to check.

@@ -36,6 +36,12 @@ StartFrom = Literal["now"] | timedelta | datetime
 MIN_WEB_TOKEN: Final = 16
 """Characters: 64 bits as hexadecimal digits, too many to be guessed over a network."""
 
+OWN_PATHS: Final = frozenset(
+    {"alerts", "dead-letters", "gaps", "healthz", "metrics", "probe", "readyz", "set-aside", "sign-in", "sign-out"}
+    | {"static"}
+)
+"""How the addresses of the page begin: below a path of that name nobody could tell one from the other."""
+
 _LISTEN: Final = re.compile(r"(\[[0-9a-fA-F:.]+\]|[^:\s/\[\]]+):(\d{1,5})")
 _ONE_WORD: Final = re.compile(r"[!-~]+")
 
@@ -147,6 +153,17 @@ def _host_name(host: str) -> str:
     return host.lower()
 
 
+def _base_path(path: str) -> str:
+    inside = path.strip("/")
+    if not inside:
+        return ""
+    if not re.fullmatch(r"/[A-Za-z0-9._~-]+(/[A-Za-z0-9._~-]+)*/?", path) or {".", ".."} & set(inside.split("/")):
+        raise ValueError("must be a path such as /forwarder")
+    if (first := inside.split("/")[0]) in OWN_PATHS:
+        raise ValueError(f"must not begin with /{first}, which is an address of the page itself")
+    return f"/{inside}"
+
+
 class _ScalarToo:
     """Tells the schema that one item may stand without the list around it."""
 
@@ -249,7 +266,11 @@ class WebConfig(Section):
         default=None, description=f"What a visitor must show, {MIN_WEB_TOKEN} characters at least."
     )
     public_hosts: Names[Annotated[str, AfterValidator(_host_name)]] = Field(
-        default=(), description="Further host names under which the page is reached, such as a proxy's."
+        default=(),
+        description="Further host names under which the page is reached, such as a proxy's. They require a token.",
+    )
+    base_path: Annotated[str, AfterValidator(_base_path)] = Field(
+        default="", description="The path below which a proxy shows the page, such as /forwarder."
     )
 
 

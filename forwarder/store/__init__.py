@@ -17,6 +17,7 @@ from forwarder.store.operations import Operations
 from forwarder.store.outbox import Outbox
 from forwarder.store.queries import Queries
 from forwarder.store.retention import Retention
+from forwarder.store.sessions import SessionStore
 
 __all__ = ["AlreadyRunning", "Store", "StoreError"]
 
@@ -25,7 +26,8 @@ class Store:
     """A SQLite database. Safe to use from several threads.
 
     ``feed`` is written by the poller, ``outbox`` by the dispatchers, ``operations`` by commands and the status page,
-    ``alarms`` by the alarms; ``queries`` is what people look at, and ``retention`` removes what is old.
+    ``alarms`` by the alarms, ``sessions`` by the page's sign-in; ``queries`` is what people look at, and ``retention``
+    removes what is old.
     """
 
     def __init__(self, engine: Engine) -> None:
@@ -36,6 +38,7 @@ class Store:
         self.alarms = AlarmStore(engine)
         self.queries = Queries(engine)
         self.retention = Retention(engine)
+        self.sessions = SessionStore(engine)
 
     @classmethod
     def open_exclusive(cls, path: Path) -> Self:

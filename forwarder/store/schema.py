@@ -220,10 +220,26 @@ CREATE INDEX deliveries_receipt ON deliveries (receipt_id COLLATE NOCASE) WHERE 
 """
 """Alerts are found by any part of what they are called by, and by their receipts."""
 
+_SESSIONS: Final = """
+CREATE TABLE sessions (
+  digest TEXT PRIMARY KEY CHECK (digest <> ''),
+  began_at REAL NOT NULL,
+  seen_at REAL NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE web_token (
+  id INTEGER PRIMARY KEY CHECK (id = 1),
+  salt BLOB NOT NULL,
+  digest BLOB NOT NULL
+) STRICT;
+"""
+"""Who is signed in at the status page, and by what the token under which they did so is known again."""
+
 MIGRATIONS: Final[tuple[tuple[str, str], ...]] = (
     ("0001_first", _FIRST),
     ("0002_words", _SECOND),
     ("0003_search", _SEARCH),
+    ("0004_sessions", _SESSIONS),
 )
 """Each step with its name, in order. A step that was released is never edited: the next one follows it."""
 

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from contextlib import suppress
 from functools import cached_property
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Literal, TypedDict
 from urllib.parse import parse_qs, urlencode
 
 import anyio.to_thread
@@ -18,7 +18,6 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
-from starlette.types import ASGIApp
 
 from forwarder.common.text import counted
 from forwarder.config import Listen
@@ -28,9 +27,11 @@ from forwarder.store.records import DeliveryRow, State
 from forwarder.web import filters
 from forwarder.web.health import Health
 from forwarder.web.metrics import Gauges, Metrics
-from forwarder.web.middleware import BY_HEADER, KNOWN, Guard, Hosts
+from forwarder.web.middleware import BY_HEADER, KNOWN, SESSIONS, Guard, door, who
 from forwarder.web.pages import Pages, filter_of
-from forwarder.web.sessions import Keys
+from forwarder.web.sessions import Keys, Sessions
+from forwarder.web.throttle import TokenCheck, TooManyTries
+from forwarder.web.visitors import Hosts, came_by_https
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -44,28 +45,50 @@ THREADS: Final = 2
 MAX_FORM: Final = 256 * 1024
 """Bytes of a posted form."""
 
+_PAGES: Final = frozenset({"/alerts", "/dead-letters", "/gaps", "/set-aside", "/sign-in", "/metrics"})
+"""What people find with a slash at its end, too."""
+
 Form = Mapping[str, list[str]]
 
 
-def make_app(forwarder: Forwarder, store: Store, metrics: Metrics, *, port: int) -> ASGIApp:
+class _CookieTraits(TypedDict):
+    path: str
+    httponly: bool
+    samesite: Literal["strict"]
+
+
+def make_app(forwarder: Forwarder, store: Store, metrics: Metrics, sessions: Sessions, *, port: int) -> Guard:
     """The whole of it. ``store`` is for reading; ``port`` is the real one, where the config has 0."""
     web = forwarder.config.web
     listen = web.listen or Listen(host="127.0.0.1", port=port)
     keys = Keys(web.token.get_secret_value() if web.token else None)
     metrics.registry.register(Gauges(forwarder, store))
     # Cookies do not know ports: two forwarders on one machine must not sign each other out.
-    site = _Site(forwarder, store, metrics, keys, cookie=f"forwarder_{port}")
+    site = _Site(forwarder, store, metrics, keys, sessions, cookie=f"forwarder_{port}")
     app = Starlette(
         routes=site.routes(),
         exception_handlers={HTTPException: site.refused, StoreError: site.store_failed, Exception: site.crashed},
     )
-    return Guard(app, hosts=Hosts(listen, web.public_hosts), keys=keys, cookie=site.cookie)
+    # It would send people to a whole address, and take our host and scheme for those that a proxy shows.
+    app.router.redirect_slashes = False
+    return Guard(
+        app,
+        hosts=Hosts(listen, web.public_hosts),
+        keys=keys,
+        sessions=sessions,
+        check=site.check,
+        cookie=site.cookie,
+        base=web.base_path,
+    )
 
 
 class _Site:
-    def __init__(self, forwarder: Forwarder, store: Store, metrics: Metrics, keys: Keys, *, cookie: str) -> None:
-        self.cookie = cookie
-        self._forwarder, self._metrics, self._keys = forwarder, metrics, keys
+    def __init__(
+        self, forwarder: Forwarder, store: Store, metrics: Metrics, keys: Keys, sessions: Sessions, *, cookie: str
+    ) -> None:
+        self.cookie, self.check = cookie, TokenCheck(keys)
+        self._forwarder, self._metrics, self._keys, self._sessions = forwarder, metrics, keys, sessions
+        self._base = forwarder.config.web.base_path
         self._pages = Pages(forwarder, store)
         self._health = Health(forwarder, store)
         self._limiter, self._probes = CapacityLimiter(THREADS), CapacityLimiter(1)
@@ -73,7 +96,7 @@ class _Site:
     @cached_property
     def _templates(self) -> Environment:
         """Loaded for the first person who looks: those who only measure need none."""
-        return filters.templates(self._forwarder.redactor)
+        return filters.templates(self._forwarder.redactor, base=self._base)
 
     def routes(self) -> list[Route | Mount]:
         page = self._page
@@ -140,8 +163,8 @@ class _Site:
     def _show(self, request: Request, template: str, context: Mapping[str, Any], status: int = 200) -> Response:
         html = self._templates.get_template(template).render(
             path=request.url.path,
-            form_key=self._keys.form,
-            can_sign_out=request.scope.get(KNOWN, False) and not self._keys.open,
+            form_key=self._keys.form_of(_session(request)),
+            can_sign_out=bool(_session(request)),
             **context,
         )
         return Response(html, status, media_type="text/html")
@@ -168,9 +191,13 @@ class _Site:
             count = self._forwarder.store.operations.discard(list(chosen))
         else:
             raise HTTPException(400, "This form asks for nothing that can be done.")
-        log.info("web_decision", action=action, deliveries=count, ids=sorted(chosen)[:100], client=_client(request))
+        log.info("web_decision", action=action, deliveries=count, ids=sorted(chosen)[:100], **_who(request))
         asked = {"done": f"{action}-{count}", **({"connector": connector} if connector else {})}
-        return RedirectResponse(f"/dead-letters?{urlencode(asked)}", 303)
+        return self._go(f"/dead-letters?{urlencode(asked)}")
+
+    def _go(self, path: str) -> Response:
+        """Sends a browser to a page of ours, as it is called from outside."""
+        return RedirectResponse(f"{self._base}{path}", 303)
 
     def _retry(self, rows: Iterable[DeliveryRow]) -> int:
         """Makes dead letters ready again where there is a connector to take them."""
@@ -194,46 +221,53 @@ class _Site:
     def _probed(self, request: Request, connector: str) -> Response:
         if self._forwarder.store.operations.probe_now(connector, now=self._forwarder.clock()):
             self._wake([connector])
-            log.info("web_probe", connector=connector, client=_client(request))
-        return RedirectResponse("/", 303)
+            log.info("web_probe", connector=connector, **_who(request))
+        return self._go("/")
 
     async def _form(self, request: Request) -> Form:
         """What a form of ours was sent with; anything else is refused."""
         fields = await _posted(request)
-        if not request.scope[BY_HEADER] and not self._keys.admits_form(_one(fields, "form_key")):
-            raise HTTPException(403, "This form is from before a restart. Go back, reload the page and try again.")
+        if not request.scope[BY_HEADER] and not self._keys.admits_form(_one(fields, "form_key"), _session(request)):
+            why = "This form is from before a restart or another sign-in."
+            raise HTTPException(403, f"{why} Go back, reload the page and try again.")
         return fields
 
     # Signing in
 
     def _sign_in(self, request: Request) -> Response:
         if request.scope[KNOWN]:
-            return RedirectResponse(_way_back(request.query_params.get("next", "")), 303)
-        return self._show(request, "sign_in.html", {"next": request.query_params.get("next", ""), "wrong": False})
+            return self._go(_way_back(request.query_params.get("next", "")))
+        return self._show(request, "sign_in.html", {"next": request.query_params.get("next", ""), "wrong": ""})
 
     async def _signed_in(self, request: Request) -> Response:
         form = await _posted(request)
-        way_back = _one(form, "next")
-        if not self._keys.admits(_one(form, "token").strip()):
-            log.warning("web_sign_in_refused", client=_client(request))
-            return self._show(request, "sign_in.html", {"next": way_back, "wrong": True}, 403)
-        log.info("web_sign_in", client=_client(request))
-        answer = RedirectResponse(_way_back(way_back), 303)
-        answer.set_cookie(
-            self.cookie,
-            self._keys.session,
-            httponly=True,
-            samesite="strict",
-            # Plain http is what we speak ourselves; a proxy in front says when the visitor speaks https.
-            secure=request.headers.get("x-forwarded-proto") == "https",
-        )
+        way_back, token = _one(form, "next"), _one(form, "token").strip()
+        try:
+            right = await self.check.admits(token, door(request.scope, request.headers, by_header=False))
+        except TooManyTries as refused:
+            answer = self._show(request, "sign_in.html", {"next": way_back, "wrong": str(refused)}, 429)
+            answer.headers["Retry-After"] = str(refused.after)
+            return answer
+        if not right:
+            log.warning("web_sign_in_refused", **_who(request))
+            return self._show(request, "sign_in.html", {"next": way_back, "wrong": "That is not the token."}, 403)
+        session = await anyio.to_thread.run_sync(self._sessions.begin, limiter=self._limiter)
+        log.info("web_sign_in", **_who(request))
+        answer = self._go(_way_back(way_back))
+        answer.set_cookie(self.cookie, session, secure=came_by_https(request.headers), **self._cookie_traits)
         return answer
 
     async def _sign_out(self, request: Request) -> Response:
         await self._form(request)
-        answer = RedirectResponse("/sign-in", 303)
-        answer.delete_cookie(self.cookie, httponly=True, samesite="strict")
+        await anyio.to_thread.run_sync(self._sessions.end, request.scope[SESSIONS], limiter=self._limiter)
+        log.info("web_sign_out", sessions=len(request.scope[SESSIONS]), **_who(request))
+        answer = self._go("/sign-in")
+        answer.delete_cookie(self.cookie, secure=came_by_https(request.headers), **self._cookie_traits)
         return answer
+
+    @property
+    def _cookie_traits(self) -> _CookieTraits:
+        return {"path": self._base or "/", "httponly": True, "samesite": "strict"}
 
     # Machines
 
@@ -256,6 +290,9 @@ class _Site:
     def refused(self, request: Request, error: Exception) -> Response:
         """An address that is not there, a method that is not meant, a form that is not ours."""
         assert isinstance(error, HTTPException)  # noqa: S101 - Starlette's signature is wider than its use
+        without = request.url.path.rstrip("/")
+        if error.status_code == 404 and without != request.url.path and without in _PAGES:
+            return self._go(without)
         texts = {404: "There is no such page.", 405: "This address cannot be used like that."}
         detail = error.detail if error.detail.endswith(".") else texts.get(error.status_code, error.detail)
         answer = self._show(
@@ -312,5 +349,10 @@ def _done_message(done: str) -> str:
     return f"{deliveries} will be tried again now." if action == "retry" else f"{deliveries} discarded."
 
 
-def _client(request: Request) -> str:
-    return request.client.host if request.client else "unknown"
+def _session(request: Request) -> str:
+    """The cookie by which the visitor is signed in; empty where none is."""
+    return next(iter(request.scope.get(SESSIONS, ())), "")
+
+
+def _who(request: Request) -> dict[str, str]:
+    return who(request.scope, request.headers)

@@ -43,8 +43,11 @@ OUTCOMES: Final = {
 }
 
 
-def templates(redact: Callable[[str], str]) -> Environment:
-    """The templates. Whatever they show is escaped, and goes through ``redact`` before."""
+def templates(redact: Callable[[str], str], *, base: str = "") -> Environment:
+    """The templates. Whatever they show is escaped, and goes through ``redact`` before.
+
+    ``base`` is the path below which all pages are shown; every address in a template begins with it.
+    """
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
     from markupsafe import Markup
 
@@ -75,6 +78,7 @@ def templates(redact: Callable[[str], str]) -> Environment:
         "whole_quote": whole_quote,
     }
     environment.globals |= {
+        "base": base,
         "states": STATES,
         "kinds": KINDS,
         "outcomes": OUTCOMES,

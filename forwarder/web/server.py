@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from forwarder.app import Forwarder
     from forwarder.config import Listen
+    from forwarder.web.sessions import Sessions
 
 CLOSE_SECONDS: Final = 3.0
 """How long the end of the process waits for pages that are under way."""
@@ -98,16 +99,24 @@ class Server:
 
         log = get_logger(__name__)
         log.info("web_started", url=self.url)
-        select.select([self._socket, self._ear], [], [])
         try:
+            # Before somebody looks: a token that was changed ends every session, even if nobody came while it counted.
+            sessions = self._sessions()
+            select.select([self._socket, self._ear], [], [])
             if not self._closing.is_set():
-                self._run()
+                self._run(sessions)
         except Exception:
             # Alerts go out all the same. Whoever looks is refused from now on, and does not wait in vain.
             self._socket.close()
             log.exception("web_failed")
 
-    def _run(self) -> None:
+    def _sessions(self) -> Sessions:
+        from forwarder.web.sessions import Sessions
+
+        token, store = self._forwarder.config.web.token, self._forwarder.store.sessions
+        return Sessions(store, token.get_secret_value() if token else None, now=self._forwarder.clock)
+
+    def _run(self, sessions: Sessions) -> None:
         import uvicorn
 
         from forwarder.store import Store, StoreError
@@ -119,7 +128,7 @@ class Server:
             # The pages are there to show what is wrong with it.
             store = self._forwarder.store
         try:
-            app = make_app(self._forwarder, store, self._metrics, port=self._socket.getsockname()[1])
+            app = make_app(self._forwarder, store, self._metrics, sessions, port=self._socket.getsockname()[1])
             self._server = uvicorn.Server(_settings(app))
             if not self._closing.is_set():
                 self._server.run([self._socket])

@@ -480,6 +480,51 @@ def test_values_of_the_page(problems: Problems, line: str, expected: str) -> Non
     assert problems(with_line(line, "web")) == [f"config.yaml:8: web.{expected}"]
 
 
+@pytest.mark.parametrize("hosts", ["alerts.example.com", "[alerts.example.com, forwarder]", "localhost"])
+def test_public_hosts_require_a_token(problems: Problems, loaded: Load, hosts: str) -> None:
+    """Whoever reaches a proxy in front would otherwise read and change everything; without a page nobody can."""
+    with_hosts = with_line(f"public_hosts: {hosts}", "web")
+    assert problems(with_hosts) == [
+        "config.yaml:8: web.public_hosts: whoever reaches the page under these names could read and change everything: "
+        "set web.token as well"
+    ]
+    assert loaded(f"{with_hosts}  token: 0123456789abcdef\n").web.public_hosts
+    assert loaded(f"{with_hosts}  listen: 'off'\n").web.public_hosts
+
+
+@pytest.mark.parametrize(
+    ("given", "path"),
+    [
+        ("/forwarder", "/forwarder"),
+        ("/forwarder/", "/forwarder"),
+        ("/ops/alerts", "/ops/alerts"),
+        ("/a.b-c_d~1", "/a.b-c_d~1"),
+        ("/", ""),
+        ("''", ""),
+    ],
+)
+def test_a_base_path(loaded: Load, given: str, path: str) -> None:
+    """It stands with or without a slash at its end; the root is none."""
+    assert loaded(with_line(f"base_path: {given}", "web")).web.base_path == path
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        *(
+            (given, "must be a path such as /forwarder")
+            for given in ("forwarder", "//forwarder", "/a//b", "/a/../b", "/.", "/a b", "/a%2Fb", "/é", "https://a/b")
+        ),
+        *(("/a?b", "must be a path such as /forwarder"), ("'/a#b'", "must be a path such as /forwarder")),
+        ("/alerts", "must not begin with /alerts, which is an address of the page itself"),
+        ("/static/x", "must not begin with /static, which is an address of the page itself"),
+    ],
+)
+def test_a_base_path_that_cannot_be(problems: Problems, given: str, expected: str) -> None:
+    """What is no path is refused, and so is one that nobody could tell from an address of the page itself."""
+    assert problems(with_line(f"base_path: {given}", "web")) == [f"config.yaml:8: web.base_path: {expected}"]
+
+
 def test_keep_is_as_long_as_the_feed_is_read(problems: Problems) -> None:
     """Ids that are forgotten while the feed still shows them would be sent twice."""
     why = "alerts forgotten while the feed still shows them would go out twice"

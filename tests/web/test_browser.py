@@ -13,6 +13,7 @@ import pytest
 
 from forwarder.store.records import Filter, State
 from tests.kit import store as store_kit
+from tests.kit.nginx import HOST, proxying, shown
 from tests.kit.samples import ALERT_ID, alert, hostile_alerts
 from tests.kit.store import NOW
 from tests.kit.web import TOKEN, Site, furnish, serving
@@ -30,6 +31,7 @@ ARGUMENTS: Final = [
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
+    f"--host-resolver-rules=MAP {HOST} 127.0.0.1",
 ]
 PAGES: Final = ("", "alerts", f"alerts/{ALERT_ID}", "dead-letters", "gaps", "set-aside", "nowhere")
 
@@ -61,7 +63,7 @@ def own(tmp_path: Path) -> Iterator[Site]:
 
 
 @contextmanager
-def tab(browser: Browser, **options: Any) -> Iterator[Page]:
+def tab(browser: Browser, *, host: str = "127.0.0.1", **options: Any) -> Iterator[Page]:
     """A tab in which nothing may go wrong: no error, no refused content, no dialog, no request to elsewhere."""
     context = browser.new_context(**options)
     page, wrong = context.new_page(), list[str]()
@@ -69,7 +71,7 @@ def tab(browser: Browser, **options: Any) -> Iterator[Page]:
     page.on("console", lambda message: wrong.append(message.text) if "404" not in message.text else None)
     page.on("pageerror", lambda error: wrong.append(str(error)))
     page.on("dialog", lambda dialog: wrong.append(dialog.message))
-    page.on("request", lambda request: wrong.append(request.url) if "//127.0.0.1:" not in request.url else None)
+    page.on("request", lambda request: wrong.append(request.url) if f"//{host}:" not in request.url else None)
     yield page
     context.close()
     assert wrong == []
@@ -96,7 +98,7 @@ def test_everything_works_without_javascript(browser: Browser, own: Site) -> Non
     with tab(browser, java_script_enabled=False) as page:
         page.goto(own.url)
         expect(page.get_by_role("heading", level=1)).to_contain_text("This needs you now")
-        page.get_by_label("CVE").fill("2025-7")
+        page.get_by_label("Search").fill("2025-7")
         page.get_by_role("button", name="Show").click()
         page.get_by_role("link", name="A small thing").click()
         expect(page.get_by_role("heading", level=1)).to_have_text("A small thing")
@@ -114,7 +116,7 @@ def test_the_page_keeps_itself_up_to_date(browser: Browser, own: Site) -> None:
     with tab(browser) as page:
         page.clock.install()
         page.goto(own.url)
-        search = page.get_by_label("CVE")
+        search = page.get_by_label("Search")
         search.fill("2026")
         store_kit.enqueue(own.store, alert(id="news", title="It came meanwhile"), "secops", now=NOW)
         page.clock.fast_forward(10_000)
@@ -201,3 +203,38 @@ def test_signing_in_leads_to_where_one_wanted_to_go(browser: Browser, tmp_path: 
         assert page.url == f"{site.url}alerts?severity=low"
         page.get_by_role("button", name="Sign out").click()
         expect(page.get_by_label("Token")).to_be_visible()
+
+
+@pytest.mark.parametrize(
+    ("title", "base"), [("nginx: a host name of its own", ""), ("nginx: below a path", "/forwarder")]
+)
+def test_a_person_works_behind_nginx(browser: Browser, tmp_path: Path, title: str, base: str) -> None:
+    """Signing in, reading, news, a decision and signing out work over https, each below the path."""
+    with (
+        serving(tmp_path, token=TOKEN, public_hosts=(HOST,), base_path=base) as site,
+        proxying(tmp_path, shown(title), to=site.url) as proxy,
+        tab(browser, host=HOST, ignore_https_errors=True) as page,
+    ):
+        furnish(site.store)
+        page.clock.install()
+        page.goto(f"{proxy.url}{base}/alerts?severity=low")
+        page.get_by_label("Token").fill(TOKEN)
+        page.get_by_role("button", name="Sign in").click()
+        expect(page.get_by_role("link", name="A small thing")).to_be_visible()
+        assert page.url == f"{proxy.url}{base}/alerts?severity=low"
+        (cookie,) = page.context.cookies()
+        assert (cookie["secure"], cookie["httpOnly"], cookie["path"]) == (True, True, base or "/")
+        page.get_by_role("link", name="Overview").click()
+        expect(page.get_by_role("link", name="Overview")).to_have_attribute("aria-current", "page")
+        assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(244, 246, 248)"
+        store_kit.enqueue(site.store, alert(id="news", title="It came meanwhile"), "secops", now=NOW)
+        page.clock.fast_forward(10_000)
+        expect(page.get_by_role("link", name="It came meanwhile")).to_be_visible()
+        page.get_by_role("link", name="Dead letters").click()
+        page.get_by_label("oncall: Authentication bypass").check()
+        page.get_by_role("button", name="Retry the chosen").click()
+        expect(page.get_by_role("status")).to_have_text("1 delivery will be tried again now.")
+        assert page.url.startswith(f"{proxy.url}{base}/dead-letters?")
+        page.get_by_role("button", name="Sign out").click()
+        expect(page.get_by_label("Token")).to_be_visible()
+        assert page.url == f"{proxy.url}{base}/sign-in"

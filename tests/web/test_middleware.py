@@ -13,9 +13,9 @@ from structlog.testing import capture_logs
 
 from forwarder.config import Listen
 from forwarder.store.records import Filter, State
-from forwarder.web.middleware import Hosts
 from forwarder.web.server import WebError, bind
 from forwarder.web.sessions import Keys
+from forwarder.web.visitors import Hosts
 from tests.kit import store as store_kit
 from tests.kit.samples import alert
 from tests.kit.web import HTML, TOKEN, Site, furnish, serving, words
@@ -146,27 +146,37 @@ def test_nobody_signs_in_where_there_is_no_token(open_site: Site) -> None:
     assert open_site.client.post("/sign-in", data={"token": ""}).status_code == 403
 
 
-def test_what_forms_carry_opens_nothing() -> None:
-    """The key of the forms stands in every page, and must not do as a session; both are new in each process."""
-    keys, other = Keys(TOKEN), Keys(TOKEN)
-    assert not keys.admits_session(keys.form)
-    assert not keys.admits_form(keys.session)
-    assert not keys.admits_form(other.form)
+def test_what_forms_carry_opens_nothing(closed_site: Site) -> None:
+    """The key of the forms stands in every page: it does not do as a session, nor for the forms of another one."""
+    keys = Keys(TOKEN)
+    form = keys.form_of("a session")
+    assert keys.admits_form(form, "a session")
+    assert not keys.admits_form(form, "another")
+    assert not keys.admits_form(form, "")
+    assert not keys.admits_form(keys.form_of(""), "a session")
+    assert not Keys(TOKEN).admits_form(keys.form_of(""), "")
+    closed_site.client.post("/sign-in", data={"token": TOKEN})
+    form = closed_site.form_key()
+    (name,) = closed_site.client.cookies
+    closed_site.client.cookies.clear()
+    assert closed_site.client.get("/alerts", headers={"Cookie": f"{name}={form}"}).status_code == 401
 
 
 def test_the_session_cookie_is_of_no_use_elsewhere(closed_site: Site) -> None:
-    """It is out of reach for scripts and other sites, does not hold the token, and ends with the process."""
+    """It is out of reach for scripts and other sites, and does not hold the token; nothing else does in its place."""
     answer = closed_site.client.post("/sign-in", data={"token": TOKEN})
     (cookie,) = SimpleCookie(answer.headers["Set-Cookie"]).values()
     assert cookie["httponly"]
     assert cookie["samesite"].lower() == "strict"
+    assert cookie["path"] == "/"
     assert not cookie["secure"]
     assert TOKEN not in answer.headers["Set-Cookie"]
-    assert Keys(TOKEN).session != cookie.value
     closed_site.client.cookies.clear()
-    for stolen in (Keys(TOKEN).session, "", '"', "\u00e9", TOKEN):
+    for stolen in (cookie.value[:-1], f"{cookie.value}0", cookie.value.upper(), "", '"', "\u00e9", TOKEN):
         headers = {b"Cookie": f"{cookie.key}={stolen}".encode()}
         assert closed_site.client.get("/alerts", headers=headers).status_code == 401
+    headers = {b"Cookie": f"{cookie.key}={cookie.value}".encode()}
+    assert closed_site.client.get("/alerts", headers=headers).status_code == 200
 
 
 def test_the_session_cookie_is_secure_behind_https(closed_site: Site) -> None:

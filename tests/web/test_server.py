@@ -38,6 +38,16 @@ def test_the_page_is_there_while_the_daemon_runs(tmp_path: Path, sandbox: Sandbo
         assert process.logged("stopped")
 
 
+def test_a_proxy_without_a_token_ends_the_start(tmp_path: Path, sandbox: Sandbox) -> None:
+    """public_hosts without a token is refused with a sentence and the exit status 78."""
+    web = {"listen": "127.0.0.1:0", "public_hosts": ["alerts.example.com"]}
+    core_kit.written(tmp_path, {**core_kit.settings(sandbox), "web": web})
+    ended = command(tmp_path, "run", env=core_kit.secrets(sandbox))
+    assert ended.returncode == 78
+    assert "web.public_hosts: whoever reaches the page under these names" in ended.stderr
+    assert "set web.token as well" in ended.stderr
+
+
 def test_an_address_in_use_ends_the_start(tmp_path: Path, sandbox: Sandbox) -> None:
     """Where something listens already, the start is refused with a sentence and the exit status 69."""
     with socket.create_server(("127.0.0.1", 0)) as other:

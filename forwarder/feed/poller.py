@@ -77,7 +77,7 @@ class Poller:
             since = self._server_now() - self.config.sentrytex.look_back
             # What is from before the floor is owed to nobody, so it need not be reached.
             needed = max(since, instant(feed.floor or 0.0))
-            stretch = Stretch(since=since, needed=needed, known=self._newest_before(since))
+            stretch = Stretch(since=since, needed=needed, known=self._witness(since, needed))
             try:
                 snapshot = self._read(
                     stretch, Share.SWEEPS, worth=lambda alerts: any(alert.published_at >= needed for alert in alerts)
@@ -168,15 +168,15 @@ class Poller:
             return Stretch(since=since, needed=floor, known=None)
         cursor = instant(feed.cursor)
         since = cursor - self.config.sentrytex.overlap
-        if self._shown is None:
-            return Stretch(since=since, needed=cursor, known=self._newest_before(since))
-        return Stretch(
-            since=since, needed=cursor, known=max((time for time in self._shown if time < since), default=None)
-        )
+        return Stretch(since=since, needed=cursor, known=self._witness(since, cursor, self._shown))
 
-    def _newest_before(self, time: datetime) -> datetime | None:
-        known = self._store.feed.newest_before(time.timestamp())
-        return None if known is None else instant(known)
+    def _witness(self, since: datetime, until: datetime, shown: frozenset[datetime] | None = None) -> datetime | None:
+        """By which alert an answer shows how far back it reaches; among those ``shown`` last, if any reading was."""
+        if shown is None:
+            known = self._store.feed.witness(since.timestamp(), until.timestamp())
+            return None if known is None else instant(known)
+        older = max((time for time in shown if time < since), default=None)
+        return older or min((time for time in shown if time <= until), default=None)
 
     # What is made of it
 

@@ -39,8 +39,8 @@ class Source(Protocol):
 class Stretch:
     """What is to be read: from ``since`` on, of which all from ``needed`` on must be had, or be known as missing.
 
-    ``known`` is when an alert from before ``since`` was published that the feed should still show; None where none is
-    known.
+    ``known`` is when an alert was published that the feed should still show, from before ``since`` if there is one, and
+    not from after ``needed``; None where none is known.
     """
 
     since: datetime
@@ -99,7 +99,7 @@ def _ask_again(page: Page, stretch: Stretch, worth: Worth) -> bool:
 
 def _missing(page: Page, stretch: Stretch) -> bool:
     """Whether the page hides an alert that the feed showed before: it was cut short, or that one was withdrawn."""
-    return stretch.known is not None and not page.reaches_behind(stretch.since)
+    return stretch.known is not None and (page.oldest is None or page.oldest > stretch.known)
 
 
 def _cut(page: Page, parts: Mapping[Severity, Page], stretch: Stretch) -> dict[Severity, datetime]:

@@ -62,14 +62,13 @@ class FeedStore:
             )
         )
 
-    def newest_before(self, published_before: float) -> float | None:
-        """When the newest of the feed's alerts that are known from before that time was published."""
+    def witness(self, since: float, until: float) -> float | None:
+        """When an alert was published by which an answer shows how far back it reaches; None where none is known.
+
+        The newest of the feed's from before ``since``, else the oldest from then until ``until``.
+        """
         with self._engine.read() as connection:
-            row = connection.execute(
-                "SELECT published_at FROM alerts WHERE origin = 'feed' AND published_at < ?"
-                " ORDER BY published_at DESC LIMIT 1",
-                (published_before,),
-            ).fetchone()
+            row = connection.execute(_WITNESS, {"since": since, "until": until}).fetchone()
         return None if row is None else float(row["published_at"])
 
     def past(self, alerts: Sequence[Alert]) -> frozenset[str]:
@@ -167,6 +166,18 @@ class FeedStore:
         stack = json.dumps(sorted(vendors))
         self._engine.write(lambda connection: connection.execute("UPDATE feed SET stack = ?", (stack,)))
 
+
+_WITNESS: Final = """
+SELECT * FROM (
+  SELECT published_at FROM alerts WHERE origin = 'feed' AND published_at < :since ORDER BY published_at DESC LIMIT 1
+)
+UNION ALL
+SELECT * FROM (
+  SELECT published_at FROM alerts WHERE origin = 'feed' AND published_at BETWEEN :since AND :until
+  ORDER BY published_at LIMIT 1
+)
+LIMIT 1
+"""
 
 _BODY: Final = json.JSONEncoder(sort_keys=True, separators=(",", ":"))
 

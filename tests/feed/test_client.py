@@ -43,7 +43,7 @@ HTML = "<!doctype html><h1>Bad gateway</h1>"
 @pytest.fixture
 def sandbox() -> Iterator[Sandbox]:
     """The services by the machine's own time."""
-    with Sandbox() as running:
+    with Sandbox(limits=False) as running:
         yield running
 
 

@@ -15,6 +15,7 @@ import pytest
 from forwarder.app import Forwarder, ReloadRefused
 from forwarder.events import Listener
 from forwarder.feed.client import SentrytexError
+from forwarder.feed.poller import STACK_EVERY
 from forwarder.sandbox import Fault, FaultKind, Sandbox
 from forwarder.scheduler import RECLAIM_EVERY
 from forwarder.store import Store, StoreError
@@ -344,13 +345,15 @@ def test_a_vendor_that_joins_the_stack_brings_its_alerts_at_once(tmp_path: Path,
     sandbox.sentrytex.all_vendors = False
     sandbox.sentrytex.add_vendor("github")
     sandbox.sentrytex.publish(recent(1, affected_vendors=["github"]))
-    with assembled(tmp_path, sandbox, everything(sandbox, overlap="1m", start_from="1h")) as forwarder:
+    config, hours = everything(sandbox, overlap="1m", start_from="2d"), Time()
+    with assembled(tmp_path, sandbox, config, clock=hours.clock()) as forwarder:
         forwarder.poll()
         forwarder.sweep()
         forwarder.start()
         until(lambda: len(sandbox.slack.messages) == 1 and forwarder.store.feed.state().stack)
         sandbox.sentrytex.publish(recent(2, affected_vendors=["okta"], minutes_ago=24 * 60))
         sandbox.sentrytex.add_vendor("okta")
+        hours.pass_(STACK_EVERY)
         until(lambda: len(sandbox.slack.messages) == 2)
 
 

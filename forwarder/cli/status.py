@@ -51,6 +51,7 @@ def status(config_path: Path, database: Path | None, as_json: bool) -> None:
             {
                 "cursor": None if feed.cursor is None else iso(feed.cursor),
                 "lag_seconds": None if feed.cursor is None else max(now - feed.cursor, 0.0),
+                "floor": None if feed.floor is None else iso(feed.floor),
                 "last_poll": None if feed.polled_at is None else iso(feed.polled_at),
                 "poll_error": feed.poll_error,
                 "last_sweep": None if feed.swept_at is None else iso(feed.swept_at),

@@ -28,6 +28,8 @@ log = get_logger(__name__)
 STACK_EVERY: Final = 180.0
 """Seconds between two looks at the stack, which seldom changes; twice as long after each that fails."""
 STACK_MOST: Final = 3600.0
+CLOSE: Final = timedelta(minutes=1)
+"""Differences of two clocks below this are the network's, and how exactly times are told."""
 
 
 class Poller:
@@ -73,15 +75,9 @@ class Poller:
     def sweep(self) -> PollResult:
         """Reads ``look_back`` again for alerts that came late or changed; raises SentrytexError."""
         with self._turn:
-            feed = self._begin()
-            since = self._server_now() - self.config.sentrytex.look_back
-            # What is from before the floor is owed to nobody, so it need not be reached.
-            needed = max(since, instant(feed.floor or 0.0))
-            stretch = Stretch(since=since, needed=needed, known=self._witness(since, needed))
+            floor = instant(self._begin().floor or 0.0)
             try:
-                snapshot = self._read(
-                    stretch, Share.SWEEPS, worth=lambda alerts: any(alert.published_at >= needed for alert in alerts)
-                )
+                since, snapshot = self._look_back(floor)
             except SentrytexError as error:
                 self._store.feed.sweep_failed(str(error))
                 raise
@@ -96,6 +92,23 @@ class Poller:
                 short={severity: oldest.timestamp() for severity, oldest in snapshot.cut.items()},
             )
             return replace(result, sweep=True, read=len(snapshot.alerts), reach=reach)
+
+    def _look_back(self, floor: datetime) -> tuple[datetime, FeedSnapshot]:
+        since = self._server_now() - self.config.sentrytex.look_back
+        snapshot = self._read_back(since, floor)
+        earlier = self._server_now() - self.config.sentrytex.look_back
+        if earlier < since - CLOSE:
+            # Our clock was set since the last answer: it asked for less than it should.
+            since, snapshot = earlier, self._read_back(earlier, floor)
+        return since, snapshot
+
+    def _read_back(self, since: datetime, floor: datetime) -> FeedSnapshot:
+        # What is from before the floor is owed to nobody, so it need not be reached.
+        needed = max(since, floor)
+        stretch = Stretch(since=since, needed=needed, known=self._witness(since, needed))
+        return self._read(
+            stretch, Share.SWEEPS, worth=lambda alerts: any(alert.published_at >= needed for alert in alerts)
+        )
 
     def stack_grew(self) -> frozenset[str]:
         """Vendors that joined the stack since it was last read, which it is now and then: each call may ask."""

@@ -244,6 +244,19 @@ def test_a_clock_set_back_brings_nothing_of_the_past(
     assert sandbox.sentrytex.requests[-1].query["since"] == iso(NOW - 7 * DAY)
 
 
+def test_a_clock_that_was_just_set_shortens_no_sweep(
+    sandbox: Sandbox, store: Store, source: FeedClient, time: Time
+) -> None:
+    """A sweep right after our clock was set reads again where the answer tells another time than was expected."""
+    wrong = [0.0]
+    poller = Poller(config(start_from="30d"), source, store, now=lambda: time.now + wrong[0])
+    poller.poll()
+    publish(sandbox, "late", -6 * DAY)
+    wrong[0] = 100 * DAY
+    turn = poller.sweep()
+    assert (new(turn), turn.reach) == (["late"], instant(NOW - 7 * DAY))
+
+
 # What was forgotten
 
 

@@ -147,7 +147,9 @@ class Poller:
             server_time = self._server_time()
             if server_time is not None:
                 self._note_time(server_time)
-                self._store.feed.correct_floor(math.floor(feed.floor + self._ahead))
+                # No start lies ahead of now: a clock that was ahead, and is right since a restart, loses nothing more.
+                floor = min(feed.floor + self._ahead, server_time.timestamp())
+                self._store.feed.correct_floor(math.floor(floor))
                 feed = self._store.feed.state()
         return feed
 

@@ -152,6 +152,22 @@ def test_a_clock_that_is_set_before_the_server_answers_moves_the_floor_along(
     assert store.feed.state().floor == NOW
 
 
+def test_a_clock_that_was_ahead_puts_no_floor_into_the_future(
+    sandbox: Sandbox, store: Store, source: FeedClient, time: Time
+) -> None:
+    """Nothing answered at the first start, and the clock was put right while nothing ran."""
+    sandbox.sentrytex.inject(Fault(kind=FaultKind.RESET_BEFORE, times=None))
+    fails(Poller(config(start_from="now"), source, store, now=lambda: time.now + 30 * DAY))
+    mend(sandbox)
+    time.advance(60)
+    poller = Poller(config(start_from="now"), source, store, now=time)
+    poller.poll()
+    assert store.feed.state().floor == NOW + 60
+    publish(sandbox, "after", 90)
+    time.advance(60)
+    assert new(poller.poll()) == ["after"]
+
+
 def test_a_server_that_never_tells_its_time(
     sandbox: Sandbox, store: Store, make: MakePoller, source: FeedClient, time: Time
 ) -> None:

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from forwarder.alert import Severity
+from forwarder.common.clock import instant
 from forwarder.feed.client import FeedClient, Page, Share, Stack, Unavailable
 from forwarder.feed.poller import Poller
 from forwarder.sandbox import Fault, FaultKind, Sandbox
@@ -161,6 +165,48 @@ def test_a_server_that_ignores_the_limit(sandbox: Sandbox, lived: Poller, time: 
     time.advance(500)
     turn = lived.poll()
     assert len(turn.new) >= 200
+
+
+STEPS = st.lists(
+    st.tuples(st.integers(10, 200), st.integers(0, 150), st.sets(st.sampled_from(Severity), min_size=1)),
+    min_size=1,
+    max_size=6,
+)
+"""For each poll the cap, how many alerts came since the one before, and of which severities."""
+
+
+@given(steps=STEPS)
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_nothing_is_lost_in_silence(tmp_path: Path, steps: list[tuple[int, int, set[Severity]]]) -> None:
+    """However the cap moves and however alerts burst: each is owed, or lies in a gap of its severity."""
+    time = Time()
+    path = tmp_path / "forwarder.db"
+    path.unlink(missing_ok=True)
+    with Sandbox(clock=lambda: instant(time.now), limits=False) as sandbox, Store.open_exclusive(path) as store:
+        client = FeedClient(sandbox.sentrytex.url, sandbox.sentrytex.token)
+        publish(sandbox, "long ago", -DAY, severity="low")
+        poller = Poller(config(start_from="30d"), client, store, now=time)
+        poller.poll()
+        for number, (cap, count, severities) in enumerate(steps):
+            sandbox.sentrytex.page = cap
+            for item in range(count):
+                severity = sorted(severities)[item % len(severities)]
+                publish(sandbox, f"{number}-{item}", time.now - NOW + item / 10, severity=severity)
+            time.advance(60)
+            poller.poll()
+        client.close()
+        owed, gaps = set(outstanding(store)), store.queries.gaps()
+        lost = [
+            raw["id"]
+            for raw in sandbox.sentrytex.alerts
+            if raw["id"] not in owed
+            and not any(
+                gap.severity == raw["severity"]
+                and gap.since <= datetime.fromisoformat(raw["published_at"]).timestamp() <= gap.until
+                for gap in gaps
+            )
+        ]
+    assert lost == []
 
 
 # Sweeps

@@ -426,6 +426,20 @@ def test_a_wait_is_long_enough() -> None:
     assert budget.take() > 0.0
 
 
+def test_what_another_share_gets_back_is_not_waited_for() -> None:
+    """A sweep's request that ends its minute is kept for the next sweep; a poll waits for one of its own."""
+    now = [0.0]
+    budget = RequestBudget(limit=10, clock=lambda: now[0])
+    assert budget.take(Share.SWEEPS) == 0.0
+    now[0] = 1.0
+    assert [budget.take() for _ in range(8)] == [0.0] * 8
+    now[0] = 2.0
+    assert budget.take() == 60.0
+    now[0] = 61.5
+    assert budget.take() > 0.0
+    assert [budget.take(Share.SWEEPS) for _ in range(2)] == [0.0] * 2
+
+
 @given(st.lists(st.tuples(st.floats(0, 2), st.sampled_from(Share)), max_size=300), st.sampled_from(Share))
 def test_a_wait_is_long_enough_for_every_share(steps: list[tuple[float, Share]], share: Share) -> None:
     """Where nobody else asks meanwhile, one request may go after the seconds that were told, and none before."""

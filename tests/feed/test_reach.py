@@ -73,6 +73,17 @@ def test_a_burst_of_one_severity_beyond_the_cap_is_told(
         assert [(gap.severity, gap.until) for gap in turn.gaps] == [(Severity.HIGH, NOW + 60)]
 
 
+def test_an_odd_cap_is_learned_from_what_a_page_lacked(sandbox: Sandbox, poller: Poller, time: Time) -> None:
+    """Without any history: by severity the feed shows what the page did not, so as many as that are no proof."""
+    sandbox.sentrytex.page = 73
+    for number in range(200):
+        publish(sandbox, f"f{number}", 10 + number, severity=["high", "low"][number % 2])
+    time.advance(300)
+    turn = poller.poll()
+    assert len(turn.new) == 146
+    assert {(gap.severity, gap.until) for gap in turn.gaps} == {(Severity.HIGH, NOW + 64), (Severity.LOW, NOW + 65)}
+
+
 @pytest.mark.parametrize("count", [1, 9, 10, 25, 64, 99, 100, 150, 190])
 @pytest.mark.parametrize("one", [True, False])
 def test_a_burst_within_the_cap_is_no_gap(

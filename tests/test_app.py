@@ -433,14 +433,14 @@ def test_old_alerts_are_forgotten(tmp_path: Path, sandbox: Sandbox) -> None:
 
 def test_a_clock_that_is_ahead_forgets_nothing_that_sweeps_show(tmp_path: Path, sandbox: Sandbox) -> None:
     """By it everything is old; what the feed still shows must be known all the same."""
-    ahead = Time()
-    ahead.step(1000 * 86400)
     sandbox.sentrytex.publish(recent(1), recent(2, minutes_ago=24 * 60))
-    config = everything(sandbox, start_from="2d")
-    with assembled(tmp_path, sandbox, config, clock=ahead.clock(), links_after=0.0) as forwarder:
+    config, ahead = everything(sandbox, start_from="2d"), Time()
+    with assembled(tmp_path, sandbox, config, links_after=0.0) as forwarder:
         forwarder.start(schedule=False)
         forwarder.poll()
         until(lambda: len(sandbox.slack.messages) == 2 and all_delivered(forwarder))
+    ahead.step(1000 * 86400)
+    with assembled(tmp_path, sandbox, config, clock=ahead.clock()) as forwarder:
         forwarder.prune()
         assert forwarder.store.queries.history(recent(2)["id"]) is not None
 

@@ -36,7 +36,7 @@ from forwarder.alert import Alert, Change, Severity
 from forwarder.common.backoff import retry_after
 from forwarder.common.text import clean, cut, is_web_url, one_line
 from forwarder.common.units import Duration, Rate, SendRate, format_duration
-from forwarder.common.urls import web_address
+from forwarder.common.urls import redirect_host, web_address
 
 __all__ = [
     "Broken",
@@ -70,6 +70,7 @@ __all__ = [
     "format_duration",
     "is_web_url",
     "one_line",
+    "redirect_host",
     "retry_after",
     "web_address",
 ]

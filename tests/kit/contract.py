@@ -275,8 +275,16 @@ LOST: Final = (
     Fault(kind=FaultKind.RESET_AFTER),
     Fault(kind=FaultKind.HTML),
     Fault(kind=FaultKind.TRUNCATED),
+    Fault(kind=FaultKind.DRIP, seconds=30),
+    Fault(kind=FaultKind.DRIP_BODY, seconds=30),
+    Fault(kind=FaultKind.FLOOD),
+    Fault(kind=FaultKind.BOMB),
 )
 """After none of these does anybody know what became of the request."""
+
+
+SLOW: Final = {FaultKind.TIMEOUT_BEFORE, FaultKind.TIMEOUT_AFTER, FaultKind.DRIP, FaultKind.DRIP_BODY}
+"""What only the connector's own time-out ends. The drips bring each byte well within it."""
 
 
 def striking(target: Target, fault: Fault, path: str | None = None) -> Fault:
@@ -296,7 +304,7 @@ def send_struck(target: Target, sandbox: Sandbox, one: Delivery, fault: Fault, p
 
 def patience(fault: Fault) -> dict[str, Any]:
     """The time-out for a connector that meets ``fault``."""
-    return {"timeout": HASTY} if fault.kind in (FaultKind.TIMEOUT_BEFORE, FaultKind.TIMEOUT_AFTER) else {}
+    return {"timeout": HASTY} if fault.kind in SLOW else {}
 
 
 def everything_told(connector: Connector[Any]) -> list[str]:

@@ -20,12 +20,10 @@ TIMEOUT: Final = 10.0
 class Heartbeat:
     """Asks the heartbeat's address; the address itself is never shown."""
 
-    def __init__(self, heartbeat: HeartbeatConfig) -> None:
+    def __init__(self, heartbeat: HeartbeatConfig, *, timeout: float = TIMEOUT) -> None:
         self._url = heartbeat.url
         # One client for all: a new one would read the machine's certificates anew for each beat.
-        self._client = Client(timeout=TIMEOUT) if heartbeat.url is not None else None
-        if self._client is not None:
-            self._client.seconds = TIMEOUT
+        self._client = Client(seconds=timeout) if heartbeat.url is not None else None
 
     def beat(self) -> bool:
         """Asks once, and says whether it answered well; never raises."""

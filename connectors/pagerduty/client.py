@@ -70,10 +70,8 @@ class EventsApi:
 
         from forwarder.wire.client import Client
 
-        seconds = self._config.timeout.total_seconds()
         try:
-            with Client(timeout=seconds) as client:
-                client.seconds = seconds
+            with Client(seconds=self._config.timeout.total_seconds()) as client:
                 return client.get(self._config.address).status_code
         except httpx2.HTTPError as error:
             raise Failed(Retry(self._no_answer(error))) from None
@@ -178,7 +176,6 @@ def _factory(config: PagerDutyConfig) -> Callable[[], EventsApiV2Client]:
     class OneRequest(pagerduty.EventsApiV2Client, Client):
         """Sends an event once, to the configured address, and raises HttpError for every answer but a success."""
 
-        seconds = config.timeout.total_seconds()
         max_network_attempts = 0
 
         def normalize_url(self, url: str) -> str:
@@ -193,9 +190,10 @@ def _factory(config: PagerDutyConfig) -> Callable[[], EventsApiV2Client]:
     certificates = httpx2.create_ssl_context() if config.address.startswith("https:") else False
 
     def make() -> EventsApiV2Client:
-        client = OneRequest(config.routing_key.get_secret_value(), verify=certificates)
+        seconds = config.timeout.total_seconds()
+        client = OneRequest(config.routing_key.get_secret_value(), verify=certificates, seconds=seconds)
         # The SDK's hint follows its default, an int; the client underneath takes fractions.
-        client.timeout = client.seconds  # type: ignore[assignment]
+        client.timeout = seconds  # type: ignore[assignment]
         return client
 
     return make

@@ -162,12 +162,13 @@ class FeedClient:
         self._key = api_key
         self._base = base_url.rstrip("/")
         self._client = Client(
+            seconds=max_seconds,
+            max_body=max_body,
             headers={"Authorization": f"Bearer {api_key}", "Accept": "application/json"},
             timeout=timeout,
             # Plain http, which the config allows on this machine only, needs no certificates: reading them takes 40 ms.
             verify=self._base.startswith("https:"),
         )
-        self._client.seconds, self._client.max_body = max_seconds, max_body
 
     def alerts(self, since: datetime | None, severity: Severity | None = None, *, keep: int = 0) -> Page:
         """The newest alerts published at or after ``since``, at most PAGE of them; raises SentrytexError."""

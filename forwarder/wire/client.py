@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import ssl
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from typing import Any, Final
 
 import httpcore2
@@ -23,14 +22,13 @@ class TooLarge(httpx2.HTTPError):
 class Client(httpx2.Client):
     """A client whose requests end after ``seconds`` as a whole, with an answer of at most ``max_body`` bytes, read.
 
-    Raises httpx2.HTTPError. A class of an SDK that is an httpx2.Client itself takes it as a further base.
+    ``options`` are those of httpx2.Client; its ``timeout`` is for each wait within the whole. A request raises
+    httpx2.HTTPError. A class of an SDK that is an httpx2.Client itself takes this one as a further base.
     """
 
-    seconds: float = 10.0
-    max_body: int = whole.MAX_BODY
-
-    def __init__(self, *args: Any, **options: Any) -> None:
-        super().__init__(*args, **options)
+    def __init__(self, *, seconds: float = 10.0, max_body: int = whole.MAX_BODY, **options: Any) -> None:
+        super().__init__(**{"timeout": seconds, **options})
+        self._seconds, self._max_body = seconds, max_body
         for transport in (self._transport, *self._mounts.values()):
             if (pool := getattr(transport, "_pool", None)) is not None:
                 pool._network_backend = _Backend()
@@ -39,25 +37,23 @@ class Client(httpx2.Client):
         """Sends ``request``, and reads its answer."""
         # A redirect would carry the credentials to wherever it points.
         options |= {"stream": True, "follow_redirects": False}
-        with whole.deadline(self.seconds):
+        with whole.deadline(self._seconds):
             response = super().send(request, **options)
             try:
-                response._content = whole.bounded(response.iter_bytes(), self.max_body)
+                response._content = whole.bounded(response.iter_bytes(), self._max_body)
             except whole.AnswerTooLarge:
-                raise TooLarge(f"more than {self.max_body} bytes") from None
+                raise TooLarge(f"more than {self._max_body} bytes") from None
             finally:
                 response.close()
         return response
 
 
-@contextmanager
-def _left(timeout: float | None, kind: type[Exception]) -> Iterator[float | None]:
+def _left(timeout: float | None, kind: type[Exception]) -> float | None:
     """What a wait may take; a deadline that has passed is the client's own kind of time-out."""
     try:
-        left = whole.remaining(timeout)
+        return whole.remaining(timeout)
     except TimeoutError as error:
         raise kind(str(error)) from None
-    yield left
 
 
 class _Stream(httpcore2.NetworkStream):
@@ -67,19 +63,17 @@ class _Stream(httpcore2.NetworkStream):
         self._stream = stream
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
-        with _left(timeout, httpcore2.ReadTimeout) as left:
-            return self._stream.read(max_bytes, left)
+        return self._stream.read(max_bytes, _left(timeout, httpcore2.ReadTimeout))
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
         for start in range(0, len(buffer), _PIECE):
-            with _left(timeout, httpcore2.WriteTimeout) as left:
-                self._stream.write(buffer[start : start + _PIECE], left)
+            self._stream.write(buffer[start : start + _PIECE], _left(timeout, httpcore2.WriteTimeout))
 
     def start_tls(
         self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
     ) -> httpcore2.NetworkStream:
-        with _left(timeout, httpcore2.ConnectTimeout) as left:
-            return _Stream(self._stream.start_tls(ssl_context, server_hostname, left))
+        left = _left(timeout, httpcore2.ConnectTimeout)
+        return _Stream(self._stream.start_tls(ssl_context, server_hostname, left))
 
     def get_extra_info(self, info: str) -> Any:
         return self._stream.get_extra_info(info)

@@ -118,7 +118,7 @@ def look(connector: Connector[Any], outstanding: Delivery, *, advance: Callable[
     return None
 
 
-def _look_once(connector: Connector[Any], outstanding: Delivery, attempts: int = 10) -> Receipt | None:
+def _look_once(connector: Connector[Any], outstanding: Delivery, attempts: int = 20) -> Receipt | None:
     for _ in range(attempts):
         with suppress(Failed):
             return connector.find(outstanding)
@@ -275,7 +275,7 @@ LOST: Final = (
     Fault(kind=FaultKind.RESET_AFTER),
     Fault(kind=FaultKind.HTML),
     Fault(kind=FaultKind.TRUNCATED),
-    Fault(kind=FaultKind.DRIP, seconds=30),
+    Fault(kind=FaultKind.DRIP, seconds=10),
     Fault(kind=FaultKind.DRIP_BODY, seconds=30),
     Fault(kind=FaultKind.FLOOD),
     Fault(kind=FaultKind.BOMB),

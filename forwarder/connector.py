@@ -271,7 +271,10 @@ class ConnectorConfig(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
     type: str = Field(description="What kind of destination it is.")
-    timeout: Duration = Field(default=timedelta(seconds=10), description="How long one request may take.")
+    timeout: Duration = Field(
+        default=timedelta(seconds=10),
+        description="How long one request may take as a whole, from connecting to the last byte of its answer.",
+    )
     concurrency: int = Field(default=2, ge=1, le=128, description="How many deliveries may be under way at once.")
     max_rate: SendRate | None = Field(default=None, description="The most that is sent, such as 1/s.")
     give_up_after: Duration = Field(

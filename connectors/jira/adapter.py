@@ -63,5 +63,6 @@ class DeadlineAdapter(HTTPAdapter):
         if proxy.lower().startswith("https:"):
             options.setdefault("proxy_ssl_context", encrypted(create_urllib3_context()))
         manager = super().proxy_manager_for(proxy, **options)
-        manager.pool_classes_by_scheme = _POOLS
+        if not proxy.lower().startswith("socks"):
+            manager.pool_classes_by_scheme = _POOLS
         return manager

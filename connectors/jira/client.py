@@ -38,6 +38,9 @@ https://developer.atlassian.com/cloud/jira/platform/rate-limiting/
 PAGE_SIZE: Final = 100
 """Most entries that one request for a list asks for."""
 
+MAX_PAGES: Final = 100
+"""Pages of one list: a site that always has another one is out of order."""
+
 _MAX_WORDS: Final = 300
 _AMBIGUOUS: Final = frozenset({408, 409, 421, 423, 425})
 _NEEDS_A_PERSON: Final = {
@@ -133,7 +136,7 @@ class Site:
     def pages(self, path: str, *names: str) -> list[Mapping[str, Any]]:
         """All entries of a list that Jira hands out in pages, under one of ``names``; raises RequestFailed."""
         entries: list[Mapping[str, Any]] = []
-        while True:
+        for _ in range(MAX_PAGES):
             answer = self.ask("GET", path, params={"startAt": len(entries), "maxResults": PAGE_SIZE})
             page = next((answer[name] for name in names if isinstance(answer.get(name), list)), None)
             if page is None:
@@ -141,6 +144,7 @@ class Site:
             entries.extend(entry for entry in page if isinstance(entry, dict))
             if not page or len(entries) >= count(answer.get("total")):
                 return entries
+        raise RequestFailed(unreadable(writes=False))
 
     def close(self) -> None:
         with self._signing_in:

@@ -80,14 +80,14 @@ CHUNKED: Final = {FaultKind.DRIP_BODY, FaultKind.FLOOD, FaultKind.BOMB}
 """The kinds whose body comes in ``pieces``."""
 
 _SPACES: Final = b" " * 65536
-_BYTE_EVERY: Final = 0.05  # seconds
+_BYTE_EVERY: Final = 0.05  # seconds at the most
 
 
 def pieces(fault: Fault, body: bytes) -> Iterator[tuple[bytes, float]]:
     """The chunks in which ``body`` goes out, none of them empty, and the seconds to wait after each."""
     if fault.kind is FaultKind.DRIP_BODY:
-        for byte in body.ljust(int(fault.seconds / _BYTE_EVERY)):
-            yield bytes((byte,)), _BYTE_EVERY
+        padded = body.ljust(max(int(fault.seconds / _BYTE_EVERY), 1))
+        yield from ((bytes((byte,)), fault.seconds / len(padded)) for byte in padded)
         return
     large: Iterator[bytes] = chain([body], repeat(_SPACES, FLOOD_BYTES // len(_SPACES)))
     if fault.kind is FaultKind.BOMB:

@@ -302,7 +302,7 @@ def test_an_answer_that_comes_too_slowly(sandbox: Sandbox, connect: Callable[...
     sandbox.sentrytex.publish(alert_json())
     started = time.monotonic()
     for kind in (FaultKind.DRIP, FaultKind.DRIP_BODY):
-        sandbox.sentrytex.inject(Fault(kind=kind, seconds=30))
+        sandbox.sentrytex.inject(Fault(kind=kind, seconds=60))
         with pytest.raises(Unavailable, match="took longer than 0"):
             connect(max_seconds=0.1).alerts(None)
     # Of the first drip not even the head is whole after ten seconds.

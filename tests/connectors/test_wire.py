@@ -75,7 +75,8 @@ def test_a_redirect_is_broken_and_not_followed(target: Target, sandbox: Sandbox,
                 with pytest.raises(Failed) as failed:
                     connector.find(new_delivery())
                 assert isinstance(failed.value.outcome, Broken)
-            assert told(connector)
+            # A webhook is not asked anything by a check.
+            assert "redirect" in " ".join(told(connector)) or target.name == "slack-webhook"
         target.service(sandbox).clear_faults()
     assert len(elsewhere.requests) == asked
 

@@ -254,12 +254,23 @@ WHERE cursor IS NOT NULL;
 """
 """What was published before the floor is never owed; how far sweeps reach, and why they fail."""
 
+_CONNECTOR_MEMORY: Final = """
+CREATE TABLE connector_memory (
+  connector TEXT NOT NULL CHECK (connector <> ''),
+  key TEXT NOT NULL CHECK (key <> ''),
+  value TEXT NOT NULL CHECK (value <> ''),
+  PRIMARY KEY (connector, key)
+) STRICT, WITHOUT ROWID;
+"""
+"""What connectors still know after a restart."""
+
 MIGRATIONS: Final[tuple[tuple[str, str], ...]] = (
     ("0001_first", _FIRST),
     ("0002_words", _SECOND),
     ("0003_search", _SEARCH),
     ("0004_sessions", _SESSIONS),
     ("0005_floor", _FLOOR),
+    ("0006_connector_memory", _CONNECTOR_MEMORY),
 )
 """Each step with its name, in order. A step that was released is never edited: the next one follows it."""
 

@@ -16,7 +16,7 @@ from dataclasses import replace
 from typing import Any, Final
 
 from forwarder.common.clock import Now
-from forwarder.connector import Connector, Delivered, Failed, Outcome, Payload, Retry, Uncertain
+from forwarder.connector import Connector, Delivered, Failed, Outcome, Payload, Receipt, Retry, Uncertain
 from forwarder.delivery.breaker import Breaker, Health
 from forwarder.delivery.rate_limiter import RateLimiter
 from forwarder.delivery.transitions import Context, not_found, settle
@@ -225,7 +225,7 @@ class Dispatcher:
             log.exception("look_failed", connector=self.name, alert=claimed.delivery.alert.id)
             outcome = Retry(f"Looking for it failed unexpectedly ({type(error).__name__}).")
         else:
-            if receipt is None:
+            if receipt is None or _is_repeated(receipt, claimed):
                 return not_found(claimed, self._context(probe))
             outcome = Delivered(receipt, "It was there already.")
         return settle(claimed, outcome, None, self._context(probe))
@@ -330,3 +330,9 @@ class Dispatcher:
                 self._store.outbox.make_due_now(self.name)
         is_paused = self._breaker.pause is not None
         return not was_paused and is_paused, was_paused and not is_paused
+
+
+def _is_repeated(receipt: Receipt, claimed: Claimed) -> bool:
+    """Whether what was found is only what the delivery repeats on purpose."""
+    repeats = claimed.delivery.repeats
+    return repeats is not None and repeats.remote_id == receipt.remote_id

@@ -9,11 +9,11 @@ from dataclasses import replace
 from types import MappingProxyType
 from typing import Any, Final
 
-from forwarder.alert import Alert, SetAside, Severity
+from forwarder.alert import Alert, SetAside, Severity, got_worse
 from forwarder.connector import Kind, Origin
 from forwarder.routing import Decision
 from forwarder.store.engine import Engine
-from forwarder.store.enqueue import enqueue, enqueue_all, record_change
+from forwarder.store.enqueue import enqueue, enqueue_all, enqueue_discarded, record_change
 from forwarder.store.records import Feed, Gap, PollResult, RoutedAlert
 
 
@@ -232,7 +232,10 @@ def _revise(
     opened = {
         name: (state, attempts)
         for name, state, attempts in connection.execute(
-            "SELECT connector, state, attempts FROM deliveries WHERE alert_id = ? AND kind = 'open'", (alert.id,)
+            "SELECT connector, state, attempts FROM deliveries WHERE alert_id = ?1 AND kind = 'open'"
+            # What a person discarded is sent no more than a dead letter is.
+            " UNION ALL SELECT connector, 'dead', 0 FROM discards WHERE alert_id = ?1",
+            (alert.id,),
         ).fetchall()
     }
     row = connection.execute(
@@ -252,7 +255,11 @@ def _revise(
     ).fetchone()
     reached_connectors = set()
     for connector, why in item.targets.items():
-        if connector not in opened:
+        if got_worse(changes) and enqueue_discarded(
+            connection, alert.id, connector, revision=row["revision"], why=why, now=now
+        ):
+            reached_connectors.add(connector)
+        elif connector not in opened:
             enqueue(connection, alert.id, connector, Kind.OPEN, revision=row["revision"], why=why, now=now)
             reached_connectors.add(connector)
     if changes:

@@ -49,7 +49,8 @@ _SETTLE: Final = """
 UPDATE deliveries SET state = :state, due_at = :due_at, claim = NULL, lease_until = NULL,
   attempts = attempts + :spent, lookups = :lookups, failing_since = :failing_since, last = :last,
   settled_at = :settled_at,
-  receipt_id = coalesce(:receipt_id, receipt_id), receipt_url = coalesce(:receipt_url, receipt_url),
+  receipt_id = coalesce(:receipt_id, receipt_id),
+  receipt_url = CASE WHEN :receipt_id IS NULL THEN receipt_url ELSE :receipt_url END,
   payload = coalesce(:payload, payload)
 WHERE id = :id AND claim = :claim RETURNING id, alert_id, connector, kind, revision, receipt_url
 """
@@ -267,6 +268,8 @@ def _claimed(connection: sqlite3.Connection, row: sqlite3.Row, token: str, deliv
         receipt=receipt,
         changes=_changes(connection, row) if kind is Kind.UPDATE else (),
         links=links,
+        repeats=_repeated(row, kind),
+        sent_as=row["sent_as"],
     )
     return Claimed(
         token=token,
@@ -276,6 +279,13 @@ def _claimed(connection: sqlite3.Connection, row: sqlite3.Row, token: str, deliv
         attempts=row["attempts"],
         failing_since=row["failing_since"],
     )
+
+
+def _repeated(row: sqlite3.Row, kind: Kind) -> Receipt | None:
+    """Where the message stands that an open repeats: it keeps its receipt until the repetition has one."""
+    if kind is not Kind.OPEN or row["receipt_id"] is None:
+        return None
+    return Receipt(remote_id=row["receipt_id"], url=row["receipt_url"])
 
 
 def _alert_of(body: str) -> Alert:

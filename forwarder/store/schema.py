@@ -254,12 +254,32 @@ WHERE cursor IS NOT NULL;
 """
 """What was published before the floor is never owed; how far sweeps reach, and why they fail."""
 
+_OPERATORS: Final = """
+-- The connector's name when it was first sent, where it was renamed since: what it was marked with there.
+ALTER TABLE deliveries ADD COLUMN sent_as TEXT;
+
+-- Alerts that a person does not want sent to a connector, with what is needed to send them after all.
+CREATE TABLE discards (
+  alert_id TEXT NOT NULL REFERENCES alerts (id) ON DELETE CASCADE,
+  connector TEXT NOT NULL CHECK (connector <> ''),
+  enqueued_at REAL NOT NULL,
+  uncertain INTEGER NOT NULL CHECK (uncertain IN (0, 1)),
+  sent_as TEXT,
+  PRIMARY KEY (alert_id, connector)
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX deliveries_unknown ON deliveries (id)
+  WHERE state NOT IN ('ready', 'sending', 'uncertain', 'delivered', 'dead');
+"""
+"""What people decide outlives the delivery that they decided on; what no version knows is found at no cost."""
+
 MIGRATIONS: Final[tuple[tuple[str, str], ...]] = (
     ("0001_first", _FIRST),
     ("0002_words", _SECOND),
     ("0003_search", _SEARCH),
     ("0004_sessions", _SESSIONS),
     ("0005_floor", _FLOOR),
+    ("0006_operators", _OPERATORS),
 )
 """Each step with its name, in order. A step that was released is never edited: the next one follows it."""
 

@@ -141,10 +141,13 @@ SELECT alert_id, connector, enqueued_at, state = 'uncertain' OR {_MAY_BE_THERE},
 FROM deliveries WHERE {_UNDECIDED} AND kind = 'open'
 """
 
+# Chosen before any of them is moved: one that was would keep back the next one of its alert.
 _RENAME: Final = """
 UPDATE deliveries SET connector = ?1, sent_as = coalesce(sent_as, connector)
-WHERE connector = ?2 AND NOT EXISTS (
-  SELECT 1 FROM deliveries AS has WHERE has.alert_id = deliveries.alert_id AND has.connector = ?1
+WHERE id IN (
+  SELECT old.id FROM deliveries AS old WHERE old.connector = ?2 AND NOT EXISTS (
+    SELECT 1 FROM deliveries AS has WHERE has.alert_id = old.alert_id AND has.connector = ?1
+  )
 )
 """
 

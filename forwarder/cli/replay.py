@@ -89,6 +89,8 @@ def _shares(alerts: Sequence[AlertRow], config: Config, only: str | None) -> dic
     """What each connector gets, in the order of the config."""
     shares = {name: Share() for name in config.connectors if only in (None, name)}
     for row in alerts:
+        if row.unreadable:
+            continue
         opened = {delivery.connector: delivery for delivery in row.deliveries if delivery.kind == "open"}
         for name in routing.targets(row.alert, config.routes).targets:
             if name not in shares:

@@ -18,6 +18,7 @@ from typing import Any, Final, Generic, TypeVar
 from forwarder.store.errors import StoreError
 from forwarder.store.owner import Owner, real_path, refuse_hard_links
 from forwarder.store.schema import APPLICATION_ID, MIGRATIONS, migrate
+from forwarder.store.unreadable import decode
 
 T = TypeVar("T")
 
@@ -112,8 +113,8 @@ class Engine:
                 # In one step, from one view of the data: in several, every write would make it begin anew.
                 source.backup(copy)
                 copy.execute("PRAGMA journal_mode = DELETE")
-                found: str = copy.execute("PRAGMA integrity_check(1)").fetchone()[0]
-        if found != "ok":
+                whole = _is_whole(copy, "integrity_check")
+        if not whole:
             raise StoreError(f"The copy {target} is damaged, and so may be the database: keep your older backups.")
 
     def close(self) -> None:
@@ -195,7 +196,7 @@ class Engine:
     def _connect(self) -> sqlite3.Connection:
         connection = sqlite3.connect(self.path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
         try:
-            connection.row_factory = sqlite3.Row
+            connection.row_factory, connection.text_factory = sqlite3.Row, decode
             connection.execute("PRAGMA foreign_keys = ON")
             # With WAL, FULL is what makes a commit survive a power cut.
             connection.execute("PRAGMA synchronous = FULL")
@@ -215,16 +216,23 @@ class Engine:
                 f"The database {self.path} was written by a newer version (step {version}, this one knows "
                 f"{len(MIGRATIONS)}): install that version again, or restore a backup."
             )
-        if self.path.stat().st_size <= QUICK_CHECK_BYTES:
-            found: str = writer.execute("PRAGMA quick_check(1)").fetchone()[0]
-            if found != "ok":
-                raise _damaged(self.path)
+        if self.path.stat().st_size <= QUICK_CHECK_BYTES and not _is_whole(writer, "quick_check"):
+            raise _damaged(self.path)
         if version < len(MIGRATIONS):
             if not exclusive:
                 raise StoreError(f"The database {self.path} is of an older version: start `forwarder run` once.")
             migrate(writer, version)
         if exclusive:
             writer.execute("PRAGMA journal_mode = WAL")
+
+
+def _is_whole(connection: sqlite3.Connection, check: str) -> bool:
+    """Whether the file is a whole database. A row that breaks a constraint is that row's trouble, and no damage."""
+    connection.execute("PRAGMA ignore_check_constraints = ON")
+    try:
+        return bool(connection.execute(f"PRAGMA {check}(1)").fetchone()[0] == "ok")
+    finally:
+        connection.execute("PRAGMA ignore_check_constraints = OFF")
 
 
 def _transact(writer: sqlite3.Connection, jobs: Sequence[_Job[Any]]) -> None:

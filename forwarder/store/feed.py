@@ -12,6 +12,7 @@ from typing import Any, Final
 from forwarder.alert import Alert, SetAside, Severity, got_worse
 from forwarder.connector import Kind, Origin
 from forwarder.routing import Decision
+from forwarder.store import unreadable
 from forwarder.store.engine import Engine
 from forwarder.store.enqueue import enqueue, enqueue_all, enqueue_discarded, record_change
 from forwarder.store.records import Feed, Gap, PollResult, RoutedAlert
@@ -29,7 +30,7 @@ class FeedStore:
             row = connection.execute("SELECT * FROM feed").fetchone()
         return Feed(
             cursor=row["cursor"],
-            stack=None if row["stack"] is None else frozenset(json.loads(row["stack"])),
+            stack=None if row["stack"] is None else unreadable.read(lambda: frozenset(json.loads(row["stack"])), _none),
             polled_at=row["polled_at"],
             poll_error=row["poll_error"],
             swept_at=row["swept_at"],
@@ -97,7 +98,7 @@ class FeedStore:
                 ).fetchall()
             )
         return [
-            (alert, Alert.parse(json.loads(body)) if (body := known.get(alert.id)) else None)
+            (alert, _known(alert, body) if (body := known.get(alert.id)) else None)
             for alert in alerts
             if known.get(alert.id) != body_of(alert)
         ]
@@ -178,6 +179,16 @@ SELECT * FROM (
 )
 LIMIT 1
 """
+
+
+def _known(alert: Alert, body: str) -> Alert:
+    """The form of ``alert`` that the store has; where that cannot be read, the new one, which then takes its place."""
+    return unreadable.read(lambda: Alert.parse(json.loads(body)), lambda _: alert)
+
+
+def _none(_: Exception) -> None:
+    return None
+
 
 _BODY: Final = json.JSONEncoder(sort_keys=True, separators=(",", ":"))
 

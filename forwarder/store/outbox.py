@@ -13,6 +13,7 @@ from typing import Any, Final
 from forwarder.alert import Alert, Change
 from forwarder.common.clock import instant
 from forwarder.connector import Delivery, Kind, Link, Origin, Receipt
+from forwarder.store import unreadable
 from forwarder.store.engine import Engine
 from forwarder.store.enqueue import enqueue, record_change
 from forwarder.store.records import AFTER_ALL_OPENS, LINKS_ONLY, Claimed, Pause, Settlement, State
@@ -25,7 +26,7 @@ REMEMBERED_SIZE: Final = 16_384
 
 _CLAIMABLE: Final = """
 SELECT d.*, a.body, a.origin, a.revision AS alert_revision
-FROM deliveries AS d INDEXED BY deliveries_waiting JOIN alerts AS a ON a.id = d.alert_id
+FROM deliveries AS d INDEXED BY deliveries_waiting LEFT JOIN alerts AS a ON a.id = d.alert_id
 WHERE d.connector = ? AND d.state IN ('ready', 'uncertain') AND d.due_at <= ?
   -- What was owed earlier for the same alert goes first, else an update could overtake what it updates.
   AND NOT EXISTS (
@@ -70,14 +71,22 @@ class Outbox:
         """Up to ``limit`` due deliveries, most severe first and oldest first among equals, for ``lease`` seconds."""
 
         def work(connection: sqlite3.Connection) -> list[Claimed]:
-            rows = connection.execute(_CLAIMABLE, (connector, now, limit)).fetchall()
-            if not rows:
-                return []
             # One token for all: what a claim guards is each delivery by itself, and statements are what costs.
-            token = secrets.token_hex(8)
-            connection.execute(_CLAIM, (token, now + lease, json.dumps([row["id"] for row in rows])))
-            delivered = _delivered(connection, [row["alert_id"] for row in rows])
-            return [_claimed(connection, row, token, delivered.get(row["alert_id"], ())) for row in rows]
+            token, claimed = secrets.token_hex(8), list[Claimed]()
+            while not claimed:
+                rows = connection.execute(_CLAIMABLE, (connector, now, limit)).fetchall()
+                if not rows:
+                    break
+                connection.execute(_CLAIM, (token, now + lease, json.dumps([row["id"] for row in rows])))
+                delivered = _delivered(connection, [row["alert_id"] for row in rows])
+                for row in rows:
+                    try:
+                        claimed.append(_claimed(connection, row, token, delivered.get(row["alert_id"], ())))
+                    except sqlite3.Error:
+                        raise  # that is no fault of the row's
+                    except Exception as error:
+                        unreadable.set_aside(connection, row["id"], unreadable.why(error), now)
+            return claimed
 
         return self._engine.write(work)
 
@@ -136,6 +145,7 @@ class Outbox:
         """
 
         def work(connection: sqlite3.Connection) -> dict[str, int]:
+            unreadable.set_aside_unknown(connection, now)
             counts: dict[str, int] = {}
             rows = connection.execute(
                 "SELECT id, connector FROM deliveries WHERE state = 'sending' AND (? OR lease_until < ?)",
@@ -395,9 +405,3 @@ def _enqueue_newer_links(
 def pack(payload: Mapping[str, Any]) -> bytes:
     """A payload in the form in which it is kept."""
     return zlib.compress(json.dumps(payload, separators=(",", ":")).encode(), 6)
-
-
-def unpack(blob: bytes) -> dict[str, Any]:
-    """A payload as it was sent."""
-    payload: dict[str, Any] = json.loads(zlib.decompress(blob))
-    return payload

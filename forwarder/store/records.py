@@ -215,7 +215,7 @@ class Attempt:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DeliveryRow:
-    """A delivery as people look at it."""
+    """A delivery as people look at it. ``unreadable`` says what is wrong where its alert cannot be read."""
 
     id: int
     alert_id: str
@@ -234,11 +234,15 @@ class DeliveryRow:
     attempts: int
     last: str
     receipt: Receipt | None
+    unreadable: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class AlertRow:
-    """An alert as people look at it, with where each delivery of it stands."""
+    """An alert as people look at it, with where each delivery of it stands.
+
+    Where it cannot be read, ``unreadable`` says what is wrong, and ``alert`` is one in its place.
+    """
 
     alert: Alert
     origin: Origin
@@ -246,6 +250,7 @@ class AlertRow:
     seen_at: float
     unrouted: bool
     deliveries: Sequence[DeliveryRow] = ()
+    unreadable: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -6,6 +6,7 @@ import json
 import secrets
 import sqlite3
 import zlib
+from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, Final
@@ -66,13 +67,15 @@ class Outbox:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
+        self.set_aside: Counter[str] = Counter()
+        """How many deliveries of each connector could not be read and became dead letters, since the start."""
 
     def claim(self, connector: str, limit: int, *, now: float, lease: float) -> list[Claimed]:
         """Up to ``limit`` due deliveries, most severe first and oldest first among equals, for ``lease`` seconds."""
 
-        def work(connection: sqlite3.Connection) -> list[Claimed]:
+        def work(connection: sqlite3.Connection) -> tuple[list[Claimed], int]:
             # One token for all: what a claim guards is each delivery by itself, and statements are what costs.
-            token, claimed = secrets.token_hex(8), list[Claimed]()
+            token, claimed, aside = secrets.token_hex(8), list[Claimed](), 0
             while not claimed:
                 rows = connection.execute(_CLAIMABLE, (connector, now, limit)).fetchall()
                 if not rows:
@@ -86,9 +89,12 @@ class Outbox:
                         raise  # that is no fault of the row's
                     except Exception as error:
                         unreadable.set_aside(connection, row["id"], unreadable.why(error), now)
-            return claimed
+                        aside += 1
+            return claimed, aside
 
-        return self._engine.write(work)
+        claimed, aside = self._engine.write(work)
+        self.set_aside[connector] += aside
+        return claimed
 
     def release(self, claimed: Claimed) -> None:
         """Gives back a delivery that was not tried."""

@@ -11,8 +11,8 @@ from typing import Final
 import pytest
 from click.testing import CliRunner
 
-from forwarder.cli.root import group
 from forwarder.alert import Severity
+from forwarder.cli.root import group
 from forwarder.connector import Kind
 from forwarder.delivery.dispatcher import Dispatcher
 from forwarder.events import Listener, Listeners
@@ -112,6 +112,7 @@ def test_what_cannot_be_read_is_set_aside(store: Store, path: Path, how: str) ->
     assert "cannot be read" in row.last or "is not known to this version" in row.last
     assert row.settled_at == NOW
     assert store.queries.queues(["secops"])[0].dead == 1
+    assert store.outbox.set_aside["secops"] == (how != "an unknown state")
     assert rows(store, "SELECT outcome FROM attempts WHERE delivery_id = ?", row.id) == [("rejected",)]
 
 

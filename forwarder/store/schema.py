@@ -188,9 +188,10 @@ UPDATE alarms SET type = 'template_failed', key = replace(key, 'wording_failed',
 """The words of the tables, as the field has them."""
 
 _WORDS: Final = """
-{alert}.id || char(10) || coalesce({alert}.cve_id, '')
-  || char(10) || coalesce(json_extract({alert}.body, '$.title'), '')
+{alert}.id || char(10) || coalesce({alert}.cve_id, '') || CASE WHEN json_valid({alert}.body) THEN
+  char(10) || coalesce(json_extract({alert}.body, '$.title'), '')
   || char(10) || coalesce((SELECT group_concat(value, char(10)) FROM json_each({alert}.body, '$.affected_vendors')), '')
+  ELSE '' END
 """
 _SEARCH: Final = f"""
 CREATE TABLE searchable (

@@ -23,6 +23,8 @@ class State(StrEnum):
     sending   -> dead       the remote will never take it, or it failed for too long
     uncertain -> sending    a worker claimed it to look for it first
     dead      -> ready      a person asked for another try
+    dead      -> uncertain  the same, of what may have arrived
+    delivered -> ready      a person asked for it once more
     """
 
     READY = "ready"

@@ -150,6 +150,15 @@ def test_a_killed_owner_leaves_no_lock(path: Path) -> None:
     Store.open_exclusive(linked_file(path)).close()
 
 
+def test_removing_the_lock_file_opens_nothing(path: Path) -> None:
+    """Who takes the lock file away does not let a second daemon in: the database itself is locked as well."""
+    Store.open_exclusive(path).close()
+    with owned(path) as pid:
+        path.with_name("forwarder.db.lock").unlink()
+        with pytest.raises(AlreadyRunning, match=rf"\(process {pid}\)"):
+            Store.open_exclusive(path)
+
+
 def test_visitors_come_by_a_link(path: Path) -> None:
     """A command that goes by a link sees what the daemon wrote, and what it writes the daemon sees."""
     store = Store.open_exclusive(path)

@@ -119,10 +119,15 @@ class Engine:
 
     def close(self) -> None:
         with self._writing, self._reading:
+            spared = self._owner is not None and self._owner.spare()
             for connection in (self._reader, self._writer):
                 if connection is not None:
                     connection.close()
             self._reader = self._writer = None
+            if spared:
+                # They are of the content that is gone, and would damage the one that is there.
+                for suffix in ("-wal", "-shm"):
+                    Path(f"{real_path(self.path)}{suffix}").unlink(missing_ok=True)
             if self._owner is not None:
                 self._owner.close()
                 self._owner = None

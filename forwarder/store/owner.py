@@ -99,6 +99,17 @@ class Owner:
             "where it was, or restart the forwarder."
         )
 
+    def spare(self) -> bool:
+        """Whether the file's content is another's; then the connections that are closed next write nothing to it.
+
+        SQLite would complete the file from its log when the last one is closed, which takes a lock that we hold then.
+        """
+        if self._file is None or self._identity is None:
+            return False
+        with contextlib.suppress(OSError):  # a file that cannot be read is not spared, nor written
+            return not self._is_as_it_was(self._file) and _lock_bytes(self._file, "F_RDLCK", *SHARED_BYTES)
+        return False
+
     def close(self) -> None:
         """Gives the database up."""
         for descriptor in (self._file, self._lock):
@@ -135,7 +146,7 @@ class Owner:
             if _identity(self._path.stat()) in _ours:
                 raise self._owned_by(str(os.getpid()))
         self._file = os.open(self._path, os.O_RDWR | os.O_CLOEXEC)
-        if not _lock_byte(self._file):
+        if not _lock_bytes(self._file, "F_WRLCK", OUR_BYTE, 1):
             raise self._owned_by(_holder(self._file))
         opened = _identity(os.fstat(self._file))
         if opened == _identity(self._path.stat()):  # else the file system gives out numbers that mean nothing
@@ -165,15 +176,15 @@ def _identity(status: os.stat_result) -> _Identity:
     return status.st_dev, status.st_ino
 
 
-def _lock_byte(descriptor: int) -> bool:
-    """Locks our byte; true too where the system or the file system has no such locks.
+def _lock_bytes(descriptor: int, kind: str, start: int, length: int) -> bool:
+    """Locks a range of the file; true too where the system or the file system has no such locks.
 
     The lock belongs to the descriptor and not to the process, so that SQLite, which opens and closes the same file,
     cannot lose it.
     """
     if sys.platform != "linux":
         return True
-    wanted = struct.pack(_FLOCK, fcntl.F_WRLCK, os.SEEK_SET, OUR_BYTE, 1, 0)
+    wanted = struct.pack(_FLOCK, getattr(fcntl, kind), os.SEEK_SET, start, length, 0)
     try:
         fcntl.fcntl(descriptor, fcntl.F_OFD_SETLK, wanted)
     except (BlockingIOError, PermissionError):

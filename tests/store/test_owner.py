@@ -219,6 +219,24 @@ def test_nothing_is_written_to_a_file_that_nobody_will_find(path: Path, change: 
     store.close()
 
 
+def test_a_backup_that_is_copied_over_the_database_stays_whole(path: Path) -> None:
+    """What the daemon still had in its log when a backup was copied over its database does not damage the copy."""
+    store = Store.open_exclusive(path)
+    enqueue(store, alert(id="kept"), "secops")
+    backup = path.with_name("backup.db")
+    store.engine.backup(backup)
+    for number in range(50):
+        enqueue(store, alert(id=f"lost-{number}", description="x" * 5000), "secops")
+    shutil.copyfile(backup, path)
+    with pytest.raises(StoreError, match="replaced by another one"):
+        enqueue(store, alert(id="after"), "secops")
+    store.close()
+    assert path.read_bytes() == backup.read_bytes()
+    with Store.open_exclusive(path) as restored:
+        assert rows(restored, "SELECT alert_id FROM deliveries") == [("kept",)]
+        assert rows(restored, "PRAGMA integrity_check") == [("ok",)]
+
+
 def test_a_file_that_is_put_back_is_written_again(path: Path) -> None:
     """Once the database stands where it stood, the daemon goes on by itself."""
     store = Store.open_exclusive(path)

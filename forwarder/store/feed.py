@@ -38,7 +38,7 @@ class FeedStore:
             floor=row["floor"],
             floor_is_local=bool(row["floor_is_local"]),
             started_at=row["started_at"],
-            reach={Severity(severity): since for severity, since in json.loads(row["reach"]).items()},
+            reach=unreadable.read(lambda: _reach(row["reach"]), lambda _: {}),
             sweep_error=row["sweep_error"],
             sweeps_failed=row["sweeps_failed"],
         )
@@ -179,6 +179,10 @@ SELECT * FROM (
 )
 LIMIT 1
 """
+
+
+def _reach(text: str) -> dict[Severity, float]:
+    return {Severity(severity): float(since) for severity, since in json.loads(text).items()}
 
 
 def _known(alert: Alert, body: str) -> Alert:

@@ -67,6 +67,8 @@ HARMLESS: Final[dict[str, Damage]] = {
     "a revision of another form": sql("""INSERT INTO changes VALUES (?, 2, 0, '[{"field": 1}, 2]')""", BAD),
     "a stack that is none": sql("UPDATE feed SET stack = '[[1'"),
     "a stack of another form": sql("UPDATE feed SET stack = '7'"),
+    "a reach that is none": sql("UPDATE feed SET reach = '{'"),
+    "a reach of another form": sql("""UPDATE feed SET reach = '{"fatal": "far"}'"""),
     "a gap of an unknown severity": sql("INSERT INTO gaps VALUES ('fatal', 1e300, 1e301, 1e300)"),
 }
 """What people look at, or the poller goes by, and no delivery needs."""

@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
-from forwarder.alert import Alert, SetAside
+from forwarder.alert import Alert, SetAside, got_worse
 from forwarder.connector import Kind, Origin
 from forwarder.routing import Decision
 from forwarder.store.engine import Engine
@@ -177,8 +177,9 @@ def _revise(
             reached_connectors.add(connector)
     if changes:
         record_change(connection, alert.id, row["revision"], changes, now)
+        # Whatever its state: what is being sent may come back, and people repeat what is settled.
         connection.execute(
-            "UPDATE deliveries SET rank = ? WHERE alert_id = ? AND revision > 0 AND state IN ('ready', 'uncertain')",
+            "UPDATE deliveries SET rank = ? WHERE alert_id = ? AND revision > 0",
             (alert.severity.rank, alert.id),
         )
         for connector, (state, attempts) in opened.items():
@@ -186,7 +187,16 @@ def _revise(
             if connector not in connectors or state == "dead" or (state == "ready" and attempts == 0):
                 continue
             why = "changed: " + ", ".join(change.field for change in changes)
-            enqueue(connection, alert.id, connector, Kind.UPDATE, revision=row["revision"], why=why, now=now)
+            enqueue(
+                connection,
+                alert.id,
+                connector,
+                Kind.UPDATE,
+                revision=row["revision"],
+                why=why,
+                now=now,
+                worse=got_worse(changes),
+            )
             reached_connectors.add(connector)
     return bool(changes), reached_connectors
 

@@ -78,9 +78,12 @@ class Breaker:
                 self._hold(settlement.due_at)
             elif settlement.answers:
                 self._failures, self.answered_at = 0, now
-            elif settlement.outcome in _COUNTED and not settlement.own:
-                if before is not Health.WORKING or not keeps_failing:
-                    self._fail(now)
+            elif (
+                settlement.outcome in _COUNTED
+                and not settlement.own
+                and (before is not Health.WORKING or not keeps_failing)
+            ):
+                self._fail(now)
             return before
 
     def room(self, most: int, *, busy: int, now: float) -> tuple[int, float]:

@@ -21,6 +21,7 @@ from forwarder.delivery.breaker import Breaker, Health
 from forwarder.delivery.rate_limiter import RateLimiter
 from forwarder.delivery.share import Share
 from forwarder.delivery.transitions import Context, not_found, settle, unrendered
+from forwarder.delivery.under_way import UnderWay
 from forwarder.events import AttemptFinished, Listener
 from forwarder.logs import get_logger
 from forwarder.store import Store, StoreError
@@ -73,18 +74,14 @@ class Dispatcher:
         self._turn, self._state, self._claiming = threading.Lock(), threading.Lock(), threading.Lock()
         self._wake, self._stop, self._abandon = threading.Event(), threading.Event(), threading.Event()
         self._claimed: deque[Claimed] = deque()
-        self._probes: set[int] = set()
-        """Those under way that were picked to learn whether the destination works."""
-        self._failing: set[int] = set()
-        """Those under way that keep failing while others arrive."""
-        self._busy = self._polls = 0
+        self._under_way = UnderWay(clock)
+        self._polls = 0
         self._polling = False
         self._threads: list[threading.Thread] = []
 
     def start(self) -> None:
         """Begins to deliver, in threads of its own."""
-        self._breaker.pause = self._store.outbox.pause_of(self.name)
-        self._breaker.answered_at = self._store.outbox.answered_at(self.name)
+        self._recall()
         for number in range(self.connector.config.concurrency):
             thread = threading.Thread(target=self._work, name=f"{self.name}-{number}", daemon=True)
             self._threads.append(thread)
@@ -130,7 +127,12 @@ class Dispatcher:
     def _idle(self) -> int | None:
         """How often the queue was polled so far; None while somebody polls it, or something is under way."""
         with self._state:
-            return None if self._polling or self._busy or self._claimed else self._polls
+            return None if self._polling or self._under_way.busy or self._claimed else self._polls
+
+    def _recall(self) -> None:
+        """What an earlier process had learnt of the destination."""
+        self._breaker.pause = self._store.outbox.pause_of(self.name)
+        self._breaker.answered_at = self._store.outbox.answered_at(self.name)
 
     # One worker
 
@@ -146,20 +148,16 @@ class Dispatcher:
             log.exception("worker_failed", connector=self.name, alert=claimed.delivery.alert.id)
         finally:
             with self._state:
-                self._busy -= 1
-                for under_way in (self._probes, self._failing):
-                    if claimed.delivery.id in under_way:
-                        under_way.remove(claimed.delivery.id)
-                        self._wake.set()  # its place is free for another one of its kind
+                frees = self._under_way.end(claimed)
+            if frees:
+                self._wake.set()
 
     def _next(self) -> Claimed | None:
         """The next delivery for this worker, once there is one; None when it is time to stop."""
         with self._turn:
             while not self._stop.is_set():
                 if self._claimed:
-                    with self._state:
-                        self._busy += 1
-                        return self._claimed.popleft()
+                    return self._begin()
                 self._wake.clear()
                 wait = self._poll_queue()
                 if wait > 0:
@@ -168,6 +166,12 @@ class Dispatcher:
                 with suppress(StoreError):  # the next start finds it, and looks for it
                     self._store.outbox.release(self._claimed.popleft())
         return None
+
+    def _begin(self) -> Claimed:
+        with self._state:
+            claimed = self._claimed.popleft()
+            self._under_way.begin(claimed)
+        return claimed
 
     def _poll_queue(self) -> float:
         """Claims what can go out now, and returns 0; where nothing can, the seconds until that may change."""
@@ -204,10 +208,9 @@ class Dispatcher:
         """Which deliveries are next: the most severe, or what shows best whether the destination works."""
         breaker = self._breaker
         working = breaker.health is Health.WORKING
-        # Those that keep failing never hold all workers: a time-out of theirs would hold up the others.
-        most = max(self.connector.config.concurrency // 2, 1)
         with self._state:
-            failing, asking = most - len(self._failing), bool(self._probes)
+            failing = self._under_way.room_for_failing(self.connector.config.concurrency)
+            asking = self._under_way.probes > 0
         return Turn(
             answered_at=breaker.answered_at,
             failing=failing,
@@ -217,10 +220,9 @@ class Dispatcher:
         )
 
     def _take(self, claimed: Collection[Claimed], *, probe: bool) -> None:
-        failing = {one.delivery.id for one in claimed if self._breaker.keeps_failing(one.failing_since)}
+        failing = [one for one in claimed if self._breaker.keeps_failing(one.failing_since)]
         with self._state:
-            self._failing |= failing
-            self._probes |= {one.delivery.id for one in claimed} if probe else set()
+            self._under_way.expect(probes=claimed if probe else (), failing=failing)
         self._share.spend(len(claimed) - len(failing))
         self._rate_limiter.spend()
         self._claimed.extend(claimed)
@@ -232,7 +234,7 @@ class Dispatcher:
             self._breaker.pause = self._store.outbox.pause_of(self.name)
         with self._state:
             # What was under way before the destination seemed to be down is no probe of it, however long it takes.
-            busy = self._busy if self._breaker.health is Health.WORKING else len(self._probes)
+            busy = self._under_way.busy if self._breaker.health is Health.WORKING else self._under_way.probes
         limit, wait = self._breaker.room(self.connector.config.concurrency, busy=busy, now=self._now())
         if self._rate_limiter.limited and self._breaker.pause is None:
             return 1, max(wait, self._rate_limiter.wait())

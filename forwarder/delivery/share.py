@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 YIELDS: Final = (0, 3, 15, 19)
-"""Sends that what keeps failing leaves to others after its failures in a row; after more of them the last: one in 20."""
+"""Sends that what keeps failing leaves to others after so many failures in a row; after more it is one send in 20."""
 REST: Final = 60.0
 """Seconds that it leaves to others at most, where one failure takes as long as many sends."""
 

@@ -50,19 +50,21 @@ RETURNING coalesce(first_revision, revision) AS first
 
 def due(connection: sqlite3.Connection, connector: str, limit: int, now: float, turn: Turn) -> list[sqlite3.Row]:
     """Up to ``limit`` due deliveries in the order in which they go out; of one alert never two."""
-    values = {"connector": connector, "now": now, "answered_at": turn.answered_at}
+    values = {"connector": connector, "now": now, "answered_at": turn.answered_at, "limit": limit, "offset": 0}
     if turn.draw is not None:
         count: int = connection.execute(f"SELECT count(*) {_UNTRIED}", values).fetchone()[0]
         if count:
-            return _rows(connection, _UNTRIED, _BY_SEVERITY, values, 1, min(int(turn.draw * count), count - 1))
+            drawn = {"limit": 1, "offset": min(int(turn.draw * count), count - 1)}
+            return _rows(connection, _UNTRIED, _BY_SEVERITY, values | drawn)
     if turn.probe:
-        return _rows(connection, _ANY, f"d.tried_at, {_BY_SEVERITY}", values, 1)
-    others = _rows(connection, _OTHERS, _BY_SEVERITY, values, limit)
+        return _rows(connection, _ANY, f"d.tried_at, {_BY_SEVERITY}", values)
+    others = _rows(connection, _OTHERS, _BY_SEVERITY, values)
     if turn.answered_at == -math.inf or turn.failing <= 0 or (turn.failing_yields and len(others) == limit):
         return others
     # Among what keeps failing, what failed least often has the best prospects.
-    order = f"d.attempts - d.excused, {_BY_SEVERITY}" if turn.failing_yields else _BY_SEVERITY
-    failing = _rows(connection, _FAILING, order, values, min(limit, turn.failing))
+    order = f"d.attempts - d.excused, {_BY_SEVERITY}"
+    order = order if turn.failing_yields else f"d.rank, {order}"
+    failing = _rows(connection, _FAILING, order, values | {"limit": min(limit, turn.failing)})
     return sorted(others + failing, key=_severity)[:limit] if not turn.failing_yields else (others + failing)[:limit]
 
 
@@ -96,13 +98,11 @@ def changes_of(connection: sqlite3.Connection, row: sqlite3.Row, first: int) -> 
     return kept or tuple(steps[-1] if steps else ())
 
 
-def _rows(
-    connection: sqlite3.Connection, source: str, order: str, values: dict[str, Any], limit: int, offset: int = 0
-) -> list[sqlite3.Row]:
+def _rows(connection: sqlite3.Connection, source: str, order: str, values: dict[str, Any]) -> list[sqlite3.Row]:
     return connection.execute(
         f"SELECT d.*, a.body, a.origin, a.revision AS alert_revision {source} ORDER BY {order}"
         " LIMIT :limit OFFSET :offset",
-        {**values, "limit": limit, "offset": offset},
+        values,
     ).fetchall()
 
 

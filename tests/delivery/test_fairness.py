@@ -219,7 +219,7 @@ def bound(working: int, failing: list[str], *, interval: float, concurrency: int
     """
     step = max(interval, SECONDS) if concurrency == 1 else max(interval, SECONDS / concurrency)
     slow = sum(kind == "timing out" for kind in failing)
-    pauses = sum(min(DOWN.most, DOWN.first * 2**number) for number in range(len(failing)))
+    pauses: float = sum(min(DOWN.most, DOWN.first * 2**number) for number in range(len(failing)))
     return (working + 2 * len(failing) + 4) * step * 20 / 19 + 2 * slow * TIMEOUT + pauses + SECONDS
 
 

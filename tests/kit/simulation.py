@@ -37,9 +37,11 @@ class Destination(Scripted):
         super().__init__(**config)
         self.time, self.behaviour = time, behaviour
         self.down: Callable[[], Outcome | None] = lambda: None
+        self.down_seconds = 0.1
+        self.sent_at: dict[str, list[float]] = {}
 
     def seconds(self, delivery: Delivery) -> float:
-        return self.of(delivery).seconds
+        return self.down_seconds if self.down() else self.of(delivery).seconds
 
     def of(self, delivery: Delivery) -> Behaviour:
         return self.behaviour.get(delivery.alert.id, Behaviour())
@@ -50,6 +52,7 @@ class Destination(Scripted):
         return {"title": delivery.alert.title}
 
     def deliver(self, delivery: Delivery, payload: Payload) -> Outcome:  # noqa: ARG002 - the contract's signature
+        self.sent_at.setdefault(delivery.alert.id, []).append(self.time.now)
         self.time.advance(self.seconds(delivery))
         self.sent.append(delivery)
         return self.down() or self.of(delivery).answer(delivery)

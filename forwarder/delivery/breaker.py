@@ -38,6 +38,7 @@ class Breaker:
         self._random = random
         self._failures = 0
         self._held_until = 0.0
+        self._called_broken: dict[int, float] = {}
         self._lock = threading.Lock()
 
     @property
@@ -57,14 +58,28 @@ class Breaker:
     def draws(self) -> bool:
         """Whether the next one is to be drawn from all that was never tried, for the most severe may fail by itself.
 
-        So does the last one before the destination counts as down, and every second one after that.
+        So does the last one before the destination counts as down, and every second probe.
         """
+        if (pause := self.pause) is not None:
+            return pause.probes % 2 == 1
         failures = self._failures - FAILURES
-        return self.pause is None and failures >= -1 and failures % 2 == 1
+        return failures >= -1 and failures % 2 == 1
 
     def keeps_failing(self, failing_since: float | None) -> bool:
         """Whether others got an answer since a delivery began to fail: then it fails by itself."""
         return failing_since is not None and failing_since <= self.answered_at
+
+    def fails_alone(self, delivery_id: int) -> bool:
+        """Whether others got an answer since a delivery last called the destination broken."""
+        return self._called_broken.get(delivery_id, math.inf) <= self.answered_at
+
+    def remember(self, delivery_id: int, settlement: Settlement, now: float) -> None:
+        """Takes note of which deliveries call the destination broken."""
+        with self._lock:
+            if settlement.outcome is AttemptResult.BROKEN:
+                self._called_broken[delivery_id] = now
+            elif settlement.state.settled:
+                self._called_broken.pop(delivery_id, None)
 
     def record(self, settlement: Settlement, now: float, *, keeps_failing: bool = False) -> Health:
         """Counts one result, and returns the health before it.
@@ -112,6 +127,7 @@ class Breaker:
         with self._lock:
             self._held_until += seconds
             self.answered_at += seconds
+            self._called_broken = {one: at + seconds for one, at in self._called_broken.items()}
 
     def _fail(self, now: float) -> None:
         self._failures += 1

@@ -255,6 +255,7 @@ class Dispatcher:
             give_up_after=self.connector.config.give_up_after.total_seconds(),
             probe=probe,
             keeps_failing=self._breaker.keeps_failing(claimed.failing_since),
+            alone=self._breaker.fails_alone(claimed.delivery.id),
             down=self._breaker.health is not Health.WORKING,
         )
 
@@ -378,6 +379,7 @@ class Dispatcher:
         now, breaker = self._now(), self._breaker
         keeps_failing, answered_at = breaker.keeps_failing(claimed.failing_since), breaker.answered_at
         before = breaker.record(settlement, now, keeps_failing=keeps_failing)
+        breaker.remember(claimed.delivery.id, settlement, now)
         if keeps_failing and settlement.outcome not in _NEUTRAL:
             self._share.record(failed=not settlement.answers, seconds=seconds, now=now)
         was_paused = before is Health.PAUSED

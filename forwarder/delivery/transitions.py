@@ -37,8 +37,8 @@ class Context:
     ``give_up_after`` the seconds of failing after which it becomes a dead letter, ``probe`` the number of the attempt
     to find a paused connector working again; 0 where it is not paused.
 
-    ``keeps_failing`` says that others have arrived since the delivery began to fail, ``down`` that the destination
-    counts as down.
+    ``keeps_failing`` says that others have arrived since the delivery began to fail, ``alone`` that they have since it
+    last called the destination broken, ``down`` that the destination counts as down.
     """
 
     now: float
@@ -47,6 +47,7 @@ class Context:
     give_up_after: float
     probe: int = 0
     keeps_failing: bool = False
+    alone: bool = False
     down: bool = False
 
     @property
@@ -89,6 +90,9 @@ def _settle(claimed: Claimed, outcome: Outcome, payload: Payload | None, at: Con
                 spent=False,
                 failing_since=claimed.failing_since,
             )
+        case Broken(reason) if at.alone:
+            # It is broken for this one only: a pause would be for nothing, and hold up the others.
+            return _again(claimed, None, reason, payload, at)
         case Broken(reason):
             # The destination's failure is not the delivery's: its time to give up begins anew once it works.
             return _paused(_back(claimed, at.now, AttemptResult.BROKEN, reason, spent=False), at)

@@ -15,7 +15,8 @@ _ENQUEUE: Final = """
 INSERT INTO deliveries (alert_id, connector, kind, revision, state, rank, published_at, why, enqueued_at, due_at, worse)
 SELECT a.id, json_extract(owed.value, '$[1]'), :kind, :revision, 'ready',
   CASE a.severity WHEN 'critical' THEN 0 WHEN 'high' THEN 1 WHEN 'medium' THEN 2 ELSE 3 END,
-  a.published_at, json_extract(owed.value, '$[2]'), :now, 0, :worse
+  -- Among equals the oldest goes first, and worse news before all of them.
+  iif(:worse, 0, a.published_at), json_extract(owed.value, '$[2]'), :now, 0, :worse
 FROM json_each(:owed) AS owed JOIN alerts AS a ON a.id = json_extract(owed.value, '$[0]')
 WHERE true ORDER BY owed.key
 ON CONFLICT DO NOTHING
@@ -35,7 +36,8 @@ def enqueue(
 ) -> bool:
     """Owes one delivery, due at once; False where the very same one is or was owed already.
 
-    ``worse`` says that an update carries worse news: it waits for no earlier update of the same alert.
+    ``worse`` says that an update carries worse news: it waits for no earlier update of the same alert, nor for others
+    of its severity.
     """
     return _enqueue(connection, [(alert_id, connector, why)], kind, revision, now, worse=worse) > 0
 

@@ -182,6 +182,13 @@ def _revise(
             "UPDATE deliveries SET rank = ? WHERE alert_id = ? AND revision > 0",
             (alert.severity.rank, alert.id),
         )
+        if got_worse(changes):
+            # Nobody knows the alert yet where its open waits in a backoff, and it tells the news by itself.
+            connection.execute(
+                "UPDATE deliveries SET due_at = 0"
+                " WHERE alert_id = ? AND kind = 'open' AND state IN ('ready', 'uncertain')",
+                (alert.id,),
+            )
         for connector, (state, attempts) in opened.items():
             # What was never tried, or waits as a dead letter, will tell the new form by itself.
             if connector not in connectors or state == "dead" or (state == "ready" and attempts == 0):

@@ -150,8 +150,7 @@ def test_what_began_to_fail_before_the_last_answer_fails_by_itself(breaker: Brea
 def test_what_keeps_failing_does_not_take_a_destination_down(breaker: Breaker) -> None:
     """It neither counts as a failure nor ends the count; while the destination is down it is a probe in vain."""
     for _ in range(FAILURES * 2):
-        breaker.record(result(AttemptResult.RETRY), NOW, keeps_failing=True)
-    assert breaker.health is Health.WORKING
+        assert breaker.record(result(AttemptResult.RETRY), NOW, keeps_failing=True) is Health.WORKING
     fail(breaker, FAILURES - 1)
     breaker.record(result(AttemptResult.RETRY), NOW, keeps_failing=True)
     fail(breaker, 1)
@@ -171,14 +170,30 @@ def test_a_message_that_could_not_be_made_says_nothing_of_the_destination(breake
 
 
 def test_the_destination_is_tried_with_any_before_it_counts_as_down(breaker: Breaker) -> None:
-    """One that is drawn has the last word before, and every second one after; a pause has its probes in order."""
+    """One that is drawn has the last word before, and is every second probe; of a paused destination, too."""
     drawn = []
     for _ in range(6):
         drawn.append(breaker.draws)
         fail(breaker, 1)
     assert drawn == [False, False, True, False, True, False]
-    breaker.pause = paused()
-    assert not breaker.draws
+    for probes, draws in enumerate([False, True, False]):
+        breaker.pause = paused(probes=probes)
+        assert breaker.draws is draws
     breaker.pause = None
     breaker.record(result(AttemptResult.DELIVERED), NOW)
     assert not breaker.draws
+
+
+def test_a_delivery_alone_calls_the_destination_broken(breaker: Breaker) -> None:
+    """It does once another one got an answer since; what is settled is forgotten."""
+    breaker.remember(1, result(AttemptResult.BROKEN), NOW)
+    assert not breaker.fails_alone(1)
+    breaker.record(result(AttemptResult.DELIVERED), NOW + 1)
+    breaker.shift_deadlines(3600)
+    assert breaker.fails_alone(1)
+    assert not breaker.fails_alone(2)
+    breaker.remember(1, result(AttemptResult.BROKEN), NOW + 3602)
+    assert not breaker.fails_alone(1)
+    breaker.remember(1, result(AttemptResult.DELIVERED, state=State.DELIVERED), NOW + 3603)
+    breaker.record(result(AttemptResult.DELIVERED), NOW + 3603)
+    assert not breaker.fails_alone(1)

@@ -15,7 +15,6 @@ from hypothesis import strategies as st
 from forwarder.alert import Alert, Severity
 from forwarder.connector import Broken, Outcome, Retry, Uncertain
 from forwarder.delivery.breaker import DOWN
-from forwarder.store.records import AttemptResult
 from tests.kit.samples import alert
 from tests.kit.simulation import Behaviour, Simulation
 
@@ -195,17 +194,28 @@ def test_what_was_learnt_outlives_the_process() -> None:
         assert healthy(simulation)() == 40
 
 
-def test_a_message_that_pauses_the_connector_does_not_keep_it_paused() -> None:
-    """A paused destination is probed with what was tried least recently, and what cannot be rendered is no probe."""
-    behaviour = {
-        "poison-0": Behaviour(answer=lambda _: Broken("the proxy says 403")),
-        "poison-1": POISON["unrenderable"],
-    }
-    with simulated(behaviour) as simulation:
+def test_a_paused_destination_is_probed_with_what_was_tried_least_recently() -> None:
+    """What paused it may be the message's own trouble, and what cannot be rendered is no probe at all."""
+    broken = Behaviour(answer=lambda _: Broken("the proxy says 403"))
+    with simulated({"poison-0": broken, "poison-1": POISON["unrenderable"]}) as simulation:
         simulation.owe(*some(2, "poison", "critical"), *some(3, "healthy", "low"))
-        simulation.run(125)
+        simulation.run(65)
         assert healthy(simulation)() >= 1
-        assert all(attempt.settlement.outcome != AttemptResult.GAVE_UP for _, attempt in simulation.heard)
+
+
+def test_one_message_that_calls_the_destination_broken_holds_up_no_other() -> None:
+    """Once others arrived after it, it fails by itself; before that it pauses the connector like any other."""
+    broken = Behaviour(answer=lambda _: Broken("the proxy says 403"))
+    with simulated({f"poison-{n}": broken for n in range(3)}, max_rate="120/min") as simulation:
+        simulation.owe(*some(3, "poison", "critical"), *some(60, "healthy", "high"))
+        simulation.run(65 + 125 + 65 + 45, until=lambda: healthy(simulation)() == 60)
+        assert healthy(simulation)() == 60
+        simulation.run(600)
+        assert simulation.store.outbox.pause_of("target") is None
+        simulation.destination.down = lambda: Broken("the token was revoked")
+        simulation.owe(alert(id="healthy-last"))
+        simulation.run(1)
+        assert simulation.store.outbox.pause_of("target") is not None
 
 
 # The bound

@@ -205,7 +205,7 @@ def test_lookups_count_from_the_uncertain_send() -> None:
     def look(lookups: int, since: float) -> tuple[int, float] | None:
         claim = claimed(uncertain=True, lookups=lookups, uncertain_since=NOW - since, failing_since=NOW - since)
         settlement = not_found(claim, at())
-        return settlement and (settlement.lookups, settlement.due_at - NOW)
+        return None if settlement is None else (settlement.lookups, settlement.due_at - NOW)
 
     assert look(0, 4) == (0, 6.0)
     assert look(0, 10) == (1, 50.0)
@@ -252,3 +252,11 @@ def test_what_keeps_failing_backs_off_whatever_the_remote_or_the_lookups_say() -
     assert settle(claim, Retry("HTTP 503", after=900.0), None, known).due_at == NOW + 900.0
     assert settle(claim, Uncertain("timed out"), None, known).due_at == NOW + 256.0
     assert settle(claimed(failing_since=NOW - 9), Uncertain("timed out"), None, known).due_at == NOW + 10.0
+
+
+def test_what_alone_calls_the_destination_broken_is_tried_again_by_itself() -> None:
+    """No pause, but a backoff, and a dead letter in the end."""
+    settlement = settle(claimed(attempts=1), Broken("the proxy says 403"), None, replace(at(), alone=True))
+    assert (settlement.outcome, settlement.probe_at, settlement.due_at) == ("retry", None, NOW + 4.0)
+    late = claimed(failing_since=NOW - GIVE_UP_AFTER - 1)
+    assert settle(late, Broken("the proxy says 403"), None, replace(at(), alone=True)).state is State.DEAD

@@ -197,13 +197,34 @@ def test_a_change_that_was_taken_back_still_tells_the_latest(store: Store) -> No
 
 
 def test_worse_news_never_overtakes_its_open(store: Store) -> None:
-    """What was not opened yet cannot be updated; an open that was never tried tells the news itself."""
+    """What was not opened yet cannot be updated."""
     news = News(store)
     opening = claim(store)
     news.change(severity="critical")
     settle(store, opening, failed(due_at=NOW + 60))
     assert claim_all(store) == []
     assert described(claim(store, now=NOW + 60)) == ("a", "open", 2)
+
+
+def test_worse_news_goes_before_others_of_its_severity(store: Store) -> None:
+    """An alert that CISA lists now keeps its severity, and people have to act all the same."""
+    news = News(store)
+    news.told()
+    lows(store)
+    news.change(cisa_kev=True)
+    assert described(claim(store)) == ("a", "update", 2)
+
+
+def test_an_open_that_waits_in_a_backoff_is_due_when_its_alert_gets_worse(store: Store) -> None:
+    """Nobody knows of it yet, and it is the open that tells the news."""
+    news = News(store)
+    settle(store, claim(store), failed(due_at=NOW + 1800))
+    news.change(cvss_score=2.0)
+    assert claim_all(store) == []
+    news.change(severity="critical")
+    opening = claim(store)
+    assert described(opening) == ("a", "open", 3)
+    assert opening.delivery.alert.severity == "critical"
 
 
 @pytest.mark.parametrize("settlement", [failed(due_at=NOW), uncertain(due_at=NOW), dead()], ids=lambda one: one.outcome)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from forwarder.alert import Alert
-from forwarder.connector import Delivery, Failed, Outcome, Payload, Receipt
+from forwarder.connector import Delivery, Failed, Outcome, Payload, Receipt, Retry
 from forwarder.delivery.dispatcher import Dispatcher
 from forwarder.events import AttemptFinished, Listener
 from forwarder.store import Store
@@ -59,8 +59,8 @@ class Destination(Scripted):
 
     def find(self, delivery: Delivery) -> Receipt | None:
         self.looked.append(delivery)
-        if (outcome := self.down()) is not None:
-            raise Failed(outcome)  # type: ignore[arg-type] # what is down never delivers
+        if self.down() is not None:
+            raise Failed(Retry("the search had no answer"))
         return Receipt(remote_id="found") if self.of(delivery).is_found else None
 
 

@@ -6,6 +6,7 @@ People are notified when it begins, again after a day, and when it ends; what ha
 
 from __future__ import annotations
 
+import math
 import shutil
 import threading
 from collections.abc import Callable, Collection, Iterable, Sequence
@@ -30,6 +31,8 @@ log = get_logger(__name__)
 DAY: Final = 86400.0
 UNREAD_AFTER: Final = 600.0
 """Seconds without a complete poll after which the feed counts as unread, or three polls where these are rarer."""
+SWEEPS_MISSED: Final = 3
+"""Times ``sweep_every`` without a complete sweep, or sweeps in vain, after which sweeps are overdue."""
 FREE_BYTES: Final = 200 * 1024 * 1024
 """Less free room than this on the database's disk is an alarm: SQLite needs some to commit at all."""
 
@@ -70,6 +73,18 @@ class AlarmType(StrEnum):
         "The Sentrytex API may not have shown all alerts",
         "Look at the stretch on the vendor's site: more alerts came at once than the API can show.",
         True,
+    )
+    SWEEP_SHORT = (
+        "sweep_short",
+        Severity.HIGH,
+        "Sweeps do not reach all of look_back: {subject}",
+        "Shorten look_back, or look at older alerts on the vendor's site: the API does not show more of one severity.",
+    )
+    SWEEP_OVERDUE = (
+        "sweep_overdue",
+        Severity.HIGH,
+        "The Sentrytex feed is polled, but not swept",
+        "Look at the reason; poll less often (poll_every), or find what else uses the key's requests.",
     )
     PAUSED = (
         "paused",
@@ -126,6 +141,42 @@ def is_unread(feed: Feed, config: Config, *, started_at: float, now: float) -> b
     return now - since > max(UNREAD_AFTER, 3 * config.sentrytex.poll_every.total_seconds())
 
 
+def is_sweep_overdue(feed: Feed, config: Config, *, started_at: float, now: float) -> bool:
+    """Whether no sweep was complete for a few times ``sweep_every``, though the feed is read."""
+    if feed.cursor is None or is_unread(feed, config, started_at=started_at, now=now):
+        return False
+    # A process that just started is given the time to sweep. A run that polls just once has none: its tries count.
+    tried = now - started_at > _sweep_patience(config) if started_at else feed.sweeps_failed >= SWEEPS_MISSED
+    return tried and not is_swept(feed, config, now)
+
+
+def is_swept(feed: Feed, config: Config, now: float) -> bool:
+    """Whether a sweep was complete lately, or the first start was."""
+    since = feed.started_at if feed.swept_at is None else feed.swept_at
+    return now - (since or 0.0) <= _sweep_patience(config)
+
+
+def _sweep_patience(config: Config) -> float:
+    return max(SWEEPS_MISSED * config.sentrytex.sweep_every.total_seconds(), UNREAD_AFTER)
+
+
+def last_sweep(feed: Feed, now: float) -> str:
+    """When the last complete sweep was, and why the latest one failed; for people."""
+    last = "No sweep was ever complete."
+    if feed.swept_at is not None:
+        last = f"The last complete sweep was {ago(now - feed.swept_at)}."
+    return f"{last} {feed.sweep_error or ''}".strip()
+
+
+def reaches(feed: Feed) -> dict[Severity, str]:
+    """How far sweeps reach, in a sentence for each severity of which they do not reach all; for people."""
+    return {
+        severity: f"Sweeps read {severity.value} alerts published since {iso(math.floor(since))}. Older ones that are"
+        " verified late, or change, are not seen."
+        for severity, since in feed.reach.items()
+    }
+
+
 def last_poll(feed: Feed, now: float) -> str:
     """When the last complete poll was, and why the latest one failed; for people."""
     last = "No poll was ever complete."
@@ -177,6 +228,7 @@ class Alarms(Listener):
         feed = self._store.feed.state()
         if is_unread(feed, config, started_at=self.started_at, now=now):
             self.begin(AlarmType.FEED_UNREAD, last_poll(feed, now))
+        self._review_sweeps(feed, config, now)
         free = shutil.disk_usage(database.parent).free
         if free < FREE_BYTES:
             self.begin(AlarmType.DISK_FULL, f"{free // 2**20} MiB are free at {database.parent}.")
@@ -191,6 +243,18 @@ class Alarms(Listener):
             if alarm.type == AlarmType.PAUSED.value and alarm.subject not in config.connectors:
                 self.end(AlarmType.PAUSED, alarm.subject, "It is no longer in the config.")
         self._last(now)
+
+    def _review_sweeps(self, feed: Feed, config: Config, now: float) -> None:
+        short = reaches(feed)
+        for severity in Severity:
+            if severity in short:
+                self.begin(AlarmType.SWEEP_SHORT, short[severity], severity.value)
+            else:
+                self.end(AlarmType.SWEEP_SHORT, severity.value, "Sweeps reach all of look_back again.")
+        if is_sweep_overdue(feed, config, started_at=self.started_at, now=now):
+            self.begin(AlarmType.SWEEP_OVERDUE, last_sweep(feed, now))
+        elif is_swept(feed, config, now):
+            self.end(AlarmType.SWEEP_OVERDUE, why="The feed is swept again.")
 
     # What a listener hears
 

@@ -36,7 +36,7 @@ from forwarder.alert import Alert, Change, Severity
 from forwarder.common.backoff import retry_after
 from forwarder.common.text import clean, cut, is_web_url, one_line
 from forwarder.common.units import Duration, Rate, SendRate, format_duration
-from forwarder.common.urls import web_address
+from forwarder.common.urls import redirect_host, web_address
 
 __all__ = [
     "Broken",
@@ -70,6 +70,7 @@ __all__ = [
     "format_duration",
     "is_web_url",
     "one_line",
+    "redirect_host",
     "retry_after",
     "web_address",
 ]
@@ -270,7 +271,10 @@ class ConnectorConfig(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
     type: str = Field(description="What kind of destination it is.")
-    timeout: Duration = Field(default=timedelta(seconds=10), description="How long one request may take.")
+    timeout: Duration = Field(
+        default=timedelta(seconds=10),
+        description="How long one request may take as a whole, from connecting to the last byte of its answer.",
+    )
     concurrency: int = Field(default=2, ge=1, le=128, description="How many deliveries may be under way at once.")
     max_rate: SendRate | None = Field(default=None, description="The most that is sent, such as 1/s.")
     give_up_after: Duration = Field(

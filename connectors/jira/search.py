@@ -6,7 +6,7 @@ import threading
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from connectors.jira.client import PAGE_SIZE, RequestFailed, Site, count, unreadable
+from connectors.jira.client import MAX_PAGES, PAGE_SIZE, RequestFailed, Site, count, unreadable
 
 MAX_LABELS: Final = 50
 """Most labels that one search asks for."""
@@ -91,7 +91,7 @@ class LabelSearch:
         keys: dict[str, str] = {}
         seen = 0
         # People clone tickets, labels included: one label can fill a page.
-        while True:
+        for _ in range(MAX_PAGES):
             answer = self._site.ask("GET", "search/jql" if self._site.cloud else "search", params=query)
             try:
                 found = [(issue["key"], _labels(issue, labels[0] if one else None)) for issue in answer["issues"]]
@@ -109,6 +109,7 @@ class LabelSearch:
                 more = found and seen < count(answer.get("total"))
             if not more or keys.keys() >= {label.lower() for label in labels}:
                 return keys
+        raise RequestFailed(unreadable(writes=False))
 
 
 def _labels(issue: Mapping[str, Any], only: str | None) -> Sequence[str]:

@@ -26,6 +26,7 @@ from forwarder.events import AttemptFinished, Listener
 from forwarder.logs import get_logger
 from forwarder.store import Store, StoreError
 from forwarder.store.records import AttemptResult, Claimed, Settlement, State, Turn
+from forwarder.wire.deadline import deadline
 
 log = get_logger(__name__)
 
@@ -243,7 +244,9 @@ class Dispatcher:
     def _deliver(self, claimed: Claimed) -> None:
         started = self._clock()
         probe = self._breaker.probe
-        settlement = self._reconcile(claimed, probe) or self._send(claimed, probe)
+        # However many requests it takes, the lease is longer.
+        with deadline(self._lease - LEASE_MARGIN):
+            settlement = self._reconcile(claimed, probe) or self._send(claimed, probe)
         settlement = replace(settlement, reason=self._redact(settlement.reason))
         self._settle(claimed, settlement, max(self._clock() - started, 0.0))
 

@@ -253,7 +253,7 @@ def test_answers_lost_again_and_again_end_in_one_alert(target: Target, sandbox: 
         *(striking(target, fault, target.find_path) for fault in LOST if target.find_path),
     )
     with closing(target.connect(sandbox, timeout=HASTY)) as connector:
-        settle(connector, first, advance=sandbox.clock.advance, attempts=10)
+        settle(connector, first, advance=sandbox.clock.advance, attempts=2 * len(LOST))
     stands = target.count(sandbox, first.alert)
     assert stands == 1 if target.once else stands >= 1
 

@@ -118,7 +118,7 @@ def look(connector: Connector[Any], outstanding: Delivery, *, advance: Callable[
     return None
 
 
-def _look_once(connector: Connector[Any], outstanding: Delivery, attempts: int = 10) -> Receipt | None:
+def _look_once(connector: Connector[Any], outstanding: Delivery, attempts: int = 20) -> Receipt | None:
     for _ in range(attempts):
         with suppress(Failed):
             return connector.find(outstanding)
@@ -275,8 +275,16 @@ LOST: Final = (
     Fault(kind=FaultKind.RESET_AFTER),
     Fault(kind=FaultKind.HTML),
     Fault(kind=FaultKind.TRUNCATED),
+    Fault(kind=FaultKind.DRIP, seconds=10),
+    Fault(kind=FaultKind.DRIP_BODY, seconds=30),
+    Fault(kind=FaultKind.FLOOD),
+    Fault(kind=FaultKind.BOMB),
 )
 """After none of these does anybody know what became of the request."""
+
+
+SLOW: Final = {FaultKind.TIMEOUT_BEFORE, FaultKind.TIMEOUT_AFTER, FaultKind.DRIP, FaultKind.DRIP_BODY}
+"""What only the connector's own time-out ends. The drips bring each byte well within it."""
 
 
 def striking(target: Target, fault: Fault, path: str | None = None) -> Fault:
@@ -296,7 +304,7 @@ def send_struck(target: Target, sandbox: Sandbox, one: Delivery, fault: Fault, p
 
 def patience(fault: Fault) -> dict[str, Any]:
     """The time-out for a connector that meets ``fault``."""
-    return {"timeout": HASTY} if fault.kind in (FaultKind.TIMEOUT_BEFORE, FaultKind.TIMEOUT_AFTER) else {}
+    return {"timeout": HASTY} if fault.kind in SLOW else {}
 
 
 def everything_told(connector: Connector[Any]) -> list[str]:

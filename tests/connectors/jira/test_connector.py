@@ -158,7 +158,9 @@ def test_an_address_that_redirects_is_broken(jira: Jira, sandbox: Sandbox) -> No
     sandbox.jira.inject(
         Fault(kind=FaultKind.STATUS, status=302, headers={"Location": "https://user:pw@login.example.com/x?secret"})
     )
-    assert send(jira, delivery()) == Broken("Jira's url redirects to login.example.com: put that under url")
+    assert send(jira, delivery()) == Broken(
+        "Jira's url answers with a redirect to login.example.com, which is not followed: correct url"
+    )
 
 
 @pytest.mark.parametrize(

@@ -254,6 +254,16 @@ WHERE cursor IS NOT NULL;
 """
 """What was published before the floor is never owed; how far sweeps reach, and why they fail."""
 
+_CONNECTOR_MEMORY: Final = """
+CREATE TABLE connector_memory (
+  connector TEXT NOT NULL CHECK (connector <> ''),
+  key TEXT NOT NULL CHECK (key <> ''),
+  value TEXT NOT NULL CHECK (value <> ''),
+  PRIMARY KEY (connector, key)
+) STRICT, WITHOUT ROWID;
+"""
+"""What connectors still know after a restart."""
+
 _FAIRNESS: Final = """
 -- When it was last claimed: a destination that seems to be down is probed with what was tried least recently.
 ALTER TABLE deliveries ADD COLUMN tried_at REAL;
@@ -277,7 +287,8 @@ MIGRATIONS: Final[tuple[tuple[str, str], ...]] = (
     ("0003_search", _SEARCH),
     ("0004_sessions", _SESSIONS),
     ("0005_floor", _FLOOR),
-    ("0006_fairness", _FAIRNESS),
+    ("0006_connector_memory", _CONNECTOR_MEMORY),
+    ("0007_fairness", _FAIRNESS),
 )
 """Each step with its name, in order. A step that was released is never edited: the next one follows it."""
 

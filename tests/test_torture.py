@@ -16,7 +16,7 @@ from forwarder.store import Store
 from tests.kit.contract import TARGETS, Target
 from tests.kit.samples import alert
 from tests.kit.store import claim, delivered, enqueue, settle
-from tests.torture import feed, first_start, ground, hostile, kills, matrix, parrot, soak
+from tests.torture import feed, first_start, ground, hostile, kills, matrix, parrot, poison, soak
 from tests.torture.leaks import leaks
 from tests.torture.points import Point
 
@@ -81,6 +81,16 @@ def test_hostile_pages_are_withstood(tmp_path: Path) -> None:
     """Alerts of any shape and text arrive as text, once and at once, and delay no other."""
     outcome = hostile.run(tmp_path, examples=10, flavour="jira-cloud")
     assert outcome.wrong == []
+
+
+def test_poison_holds_up_no_other(tmp_path: Path) -> None:
+    """What a proxy always refuses is tried beside the others, and arrives once the proxy lets it."""
+    case = poison.Case(
+        name="502", target="pagerduty", poisoned=4, faults=[poison.REFUSED], healthy=20, per_second=5.0, slack=30.0
+    )
+    (outcome,) = poison.run(tmp_path, [case])
+    assert outcome.complaints == []
+    assert outcome.wasted >= 4
 
 
 def test_no_secret_is_shown_though_services_repeat_them(tmp_path: Path) -> None:

@@ -33,9 +33,12 @@ class Breaker:
     def __init__(self, random: Callable[[], float]) -> None:
         self.pause: Pause | None = None
         """As the store last had it. The store's is the truth, since commands in other processes change it."""
+        self.answered_at = -math.inf
+        """When the destination last took or refused a delivery: what began to fail before, fails by itself."""
         self._random = random
         self._failures = 0
         self._held_until = 0.0
+        self._called_broken: dict[int, float] = {}
         self._lock = threading.Lock()
 
     @property
@@ -51,15 +54,50 @@ class Breaker:
         pause = self.pause
         return 0 if pause is None else pause.probes + 1
 
-    def record(self, settlement: Settlement, now: float) -> Health:
-        """Counts one result, and returns the health before it."""
+    @property
+    def draws(self) -> bool:
+        """Whether the next one is to be drawn from all that was never tried, for the most severe may fail by itself.
+
+        So does the last one before the destination counts as down, and every second probe.
+        """
+        if (pause := self.pause) is not None:
+            return pause.probes % 2 == 1
+        failures = self._failures - FAILURES
+        return failures >= -1 and failures % 2 == 1
+
+    def keeps_failing(self, failing_since: float | None) -> bool:
+        """Whether others got an answer since a delivery began to fail: then it fails by itself."""
+        return failing_since is not None and failing_since <= self.answered_at
+
+    def fails_alone(self, delivery_id: int) -> bool:
+        """Whether others got an answer since a delivery last called the destination broken."""
+        return self._called_broken.get(delivery_id, math.inf) <= self.answered_at
+
+    def remember(self, delivery_id: int, settlement: Settlement, now: float) -> None:
+        """Takes note of which deliveries call the destination broken."""
+        with self._lock:
+            if settlement.outcome is AttemptResult.BROKEN:
+                self._called_broken[delivery_id] = now
+            elif settlement.state.settled:
+                self._called_broken.pop(delivery_id, None)
+
+    def record(self, settlement: Settlement, now: float, *, keeps_failing: bool = False) -> Health:
+        """Counts one result, and returns the health before it.
+
+        The failure of one that keeps failing while others arrive is no reason to take the destination for down, and
+        a message that could not be made is none at all.
+        """
         with self._lock:
             before = self.health
             if settlement.outcome is AttemptResult.RATE_LIMITED:
                 self._hold(settlement.due_at)
             elif settlement.answers:
-                self._failures = 0
-            elif settlement.outcome in _COUNTED:
+                self._failures, self.answered_at = 0, now
+            elif (
+                settlement.outcome in _COUNTED
+                and not settlement.own
+                and (before is not Health.WORKING or not keeps_failing)
+            ):
                 self._fail(now)
             return before
 
@@ -88,6 +126,8 @@ class Breaker:
         """Moves what is held along with a clock that was set."""
         with self._lock:
             self._held_until += seconds
+            self.answered_at += seconds
+            self._called_broken = {one: at + seconds for one, at in self._called_broken.items()}
 
     def _fail(self, now: float) -> None:
         self._failures += 1

@@ -16,14 +16,16 @@ from dataclasses import replace
 from typing import Any, Final
 
 from forwarder.common.clock import Now
-from forwarder.connector import Connector, Delivered, Failed, Outcome, Payload, Receipt, Retry, Uncertain
+from forwarder.connector import Connector, Delivered, Delivery, Failed, Outcome, Payload, Receipt, Retry, Uncertain
 from forwarder.delivery.breaker import Breaker, Health
 from forwarder.delivery.rate_limiter import RateLimiter
-from forwarder.delivery.transitions import Context, not_found, settle
+from forwarder.delivery.share import Share
+from forwarder.delivery.transitions import Context, not_found, settle, unrendered
+from forwarder.delivery.under_way import UnderWay
 from forwarder.events import AttemptFinished, Listener
 from forwarder.logs import get_logger
 from forwarder.store import Store, StoreError
-from forwarder.store.records import AttemptResult, Claimed, Settlement, State
+from forwarder.store.records import AttemptResult, Claimed, Settlement, State, Turn
 from forwarder.wire.deadline import deadline
 
 log = get_logger(__name__)
@@ -41,6 +43,9 @@ REQUESTS: Final = 8
 LEASE_MARGIN: Final = 60.0
 """Seconds that a lease lasts beyond the time-outs of all its requests."""
 
+_NEUTRAL: Final = frozenset({AttemptResult.RATE_LIMITED, AttemptResult.NOT_FOUND, AttemptResult.BROKEN})
+"""The results that do not tell whether a delivery that keeps failing still does."""
+
 
 class Dispatcher:
     """Brings the deliveries of one connector to their destination."""
@@ -57,6 +62,7 @@ class Dispatcher:
         wake: Callable[[Collection[str]], None] = lambda _: None,
         redact: Callable[[str], str] = str,
         links_after: float = LINKS_AFTER,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.connector = connector
         self.name = connector.name
@@ -65,19 +71,21 @@ class Dispatcher:
         self._store, self._now, self._random, self._listener = store, now, random, listener
         self._followers, self._wake_others = followers, wake
         self._redact, self._links_after = redact, links_after
-        self._breaker, self._rate_limiter = Breaker(random), RateLimiter(connector.config.max_rate)
+        self._breaker, self._rate_limiter = Breaker(random), RateLimiter(connector.config.max_rate, clock)
+        self._share, self._clock = Share(), clock
         self._lease = connector.config.timeout.total_seconds() * REQUESTS + LEASE_MARGIN
         self._turn, self._state, self._claiming = threading.Lock(), threading.Lock(), threading.Lock()
         self._wake, self._stop, self._abandon = threading.Event(), threading.Event(), threading.Event()
         self._claimed: deque[Claimed] = deque()
-        self._busy = self._polls = 0
+        self._under_way = UnderWay(clock)
+        self._polls = 0
         self._polling = False
         self._starting, self._started, self._seen_at = threading.Lock(), False, time.monotonic()
         self._threads: list[threading.Thread] = []
 
     def start(self) -> None:
         """Begins to deliver, in threads of its own."""
-        self._breaker.pause = self._store.outbox.pause_of(self.name)
+        self._recall()
         self._started = True
         self._show_life()
         self._start_workers()
@@ -95,7 +103,7 @@ class Dispatcher:
         """
         with self._state:
             working = len(self._threads) == self.connector.config.concurrency
-            patience = self._lease if self._busy >= len(self._threads) else LOOKS_WITHIN
+            patience = self._lease if self._under_way.busy >= len(self._threads) else LOOKS_WITHIN
             since = now_monotonic - self._seen_at
         return working and since <= patience and all(thread.is_alive() for thread in self._threads)
 
@@ -129,19 +137,25 @@ class Dispatcher:
         # What is being learnt from an attempt still goes by the old clock.
         with self._claiming:
             self._breaker.shift_deadlines(seconds)
+            self._share.shift_deadlines(seconds)
         self._wake.set()
 
     def _idle(self) -> int | None:
         """How often the queue was polled so far; None while somebody polls it, or something is under way."""
         with self._state:
-            return None if self._polling or self._busy or self._claimed else self._polls
+            return None if self._polling or self._under_way.busy or self._claimed else self._polls
+
+    def _recall(self) -> None:
+        """What an earlier process had learnt of the destination."""
+        self._breaker.pause = self._store.outbox.pause_of(self.name)
+        self._breaker.answered_at = self._store.outbox.answered_at(self.name)
 
     # One worker
 
     def _start_workers(self) -> None:
         """Starts the workers that are missing: the system may have had no thread left for them."""
         with self._starting:
-            while len(self._threads) < self.connector.config.concurrency and not self._stop.is_set():
+            while self._started and len(self._threads) < self.connector.config.concurrency and not self._stop.is_set():
                 name = f"{self.name}-{len(self._threads)}"
                 thread = threading.Thread(target=self._live, name=name, daemon=True)
                 try:
@@ -169,23 +183,26 @@ class Dispatcher:
     def _work(self) -> None:
         while (claimed := self._next()) is not None:
             self._show_life()
-            try:
-                self._deliver(claimed)
-            except Exception:
-                # A connector that breaks its contract costs a delivery its lease, but never a worker.
-                log.exception("worker_failed", connector=self.name, alert=claimed.delivery.alert.id)
-            finally:
-                with self._state:
-                    self._busy -= 1
+            self._carry_out(claimed)
+
+    def _carry_out(self, claimed: Claimed) -> None:
+        try:
+            self._deliver(claimed)
+        except Exception:
+            # A connector that breaks its contract costs a delivery its lease, but never a worker.
+            log.exception("worker_failed", connector=self.name, alert=claimed.delivery.alert.id)
+        finally:
+            with self._state:
+                frees = self._under_way.end(claimed)
+            if frees:
+                self._wake.set()
 
     def _next(self) -> Claimed | None:
         """The next delivery for this worker, once there is one; None when it is time to stop."""
         with self._turn:
             while not self._stop.is_set():
                 if self._claimed:
-                    with self._state:
-                        self._busy += 1
-                        return self._claimed.popleft()
+                    return self._begin()
                 self._wake.clear()
                 wait = self._poll_queue()
                 if wait > 0:
@@ -194,6 +211,12 @@ class Dispatcher:
                 with suppress(Exception):  # the next start finds it, and looks for it
                     self._store.outbox.release(self._claimed.popleft())
         return None
+
+    def _begin(self) -> Claimed:
+        with self._state:
+            claimed = self._claimed.popleft()
+            self._under_way.begin(claimed)
+        return claimed
 
     def _poll_queue(self) -> float:
         """Claims what can go out now, and returns 0; where nothing can, the seconds until that may change."""
@@ -221,13 +244,39 @@ class Dispatcher:
         if wait > 0:
             return wait
         now = self._now()
-        self._claimed.extend(self._store.outbox.claim(self.name, limit, now=now, lease=self._lease))
-        if self._claimed:
-            self._rate_limiter.spend()
+        turn = self._turn_of(now)
+        if turn.draw is not None:
+            limit = 1
+        claimed = self._store.outbox.claim(self.name, limit, now=now, lease=self._lease, turn=turn)
+        if claimed:
+            self._take(claimed, probe=turn.probe or turn.draw is not None)
             return 0.0
         due = self._store.outbox.next_due(self.name)
         # What is due but cannot be claimed waits for an earlier delivery of its alert, which wakes us when it is done.
         return POLL_EVERY if due is None or due <= now else due - now
+
+    def _turn_of(self, now: float) -> Turn:
+        """Which deliveries are next: the most severe, or what shows best whether the destination works."""
+        breaker = self._breaker
+        working = breaker.health is Health.WORKING
+        with self._state:
+            failing = self._under_way.room_for_failing(self.connector.config.concurrency)
+            asking = self._under_way.probes > 0
+        return Turn(
+            answered_at=breaker.answered_at,
+            failing=failing,
+            failing_yields=self._share.yields(now),
+            probe=not working,
+            draw=self._random() if breaker.draws and not asking else None,
+        )
+
+    def _take(self, claimed: Collection[Claimed], *, probe: bool) -> None:
+        failing = [one for one in claimed if self._breaker.keeps_failing(one.failing_since)]
+        with self._state:
+            self._under_way.expect(probes=claimed if probe else (), failing=failing)
+        self._share.spend(len(claimed) - len(failing))
+        self._rate_limiter.spend()
+        self._claimed.extend(claimed)
 
     def _room(self) -> tuple[int, float]:
         """How many deliveries may be claimed, and the seconds until any may."""
@@ -235,31 +284,32 @@ class Dispatcher:
             # A person may have asked for a probe at once, from another process.
             self._breaker.pause = self._store.outbox.pause_of(self.name)
         with self._state:
-            busy = self._busy
+            # What was under way before the destination seemed to be down is no probe of it, however long it takes.
+            busy = self._under_way.busy if self._breaker.health is Health.WORKING else self._under_way.probes
         limit, wait = self._breaker.room(self.connector.config.concurrency, busy=busy, now=self._now())
         if self._rate_limiter.limited and self._breaker.pause is None:
             return 1, max(wait, self._rate_limiter.wait())
         return limit, wait
 
     def _deliver(self, claimed: Claimed) -> None:
-        clock = time.monotonic()
+        started = self._clock()
         probe = self._breaker.probe
         # However many requests it takes, the lease is longer.
         with deadline(self._lease - LEASE_MARGIN):
-            settlement = self._reconcile(claimed, probe)
-            if settlement is None:
-                payload, outcome = self._send(claimed)
-                settlement = settle(claimed, outcome, payload, self._context(probe))
+            settlement = self._reconcile(claimed, probe) or self._send(claimed, probe)
         settlement = replace(settlement, reason=self._redact(settlement.reason))
-        self._settle(claimed, settlement, max(time.monotonic() - clock, 0.0))
+        self._settle(claimed, settlement, max(self._clock() - started, 0.0))
 
-    def _context(self, probe: int) -> Context:
+    def _context(self, claimed: Claimed, probe: int) -> Context:
         return Context(
             now=self._now(),
             random=self._random,
             reconcile_after=self.connector.reconcile_after,
             give_up_after=self.connector.config.give_up_after.total_seconds(),
             probe=probe,
+            keeps_failing=self._breaker.keeps_failing(claimed.failing_since),
+            alone=self._breaker.fails_alone(claimed.delivery.id),
+            down=self._breaker.health is not Health.WORKING,
         )
 
     def _reconcile(self, claimed: Claimed, probe: int) -> Settlement | None:
@@ -276,17 +326,25 @@ class Dispatcher:
             outcome = Retry(f"Looking for it failed unexpectedly ({type(error).__name__}).")
         else:
             if receipt is None or _is_repeated(receipt, claimed):
-                return not_found(claimed, self._context(probe))
+                return not_found(claimed, self._context(claimed, probe))
             outcome = Delivered(receipt, "It was there already.")
-        return settle(claimed, outcome, None, self._context(probe))
+        # A look that failed sent nothing: the times of the lookups still count from the uncertain send.
+        return replace(
+            settle(claimed, outcome, None, self._context(claimed, probe)), uncertain_since=claimed.uncertain_since
+        )
 
-    def _send(self, claimed: Claimed) -> tuple[Payload | None, Outcome]:
-        delivery = claimed.delivery
+    def _send(self, claimed: Claimed, probe: int) -> Settlement:
         try:
-            payload = self.connector.render(delivery)
+            payload = self.connector.render(claimed.delivery)
         except Exception as error:
-            log.exception("render_failed", connector=self.name, alert=delivery.alert.id)
-            return None, Retry(f"The message could not be made ({type(error).__name__}).")
+            log.exception("render_failed", connector=self.name, alert=claimed.delivery.alert.id)
+            self._rate_limiter.refund()
+            reason = f"The message could not be made ({type(error).__name__})."
+            return unrendered(claimed, reason, self._context(claimed, probe))
+        return settle(claimed, self._ask(claimed.delivery, payload), payload, self._context(claimed, probe))
+
+    def _ask(self, delivery: Delivery, payload: Payload) -> Outcome:
+        """What the destination makes of it."""
         try:
             outcome: object = self.connector.deliver(delivery, payload)
         except Failed as failed:
@@ -294,10 +352,10 @@ class Dispatcher:
         except Exception as error:
             # It may have happened after the remote took it: look before it is sent again.
             log.exception("deliver_failed", connector=self.name, alert=delivery.alert.id)
-            return payload, Uncertain(f"Sending failed unexpectedly ({type(error).__name__}).")
+            return Uncertain(f"Sending failed unexpectedly ({type(error).__name__}).")
         if not isinstance(outcome, Outcome):
-            return payload, Uncertain("The connector returned no valid outcome: its package needs a fix.")
-        return payload, outcome
+            return Uncertain("The connector returned no valid outcome: its package needs a fix.")
+        return outcome
 
     def _settle(self, claimed: Claimed, settlement: Settlement, seconds: float) -> None:
         """Records what came of it, and draws the conclusions for the connector as a whole."""
@@ -306,7 +364,7 @@ class Dispatcher:
             ours = self._record(claimed, settlement, seconds)
             if ours is None:
                 return
-            paused, resumed = self._learn(settlement) if ours else (False, False)
+            paused, resumed = self._learn(claimed, settlement, seconds) if ours else (False, False)
         self._log(claimed, settlement, seconds, ours)
         if ours:
             self._listener.attempt_finished(
@@ -368,18 +426,23 @@ class Dispatcher:
             **({"receipt": settlement.receipt.remote_id} if settlement.receipt else {}),
         )
 
-    def _learn(self, settlement: Settlement) -> tuple[bool, bool]:
+    def _learn(self, claimed: Claimed, settlement: Settlement, seconds: float) -> tuple[bool, bool]:
         """What an outcome says of the destination itself: whether with it the connector was paused, or resumed."""
         with self._state:
             self.dead += settlement.state is State.DEAD
-        before = self._breaker.record(settlement, self._now())
+        now, breaker = self._now(), self._breaker
+        keeps_failing, answered_at = breaker.keeps_failing(claimed.failing_since), breaker.answered_at
+        before = breaker.record(settlement, now, keeps_failing=keeps_failing)
+        breaker.remember(claimed.delivery.id, settlement, now)
+        if keeps_failing and settlement.outcome not in _NEUTRAL:
+            self._share.record(failed=not settlement.answers, seconds=seconds, now=now)
         was_paused = before is Health.PAUSED
         if settlement.probe_at is not None or (was_paused and settlement.answers):
-            self._breaker.pause = self._store.outbox.pause_of(self.name)
+            breaker.pause = self._store.outbox.pause_of(self.name)
         if settlement.answers and before is not Health.WORKING:
             with suppress(StoreError):  # then each waits for its own backoff
-                self._store.outbox.make_due_now(self.name)
-        is_paused = self._breaker.pause is not None
+                self._store.outbox.make_due_now(self.name, since=answered_at)
+        is_paused = breaker.pause is not None
         return not was_paused and is_paused, was_paused and not is_paused
 
 

@@ -28,3 +28,8 @@ class RateLimiter:
         with self._lock:
             # A pause earns no burst: at most one interval of it is credited.
             self._next = max(self._next, self._clock() - self._interval) + self._interval
+
+    def refund(self) -> None:
+        """Takes back one send that did not take place."""
+        with self._lock:
+            self._next -= self._interval

@@ -25,6 +25,9 @@ ATTEMPTS: Final = Backoff(first=2.0, most=1800.0)
 PROBES: Final = Backoff(first=60.0, most=900.0)
 """Between two probes of a paused connector."""
 
+CLOCK_ERROR: Final = 1e-3
+"""Seconds by which a time that was added and taken away again may be off."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Context:
@@ -33,6 +36,9 @@ class Context:
     ``reconcile_after`` are the seconds after an uncertain attempt at which the destination is searched for it,
     ``give_up_after`` the seconds of failing after which it becomes a dead letter, ``probe`` the number of the attempt
     to find a paused connector working again; 0 where it is not paused.
+
+    ``keeps_failing`` says that others have arrived since the delivery began to fail, ``alone`` that they have since it
+    last called the destination broken, ``down`` that the destination counts as down.
     """
 
     now: float
@@ -40,6 +46,14 @@ class Context:
     reconcile_after: Sequence[float]
     give_up_after: float
     probe: int = 0
+    keeps_failing: bool = False
+    alone: bool = False
+    down: bool = False
+
+    @property
+    def excuses(self) -> bool:
+        """Whether a failure says nothing new of a delivery that had failed by itself before."""
+        return self.keeps_failing and self.down
 
 
 def settle(claimed: Claimed, outcome: Outcome, payload: Payload | None, at: Context) -> Settlement:
@@ -49,6 +63,11 @@ def settle(claimed: Claimed, outcome: Outcome, payload: Payload | None, at: Cont
         # A probe that failed in any way did not show that the destination works.
         return _paused(settlement, at)
     return settlement
+
+
+def unrendered(claimed: Claimed, reason: str, at: Context) -> Settlement:
+    """Where a claimed delivery goes of which no message could be made: it fails by itself, and asked no destination."""
+    return replace(_again(claimed, None, reason, None, replace(at, down=False)), own=True)
 
 
 def _settle(claimed: Claimed, outcome: Outcome, payload: Payload | None, at: Context) -> Settlement:
@@ -71,6 +90,9 @@ def _settle(claimed: Claimed, outcome: Outcome, payload: Payload | None, at: Con
                 spent=False,
                 failing_since=claimed.failing_since,
             )
+        case Broken(reason) if at.alone:
+            # It is broken for this one only: a pause would be for nothing, and hold up the others.
+            return _again(claimed, None, reason, payload, at)
         case Broken(reason):
             # The destination's failure is not the delivery's: its time to give up begins anew once it works.
             return _paused(_back(claimed, at.now, AttemptResult.BROKEN, reason, spent=False), at)
@@ -85,19 +107,25 @@ def _settle(claimed: Claimed, outcome: Outcome, payload: Payload | None, at: Con
 
 
 def not_found(claimed: Claimed, at: Context) -> Settlement | None:
-    """Where an uncertain delivery goes that was searched for and not found; None where it is time to send it again."""
-    done = claimed.lookups + 1
-    if done >= len(at.reconcile_after):
+    """Where an uncertain delivery goes that was searched for and not found; None where it is time to send it again.
+
+    The times of the lookups count from the uncertain send: a look that came before its time is made once more then,
+    and one that came after several stands for all of them.
+    """
+    times = at.reconcile_after
+    elapsed = times[claimed.lookups] if claimed.uncertain_since is None else at.now - claimed.uncertain_since
+    done = max(claimed.lookups, sum(time <= elapsed + CLOCK_ERROR for time in times))
+    if done >= len(times):
         return None
-    pause = at.reconcile_after[done] - at.reconcile_after[claimed.lookups]
     return Settlement(
         state=State.UNCERTAIN,
-        due_at=at.now + max(pause, 0.0),
+        due_at=at.now + max(times[done] - elapsed, 0.0),
         outcome=AttemptResult.NOT_FOUND,
         reason="It is not seen there yet.",
         spent=False,
         lookups=done,
         failing_since=claimed.failing_since,
+        uncertain_since=claimed.uncertain_since,
     )
 
 
@@ -112,6 +140,7 @@ def _back(
     reason: str,
     *,
     spent: bool,
+    excused: bool = False,
     failing_since: float | None = None,
 ) -> Settlement:
     """Back to where it was claimed from; what was uncertain stays so, for it may still be there."""
@@ -121,8 +150,10 @@ def _back(
         outcome=outcome,
         reason=reason,
         spent=spent,
+        excused=excused,
         lookups=claimed.lookups,
         failing_since=failing_since,
+        uncertain_since=claimed.uncertain_since,
     )
 
 
@@ -130,8 +161,19 @@ def _again(claimed: Claimed, after: float | None, reason: str, payload: Payload 
     since = at.now if claimed.failing_since is None else claimed.failing_since
     if at.now - since > at.give_up_after:
         return _given_up(reason, payload, at)
-    pause = ATTEMPTS.after(claimed.attempts + 1, at.random) if after is None else after
-    return _back(claimed, at.now + pause, AttemptResult.RETRY, reason, spent=True, failing_since=since)
+    pause = _backoff(claimed, at) if after is None else after
+    if at.keeps_failing:
+        # A time that the remote names for each failure alike would have it tried for ever at the same pace.
+        pause = max(pause, _backoff(claimed, at))
+    return _back(
+        claimed,
+        at.now + pause,
+        AttemptResult.RETRY,
+        reason,
+        spent=True,
+        excused=at.excuses,
+        failing_since=since,
+    )
 
 
 def _uncertain(claimed: Claimed, reason: str, payload: Payload | None, at: Context) -> Settlement:
@@ -139,10 +181,25 @@ def _uncertain(claimed: Claimed, reason: str, payload: Payload | None, at: Conte
     if at.now - since > at.give_up_after:
         return _given_up(reason, payload, at)
     if at.reconcile_after:
-        state, due_at = State.UNCERTAIN, at.now + at.reconcile_after[0]
+        # The schedule alone would send what keeps failing again and again at the same pace.
+        pause = max(at.reconcile_after[0], _backoff(claimed, at) if at.keeps_failing else 0.0)
+        state, due_at = State.UNCERTAIN, at.now + pause
     else:
-        state, due_at = State.READY, at.now + ATTEMPTS.after(claimed.attempts + 1, at.random)
-    return Settlement(state=state, due_at=due_at, outcome=AttemptResult.UNCERTAIN, reason=reason, failing_since=since)
+        state, due_at = State.READY, at.now + _backoff(claimed, at)
+    return Settlement(
+        state=state,
+        due_at=due_at,
+        outcome=AttemptResult.UNCERTAIN,
+        reason=reason,
+        excused=at.excuses,
+        failing_since=since,
+        uncertain_since=at.now,
+    )
+
+
+def _backoff(claimed: Claimed, at: Context) -> float:
+    failures = claimed.attempts - claimed.excused + (not at.excuses)
+    return ATTEMPTS.after(max(failures, 1), at.random)
 
 
 def _given_up(reason: str, payload: Payload | None, at: Context) -> Settlement:

@@ -57,7 +57,8 @@ _WITHOUT_EFFECT: Final = {FaultKind.STATUS, FaultKind.HTML, FaultKind.RESET_BEFO
 class Fault:
     """One thing that is to go wrong.
 
-    It strikes requests whose ``METHOD /path`` holds ``path``, ``times`` times (None: until the faults are cleared).
+    It strikes requests whose ``METHOD /path`` holds ``path`` and whose body holds ``text``, ``times`` times (None:
+    until the faults are cleared).
     ``status``, ``headers`` and ``body`` are of the answer where the kind has one of its own; a ``body`` of None is what
     the service says at such a status. ``seconds`` is how long the kind takes.
     """
@@ -68,6 +69,7 @@ class Fault:
     body: str | None = None
     seconds: float = 1.0
     path: str = ""
+    text: str = ""
     times: int | None = 1
 
     @classmethod
@@ -116,13 +118,13 @@ class Faults:
         with self._lock:
             self._pending.clear()
 
-    def take(self, line: str) -> Fault | None:
-        """The fault that strikes the request ``METHOD /path``, one time of it used up."""
+    def take(self, line: str, body: bytes = b"") -> Fault | None:
+        """The fault that strikes the request ``METHOD /path`` with that body, one time of it used up."""
         if not self._pending:
             return None
         with self._lock:
             for index, (fault, left) in enumerate(self._pending):
-                if fault.path not in line:
+                if fault.path not in line or fault.text.encode() not in body:
                     continue
                 if left is not None and left <= 1:
                     del self._pending[index]

@@ -182,7 +182,7 @@ class Service(ABC):
 
     def take_fault(self, request: Request) -> Fault | None:
         """The fault that strikes ``request``, one time of it used up."""
-        return self._faults.take(request.line)
+        return self._faults.take(request.line, request.body)
 
     def answer(self, request: Request) -> Reply:
         """Do what is asked. The lock is held for as long as the state changes, never while something waits."""

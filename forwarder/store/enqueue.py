@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Final
 
 from forwarder.alert import Change
 from forwarder.connector import Kind
+from forwarder.store.records import AFTER_ALL_OPENS, LINKS_ONLY
 
 _ENQUEUE: Final = """
-INSERT INTO deliveries (alert_id, connector, kind, revision, state, rank, published_at, why, enqueued_at, due_at)
+INSERT INTO deliveries (alert_id, connector, kind, revision, state, rank, published_at, why, enqueued_at, due_at, worse)
 SELECT a.id, json_extract(owed.value, '$[1]'), :kind, :revision, 'ready',
   CASE a.severity WHEN 'critical' THEN 0 WHEN 'high' THEN 1 WHEN 'medium' THEN 2 ELSE 3 END,
-  a.published_at, json_extract(owed.value, '$[2]'), :now, 0
+  -- Among equals the oldest goes first, and worse news before all of them.
+  iif(:worse, 0, a.published_at), json_extract(owed.value, '$[2]'), :now, 0, :worse
 FROM json_each(:owed) AS owed JOIN alerts AS a ON a.id = json_extract(owed.value, '$[0]')
 WHERE true ORDER BY owed.key
 ON CONFLICT DO NOTHING
@@ -22,10 +24,22 @@ ON CONFLICT DO NOTHING
 
 
 def enqueue(
-    connection: sqlite3.Connection, alert_id: str, connector: str, kind: Kind, *, revision: int, why: str, now: float
+    connection: sqlite3.Connection,
+    alert_id: str,
+    connector: str,
+    kind: Kind,
+    *,
+    revision: int,
+    why: str,
+    now: float,
+    worse: bool = False,
 ) -> bool:
-    """Owes one delivery, due at once; False where the very same one is or was owed already."""
-    return _enqueue(connection, [(alert_id, connector, why)], kind, revision, now) > 0
+    """Owes one delivery, due at once; False where the very same one is or was owed already.
+
+    ``worse`` says that an update carries worse news: it waits for no earlier update of the same alert, nor for others
+    of its severity.
+    """
+    return _enqueue(connection, [(alert_id, connector, why)], kind, revision, now, worse=worse) > 0
 
 
 def enqueue_all(connection: sqlite3.Connection, opens: Sequence[tuple[str, str, str]], *, now: float) -> None:
@@ -34,9 +48,21 @@ def enqueue_all(connection: sqlite3.Connection, opens: Sequence[tuple[str, str, 
 
 
 def _enqueue(
-    connection: sqlite3.Connection, outstanding: Sequence[tuple[str, str, str]], kind: Kind, revision: int, now: float
+    connection: sqlite3.Connection,
+    outstanding: Sequence[tuple[str, str, str]],
+    kind: Kind,
+    revision: int,
+    now: float,
+    *,
+    worse: bool = False,
 ) -> int:
-    values = {"kind": kind.value, "revision": revision, "now": now, "owed": json.dumps(outstanding)}
+    values = {
+        "kind": kind.value,
+        "revision": revision,
+        "now": now,
+        "owed": json.dumps(outstanding),
+        "worse": int(worse),
+    }
     return connection.execute(_ENQUEUE, values).rowcount
 
 
@@ -57,6 +83,33 @@ def enqueue_discarded(
             (discard["enqueued_at"], discard["sent_as"], alert_id, connector),
         )
     return True
+
+
+def enqueue_links(
+    connection: sqlite3.Connection, settled: sqlite3.Row, followers: Collection[str], now: float, due_at: float
+) -> None:
+    """Owes the new link to messages about the same alert that went out without it."""
+    for follower in followers:
+        if follower != settled["connector"]:
+            connection.execute(
+                "INSERT INTO deliveries"
+                " (alert_id, connector, kind, revision, state, rank, published_at, why, enqueued_at, due_at)"
+                " SELECT alert_id, connector, 'update', ?1, 'ready', rank % ?2 + ?2, published_at, ?3, ?4, ?5"
+                " FROM deliveries WHERE alert_id = ?6 AND connector = ?7 AND kind = 'open' AND state <> 'dead'"
+                "   AND NOT (state = 'ready' AND attempts = 0)"
+                " ON CONFLICT (alert_id, connector, kind, revision) DO UPDATE SET"
+                "   state = 'ready', why = excluded.why, due_at = excluded.due_at, settled_at = NULL"
+                " WHERE state IN ('delivered', 'dead')",
+                (
+                    LINKS_ONLY,
+                    AFTER_ALL_OPENS,
+                    f"{settled['connector']} has a link now",
+                    now,
+                    due_at,
+                    settled["alert_id"],
+                    follower,
+                ),
+            )
 
 
 def record_change(

@@ -279,16 +279,33 @@ def _revise(
             reached_connectors.add(connector)
     if changes:
         record_change(connection, alert.id, row["revision"], changes, now)
+        # Whatever its state: what is being sent may come back, and people repeat what is settled.
         connection.execute(
-            "UPDATE deliveries SET rank = ? WHERE alert_id = ? AND revision > 0 AND state IN ('ready', 'uncertain')",
+            "UPDATE deliveries SET rank = ? WHERE alert_id = ? AND revision > 0",
             (alert.severity.rank, alert.id),
         )
+        if got_worse(changes):
+            # Nobody knows the alert yet where its open waits in a backoff, and it tells the news by itself.
+            connection.execute(
+                "UPDATE deliveries SET due_at = 0"
+                " WHERE alert_id = ? AND kind = 'open' AND state IN ('ready', 'uncertain')",
+                (alert.id,),
+            )
         for connector, (state, attempts) in opened.items():
             # What was never tried, or waits as a dead letter, will tell the new form by itself.
             if connector not in connectors or state == "dead" or (state == "ready" and attempts == 0):
                 continue
             why = "changed: " + ", ".join(change.field for change in changes)
-            enqueue(connection, alert.id, connector, Kind.UPDATE, revision=row["revision"], why=why, now=now)
+            enqueue(
+                connection,
+                alert.id,
+                connector,
+                Kind.UPDATE,
+                revision=row["revision"],
+                why=why,
+                now=now,
+                worse=got_worse(changes),
+            )
             reached_connectors.add(connector)
     return bool(changes), reached_connectors
 

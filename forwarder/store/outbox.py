@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import secrets
 import sqlite3
 import zlib
@@ -16,8 +17,9 @@ from forwarder.common.clock import instant
 from forwarder.connector import Delivery, Kind, Link, Origin, Receipt
 from forwarder.store import unreadable
 from forwarder.store.engine import Engine
-from forwarder.store.enqueue import enqueue, record_change
-from forwarder.store.records import AFTER_ALL_OPENS, LINKS_ONLY, Claimed, Pause, Settlement, State
+from forwarder.store.enqueue import enqueue, enqueue_links, record_change
+from forwarder.store.order import changes_of, due, take_in
+from forwarder.store.records import LINKS_ONLY, MOST_SEVERE, Claimed, Pause, Settlement, State, Turn
 
 MAX_REASON: Final = 1000
 """Characters of what a remote said that are kept with an attempt."""
@@ -25,21 +27,9 @@ MAX_REASON: Final = 1000
 REMEMBERED_SIZE: Final = 16_384
 """Characters of a body up to which the alert read from it is remembered for a while."""
 
-_CLAIMABLE: Final = """
-SELECT d.*, a.body, a.origin, a.revision AS alert_revision
-FROM deliveries AS d INDEXED BY deliveries_waiting LEFT JOIN alerts AS a ON a.id = d.alert_id
-WHERE d.connector = ? AND d.state IN ('ready', 'uncertain') AND d.due_at <= ?
-  -- What was owed earlier for the same alert goes first, else an update could overtake what it updates.
-  AND NOT EXISTS (
-    SELECT 1 FROM deliveries AS e
-    WHERE e.alert_id = d.alert_id AND e.connector = d.connector AND e.id < d.id
-      AND e.state IN ('ready', 'sending', 'uncertain')
-  )
-ORDER BY d.rank, d.published_at, d.id LIMIT ?
-"""
-
 _CLAIM: Final = """
-UPDATE deliveries SET state = 'sending', claim = ?, lease_until = ? WHERE id IN (SELECT value FROM json_each(?))
+UPDATE deliveries SET state = 'sending', claim = ?, lease_until = ?, tried_at = ?
+WHERE id IN (SELECT value FROM json_each(?))
 """
 
 _ELSEWHERE: Final = """
@@ -49,7 +39,8 @@ WHERE alert_id IN (SELECT value FROM json_each(?)) AND state = 'delivered' ORDER
 
 _SETTLE: Final = """
 UPDATE deliveries SET state = :state, due_at = :due_at, claim = NULL, lease_until = NULL,
-  attempts = attempts + :spent, lookups = :lookups, failing_since = :failing_since, last = :last,
+  attempts = attempts + :spent, excused = excused + :excused, lookups = :lookups, failing_since = :failing_since,
+  uncertain_since = :uncertain_since, last = :last,
   settled_at = :settled_at,
   receipt_id = coalesce(:receipt_id, receipt_id),
   receipt_url = CASE WHEN :receipt_id IS NULL THEN receipt_url ELSE :receipt_url END,
@@ -70,21 +61,26 @@ class Outbox:
         self.set_aside: Counter[str] = Counter()
         """How many deliveries of each connector could not be read and became dead letters, since the start."""
 
-    def claim(self, connector: str, limit: int, *, now: float, lease: float) -> list[Claimed]:
-        """Up to ``limit`` due deliveries, most severe first and oldest first among equals, for ``lease`` seconds."""
+    def claim(self, connector: str, limit: int, *, now: float, lease: float, turn: Turn = MOST_SEVERE) -> list[Claimed]:
+        """Up to ``limit`` due deliveries for ``lease`` seconds; by default the most severe, oldest first among equals.
+
+        Worse news takes in what is owed of earlier updates of its alert, and every update the links.
+        """
 
         def work(connection: sqlite3.Connection) -> tuple[list[Claimed], int]:
             # One token for all: what a claim guards is each delivery by itself, and statements are what costs.
             token, claimed, aside = secrets.token_hex(8), list[Claimed](), 0
             while not claimed:
-                rows = connection.execute(_CLAIMABLE, (connector, now, limit)).fetchall()
+                rows = due(connection, connector, limit, now, turn)
                 if not rows:
                     break
-                connection.execute(_CLAIM, (token, now + lease, json.dumps([row["id"] for row in rows])))
+                connection.execute(_CLAIM, (token, now + lease, now, json.dumps([row["id"] for row in rows])))
+                first = take_in(connection, rows)
                 delivered = _delivered(connection, [row["alert_id"] for row in rows])
                 for row in rows:
+                    others = delivered.get(row["alert_id"], ())
                     try:
-                        claimed.append(_claimed(connection, row, token, delivered.get(row["alert_id"], ())))
+                        claimed.append(_claimed(connection, row, token, others, first.get(row["id"])))
                     except sqlite3.Error:
                         raise  # that is no fault of the row's
                     except Exception as error:
@@ -100,7 +96,8 @@ class Outbox:
         """Gives back a delivery that was not tried."""
         self._engine.write(
             lambda connection: connection.execute(
-                "UPDATE deliveries SET state = ?, claim = NULL, lease_until = NULL WHERE id = ? AND claim = ?",
+                "UPDATE deliveries SET state = ?, claim = NULL, lease_until = NULL,"
+                " tried_at = iif(attempts = 0, NULL, tried_at) WHERE id = ? AND claim = ?",
                 ("uncertain" if claimed.uncertain else "ready", claimed.delivery.id, claimed.token),
             )
         )
@@ -136,7 +133,7 @@ class Outbox:
                 connection.execute("DELETE FROM pauses WHERE connector = ?", (row["connector"],))
             if settlement.state is State.DELIVERED:
                 if row["kind"] == "open" and row["receipt_url"]:
-                    _enqueue_links(connection, row, followers, now, now + links_after)
+                    enqueue_links(connection, row, followers, now, now + links_after)
                 elif row["kind"] == "update" and row["revision"] == LINKS_ONLY:
                     _enqueue_newer_links(connection, row, claimed.delivery.links, now + links_after)
             return True
@@ -163,12 +160,13 @@ class Outbox:
                 # be waited out like the eleventh.
                 connection.execute(
                     "UPDATE deliveries SET state = 'uncertain', lookups = 0, due_at = ?, attempts = attempts + ?,"
-                    " last = ?,"
+                    " last = ?, uncertain_since = ?,"
                     " failing_since = coalesce(failing_since, ?) WHERE id = ?",
                     (
                         due_at.get(connector, 0.0),
                         int(not all_claims),
                         reason,
+                        now,
                         None if all_claims else now,
                         delivery_id,
                     ),
@@ -219,13 +217,26 @@ class Outbox:
             ).fetchone()[0]
         return due
 
-    def make_due_now(self, connector: str) -> None:
-        """Makes due what waits after a failure: the destination works again."""
+    def answered_at(self, connector: str) -> float:
+        """When something last arrived at the connector's destination; minus infinity where nothing did yet."""
+        with self._engine.read() as connection:
+            at: float | None = connection.execute(
+                "SELECT max(settled_at) FROM deliveries"
+                " WHERE connector = ? AND state = 'delivered' AND settled_at IS NOT NULL",
+                (connector,),
+            ).fetchone()[0]
+        return -math.inf if at is None else at
+
+    def make_due_now(self, connector: str, *, since: float = -math.inf) -> None:
+        """Makes due what began to fail after ``since``: the destination works again, and failed until now.
+
+        Its backoff begins anew. What is uncertain is still looked for first.
+        """
         self._engine.write(
             lambda connection: connection.execute(
-                "UPDATE deliveries SET due_at = 0"
-                " WHERE connector = ? AND state = 'ready' AND failing_since IS NOT NULL",
-                (connector,),
+                "UPDATE deliveries SET due_at = 0, excused = attempts"
+                " WHERE connector = ? AND state IN ('ready', 'uncertain') AND failing_since > ?",
+                (connector, since),
             )
         )
 
@@ -235,7 +246,8 @@ class Outbox:
         def work(connection: sqlite3.Connection) -> None:
             connection.execute(
                 "UPDATE deliveries SET due_at = max(due_at + ?1, 0), lease_until = lease_until + ?1,"
-                " failing_since = failing_since + ?1, enqueued_at = enqueued_at + ?1"
+                " failing_since = failing_since + ?1, enqueued_at = enqueued_at + ?1, tried_at = tried_at + ?1,"
+                " uncertain_since = uncertain_since + ?1"
                 " WHERE state IN ('ready', 'sending', 'uncertain')",
                 (seconds,),
             )
@@ -267,7 +279,13 @@ class Outbox:
         return None if row is None else Pause(**dict(row))
 
 
-def _claimed(connection: sqlite3.Connection, row: sqlite3.Row, token: str, delivered: Sequence[sqlite3.Row]) -> Claimed:
+def _claimed(
+    connection: sqlite3.Connection,
+    row: sqlite3.Row,
+    token: str,
+    delivered: Sequence[sqlite3.Row],
+    first: int | None,
+) -> Claimed:
     kind = Kind(row["kind"])
     # An open or a links-only update tells the alert as it is now, whatever its revision was when it came to be owed.
     revision = row["revision"] if kind is not Kind.OPEN else row["alert_revision"]
@@ -282,7 +300,7 @@ def _claimed(connection: sqlite3.Connection, row: sqlite3.Row, token: str, deliv
         revision=revision,
         attempt=row["attempts"] + 1,
         receipt=receipt,
-        changes=_changes(connection, row) if kind is Kind.UPDATE else (),
+        changes=changes_of(connection, row, first or row["first_revision"] or revision) if kind is Kind.UPDATE else (),
         links=links,
         repeats=_repeated(row, kind),
         sent_as=row["sent_as"],
@@ -294,6 +312,8 @@ def _claimed(connection: sqlite3.Connection, row: sqlite3.Row, token: str, deliv
         lookups=row["lookups"],
         attempts=row["attempts"],
         failing_since=row["failing_since"],
+        uncertain_since=row["uncertain_since"],
+        excused=row["excused"],
     )
 
 
@@ -336,13 +356,6 @@ def _elsewhere(row: sqlite3.Row, delivered: Sequence[sqlite3.Row]) -> tuple[Rece
     return receipt, tuple(links.values())
 
 
-def _changes(connection: sqlite3.Connection, row: sqlite3.Row) -> tuple[Change, ...]:
-    found = connection.execute(
-        "SELECT changes FROM changes WHERE alert_id = ? AND revision = ?", (row["alert_id"], row["revision"])
-    ).fetchone()
-    return tuple(Change(**change) for change in json.loads(found["changes"])) if found else ()
-
-
 def _settled(claimed: Claimed, settlement: Settlement, now: float) -> dict[str, Any]:
     receipt = settlement.receipt
     return {
@@ -352,7 +365,9 @@ def _settled(claimed: Claimed, settlement: Settlement, now: float) -> dict[str, 
         "due_at": settlement.due_at,
         "spent": int(settlement.spent),
         "lookups": settlement.lookups,
+        "excused": int(settlement.excused),
         "failing_since": settlement.failing_since,
+        "uncertain_since": settlement.uncertain_since,
         "last": settlement.reason[:MAX_REASON],
         "settled_at": now if settlement.state.settled else None,
         "receipt_id": receipt.remote_id if receipt else None,
@@ -367,33 +382,6 @@ def _pause(connection: sqlite3.Connection, connector: str, settlement: Settlemen
         " DO UPDATE SET reason = excluded.reason, probe_at = excluded.probe_at, probes = max(probes, excluded.probes)",
         (connector, now, settlement.reason[:MAX_REASON], settlement.probes, settlement.probe_at),
     )
-
-
-def _enqueue_links(
-    connection: sqlite3.Connection, settled: sqlite3.Row, followers: Collection[str], now: float, due_at: float
-) -> None:
-    """Owes the new link to messages about the same alert that went out without it."""
-    for follower in followers:
-        if follower != settled["connector"]:
-            connection.execute(
-                "INSERT INTO deliveries"
-                " (alert_id, connector, kind, revision, state, rank, published_at, why, enqueued_at, due_at)"
-                " SELECT alert_id, connector, 'update', ?1, 'ready', rank % ?2 + ?2, published_at, ?3, ?4, ?5"
-                " FROM deliveries WHERE alert_id = ?6 AND connector = ?7 AND kind = 'open' AND state <> 'dead'"
-                "   AND NOT (state = 'ready' AND attempts = 0)"
-                " ON CONFLICT (alert_id, connector, kind, revision) DO UPDATE SET"
-                "   state = 'ready', why = excluded.why, due_at = excluded.due_at, settled_at = NULL"
-                " WHERE state IN ('delivered', 'dead')",
-                (
-                    LINKS_ONLY,
-                    AFTER_ALL_OPENS,
-                    f"{settled['connector']} has a link now",
-                    now,
-                    due_at,
-                    settled["alert_id"],
-                    follower,
-                ),
-            )
 
 
 def _enqueue_newer_links(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -138,7 +140,11 @@ class PollResult:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Claimed:
-    """A delivery that one worker holds under ``token``; ``uncertain`` says that it must be looked for first."""
+    """A delivery that one worker holds under ``token``; ``uncertain`` says that it must be looked for first.
+
+    ``uncertain_since`` is when it was last sent without a clear answer, ``excused`` how many of its ``attempts`` failed
+    because of the destination.
+    """
 
     token: str
     delivery: Delivery
@@ -146,6 +152,30 @@ class Claimed:
     lookups: int
     attempts: int
     failing_since: float | None
+    uncertain_since: float | None = None
+    excused: int = 0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Turn:
+    """Which of the due deliveries a claim takes, where it is not simply the most severe.
+
+    What began to fail before ``answered_at``, the last time that the destination answered, keeps failing while others
+    arrive. At most ``failing`` of these are claimed; with ``failing_yields`` only where nothing else is due.
+
+    A ``probe`` takes what was tried least recently. With ``draw``, a number from 0 to 1, it takes any of what was never
+    tried instead; where all was tried and it is no probe, the usual order holds.
+    """
+
+    answered_at: float = -math.inf
+    failing: int = sys.maxsize
+    failing_yields: bool = False
+    probe: bool = False
+    draw: float | None = None
+
+
+MOST_SEVERE: Final = Turn()
+"""The usual turn: the most severe first, the oldest first among equals."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -157,8 +187,13 @@ class Settlement:
     outcome: AttemptResult
     reason: str
     spent: bool = True
+    excused: bool = False
+    """Whether the failure is put down to the destination, which is down, and leaves the delivery's backoff as it is."""
+    own: bool = False
+    """Whether the failure is the message's own, and says nothing of the destination."""
     lookups: int = 0
     failing_since: float | None = None
+    uncertain_since: float | None = None
     receipt: Receipt | None = None
     payload: Mapping[str, Any] | None = None
     probe_at: float | None = None

@@ -284,6 +284,23 @@ CREATE INDEX deliveries_unknown ON deliveries (id)
 """
 """What people decide outlives the delivery that they decided on; what no version knows is found at no cost."""
 
+_FAIRNESS: Final = """
+-- When it was last claimed: a destination that seems to be down is probed with what was tried least recently.
+ALTER TABLE deliveries ADD COLUMN tried_at REAL;
+UPDATE deliveries SET tried_at = enqueued_at WHERE attempts > 0;
+-- Attempts that count against the destination, and not against this delivery: its backoff leaves them out.
+ALTER TABLE deliveries ADD COLUMN excused INTEGER NOT NULL DEFAULT 0 CHECK (excused >= 0);
+-- When it was last sent without a clear answer: from then on the times at which it is looked for are counted.
+ALTER TABLE deliveries ADD COLUMN uncertain_since REAL;
+-- Whether an update carries worse news.
+ALTER TABLE deliveries ADD COLUMN worse INTEGER NOT NULL DEFAULT 0 CHECK (worse IN (0, 1));
+-- The first revision whose changes an update tells, where it has taken in earlier ones.
+ALTER TABLE deliveries ADD COLUMN first_revision INTEGER;
+CREATE INDEX deliveries_failing ON deliveries (connector, rank, published_at, id)
+  WHERE state IN ('ready', 'uncertain') AND failing_since IS NOT NULL;
+"""
+"""What keeps failing is told from what waits because of an outage, and worse news from other updates."""
+
 MIGRATIONS: Final[tuple[tuple[str, str], ...]] = (
     ("0001_first", _FIRST),
     ("0002_words", _SECOND),
@@ -292,6 +309,7 @@ MIGRATIONS: Final[tuple[tuple[str, str], ...]] = (
     ("0005_floor", _FLOOR),
     ("0006_connector_memory", _CONNECTOR_MEMORY),
     ("0007_operators", _OPERATORS),
+    ("0008_fairness", _FAIRNESS),
 )
 """Each step with its name, in order. A step that was released is never edited: the next one follows it."""
 

@@ -133,3 +133,67 @@ def test_deadlines_move_along_with_the_clock(breaker: Breaker) -> None:
     breaker.record(result(AttemptResult.RATE_LIMITED, due_at=NOW + 30), NOW)
     breaker.shift_deadlines(3600)
     assert breaker.room(4, busy=0, now=NOW + 3600) == (4, 30)
+
+
+# What fails by itself
+
+
+def test_what_began_to_fail_before_the_last_answer_fails_by_itself(breaker: Breaker) -> None:
+    """Nothing does before the first answer; what begins to fail after it may fail because of the destination."""
+    assert not breaker.keeps_failing(NOW - 1)
+    breaker.record(result(AttemptResult.DELIVERED), NOW)
+    assert breaker.keeps_failing(NOW - 1)
+    assert not breaker.keeps_failing(NOW + 1)
+    assert not breaker.keeps_failing(None)
+
+
+def test_what_keeps_failing_does_not_take_a_destination_down(breaker: Breaker) -> None:
+    """It neither counts as a failure nor ends the count; while the destination is down it is a probe in vain."""
+    for _ in range(FAILURES * 2):
+        assert breaker.record(result(AttemptResult.RETRY), NOW, keeps_failing=True) is Health.WORKING
+    fail(breaker, FAILURES - 1)
+    breaker.record(result(AttemptResult.RETRY), NOW, keeps_failing=True)
+    fail(breaker, 1)
+    assert breaker.health is Health.DOWN
+    breaker.record(result(AttemptResult.RETRY), NOW, keeps_failing=True)
+    assert breaker.room(1, busy=0, now=NOW) == (1, 2.0)
+
+
+def test_a_message_that_could_not_be_made_says_nothing_of_the_destination(breaker: Breaker) -> None:
+    """It was not asked."""
+    for _ in range(FAILURES * 2):
+        breaker.record(result(AttemptResult.RETRY, own=True), NOW)
+    assert breaker.health is Health.WORKING
+    fail(breaker)
+    breaker.record(result(AttemptResult.RETRY, own=True), NOW)
+    assert breaker.room(1, busy=0, now=NOW) == (1, 1.0)
+
+
+def test_the_destination_is_tried_with_any_before_it_counts_as_down(breaker: Breaker) -> None:
+    """One that is drawn has the last word before, and is every second probe; of a paused destination, too."""
+    drawn = []
+    for _ in range(6):
+        drawn.append(breaker.draws)
+        fail(breaker, 1)
+    assert drawn == [False, False, True, False, True, False]
+    for probes, draws in enumerate([False, True, False]):
+        breaker.pause = paused(probes=probes)
+        assert breaker.draws is draws
+    breaker.pause = None
+    breaker.record(result(AttemptResult.DELIVERED), NOW)
+    assert not breaker.draws
+
+
+def test_a_delivery_alone_calls_the_destination_broken(breaker: Breaker) -> None:
+    """It does once another one got an answer since; what is settled is forgotten."""
+    breaker.remember(1, result(AttemptResult.BROKEN), NOW)
+    assert not breaker.fails_alone(1)
+    breaker.record(result(AttemptResult.DELIVERED), NOW + 1)
+    breaker.shift_deadlines(3600)
+    assert breaker.fails_alone(1)
+    assert not breaker.fails_alone(2)
+    breaker.remember(1, result(AttemptResult.BROKEN), NOW + 3602)
+    assert not breaker.fails_alone(1)
+    breaker.remember(1, result(AttemptResult.DELIVERED, state=State.DELIVERED), NOW + 3603)
+    breaker.record(result(AttemptResult.DELIVERED), NOW + 3603)
+    assert not breaker.fails_alone(1)

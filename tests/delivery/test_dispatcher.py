@@ -529,8 +529,8 @@ class Stopping(Outbox):
 
     stop: Any = None
 
-    def claim(self, connector: str, limit: int, *, now: float, lease: float) -> list[Claimed]:
-        claimed = super().claim(connector, limit, now=now, lease=lease)
+    def claim(self, connector: str, limit: int, **how: Any) -> list[Claimed]:
+        claimed = super().claim(connector, limit, **how)
         if claimed:
             self.stop()
         return claimed
@@ -679,8 +679,8 @@ class Claiming(Outbox):
     claimed: threading.Event
     go_on: threading.Event
 
-    def claim(self, connector: str, limit: int, *, now: float, lease: float) -> list[Claimed]:
-        found = super().claim(connector, limit, now=now, lease=lease)
+    def claim(self, connector: str, limit: int, **how: Any) -> list[Claimed]:
+        found = super().claim(connector, limit, **how)
         if found:
             self.claimed.set()
             self.go_on.wait(20)

@@ -53,6 +53,20 @@ def test_a_pause_earns_no_burst(limiter: RateLimiter, clock: Stopwatch) -> None:
     assert limiter.wait() == pytest.approx(0.5)
 
 
+def test_a_send_that_did_not_take_place_is_given_back(limiter: RateLimiter, clock: Stopwatch) -> None:
+    """The next one waits no longer for it, and however many are given back, none earns a burst."""
+    limiter.spend()
+    limiter.refund()
+    assert limiter.wait() == 0
+    for _ in range(5):
+        clock.now += 0.5
+        limiter.spend()
+        limiter.refund()
+    limiter.spend()
+    limiter.spend()
+    assert limiter.wait() == pytest.approx(0.5)
+
+
 def test_without_a_rate_nothing_waits(clock: Stopwatch) -> None:
     """No rate in the config, no limit."""
     limiter = RateLimiter(None, clock)

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from forwarder.connector import Broken, Delivered, Outcome, RateLimited, Receipt, Rejected, Retry, Uncertain
-from forwarder.delivery.transitions import ATTEMPTS, PROBES, Context, not_found, settle
+from forwarder.delivery.transitions import ATTEMPTS, PROBES, Context, not_found, settle, unrendered
 from forwarder.store.records import Claimed, State
 from tests.kit.samples import delivery
 
@@ -197,3 +197,66 @@ def test_a_look_does_not_begin_the_failing_anew() -> None:
     settlement = not_found(claimed(uncertain=True, failing_since=NOW - 99), at())
     assert settlement is not None
     assert settlement.failing_since == NOW - 99
+
+
+def test_lookups_count_from_the_uncertain_send() -> None:
+    """A look before its time is made once more then, and one that comes after several stands for all of them."""
+
+    def look(lookups: int, since: float) -> tuple[int, float] | None:
+        claim = claimed(uncertain=True, lookups=lookups, uncertain_since=NOW - since, failing_since=NOW - since)
+        settlement = not_found(claim, at())
+        return None if settlement is None else (settlement.lookups, settlement.due_at - NOW)
+
+    assert look(0, 4) == (0, 6.0)
+    assert look(0, 10) == (1, 50.0)
+    assert look(1, 30) == (1, 30.0)
+    assert look(0, 61) == (2, 239.0)
+    assert look(2, 299) == (2, 1.0)
+    assert look(0, 300) is None
+    assert look(0, 3600) is None
+
+
+def test_the_time_of_an_uncertain_send_is_kept_until_the_next_one() -> None:
+    """Looks and failures in between leave it alone."""
+    assert settle(claimed(), Uncertain("timed out"), PAYLOAD, at()).uncertain_since == NOW
+    unclear = claimed(uncertain=True, uncertain_since=NOW - 99)
+    for outcome in (Retry("HTTP 500"), RateLimited(7.0, "HTTP 429"), Broken("revoked")):
+        assert settle(unclear, outcome, None, at()).uncertain_since == NOW - 99
+    settlement = not_found(unclear, at())
+    assert settlement is not None
+    assert settlement.uncertain_since == NOW - 99
+
+
+def test_a_message_that_cannot_be_made_fails_by_itself() -> None:
+    """It backs off and is given up like any failure, and says nothing of the destination, not even as a probe."""
+    settlement = unrendered(claimed(attempts=3), "The message could not be made.", at(probe=2))
+    assert (settlement.outcome, settlement.own, settlement.due_at) == ("retry", True, NOW + 16.0)
+    assert settlement.probe_at is None
+    late = unrendered(claimed(failing_since=NOW - GIVE_UP_AFTER - 1), "It could not be made.", at())
+    assert (late.state, late.outcome, late.own) == (State.DEAD, "gave_up", True)
+
+
+def test_what_failed_because_of_an_outage_is_left_out_of_the_backoff() -> None:
+    """A recovery excuses the attempts before it; what keeps failing is excused only while the destination is down."""
+    assert settle(claimed(attempts=9, excused=9), Retry("x"), None, at()).due_at == NOW + 2.0
+    known = replace(at(), keeps_failing=True)
+    for here, excused, pause in ((known, False, 8.0), (replace(known, down=True), True, 4.0), (at(), False, 8.0)):
+        settlement = settle(claimed(attempts=2, failing_since=NOW - 60), Retry("x"), None, here)
+        assert (settlement.excused, settlement.due_at - NOW) == (excused, pause)
+
+
+def test_what_keeps_failing_backs_off_whatever_the_remote_or_the_lookups_say() -> None:
+    """A time named for each failure alike, or a schedule that begins anew with each, would go on at the same pace."""
+    known, claim = replace(at(), keeps_failing=True), claimed(attempts=7, failing_since=NOW - 999)
+    assert settle(claim, Retry("HTTP 503", after=1.0), None, known).due_at == NOW + 256.0
+    assert settle(claim, Retry("HTTP 503", after=900.0), None, known).due_at == NOW + 900.0
+    assert settle(claim, Uncertain("timed out"), None, known).due_at == NOW + 256.0
+    assert settle(claimed(failing_since=NOW - 9), Uncertain("timed out"), None, known).due_at == NOW + 10.0
+
+
+def test_what_alone_calls_the_destination_broken_is_tried_again_by_itself() -> None:
+    """No pause, but a backoff, and a dead letter in the end."""
+    settlement = settle(claimed(attempts=1), Broken("the proxy says 403"), None, replace(at(), alone=True))
+    assert (settlement.outcome, settlement.probe_at, settlement.due_at) == ("retry", None, NOW + 4.0)
+    late = claimed(failing_since=NOW - GIVE_UP_AFTER - 1)
+    assert settle(late, Broken("the proxy says 403"), None, replace(at(), alone=True)).state is State.DEAD

@@ -170,7 +170,7 @@ def test_updates_arrive_in_order(feed: Feed, store: Store) -> None:
     """Several changes are told one after the other, however their ranks differ."""
     deliver(store, "secops")
     feed.changes(severity="medium")
-    feed.changes(severity="critical")
+    feed.changes(cvss_score=9.9)
     first = claim(store)
     assert store.outbox.claim("secops", 5, now=NOW, lease=LEASE) == []
     assert first.delivery.changes == (Change(field="severity", old="high", new="medium"),)

@@ -19,11 +19,11 @@ from rich.console import Console
 from rich.table import Table
 
 from tests.kit.contract import TARGETS
-from tests.torture import feed, first_start, ground, hostile, kills, matrix, parrot, soak
+from tests.torture import feed, first_start, ground, hostile, kills, matrix, parrot, poison, soak
 from tests.torture.points import Point
 from tests.torture.world import Tally
 
-PROOFS: Final = ("kills", "matrix", "ground", "first-start", "hostile", "secrets", "soak")
+PROOFS: Final = ("kills", "matrix", "ground", "first-start", "hostile", "secrets", "poison", "soak")
 EXAMPLES: Final = 1000
 """Pages of chance for each kind of Jira."""
 
@@ -47,6 +47,7 @@ def main(number: int, seed: int | None, days: int, only: tuple[str, ...]) -> Non
         "first-start": lambda: _prove("First start without a feed", first_start.SCENARIOS),
         "hostile": prove_hostile,
         "secrets": prove_secrets,
+        "poison": prove_poison,
         "soak": lambda: prove_soak(days, seed),
     }
     complaints: list[str] = []
@@ -119,6 +120,19 @@ def prove_secrets() -> list[str]:
         shown = parrot.run(folder)
     console.print(f"Secrets that services repeat: {len(shown)} shown")
     return [f"a secret is in {where}" for where in shown]
+
+
+def prove_poison() -> list[str]:
+    with _folder() as folder:
+        results = poison.run(folder)
+    table = Table(
+        "Poison", "poisoned", "healthy", "seconds", "sends to poison", "sends to healthy", title_justify="left"
+    )
+    for one in results:
+        seconds = f"{one.seconds:.0f}"
+        table.add_row(one.name, str(one.poisoned), str(one.healthy), seconds, str(one.wasted), str(one.sends))
+    console.print(table)
+    return [complaint for one in results for complaint in one.complaints]
 
 
 def prove_soak(days: int, seed: int) -> list[str]:

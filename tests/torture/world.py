@@ -146,22 +146,22 @@ class World:
 
     def publish(self, count: int = 1, **fields: Any) -> list[Alert]:
         """So many new alerts on the feed, each with a title of its own."""
-        raws = []
-        for _ in range(count):
-            alert_id = str(uuid.uuid4())
-            raws.append(
-                {
-                    "id": alert_id,
-                    "title": f"Trouble {alert_id}",
-                    "description": "Something is wrong.",
-                    "severity": "critical",
-                    "published_at": datetime.now(UTC).isoformat(),
-                    "affected_vendors": ["github"],
-                    **fields,
-                }
-            )
+        raws = [self.draft(**fields) for _ in range(count)]
         self.sandbox.sentrytex.publish(*raws)
         return [Alert.parse(raw) for raw in raws]
+
+    def draft(self, **fields: Any) -> dict[str, Any]:
+        """An alert as the API shows it, not yet on the feed."""
+        alert_id = str(uuid.uuid4())
+        return {
+            "id": alert_id,
+            "title": f"Trouble {alert_id}",
+            "description": "Something is wrong.",
+            "severity": "critical",
+            "published_at": datetime.now(UTC).isoformat(),
+            "affected_vendors": ["github"],
+            **fields,
+        }
 
     def start(self, point: Point = Point.NEVER, call: float = 0, **more: Any) -> Running:
         """The daemon as a process, which dies at ``point``; ``more`` is for subprocess.Popen."""

@@ -1,0 +1,110 @@
+"""Which of the due deliveries go out next, and what the one that goes takes along of the same alert."""
+
+from __future__ import annotations
+
+import json
+import math
+import sqlite3
+from collections.abc import Sequence
+from typing import Any, Final
+
+from forwarder.alert import Change
+from forwarder.store.records import LINKS_ONLY, Turn
+
+_FROM: Final = f"""
+FROM deliveries AS d %s LEFT JOIN alerts AS a ON a.id = d.alert_id
+WHERE d.connector = :connector AND d.state IN ('ready', 'uncertain') AND d.due_at <= :now AND %s
+  AND NOT EXISTS (
+    SELECT 1 FROM deliveries AS e
+    WHERE e.alert_id = d.alert_id AND e.connector = d.connector AND e.id <> d.id
+      -- Two at once could arrive in either order.
+      AND (e.state = 'sending' OR e.state IN ('ready', 'uncertain') AND CASE
+        -- Whatever else is sent brings the links along, so they never hold it up.
+        WHEN d.kind = 'update' AND d.revision = {LINKS_ONLY} THEN 1
+        WHEN e.kind = 'update' AND e.revision = {LINKS_ONLY} THEN 0
+        -- What was owed earlier goes first, but worse news takes earlier updates in, and they wait for it.
+        WHEN e.id < d.id THEN NOT (d.worse AND e.kind = 'update')
+        ELSE e.worse AND d.kind = 'update'
+      END)
+  )
+"""
+
+_BY_SEVERITY: Final = "d.rank, d.published_at, d.id"
+_OTHERS: Final = _FROM % (
+    "INDEXED BY deliveries_waiting",
+    "(d.failing_since IS NULL OR d.failing_since > :answered_at)",
+)
+_FAILING: Final = _FROM % (
+    "INDEXED BY deliveries_failing",
+    "d.failing_since IS NOT NULL AND d.failing_since <= :answered_at",
+)
+_UNTRIED: Final = _FROM % ("INDEXED BY deliveries_waiting", "d.tried_at IS NULL")
+_ANY: Final = _FROM % ("INDEXED BY deliveries_waiting", "1")
+
+_TAKE_IN: Final = f"""
+DELETE FROM deliveries WHERE alert_id = :alert_id AND connector = :connector AND kind = 'update' AND id < :id
+  AND revision <> {LINKS_ONLY} AND state IN ('ready', 'uncertain')
+RETURNING coalesce(first_revision, revision) AS first
+"""
+
+
+def due(connection: sqlite3.Connection, connector: str, limit: int, now: float, turn: Turn) -> list[sqlite3.Row]:
+    """Up to ``limit`` due deliveries in the order in which they go out; of one alert never two."""
+    values = {"connector": connector, "now": now, "answered_at": turn.answered_at, "limit": limit, "offset": 0}
+    if turn.draw is not None:
+        count: int = connection.execute(f"SELECT count(*) {_UNTRIED}", values).fetchone()[0]
+        if count:
+            drawn = {"limit": 1, "offset": min(int(turn.draw * count), count - 1)}
+            return _rows(connection, _UNTRIED, _BY_SEVERITY, values | drawn)
+    if turn.probe:
+        return _rows(connection, _ANY, f"d.tried_at, {_BY_SEVERITY}", values)
+    others = _rows(connection, _OTHERS, _BY_SEVERITY, values)
+    if turn.answered_at == -math.inf or turn.failing <= 0 or (turn.failing_yields and len(others) == limit):
+        return others
+    # Among what keeps failing, what failed least often has the best prospects.
+    order = f"d.attempts - d.excused, {_BY_SEVERITY}"
+    order = order if turn.failing_yields else f"d.rank, {order}"
+    failing = _rows(connection, _FAILING, order, values | {"limit": min(limit, turn.failing)})
+    return sorted(others + failing, key=_severity)[:limit] if not turn.failing_yields else (others + failing)[:limit]
+
+
+def take_in(connection: sqlite3.Connection, rows: Sequence[sqlite3.Row]) -> dict[int, int]:
+    """Lets claimed worse news take in the updates that it overtakes: the first revision that each of them tells now."""
+    taken = {}
+    for row in rows:
+        if not row["worse"]:
+            continue
+        found = connection.execute(_TAKE_IN, {name: row[name] for name in ("alert_id", "connector", "id")}).fetchall()
+        if found:
+            first = min([row["first_revision"] or row["revision"], *(number for (number,) in found)])
+            connection.execute("UPDATE deliveries SET first_revision = ? WHERE id = ?", (first, row["id"]))
+            taken[row["id"]] = first
+    return taken
+
+
+def changes_of(connection: sqlite3.Connection, row: sqlite3.Row, first: int) -> tuple[Change, ...]:
+    """What changed from the revision ``first`` to the update's own: each field once, from its oldest value on."""
+    found = connection.execute(
+        "SELECT changes FROM changes WHERE alert_id = ? AND revision BETWEEN ? AND ? ORDER BY revision",
+        (row["alert_id"], first, row["revision"]),
+    ).fetchall()
+    steps = [[Change(**change) for change in json.loads(changes)] for (changes,) in found]
+    merged: dict[str, Change] = {}
+    for change in (change for step in steps for change in step):
+        before = merged.get(change.field, change)
+        merged[change.field] = Change(field=change.field, old=before.old, new=change.new)
+    # Where all of it was taken back, the latest step is the news: without changes it would only bring links.
+    kept = tuple(change for change in merged.values() if change.old != change.new)
+    return kept or tuple(steps[-1] if steps else ())
+
+
+def _rows(connection: sqlite3.Connection, source: str, order: str, values: dict[str, Any]) -> list[sqlite3.Row]:
+    return connection.execute(
+        f"SELECT d.*, a.body, a.origin, a.revision AS alert_revision {source} ORDER BY {order}"
+        " LIMIT :limit OFFSET :offset",
+        values,
+    ).fetchall()
+
+
+def _severity(row: sqlite3.Row) -> tuple[int, float, int]:
+    return row["rank"], row["published_at"], row["id"]

@@ -17,7 +17,7 @@ from forwarder import routing
 from forwarder.alert import Alert, SetAside, Severity
 from forwarder.common.clock import Now, instant
 from forwarder.config import Config
-from forwarder.feed.client import KEPT_FOR_POLLS, Page, SentrytexError, Stack
+from forwarder.feed.client import KEPT_FOR_POLLS, KeyRefused, Page, SentrytexError, Stack
 from forwarder.logs import get_logger
 from forwarder.store import Store
 from forwarder.store.records import Gap, PollResult, RoutedAlert
@@ -81,7 +81,7 @@ class Poller:
                     cursor = instant(feed.cursor)
                     snapshot = self._read(cursor - self.config.sentrytex.overlap, cursor)
             except SentrytexError as error:
-                self._store.feed.poll_failed(str(error))
+                self._store.feed.poll_failed(str(error), key_refused=isinstance(error, KeyRefused))
                 raise
             return self._commit(snapshot, cursor, first=feed.cursor is None)
 

@@ -179,7 +179,7 @@ def _of_alarms(facts: Facts) -> Iterator[Point]:
             continue
         title = kind.title_template.format(subject=alarm.subject)
         yield Point(
-            level=Level.BAD if kind.severity is Severity.CRITICAL else Level.WATCH,
+            level=Level.BAD if Severity.CRITICAL in (kind.severity, alarm.severity) else Level.WATCH,
             short=f"{title[0].lower()}{title[1:]}" if not alarm.subject else title,
             text=f"{title}. It began {ago(facts.now - alarm.since)}. {alarm.text}",
             remedy=kind.remedy,

@@ -4,8 +4,18 @@
 people are told follow from that.
 """
 
-from forwarder.alarms.findings import DAY, FREE_BYTES, Finding, findings, is_unread, last_poll
+from forwarder.alarms.findings import DAY, FREE_BYTES, Finding, findings, is_still_unread, is_unread, last_poll
 from forwarder.alarms.reconciler import Alarms
 from forwarder.alarms.types import AlarmType
 
-__all__ = ["DAY", "FREE_BYTES", "AlarmType", "Alarms", "Finding", "findings", "is_unread", "last_poll"]
+__all__ = [
+    "DAY",
+    "FREE_BYTES",
+    "AlarmType",
+    "Alarms",
+    "Finding",
+    "findings",
+    "is_still_unread",
+    "is_unread",
+    "last_poll",
+]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -27,8 +27,8 @@ FREE_BYTES: Final = 200 * 1024 * 1024
 class Facts:
     """What the findings rest on: the store's rows, and what only the process knows.
 
-    ``started_at`` is when the process began, ``free`` the bytes that are free on the database's disk at ``place``, and
-    ``refused`` why the store did not take a write that it could not note itself.
+    ``standing`` are the alarms that stand, ``started_at`` is when the process began, ``free`` the bytes that are free
+    on the database's disk at ``place``, and ``refused`` why the store refused a write, where it has no row of that.
     """
 
     now: float
@@ -36,6 +36,7 @@ class Facts:
     config: Config
     feed: Feed
     troubles: Sequence[Trouble]
+    standing: Sequence[Alarm]
     free: int
     place: str
     refused: str | None = None
@@ -103,6 +104,11 @@ def is_unread(feed: Feed, config: Config, *, started_at: float, now: float) -> b
     )
 
 
+def is_still_unread(feed: Feed, standing: Iterable[Alarm]) -> bool:
+    """Whether people were told so and no poll was complete since: that a process just started ends nothing."""
+    return feed.unread_starts > 0 and any(alarm.type == AlarmType.FEED_UNREAD for alarm in standing)
+
+
 def last_poll(feed: Feed, now: float) -> str:
     """When the last complete poll was, and why the latest one failed; for people."""
     last = "No poll was ever complete."
@@ -115,7 +121,7 @@ def _of_feed(facts: Facts) -> Iterator[Finding]:
     feed, now = facts.feed, facts.now
     if feed.key_refused is not None:
         yield _lasting(AlarmType.KEY_REFUSED, feed.key_refused, instance=feed.key_refused)
-    if is_unread(feed, facts.config, started_at=facts.started_at, now=now):
+    if is_unread(feed, facts.config, started_at=facts.started_at, now=now) or is_still_unread(feed, facts.standing):
         yield _lasting(AlarmType.FEED_UNREAD, last_poll(feed, now), instance=feed.poll_error or "")
 
 

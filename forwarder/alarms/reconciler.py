@@ -114,7 +114,7 @@ class Alarms(Listener):
         try:
             facts = self._facts()
             found = {finding.key: finding for finding in findings(facts)}
-            standing = {alarm.key: alarm for alarm in self._store.alarms.active()}
+            standing = {alarm.key: alarm for alarm in facts.standing}
             self._log_new(found, standing)
             self._note_refusal()
             self._reconcile(found, standing, facts)
@@ -129,6 +129,7 @@ class Alarms(Listener):
             config=self._config,
             feed=self._store.feed.state(),
             troubles=self._store.alarms.troubles(now - DAY),
+            standing=self._store.alarms.active(),
             free=self._free_bytes(place),
             place=str(place),
             refused=self._refused,

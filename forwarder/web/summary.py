@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-from forwarder.alarms import AlarmType, is_unread
+from forwarder.alarms import AlarmType, is_still_unread, is_unread
 from forwarder.alert import Severity
 from forwarder.common.text import ago, counted
 from forwarder.config import Config
@@ -95,7 +95,7 @@ def _listed(phrases: Sequence[str], most: int = 3) -> str:
 
 def _of_feed(facts: Facts) -> Iterator[Point]:
     feed, now = facts.feed, facts.now
-    unread = is_unread(feed, facts.config, started_at=facts.started_at, now=now)
+    unread = is_unread(feed, facts.config, started_at=facts.started_at, now=now) or is_still_unread(feed, facts.alarms)
     if not unread and not feed.poll_error:
         return
     last = (

@@ -103,12 +103,11 @@ class AlarmStore:
             rows = connection.execute("SELECT * FROM alarms ORDER BY since").fetchall()
         return [_alarm(row) for row in rows]
 
-    def begin(self, alarm: Alarm, alert: Alert | None = None) -> None:
+    def begin(self, alarm: Alarm, alert: Alert) -> None:
         """Keeps a new one, and owes its alert to those whom it names as notified."""
 
         def work(connection: sqlite3.Connection) -> None:
-            kept = _insert(connection, alarm)
-            if kept and alert is not None:
+            if _insert(connection, alarm):
                 _insert_alert(connection, alert, alarm.since)
                 _enqueue_opens(connection, alarm, alarm.notified, alarm.since)
 

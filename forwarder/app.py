@@ -78,7 +78,7 @@ class Forwarder:
         if reclaimed:
             log.warning("found_unsettled", deliveries=reclaimed)
         self.store.outbox.reset_deadlines(now=now, most=ATTEMPTS.most)
-        self.store.feed.started(now=now)
+        self.store.feed.count_start(now=now)
         if schedule:
             self._jobs.start()
         self._start_dispatchers(connectors)

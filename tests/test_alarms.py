@@ -44,7 +44,7 @@ class Rig:
             self.store, self.config, now=self.now, wake=self.woken.extend, free_bytes=lambda _: self.free
         )
         self.listener: Listener = self.alarms
-        self.store.feed.started(now=self.now())
+        self.store.feed.count_start(now=self.now())
         return self.alarms
 
     def dies_before_events(self) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from forwarder.alarms.types import AlarmType
+from forwarder.alarms.types import AlarmType, most_severe
 from forwarder.alert import Alert, Change, MalformedAlert, Severity
 from forwarder.common.clock import iso
 from forwarder.common.text import ago
@@ -71,7 +71,7 @@ class Finding:
     @property
     def alarm_severity(self) -> Severity:
         """How severe its alarm is: as its type is, or as its worst instance where that is more."""
-        return min(self.type.severity, self.severity, key=lambda severity: severity.rank)
+        return most_severe(self.type.severity, self.severity)
 
     def changes_from(self, alarm: Alarm) -> tuple[Change, ...]:
         """In what it is worse than people were told; nothing where it is no worse."""

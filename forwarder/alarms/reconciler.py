@@ -12,7 +12,7 @@ import threading
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from forwarder.alarms.findings import DAY, Facts, Finding, findings
 from forwarder.alarms.types import AlarmType
@@ -21,10 +21,12 @@ from forwarder.common.clock import Now, iso
 from forwarder.config import Config
 from forwarder.connector import format_duration
 from forwarder.events import AttemptFinished, Listener
-from forwarder.feed.client import SentrytexError
 from forwarder.logs import get_logger
 from forwarder.store import Store, StoreError
 from forwarder.store.records import Alarm, PollResult, State
+
+if TYPE_CHECKING:
+    from forwarder.feed.client import SentrytexError
 
 log = get_logger(__name__)
 
@@ -93,6 +95,9 @@ class Alarms(Listener):
             self._store.alarms.failed(AlarmType.TEMPLATE_FAILED.value, connector, reason, now=self._now())
         except StoreError as error:
             self._refused = str(error)
+        self._ask()
+
+    def reloaded(self, *, ok: bool) -> None:  # noqa: ARG002
         self._ask()
 
     def _ask(self) -> None:

@@ -6,6 +6,7 @@ from enum import StrEnum
 from typing import Self
 
 from forwarder.alert import Severity
+from forwarder.store.records import Alarm
 
 
 class AlarmType(StrEnum):
@@ -91,3 +92,13 @@ class AlarmType(StrEnum):
         "The database's disk is nearly full",
         "Free space, or shorten `keep`.",
     )
+
+
+def severity_of(alarm: Alarm) -> Severity:
+    """How severe an alarm is: as its type is, or as its worst instance where that is more."""
+    kind = next((kind for kind in AlarmType if kind.value == alarm.type), None)
+    return alarm.severity if kind is None else most_severe(kind.severity, alarm.severity)
+
+
+def most_severe(*severities: Severity) -> Severity:
+    return min(severities, key=lambda severity: severity.rank)

@@ -102,7 +102,7 @@ class FeedStore:
             )
         )
 
-    def started(self, *, now: float) -> None:
+    def count_start(self, *, now: float) -> None:
         """Writes down that a process began, for one that soon ends again cannot know how long the feed is unread."""
         self._engine.write(
             lambda connection: connection.execute(

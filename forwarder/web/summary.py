@@ -8,6 +8,7 @@ from enum import StrEnum
 from typing import Final
 
 from forwarder.alarms import AlarmType, is_still_unread, is_unread
+from forwarder.alarms.types import severity_of
 from forwarder.alert import Severity
 from forwarder.common.text import ago, counted
 from forwarder.config import Config
@@ -179,7 +180,7 @@ def _of_alarms(facts: Facts) -> Iterator[Point]:
             continue
         title = kind.title_template.format(subject=alarm.subject)
         yield Point(
-            level=Level.BAD if Severity.CRITICAL in (kind.severity, alarm.severity) else Level.WATCH,
+            level=Level.BAD if severity_of(alarm) is Severity.CRITICAL else Level.WATCH,
             short=f"{title[0].lower()}{title[1:]}" if not alarm.subject else title,
             text=f"{title}. It began {ago(facts.now - alarm.since)}. {alarm.text}",
             remedy=kind.remedy,

@@ -251,7 +251,7 @@ def test_status_tells_programs(forwarded: Desk) -> None:
     assert status["unrouted"] == 1
     assert status["lag_seconds"] < 600
     assert datetime.fromisoformat(status["last_poll"]).tzinfo is not None
-    assert [alarm["type"] for alarm in status["alarms"]] == ["unrouted"]
+    assert [(alarm["type"], alarm["severity"]) for alarm in status["alarms"]] == [("unrouted", "low")]
 
 
 def test_status_shows_what_is_paused_and_whose_queue_is_orphaned(desk: Desk, sandbox: Sandbox) -> None:

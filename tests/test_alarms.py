@@ -19,7 +19,7 @@ from forwarder.events import AttemptFinished, Listener
 from forwarder.feed.client import KeyRefused, Unavailable
 from forwarder.store import Store, StoreError
 from forwarder.store.engine import Engine
-from forwarder.store.records import DeliveryRow, Gap, PollResult, State
+from forwarder.store.records import DeliveryRow, Gap, State
 from tests.kit.core import Time, enqueue, rows
 from tests.kit.samples import alert
 from tests.kit.store import routed
@@ -76,8 +76,8 @@ class Rig:
 
     def poll(self, *unrouted: Alert, **found: Any) -> None:
         """A complete poll that brings what no route takes."""
-        self.store.feed.commit_page([routed(one) for one in unrouted], now=self.now(), **found)
-        self.listener.polled(PollResult(read=1), 0.1)
+        result = self.store.feed.commit_page([routed(one) for one in unrouted], now=self.now(), **found)
+        self.listener.polled(result, 0.1)
 
     def gap(self, severity: Severity, number: int = 0) -> None:
         self.poll(gaps=[Gap(severity=severity, since=60.0 * number, until=60.0 * number + 30)])
@@ -266,11 +266,13 @@ def test_what_passes_ends_a_day_after_the_last_time(wide: Rig, kind: AlarmType, 
     if restarts:
         wide.restart()
     wide.poll()
-    assert wide.standing() == [wide.store.alarms.active()[0].key]
+    wide.alarms.review()
+    assert len(wide.standing()) == 1
     wide.time.pass_(120)
     if restarts:
         wide.restart()
     wide.poll()
+    wide.alarms.review()
     assert wide.standing() == []
     assert wide.owed() == [("chat", "open"), ("pager", "open"), ("chat", "withdraw"), ("pager", "withdraw")]
 
@@ -283,9 +285,11 @@ def test_a_repetition_puts_the_end_off(rig: Rig) -> None:
     rig.poll(alert(id="2"))
     rig.time.pass_(120)
     rig.poll()
+    rig.alarms.review()
     assert rig.standing() == ["unrouted"]
     rig.time.pass_(DAY)
     rig.poll()
+    rig.alarms.review()
     assert rig.standing() == []
     assert rig.owed() == [("chat", "open"), ("pager", "open"), ("chat", "withdraw"), ("pager", "withdraw")]
 
@@ -300,6 +304,7 @@ def test_a_connector_that_is_gone_has_no_alarm(wide: Rig, kind: AlarmType) -> No
     for _ in range(3):
         wide.time.pass_(DAY + 1)
         wide.poll()
+        wide.alarms.review()
     assert wide.owed() == [("chat", "open"), ("pager", "open"), ("chat", "withdraw"), ("pager", "withdraw")]
 
 
@@ -485,11 +490,11 @@ def test_an_alert_without_a_route_that_gets_worse_is_told(rig: Rig) -> None:
     rig.deliver()
     rig.time.pass_(2 * DAY)
     rig.poll()
+    rig.alarms.review()
     rig.deliver()
     assert rig.standing() == []
     worse = low(1, severity="critical", cisa_kev=True)
-    rig.store.feed.commit_page([routed(worse, known=known)], now=rig.now())
-    rig.listener.polled(PollResult(read=1), 0.1)
+    rig.listener.polled(rig.store.feed.commit_page([routed(worse, known=known)], now=rig.now()), 0.1)
     assert rig.text() == "The worst one is Low 1 (critical, on CISA KEV)."
 
 

@@ -62,6 +62,7 @@ class Alarms(Listener):
         self.started_at = now()
         self._reviewing = threading.Lock()
         self._asked = threading.Event()
+        self._feed_was_bad = True
         self._refused: str | None = None
         self._logged: set[str] = set()
 
@@ -77,7 +78,9 @@ class Alarms(Listener):
     # What a listener hears
 
     def polled(self, result: PollResult, seconds: float) -> None:  # noqa: ARG002
-        self._ask()
+        # Most polls bring nothing, and there may be one a second.
+        if self._feed_was_bad or result.gaps or result.set_aside or result.unrouted or result.changed:
+            self._ask()
 
     def poll_failed(self, error: SentrytexError, seconds: float) -> None:  # noqa: ARG002
         self._ask()
@@ -120,6 +123,7 @@ class Alarms(Listener):
             facts = self._facts()
             found = {finding.key: finding for finding in findings(facts)}
             standing = {alarm.key: alarm for alarm in facts.standing}
+            self._feed_was_bad = bool({AlarmType.KEY_REFUSED.value, AlarmType.FEED_UNREAD.value} & found.keys())
             self._log_new(found, standing)
             self._note_refusal()
             self._reconcile(found, standing, facts)

@@ -22,45 +22,49 @@ from forwarder.store.records import Alarm, Trouble
 WHY: Final = "alarms.to names it"
 """Why a connector gets an alarm."""
 
-_INSTANCES: Final = """
+_KEV: Final = "coalesce(json_type({}, '$.cisa_kev') = 'true', 0)"
+# The form in which bodies are kept shows most of them without being parsed.
+_KEV_OF_BODY: Final = f"""CASE WHEN instr({{0}}, '"cisa_kev":true') THEN {_KEV.format("{0}")} ELSE 0 END"""
+
+_INSTANCES: Final = f"""
   SELECT 'dead_letter' AS type, d.connector AS subject, CAST(d.id AS TEXT) AS instance, a.severity AS severity,
-    a.body AS facts, d.last AS reason, d.settled_at AS at
+    {_KEV_OF_BODY.format("a.body")} AS on_kev, d.settled_at AS at, d.last AS reason, a.id AS alert_id, '{{}}' AS facts
   FROM deliveries AS d JOIN alerts AS a ON a.id = d.alert_id
   -- An alarm that was refused is no reason for another one, which would be refused as well.
   WHERE d.state = 'dead' AND a.origin <> 'alarm'
   UNION ALL
-  SELECT 'unrouted', '', id, severity, body, '', seen_at FROM alerts
+  SELECT 'unrouted', '', id, severity, {_KEV_OF_BODY.format("body")}, seen_at, '', id, '{{}}' FROM alerts
   WHERE unrouted = 1 AND origin = 'feed' AND seen_at >= :since
   UNION ALL
-  SELECT 'unrouted', '', a.id, a.severity, a.body, '', worse.value
+  SELECT 'unrouted', '', a.id, a.severity, {_KEV_OF_BODY.format("a.body")}, worse.value, '', a.id, '{{}}'
   FROM json_each(:worse) AS worse JOIN alerts AS a ON a.id = worse.key
   UNION ALL
-  SELECT 'gap', '', severity || ' ' || since || ' ' || until, severity,
-    json_object('since', since, 'until', until), '', noticed_at
+  SELECT 'gap', '', severity || ' ' || since || ' ' || until, severity, 0, noticed_at, '', NULL,
+    json_object('since', since, 'until', until)
   FROM gaps WHERE noticed_at >= :since
   UNION ALL
   SELECT 'set_aside', '', digest, CASE WHEN json_valid(raw) THEN lower(json_extract(raw, '$.severity')) END,
-    json_object('cisa_kev', json(CASE WHEN json_valid(raw) THEN CASE json_type(raw, '$.cisa_kev')
-      WHEN 'true' THEN 'true' ELSE 'false' END ELSE 'false' END)), reason, seen_at
+    CASE WHEN json_valid(raw) THEN {_KEV.format("raw")} ELSE 0 END, seen_at, reason, NULL, '{{}}'
   FROM set_aside WHERE seen_at >= :since
   UNION ALL
-  SELECT 'paused', connector, reason, NULL, '{}', reason, since FROM pauses
+  SELECT 'paused', connector, reason, NULL, 0, since, reason, NULL, '{{}}' FROM pauses
   UNION ALL
-  SELECT type, subject, reason, NULL, '{}', reason, at FROM failures WHERE at >= :since
+  SELECT type, subject, reason, NULL, 0, at, reason, NULL, '{{}}' FROM failures WHERE at >= :since
 """
 
+# Of each trouble the worst instance. Only its alert's text is fetched: there may be thousands of instances.
 _TROUBLES: Final = f"""
 WITH instances AS ({_INSTANCES}), judged AS (
   SELECT *,
-    CASE severity WHEN 'critical' THEN 0 WHEN 'high' THEN 1 WHEN 'medium' THEN 2 WHEN 'low' THEN 3 ELSE 4 END AS rank,
-    coalesce(json_type(facts, '$.cisa_kev') = 'true', 0) AS on_kev
+    CASE severity WHEN 'critical' THEN 0 WHEN 'high' THEN 1 WHEN 'medium' THEN 2 WHEN 'low' THEN 3 ELSE 4 END AS rank
   FROM instances
 ), ranked AS (
   SELECT *, max(on_kev) OVER (PARTITION BY type, subject) AS kev, max(at) OVER (PARTITION BY type, subject) AS last_at,
     row_number() OVER (PARTITION BY type, subject ORDER BY rank, on_kev DESC, at, instance) AS place
   FROM judged
 )
-SELECT type, subject, severity, rank, kev, instance, facts, reason, last_at FROM ranked WHERE place = 1
+SELECT ranked.type, subject, rank, kev, instance, reason, last_at, coalesce(a.body, facts) AS facts
+FROM ranked LEFT JOIN alerts AS a ON a.id = ranked.alert_id WHERE place = 1
 """
 
 _GOT_WORSE: Final = """

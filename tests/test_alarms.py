@@ -626,6 +626,15 @@ def test_a_prune_keeps_the_alert_of_an_alarm_that_stands(rig: Rig) -> None:
     assert rig.owed("key")[2:] == [("chat", "withdraw"), ("pager", "withdraw")]
 
 
+def test_what_happens_during_a_review_is_looked_at_after_it(rig: Rig) -> None:
+    """Who reports it does not wait, and nothing is left for half a minute."""
+    alarms = Alarms(rig.store, rig.config, now=rig.now, wake=lambda _: alarms.store_failed("The disk is full."))
+    rig.dies_before_events()
+    refuse_key(rig)
+    alarms.review()
+    assert set(rig.standing()) == {"key_refused", "store_failed"}
+
+
 # When the database fails
 
 

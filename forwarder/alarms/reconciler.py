@@ -74,6 +74,8 @@ class Alarms(Listener):
         """Looks for what began, got worse, lasts or ended; what the store does not take is left to the next time."""
         with self._reviewing:
             self._review()
+        if self._asked.is_set():
+            self._ask()
 
     # What a listener hears
 

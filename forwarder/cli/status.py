@@ -75,7 +75,7 @@ def status(config_path: Path, database: Path | None, as_json: bool) -> None:
         empty="No connectors.",
     )
     for queue in queues:
-        if queue.connector not in connectors:
+        if connectors and queue.connector not in connectors:
             click.echo(_orphaned(queue))
         elif queue.pause:
             click.echo(f"{queue.connector} is paused: {queue.pause.reason} (next try {age(queue.pause.probe_at, now)})")

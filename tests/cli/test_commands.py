@@ -8,6 +8,7 @@ import re
 import subprocess
 import time
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 import click
@@ -267,6 +268,15 @@ def test_status_shows_what_is_paused_and_whose_queue_is_orphaned(desk: Desk, san
     desk.config["routes"] = [{"to": ["renamed"]}]
     desk.write()
     assert "orphaned" in desk.says("status")
+    assert "secops is not in the config: what it is owed goes nowhere" in desk.says("status")
+    store = Store.open_exclusive(desk.folder / "forwarder.db")
+    store.engine.write(
+        lambda connection: connection.execute(
+            "UPDATE deliveries SET state = 'dead', settled_at = 1 WHERE connector = 'secops'"
+        )
+    )
+    store.close()
+    assert "secops is not in the config: 1 dead letter belongs to no connector" in desk.says("status")
     assert [queue["name"] for queue in desk.json("status")["connectors"] if not queue["configured"]] == ["secops"]
 
 

@@ -21,6 +21,8 @@ UNREAD_STARTS: Final = 3
 """How many processes in a row may fail to read the feed where none of them ran for that long."""
 FREE_BYTES: Final = 200 * 1024 * 1024
 """Less free room than this on the database's disk is an alarm: SQLite needs some to commit at all."""
+ROOM_AGAIN: Final = FREE_BYTES * 5 // 4
+"""What must be free again before that ends: what wavers around the limit is told once."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -126,7 +128,8 @@ def _of_feed(facts: Facts) -> Iterator[Finding]:
 
 
 def _of_disk(facts: Facts) -> Iterator[Finding]:
-    if facts.free < FREE_BYTES:
+    stands = any(alarm.type == AlarmType.DISK_FULL for alarm in facts.standing)
+    if facts.free < (ROOM_AGAIN if stands else FREE_BYTES):
         yield _lasting(AlarmType.DISK_FULL, f"{facts.free // 2**20} MiB are free at {facts.place}.")
 
 

@@ -87,6 +87,9 @@ class Alarms(Listener):
     def poll_failed(self, error: SentrytexError, seconds: float) -> None:  # noqa: ARG002
         self._ask()
 
+    def sweep_failed(self, error: SentrytexError) -> None:  # noqa: ARG002
+        self._ask()
+
     def attempt_finished(self, attempt: AttemptFinished) -> None:
         if attempt.paused or attempt.resumed or attempt.settlement.state is State.DEAD:
             self._ask()

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from forwarder.alarms.types import AlarmType, most_severe
+from forwarder.alarms.types import OF_CONNECTORS, AlarmType, most_severe
 from forwarder.alert import Alert, Change, MalformedAlert, Severity
 from forwarder.common.clock import iso
 from forwarder.common.text import ago
@@ -143,7 +143,7 @@ def _of_rows(facts: Facts) -> Iterator[Finding]:
     types = {kind.value: kind for kind in AlarmType}
     for trouble in facts.troubles:
         kind = types.get(trouble.type)
-        if kind is None or (trouble.subject and trouble.subject not in facts.config.connectors):
+        if kind is None or (kind in OF_CONNECTORS and trouble.subject not in facts.config.connectors):
             continue
         if kind is AlarmType.STORE_FAILED and facts.refused is not None:
             continue
@@ -159,7 +159,10 @@ def _of_rows(facts: Facts) -> Iterator[Finding]:
 
 
 _JUDGES: Final[tuple[Callable[[Facts], Iterator[Finding]], ...]] = (_of_feed, _of_disk, _of_store, _of_rows)
-"""Each yields the findings of one sort of facts; a further trouble is one more of them, or one more line in one."""
+"""Each yields the findings of one sort of facts; a further trouble is one more of them, or one more line in one.
+
+A trouble that stands until the store says otherwise, not only for as long as it is seen, looks at ``facts.standing``.
+"""
 
 
 def _lasting(kind: AlarmType, text: str, *, instance: str = "") -> Finding:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from forwarder.alarms.findings import DAY, Facts, Finding, findings
-from forwarder.alarms.types import AlarmType
+from forwarder.alarms.types import OF_CONNECTORS, AlarmType
 from forwarder.alert import Alert, Change
 from forwarder.common.clock import Now, iso
 from forwarder.config import Config
@@ -234,12 +234,14 @@ class Alarms(Listener):
         self._wake(self._store.alarms.end(alarm, why=why, among=self._config.connectors, now=self._now()))
 
     def _why_over(self, alarm: Alarm) -> str:
-        if alarm.subject and alarm.subject not in self._config.connectors:
-            return "It is no longer in the config."
         kind = next((kind for kind in AlarmType if kind.value == alarm.type), None)
-        if kind is not None and kind.passes and self._now() - alarm.last_at > DAY:
+        if kind is None:
+            return "It is over."
+        if kind in OF_CONNECTORS and alarm.subject not in self._config.connectors:
+            return "It is no longer in the config."
+        if kind.passes and self._now() - alarm.last_at > DAY:
             return "It did not happen again for a day."
-        return ENDINGS.get(kind, "It is over.") if kind is not None else "It is over."
+        return ENDINGS.get(kind, "It is over.")
 
 
 def _who_works(facts: Facts) -> list[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Self
+from typing import Final, Self
 
 from forwarder.alert import Severity
 from forwarder.store.records import Alarm
@@ -92,6 +92,10 @@ class AlarmType(StrEnum):
         "The database's disk is nearly full",
         "Free space, or shorten `keep`.",
     )
+
+
+OF_CONNECTORS: Final = frozenset({AlarmType.PAUSED, AlarmType.DEAD_LETTER, AlarmType.TEMPLATE_FAILED})
+"""Troubles whose subject is a connector, and which end where the config does not name it any more."""
 
 
 def severity_of(alarm: Alarm) -> Severity:

@@ -301,6 +301,7 @@ def test_a_connector_that_is_gone_has_no_alarm(wide: Rig, kind: AlarmType) -> No
     wide.deliver()
     wide.use(connectors=TO)
     assert wide.standing() == []
+    assert wide.rows()[-1].why == "It is no longer in the config."
     for _ in range(3):
         wide.time.pass_(DAY + 1)
         wide.poll()

@@ -195,9 +195,8 @@ class Forwarder:
         keep = max(self.config.keep, self.config.sentrytex.look_back).total_seconds()
         look_back = (self.config.sentrytex.look_back + self.config.sentrytex.overlap).total_seconds()
         removed = 0
-        overlap = self.config.sentrytex.overlap.total_seconds()
         while batch := self.store.retention.prune(
-            seen_before=now - keep, published_before=now - look_back, overlap=overlap
+            seen_before=now - keep, published_before=now - look_back, overlap=look_back
         ):
             removed += batch
         if removed:

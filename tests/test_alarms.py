@@ -154,6 +154,18 @@ def leave_unread(rig: Rig) -> None:
     rig.listener.poll_failed(Unavailable("503"), 0.1)
 
 
+def sweep_short(rig: Rig) -> None:
+    rig.store.feed.commit_page([], now=rig.now(), swept=True, short={Severity.LOW: rig.now() - 3600})
+    rig.alarms.review()
+
+
+def miss_sweeps(rig: Rig) -> None:
+    rig.store.feed.commit_page([], now=rig.now(), cursor=rig.now())
+    for _ in range(3):
+        rig.store.feed.sweep_failed("503")
+    rig.listener.sweep_failed(Unavailable("503"))
+
+
 def fill_disk(rig: Rig) -> None:
     rig.free = FREE_BYTES - 1
     rig.alarms.review()
@@ -171,6 +183,8 @@ IN_THE_STORE: Final[dict[AlarmType, Callable[[Rig], object]]] = {
     AlarmType.UNROUTED: lambda rig: rig.poll(alert(severity="low", cisa_kev=False)),
     AlarmType.KEY_REFUSED: refuse_key,
     AlarmType.FEED_UNREAD: leave_unread,
+    AlarmType.SWEEP_SHORT: sweep_short,
+    AlarmType.SWEEP_OVERDUE: miss_sweeps,
 }
 """How each trouble comes about that what happened leaves in the store."""
 HAPPENINGS: Final[dict[AlarmType, Callable[[Rig], object]]] = {
@@ -192,7 +206,7 @@ def test_each_trouble_is_told_once_to_all_who_are_named(wide: Rig, kind: AlarmTy
     HAPPENINGS[kind](wide)
     wide.alarms.review()
     wide.restart().review()
-    title = kind.title_template.format(subject="other")
+    title = kind.title_template.format(subject="low" if kind is AlarmType.SWEEP_SHORT else "other")
     told = [row for row in wide.rows() if row.title == title]
     assert [(row.connector, row.kind) for row in told] == [("chat", "open"), ("pager", "open")]
     history = wide.store.queries.history(told[0].alert_id)

@@ -15,6 +15,7 @@ import pytest
 from forwarder.app import Forwarder, ReloadRefused
 from forwarder.events import Listener
 from forwarder.feed.client import SentrytexError
+from forwarder.feed.poller import STACK_EVERY
 from forwarder.sandbox import Fault, FaultKind, Sandbox
 from forwarder.scheduler import RECLAIM_EVERY
 from forwarder.store import Store, StoreError
@@ -407,13 +408,15 @@ def test_a_vendor_that_joins_the_stack_brings_its_alerts_at_once(tmp_path: Path,
     sandbox.sentrytex.all_vendors = False
     sandbox.sentrytex.add_vendor("github")
     sandbox.sentrytex.publish(recent(1, affected_vendors=["github"]))
-    with assembled(tmp_path, sandbox, everything(sandbox, overlap="1m", start_from="1h")) as forwarder:
+    config, hours = everything(sandbox, overlap="1m", start_from="2d"), Time()
+    with assembled(tmp_path, sandbox, config, clock=hours.clock()) as forwarder:
         forwarder.poll()
         forwarder.sweep()
         forwarder.start()
         until(lambda: len(sandbox.slack.messages) == 1 and forwarder.store.feed.state().stack)
         sandbox.sentrytex.publish(recent(2, affected_vendors=["okta"], minutes_ago=24 * 60))
         sandbox.sentrytex.add_vendor("okta")
+        hours.pass_(STACK_EVERY)
         until(lambda: len(sandbox.slack.messages) == 2)
 
 
@@ -489,6 +492,20 @@ def test_old_alerts_are_forgotten(tmp_path: Path, sandbox: Sandbox) -> None:
             forwarder.poll()
             forwarder.prune()
             assert (forwarder.store.queries.history(recent(1)["id"]) is not None) is kept
+
+
+def test_a_clock_that_is_ahead_forgets_nothing_that_sweeps_show(tmp_path: Path, sandbox: Sandbox) -> None:
+    """By it everything is old; what the feed still shows must be known all the same."""
+    sandbox.sentrytex.publish(recent(1), recent(2, minutes_ago=24 * 60))
+    config, ahead = everything(sandbox, start_from="2d"), Time()
+    with assembled(tmp_path, sandbox, config, links_after=0.0) as forwarder:
+        forwarder.start(schedule=False)
+        forwarder.poll()
+        until(lambda: len(sandbox.slack.messages) == 2 and all_delivered(forwarder))
+    ahead.step(1000 * 86400)
+    with assembled(tmp_path, sandbox, config, clock=ahead.clock()) as forwarder:
+        forwarder.prune()
+        assert forwarder.store.queries.history(recent(2)["id"]) is not None
 
 
 # Time

@@ -16,7 +16,7 @@ from forwarder.store import Store
 from tests.kit.contract import TARGETS, Target
 from tests.kit.samples import alert
 from tests.kit.store import claim, delivered, enqueue, settle
-from tests.torture import feed, ground, hostile, kills, matrix, parrot, soak
+from tests.torture import feed, first_start, ground, hostile, kills, matrix, parrot, soak
 from tests.torture.leaks import leaks
 from tests.torture.points import Point
 
@@ -35,7 +35,7 @@ def torture(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mapping[str, F
             "kills": threads.submit(kills.run, campaign, tmp_path_factory.mktemp("kills")),
             **{
                 name: threads.submit(scenario, tmp_path_factory.mktemp("ground"))
-                for name, scenario in ground.SCENARIOS.items()
+                for name, scenario in {**ground.SCENARIOS, **first_start.SCENARIOS}.items()
             },
         }
 
@@ -43,6 +43,12 @@ def torture(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mapping[str, F
 @pytest.mark.parametrize("name", ground.SCENARIOS)
 def test_the_ground_under_it_may_give_way(torture: Mapping[str, Future[None]], name: str) -> None:
     """Full and failing disks, stepping clocks, standing still and other processes lose nothing and repeat nothing."""
+    torture[name].result()
+
+
+@pytest.mark.parametrize("name", first_start.SCENARIOS)
+def test_a_first_start_without_a_feed(torture: Mapping[str, Future[None]], name: str) -> None:
+    """What is published until the feed can be read arrives once, and nothing of the past does."""
     torture[name].result()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -17,6 +18,8 @@ DAY: Final = 86400.0
 """Seconds without a new instance after which a trouble that passes is over."""
 UNREAD_AFTER: Final = 600.0
 """Seconds without a complete poll after which the feed counts as unread, or three polls where these are rarer."""
+SWEEPS_MISSED: Final = 3
+"""Times ``sweep_every`` without a complete sweep, or sweeps in vain, after which sweeps are overdue."""
 UNREAD_STARTS: Final = 3
 """How many processes in a row may fail to read the feed where none of them ran for that long."""
 FREE_BYTES: Final = 200 * 1024 * 1024
@@ -111,6 +114,29 @@ def is_still_unread(feed: Feed, standing: Iterable[Alarm]) -> bool:
     return feed.unread_starts > 0 and any(alarm.type == AlarmType.FEED_UNREAD for alarm in standing)
 
 
+def is_sweep_overdue(feed: Feed, config: Config, *, started_at: float, now: float) -> bool:
+    """Whether no sweep was complete for a few times ``sweep_every``, though the feed is read."""
+    if feed.cursor is None or is_unread(feed, config, started_at=started_at, now=now):
+        return False
+    # A process that just started is given the time to sweep. A run that polls just once has none: its tries count.
+    tried = now - started_at > _sweep_patience(config) or feed.sweeps_failed >= SWEEPS_MISSED
+    return tried and not is_swept(feed, config, now)
+
+
+def is_swept(feed: Feed, config: Config, now: float) -> bool:
+    """Whether a sweep was complete lately, or the first start was."""
+    since = feed.started_at if feed.swept_at is None else feed.swept_at
+    return now - (since or 0.0) <= _sweep_patience(config)
+
+
+def last_sweep(feed: Feed, now: float) -> str:
+    """When the last complete sweep was, and why the latest one failed; for people."""
+    last = "No sweep was ever complete."
+    if feed.swept_at is not None:
+        last = f"The last complete sweep was {ago(now - feed.swept_at)}."
+    return f"{last} {feed.sweep_error or ''}".strip()
+
+
 def last_poll(feed: Feed, now: float) -> str:
     """When the last complete poll was, and why the latest one failed; for people."""
     last = "No poll was ever complete."
@@ -125,6 +151,27 @@ def _of_feed(facts: Facts) -> Iterator[Finding]:
         yield _lasting(AlarmType.KEY_REFUSED, feed.key_refused, instance=feed.key_refused)
     if is_unread(feed, facts.config, started_at=facts.started_at, now=now) or is_still_unread(feed, facts.standing):
         yield _lasting(AlarmType.FEED_UNREAD, last_poll(feed, now), instance=feed.poll_error or "")
+
+
+def _of_sweeps(facts: Facts) -> Iterator[Finding]:
+    feed, config, now = facts.feed, facts.config, facts.now
+    for severity, since in feed.reach.items():
+        yield Finding(
+            type=AlarmType.SWEEP_SHORT,
+            subject=severity.value,
+            severity=AlarmType.SWEEP_SHORT.severity,
+            text=f"Sweeps read {severity.value} alerts published since {iso(math.floor(since))}. Older ones that are"
+            " verified late, or change, are not seen.",
+            instance=iso(math.floor(since)),
+        )
+    overdue = is_sweep_overdue(feed, config, started_at=facts.started_at, now=now)
+    stands = any(alarm.type == AlarmType.SWEEP_OVERDUE for alarm in facts.standing)
+    if overdue or (stands and not is_swept(feed, config, now)):
+        yield _lasting(AlarmType.SWEEP_OVERDUE, last_sweep(feed, now), instance=feed.sweep_error or "")
+
+
+def _sweep_patience(config: Config) -> float:
+    return max(SWEEPS_MISSED * config.sentrytex.sweep_every.total_seconds(), UNREAD_AFTER)
 
 
 def _of_disk(facts: Facts) -> Iterator[Finding]:
@@ -158,7 +205,7 @@ def _of_rows(facts: Facts) -> Iterator[Finding]:
         )
 
 
-_JUDGES: Final[tuple[Callable[[Facts], Iterator[Finding]], ...]] = (_of_feed, _of_disk, _of_store, _of_rows)
+_JUDGES: Final[tuple[Callable[[Facts], Iterator[Finding]], ...]] = (_of_feed, _of_sweeps, _of_disk, _of_store, _of_rows)
 """Each yields the findings of one sort of facts; a further trouble is one more of them, or one more line in one.
 
 A trouble that stands until the store says otherwise, not only for as long as it is seen, looks at ``facts.standing``.

@@ -33,6 +33,8 @@ log = get_logger(__name__)
 ENDINGS: Final = {
     AlarmType.KEY_REFUSED: "The key is accepted.",
     AlarmType.FEED_UNREAD: "The feed is read again.",
+    AlarmType.SWEEP_SHORT: "Sweeps reach all of look_back again.",
+    AlarmType.SWEEP_OVERDUE: "The feed is swept again.",
     AlarmType.PAUSED: "It accepts deliveries again.",
     AlarmType.DEAD_LETTER: "There are no dead letters any more.",
 }

@@ -46,6 +46,18 @@ class AlarmType(StrEnum):
         "Look at the stretch on the vendor's site: more alerts came at once than the API can show.",
         True,
     )
+    SWEEP_SHORT = (
+        "sweep_short",
+        Severity.HIGH,
+        "Sweeps do not reach all of look_back: {subject}",
+        "Shorten look_back, or look at older alerts on the vendor's site: the API does not show more of one severity.",
+    )
+    SWEEP_OVERDUE = (
+        "sweep_overdue",
+        Severity.HIGH,
+        "The Sentrytex feed is polled, but not swept",
+        "Look at the reason; poll less often (poll_every), or find what else uses the key's requests.",
+    )
     PAUSED = (
         "paused",
         Severity.HIGH,

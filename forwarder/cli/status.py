@@ -53,9 +53,12 @@ def status(config_path: Path, database: Path | None, as_json: bool) -> None:
             {
                 "cursor": None if feed.cursor is None else iso(feed.cursor),
                 "lag_seconds": None if feed.cursor is None else max(now - feed.cursor, 0.0),
+                "floor": None if feed.floor is None else iso(feed.floor),
                 "last_poll": None if feed.polled_at is None else iso(feed.polled_at),
                 "poll_error": feed.poll_error,
                 "last_sweep": None if feed.swept_at is None else iso(feed.swept_at),
+                "sweep_error": feed.sweep_error,
+                "short_reach": {severity.value: iso(since) for severity, since in feed.reach.items()},
                 "sweep_reach": None if feed.sweep_reach is None else iso(feed.sweep_reach),
                 **totals,
                 "connectors": [_queue_json(queue, connectors) for queue in queues],
@@ -65,7 +68,11 @@ def status(config_path: Path, database: Path | None, as_json: bool) -> None:
         return
     click.echo(f"Last complete poll: {age(feed.polled_at, now)}" + (f" ({feed.poll_error})" if feed.poll_error else ""))
     click.echo(f"Read up to:         {'nothing yet' if feed.cursor is None else moment(feed.cursor)}")
-    click.echo(f"Last sweep:         {age(feed.swept_at, now)}")
+    click.echo(
+        f"Last sweep:         {age(feed.swept_at, now)}" + (f" ({feed.sweep_error})" if feed.sweep_error else "")
+    )
+    for severity, since in feed.reach.items():
+        click.echo(f"Sweeps of {severity.value} alerts reach back to {moment(since)} only, not all of look_back.")
     click.echo(
         f"Gaps: {totals['gaps']}   set aside: {totals['set_aside']}   alerts without a route: {totals['unrouted']}"
     )

@@ -16,6 +16,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from enum import Enum
 from typing import Any, Final
 from urllib.parse import quote
 
@@ -27,10 +28,8 @@ from forwarder.common.clock import iso
 from forwarder.common.text import clean, one_line
 
 PAGE: Final = 200
-"""The most alerts that one answer holds."""
+"""Alerts that are asked for at once: the most that the reference allows. How many there are, only the answer says."""
 REQUESTS_A_MINUTE: Final = 100
-KEPT_FOR_POLLS: Final = 40
-"""Requests of each minute that sweeps, the stack and single reads leave to the polls."""
 MAX_BODY: Final = 64 * 1024 * 1024
 """Bytes of an answer; a page of 200 alerts never has more."""
 MAX_SECONDS: Final = 60.0
@@ -42,8 +41,20 @@ MAX_DEPTH: Final = 500
 TIMEOUT: Final = httpx2.Timeout(20.0, connect=10.0)
 
 
+class Share(Enum):
+    """Who asks, and the part of each minute's requests that is kept for them. What nobody claims is for all."""
+
+    POLLS = 0.4
+    SWEEPS = 0.2
+    STACK = 0.04
+    READS = 0.06
+    """Single alerts, which people ask for."""
+
+
 class SentrytexError(Exception):
     """The API could not be read; the message is a sentence for people and holds no secret.
+
+    ``server_time`` is the refusal's Date header, where there was an answer that had one.
 
     SentrytexError
     ├── KeyRefused     401, 403: nothing comes until a person acts
@@ -54,6 +65,7 @@ class SentrytexError(Exception):
     """
 
     result = "error"
+    server_time: datetime | None = None
 
 
 class KeyRefused(SentrytexError):
@@ -84,17 +96,21 @@ class BadAnswer(SentrytexError):
 class Page:
     """One answer of GET /alerts, newest first, each id once.
 
-    ``full`` says that there may be more than the API showed. ``server_time`` is the answer's Date header.
+    ``size`` counts all that the answer held, invalid and repeated items too. ``server_time`` is its Date header.
     """
 
     alerts: tuple[Alert, ...]
     set_aside: tuple[SetAside, ...]
-    full: bool
+    size: int
     server_time: datetime | None
 
     @property
     def oldest(self) -> datetime | None:
         return min((alert.published_at for alert in self.alerts), default=None)
+
+    def reaches_behind(self, time: datetime) -> bool:
+        """Whether it shows something older than ``time``, and so, newest first, all that was published since."""
+        return self.oldest is not None and self.oldest < time
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -106,26 +122,43 @@ class Stack:
 
 
 class RequestBudget:
-    """At most ``limit`` requests in any sliding minute; a part of it is kept for those that matter most."""
+    """At most ``limit`` requests in any sliding minute, of which each Share is kept for those who may claim it."""
 
     def __init__(self, limit: int = REQUESTS_A_MINUTE, clock: Callable[[], float] = time.monotonic) -> None:
         self._limit, self._clock = limit, clock
-        self._sent: deque[float] = deque()
+        self._kept = {share: int(limit * share.value) for share in Share}
+        self._sent: deque[tuple[float, Share]] = deque()
+        self._used = dict.fromkeys(Share, 0)
         self._lock = threading.Lock()
 
     # A little more than a minute, for the server counts by its own clock and by when a request arrives.
     _WINDOW: Final = 61.0
 
-    def take(self, keep: int = 0) -> float:
-        """Spends one request and returns 0.0; where fewer than ``keep`` would be left, the seconds to wait instead."""
+    def take(self, share: Share = Share.POLLS) -> float:
+        """Spends one request and returns 0.0; where only what is kept for others is left, the seconds to wait."""
         with self._lock:
             now = self._clock()
             self._forget(now)
-            over = len(self._sent) - (self._limit - keep)
-            if over >= 0:
-                return self._over(self._sent[over]) - now
-            self._sent.append(now)
+            wait = self._wait(share, now)
+            if not wait:
+                self._sent.append((now, share))
+                self._used[share] += 1
+            return wait
+
+    def _wait(self, share: Share, now: float) -> float:
+        used, kept = dict(self._used), self._kept
+        unclaimed = sum(max(kept[other] - used[other], 0) for other in Share if other is not share)
+        over = len(self._sent) + unclaimed - self._limit
+        if over < 0:
             return 0.0
+        for sent, by in self._sent:
+            used[by] -= 1
+            # What is given back within another's share is kept for that one again.
+            if by is share or used[by] >= kept[by]:
+                over -= 1
+            if over < 0:
+                return self._over(sent) - now
+        return self._WINDOW
 
     @property
     def left(self) -> int:
@@ -135,8 +168,8 @@ class RequestBudget:
             return self._limit - len(self._sent)
 
     def _forget(self, now: float) -> None:
-        while self._sent and self._over(self._sent[0]) <= now:
-            self._sent.popleft()
+        while self._sent and self._over(self._sent[0][0]) <= now:
+            self._used[self._sent.popleft()[1]] -= 1
 
     def _over(self, sent: float) -> float:
         # Summed up in one way only: rounded in two, a wait could come out as 0.0, which means "spent".
@@ -169,29 +202,29 @@ class FeedClient:
             verify=self._base.startswith("https:"),
         )
 
-    def alerts(self, since: datetime | None, severity: Severity | None = None, *, keep: int = 0) -> Page:
-        """The newest alerts published at or after ``since``, at most PAGE of them; raises SentrytexError."""
+    def alerts(self, since: datetime | None, severity: Severity | None = None, *, share: Share = Share.POLLS) -> Page:
+        """The newest alerts published at or after ``since``, PAGE of them if the API will; raises SentrytexError."""
         params: dict[str, str] = {"limit": str(PAGE)}
         if since is not None:
             params["since"] = iso(since)
         if severity is not None:
             params["severity"] = severity.value
-        body, server_time = self._get("/alerts", params, keep)
+        body, server_time = self._get("/alerts", params, share)
         items = body.get("alerts")
         if not isinstance(items, list):
             raise BadAnswer("The Sentrytex API answered without a list of alerts.")
         alerts, aside = _sort_out(items)
-        return Page(alerts=alerts, set_aside=aside, full=len(items) >= PAGE, server_time=server_time)
+        return Page(alerts=alerts, set_aside=aside, size=len(items), server_time=server_time)
 
     def alert(self, alert_id: str) -> Mapping[str, Any]:
         """One alert as the API has it now, its evidence state included; raises NotFound and the other errors."""
-        body, _ = self._get(f"/alerts/{quote(alert_id, safe='')}", {}, KEPT_FOR_POLLS)
+        body, _ = self._get(f"/alerts/{quote(alert_id, safe='')}", {}, Share.READS)
         inner = body.get("alert")
         return inner if isinstance(inner, dict) else body
 
-    def stack(self, *, keep: int = KEPT_FOR_POLLS) -> Stack:
+    def stack(self, *, share: Share = Share.STACK) -> Stack:
         """The account's vendors; raises SentrytexError."""
-        body, server_time = self._get("/stack", {}, keep)
+        body, server_time = self._get("/stack", {}, share)
         items = body.get("stack")
         if not isinstance(items, list):
             raise BadAnswer("The Sentrytex API answered without a stack.")
@@ -205,8 +238,8 @@ class FeedClient:
     def close(self) -> None:
         self._client.close()
 
-    def _get(self, path: str, params: Mapping[str, str], keep: int) -> tuple[dict[str, Any], datetime | None]:
-        wait = self.budget.take(keep)
+    def _get(self, path: str, params: Mapping[str, str], share: Share) -> tuple[dict[str, Any], datetime | None]:
+        wait = self.budget.take(share)
         if wait:
             raise TooManyRequests("This minute's requests to the Sentrytex API are spent.", wait)
         started = time.monotonic()
@@ -219,7 +252,9 @@ class FeedClient:
             # The text of the exception may name the URL, never the key: that is in a header.
             raise Unavailable(f"The Sentrytex API could not be reached ({type(error).__name__}).") from error
         if response.status_code != 200:
-            raise _refusal(response, _said(body, self._key))
+            refusal = _refusal(response, _said(body, self._key))
+            refusal.server_time = _server_time(response)
+            raise refusal
         return _decoded(body), _server_time(response)
 
     def _limited(self, response: httpx2.Response, started: float) -> Iterator[bytes]:

@@ -1,54 +1,35 @@
 """One turn of reading the feed: fetch, route, commit.
 
-The feed cannot be paged: it shows at most 200 alerts, the newest, from a lower bound on. How that is read without
-losing any is in docs/architecture.md; here it is done.
+The feed cannot be paged: it shows the newest alerts from a lower bound on, at most 200. How that is read without losing
+any is in docs/architecture.md; one reading is in ``reader``, what is made of it is here.
 """
 
 from __future__ import annotations
 
+import math
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
-from functools import partial
-from typing import Protocol
+from typing import Final
 
 from forwarder import routing
-from forwarder.alert import Alert, SetAside, Severity
+from forwarder.alert import Alert
 from forwarder.common.clock import Now, instant
 from forwarder.config import Config
-from forwarder.feed.client import KEPT_FOR_POLLS, KeyRefused, Page, SentrytexError, Stack
+from forwarder.feed.client import KeyRefused, SentrytexError, Share
+from forwarder.feed.reader import FeedSnapshot, Source, Stretch, Worth, read
 from forwarder.logs import get_logger
 from forwarder.store import Store
-from forwarder.store.records import Gap, PollResult, RoutedAlert
+from forwarder.store.records import Feed, Gap, PollResult, RoutedAlert
 
 log = get_logger(__name__)
 
-
-class Source(Protocol):
-    """Where alerts come from; ``forwarder.feed.client.Sentrytex`` is the one there is. All raise SentrytexError."""
-
-    def alerts(self, since: datetime | None, severity: Severity | None = None, *, keep: int = 0) -> Page: ...
-
-    def stack(self, *, keep: int = KEPT_FOR_POLLS) -> Stack: ...
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class FeedSnapshot:
-    """What several pages showed together: each alert once, what is not a valid alert, and what may have been cut off.
-
-    ``until`` is how far the cursor may go at most: the server's time, None where no answer had it. ``cut`` has, for
-    each severity whose page may have been cut short, the oldest time in hand.
-    """
-
-    alerts: tuple[Alert, ...]
-    set_aside: tuple[SetAside, ...]
-    until: datetime | None
-    cut: Mapping[Severity, datetime]
-
-    @property
-    def newest(self) -> datetime | None:
-        return max((alert.published_at for alert in self.alerts), default=None)
+STACK_EVERY: Final = 180.0
+"""Seconds between two looks at the stack, which seldom changes; twice as long after each that fails."""
+STACK_MOST: Final = 3600.0
+CLOSE: Final = timedelta(minutes=1)
+"""Differences of two clocks below this are the network's, and how exactly times are told."""
 
 
 class Poller:
@@ -58,12 +39,17 @@ class Poller:
         self.config = config
         self._source, self._store, self._now = source, store, now
         self._turn = threading.Lock()
-        self._stack_reported = False
+        self._ahead = 0.0
+        self._shown: frozenset[datetime] | None = None
+        self._stack_failures = 0
+        self._stack_due = -math.inf
 
     def read_from(self, source: Source) -> None:
         """Reads from another client from the next turn on."""
         with self._turn:
             self._source = source
+            # Another account has other vendors.
+            self._shown, self._stack_due = None, -math.inf
 
     def use(self, config: Config) -> None:
         """Goes by another config from now on."""
@@ -72,98 +58,156 @@ class Poller:
     def poll(self) -> PollResult:
         """Reads what is new since the cursor; raises SentrytexError where the feed cannot be read."""
         with self._turn:
-            feed = self._store.feed.state()
+            feed = self._begin()
+            stretch = self._since_cursor(feed)
             try:
-                if feed.cursor is None:
-                    cursor, since = self._start()
-                    snapshot = self._read(since, cursor, always_split=True)
-                else:
-                    cursor = instant(feed.cursor)
-                    snapshot = self._read(cursor - self.config.sentrytex.overlap, cursor)
+                snapshot = self._read(stretch, Share.POLLS, worth=lambda alerts: bool(self._store.feed.unseen(alerts)))
             except SentrytexError as error:
                 self._store.feed.poll_failed(str(error), key_refused=isinstance(error, KeyRefused))
                 raise
-            return self._commit(snapshot, cursor, first=feed.cursor is None)
+            if feed.floor_is_local and feed.floor is not None:
+                # The feed answers without telling its time: ours is all there is.
+                self._store.feed.correct_floor(feed.floor)
+            result = self._commit(snapshot, stretch.needed)
+            self._shown = snapshot.shown
+            return result
 
     def sweep(self) -> PollResult:
         """Reads ``look_back`` again for alerts that came late or changed; raises SentrytexError."""
         with self._turn:
-            now = self._now()
-            since = instant(now) - self.config.sentrytex.look_back
-            snapshot = self._read(since, since, keep=KEPT_FOR_POLLS, always_split=True)
+            floor = instant(self._begin().floor or 0.0)
+            try:
+                since, snapshot = self._look_back(floor)
+            except SentrytexError as error:
+                self._store.feed.sweep_failed(str(error))
+                raise
             reach = max(snapshot.cut.values(), default=since)
             result = self._store.feed.commit_page(
                 self._route(snapshot.alerts),
-                now=now,
+                now=self._now(),
                 set_aside=snapshot.set_aside,
                 connectors=self.config.connectors,
                 swept=True,
                 reach=reach.timestamp(),
+                short={severity: oldest.timestamp() for severity, oldest in snapshot.cut.items()},
             )
             return replace(result, sweep=True, read=len(snapshot.alerts), reach=reach)
 
+    def _look_back(self, floor: datetime) -> tuple[datetime, FeedSnapshot]:
+        since = self._server_now() - self.config.sentrytex.look_back
+        snapshot = self._read_back(since, floor)
+        earlier = self._server_now() - self.config.sentrytex.look_back
+        if earlier < since - CLOSE:
+            # Our clock was set since the last answer: it asked for less than it should.
+            since, snapshot = earlier, self._read_back(earlier, floor)
+        return since, snapshot
+
+    def _read_back(self, since: datetime, floor: datetime) -> FeedSnapshot:
+        # What is from before the floor is owed to nobody, so it need not be reached.
+        needed = max(since, floor)
+        stretch = Stretch(since=since, needed=needed, known=self._witness(since, needed))
+        return self._read(
+            stretch, Share.SWEEPS, worth=lambda alerts: any(alert.published_at >= needed for alert in alerts)
+        )
+
     def stack_grew(self) -> frozenset[str]:
-        """Vendors that joined the stack since it was last read; a stack that cannot be read is reported once."""
+        """Vendors that joined the stack since it was last read, which it is now and then: each call may ask."""
+        now = self._now()
+        # A clock that was set back must not put it off for long.
+        if now < self._stack_due <= now + STACK_MOST:
+            return frozenset()
         try:
             stack = self._source.stack()
         except SentrytexError as error:
-            if not self._stack_reported:
+            if not self._stack_failures:
                 log.warning("stack_unread", reason=str(error))
-                self._stack_reported = True
+            self._stack_failures += 1
+            self._stack_due = now + min(STACK_EVERY * 2.0 ** min(self._stack_failures, 10), STACK_MOST)
             return frozenset()
-        self._stack_reported = False
+        self._stack_failures, self._stack_due = 0, now + STACK_EVERY
         vendors = frozenset(stack.vendors)
         known = self._store.feed.state().stack
         if vendors != known:
             self._store.feed.remember_stack(vendors)
         return vendors - known if known is not None else frozenset()
 
-    def _start(self) -> tuple[datetime, datetime]:
-        """Where the very first cursor stands, and from where on the first poll reads.
+    # Where a turn begins
 
-        It reads further back than it sends: what a sweep could bring later must be known as of before the start.
+    def _begin(self) -> Feed:
+        """How far the feed was read. At the first start the floor is kept before anything is asked.
+
+        It is by our own clock at first; it moves as soon as any answer, a refusal too, tells the server's time.
         """
-        ours, theirs, start = instant(self._now()), self._server_time(), self.config.sentrytex.start_from
-        if isinstance(start, datetime):
-            # A cursor in the future would leave unread what is published until then.
-            cursor = min(start, theirs)
-        else:
-            cursor = theirs - (timedelta() if start == "now" else start)
-        return cursor, min(cursor, min(ours, theirs) - self.config.sentrytex.look_back)
+        feed = self._store.feed.state()
+        if feed.floor is None:
+            floor, is_local = self._floor()
+            self._store.feed.start(floor, is_local=is_local, now=self._now())
+            feed = self._store.feed.state()
+        if feed.floor_is_local and feed.floor is not None:
+            server_time = self._server_time()
+            if server_time is not None:
+                self._note_time(server_time)
+                # No start lies ahead of now: a clock that was ahead, and is right since a restart, loses nothing more.
+                floor = min(feed.floor + self._ahead, server_time.timestamp())
+                self._store.feed.correct_floor(math.floor(floor))
+                feed = self._store.feed.state()
+        return feed
 
-    def _server_time(self) -> datetime:
-        """The server's clock counts, not ours, and any of its answers has it; ours where none does."""
+    def _floor(self) -> tuple[float, bool]:
+        """The floor of a first start right now, and whether it is by our own clock."""
+        now, start = self._now(), self.config.sentrytex.start_from
+        if isinstance(start, datetime) and start.timestamp() < now:
+            return start.timestamp(), False
+        back = start if isinstance(start, timedelta) else timedelta()
+        # The API's times may have no fractions: what was published within this second belongs to the start.
+        return math.floor(now - back.total_seconds()), True
+
+    def _server_time(self) -> datetime | None:
         try:
-            server_time = self._source.stack(keep=0).server_time
-        except SentrytexError:
-            server_time = None
-        return server_time or instant(self._now())
+            return self._source.stack(share=Share.POLLS).server_time
+        except SentrytexError as error:
+            return error.server_time
 
-    def _read(self, since: datetime, cursor: datetime, *, keep: int = 0, always_split: bool = False) -> FeedSnapshot:
-        """What the API shows from ``since`` on, split by severity where one page may not hold all from ``cursor``."""
-        page = self._source.alerts(since, keep=keep)
-        if not page.full or (not always_split and _whole(page, cursor) and not self._late(page, cursor)):
-            return _snapshot([page], {})
-        parts = _at_once({severity: partial(self._source.alerts, since, severity, keep=keep) for severity in Severity})
-        cut = {
-            severity: part.oldest or part.server_time or cursor
-            for severity, part in parts.items()
-            if not _whole(part, cursor)
-        }
-        if not _whole(page, cursor) and not all(alert.severity_known for alert in page.alerts):
-            # No request asks for a severity that is not known: what the whole page cut off of it stays unseen.
-            cut[Severity.CRITICAL] = max(cut.get(Severity.CRITICAL, cursor), page.oldest or cursor)
-        return _snapshot([page, *parts.values()], cut)
+    def _note_time(self, server_time: datetime) -> None:
+        self._ahead = server_time.timestamp() - self._now()
 
-    def _late(self, page: Page, cursor: datetime) -> bool:
-        """Whether the page shows something new behind the cursor: there may be more of it than the page holds."""
-        return bool(self._store.feed.unseen([alert for alert in page.alerts if alert.published_at < cursor]))
+    def _server_now(self) -> datetime:
+        """The server's clock counts, not ours, as far as it is known."""
+        return instant(self._now() + self._ahead)
 
-    def _route(self, alerts: Sequence[Alert], start: datetime | None = None) -> list[RoutedAlert]:
-        """Where each unseen alert goes. What was published before ``start`` is known from now on, and goes nowhere."""
+    def _since_cursor(self, feed: Feed) -> Stretch:
+        if feed.cursor is None:
+            # Further back than is owed, so that what is from before the floor is known as such.
+            floor = instant(feed.floor or 0.0)
+            since = min(floor, self._server_now() - self.config.sentrytex.look_back)
+            return Stretch(since=since, needed=floor, known=None)
+        cursor = instant(feed.cursor)
+        since = cursor - self.config.sentrytex.overlap
+        return Stretch(since=since, needed=cursor, known=self._witness(since, cursor, self._shown))
+
+    def _witness(self, since: datetime, until: datetime, shown: frozenset[datetime] | None = None) -> datetime | None:
+        """By which alert an answer shows how far back it reaches; among those ``shown`` last, if any reading was."""
+        if shown is None:
+            known = self._store.feed.witness(since.timestamp(), until.timestamp())
+            return None if known is None else instant(known)
+        older = max((time for time in shown if time < since), default=None)
+        return older or min((time for time in shown if time <= until), default=None)
+
+    # What is made of it
+
+    def _read(self, stretch: Stretch, share: Share, worth: Worth) -> FeedSnapshot:
+        snapshot = read(self._source, stretch, share=share, worth=worth)
+        if snapshot.until is not None:
+            self._note_time(snapshot.until)
+        return snapshot
+
+    def _route(self, alerts: Sequence[Alert]) -> list[RoutedAlert]:
+        """Where each unseen alert goes. What is from before the floor is known from now on, and goes nowhere."""
+        unseen = self._store.feed.unseen(alerts)
+        past = self._store.feed.past([alert for alert, _ in unseen])
         routed = []
-        for alert, known in self._store.feed.unseen(alerts):
-            if start is not None and alert.published_at < start:
+        for alert, known in unseen:
+            if alert.id in past:
                 routed.append(RoutedAlert(alert=alert, known=known, decision=None, targets={}))
                 continue
             decision = routing.targets(alert, self.config.routes)
@@ -175,12 +219,12 @@ class Poller:
             routed.append(RoutedAlert(alert=alert, known=known, decision=decision, targets=targets))
         return routed
 
-    def _commit(self, snapshot: FeedSnapshot, cursor: datetime, *, first: bool) -> PollResult:
+    def _commit(self, snapshot: FeedSnapshot, cursor: datetime) -> PollResult:
         newest = snapshot.newest or cursor
         # A date in the future must not drag the cursor along, for what comes before it would then stay unread.
         ahead = min(newest, snapshot.until or instant(self._now()))
         result = self._store.feed.commit_page(
-            self._route(snapshot.alerts, start=cursor if first else None),
+            self._route(snapshot.alerts),
             now=self._now(),
             connectors=self.config.connectors,
             cursor=max(cursor, ahead).timestamp(),
@@ -191,48 +235,3 @@ class Poller:
             set_aside=snapshot.set_aside,
         )
         return replace(result, read=len(snapshot.alerts))
-
-
-def _at_once(questions: Mapping[Severity, Callable[[], Page]]) -> dict[Severity, Page]:
-    """The answers to several questions asked together, for a burst is no time to wait; raises the first error.
-
-    In threads that the end of the process does not wait for: a feed can hang for long.
-    """
-    answers: dict[Severity, Page] = {}
-    errors: list[Exception] = []
-
-    def ask(severity: Severity) -> None:
-        try:
-            answers[severity] = questions[severity]()
-        except Exception as error:
-            errors.append(error)
-
-    threads = [threading.Thread(target=ask, args=(severity,), name="feed", daemon=True) for severity in questions]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    if errors:
-        raise errors[0]
-    return {severity: answers[severity] for severity in questions}
-
-
-def _whole(page: Page, cursor: datetime) -> bool:
-    """Whether the page shows all that was published from ``cursor`` on."""
-    return not page.full or (page.oldest is not None and page.oldest < cursor)
-
-
-def _snapshot(pages: Iterable[Page], cut: Mapping[Severity, datetime]) -> FeedSnapshot:
-    alerts: dict[str, Alert] = {}
-    aside: dict[str, SetAside] = {}
-    times = []
-    for page in pages:
-        for alert in page.alerts:
-            alerts.setdefault(alert.id, alert)
-        for item in page.set_aside:
-            aside.setdefault(item.digest, item)
-        if page.server_time is not None:
-            times.append(page.server_time)
-    return FeedSnapshot(
-        alerts=tuple(alerts.values()), set_aside=tuple(aside.values()), until=min(times, default=None), cut=cut
-    )

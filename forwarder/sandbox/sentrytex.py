@@ -42,6 +42,7 @@ class Sentrytex(Service):
 
     ``all_vendors`` shows every alert whatever the stack; without it only those that touch the stack. ``scopes`` is what
     the key may read, ``business`` whether the account's plan has the API. ``limit_per_minute`` of None is no limit.
+    ``page`` is how many alerts an answer holds at most, whatever was asked for.
     """
 
     name = "sentrytex"
@@ -53,6 +54,7 @@ class Sentrytex(Service):
         self.business = True
         self.scopes = {"read:alerts", "read:stack"}
         self.limit_per_minute = _REQUESTS_PER_MINUTE if limits else None
+        self.page = _MAX_LIMIT
         self._window = SlidingWindow(_REQUESTS_PER_MINUTE, 60)
         self._published: list[_Published] = []
         self._by_id: dict[str, _Published] = {}
@@ -170,7 +172,7 @@ class Sentrytex(Service):
         if severity is not None and severity not in _SEVERITIES:
             return Reply.json({"error": "severity must be critical, high, medium or low"}, 400)
         try:
-            limit = min(int(request.query.get("limit", _DEFAULT_LIMIT)), _MAX_LIMIT)
+            limit = min(int(request.query.get("limit", _DEFAULT_LIMIT)), self.page)
             since = _epoch(request.query["since"]) if "since" in request.query else -math.inf
         except ValueError:
             return Reply.json({"error": "limit must be a number and since an ISO date"}, 400)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
+from types import MappingProxyType
 from typing import Any, Final
 
-from forwarder.alert import Alert, SetAside
+from forwarder.alert import Alert, SetAside, Severity
 from forwarder.connector import Kind, Origin
 from forwarder.routing import Decision
 from forwarder.store.engine import Engine
@@ -36,6 +37,57 @@ class FeedStore:
             key_refused=row["key_refused"],
             unread_since=row["unread_since"],
             unread_starts=row["unread_starts"],
+            floor=row["floor"],
+            floor_is_local=bool(row["floor_is_local"]),
+            started_at=row["started_at"],
+            reach={Severity(severity): since for severity, since in json.loads(row["reach"]).items()},
+            sweep_error=row["sweep_error"],
+            sweeps_failed=row["sweeps_failed"],
+        )
+
+    def start(self, floor: float, *, is_local: bool, now: float) -> None:
+        """Keeps the floor of the first start; a floor that is there stays.
+
+        ``is_local`` where it is by our own clock, ``now``, and moves once the server's time is known.
+        """
+        self._engine.write(
+            lambda connection: connection.execute(
+                "UPDATE feed SET floor = ?, floor_is_local = ?, started_at = ? WHERE floor IS NULL",
+                (floor, int(is_local), now),
+            )
+        )
+
+    def correct_floor(self, floor: float) -> None:
+        """Replaces a floor that is by our own clock by one in the server's time; any other stays."""
+        self._engine.write(
+            lambda connection: connection.execute(
+                "UPDATE feed SET floor = ?, floor_is_local = 0 WHERE floor_is_local = 1", (floor,)
+            )
+        )
+
+    def witness(self, since: float, until: float) -> float | None:
+        """When an alert was published by which an answer shows how far back it reaches; None where none is known.
+
+        The newest of the feed's from before ``since``, else the oldest from then until ``until``.
+        """
+        with self._engine.read() as connection:
+            row = connection.execute(_WITNESS, {"since": since, "until": until}).fetchone()
+        return None if row is None else float(row["published_at"])
+
+    def past(self, alerts: Sequence[Alert]) -> frozenset[str]:
+        """The ids of those that are never owed: published before the floor, or known as such whatever they say now."""
+        ids = json.dumps([alert.id for alert in alerts])
+        with self._engine.read() as connection:
+            floor: float | None = connection.execute("SELECT floor FROM feed").fetchone()[0]
+            known: dict[str, int] = dict(
+                connection.execute(
+                    "SELECT id, past FROM alerts WHERE id IN (SELECT value FROM json_each(?))", (ids,)
+                ).fetchall()
+            )
+        return frozenset(
+            alert.id
+            for alert in alerts
+            if known.get(alert.id, floor is not None and alert.published_at.timestamp() < floor)
         )
 
     def unseen(self, alerts: Sequence[Alert]) -> list[tuple[Alert, Alert | None]]:
@@ -64,11 +116,13 @@ class FeedStore:
         set_aside: Iterable[SetAside] = (),
         swept: bool = False,
         reach: float | None = None,
+        short: Mapping[Severity, float] = MappingProxyType({}),
         origin: Origin = Origin.FEED,
     ) -> PollResult:
         """Writes what a poll or a sweep found; the cursor only ever moves forward.
 
-        ``connectors`` are those in use: only they are told of changes to what they were sent.
+        ``connectors`` are those in use: only they are told of changes to what they were sent. ``reach`` is how far back
+        a sweep could read all, ``short`` the same for each severity of which it could not read all that it should.
         """
 
         def work(connection: sqlite3.Connection) -> PollResult:
@@ -81,7 +135,16 @@ class FeedStore:
                     if told:
                         changed.append(item.alert)
             if origin is Origin.FEED:
-                _advance(connection, cursor, swept, reach, now)
+                if swept:
+                    _note_sweep(connection, reach, short, now)
+                else:
+                    connection.execute(
+                        "UPDATE feed SET polled_at = ?, poll_error = NULL, key_refused = NULL, unread_since = NULL,"
+                        " unread_starts = 0",
+                        (now,),
+                    )
+                if cursor is not None:
+                    connection.execute("UPDATE feed SET cursor = max(coalesce(cursor, ?1), ?1)", (cursor,))
             return PollResult(
                 new=[item.alert for item in new],
                 changed=changed,
@@ -110,11 +173,31 @@ class FeedStore:
             )
         )
 
+    def sweep_failed(self, reason: str) -> None:
+        """Writes down why a sweep could not be done, and that it was one more."""
+        self._engine.write(
+            lambda connection: connection.execute(
+                "UPDATE feed SET sweep_error = ?, sweeps_failed = sweeps_failed + 1", (reason,)
+            )
+        )
+
     def remember_stack(self, vendors: Iterable[str]) -> None:
         """Writes down the account's vendors."""
         stack = json.dumps(sorted(vendors))
         self._engine.write(lambda connection: connection.execute("UPDATE feed SET stack = ?", (stack,)))
 
+
+_WITNESS: Final = """
+SELECT * FROM (
+  SELECT published_at FROM alerts WHERE origin = 'feed' AND published_at < :since ORDER BY published_at DESC LIMIT 1
+)
+UNION ALL
+SELECT * FROM (
+  SELECT published_at FROM alerts WHERE origin = 'feed' AND published_at BETWEEN :since AND :until
+  ORDER BY published_at LIMIT 1
+)
+LIMIT 1
+"""
 
 _BODY: Final = json.JSONEncoder(sort_keys=True, separators=(",", ":"))
 
@@ -124,9 +207,9 @@ def body_of(alert: Alert) -> str:
     return _BODY.encode(alert.raw)
 
 
-_ROW: Final = ", ".join(f"json_extract(value, '$[{column}]')" for column in range(8))
+_ROW: Final = ", ".join(f"json_extract(value, '$[{column}]')" for column in range(9))
 _INSERT: Final = f"""
-INSERT INTO alerts (id, origin, severity, cve_id, published_at, body, trail, unrouted, seen_at)
+INSERT INTO alerts (id, origin, severity, cve_id, published_at, body, trail, unrouted, past, seen_at)
 SELECT {_ROW}, ?
 FROM json_each(?) WHERE true ON CONFLICT (id) DO NOTHING RETURNING id
 """
@@ -149,6 +232,7 @@ def _insert(
             body_of(item.alert),
             _trail(item.decision),
             int(item.unrouted),
+            int(item.past),
         )
         for item in items
     ]
@@ -207,19 +291,13 @@ def _revise(
     return bool(changes), reached_connectors
 
 
-def _advance(
-    connection: sqlite3.Connection, cursor: float | None, swept: bool, reach: float | None, now: float
+def _note_sweep(
+    connection: sqlite3.Connection, reach: float | None, short: Mapping[Severity, float], now: float
 ) -> None:
-    if swept:
-        connection.execute("UPDATE feed SET swept_at = ?, sweep_reach = ?", (now, reach))
-    else:
-        connection.execute(
-            "UPDATE feed SET polled_at = ?, poll_error = NULL, key_refused = NULL, unread_since = NULL,"
-            " unread_starts = 0",
-            (now,),
-        )
-    if cursor is not None:
-        connection.execute("UPDATE feed SET cursor = max(coalesce(cursor, ?1), ?1)", (cursor,))
+    connection.execute(
+        "UPDATE feed SET swept_at = ?, sweep_reach = ?, reach = ?, sweep_error = NULL, sweeps_failed = 0",
+        (now, reach, json.dumps({severity.value: since for severity, since in short.items()})),
+    )
 
 
 def _record_gaps(connection: sqlite3.Connection, gaps: Iterable[Gap], now: float) -> list[Gap]:

@@ -59,7 +59,13 @@ AFTER_ALL_OPENS: Final = len(Severity)
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Feed:
-    """How far the feed was read. ``cursor`` is in the server's time, the others in ours; None before the first time."""
+    """How far the feed was read. ``cursor`` and ``floor`` are in the server's time, the others in ours.
+
+    Times are None before the first time. What was published before ``floor`` is known and never owed; while
+    ``floor_is_local``, no answer has told the server's time, and the floor is by our own clock. ``reach`` has, for each
+    severity of which the last sweep could not read all that it should, the time from which on it could.
+    ``sweeps_failed`` counts those since the last complete one, ``sweep_error`` says why the latest of them failed.
+    """
 
     cursor: float | None
     stack: frozenset[str] | None
@@ -73,6 +79,12 @@ class Feed:
     """The first start since the last complete poll; None where there was none."""
     unread_starts: int = 0
     """How many starts there were since the last complete poll."""
+    floor: float | None = None
+    floor_is_local: bool = False
+    started_at: float | None = None
+    reach: Mapping[Severity, float] = field(default_factory=dict)
+    sweep_error: str | None = None
+    sweeps_failed: int = 0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -90,13 +102,18 @@ class RoutedAlert:
     """An alert that the store does not know in this form, what the routes said, and the connectors that get it.
 
     ``known`` is the form that the store has. ``targets`` holds the reason for each connector. ``decision`` is None for
-    an alert from before the first start: it is known from now on, and goes nowhere.
+    an alert from before the floor: it is known from now on, and goes nowhere.
     """
 
     alert: Alert
     known: Alert | None = None
     decision: Decision | None
     targets: Mapping[str, str]
+
+    @property
+    def past(self) -> bool:
+        """Whether it is from before the floor."""
+        return self.decision is None
 
     @property
     def unrouted(self) -> bool:

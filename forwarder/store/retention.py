@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import sqlite3
 from typing import Final
 
+from forwarder.connector import Origin
 from forwarder.store.engine import Engine
 
 BATCH: Final = 500
@@ -37,22 +39,31 @@ class Retention:
     def prune(self, *, seen_before: float, published_before: float, overlap: float = 0.0) -> int:
         """Removes up to BATCH settled alerts that are old by both times, and returns how many there were.
 
-        What is still owed or dead stays, and so does what the feed can show again: it would be sent a second time. A
-        feed that is quiet for long shows, ``overlap`` seconds behind its cursor, what is old by any other measure.
+        What is still owed or dead stays, and so does what the feed can show again. A feed that is quiet for long shows,
+        ``overlap`` seconds behind its cursor, what is old by any other measure; and a clock of ours that is ahead makes
+        everything look old. The floor rises to the newest time of publication that is forgotten.
         """
 
         def work(connection: sqlite3.Connection) -> int:
             removed = connection.execute(
-                f"DELETE FROM alerts WHERE id IN ({_OLD})",
+                f"DELETE FROM alerts WHERE id IN ({_OLD}) RETURNING origin, published_at",
                 (seen_before, published_before, overlap, BATCH),
-            ).rowcount
+            ).fetchall()
+            _raise_floor(connection, [row["published_at"] for row in removed if row["origin"] == Origin.FEED.value])
             connection.execute("DELETE FROM set_aside WHERE seen_at < ?", (seen_before,))
             connection.execute("DELETE FROM gaps WHERE noticed_at < ?", (seen_before,))
-            return removed
+            return len(removed)
 
         removed = self._engine.write(work)
         self._engine.write(_give_back)
         return removed
+
+
+def _raise_floor(connection: sqlite3.Connection, forgotten: list[float]) -> None:
+    """Lets nothing that is forgotten come back as new, however much more of the past becomes readable later."""
+    if forgotten:
+        just_after = math.nextafter(max(forgotten), math.inf)
+        connection.execute("UPDATE feed SET floor = max(coalesce(floor, ?1), ?1)", (just_after,))
 
 
 def _give_back(connection: sqlite3.Connection) -> None:

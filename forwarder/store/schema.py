@@ -235,6 +235,25 @@ CREATE TABLE web_token (
 """
 """Who is signed in at the status page, and by what the token under which they did so is known again."""
 
+_FLOOR: Final = """
+ALTER TABLE feed ADD COLUMN floor REAL;
+-- Whether the floor is still by our own clock, because no answer has told the server's time yet.
+ALTER TABLE feed ADD COLUMN floor_is_local INTEGER NOT NULL DEFAULT 0 CHECK (floor_is_local IN (0, 1));
+ALTER TABLE feed ADD COLUMN started_at REAL;
+ALTER TABLE feed ADD COLUMN reach TEXT NOT NULL DEFAULT '{}' CHECK (json_valid(reach));
+ALTER TABLE feed ADD COLUMN sweep_error TEXT;
+ALTER TABLE feed ADD COLUMN sweeps_failed INTEGER NOT NULL DEFAULT 0 CHECK (sweeps_failed >= 0);
+ALTER TABLE alerts ADD COLUMN past INTEGER NOT NULL DEFAULT 0 CHECK (past IN (0, 1));
+
+-- What was known without any route being asked is from before the first start.
+UPDATE alerts SET past = 1 WHERE origin = 'feed' AND trail = '[]' AND unrouted = 0;
+UPDATE feed SET
+  floor = min(cursor, coalesce((SELECT min(published_at) FROM alerts WHERE origin = 'feed' AND past = 0), cursor)),
+  started_at = coalesce(polled_at, cursor)
+WHERE cursor IS NOT NULL;
+"""
+"""What was published before the floor is never owed; how far sweeps reach, and why they fail."""
+
 _ALARMS: Final = """
 ALTER TABLE feed ADD COLUMN key_refused TEXT;
 ALTER TABLE feed ADD COLUMN unread_since REAL;
@@ -272,7 +291,8 @@ MIGRATIONS: Final[tuple[tuple[str, str], ...]] = (
     ("0002_words", _SECOND),
     ("0003_search", _SEARCH),
     ("0004_sessions", _SESSIONS),
-    ("0005_alarms", _ALARMS),
+    ("0005_floor", _FLOOR),
+    ("0006_alarms", _ALARMS),
 )
 """Each step with its name, in order. A step that was released is never edited: the next one follows it."""
 

@@ -51,6 +51,7 @@ _LATENCY: Final = (0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0, 360
 _STANDS: Final = {
     "last_poll_timestamp_seconds": "When the feed was last read in full; 0 before the first time.",
     "feed_age_seconds": "Time since the feed was last read in full, or since the start where it never was.",
+    "last_sweep_timestamp_seconds": "When look_back was last re-read in full; 0 before the first time.",
     "cursor_timestamp_seconds": "The newest time of publication that was seen; 0 before the first alert.",
     "request_budget_remaining": "Requests that the API's limit leaves for the current minute.",
     "gaps": "Stretches of the feed that the API may not have shown.",
@@ -59,6 +60,10 @@ _STANDS: Final = {
     "database_bytes": "Size of the database, its write-ahead log included.",
 }
 _STANDS_OF: Final = {
+    "sweep_reach_timestamp_seconds": (
+        "The time of publication back to which sweeps can read, where that is not all of look_back; 0 where it is.",
+        "severity",
+    ),
     "queue_deliveries": ("Deliveries that are owed and not settled.", "connector", "state"),
     "oldest_waiting_seconds": ("How long the oldest of them has been owed; 0 where none is.", "connector"),
     "connector_paused": ("Whether the connector accepts no deliveries until a person acts.", "connector"),
@@ -183,12 +188,15 @@ class Gauges:
         for name, value in {
             "last_poll_timestamp_seconds": feed.polled_at or 0.0,
             "feed_age_seconds": max(now - since, 0.0),
+            "last_sweep_timestamp_seconds": feed.swept_at or 0.0,
             "cursor_timestamp_seconds": feed.cursor or 0.0,
             "gaps": totals["gaps"],
             "set_aside": totals["set_aside"],
             "unrouted_alerts": totals["unrouted"],
         }.items():
             families[name].add_metric((), value)
+        for severity in Severity:
+            families["sweep_reach_timestamp_seconds"].add_metric((severity.value,), feed.reach.get(severity, 0.0))
 
     def _of_queues(self, families: dict[str, GaugeMetricFamily]) -> None:
         now = self._forwarder.clock()

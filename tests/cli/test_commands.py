@@ -280,6 +280,26 @@ def test_status_shows_what_is_paused_and_whose_queue_is_orphaned(desk: Desk, san
     assert [queue["name"] for queue in desk.json("status")["connectors"] if not queue["configured"]] == ["secops"]
 
 
+def test_status_shows_how_far_sweeps_reach(desk: Desk, sandbox: Sandbox) -> None:
+    """Where they fall short: the severity and the date; and why the last one failed."""
+    desk.config["sentrytex"]["start_from"] = "3d"
+    desk.write()
+    for number in range(210):
+        sandbox.sentrytex.publish(recent(number, severity="low", minutes_ago=60 + number))
+    desk.once()
+    assert re.search(
+        r"^Sweeps of low alerts reach back to .+ only, not all of look_back\.$", desk.says("status"), re.MULTILINE
+    )
+    status = desk.json("status")
+    assert datetime.fromisoformat(status["short_reach"]["low"]) == datetime.fromisoformat(
+        sandbox.sentrytex.alerts[199]["published_at"]
+    )
+    assert datetime.fromisoformat(status["floor"]) < datetime.fromisoformat(status["cursor"])
+    with Store.open_exclusive(desk.folder / "forwarder.db") as store:
+        store.feed.sweep_failed("The API is ill.")
+    assert "(The API is ill.)" in desk.says("status")
+
+
 @pytest.mark.parametrize(
     ("args", "found"),
     [

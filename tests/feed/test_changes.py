@@ -14,7 +14,7 @@ from forwarder.feed.client import FeedClient
 from forwarder.feed.poller import Poller
 from forwarder.sandbox import Sandbox
 from forwarder.store import Store
-from forwarder.store.records import PollResult, RoutedAlert
+from forwarder.store.records import PollResult
 from tests.kit.samples import alert, alert_json
 from tests.kit.store import (
     LEASE,
@@ -216,15 +216,28 @@ def test_an_alert_that_was_unrouted_is_no_more(feed: Feed, store: Store) -> None
     assert store.queries.totals()["unrouted"] == 0
 
 
-def test_an_alert_from_before_the_start_opens_when_it_rises(feed: Feed, store: Store) -> None:
-    """What was known before the first start went nowhere; a change that routes it somewhere new opens it there."""
+def test_an_alert_from_before_the_start_stays_past_when_it_rises(feed: Feed, store: Store) -> None:
+    """What was known before the first start is never owed, whatever it changes to, its date included."""
     deliver(store, "secops")
     old = alert(id="old", severity="high", epss_score=0.1, published_at=at(-60))
-    store.feed.commit_page([RoutedAlert(alert=old, decision=None, targets={})], now=NOW)
-    feed.sandbox.sentrytex.publish({**old.raw, "cvss_score": 6.6})
-    assert feed.read().connectors == frozenset()
-    feed.sandbox.sentrytex.publish({**old.raw, "severity": "critical"})
-    assert feed.read().connectors == frozenset({"oncall"})
+    feed.sandbox.sentrytex.publish(old.raw)
+    feed.read()
+    for change in ({"severity": "critical"}, {"cisa_kev": True}, {"published_at": at(40)}, {"epss_score": 0.9}):
+        feed.sandbox.sentrytex.update("old", **change)
+        turn = feed.read()
+        assert (turn.connectors, list(turn.unrouted)) == (frozenset(), [])
+    assert rows(store, "SELECT count(*) FROM deliveries WHERE alert_id = 'old'") == [(0,)]
+
+
+def test_a_past_alert_that_was_replayed_is_updated_where_it_was_sent(feed: Feed, store: Store) -> None:
+    """A person sent it on purpose: that place hears what changes, and no other."""
+    deliver(store, "secops")
+    feed.sandbox.sentrytex.publish(alert_json(id="old", severity="high", epss_score=0.1, published_at=at(-60)))
+    feed.read()
+    store.operations.replay(["old"], ["tickets"], why="replayed", now=NOW)
+    deliver(store, "tickets")
+    feed.sandbox.sentrytex.update("old", severity="critical", cisa_kev=True)
+    assert feed.read().connectors == frozenset({"tickets"})
 
 
 def test_a_change_is_noticed_by_a_sweep_too(feed: Feed, store: Store) -> None:

@@ -19,7 +19,6 @@ from hypothesis import strategies as st
 
 from forwarder.alert import Severity
 from forwarder.feed.client import (
-    KEPT_FOR_POLLS,
     MAX_DEPTH,
     MAX_RAW,
     PAGE,
@@ -30,6 +29,7 @@ from forwarder.feed.client import (
     NotFound,
     RequestBudget,
     SentrytexError,
+    Share,
     TooManyRequests,
     Unavailable,
 )
@@ -38,6 +38,13 @@ from tests.kit.samples import alert_json
 
 SINCE = datetime(2026, 3, 1, 11, 0, tzinfo=UTC)
 HTML = "<!doctype html><h1>Bad gateway</h1>"
+
+
+@pytest.fixture
+def sandbox() -> Iterator[Sandbox]:
+    """The services by the machine's own time."""
+    with Sandbox(limits=False) as running:
+        yield running
 
 
 @pytest.fixture
@@ -89,14 +96,15 @@ def test_the_lower_bound_is_inclusive(sandbox: Sandbox, api: FeedClient) -> None
 
 
 def test_a_page_tells_whether_there_may_be_more(sandbox: Sandbox, api: FeedClient) -> None:
-    """A page of as many alerts as the API shows is full, one of fewer is whole; its oldest time is known."""
+    """A page tells how many items it held, its oldest time, and what it reaches behind."""
     sandbox.sentrytex.publish(
         *(alert_json(id=f"a{number}", published_at=f"2026-03-01T11:{number % 60:02}:00Z") for number in range(PAGE - 1))
     )
     page = api.alerts(SINCE)
-    assert (page.full, len(page.alerts), page.oldest) == (False, PAGE - 1, SINCE)
-    sandbox.sentrytex.publish(alert_json(id="one more"))
-    assert api.alerts(SINCE).full
+    assert (page.size, len(page.alerts), page.oldest) == (PAGE - 1, PAGE - 1, SINCE)
+    assert (page.reaches_behind(SINCE), page.reaches_behind(SINCE + timedelta(seconds=1))) == (False, True)
+    sandbox.sentrytex.publish({"id": "no alert"})
+    assert (api.alerts(SINCE).size, len(api.alerts(SINCE).alerts)) == (PAGE, PAGE - 1)
 
 
 def test_the_server_s_time_is_read(sandbox: Sandbox, api: FeedClient) -> None:
@@ -337,38 +345,72 @@ def test_the_key_is_never_shown(sandbox: Sandbox, api: FeedClient, status: int, 
 # How often
 
 
+def test_a_refusal_tells_the_server_s_time(sandbox: Sandbox, api: FeedClient) -> None:
+    """An answer that is an error has a Date as well; where there was no answer, there is none."""
+    sandbox.clock.advance(-86400)
+    for status in (401, 403, 404, 429, 503):
+        refuse(sandbox, status)
+        with pytest.raises(SentrytexError) as raised:
+            api.alerts(None)
+        assert raised.value.server_time is not None
+        assert abs(raised.value.server_time - (datetime.now(UTC) - timedelta(days=1))) < timedelta(minutes=1)
+    sandbox.sentrytex.inject(Fault(kind=FaultKind.RESET_BEFORE))
+    with pytest.raises(Unavailable) as unanswered:
+        api.alerts(None)
+    assert unanswered.value.server_time is None
+
+
 def test_the_budget_is_kept_by_the_client(sandbox: Sandbox, connect: Callable[..., FeedClient]) -> None:
-    """What is beyond the budget is not sent, and says when to come again."""
-    api = connect(budget=RequestBudget(limit=KEPT_FOR_POLLS + 1, clock=lambda: 0.0))
-    api.stack()
-    for refused in (api.stack, lambda: api.alert("a"), lambda: api.alerts(None, keep=KEPT_FOR_POLLS)):
-        with pytest.raises(TooManyRequests, match="spent") as raised:
+    """What is beyond the budget is not sent, and says when to come again; each kind has its own share."""
+    api = connect(budget=RequestBudget(limit=10, clock=lambda: 0.0))
+    for _ in range(8):
+        api.alerts(None)
+    with pytest.raises(TooManyRequests, match="spent") as raised:
+        api.alerts(None)
+    assert raised.value.after == 61.0
+    for _ in range(2):
+        api.alerts(None, share=Share.SWEEPS)
+    for refused in (api.stack, lambda: api.alert("a"), lambda: api.alerts(None, share=Share.SWEEPS)):
+        with pytest.raises(TooManyRequests, match="spent"):
             refused()
-        assert raised.value.after == 61.0
-    api.alerts(None)
-    assert len(sandbox.sentrytex.requests) == 2
+    assert len(sandbox.sentrytex.requests) == 10
 
 
-@given(st.lists(st.tuples(st.floats(0, 90), st.sampled_from([0, KEPT_FOR_POLLS])), max_size=400), st.floats(0, 1e9))
-def test_never_more_than_the_limit_in_any_minute(steps: list[tuple[float, int]], start: float) -> None:
-    """However requests come, no minute sees more than the limit, and the less important leave their reserve."""
+@given(st.lists(st.tuples(st.floats(0, 90), st.sampled_from(Share)), max_size=400), st.floats(0, 1e9))
+def test_never_more_than_the_limit_in_any_minute(steps: list[tuple[float, Share]], start: float) -> None:
+    """However requests come, no minute sees more than the limit, and who has not had its share gets it."""
     now = [start]
     budget = RequestBudget(clock=lambda: now[0])
-    sent: deque[float] = deque()
-    for number, (pause, keep) in enumerate(steps):
+    sent: deque[tuple[float, Share]] = deque()
+    for number, (pause, share) in enumerate(steps):
         # Long pauses are rare, so that the budget is under pressure.
         now[0] += pause if number % 50 == 0 else pause / 100
-        wait = budget.take(keep)
-        if wait == 0.0:
-            sent.append(now[0])
-        while sent and sent[0] <= now[0] - 60.0:
+        while sent and sent[0][0] <= now[0] - 62.0:
             sent.popleft()
-        assert len(sent) <= REQUESTS_A_MINUTE
-        if wait == 0.0 and keep:
-            assert len(sent) <= REQUESTS_A_MINUTE - keep
-        if wait:
-            assert 0.0 < wait <= 61.0
-            assert len(sent) + keep >= REQUESTS_A_MINUTE or budget.left <= keep
+        had = len([by for _, by in sent if by is share])
+        wait = budget.take(share)
+        if wait == 0.0:
+            sent.append((now[0], share))
+        assert len([at for at, _ in sent if at > now[0] - 60.0]) <= REQUESTS_A_MINUTE
+        assert 0.0 <= wait <= 61.0
+        if had < int(REQUESTS_A_MINUTE * share.value):
+            assert wait == 0.0
+
+
+@pytest.mark.parametrize("share", Share)
+def test_whoever_asks_all_the_time_leaves_the_others_their_shares(share: Share) -> None:
+    """One kind that asks a hundred times a second for minutes: each other kind gets its share in every minute."""
+    now = [0.0]
+    budget = RequestBudget(clock=lambda: now[0])
+    got = dict.fromkeys(Share, 0)
+    for tick in range(1, 30_000):
+        now[0] = tick / 100
+        got[share] += budget.take(share) == 0.0
+        for other in Share:
+            if other is not share and tick % 100 == 0:
+                got[other] += budget.take(other) == 0.0
+    for one, count in got.items():
+        assert count >= 4 * min(int(REQUESTS_A_MINUTE * one.value), 55)
 
 
 def test_a_wait_is_long_enough() -> None:
@@ -379,10 +421,39 @@ def test_a_wait_is_long_enough() -> None:
         assert budget.take() == 0.0
         now[0] += 1.0
     assert budget.left == 0
-    assert budget.take(keep=1) > budget.take() > 0.0
     now[0] += budget.take()
     assert budget.take() == 0.0
     assert budget.take() > 0.0
+
+
+def test_what_another_share_gets_back_is_not_waited_for() -> None:
+    """A sweep's request that ends its minute is kept for the next sweep; a poll waits for one of its own."""
+    now = [0.0]
+    budget = RequestBudget(limit=10, clock=lambda: now[0])
+    assert budget.take(Share.SWEEPS) == 0.0
+    now[0] = 1.0
+    assert [budget.take() for _ in range(8)] == [0.0] * 8
+    now[0] = 2.0
+    assert budget.take() == 60.0
+    now[0] = 61.5
+    assert budget.take() > 0.0
+    assert [budget.take(Share.SWEEPS) for _ in range(2)] == [0.0] * 2
+
+
+@given(st.lists(st.tuples(st.floats(0, 2), st.sampled_from(Share)), max_size=300), st.sampled_from(Share))
+def test_a_wait_is_long_enough_for_every_share(steps: list[tuple[float, Share]], share: Share) -> None:
+    """Where nobody else asks meanwhile, one request may go after the seconds that were told, and none before."""
+    now = [0.0]
+    budget = RequestBudget(limit=50, clock=lambda: now[0])
+    for pause, by in steps:
+        now[0] += pause
+        budget.take(by)
+    wait = budget.take(share)
+    if wait:
+        now[0] += wait - 1e-6
+        assert budget.take(share) > 0.0
+        now[0] += 2e-6
+        assert budget.take(share) == 0.0
 
 
 def test_rounding_gives_no_request_away() -> None:
@@ -400,8 +471,9 @@ def test_the_budget_is_shared_by_threads() -> None:
     """Threads that ask at once get the limit together, not each."""
     budget = RequestBudget(limit=50, clock=lambda: 0.0)
     with ThreadPoolExecutor(8) as threads:
-        got = [wait for wait in threads.map(lambda _: budget.take(), range(200)) if wait == 0.0]
-    assert len(got) == 50
+        for share, expected in ((Share.POLLS, 50 - 10 - 2 - 3), (Share.SWEEPS, 10)):
+            got = [wait for wait in threads.map(lambda _, by=share: budget.take(by), range(200)) if wait == 0.0]
+            assert len(got) == expected
 
 
 class one_answer:  # noqa: N801 - used as a function

@@ -3,115 +3,34 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
-from typing import Any, Protocol
 
 import pytest
 
 from forwarder.alert import Severity
 from forwarder.common.clock import instant, iso
-from forwarder.config import Config
 from forwarder.feed.client import (
-    KEPT_FOR_POLLS,
     FeedClient,
     KeyRefused,
     NotFound,
     Page,
     SentrytexError,
+    Share,
     Stack,
     Unavailable,
 )
-from forwarder.feed.poller import Poller, Source
+from forwarder.feed.poller import STACK_EVERY, Poller
+from forwarder.feed.reader import Source
 from forwarder.sandbox import Fault, FaultKind, Sandbox
 from forwarder.store import Store
 from forwarder.store.records import Gap, PollResult
-from tests.kit.samples import alert_json, real_alerts
-from tests.kit.store import NOW, Time, at, config, rows
-
-HOUR, DAY = 3600.0, 86400.0
-LONG_AGO = -400 * DAY
-
-
-@pytest.fixture
-def time() -> Time:
-    """The time of the poller, the server and the test."""
-    return Time()
-
-
-@pytest.fixture
-def sandbox(time: Time) -> Iterator[Sandbox]:
-    """The services, with a clock that stands still unless it is moved."""
-    with Sandbox(clock=lambda: instant(time.now), limits=False) as running:
-        yield running
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    opened = Store.open_exclusive(tmp_path / "forwarder.db")
-    yield opened
-    opened.close()
-
-
-class MakePoller(Protocol):
-    def __call__(self, settings: Config | None = None, asked: Source | None = None) -> Poller: ...
-
-
-@pytest.fixture
-def source(sandbox: Sandbox) -> Iterator[FeedClient]:
-    client = FeedClient(sandbox.sentrytex.url, sandbox.sentrytex.token)
-    yield client
-    client.close()
-
-
-@pytest.fixture
-def make(source: FeedClient, store: Store, time: Time) -> MakePoller:
-    """Makes pollers of the one store, by default of the one source and with every alert owed to secops."""
-
-    def make(settings: Config | None = None, asked: Source | None = None) -> Poller:
-        return Poller(settings or config(start_from="now"), asked or source, store, now=time)
-
-    return make
-
-
-@pytest.fixture
-def poller(make: MakePoller) -> Poller:
-    """A poller whose first poll, at NOW, found an empty feed."""
-    started = make()
-    started.poll()
-    return started
-
-
-def publish(sandbox: Sandbox, name: str, seconds: float = 0.0, **fields: Any) -> None:
-    """Shows an alert that was published ``seconds`` after NOW."""
-    sandbox.sentrytex.publish(alert_json(id=name, published_at=at(seconds), **fields))
-
-
-def flood(sandbox: Sandbox, count: int, *, severity: str = "high", name: str = "f", since: float = 0.0) -> None:
-    """Shows ``count`` alerts, a second apart."""
-    for number in range(count):
-        publish(sandbox, f"{name}{number}", since + number, severity=severity)
-
-
-def new(turn: PollResult) -> list[str]:
-    return sorted(alert.id for alert in turn.new)
-
-
-def outstanding(store: Store) -> list[str]:
-    """The alerts of which an open is owed, to anyone."""
-    return [name for (name,) in rows(store, "SELECT DISTINCT alert_id FROM deliveries ORDER BY alert_id")]
-
-
-def asked(sandbox: Sandbox, since: int = 0) -> list[str]:
-    """What was asked for after the first ``since`` requests: the severity, or "all", or the path's last part."""
-    return [
-        seen.query.get("severity", "all") if seen.path.endswith("/alerts") else seen.path.rsplit("/", 1)[1]
-        for seen in sandbox.sentrytex.requests[since:]
-    ]
-
+from tests.feed.conftest import MakePoller
+from tests.kit.feed import DAY, HOUR, asked, flood, new, outstanding, publish
+from tests.kit.samples import real_alerts
+from tests.kit.store import NOW, Time, config, rows
 
 # The first start
 
@@ -130,7 +49,7 @@ def asked(sandbox: Sandbox, since: int = 0) -> list[str]:
 def test_the_first_start_sends_nothing_of_the_past(
     *, sandbox: Sandbox, store: Store, make: MakePoller, time: Time, start_from: str, sent: list[str]
 ) -> None:
-    """What was published before start_from is known from the first poll on and goes nowhere, sweeps included."""
+    """What was published before start_from goes nowhere, verified late or not; what came after it does, sweeps too."""
     for name, seconds in (("minutes", -60), ("hours", -2 * HOUR), ("days", -2 * DAY), ("month", -20 * DAY)):
         publish(sandbox, name, seconds)
     poller = make(config(start_from=start_from))
@@ -141,7 +60,7 @@ def test_the_first_start_sends_nothing_of_the_past(
     time.advance(60)
     poller.poll()
     poller.sweep()
-    assert outstanding(store) == sorted([*sent, "new", "verified late"])
+    assert outstanding(store) == sorted([*sent, "new", *(["verified late"] if "days" in sent else [])])
 
 
 def test_the_first_start_goes_by_the_server_s_time(
@@ -182,19 +101,6 @@ def test_the_first_start_without_a_stack(sandbox: Sandbox, store: Store, make: M
     sandbox.sentrytex.scopes = {"read:alerts"}
     make().poll()
     assert store.feed.state().cursor == NOW
-
-
-def test_a_first_poll_that_fails_begins_nothing(sandbox: Sandbox, store: Store, make: MakePoller) -> None:
-    """Until the feed was read there is no cursor, so that the start is decided by the first poll that succeeds."""
-    sandbox.sentrytex.revoke()
-    with pytest.raises(KeyRefused):
-        make().poll()
-    assert store.feed.state().cursor is None
-    assert "refused the key" in (store.feed.state().poll_error or "")
-    sandbox.sentrytex.restore()
-    publish(sandbox, "before", -60)
-    make().poll()
-    assert (outstanding(store), store.feed.state().poll_error) == ([], None)
 
 
 def test_a_first_start_with_a_long_past(sandbox: Sandbox, store: Store, make: MakePoller) -> None:
@@ -444,11 +350,11 @@ class Undated:
     def __init__(self, source: Source) -> None:
         self._source = source
 
-    def alerts(self, since: datetime | None, severity: Severity | None = None, *, keep: int = 0) -> Page:
-        return replace(self._source.alerts(since, severity, keep=keep), server_time=None)
+    def alerts(self, since: datetime | None, severity: Severity | None = None, *, share: Share = Share.POLLS) -> Page:
+        return replace(self._source.alerts(since, severity, share=share), server_time=None)
 
-    def stack(self, *, keep: int = KEPT_FOR_POLLS) -> Stack:
-        return replace(self._source.stack(keep=keep), server_time=None)
+    def stack(self, *, share: Share = Share.STACK) -> Stack:
+        return replace(self._source.stack(share=share), server_time=None)
 
 
 def test_without_the_server_s_time_ours_holds_the_cursor(
@@ -482,45 +388,50 @@ def test_our_clock_moves_no_cursor(
 # Sweeps
 
 
-def test_a_sweep_brings_what_came_late(sandbox: Sandbox, store: Store, poller: Poller, time: Time) -> None:
+def test_a_sweep_brings_what_came_late(sandbox: Sandbox, store: Store, early: Poller, time: Time) -> None:
     """Alerts verified days after their publication arrive by the sweep, up to look_back, and leave the cursor."""
+    publish(sandbox, "newest", 0)
+    time.advance(1)
+    early.poll()
     publish(sandbox, "days late", -6 * DAY)
     publish(sandbox, "beyond", -8 * DAY)
-    assert new(poller.poll()) == []
-    turn = poller.sweep()
-    assert (new(turn), turn.sweep, turn.reach) == (["days late"], True, instant(NOW - 7 * DAY))
-    assert outstanding(store) == ["days late"]
+    assert new(early.poll()) == []
+    turn = early.sweep()
+    assert (new(turn), turn.sweep, turn.reach) == (["days late"], True, instant(NOW + 1 - 7 * DAY))
+    assert outstanding(store) == ["days late", "newest"]
     feed = store.feed.state()
-    assert (feed.cursor, feed.swept_at, feed.sweep_reach) == (NOW, NOW, NOW - 7 * DAY)
-    assert new(poller.sweep()) == []
+    assert (feed.cursor, feed.swept_at, feed.sweep_reach) == (NOW, NOW + 1, NOW + 1 - 7 * DAY)
+    assert new(early.sweep()) == []
 
 
-def test_a_sweep_says_how_far_it_reached(sandbox: Sandbox, store: Store, poller: Poller, time: Time) -> None:
+def test_a_sweep_says_how_far_it_reached(sandbox: Sandbox, store: Store, early: Poller, time: Time) -> None:
     """Where a severity has more than a page in look_back, the sweep reaches the oldest that it was shown."""
     flood(sandbox, 250, since=-DAY)
     publish(sandbox, "low", -2 * DAY, severity="low")
-    turn = poller.sweep()
+    turn = early.sweep()
     assert (len(turn.new), turn.reach) == (201, instant(NOW - DAY + 50))
     assert (store.feed.state().sweep_reach, store.queries.gaps()) == (NOW - DAY + 50, [])
 
 
 def test_a_sweep_leaves_requests_to_the_polls(sandbox: Sandbox, make: MakePoller) -> None:
     """A sweep asks only where enough requests for polls are left."""
-    kept: list[int] = []
+    kept: list[Share] = []
 
     class Counting(Undated):
-        def alerts(self, since: datetime | None, severity: Severity | None = None, *, keep: int = 0) -> Page:
-            kept.append(keep)
-            return super().alerts(since, severity, keep=keep)
+        def alerts(
+            self, since: datetime | None, severity: Severity | None = None, *, share: Share = Share.POLLS
+        ) -> Page:
+            kept.append(share)
+            return super().alerts(since, severity, share=share)
 
     client = FeedClient(sandbox.sentrytex.url, sandbox.sentrytex.token)
-    poller = make(None, Counting(client))
+    poller = make(config(start_from="30d"), Counting(client))
     flood(sandbox, 201, since=-300)
     poller.poll()
-    assert set(kept) == {0}
+    assert set(kept) == {Share.POLLS}
     kept.clear()
     poller.sweep()
-    assert kept == [KEPT_FOR_POLLS] * 5
+    assert kept == [Share.SWEEPS] * 5
     client.close()
 
 
@@ -532,29 +443,54 @@ def test_a_sweep_that_fails_writes_nothing(sandbox: Sandbox, store: Store, polle
     assert (store.feed.state().swept_at, store.feed.state().poll_error) == (None, None)
 
 
-def test_a_vendor_joins_the_stack(sandbox: Sandbox, store: Store, poller: Poller) -> None:
+def test_a_vendor_joins_the_stack(sandbox: Sandbox, store: Store, early: Poller, time: Time) -> None:
     """A vendor that was added is noticed once, and its alerts of the last days come with the sweep."""
     sandbox.sentrytex.all_vendors = False
     sandbox.sentrytex.add_vendor("github")
     publish(sandbox, "okta's", -DAY, affected_vendors=["okta"])
-    assert poller.stack_grew() == frozenset()
-    assert poller.stack_grew() == frozenset()
-    assert new(poller.sweep()) == []
+
+    def look() -> frozenset[str]:
+        time.advance(STACK_EVERY)
+        return early.stack_grew()
+
+    assert [look(), look()] == [frozenset()] * 2
+    assert new(early.sweep()) == []
     sandbox.sentrytex.add_vendor("okta")
-    assert poller.stack_grew() == frozenset({"okta"})
-    assert poller.stack_grew() == frozenset()
-    assert new(poller.sweep()) == ["okta's"]
+    assert [look(), look()] == [frozenset({"okta"}), frozenset()]
+    assert new(early.sweep()) == ["okta's"]
     sandbox.sentrytex.remove_vendor("github")
-    assert poller.stack_grew() == frozenset()
+    assert look() == frozenset()
     assert store.feed.state().stack == frozenset({"okta"})
 
 
-def test_a_stack_that_cannot_be_read_is_no_empty_stack(sandbox: Sandbox, store: Store, poller: Poller) -> None:
+def test_the_stack_is_read_now_and_then(sandbox: Sandbox, poller: Poller, time: Time) -> None:
+    """However often it is asked about: every few minutes, and less often the longer it cannot be read."""
+
+    def reads(seconds: int) -> int:
+        before = asked(sandbox).count("stack")
+        for _ in range(seconds // 10):
+            time.advance(10)
+            poller.stack_grew()
+        return asked(sandbox).count("stack") - before
+
+    assert reads(3600) == 3600 / STACK_EVERY
+    sandbox.sentrytex.scopes = {"read:alerts"}
+    assert 4 <= reads(3600 * 2) <= 8
+    assert reads(86400) == 24
+    time.advance(-86400 * 30)
+    assert reads(10) == 1
+
+
+def test_a_stack_that_cannot_be_read_is_no_empty_stack(
+    sandbox: Sandbox, store: Store, poller: Poller, time: Time
+) -> None:
     """A failure to read the stack changes nothing, so that its vendors do not seem to join afterwards."""
     sandbox.sentrytex.add_vendor("github")
     poller.stack_grew()
     sandbox.sentrytex.inject(Fault(kind=FaultKind.STATUS, status=403, times=2))
-    assert [poller.stack_grew() for _ in range(3)] == [frozenset()] * 3
+    for _ in range(3):
+        time.advance(86400)
+        assert poller.stack_grew() == frozenset()
     assert store.feed.state().stack == frozenset({"github"})
 
 
@@ -608,11 +544,11 @@ def test_an_alert_goes_to_each_connector_once(sandbox: Sandbox, make: MakePoller
 # Turns
 
 
-def test_polls_and_sweeps_take_turns(sandbox: Sandbox, store: Store, poller: Poller, time: Time) -> None:
+def test_polls_and_sweeps_take_turns(sandbox: Sandbox, store: Store, early: Poller) -> None:
     """Turns that threads ask for at once come one after the other, and each alert is owed once."""
     flood(sandbox, 300, since=-200, severity="high")
     flood(sandbox, 100, since=-200, severity="low", name="l")
-    turns: list[Callable[[], PollResult]] = [poller.poll, poller.sweep] * 4
+    turns: list[Callable[[], PollResult]] = [early.poll, early.sweep] * 4
     with ThreadPoolExecutor(8) as threads:
         done = list(threads.map(lambda turn: turn(), turns))
     assert sum(len(turn.new) for turn in done) == 300

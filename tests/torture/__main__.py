@@ -8,7 +8,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
 from typing import Final
@@ -19,11 +19,11 @@ from rich.console import Console
 from rich.table import Table
 
 from tests.kit.contract import TARGETS
-from tests.torture import feed, ground, hostile, kills, matrix, parrot, soak
+from tests.torture import feed, first_start, ground, hostile, kills, matrix, parrot, soak
 from tests.torture.points import Point
 from tests.torture.world import Tally
 
-PROOFS: Final = ("kills", "matrix", "ground", "hostile", "secrets", "soak")
+PROOFS: Final = ("kills", "matrix", "ground", "first-start", "hostile", "secrets", "soak")
 EXAMPLES: Final = 1000
 """Pages of chance for each kind of Jira."""
 
@@ -43,7 +43,8 @@ def main(number: int, seed: int | None, days: int, only: tuple[str, ...]) -> Non
     proofs: dict[str, Callable[[], list[str]]] = {
         "kills": lambda: prove_kills(number, seed),
         "matrix": prove_matrix,
-        "ground": prove_ground,
+        "ground": lambda: _prove("The ground under it", ground.SCENARIOS),
+        "first-start": lambda: _prove("First start without a feed", first_start.SCENARIOS),
         "hostile": prove_hostile,
         "secrets": prove_secrets,
         "soak": lambda: prove_soak(days, seed),
@@ -84,9 +85,9 @@ def prove_matrix() -> list[str]:
     return [wrong for row in rows for wrong in row.wrong]
 
 
-def prove_ground() -> list[str]:
-    table, complaints = Table("The ground under it", "", title_justify="left"), []
-    for name, scenario in ground.SCENARIOS.items():
+def _prove(title: str, scenarios: Mapping[str, ground.Scenario]) -> list[str]:
+    table, complaints = Table(title, "", title_justify="left"), []
+    for name, scenario in scenarios.items():
         with _folder() as folder:
             try:
                 scenario(folder)

@@ -90,6 +90,9 @@ def run(folder: Path, statuses: Sequence[int] = STATUSES) -> Row:
     """Strikes a poll's first request and a sweep's third with each fault, and then reads in peace."""
     row = Row(target="sentrytex")
     with Sandbox(limits=False) as sandbox, Rig(folder, sandbox, ["pagerduty"]) as rig:
+        # All of it is from after the floor, so that sweeps must reach it.
+        feed = rig.config.sentrytex.model_copy(update={"start_from": timedelta(days=30)})
+        rig.forwarder.poller.use(rig.config.model_copy(update={"sentrytex": feed}))
         long_ago = (datetime.now(UTC) - timedelta(days=5)).isoformat()
         rig.world.publish(BULK, severity="low", published_at=long_ago)
         rig.poll()

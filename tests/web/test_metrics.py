@@ -23,7 +23,7 @@ from tests.kit import core as core_kit
 from tests.kit import store as store_kit
 from tests.kit.samples import alert
 from tests.kit.store import NOW
-from tests.kit.web import Site, furnish, serving
+from tests.kit.web import Site, furnish, serving, sweep_short
 
 Samples = dict[tuple[str, tuple[tuple[str, str], ...]], float]
 
@@ -101,6 +101,16 @@ def test_gauges_tell_how_things_stand(site: Site) -> None:
     assert value(samples, "alarms", kind="gap") == 1
     assert (value(samples, "gaps"), value(samples, "set_aside"), value(samples, "unrouted_alerts")) == (1, 1, 1)
     assert value(samples, "database_bytes") >= site.store.engine.path.stat().st_size
+
+
+def test_gauges_tell_how_far_sweeps_reach(site: Site) -> None:
+    """The time back to which a severity is read where sweeps fall short; 0 where all of look_back is."""
+    assert value(scrape(site), "last_sweep_timestamp_seconds") == 0
+    sweep_short(site.store)
+    samples = scrape(site)
+    assert value(samples, "last_sweep_timestamp_seconds") == NOW - 20
+    assert value(samples, "sweep_reach_timestamp_seconds", severity="high") == NOW - 86400
+    assert value(samples, "sweep_reach_timestamp_seconds", severity="low") == 0
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ from forwarder.web.filters import templates
 from tests.kit import store as store_kit
 from tests.kit.samples import ALERT_ID, alert, hostile_alerts, odd_alerts
 from tests.kit.store import NOW
-from tests.kit.web import HTML, Site, furnish, serving, words
+from tests.kit.web import HTML, Site, furnish, serving, sweep_short, words
 
 PAGES = ("/", "/alerts", f"/alerts/{ALERT_ID}", "/dead-letters", "/gaps", "/set-aside")
 
@@ -74,6 +74,13 @@ def test_the_overview_tells_how_far_the_feed_was_read(site: Site) -> None:
     assert "Gaps 1" in text
     assert "Set aside 1" in text
     assert "Without a route 1" in text
+
+
+def test_the_overview_tells_how_far_sweeps_reach(site: Site) -> None:
+    """The severity and the date, where sweeps fall short of look_back, and nothing where they do not."""
+    assert "Sweeps reach" not in site.text("/")
+    sweep_short(site.store)
+    assert re.search(r"Last sweep 20s ago Sweeps reach high alerts 2026-02-28,? 12:00", site.text("/"))
 
 
 def test_a_card_tells_queue_pace_and_last_error(site: Site) -> None:

@@ -239,6 +239,8 @@ def paused_channel(folder: Path, sandbox: Sandbox) -> dict[str, Any]:
     sandbox.slack.revoke()
     sandbox.sentrytex.publish(recent(1))
     config = {**settings(sandbox), "routes": [{"to": ["secops"]}], "alarms": {"to": ["oncall", "secops"]}}
+    # A kill while it was sent must not have it looked for only seconds later.
+    config["connectors"]["secops"]["reconcile_after"] = ["100ms", "200ms"]
     written(folder, config)
     return config
 

@@ -14,6 +14,7 @@ from forwarder.common.clock import Clock
 from forwarder.config import Config, secrets_of
 from forwarder.connector import Connector
 from forwarder.delivery.dispatcher import LINKS_AFTER, Dispatcher
+from forwarder.delivery.memory import StoredMemory
 from forwarder.delivery.transitions import ATTEMPTS
 from forwarder.events import Listeners
 from forwarder.feed.client import FeedClient, RequestBudget, SentrytexError
@@ -266,6 +267,8 @@ class Forwarder:
             for connector in connectors
         }
         for dispatcher in self.dispatchers.values():
+            # Not when it is made: a reload that is refused must leave what the connector of today keeps as it is.
+            dispatcher.connector.remember(StoredMemory(self.store.memory, dispatcher.name))
             dispatcher.start()
 
     def _stop_dispatchers(self, timeout: float) -> bool:

@@ -28,7 +28,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Any, ClassVar, Generic, Protocol, TypeVar
+from types import MappingProxyType
+from typing import Any, ClassVar, Final, Generic, Protocol, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -36,9 +37,10 @@ from forwarder.alert import Alert, Change, Severity
 from forwarder.common.backoff import retry_after
 from forwarder.common.text import clean, cut, is_web_url, one_line
 from forwarder.common.units import Duration, Rate, SendRate, format_duration
-from forwarder.common.urls import web_address
+from forwarder.common.urls import redirect_host, web_address
 
 __all__ = [
+    "NOTICE",
     "Broken",
     "BuiltInTexts",
     "Change",
@@ -51,9 +53,11 @@ __all__ = [
     "Finding",
     "Kind",
     "Link",
+    "Memory",
     "Origin",
     "Outcome",
     "Payload",
+    "ProcessMemory",
     "Question",
     "Rate",
     "RateLimited",
@@ -70,6 +74,7 @@ __all__ = [
     "format_duration",
     "is_web_url",
     "one_line",
+    "redirect_host",
     "retry_after",
     "web_address",
 ]
@@ -252,6 +257,36 @@ class BuiltInTexts:
         return built_in
 
 
+NOTICE: Final = "notice"
+"""The key in a connector's memory for what people should put right although everything arrives: a sentence with the way
+out, logged once, and shown beside the connector until it is empty again."""
+
+
+class Memory(Protocol):
+    """What a connector still knows after a restart: short texts by key, and no secrets. For several threads at once."""
+
+    def get(self, key: str) -> str:
+        """What was put there last, empty where nothing was; raises Failed where that cannot be read."""
+        ...
+
+    def put(self, key: str, value: str) -> None:
+        """Keeps ``value``; an empty one forgets the key. Never raises, and costs nothing where it is kept already."""
+        ...
+
+
+class ProcessMemory:
+    """A memory that ends with its process. ``values`` is what it knows from the start."""
+
+    def __init__(self, values: Mapping[str, str] = MappingProxyType({})) -> None:
+        self.values = dict(values)
+
+    def get(self, key: str) -> str:
+        return self.values.get(key, "")
+
+    def put(self, key: str, value: str) -> None:
+        self.values[key] = value
+
+
 class Templates(BaseModel):
     """Jinja2 templates in place of the built-in words. They have ``alert``, ``changes``, ``kind`` and ``built_in``."""
 
@@ -270,7 +305,10 @@ class ConnectorConfig(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
     type: str = Field(description="What kind of destination it is.")
-    timeout: Duration = Field(default=timedelta(seconds=10), description="How long one request may take.")
+    timeout: Duration = Field(
+        default=timedelta(seconds=10),
+        description="How long one request may take as a whole, from connecting to the last byte of its answer.",
+    )
     concurrency: int = Field(default=2, ge=1, le=128, description="How many deliveries may be under way at once.")
     max_rate: SendRate | None = Field(default=None, description="The most that is sent, such as 1/s.")
     give_up_after: Duration = Field(
@@ -318,6 +356,11 @@ class Connector(ABC, Generic[C]):
         self.name = name
         self.config = config
         self.texts: Texts = texts or BuiltInTexts()
+        self.memory: Memory = ProcessMemory()
+
+    def remember(self, memory: Memory) -> None:
+        """Takes over what earlier processes kept under this connector's name; called before the first delivery."""
+        self.memory = memory
 
     @abstractmethod
     def render(self, delivery: Delivery) -> Payload:
@@ -328,7 +371,11 @@ class Connector(ABC, Generic[C]):
         """One attempt to bring ``payload``, as ``render`` made it, to the destination."""
 
     def find(self, delivery: Delivery) -> Receipt | None:  # noqa: ARG002
-        """What an earlier attempt left at the destination, None where nothing is seen; raises Failed."""
+        """What an earlier attempt left at the destination; None only where all of it was seen, and this was not there.
+
+        After None the delivery is sent again. Where anything kept it from looking everywhere (a search cut short, a
+        missing permission, a place that cannot be named), it raises Failed.
+        """
         return None
 
     @abstractmethod

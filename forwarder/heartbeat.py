@@ -6,22 +6,24 @@ from typing import Final
 
 import httpx2
 
+from forwarder.common.urls import redirect_host
 from forwarder.config import HeartbeatConfig
 from forwarder.logs import get_logger
+from forwarder.wire.client import Client
 
 log = get_logger(__name__)
 
 TIMEOUT: Final = 10.0
-"""Seconds."""
+"""Seconds for all of it, the answer included."""
 
 
 class Heartbeat:
     """Asks the heartbeat's address; the address itself is never shown."""
 
-    def __init__(self, heartbeat: HeartbeatConfig) -> None:
+    def __init__(self, heartbeat: HeartbeatConfig, *, timeout: float = TIMEOUT) -> None:
         self._url = heartbeat.url
         # One client for all: a new one would read the machine's certificates anew for each beat.
-        self._client = httpx2.Client(timeout=TIMEOUT) if heartbeat.url is not None else None
+        self._client = Client(seconds=timeout) if heartbeat.url is not None else None
 
     def beat(self) -> bool:
         """Asks once, and says whether it answered well; never raises."""
@@ -32,9 +34,13 @@ class Heartbeat:
         except (httpx2.HTTPError, httpx2.InvalidURL) as error:
             log.warning("heartbeat_failed", reason=f"It could not be reached ({type(error).__name__}).")
             return False
-        if response.is_error:
+        if response.is_redirect:
+            there = redirect_host(response.headers.get("Location"), self._url.get_secret_value().rpartition("/")[2])
+            reason = f"It answered with a redirect to {there}, which is not followed: correct heartbeat.url."
+            log.warning("heartbeat_failed", reason=reason)
+        elif not response.is_success:
             log.warning("heartbeat_failed", reason=f"It answered with {response.status_code}.")
-        return not response.is_error
+        return response.is_success
 
     def close(self) -> None:
         if self._client is not None:

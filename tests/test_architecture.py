@@ -14,7 +14,7 @@ ROOT: Final = Path(__file__).resolve().parent.parent
 
 ROOMS: Final = (
     # What everything is made of, and the two contracts.
-    *("common", "alert", "connector"),
+    *("common", "alert", "connector", "wire"),
     # Each does one thing, and knows nothing of the daemon.
     *("logs", "plugins", "templates", "config", "routing", "store"),
     # The turns, and what people and monitors hear of them.
@@ -126,11 +126,11 @@ def test_the_sandbox_knows_nothing_of_the_daemon() -> None:
 
 
 def test_a_connector_knows_its_contract_and_no_more() -> None:
-    """A connector imports the alert, the contract and its own folder: another package's connector can do the same."""
+    """A connector imports the alert, the contract, what limits a request, and its own folder: as any package can."""
     wrong = []
     for _, name, tree in modules("connectors"):
         ours = ".".join(name.split(".")[:2])
-        allowed = ("forwarder.alert", "forwarder.connector")
+        allowed = ("forwarder.alert", "forwarder.connector", "forwarder.wire.client", "forwarder.wire.deadline")
         wrong += [
             (name, other)
             for other in imports(tree)

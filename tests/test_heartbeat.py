@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator
+from contextlib import closing
 
 import pytest
 from pydantic import SecretStr
@@ -68,3 +69,23 @@ def test_a_network_that_fails_is_logged_without_the_address(
     assert not beat(f"{sandbox.pagerduty.url}/{SECRET}")
     assert "It could not be reached" in log.getvalue()
     assert SECRET not in log.getvalue()
+
+
+def test_a_redirect_is_no_heartbeat(sandbox: Sandbox, log: io.StringIO) -> None:
+    """The address, which is a secret, goes nowhere else, and nobody takes a redirect for a beat."""
+    there = f"{sandbox.slack.origin}/{SECRET}"
+    sandbox.pagerduty.inject(Fault(kind=FaultKind.STATUS, status=301, headers={"Location": there}))
+    assert not beat(f"{sandbox.pagerduty.url}/{SECRET}")
+    assert "a redirect to 127.0.0.1, which is not followed: correct heartbeat.url" in log.getvalue()
+    assert SECRET not in log.getvalue()
+    assert sandbox.slack.requests == []
+
+
+@pytest.mark.parametrize("kind", [FaultKind.DRIP, FaultKind.DRIP_BODY, FaultKind.FLOOD])
+def test_a_heartbeat_ends_by_its_deadline(sandbox: Sandbox, log: io.StringIO, kind: FaultKind) -> None:
+    """An answer that drips or never ends holds up nothing."""
+    sandbox.pagerduty.inject(Fault(kind=kind, seconds=30))
+    pulse = Heartbeat(HeartbeatConfig(url=SecretStr(f"{sandbox.pagerduty.url}/{SECRET}")), timeout=0.3)
+    with closing(pulse):
+        assert not pulse.beat()
+    assert "It could not be reached" in log.getvalue()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import threading
 from base64 import b64encode
 from collections.abc import Callable, Mapping
@@ -21,8 +20,10 @@ from forwarder.connector import (
     clean,
     cut,
     one_line,
+    redirect_host,
     retry_after,
 )
+from forwarder.wire.deadline import AnswerTooLarge, deadline
 
 if TYPE_CHECKING:
     from jira.resilientsession import ResilientSession
@@ -37,9 +38,11 @@ https://developer.atlassian.com/cloud/jira/platform/rate-limiting/
 PAGE_SIZE: Final = 100
 """Most entries that one request for a list asks for."""
 
+MAX_PAGES: Final = 100
+"""Pages of one list: a site that always has another one is out of order."""
+
 _MAX_WORDS: Final = 300
 _AMBIGUOUS: Final = frozenset({408, 409, 421, 423, 425})
-_HOST: Final = re.compile(r"https?://(?:[^/@]*@)?([\w.:-]{1,100})")
 _NEEDS_A_PERSON: Final = {
     401: "it does not accept the credentials, so renew the token",
     402: "the site's subscription does not allow it",
@@ -88,6 +91,7 @@ class Site:
         self._base = f"{url}/rest/api/{3 if self.cloud else 2}"
         self._signing_in = threading.Lock()
         self._made: ResilientSession | None = None
+        self._timeout = timeout
         self._make = partial(signed_in, url, token, email, timeout=timeout, connections=connections)
 
     @property
@@ -110,10 +114,15 @@ class Site:
         from requests import RequestException
 
         try:
-            response = session.request(method, f"{self._base}/{path}", params=params, json=body)
+            with deadline(self._timeout):
+                response = session.request(
+                    method, f"{self._base}/{path}", params=params, json=body, allow_redirects=False
+                )
             answer = response.json() if response.content else {}
         except Refused as refused:
             raise self._refusal(refused.response, writes=writes) from None
+        except AnswerTooLarge:
+            raise RequestFailed(unreadable(writes=writes)) from None
         except RequestException as error:
             raise RequestFailed(_lost(error, writes=writes)) from None
         if not writes and (reason := _unauthenticated(response)):
@@ -125,16 +134,24 @@ class Site:
         return answer
 
     def pages(self, path: str, *names: str) -> list[Mapping[str, Any]]:
-        """All entries of a list that Jira hands out in pages, under one of ``names``; raises RequestFailed."""
+        """All entries of a list that Jira hands out in pages, under one of ``names``; raises RequestFailed.
+
+        A list that ends before Jira's count of it is an error, and not shorter.
+        """
         entries: list[Mapping[str, Any]] = []
-        while True:
+        for _ in range(MAX_PAGES):
             answer = self.ask("GET", path, params={"startAt": len(entries), "maxResults": PAGE_SIZE})
             page = next((answer[name] for name in names if isinstance(answer.get(name), list)), None)
             if page is None:
                 raise RequestFailed(unreadable(writes=False))
-            entries.extend(entry for entry in page if isinstance(entry, dict))
-            if not page or len(entries) >= count(answer.get("total")):
+            if not all(isinstance(entry, dict) for entry in page):
+                raise RequestFailed(unreadable(writes=False))
+            entries.extend(page)
+            if _is_last(answer, page, len(entries)):
                 return entries
+            if not page:
+                break
+        raise RequestFailed(cut_short())
 
     def close(self) -> None:
         with self._signing_in:
@@ -154,8 +171,8 @@ class Site:
         elif status >= 500 or status in _AMBIGUOUS:
             outcome = Uncertain(reason) if writes else Retry(reason, pause)
         elif status < 400:
-            there = _HOST.match(response.headers.get("Location", ""))
-            outcome = Broken(f"Jira's url redirects to {there[1] if there else 'another page'}: put that under url")
+            there = redirect_host(response.headers.get("Location"), *self._secrets)
+            outcome = Broken(f"Jira's url answers with a redirect to {there}, which is not followed: correct url")
         elif status in _NEEDS_A_PERSON:
             outcome = Broken(f"Jira answered {status}: {_NEEDS_A_PERSON[status]}" + (f" ({said})" if said else ""))
         else:
@@ -207,6 +224,18 @@ def unreadable(*, writes: bool) -> Failure:
     """What a successful answer means that is not what the request asks for."""
     reason = "Jira's answer could not be read"
     return Uncertain(reason) if writes else Retry(reason)
+
+
+def cut_short() -> Failure:
+    """What a list means that ends before its end."""
+    return Retry("Jira cut its list short")
+
+
+def _is_last(answer: Mapping[str, Any], page: list[Any], seen: int) -> bool:
+    total = answer.get("total")
+    if isinstance(total, int):
+        return seen >= total
+    return answer.get("isLast") is True or len(page) < PAGE_SIZE
 
 
 def _lost(error: RequestException, *, writes: bool) -> Failure:

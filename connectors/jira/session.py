@@ -9,13 +9,20 @@ from __future__ import annotations
 
 import sys
 import warnings
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
+
+from forwarder.wire.deadline import AnswerTooLarge, bounded
 
 if TYPE_CHECKING:
     from jira import JIRA
     from jira.resilientsession import ResilientSession
     from requests import Response
 
+MAX_BODY: Final = 16 * 1024 * 1024
+"""Bytes of an answer: the largest are those that list the fields of a project, of which a site can have thousands."""
+
+_CHUNK: Final = 64 * 1024
 _CONNECT_TIMEOUT: Final = 3.0
 
 
@@ -40,9 +47,9 @@ def signed_in(url: str, token: str, email: str | None, *, timeout: float, connec
         logging=False,
     )._session
     _keep_connections(session, connections)
-    # Comes before a redirect is followed, which would turn a POST into a GET, and before the SDK reads an error's
-    # body, where it stumbles over one that is not an object.
-    session.hooks["response"].append(_raise_refusal)
+    # Comes before a redirect is followed, which would turn a POST into a GET, and before the SDK reads a body, without
+    # any limit, and stumbles over one that is not an object.
+    session.hooks["response"].append(_read)
     _read_environment_once(session, url)
     return session
 
@@ -60,10 +67,10 @@ def _sdk() -> type[JIRA]:
 
 
 def _keep_connections(session: ResilientSession, connections: int) -> None:
-    from requests.adapters import HTTPAdapter
+    from connectors.jira.adapter import DeadlineAdapter
 
     for scheme in ("http://", "https://"):
-        session.mount(scheme, HTTPAdapter(pool_maxsize=connections))
+        session.mount(scheme, DeadlineAdapter(pool_maxsize=connections))
 
 
 def _read_environment_once(session: ResilientSession, url: str) -> None:
@@ -79,6 +86,25 @@ def _read_environment_once(session: ResilientSession, url: str) -> None:
     session.trust_env = False
 
 
-def _raise_refusal(response: Response, *_: Any, **__: Any) -> None:
-    if response.status_code >= 300:
-        raise Refused(response)
+def _read(response: Response, *_: Any, **__: Any) -> None:
+    """Reads the answer up to MAX_BODY; raises Refused, and AnswerTooLarge."""
+    from requests import RequestException
+
+    if response.status_code < 300:
+        try:
+            _keep(response, bounded(response.iter_content(_CHUNK), MAX_BODY))
+        finally:
+            response.close()
+        return
+    body = b""
+    # What a refusal says beside its status is nice to know.
+    with suppress(RequestException, AnswerTooLarge):
+        body = bounded(response.iter_content(_CHUNK), MAX_BODY)
+    response.close()
+    _keep(response, body)
+    raise Refused(response)
+
+
+def _keep(response: Response, body: bytes) -> None:
+    response._content = body
+    response._content_consumed = True  # type: ignore[attr-defined]

@@ -21,6 +21,7 @@ from forwarder.connector import (
     cut,
     format_duration,
     one_line,
+    redirect_host,
     retry_after,
 )
 
@@ -67,8 +68,11 @@ class EventsApi:
         """The HTTP status of the bare address, which shows whether the host answers; raises Failed if it does not."""
         import httpx2
 
+        from forwarder.wire.client import Client
+
         try:
-            return httpx2.get(self._config.address, timeout=self._config.timeout.total_seconds()).status_code
+            with Client(seconds=self._config.timeout.total_seconds()) as client:
+                return client.get(self._config.address).status_code
         except httpx2.HTTPError as error:
             raise Failed(Retry(self._no_answer(error))) from None
 
@@ -87,7 +91,13 @@ class EventsApi:
             return Retry(f"PagerDuty answered with status {status}{said}", after)
         if status == 401 or (status == 400 and "routing" in said.lower()):
             return Broken(f"PagerDuty refuses the routing key (status {status}{said}): {KEY_HINT}")
-        if status < 400 or status in _WRONG_PLACE:
+        if status < 400:
+            there = redirect_host(response.headers.get("Location"), self._config.routing_key.get_secret_value())
+            return Broken(
+                f"{self.host} answers with a redirect to {there}, which is not followed: check region, base_url and "
+                "the proxy"
+            )
+        if status in _WRONG_PLACE:
             return Broken(
                 f"PagerDuty cannot be used at {self.host} (status {status}{said}): check region, base_url and the proxy"
             )
@@ -109,11 +119,13 @@ class EventsApi:
     def _no_answer(self, error: BaseException) -> str:
         import httpx2
 
+        from forwarder.wire.client import TooLarge
+
         if isinstance(error, httpx2.TimeoutException):
             return f"PagerDuty did not answer within {format_duration(self._config.timeout)}"
         if isinstance(error, httpx2.ConnectError):
             return f"no connection to PagerDuty: {cut(one_line(clean(str(error))), 200)}"
-        if isinstance(error, httpx2.DecodingError):
+        if isinstance(error, httpx2.DecodingError | TooLarge):
             return "PagerDuty's answer could not be read"
         return f"the connection to PagerDuty was cut ({type(error).__name__})"
 
@@ -159,7 +171,9 @@ def _factory(config: PagerDutyConfig) -> Callable[[], EventsApiV2Client]:
     import httpx2
     import pagerduty
 
-    class OneRequest(pagerduty.EventsApiV2Client):
+    from forwarder.wire.client import Client
+
+    class OneRequest(pagerduty.EventsApiV2Client, Client):
         """Sends an event once, to the configured address, and raises HttpError for every answer but a success."""
 
         max_network_attempts = 0
@@ -176,9 +190,10 @@ def _factory(config: PagerDutyConfig) -> Callable[[], EventsApiV2Client]:
     certificates = httpx2.create_ssl_context() if config.address.startswith("https:") else False
 
     def make() -> EventsApiV2Client:
-        client = OneRequest(config.routing_key.get_secret_value(), verify=certificates)
+        seconds = config.timeout.total_seconds()
+        client = OneRequest(config.routing_key.get_secret_value(), verify=certificates, seconds=seconds)
         # The SDK's hint follows its default, an int; the client underneath takes fractions.
-        client.timeout = config.timeout.total_seconds()  # type: ignore[assignment]
+        client.timeout = seconds  # type: ignore[assignment]
         return client
 
     return make

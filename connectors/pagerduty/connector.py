@@ -101,7 +101,9 @@ class PagerDuty(Connector[PagerDutyConfig]):
             return Finding(ok=False, text=f"{host} cannot be reached: {failed.outcome.reason}")
         if status >= 500:
             return Finding(ok=False, text=f"{host} answers with status {status}: try again later.")
-        return Finding(ok=True, text=f"{host} can be reached.")
+        # What PagerDuty itself says to a bare address is its own affair: only an event's answer shows a wrong one.
+        aside = ", and answers with a redirect, which is not followed" if 300 <= status < 400 else ""
+        return Finding(ok=True, text=f"{host} can be reached{aside}.")
 
 
 def _receipt(key: str) -> Receipt:

@@ -1,6 +1,7 @@
 """Slack's wire: one request a call, and what each of Slack's refusals means.
 
 The SDK resends after a cut connection by default, and its debug log shows webhook addresses: both are turned off here.
+``connectors.slack.transport`` is what its requests go out by.
 """
 
 from __future__ import annotations
@@ -14,14 +15,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from http.client import HTTPException
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import Any, Final, cast
 from urllib.error import URLError
 
+from connectors.slack.transport import Redirected, Transport, web_client, webhook_client
 from forwarder.connector import Broken, Failed, RateLimited, Rejected, Retry, Uncertain, retry_after
-
-if TYPE_CHECKING:
-    from slack_sdk import WebClient
-    from slack_sdk.webhook import WebhookClient
 
 
 class Refusal(StrEnum):
@@ -166,17 +164,14 @@ class Answer:
 
 
 class Api:
-    """The Web API under one token. ``timeout`` is in seconds. Every failure is a Refused."""
+    """The Web API under one token. ``timeout``, in seconds, is for a whole request. Every failure is a Refused."""
 
     def __init__(self, token: str, base_url: str, timeout: float, now: Callable[[], datetime]) -> None:
-        from slack_sdk import WebClient
-
         self._now = now
-        self._client: WebClient = WebClient(
+        self._client = web_client(
+            Transport(base_url, timeout, token),
             token=token,
             base_url=base_url,
-            timeout=cast(int, timeout),
-            ssl=_tls(base_url),
             logger=_silent(),
             retry_handlers=[],
         )
@@ -205,7 +200,7 @@ class Api:
             data = answer.data if isinstance(answer.data, dict) else {}
             refused = _refused(answer.status_code, data.get("error"), _lower(answer.headers), self._now())
         except Exception as error:  # whatever the SDK lets out
-            refused = _cut_off(error)
+            refused = _cut_off(error, "base_url")
         # Raised out here, so that no error of the SDK hangs on it: their texts can hold the address.
         raise refused
 
@@ -214,19 +209,16 @@ class Webhook:
     """An incoming webhook. Its address is the secret. Every failure is a Refused."""
 
     def __init__(self, url: str, timeout: float, now: Callable[[], datetime]) -> None:
-        from slack_sdk.webhook import WebhookClient
-
         self._now = now
-        self._client: WebhookClient = WebhookClient(
-            url, timeout=cast(int, timeout), ssl=_tls(url), logger=_silent(), retry_handlers=[]
-        )
+        transport = Transport(url, timeout, secret=url.rpartition("/")[2])
+        self._client = webhook_client(transport, url, logger=_silent(), retry_handlers=[])
 
     def send(self, body: Mapping[str, Any]) -> None:
         """Posts one message."""
         try:
             response = self._client.send_dict(dict(body))
         except Exception as error:  # see Api._call
-            refused = _cut_off(error)
+            refused = _cut_off(error, "webhook_url")
         else:
             word = response.body.strip()
             if response.status_code == 200 and word == "ok":
@@ -256,8 +248,17 @@ def _sentence(status: int, code: str | None, refusal: Refusal) -> str:
     return f"Slack refused it: {code}{hint}"
 
 
-def _cut_off(error: Exception) -> Refused:
-    """What a failure on the way means: sure that nothing was sent only where the connection never stood."""
+def _cut_off(error: Exception, key: str) -> Refused:
+    """What a failure on the way means: sure that nothing was sent only where the connection never stood.
+
+    ``key`` is where the config says the address.
+    """
+    if isinstance(error, Redirected):
+        return Refused(
+            Refusal.BROKEN,
+            f"Slack's address answers with a redirect to {error.there}, which is not followed: correct {key} in the "
+            "config, or the proxy",
+        )
     if isinstance(error, URLError):
         cause = error.reason
         never_sent = {
@@ -283,8 +284,3 @@ def _lower(headers: Mapping[str, Any]) -> dict[str, str]:
 def _silent() -> logging.Logger:
     """A logger that says nothing: the SDK's own lines hold addresses, tokens and bodies."""
     return logging.Logger("slack_sdk", level=logging.CRITICAL + 1)
-
-
-def _tls(url: str) -> ssl.SSLContext | None:
-    """One context for all requests: without it the SDK reads the system's certificates anew for each."""
-    return ssl.create_default_context() if url.lower().startswith("https:") else None

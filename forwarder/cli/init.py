@@ -13,7 +13,7 @@ import click
 from pydantic import BaseModel, SecretStr, ValidationError
 
 from forwarder.cli.init_text import Secret, Section, config_text, env_text
-from forwarder.cli.live import check_feed, report
+from forwarder.cli.live import check_connector, check_feed, report
 from forwarder.cli.root import EX_CONFIG, Stop, command_name
 from forwarder.config import ConfigError, SentrytexConfig, load
 from forwarder.config.problems import path_of, sentences
@@ -214,11 +214,7 @@ def _settings(section: Section, redact: Redactor) -> tuple[BaseModel | None, lis
 def _try(section: Section, settings: Any) -> list[Finding]:
     if isinstance(settings, SentrytexConfig):
         return check_feed(settings)
-    connector = load_type(section.type)(section.name, settings)
-    try:
-        return connector.check()
-    finally:
-        connector.close()
+    return check_connector(load_type(section.type)(section.name, settings))
 
 
 # What is left behind

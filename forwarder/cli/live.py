@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from contextlib import closing
+from typing import Any
+
 import click
 
 from forwarder import plugins
+from forwarder.cli.options import remembered
 from forwarder.config import Config, SentrytexConfig, secrets_of
-from forwarder.connector import Finding
+from forwarder.connector import Connector, Finding
+from forwarder.delivery.dispatcher import REQUESTS
 from forwarder.feed.client import FeedClient, SentrytexError
 from forwarder.logs import Redactor
+from forwarder.wire.deadline import deadline
 
 
 def check_live(config: Config) -> bool:
@@ -18,12 +24,18 @@ def check_live(config: Config) -> bool:
     for name, settings in config.connectors.items():
         try:
             connector = plugins.load_type(settings.type)(name, settings)
-            findings = connector.check()
-            connector.close()
+            connector.remember(remembered(config, name))
+            findings = check_connector(connector)
         except Exception as error:  # another package's connector may raise anything
             findings = [Finding(ok=False, text=f"The check failed unexpectedly ({type(error).__name__}).")]
         works &= report(name, findings, redact)
     return works
+
+
+def check_connector(connector: Connector[Any]) -> list[Finding]:
+    """What ``connector`` finds, within the time that a delivery would have, and lets go of it."""
+    with closing(connector), deadline(connector.config.timeout.total_seconds() * REQUESTS):
+        return connector.check()
 
 
 def check_feed(settings: SentrytexConfig) -> list[Finding]:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from forwarder.cli.root import EX_IOERR, Stop, config_option, load_config
+from forwarder.wire.deadline import connect, deadline
 
 if TYPE_CHECKING:
     from forwarder.config import Listen
@@ -77,10 +78,12 @@ def backup(config_path: Path, target: Path, database: Path | None, force: bool) 
 def _ask(listen: Listen) -> None:
     """Returns where the daemon answers 200 to GET /healthz; raises Stop otherwise."""
     host = _EVERY_ADDRESS.get(listen.host, listen.host)
-    connection = http.client.HTTPConnection(host, listen.port, timeout=HEALTH_SECONDS)
+    connection = http.client.HTTPConnection(host, listen.port)
     try:
-        connection.request("GET", "/healthz")
-        status = connection.getresponse().status
+        with deadline(HEALTH_SECONDS):
+            connection.sock = connect(host, listen.port, None)
+            connection.request("GET", "/healthz")
+            status = connection.getresponse().status
     except (OSError, http.client.HTTPException) as error:
         why = error.strerror if isinstance(error, OSError) and error.strerror else "no answer"
         raise Stop(f"No forwarder answers at {listen}: {why.lower()}.") from None

@@ -1,4 +1,4 @@
-"""Which addresses credentials may be sent to."""
+"""Which addresses credentials may be sent to, and which may be shown."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 LOOPBACK_NAMES: Final = frozenset({"localhost", "ip6-localhost"})
 _ONE_WORD: Final = re.compile(r"[!-~]+")
+_HOST: Final = re.compile(r"(?:https?:)?//(?:[^/?#@]*@)?([\w.-]{1,100})(?:[:/?#]|$)", re.IGNORECASE | re.ASCII)
 
 
 def is_loopback(host: str) -> bool:
@@ -31,3 +32,11 @@ def web_address(url: str) -> str:
     if parts.scheme == "http" and not is_loopback(host):
         raise ValueError("must begin with https://: plain http is allowed to this machine (127.0.0.1) only")
     return url
+
+
+def redirect_host(location: str | None, *secrets: str) -> str:
+    """The host that a redirect's Location names, for people: without its path, which may repeat what was sent."""
+    host = _HOST.match(location or "")
+    if not host or any(secret and secret.lower() in host[1].lower() for secret in secrets):
+        return "another page"
+    return host[1]

@@ -24,6 +24,7 @@ from forwarder.events import AttemptFinished, Listener
 from forwarder.logs import get_logger
 from forwarder.store import Store, StoreError
 from forwarder.store.records import AttemptResult, Claimed, Settlement, State
+from forwarder.wire.deadline import deadline
 
 log = get_logger(__name__)
 
@@ -193,10 +194,12 @@ class Dispatcher:
     def _deliver(self, claimed: Claimed) -> None:
         clock = time.monotonic()
         probe = self._breaker.probe
-        settlement = self._reconcile(claimed, probe)
-        if settlement is None:
-            payload, outcome = self._send(claimed)
-            settlement = settle(claimed, outcome, payload, self._context(probe))
+        # However many requests it takes, the lease is longer.
+        with deadline(self._lease - LEASE_MARGIN):
+            settlement = self._reconcile(claimed, probe)
+            if settlement is None:
+                payload, outcome = self._send(claimed)
+                settlement = settle(claimed, outcome, payload, self._context(probe))
         settlement = replace(settlement, reason=self._redact(settlement.reason))
         self._settle(claimed, settlement, max(time.monotonic() - clock, 0.0))
 

@@ -12,7 +12,7 @@ import math
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -26,6 +26,7 @@ from forwarder.alert import Alert, MalformedAlert, SetAside, Severity
 from forwarder.common.backoff import retry_after
 from forwarder.common.clock import iso
 from forwarder.common.text import clean, one_line
+from forwarder.wire.client import Client, TooLarge
 
 PAGE: Final = 200
 """Alerts that are asked for at once: the most that the reference allows. How many there are, only the answer says."""
@@ -33,7 +34,7 @@ REQUESTS_A_MINUTE: Final = 100
 MAX_BODY: Final = 64 * 1024 * 1024
 """Bytes of an answer; a page of 200 alerts never has more."""
 MAX_SECONDS: Final = 60.0
-"""Seconds for a whole answer; the time-out of the connection only limits each pause within it."""
+"""Seconds for a whole request, the answer included; the client's time-out only limits each pause within it."""
 MAX_RAW: Final = 64 * 1024
 """Characters of a malformed alert that are kept to look at."""
 MAX_DEPTH: Final = 500
@@ -193,11 +194,11 @@ class FeedClient:
         self._max_seconds, self._max_body = max_seconds, max_body
         self._key = api_key
         self._base = base_url.rstrip("/")
-        self._client = httpx2.Client(
+        self._client = Client(
+            seconds=max_seconds,
+            max_body=max_body,
             headers={"Authorization": f"Bearer {api_key}", "Accept": "application/json"},
             timeout=timeout,
-            # A redirect would carry the key to wherever it points.
-            follow_redirects=False,
             # Plain http, which the config allows on this machine only, needs no certificates: reading them takes 40 ms.
             verify=self._base.startswith("https:"),
         )
@@ -244,28 +245,23 @@ class FeedClient:
             raise TooManyRequests("This minute's requests to the Sentrytex API are spent.", wait)
         started = time.monotonic()
         try:
-            with self._client.stream("GET", self._base + path, params=params) as response:
-                body = b"".join(self._limited(response, started))
+            response = self._client.get(self._base + path, params=params)
+        except TooLarge:
+            raise BadAnswer(f"The Sentrytex API's answer is larger than {self._max_body} bytes.") from None
         except httpx2.TimeoutException:
+            if time.monotonic() - started >= self._max_seconds:
+                raise Unavailable(
+                    f"The Sentrytex API's answer took longer than {self._max_seconds:g} seconds."
+                ) from None
             raise Unavailable("The Sentrytex API did not answer in time.") from None
         except httpx2.HTTPError as error:
             # The text of the exception may name the URL, never the key: that is in a header.
             raise Unavailable(f"The Sentrytex API could not be reached ({type(error).__name__}).") from error
         if response.status_code != 200:
-            refusal = _refusal(response, _said(body, self._key))
+            refusal = _refusal(response, _said(response.content, self._key))
             refusal.server_time = _server_time(response)
             raise refusal
-        return _decoded(body), _server_time(response)
-
-    def _limited(self, response: httpx2.Response, started: float) -> Iterator[bytes]:
-        size = 0
-        for chunk in response.iter_bytes():
-            size += len(chunk)
-            if size > self._max_body:
-                raise BadAnswer(f"The Sentrytex API's answer is larger than {self._max_body} bytes.")
-            if time.monotonic() - started > self._max_seconds:
-                raise Unavailable(f"The Sentrytex API's answer took longer than {self._max_seconds:g} seconds.")
-            yield chunk
+        return _decoded(response.content), _server_time(response)
 
 
 def _refusal(response: httpx2.Response, said: str) -> SentrytexError:

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+import zlib
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from itertools import chain, repeat
 from typing import Any, Final
+
+FLOOD_BYTES: Final = 80 * 1024 * 1024
+"""More than any client should read."""
 
 
 class FaultKind(StrEnum):
@@ -28,6 +33,12 @@ class FaultKind(StrEnum):
     """Effect, no answer; the connection hangs for the fault's seconds, then ends."""
     DRIP = "drip"
     """Effect; the answer comes byte by byte, stretched over the fault's seconds."""
+    DRIP_BODY = "drip_body"
+    """Effect; the head comes at once, the body in chunks of a byte, padded with white space for the fault's seconds."""
+    FLOOD = "flood"
+    """Effect; the body is followed by FLOOD_BYTES of white space, and is as valid as without."""
+    BOMB = "bomb"
+    """The same, compressed."""
     STATUS_AFTER = "status_after"
     """Effect; the answer is the fault's status nevertheless."""
     LATENCY = "latency"
@@ -63,6 +74,31 @@ class Fault:
     def parse(cls, raw: Mapping[str, Any]) -> Fault:
         """The fault that a JSON object describes; raises ValueError or TypeError where it describes none."""
         return cls(**{**raw, "kind": FaultKind(raw.get("kind", ""))})
+
+
+CHUNKED: Final = {FaultKind.DRIP_BODY, FaultKind.FLOOD, FaultKind.BOMB}
+"""The kinds whose body comes in ``pieces``."""
+
+_SPACES: Final = b" " * 65536
+_BYTE_EVERY: Final = 0.05  # seconds at the most
+
+
+def pieces(fault: Fault, body: bytes) -> Iterator[tuple[bytes, float]]:
+    """The chunks in which ``body`` goes out, none of them empty, and the seconds to wait after each."""
+    if fault.kind is FaultKind.DRIP_BODY:
+        padded = body.ljust(max(int(fault.seconds / _BYTE_EVERY), 1))
+        yield from ((bytes((byte,)), fault.seconds / len(padded)) for byte in padded)
+        return
+    large: Iterator[bytes] = chain([body], repeat(_SPACES, FLOOD_BYTES // len(_SPACES)))
+    if fault.kind is FaultKind.BOMB:
+        large = _compressed(large)
+    yield from ((piece, 0.0) for piece in large if piece)
+
+
+def _compressed(texts: Iterable[bytes]) -> Iterator[bytes]:
+    packer = zlib.compressobj(wbits=31)
+    yield from map(packer.compress, texts)
+    yield packer.flush()
 
 
 class Faults:

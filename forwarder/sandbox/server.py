@@ -16,7 +16,7 @@ import threading
 import traceback
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from email.message import Message
 from email.utils import format_datetime
@@ -25,7 +25,7 @@ from http.server import BaseHTTPRequestHandler
 from typing import Any, ClassVar, Final, Self
 from urllib.parse import parse_qsl, unquote, urlsplit
 
-from forwarder.sandbox.faults import Fault, FaultKind, Faults
+from forwarder.sandbox.faults import CHUNKED, Fault, FaultKind, Faults, pieces
 from forwarder.sandbox.limits import Clock
 
 _CONTROL: Final = "/_sandbox/"
@@ -323,6 +323,8 @@ class _Handler(BaseHTTPRequestHandler):
             self.close_connection = True
         elif kind is FaultKind.DRIP:
             self._drip(reply.wire(service.clock()), fault.seconds)
+        elif kind in CHUNKED:
+            self._chunked(fault, reply)
         else:
             self._send(reply)
 
@@ -333,6 +335,16 @@ class _Handler(BaseHTTPRequestHandler):
         for byte in wire:
             self.wfile.write(bytes((byte,)))
             self.server.service.pause(seconds / len(wire))
+
+    def _chunked(self, fault: Fault, reply: Reply) -> None:
+        encoded = {"Content-Encoding": "gzip"} if fault.kind is FaultKind.BOMB else {}
+        headers = {**reply.headers, **encoded, "Transfer-Encoding": "chunked"}
+        head = replace(reply, body=b"", headers=headers).wire(self.server.service.clock())
+        self.wfile.write(head.replace(b"Content-Length: 0\r\n", b""))
+        for piece, pause in pieces(fault, reply.body):
+            self.wfile.write(b"%x\r\n%s\r\n" % (len(piece), piece))
+            self.server.service.pause(pause)
+        self.wfile.write(b"0\r\n\r\n")
 
     def _break_off(self, fault: Fault) -> None:
         self.close_connection = True

@@ -8,6 +8,7 @@ from collections.abc import Collection
 from typing import Final
 
 from forwarder.connector import Kind
+from forwarder.store import memory
 from forwarder.store.engine import Engine
 from forwarder.store.enqueue import enqueue
 
@@ -58,14 +59,18 @@ class Operations:
         )
 
     def rename(self, old: str, new: str) -> int:
-        """Hands all deliveries of a connector that was renamed to its new name, and returns how many there were."""
-        return self._engine.write(
-            lambda connection: (
-                connection.execute(
-                    "UPDATE OR IGNORE deliveries SET connector = ? WHERE connector = ?", (new, old)
-                ).rowcount
-            )
-        )
+        """Hands all deliveries of a connector that was renamed to its new name, and returns how many there were.
+
+        What the connector remembers goes along.
+        """
+
+        def work(connection: sqlite3.Connection) -> int:
+            memory.rename(connection, old, new)
+            return connection.execute(
+                "UPDATE OR IGNORE deliveries SET connector = ? WHERE connector = ?", (new, old)
+            ).rowcount
+
+        return self._engine.write(work)
 
     def replay(self, alert_ids: Collection[str], connectors: Collection[str], *, why: str, now: float) -> int:
         """Owes the alerts to the connectors once more, and returns how many deliveries that is."""

@@ -8,7 +8,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Final
 
 from forwarder.alert import Alert, Change, SetAside, Severity
-from forwarder.connector import Kind, Origin, Receipt
+from forwarder.connector import NOTICE, Kind, Origin, Receipt
 from forwarder.store import search
 from forwarder.store.engine import Engine
 from forwarder.store.outbox import unpack
@@ -302,11 +302,12 @@ SELECT
   (SELECT min(enqueued_at) FROM deliveries WHERE {_WAITING}) AS oldest_enqueued_at,
   (SELECT settled_at FROM deliveries WHERE connector = ?1 AND settled_at IS NOT NULL AND state = 'delivered'
     ORDER BY settled_at DESC LIMIT 1) AS last_delivered_at,
+  coalesce((SELECT value FROM connector_memory WHERE connector = ?1 AND key = ?3), '') AS notice,
   (SELECT last FROM deliveries WHERE {_WAITING} AND last <> '' ORDER BY due_at DESC LIMIT 1) AS last_error
 """
 
 
 def _queue(connection: sqlite3.Connection, name: str, since: float) -> Queue:
-    counts = connection.execute(_QUEUE, (name, since)).fetchone()
+    counts = connection.execute(_QUEUE, (name, since, NOTICE)).fetchone()
     pause = connection.execute("SELECT * FROM pauses WHERE connector = ?", (name,)).fetchone()
     return Queue(connector=name, **dict(counts), pause=Pause(**dict(pause)) if pause else None)

@@ -189,7 +189,10 @@ class Pause:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Queue:
-    """What one connector is owed. Times are None where nothing waits or was ever delivered."""
+    """What one connector is owed. Times are None where nothing waits or was ever delivered.
+
+    ``notice`` is what people should put right although everything arrives.
+    """
 
     connector: str
     ready: int = 0
@@ -200,6 +203,7 @@ class Queue:
     oldest_enqueued_at: float | None = None
     last_delivered_at: float | None = None
     last_error: str | None = None
+    notice: str = ""
     pause: Pause | None = None
 
     @property

@@ -254,6 +254,16 @@ WHERE cursor IS NOT NULL;
 """
 """What was published before the floor is never owed; how far sweeps reach, and why they fail."""
 
+_CONNECTOR_MEMORY: Final = """
+CREATE TABLE connector_memory (
+  connector TEXT NOT NULL CHECK (connector <> ''),
+  key TEXT NOT NULL CHECK (key <> ''),
+  value TEXT NOT NULL CHECK (value <> ''),
+  PRIMARY KEY (connector, key)
+) STRICT, WITHOUT ROWID;
+"""
+"""What connectors still know after a restart."""
+
 _ALARMS: Final = """
 ALTER TABLE feed ADD COLUMN key_refused TEXT;
 ALTER TABLE feed ADD COLUMN unread_since REAL;
@@ -292,7 +302,8 @@ MIGRATIONS: Final[tuple[tuple[str, str], ...]] = (
     ("0003_search", _SEARCH),
     ("0004_sessions", _SESSIONS),
     ("0005_floor", _FLOOR),
-    ("0006_alarms", _ALARMS),
+    ("0006_connector_memory", _CONNECTOR_MEMORY),
+    ("0007_alarms", _ALARMS),
 )
 """Each step with its name, in order. A step that was released is never edited: the next one follows it."""
 

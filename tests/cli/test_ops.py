@@ -6,6 +6,7 @@ import itertools
 import sqlite3
 import stat
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ from forwarder.store.records import Filter
 from forwarder.web.server import Server, bind
 from tests.kit.samples import alert
 from tests.kit.store import enqueue
+from tests.kit.wire import dripping, peer
 
 CONFIG = """\
 sentrytex: {{ api_key: vk_not-a-real-key, base_url: "http://127.0.0.1:9/api/v1" }}
@@ -200,6 +202,17 @@ def test_a_daemon_that_does_not_answer_is_not_well(place: Place) -> None:
     result = place.run("health")
     assert result.exit_code == 1
     assert result.output == f"No forwarder answers at 127.0.0.1:{port}: connection refused.\n"
+
+
+def test_an_answer_that_drips_is_not_waited_for(place: Place) -> None:
+    """Something that listens there and answers byte by byte holds up no monitor."""
+    started = time.monotonic()
+    with peer(dripping(b"HTTP/1.1 200 OK\r\nX-Slow: ")) as port:
+        place.listen(f"127.0.0.1:{port}")
+        result = place.run("health")
+    assert result.exit_code == 1
+    assert "No forwarder answers" in result.output
+    assert time.monotonic() - started < 20
 
 
 def test_an_answer_that_is_an_error_is_not_well(place: Place) -> None:

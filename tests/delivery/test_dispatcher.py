@@ -23,11 +23,12 @@ from forwarder.connector import (
     Retry,
     Uncertain,
 )
-from forwarder.delivery.dispatcher import Dispatcher
+from forwarder.delivery.dispatcher import REQUESTS, Dispatcher
 from forwarder.events import AttemptFinished, Listener
 from forwarder.store import Store
 from forwarder.store.outbox import Outbox
 from forwarder.store.records import Claimed, State
+from forwarder.wire.deadline import remaining
 from tests.kit.core import Scripted, Time, enqueue, look_failed, receipt, rows, until
 from tests.kit.samples import alert
 
@@ -609,6 +610,23 @@ def test_a_lease_outlasts_all_requests_of_a_delivery(rig: Rig) -> None:
     let_go.set()
     rig.until_settled(1)
     assert len(target.sent) == 1
+
+
+def test_a_delivery_s_requests_end_within_its_lease(rig: Rig) -> None:
+    """However many requests a look or a send makes, all of them together are given less time than the lease."""
+    left: list[float | None] = []
+
+    def sending(delivery: Delivery) -> Outcome:
+        left.append(remaining())
+        return receipt(delivery)
+
+    target = Scripted(timeout="10s")
+    target.answers.append(sending)
+    enqueue(rig.store, URGENT)
+    rig.start(target)
+    until(lambda: left)
+    assert left[0] is not None
+    assert 60 < left[0] <= 10 * REQUESTS
 
 
 # Whether all is drained

@@ -49,6 +49,7 @@ _FINAL: Final[Mapping[int, Kinds]] = {
     429: (RateLimited,),
 }
 _SERVER: Final = (500, 501, 502, 503, 504, 520, 599)
+_UNSEEN_STATUSES: Final = (204, 301, 302, 304, *_FINAL, 402, 405, 407, 408, 409, 421, 423, 425, 451, *_SERVER)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,7 +119,7 @@ def look(connector: Connector[Any], outstanding: Delivery, *, advance: Callable[
     return None
 
 
-def _look_once(connector: Connector[Any], outstanding: Delivery, attempts: int = 10) -> Receipt | None:
+def _look_once(connector: Connector[Any], outstanding: Delivery, attempts: int = 20) -> Receipt | None:
     for _ in range(attempts):
         with suppress(Failed):
             return connector.find(outstanding)
@@ -258,6 +259,39 @@ def send(connector: Connector[Any], one: Delivery) -> Outcome:
     return connector.deliver(one, connector.render(one))
 
 
+UNSEEN: Final = (
+    *(Fault(kind=FaultKind.STATUS, status=status, body="no word of this service") for status in _UNSEEN_STATUSES),
+    *(
+        Fault(kind=FaultKind.STATUS, status=200, body=body)
+        for body in (
+            "",
+            "{}",
+            "[]",
+            "null",
+            '"ok"',
+            "<html>",
+            '{"ok": true}',
+            '{"ok": false}',
+            '{"ok": true, "messages": {}}',
+        )
+    ),
+    Fault(kind=FaultKind.RESET_BEFORE),
+    Fault(kind=FaultKind.RESET_AFTER),
+    Fault(kind=FaultKind.TRUNCATED),
+)
+"""Answers to a look that show nothing of what is at the destination."""
+
+
+class Unreadable:
+    """A memory whose database cannot be read, nor take anything."""
+
+    def get(self, key: str) -> str:
+        raise Failed(Retry(f"what is kept as {key} cannot be read"))
+
+    def put(self, key: str, value: str) -> None:
+        pass
+
+
 def follow_ups(one: Delivery, receipt: Receipt | None) -> list[Delivery]:
     """What may be owed after ``one``: a change, a new link, a withdrawal."""
     common: dict[str, Any] = {"alert": one.alert, "enqueued_at": one.enqueued_at, "receipt": receipt}
@@ -275,8 +309,16 @@ LOST: Final = (
     Fault(kind=FaultKind.RESET_AFTER),
     Fault(kind=FaultKind.HTML),
     Fault(kind=FaultKind.TRUNCATED),
+    Fault(kind=FaultKind.DRIP, seconds=10),
+    Fault(kind=FaultKind.DRIP_BODY, seconds=30),
+    Fault(kind=FaultKind.FLOOD),
+    Fault(kind=FaultKind.BOMB),
 )
 """After none of these does anybody know what became of the request."""
+
+
+SLOW: Final = {FaultKind.TIMEOUT_BEFORE, FaultKind.TIMEOUT_AFTER, FaultKind.DRIP, FaultKind.DRIP_BODY}
+"""What only the connector's own time-out ends. The drips bring each byte well within it."""
 
 
 def striking(target: Target, fault: Fault, path: str | None = None) -> Fault:
@@ -296,7 +338,7 @@ def send_struck(target: Target, sandbox: Sandbox, one: Delivery, fault: Fault, p
 
 def patience(fault: Fault) -> dict[str, Any]:
     """The time-out for a connector that meets ``fault``."""
-    return {"timeout": HASTY} if fault.kind in (FaultKind.TIMEOUT_BEFORE, FaultKind.TIMEOUT_AFTER) else {}
+    return {"timeout": HASTY} if fault.kind in SLOW else {}
 
 
 def everything_told(connector: Connector[Any]) -> list[str]:

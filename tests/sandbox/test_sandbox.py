@@ -18,6 +18,7 @@ import pytest
 
 from forwarder.alert import Alert, Severity
 from forwarder.sandbox import Fault, FaultKind, Sandbox
+from forwarder.sandbox.faults import FLOOD_BYTES
 from forwarder.sandbox.samples import sample_alerts, sample_vendors
 
 NOW = datetime(2026, 5, 1, 12, 0, tzinfo=UTC)
@@ -110,6 +111,24 @@ def test_a_reply_that_drips(sandbox: Sandbox) -> None:
     started = time.monotonic()
     assert enqueue(sandbox, timeout=2 * SOON).json()["dedup_key"] == "k"
     assert time.monotonic() - started > 2 * SOON
+
+
+def test_a_body_that_drips(sandbox: Sandbox) -> None:
+    """The head is there at once, and the whole is as good as ever."""
+    sandbox.pagerduty.inject(Fault(kind=FaultKind.DRIP_BODY, seconds=0.2))
+    answer = enqueue(sandbox, timeout=60)
+    assert answer.json()["dedup_key"] == "k"
+    assert answer.headers["Transfer-Encoding"] == "chunked"
+
+
+@pytest.mark.parametrize("kind", [FaultKind.FLOOD, FaultKind.BOMB])
+def test_a_body_that_is_too_large(sandbox: Sandbox, kind: FaultKind) -> None:
+    """Whoever reads it all finds the answer in it."""
+    sandbox.pagerduty.inject(Fault(kind=kind))
+    answer = enqueue(sandbox, timeout=60)
+    assert len(answer.content) > FLOOD_BYTES
+    assert answer.json()["dedup_key"] == "k"
+    assert opened(sandbox) == 1
 
 
 def test_latency_is_late_and_nothing_else(sandbox: Sandbox) -> None:

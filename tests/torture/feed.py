@@ -63,6 +63,9 @@ def cells(statuses: Sequence[int] = STATUSES) -> Iterator[Cell]:
         FaultKind.TIMEOUT_AFTER: Unavailable,
         FaultKind.STATUS_AFTER: Unavailable,
         FaultKind.DRIP: None,
+        FaultKind.DRIP_BODY: None,
+        FaultKind.FLOOD: BadAnswer,
+        FaultKind.BOMB: BadAnswer,
         FaultKind.LATENCY: None,
     }
     for kind, error in kinds.items():

@@ -86,7 +86,7 @@ def cells(target: Target, statuses: Sequence[int] = STATUSES) -> Iterator[Cell]:
         match kind:
             case FaultKind.STATUS:
                 continue
-            case FaultKind.LATENCY | FaultKind.DRIP:
+            case FaultKind.LATENCY | FaultKind.DRIP | FaultKind.DRIP_BODY:
                 first: Kinds = (Delivered,)
             case _:
                 first = target.lost

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from connectors.jira import Jira
-from forwarder.sandbox import Sandbox
+from forwarder.sandbox import Fault, FaultKind, Sandbox
 
 
 def test_a_check_of_a_site_that_works(jira: Jira, sandbox: Sandbox) -> None:
@@ -78,3 +79,10 @@ def test_a_check_reads_lists_to_their_end(connect: Callable[..., Jira], sandbox:
     """Jira hands out issue types and fields in pages."""
     sandbox.jira.project.issue_types.update({str(number): f"Type {number}" for number in range(250)})
     assert all(finding.ok for finding in connect(issue_type="Type 249").check())
+
+
+def test_a_list_that_never_ends_is_given_up(jira: Jira, sandbox: Sandbox) -> None:
+    """A site that always has another page of issue types ends in a sentence."""
+    page = json.dumps({"issueTypes": [{"id": "1", "name": "Other"}], "total": 10**9})
+    sandbox.jira.inject(Fault(kind=FaultKind.STATUS, status=200, body=page, path="/issuetypes", times=None))
+    assert not all(finding.ok for finding in jira.check())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -9,10 +10,11 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from connectors.jira import Jira
+from connectors.jira.client import MAX_PAGES
 from connectors.jira.ticket import identity_label
-from forwarder.connector import Delivered, Delivery, Outcome
-from forwarder.sandbox import Sandbox
-from tests.connectors.jira.kit import opened, send
+from forwarder.connector import Delivered, Delivery, Failed, Outcome
+from forwarder.sandbox import Fault, FaultKind, Sandbox
+from tests.connectors.jira.kit import SEARCH, opened, send
 from tests.kit.samples import alert, delivery
 
 
@@ -36,9 +38,9 @@ def test_after_a_failure_a_search_is_asked_for_alone(jira: Jira, sandbox: Sandbo
     for again in (delivery(), delivery(attempt=2)):
         jira.find(again)
         jira.deliver(again, jira.render(again))
-    searches = [request.query["jql"] for request in sandbox.jira.requests if request.method == "GET"]
+    searches = [request.query["jql"] for request in sandbox.jira.requests if SEARCH in request.path]
     assert len(searches) == 4
-    assert all(" AND labels = " in jql for jql in searches)
+    assert all(jql.startswith("labels = ") for jql in searches)
 
 
 @pytest.mark.parametrize("ask", [Jira.find, send])
@@ -56,7 +58,7 @@ def test_what_was_tried_before_shares_no_search(
 
     with ThreadPoolExecutor(len(tried)) as pool:
         list(pool.map(ask_for_it, tried))
-    searches = [request.query["jql"] for request in sandbox.jira.requests if request.method == "GET"]
+    searches = [request.query["jql"] for request in sandbox.jira.requests if SEARCH in request.path]
     labels = sorted(identity_label(one.alert.id) for one in tried)
     assert sorted(jql.partition('labels = "')[2].partition('"')[0] for jql in searches) == labels
 
@@ -86,3 +88,14 @@ def test_as_many_connections_are_kept_as_deliveries_are_under_way(
     assert all(isinstance(outcome, Delivered) for outcome in outcomes)
     assert len(sandbox.jira.issues) == 24
     assert "pool is full" not in caplog.text
+
+
+def test_a_search_that_never_ends_is_not_a_no(jira: Jira, sandbox: Sandbox) -> None:
+    """A site that always has another page is out of order: nothing is created, and nothing turns in a circle."""
+    issue = {"key": "SEC-9", "fields": {"labels": ["another"]}}
+    page = json.dumps({"issues": [issue], "total": 10**9, "nextPageToken": "again"})
+    sandbox.jira.inject(Fault(kind=FaultKind.STATUS, status=200, body=page, path=SEARCH, times=None))
+    with pytest.raises(Failed):
+        jira.find(delivery(attempt=2))
+    assert len(sandbox.jira.requests) == MAX_PAGES
+    assert not isinstance(send(jira, delivery(attempt=2)), Delivered)

@@ -180,7 +180,7 @@ class Forwarder:
         while not all(dispatcher.is_drained(patience) for dispatcher in dispatchers * 2):
             if tick.wait(0.02):
                 break
-        return sum(dispatcher.dead for dispatcher in dispatchers)
+        return sum(dispatcher.dead for dispatcher in dispatchers) + self.store.outbox.set_aside.total()
 
     def beat(self) -> None:
         """Reports to the outside monitor that a poll was complete."""

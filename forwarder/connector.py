@@ -123,6 +123,10 @@ class Delivery:
     Nothing of it can be at the destination before ``enqueued_at``. ``attempt`` counts from 1.
     ``receipt`` is where an earlier delivery of the same alert stands here; an update or a withdrawal without one has
     nothing to follow up on. ``changes`` is empty for an update that only brings new ``links``.
+
+    ``repeats`` is where the alert stands already that a person has sent again on purpose: ``find`` looks for a newer
+    one. ``sent_as`` is the connector's name when this was first owed, where it was renamed since: a mark that holds
+    the name holds that one.
     """
 
     id: int
@@ -136,6 +140,8 @@ class Delivery:
     receipt: Receipt | None = None
     changes: tuple[Change, ...] = ()
     links: tuple[Link, ...] = ()
+    repeats: Receipt | None = None
+    sent_as: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

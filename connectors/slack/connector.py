@@ -134,7 +134,7 @@ class Slack(Connector[SlackConfig]):
         if delivery.kind is Kind.WITHDRAW:
             return None
         found = self._remote.message_with(self._metadata(delivery), delivery.enqueued_at)
-        if found is None or found == place:
+        if found is None or found == place or _is_older(found, Place.of(delivery.repeats)):
             return None
         return Receipt(remote_id=found.remote_id, url=self._remote.permalink(found))
 
@@ -172,7 +172,10 @@ class Slack(Connector[SlackConfig]):
         return one_line(clean(title)), clean(self.texts.text(delivery, delivery.alert.description))
 
     def _metadata(self, delivery: Delivery) -> dict[str, Any]:
-        return {"event_type": OPEN_EVENT, "event_payload": {"alert_id": delivery.alert.id, "connector": self.name}}
+        return {
+            "event_type": OPEN_EVENT,
+            "event_payload": {"alert_id": delivery.alert.id, "connector": delivery.sent_as or self.name},
+        }
 
 
 def _remote(config: SlackConfig, now: Callable[[], datetime]) -> Workspace | Webhook:
@@ -297,6 +300,11 @@ def _anew(payload: Payload) -> dict[str, Any]:
 
 def _only_brings_links(delivery: Delivery) -> bool:
     return delivery.kind is Kind.UPDATE and delivery.receipt is not None and not delivery.changes
+
+
+def _is_older(found: Place, repeats: Place | None) -> bool:
+    """Whether what was found is what is repeated on purpose, or an earlier one whose repetition was deleted."""
+    return repeats is not None and float(found.ts) <= float(repeats.ts)
 
 
 def _takes_back_nothing(delivery: Delivery) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import http.client
 import os
 import tempfile
@@ -33,10 +32,12 @@ def health(config_path: Path) -> None:
     The status is 0 if /healthz at `web.listen` says so, and 1 otherwise. With `web.listen: off` it is 0 while a daemon
     holds the database.
     """
+    from forwarder.store.owner import is_owned
+
     config = load_config(config_path)
     if config.web.listen is not None:
         _ask(config.web.listen)
-    elif not _is_owned(config.database):
+    elif not is_owned(config.database):
         raise Stop(f"No forwarder is running on {config.database}.")
     click.echo("The forwarder is healthy.")
 
@@ -91,22 +92,6 @@ def _ask(listen: Listen) -> None:
         connection.close()
     if status != http.HTTPStatus.OK:
         raise Stop(f"The server at {listen} is not healthy: /healthz answers {status}.")
-
-
-def _is_owned(database: Path) -> bool:
-    """Whether a daemon holds the database's lock."""
-    try:
-        lock = os.open(f"{database}.lock", os.O_RDONLY | os.O_CLOEXEC)
-    except OSError:
-        return False
-    try:
-        # Shared, so that two who look at once do not take each other for the daemon.
-        fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    finally:
-        os.close(lock)
-    return False
 
 
 @contextlib.contextmanager

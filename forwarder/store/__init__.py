@@ -11,7 +11,8 @@ from types import TracebackType
 from typing import Self
 
 from forwarder.store.alarms import AlarmStore
-from forwarder.store.engine import AlreadyRunning, Engine, StoreError
+from forwarder.store.engine import Engine
+from forwarder.store.errors import AlreadyRunning, StoreError
 from forwarder.store.feed import FeedStore
 from forwarder.store.memory import MemoryStore
 from forwarder.store.operations import Operations

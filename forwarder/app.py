@@ -57,7 +57,7 @@ class Forwarder:
         self.redactor.update(secrets_of(config))
         self.budget = RequestBudget()
         self.listeners = Listeners()
-        self.alarms = Alarms(store, config.alarms.to, now=self.clock, wake=self._wake)
+        self.alarms = Alarms(store, config, now=self.clock, wake=self._wake)
         self.listeners.add(self.alarms)
         self.started_at = self.alarms.started_at
         self.dispatchers: dict[str, Dispatcher] = {}
@@ -79,11 +79,9 @@ class Forwarder:
         if reclaimed:
             log.warning("found_unsettled", deliveries=reclaimed)
         self.store.outbox.reset_deadlines(now=now, most=ATTEMPTS.most)
+        self.store.feed.count_start(now=now)
         if schedule:
             self._jobs.start()
-        else:
-            # A run that polls just once has had its time: what counts is how long ago the last complete poll was.
-            self.alarms.started_at = 0.0 if self.store.feed.state().polled_at is not None else now
         self._start_dispatchers(connectors)
 
     def stop(self, timeout: float = STOP_SECONDS) -> bool:
@@ -115,7 +113,7 @@ class Forwarder:
             self._heartbeat = Heartbeat(config.heartbeat)
         self.config = config
         self.poller.use(config)
-        self.alarms.notify(config.alarms.to)
+        self.alarms.use(config)
         self._guarded("restart", lambda: self.store.outbox.reset_deadlines(now=self.clock(), most=ATTEMPTS.most))
         self._start_dispatchers(connectors)
         self._jobs.replan()
@@ -190,7 +188,7 @@ class Forwarder:
 
     def review_alarms(self) -> None:
         """Looks for troubles that begin, last or end without an event."""
-        self.alarms.review(self.config, self.store.engine.path)
+        self.alarms.review()
 
     def prune(self) -> None:
         """Forgets what is older than ``keep``."""

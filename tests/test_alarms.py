@@ -1,87 +1,131 @@
-"""The forwarder's own troubles: told when they begin, again after a day, and when they end, and never in between."""
+"""The forwarder's own troubles: told when they begin, get worse, last and end, as the store has it, and once each."""
 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import pytest
 
+from connectors.console import ConsoleConfig
 from forwarder.alarms import DAY, FREE_BYTES, Alarms, AlarmType
-from forwarder.alert import SetAside, Severity
+from forwarder.alert import Alert, SetAside, Severity, got_worse
 from forwarder.config import Config
-from forwarder.connector import Broken, Delivered, Receipt, Rejected, Retry
+from forwarder.connector import Broken, Delivered, Kind, Outcome, Receipt, Rejected, Retry
 from forwarder.delivery.transitions import Context, settle
-from forwarder.events import AttemptFinished
+from forwarder.events import AttemptFinished, Listener
 from forwarder.feed.client import KeyRefused, Unavailable
 from forwarder.store import Store, StoreError
-from forwarder.store.alarms import AlarmStore
 from forwarder.store.engine import Engine
-from forwarder.store.feed import FeedStore
-from forwarder.store.outbox import Outbox
-from forwarder.store.records import Alarm, DeliveryRow, Gap, PollResult
+from forwarder.store.records import DeliveryRow, Gap, State
 from tests.kit.core import Time, enqueue, rows
 from tests.kit.samples import alert
+from tests.kit.store import routed
 
-TO = ("chat", "pager")
+TO: Final = ("chat", "pager")
 
 
 class Rig:
-    """A real store with the alarms of it, and a steerable time."""
+    """A real store with the alarms of it, and a steerable time. What happens is written as its authors write it."""
 
-    def __init__(self, path: Path, kind: type[Store] = Store) -> None:
-        self.path, self.time, self.woken = path, Time(), list[str]()
+    def __init__(self, path: Path, kind: type[Store] = Store, connectors: Sequence[str] = TO) -> None:
+        self.time, self.woken, self.free = Time(), list[str](), FREE_BYTES
         self.now = self.time.clock()
         self.store = kind.open_exclusive(path)
-        self.alarms = self.restarted()
+        self.config = made(TO, connectors)
+        self.alarms = self.restart()
+        self.poll()
 
-    def restarted(self, to: Collection[str] = TO) -> Alarms:
-        """The alarms of another process on the same database."""
-        return Alarms(self.store, list(to), now=self.now, wake=self.woken.extend)
+    def restart(self) -> Alarms:
+        """From now on, the alarms of another process on the same database."""
+        self.alarms = Alarms(
+            self.store, self.config, now=self.now, wake=self.woken.extend, free_bytes=lambda _: self.free
+        )
+        self.listener: Listener = self.alarms
+        self.store.feed.count_start(now=self.now())
+        return self.alarms
 
-    def told(self) -> list[tuple[str, str, str]]:
-        """What is owed for alarms: connector, kind, title."""
-        return [(row.connector, row.kind, row.title) for row in self.rows()]
+    def dies_before_events(self) -> None:
+        """What is committed from now on is heard of by nobody, for the process dies right after."""
+        self.listener = Listener()
+
+    def use(self, to: Sequence[str] = TO, connectors: Sequence[str] = TO, **sentrytex: Any) -> None:
+        """Another config, as after a reload."""
+        self.config = made(to, connectors, **sentrytex)
+        self.alarms.use(self.config)
+        self.alarms.review()
+
+    def standing(self) -> list[str]:
+        """The alarms that stand, by type and connector."""
+        return [alarm.key for alarm in self.store.alarms.active()]
+
+    def text(self) -> str:
+        (alarm,) = self.store.alarms.active()
+        return alarm.text
+
+    def owed(self, about: str = "") -> list[tuple[str, str]]:
+        """What is or was owed for alarms with ``about`` in their title: connector and kind."""
+        return [(row.connector, row.kind) for row in self.rows() if about in row.title]
 
     def rows(self) -> list[DeliveryRow]:
         return [row for row in rows(self.store) if row.origin == "alarm"]
 
-    def review(self, **config: Any) -> None:
-        self.alarms.review(made(**config), self.path)
+    # What happens
 
-    def attempt(self, outcome: Any, *, paused: bool = False, resumed: bool = False) -> None:
-        """One attempt of one delivery to the connector ``chat``, as the dispatcher tells it."""
-        (claimed,) = self.store.outbox.claim("chat", 1, now=self.now(), lease=60)
-        settlement = settle(claimed, outcome, None, self.circumstances())
+    def poll(self, *unrouted: Alert, **found: Any) -> None:
+        """A complete poll that brings what no route takes."""
+        result = self.store.feed.commit_page([routed(one) for one in unrouted], now=self.now(), **found)
+        self.listener.polled(result, 0.1)
+
+    def gap(self, severity: Severity, number: int = 0) -> None:
+        self.poll(gaps=[Gap(severity=severity, since=60.0 * number, until=60.0 * number + 30)])
+
+    def attempt(self, outcome: Outcome, connector: str = "chat", **more: Any) -> None:
+        """One attempt of one delivery, as the dispatcher makes it and reports it."""
+        claimed, *_ = self.store.outbox.claim(connector, 1, now=self.now(), lease=60)
+        settlement = settle(claimed, outcome, None, self.context())
         assert self.store.outbox.settle(claimed, settlement, now=self.now(), seconds=0.1)
-        attempt_finished = AttemptFinished(
-            connector="chat", claimed=claimed, settlement=settlement, seconds=0.1, paused=paused, resumed=resumed
+        self.listener.attempt_finished(
+            AttemptFinished(connector=connector, claimed=claimed, settlement=settlement, seconds=0.1, **more)
         )
-        self.alarms.attempt_finished(attempt_finished)
 
-    def circumstances(self) -> Context:
+    def context(self) -> Context:
         return Context(now=self.now(), random=lambda: 1.0, reconcile_after=(), give_up_after=3600.0)
 
+    def dead_letter(self, connector: str = "chat", **fields: Any) -> int:
+        """An alert that the connector refuses; the id of its delivery."""
+        enqueue(self.store, alert(**fields), to=(connector,))
+        self.attempt(Rejected("too long"), connector)
+        return rows(self.store, connector)[-1].id
 
-def made(**sentrytex: Any) -> Config:
-    """A config with the connectors that the alarms are told through."""
-    from connectors.console import ConsoleConfig
+    def pause(self, connector: str = "chat") -> None:
+        enqueue(self.store, alert(id=f"pauses {connector}"), to=(connector,))
+        self.attempt(Broken("the token was revoked"), connector, paused=True)
 
-    console = ConsoleConfig(type="console")
+    def resume(self, connector: str = "chat") -> None:
+        self.store.operations.resume(connector)
+        self.alarms.review()
+
+    def deliver(self, *connectors: str) -> None:
+        """The connectors take all that they are owed for alarms."""
+        for connector in connectors or TO:
+            while claimed := self.store.outbox.claim(connector, 1, now=self.now(), lease=60):
+                settlement = settle(claimed[0], Delivered(Receipt(remote_id="there")), {}, self.context())
+                self.store.outbox.settle(claimed[0], settlement, now=self.now(), seconds=0.1)
+
+
+def made(to: Sequence[str] = TO, connectors: Sequence[str] = TO, **sentrytex: Any) -> Config:
+    """A config whose alarms go ``to`` some of its connectors."""
     return Config.model_validate(
         {
             "sentrytex": {"api_key": "vk_not-a-real-key", **sentrytex},
-            "connectors": dict.fromkeys(TO, console),
-            "routes": [{"to": list(TO)}],
-            "alarms": {"to": list(TO)},
+            "connectors": dict.fromkeys(connectors, ConsoleConfig(type="console")),
+            "routes": [{"to": list(connectors)}],
+            "alarms": {"to": list(to)},
         }
     )
-
-
-def turn(**found: Any) -> PollResult:
-    return PollResult(**found, read=1)
 
 
 @pytest.fixture
@@ -91,280 +135,595 @@ def rig(tmp_path: Path) -> Iterator[Rig]:
     rig.store.close()
 
 
-@pytest.mark.parametrize("kind", list(AlarmType), ids=lambda kind: kind.value)
-def test_each_trouble_is_told_once_to_all_who_are_named(rig: Rig, kind: AlarmType) -> None:
-    """It has a title, what happened, and what to do about it; a repetition tells nothing."""
-    for number in range(3):
-        rig.alarms.begin(kind, f"reason {number}", "chat")
-    title = kind.title_template.format(subject="chat")
-    assert rig.told() == [("chat", "open", title), ("pager", "open", title)]
-    (told, _) = rig.rows()
-    history = rig.store.queries.history(told.alert_id)
+@pytest.fixture
+def wide(tmp_path: Path) -> Iterator[Rig]:
+    """A rig with a connector more, which no alarm goes to."""
+    rig = Rig(tmp_path / "forwarder.db", connectors=(*TO, "other"))
+    yield rig
+    rig.store.close()
+
+
+def refuse_key(rig: Rig) -> None:
+    rig.store.feed.poll_failed("401", key_refused=True)
+    rig.listener.poll_failed(KeyRefused("401"), 0.1)
+
+
+def leave_unread(rig: Rig) -> None:
+    rig.store.feed.poll_failed("503")
+    rig.time.pass_(601)
+    rig.listener.poll_failed(Unavailable("503"), 0.1)
+
+
+def sweep_short(rig: Rig) -> None:
+    rig.store.feed.commit_page([], now=rig.now(), swept=True, short={Severity.LOW: rig.now() - 3600})
+    rig.alarms.review()
+
+
+def miss_sweeps(rig: Rig) -> None:
+    rig.store.feed.commit_page([], now=rig.now(), cursor=rig.now())
+    for _ in range(3):
+        rig.store.feed.sweep_failed("503")
+    rig.listener.sweep_failed(Unavailable("503"))
+
+
+def fill_disk(rig: Rig) -> None:
+    rig.free = FREE_BYTES - 1
+    rig.alarms.review()
+
+
+def set_aside(rig: Rig, raw: str = "no JSON") -> None:
+    rig.poll(set_aside=[SetAside(digest=raw, raw=raw, reason="the alert has no id")])
+
+
+IN_THE_STORE: Final[dict[AlarmType, Callable[[Rig], object]]] = {
+    AlarmType.GAP: lambda rig: rig.gap(Severity.LOW),
+    AlarmType.PAUSED: lambda rig: rig.pause("other"),
+    AlarmType.DEAD_LETTER: lambda rig: rig.dead_letter("other", severity="low"),
+    AlarmType.SET_ASIDE: set_aside,
+    AlarmType.UNROUTED: lambda rig: rig.poll(alert(severity="low", cisa_kev=False)),
+    AlarmType.KEY_REFUSED: refuse_key,
+    AlarmType.FEED_UNREAD: leave_unread,
+    AlarmType.SWEEP_SHORT: sweep_short,
+    AlarmType.SWEEP_OVERDUE: miss_sweeps,
+}
+"""How each trouble comes about that what happened leaves in the store."""
+HAPPENINGS: Final[dict[AlarmType, Callable[[Rig], object]]] = {
+    **IN_THE_STORE,
+    AlarmType.TEMPLATE_FAILED: lambda rig: rig.listener.template_failed("other", "it has no title"),
+    AlarmType.STORE_FAILED: lambda rig: rig.listener.store_failed("The disk is full."),
+    AlarmType.DISK_FULL: fill_disk,
+}
+"""How each trouble comes about."""
+
+
+def value(kind: AlarmType) -> str:
+    return kind.value
+
+
+@pytest.mark.parametrize("kind", AlarmType, ids=value)
+def test_each_trouble_is_told_once_to_all_who_are_named(wide: Rig, kind: AlarmType) -> None:
+    """It has a title, what happened, and what to do about it; more reviews, and another process, tell nothing."""
+    HAPPENINGS[kind](wide)
+    wide.alarms.review()
+    wide.restart().review()
+    title = kind.title_template.format(subject="low" if kind is AlarmType.SWEEP_SHORT else "other")
+    told = [row for row in wide.rows() if row.title == title]
+    assert [(row.connector, row.kind) for row in told] == [("chat", "open"), ("pager", "open")]
+    history = wide.store.queries.history(told[0].alert_id)
     assert history is not None
-    assert history.row.alert.description == f"reason 0\n\n{kind.remedy}"
+    assert history.row.alert.description.endswith(f"\n\n{kind.remedy}")
     assert history.row.alert.severity is kind.severity
-    assert set(rig.woken) == set(TO)
-    assert len(rig.store.alarms.active()) == 1
+    assert set(wide.woken) == set(TO)
+
+
+# What begins and ends it is in the store
+
+
+@pytest.mark.parametrize("kind", IN_THE_STORE, ids=value)
+def test_a_kill_before_the_alarm_is_made_up_for_at_the_next_start(wide: Rig, kind: AlarmType) -> None:
+    """What was committed is told by a process that never heard of the event."""
+    wide.dies_before_events()
+    IN_THE_STORE[kind](wide)
+    wide.time.pass_(0 if kind is not AlarmType.FEED_UNREAD else 601)
+    alarms = wide.restart()
+    wide.time.pass_(0 if kind is not AlarmType.FEED_UNREAD else 601)
+    alarms.review()
+    assert wide.owed() == [("chat", "open"), ("pager", "open")]
+
+
+ENDS: Final[dict[AlarmType, Callable[[Rig], object]]] = {
+    AlarmType.PAUSED: lambda rig: rig.store.operations.resume("other"),
+    AlarmType.DEAD_LETTER: lambda rig: rig.store.operations.discard([row.id for row in rows(rig.store, "other")]),
+    AlarmType.KEY_REFUSED: lambda rig: rig.poll(),
+    AlarmType.FEED_UNREAD: lambda rig: rig.poll(),
+}
+"""How what lasts ends, as the store has it."""
+
+
+@pytest.mark.parametrize("kind", ENDS, ids=value)
+@pytest.mark.parametrize("died", [False, True], ids=["event", "killed"])
+def test_what_lasts_ends_with_its_cause(wide: Rig, kind: AlarmType, died: bool) -> None:
+    """Those who heard of the beginning hear of the end, once, also where the process died before it could say so."""
+    HAPPENINGS[kind](wide)
+    wide.deliver()
+    if died:
+        wide.dies_before_events()
+    ENDS[kind](wide)
+    if died:
+        wide.restart()
+        wide.poll()
+    wide.alarms.review()
+    assert wide.standing() == []
+    assert wide.owed() == [("chat", "open"), ("pager", "open"), ("chat", "withdraw"), ("pager", "withdraw")]
+
+
+def test_another_failure_does_not_say_that_the_key_is_good(rig: Rig) -> None:
+    """Only a complete poll does."""
+    refuse_key(rig)
+    rig.store.feed.poll_failed("503")
+    rig.alarms.poll_failed(Unavailable("503"), 0.1)
+    assert rig.standing() == ["key_refused"]
+    rig.poll()
+    assert rig.standing() == []
+
+
+PASSING: Final = [kind for kind in AlarmType if kind.passes]
+
+
+@pytest.mark.parametrize("kind", PASSING, ids=value)
+@pytest.mark.parametrize("restarts", [False, True], ids=["runs on", "restarts"])
+def test_what_passes_ends_a_day_after_the_last_time(wide: Rig, kind: AlarmType, restarts: bool) -> None:
+    """Restarts in between change nothing."""
+    HAPPENINGS[kind](wide)
+    wide.deliver()
+    wide.time.pass_(DAY - 60)
+    if restarts:
+        wide.restart()
+    wide.poll()
+    wide.alarms.review()
+    assert len(wide.standing()) == 1
+    wide.time.pass_(120)
+    if restarts:
+        wide.restart()
+    wide.poll()
+    wide.alarms.review()
+    assert wide.standing() == []
+    assert wide.owed() == [("chat", "open"), ("pager", "open"), ("chat", "withdraw"), ("pager", "withdraw")]
+
+
+def test_a_repetition_puts_the_end_off(rig: Rig) -> None:
+    """What is as bad as what people know of is not told again meanwhile."""
+    rig.poll(alert(id="1"))
+    rig.deliver()
+    rig.time.pass_(DAY - 60)
+    rig.poll(alert(id="2"))
+    rig.time.pass_(120)
+    rig.poll()
+    rig.alarms.review()
+    assert rig.standing() == ["unrouted"]
+    rig.time.pass_(DAY)
+    rig.poll()
+    rig.alarms.review()
+    assert rig.standing() == []
+    assert rig.owed() == [("chat", "open"), ("pager", "open"), ("chat", "withdraw"), ("pager", "withdraw")]
+
+
+@pytest.mark.parametrize("kind", [AlarmType.PAUSED, AlarmType.DEAD_LETTER, AlarmType.TEMPLATE_FAILED], ids=value)
+def test_a_connector_that_is_gone_has_no_alarm(wide: Rig, kind: AlarmType) -> None:
+    """Renamed or removed, nobody could end it: it ends, and is not told day after day."""
+    HAPPENINGS[kind](wide)
+    wide.deliver()
+    wide.use(connectors=TO)
+    assert wide.standing() == []
+    assert wide.rows()[-1].why == "It is no longer in the config."
+    for _ in range(3):
+        wide.time.pass_(DAY + 1)
+        wide.poll()
+        wide.alarms.review()
+    assert wide.owed() == [("chat", "open"), ("pager", "open"), ("chat", "withdraw"), ("pager", "withdraw")]
+
+
+def test_the_end_goes_to_no_connector_that_is_gone(rig: Rig) -> None:
+    """It would wait for ever."""
+    refuse_key(rig)
+    rig.deliver()
+    rig.use(to=["pager"], connectors=["pager"])
+    rig.poll()
+    assert rig.owed() == [("chat", "open"), ("pager", "open"), ("pager", "withdraw")]
 
 
 def test_what_nobody_was_told_yet_is_taken_back_silently(rig: Rig) -> None:
     """A trouble that ends before its alarm went out disturbs nobody."""
-    rig.alarms.begin(AlarmType.FEED_UNREAD, "no answer")
-    rig.alarms.end(AlarmType.FEED_UNREAD)
-    assert rig.told() == []
+    refuse_key(rig)
+    rig.poll()
+    assert rig.owed() == []
 
 
-def test_the_end_is_told_once_to_those_who_heard_of_the_beginning(rig: Rig) -> None:
-    """What was delivered is withdrawn, which resolves an incident."""
-    rig.alarms.begin(AlarmType.FEED_UNREAD, "no answer")
-    deliver(rig, "chat")
-    rig.alarms.end(AlarmType.FEED_UNREAD)
-    rig.alarms.end(AlarmType.FEED_UNREAD)
-    assert [(name, kind) for name, kind, _ in rig.told()] == [("chat", "open"), ("chat", "withdraw")]
-    assert rig.store.alarms.active() == []
-
-
-def deliver(rig: Rig, connector: str) -> None:
-    """The connector takes all that it is owed."""
-    for claimed in rig.store.outbox.claim(connector, 9, now=rig.now(), lease=60):
-        settlement = settle(claimed, Delivered(Receipt(remote_id="there")), {}, rig.circumstances())
-        rig.store.outbox.settle(claimed, settlement, now=rig.now(), seconds=0.1)
-
-
-def test_a_trouble_that_lasts_is_told_again_after_a_day(rig: Rig) -> None:
-    """Once a day, as an update of the first alert, which says for how long."""
-    rig.alarms.begin(AlarmType.KEY_REFUSED, "401")
-    deliver(rig, "chat")
-    rig.time.pass_(DAY - 60)
-    rig.review(poll_every="1d")
-    assert [kind for name, kind, _ in rig.told() if name == "chat"] == ["open"]
-    rig.time.pass_(120)
-    rig.review(poll_every="1d")
-    rig.review(poll_every="1d")
-    assert [kind for name, kind, _ in rig.told() if name == "chat"] == ["open", "update"]
-    (claimed,) = rig.store.outbox.claim("chat", 9, now=rig.now(), lease=60)
-    assert [change.new for change in claimed.delivery.changes] == ["1d 1m"]
-
-
-def test_what_passes_ends_after_a_day_without_it(rig: Rig) -> None:
-    """A repetition puts the end off; it is not told again meanwhile."""
-    rig.alarms.begin(AlarmType.UNROUTED, "a first one")
-    deliver(rig, "chat")
-    rig.time.pass_(DAY - 60)
-    rig.alarms.begin(AlarmType.UNROUTED, "a second one")
-    rig.time.pass_(120)
-    rig.review(poll_every="1d")
-    assert "unrouted" in {alarm.type for alarm in rig.store.alarms.active()}
-    rig.time.pass_(DAY)
-    rig.review(poll_every="1d")
-    assert "unrouted" not in {alarm.type for alarm in rig.store.alarms.active()}
-    assert [kind for name, kind, title in rig.told() if name == "chat" and "route" in title] == ["open", "withdraw"]
-
-
-def test_a_restart_neither_repeats_nor_forgets(rig: Rig) -> None:
-    """What goes on stands in the database, and ends from there."""
-    rig.alarms.begin(AlarmType.KEY_REFUSED, "401")
-    deliver(rig, "chat")
-    other = rig.restarted()
-    other.begin(AlarmType.KEY_REFUSED, "401")
-    assert [kind for name, kind, _ in rig.told() if name == "chat"] == ["open"]
-    other.polled(turn(), 0.1)
-    assert [kind for name, kind, _ in rig.told() if name == "chat"] == ["open", "withdraw"]
-
-
-# What begins it, and what ends it
-
-
-def test_a_refused_key_is_told_until_a_poll_succeeds(rig: Rig) -> None:
-    """Other failures of a poll wait for the review."""
-    rig.alarms.poll_failed(Unavailable("503"), 0.1)
-    assert rig.store.alarms.active() == []
-    rig.alarms.poll_failed(KeyRefused("401"), 0.1)
-    rig.alarms.poll_failed(KeyRefused("401"), 0.1)
-    assert [alarm.type for alarm in rig.store.alarms.active()] == ["key_refused"]
-    rig.alarms.polled(turn(), 0.1)
-    assert rig.store.alarms.active() == []
+def test_what_begins_again_at_once_is_told_again(rig: Rig) -> None:
+    """Two alarms of one kind within a second are two alerts."""
+    rig.alarms = Alarms(rig.store, rig.config, now=lambda: 1000.0)
+    for _ in range(2):
+        rig.store.feed.poll_failed("401", key_refused=True)
+        rig.alarms.review()
+        rig.deliver()
+        rig.store.feed.commit_page([], now=1000.0)
+        rig.alarms.review()
+        rig.deliver()
+    assert [kind for name, kind in rig.owed("key") if name == "chat"] == ["open", "withdraw"] * 2
 
 
 def test_a_feed_that_stays_unread_is_told_after_ten_minutes(rig: Rig) -> None:
-    """With the reason of the last poll; a complete poll ends it."""
-    rig.store.feed.commit_page([], now=rig.now())
+    """With the reason of the last poll."""
     rig.store.feed.poll_failed("The Sentrytex API did not answer in time.")
     rig.time.pass_(590)
-    rig.review()
-    assert rig.store.alarms.active() == []
+    rig.alarms.review()
+    assert rig.standing() == []
     rig.time.pass_(20)
-    rig.review()
-    (alarm,) = rig.store.alarms.active()
-    assert alarm.text == "The last complete poll was 10m 10s ago. The Sentrytex API did not answer in time."
-    rig.alarms.polled(turn(), 0.1)
-    assert rig.store.alarms.active() == []
+    rig.alarms.review()
+    assert rig.text() == "The last complete poll was 10m 10s ago. The Sentrytex API did not answer in time."
 
 
 def test_rare_polls_are_given_their_time(rig: Rig) -> None:
     """Three of them must be missing before people are told."""
-    rig.store.feed.commit_page([], now=rig.now())
+    rig.use(poll_every="1h")
     rig.time.pass_(2.9 * 3600)
-    rig.review(poll_every="1h")
-    assert rig.store.alarms.active() == []
+    rig.alarms.review()
+    assert rig.standing() == []
     rig.time.pass_(0.2 * 3600)
-    rig.review(poll_every="1h")
-    assert [alarm.type for alarm in rig.store.alarms.active()] == ["feed_unread"]
+    rig.alarms.review()
+    assert rig.standing() == ["feed_unread"]
 
 
-def test_what_a_poll_found_is_told(rig: Rig) -> None:
-    """Gaps, texts that are no alert and alerts without a route each have their alarm, however many there are."""
-    gaps = [Gap(severity=severity, since=0.0, until=60.0) for severity in Severity]
-    found = {
-        "gaps": gaps,
-        "set_aside": [SetAside(digest="d", raw="{}", reason="it has no id")] * 3,
-        "unrouted": [alert(id="1"), alert(id="2")],
-    }
-    rig.alarms.polled(turn(**found), 0.1)
-    assert {alarm.type for alarm in rig.store.alarms.active()} == {"gap", "set_aside", "unrouted"}
-    texts = {alarm.type: alarm.text for alarm in rig.store.alarms.active()}
-    assert texts["gap"].startswith("Alerts of severity critical published from 1970-01-01T00:00:00Z")
+@pytest.mark.parametrize("ever", [True, False], ids=["read once", "never read"])
+def test_a_process_that_crashes_before_it_reads_the_feed_is_told_of(tmp_path: Path, ever: bool) -> None:
+    """No single one runs for ten minutes, yet the feed is unread for as long."""
+    rig = Rig(tmp_path / "forwarder.db")
+    if not ever:
+        rig.store.engine.write(lambda connection: connection.execute("UPDATE feed SET polled_at = NULL"))
+    for minute in range(0, 12, 4):
+        assert rig.standing() == [], minute
+        rig.restart()
+        rig.time.pass_(210)
+        rig.store.feed.poll_failed("503")
+        rig.listener.poll_failed(Unavailable("503"), 0.1)
+    assert rig.standing() == ["feed_unread"]
+    rig.poll()
+    assert rig.standing() == []
+    rig.store.close()
 
 
-def test_a_paused_connector_s_alarm_goes_to_the_others(rig: Rig) -> None:
-    """It would not get there; and all of it is over when the connector works again."""
-    enqueue(rig.store, alert(), to=("chat",))
-    rig.attempt(Broken("the token was revoked"), paused=True)
-    assert rig.told() == [("pager", "open", "chat is not accepting deliveries")]
-    deliver(rig, "pager")
-    rig.attempt(Rejected("but it answers"), resumed=True)
-    assert [(name, kind) for name, kind, title in rig.told() if "not accepting" in title] == [
-        ("pager", "open"),
-        ("pager", "withdraw"),
-    ]
-
-
-def test_where_nobody_works_all_are_told_when_they_do(rig: Rig) -> None:
-    """An alarm is never dropped for want of a way."""
-    enqueue(rig.store, alert(), to=("chat",))
-    rig.attempt(Broken("revoked"))
-    rig.alarms.notify(["chat"])
-    rig.alarms.begin(AlarmType.KEY_REFUSED, "401")
-    assert [name for name, _, _ in rig.told()] == ["chat"]
-
-
-@pytest.mark.parametrize("ending", ["resumed", "removed"])
-def test_a_pause_ends_when_it_works_again_or_is_gone(rig: Rig, ending: str) -> None:
-    """Also where the connector was taken out of the config: nobody could end it otherwise."""
-    subject = "chat" if ending == "resumed" else "removed"
-    rig.alarms.begin(AlarmType.PAUSED, "revoked", subject)
-    rig.review()
-    assert [alarm for alarm in rig.store.alarms.active() if alarm.type == "paused"] == []
-
-
-def test_a_dead_letter_is_told_until_there_is_none(rig: Rig) -> None:
-    """Further ones of the same connector tell nothing more."""
-    enqueue(rig.store, alert(id="1", title="One"), alert(id="2", title="Two"), to=("chat",))
-    rig.attempt(Rejected("too long"))
-    rig.attempt(Rejected("too long"))
-    (alarm,) = rig.store.alarms.active()
-    assert (alarm.type, alarm.subject, alarm.text) == ("dead_letter", "chat", "One: too long")
-    rig.review()
-    assert len(rig.store.alarms.active()) == 1
-    rig.store.operations.discard([row.id for row in rows(rig.store, "chat")])
-    rig.review()
-    assert rig.store.alarms.active() == []
+def test_a_disk_that_fills_up_is_told_until_there_is_room(rig: Rig) -> None:
+    """The limit lies far above what a commit needs; and there is room where the tests run."""
+    assert shutil.disk_usage(Path(__file__).parent).free > FREE_BYTES
+    rig.alarms.review()
+    assert rig.standing() == []
+    fill_disk(rig)
+    for rig.free in (FREE_BYTES, FREE_BYTES - 1):
+        rig.alarms.review()
+        assert rig.standing() == ["disk_full"]
+    rig.free = 2 * FREE_BYTES
+    rig.alarms.review()
+    assert rig.standing() == []
 
 
 def test_a_delivery_that_is_tried_again_is_no_alarm(rig: Rig) -> None:
     """Failures that pass disturb nobody."""
     enqueue(rig.store, alert(), to=("chat",))
     rig.attempt(Retry("503"))
-    assert rig.store.alarms.active() == []
+    assert rig.standing() == []
 
 
-def test_a_disk_that_fills_up_is_told(rig: Rig) -> None:
-    """The limit lies far above what a commit needs; and there is room where the tests run."""
-    assert shutil.disk_usage(rig.path.parent).free > FREE_BYTES
-    rig.alarms.begin(AlarmType.DISK_FULL, "1 MiB is free")
-    rig.review()
-    assert rig.store.alarms.active() == []
+# What is worse is told again
+
+
+def low(number: int, **fields: Any) -> Alert:
+    return alert(**{"id": f"low {number}", "title": f"Low {number}", "severity": "low", "cisa_kev": False, **fields})
+
+
+BAD: Final = {"id": "bad", "title": "The bad one", "severity": "critical", "cisa_kev": True}
+WORSE: Final[dict[str, tuple[Callable[[Rig, int], object], Callable[[Rig], object], str]]] = {
+    "unrouted": (
+        lambda rig, number: rig.poll(low(number)),
+        lambda rig: rig.poll(alert(**BAD)),
+        "The worst one is The bad one (critical, on CISA KEV).",
+    ),
+    "gap": (
+        lambda rig, number: rig.gap(Severity.LOW, number),
+        lambda rig: rig.gap(Severity.CRITICAL),
+        "Alerts of severity critical published from 1970-01-01T00:00:00Z to 1970-01-01T00:00:30Z may be missing.",
+    ),
+    "dead_letter-other": (
+        lambda rig, number: rig.dead_letter("other", id=f"{number}", title=f"Low {number}", severity="low"),
+        lambda rig: rig.dead_letter("other", **BAD),
+        "The bad one (critical, on CISA KEV): too long",
+    ),
+    "set_aside": (
+        lambda rig, number: set_aside(rig, f'{{"severity": "low", "number": {number}}}'),
+        lambda rig: set_aside(rig, '{"severity": "Critical"}'),
+        "What is wrong with it: the alert has no id.",
+    ),
+}
+"""For each trouble with instances that differ: a mild one, a bad one, and what is then said."""
+
+
+@pytest.mark.parametrize("key", WORSE)
+def test_a_worse_instance_behind_a_standing_alarm_is_told_once(wide: Rig, key: str) -> None:
+    """As a change for the worse, with what is worse; more of the same is not told, before or after."""
+    mild, bad, text = WORSE[key]
+    for number in range(2):
+        mild(wide, number)
+        wide.deliver()
+    assert wide.owed() == [("chat", "open"), ("pager", "open")]
+    bad(wide)
+    wide.alarms.review()
+    wide.restart().review()
+    mild(wide, 3)
+    assert wide.owed() == [("chat", "open"), ("pager", "open"), ("chat", "update"), ("pager", "update")]
+    assert wide.text() == text
+    (claimed,) = wide.store.outbox.claim("chat", 9, now=wide.now(), lease=60)
+    assert claimed.delivery.kind is Kind.UPDATE
+    assert claimed.delivery.alert.severity is Severity.CRITICAL
+    assert claimed.delivery.alert.description.startswith(text)
+    assert got_worse(claimed.delivery.changes)
+
+
+@pytest.mark.parametrize("key", WORSE)
+def test_a_kill_before_the_worse_is_told_is_made_up_for(wide: Rig, key: str) -> None:
+    """The next start reads it from the store."""
+    mild, bad, _ = WORSE[key]
+    mild(wide, 0)
+    wide.deliver()
+    wide.dies_before_events()
+    bad(wide)
+    wide.restart().review()
+    wide.alarms.review()
+    assert wide.owed() == [("chat", "open"), ("pager", "open"), ("chat", "update"), ("pager", "update")]
+
+
+@pytest.mark.parametrize("key", WORSE)
+def test_an_alarm_is_as_severe_as_its_worst_instance(wide: Rig, key: str) -> None:
+    """A critical alert that reaches nobody is no small matter; one that was not sent yet tells the worst at once."""
+    mild, bad, text = WORSE[key]
+    mild(wide, 0)
+    bad(wide)
+    assert wide.owed() == [("chat", "open"), ("pager", "open")]
+    (claimed,) = wide.store.outbox.claim("chat", 9, now=wide.now(), lease=60)
+    assert claimed.delivery.alert.severity is Severity.CRITICAL
+    assert claimed.delivery.alert.description.startswith(text)
+
+
+def test_an_exploited_one_behind_one_as_severe_is_worse(rig: Rig) -> None:
+    """CISA's list counts by itself."""
+    rig.poll(alert(id="1", severity="high", cisa_kev=False))
+    rig.deliver()
+    rig.poll(alert(id="2", severity="high", cisa_kev=True))
+    assert rig.owed("route")[2:] == [("chat", "update"), ("pager", "update")]
+    (claimed,) = rig.store.outbox.claim("chat", 9, now=rig.now(), lease=60)
+    assert ("cisa_kev", True) in [(change.field, change.new) for change in claimed.delivery.changes]
+
+
+def test_an_alert_without_a_route_that_gets_worse_is_told(rig: Rig) -> None:
+    """Days after it was seen, when its alarm is long over."""
+    known = low(1)
+    rig.poll(known)
+    rig.deliver()
+    rig.time.pass_(2 * DAY)
+    rig.poll()
+    rig.alarms.review()
+    rig.deliver()
+    assert rig.standing() == []
+    worse = low(1, severity="critical", cisa_kev=True)
+    rig.listener.polled(rig.store.feed.commit_page([routed(worse, known=known)], now=rig.now()), 0.1)
+    assert rig.text() == "The worst one is Low 1 (critical, on CISA KEV)."
+
+
+def test_after_the_worst_is_gone_the_next_one_as_bad_is_news(rig: Rig) -> None:
+    """That it is gone is told to nobody; what is left is what the alarm says."""
+    rig.dead_letter(id="1", title="Mild", severity="medium")
+    bad = rig.dead_letter(id="2", title="Bad", severity="critical", cisa_kev=False)
+    rig.deliver("pager")
+    rig.store.operations.discard([bad])
+    rig.alarms.review()
+    assert rig.text() == "Mild (medium): too long"
+    rig.dead_letter(id="3", title="Bad too", severity="critical", cisa_kev=False)
+    assert [kind for name, kind in rig.owed("dead letter") if name == "pager"] == ["open", "update"]
+
+
+def test_one_row_that_is_damaged_silences_no_other_alarm(rig: Rig) -> None:
+    """It is told without its name."""
+    rig.poll(alert())
+    rig.store.engine.write(lambda connection: connection.execute("UPDATE alerts SET body = '[]' WHERE unrouted = 1"))
+    rig.restart()
+    refuse_key(rig)
+    assert set(rig.standing()) == {"unrouted", "key_refused"}
+
+
+# Who is told
+
+
+def test_who_is_named_while_it_stands_is_told_once(rig: Rig) -> None:
+    """Also where nobody was named when it began, across restarts, and after a person discarded it."""
+    rig.use(to=[])
+    refuse_key(rig)
+    assert rig.owed() == []
+    rig.use(to=["chat"])
+    assert rig.owed() == [("chat", "open")]
+    rig.deliver()
+    rig.use(to=["pager"])
+    rig.restart().review()
+    assert rig.owed() == [("chat", "open"), ("pager", "open")]
+    rig.store.operations.discard([rig.rows()[-1].id])
+    rig.use(to=["chat", "pager"])
+    assert rig.owed() == [("chat", "open")]
+
+
+def test_a_kill_before_those_named_anew_are_told_is_made_up_for(rig: Rig) -> None:
+    """The config changed while nothing ran."""
+    rig.use(to=[])
+    rig.pause("chat")
+    rig.config = made(["pager"])
+    rig.restart().review()
+    rig.alarms.review()
+    assert rig.owed() == [("pager", "open")]
+
+
+def test_a_renamed_connector_is_not_told_again(rig: Rig) -> None:
+    """What it was sent under its old name is known."""
+    refuse_key(rig)
+    rig.deliver()
+    rig.store.operations.rename("chat", "talk")
+    rig.use(to=["talk", "pager"], connectors=["talk", "pager"])
+    assert rig.owed() == [("talk", "open"), ("pager", "open")]
+
+
+def test_a_paused_connector_s_alarm_goes_to_the_others(rig: Rig) -> None:
+    """It would not get there; and all of it is over when the connector works again."""
+    rig.pause("chat")
+    assert rig.owed() == [("pager", "open")]
+    rig.deliver("pager")
+    rig.resume("chat")
+    assert rig.owed() == [("pager", "open"), ("pager", "withdraw")]
+
+
+def test_who_could_not_be_told_is_told_when_it_works(rig: Rig) -> None:
+    """It is named, and the trouble still stands."""
+    rig.pause("chat")
+    refuse_key(rig)
+    assert rig.owed("key") == [("pager", "open")]
+    rig.resume("chat")
+    assert rig.owed("key") == [("pager", "open"), ("chat", "open")]
+
+
+def test_where_nobody_works_all_are_told_when_they_do(rig: Rig) -> None:
+    """An alarm is never dropped for want of a way."""
+    rig.use(to=["chat"])
+    rig.pause("chat")
+    refuse_key(rig)
+    assert rig.owed("key") == [("chat", "open")]
+
+
+def test_an_alarm_that_is_refused_raises_none(rig: Rig) -> None:
+    """Another one would be refused as well, and so on without end."""
+    refuse_key(rig)
+    rig.attempt(Rejected("no such channel"), "chat")
+    rig.alarms.review()
+    assert rig.standing() == ["key_refused"]
+    assert [row.state for row in rig.rows() if row.connector == "chat"] == [State.DEAD]
+
+
+def test_an_alarm_for_nobody_is_no_alert_without_a_route(rig: Rig) -> None:
+    """It stands on the status page alone."""
+    rig.use(to=[])
+    refuse_key(rig)
+    rig.alarms.review()
+    assert rig.standing() == ["key_refused"]
+    assert rig.store.queries.totals()["unrouted"] == 0
+
+
+def test_a_trouble_that_lasts_is_told_again_after_a_day(rig: Rig) -> None:
+    """Once a day, as an update of the first alert, which says for how long."""
+    refuse_key(rig)
+    rig.deliver()
+    for seconds, times in ((DAY - 60, 0), (120, 1), (DAY + 60, 2)):
+        rig.time.pass_(seconds)
+        rig.alarms.review()
+        rig.restart().review()
+        assert [kind for name, kind in rig.owed("key") if name == "chat"] == ["open", *["update"] * times]
+    first, _ = [row for row in rig.rows() if row.connector == "chat" and row.kind is Kind.UPDATE]
+    history = rig.store.queries.history(first.alert_id)
+    assert history is not None
+    assert [change.new for change in history.revisions[0].changes] == ["1d 1m"]
+
+
+def test_a_prune_keeps_the_alert_of_an_alarm_that_stands(rig: Rig) -> None:
+    """Its end must still reach those who heard of its beginning."""
+    refuse_key(rig)
+    rig.deliver()
+    rig.time.pass_(30 * DAY)
+    rig.store.retention.prune(seen_before=rig.now() - DAY, published_before=rig.now() - DAY)
+    rig.poll()
+    assert rig.owed("key")[2:] == [("chat", "withdraw"), ("pager", "withdraw")]
+
+
+def test_what_happens_during_a_review_is_looked_at_after_it(rig: Rig) -> None:
+    """Who reports it does not wait, and nothing is left for half a minute."""
+    alarms = Alarms(rig.store, rig.config, now=rig.now, wake=lambda _: alarms.store_failed("The disk is full."))
+    rig.dies_before_events()
+    refuse_key(rig)
+    alarms.review()
+    assert set(rig.standing()) == {"key_refused", "store_failed"}
 
 
 # When the database fails
 
 
 class Failing(Store):
-    """A store of which one method fails while the test says so."""
-
-    fails = ""
+    """A store that takes no writes while ``full``; of ``writes`` it takes that many before it is full."""
 
     def __init__(self, engine: Engine) -> None:
+        self.full, self.writes = False, 10_000
+        write = engine.write
+
+        def refusing(work: Callable[..., Any]) -> Any:
+            self.writes -= 1
+            if self.full or self.writes < 0:
+                raise StoreError("The disk is full.")
+            return write(work)
+
+        engine.write = refusing  # type: ignore[method-assign]
         super().__init__(engine)
-        may_fail = self._may_fail
-
-        class Alarms(AlarmStore):
-            def begin(self, alarm: Alarm) -> None:
-                may_fail("begin")
-                super().begin(alarm)
-
-            def end(self, key: str) -> None:
-                may_fail("end")
-                super().end(key)
-
-        class Feed(FeedStore):
-            def commit_page(self, *args: Any, **more: Any) -> PollResult:
-                may_fail("commit_page")
-                return super().commit_page(*args, **more)
-
-        class Deliveries(Outbox):
-            def withdraw(self, *args: Any, **more: Any) -> frozenset[str]:
-                may_fail("withdraw")
-                return super().withdraw(*args, **more)
-
-        self.alarms, self.feed, self.outbox = Alarms(engine), Feed(engine), Deliveries(engine)
-
-    def _may_fail(self, method: str) -> None:
-        if method == self.fails:
-            raise StoreError("The disk is full.")
 
 
-@pytest.mark.parametrize("fails", ["begin", "commit_page"])
-def test_an_alarm_that_was_not_kept_is_told_later_and_once(tmp_path: Path, fails: str) -> None:
-    """Above all the one about the database itself, which cannot be kept when it begins."""
+@pytest.fixture
+def failing(tmp_path: Path) -> Iterator[tuple[Rig, Failing]]:
     rig = Rig(tmp_path / "forwarder.db", Failing)
     assert isinstance(rig.store, Failing)
-    rig.store.fails = fails
-    rig.alarms.store_failed("the disk is full")
-    rig.alarms.store_failed("the disk is full")
-    rig.time.pass_(30)
-    rig.store.fails = ""
-    rig.review()
-    rig.review()
-    assert [name for name, _, _ in rig.told()] == list(TO)
-    assert [alarm.type for alarm in rig.store.alarms.active()] == ["store_failed"]
+    yield rig, rig.store
     rig.store.close()
 
 
-def test_a_trouble_that_ended_before_it_was_kept_is_not_told(tmp_path: Path) -> None:
-    """It would be news of the past."""
-    rig = Rig(tmp_path / "forwarder.db", Failing)
-    assert isinstance(rig.store, Failing)
-    rig.store.fails = "commit_page"
-    rig.alarms.begin(AlarmType.FEED_UNREAD, "no answer")
-    rig.store.fails = ""
-    rig.alarms.end(AlarmType.FEED_UNREAD)
-    rig.review()
-    assert rig.told() == []
-    rig.store.close()
+def test_a_refused_write_is_told_when_one_is_taken_again(failing: tuple[Rig, Failing]) -> None:
+    """Once, for it cannot be written down when it begins."""
+    rig, store = failing
+    store.full = True
+    for _ in range(2):
+        rig.alarms.store_failed("The disk is full.")
+    assert rig.owed() == []
+    store.full = False
+    rig.alarms.review()
+    rig.restart().review()
+    assert rig.owed() == [("chat", "open"), ("pager", "open")]
+    assert rig.standing() == ["store_failed"]
 
 
-@pytest.mark.parametrize("fails", ["end", "withdraw"])
-def test_an_end_that_was_not_kept_is_told_the_next_time(tmp_path: Path, fails: str) -> None:
-    """No incident stays open because the database failed for a moment."""
-    rig = Rig(tmp_path / "forwarder.db", Failing)
-    assert isinstance(rig.store, Failing)
-    rig.alarms.begin(AlarmType.KEY_REFUSED, "401")
-    deliver(rig, "pager")
-    rig.store.fails = fails
-    rig.alarms.polled(turn(), 0.1)
-    rig.store.fails = ""
-    rig.alarms.polled(turn(), 0.1)
-    assert [kind for name, kind, _ in rig.told() if name == "pager"] == ["open", "withdraw"]
-    assert rig.store.alarms.active() == []
-    rig.store.close()
+@pytest.mark.parametrize("writes", range(6))
+def test_wherever_the_writes_end_nothing_is_lost_and_nothing_told_twice(
+    failing: tuple[Rig, Failing], writes: int
+) -> None:
+    """An alarm, what is owed for it, and its end each are one write: there is no half of one."""
+    rig, store = failing
+    rig.dies_before_events()
+    refuse_key(rig)
+    rig.poll(low(1), gaps=[Gap(severity=Severity.LOW, since=0.0, until=30.0)])
+    refuse_key(rig)
+    alarms = rig.restart()
+    store.writes = writes
+    alarms.review()
+    store.writes = 10_000
+    rig.restart().review()
+    rig.alarms.review()
+    opens = [(row.title, row.connector) for row in rig.rows()]
+    assert len(opens) == len(set(opens)) == 6
+    rig.deliver()
+    rig.poll(alert(**BAD))
+    rig.deliver()
+    rig.dies_before_events()
+    rig.poll()
+    alarms = rig.restart()
+    store.writes = writes
+    alarms.review()
+    store.writes = 10_000
+    rig.restart().review()
+    told = [(row.title, row.connector, row.kind) for row in rig.rows()]
+    assert len(told) == len(set(told))
+    assert [kind for name, kind in rig.owed("key") if name == "chat"] == ["open", "withdraw"]

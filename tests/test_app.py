@@ -95,6 +95,69 @@ def test_a_revoked_token_delays_only_its_own_connector(tmp_path: Path, sandbox: 
     assert len(sandbox.slack.messages) == 5
 
 
+# Alarms
+
+
+def incidents(sandbox: Sandbox, about: str) -> list[dict[str, Any]]:
+    """What the pager has of alarms of a type."""
+    return [incident for key, incident in sandbox.pagerduty.incidents.items() if f"alarm-{about}" in key]
+
+
+def test_a_critical_without_a_route_behind_a_low_one_is_told(tmp_path: Path, sandbox: Sandbox) -> None:
+    """The channel hears of it, and the pager is triggered once more, with the worse severity."""
+    config = {**settings(sandbox), "routes": [{"vendors": ["nobody"], "to": ["tickets"]}]}
+    config["alarms"] = {"to": ["secops", "oncall"]}
+    with assembled(tmp_path, sandbox, config) as forwarder:
+        forwarder.start(schedule=False)
+        sandbox.sentrytex.publish(recent(1, severity="low"))
+        forwarder.poll()
+        until(lambda: incidents(sandbox, "unrouted") and sandbox.slack.messages and all_delivered(forwarder))
+        sandbox.sentrytex.publish(recent(2, severity="critical", cisa_kev=True, title="Log4Shell again"))
+        forwarder.poll()
+        until(lambda: len(sandbox.slack.messages) == 2 and all_delivered(forwarder))
+    (incident,) = incidents(sandbox, "unrouted")
+    assert [event["payload"]["severity"] for event in incident["events"]] == ["info", "critical"]
+    assert "Log4Shell again" in str(incident["events"][1])
+    _, reply = sandbox.slack.messages
+    assert reply["reply_broadcast"] is True
+    assert "Log4Shell again" in str(reply["blocks"])
+
+
+def test_those_named_while_a_trouble_stands_are_told(tmp_path: Path, sandbox: Sandbox) -> None:
+    """Once, after a reload that names them."""
+    config = {**settings(sandbox), "routes": [{"to": ["secops"]}]}
+    sandbox.slack.revoke()
+    sandbox.sentrytex.publish(recent(1))
+    with assembled(tmp_path, sandbox, config) as forwarder:
+        forwarder.start(schedule=False)
+        forwarder.poll()
+        until(lambda: forwarder.store.outbox.pause_of("secops") is not None)
+        assert sandbox.pagerduty.incidents == {}
+        config["alarms"] = {"to": ["oncall"]}
+        forwarder.reload(loaded(tmp_path, sandbox, config))
+        forwarder.review_alarms()
+        forwarder.review_alarms()
+        until(lambda: incidents(sandbox, "paused"))
+    (incident,) = incidents(sandbox, "paused")
+    assert len(incident["events"]) == 1
+
+
+def test_the_dead_letters_of_a_connector_that_was_removed_are_no_alarm(tmp_path: Path, sandbox: Sandbox) -> None:
+    """Nobody could end it but by hand: it ends, and the queue is shown as nobody's."""
+    config = {**settings(sandbox), "routes": [{"to": ["tickets"]}], "alarms": {"to": ["oncall"]}}
+    sandbox.jira.inject(Fault(kind=FaultKind.STATUS, status=422, path="POST /rest/api/3/issue", times=None))
+    sandbox.sentrytex.publish(recent(1))
+    with assembled(tmp_path, sandbox, config) as forwarder:
+        forwarder.start(schedule=False)
+        forwarder.poll()
+        until(lambda: incidents(sandbox, "dead_letter"))
+        del config["connectors"]["tickets"]
+        config["routes"] = [{"to": ["oncall"]}]
+        forwarder.reload(loaded(tmp_path, sandbox, config))
+        forwarder.review_alarms()
+        until(lambda: incidents(sandbox, "dead_letter")[0]["status"] == "resolved")
+
+
 # Stopping and starting
 
 

@@ -5,6 +5,9 @@ from __future__ import annotations
 import base64
 import io
 import json
+import signal
+import subprocess
+import sys
 from collections import Counter
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -19,8 +22,24 @@ from forwarder.sandbox import Fault, FaultKind, Sandbox
 from forwarder.sandbox.samples import sample_alerts
 from forwarder.store import Store
 from forwarder.store.records import DeliveryRow, State
-from tests.kit.core import EVERYTHING, PATIENCE, Process, Time, loaded, recent, rows, secrets, settings, until, written
+from tests.kit.core import (
+    EVERYTHING,
+    PATIENCE,
+    Process,
+    Time,
+    environment,
+    loaded,
+    recent,
+    rows,
+    secrets,
+    settings,
+    until,
+    written,
+)
 from tests.kit.samples import real_alerts
+from tests.torture.points import Point
+
+ROOT = Path(__file__).resolve().parents[1]
 
 ROUTED = {
     "critical": {"oncall", "tickets", "secops"},
@@ -198,3 +217,57 @@ def test_a_revoked_token_delays_nobody_else_and_its_queue_goes_out_later(tmp_pat
         until(lambda: len(posts(sandbox)) == 5)
         until(lambda: process.logged("alarm_ended"))
         assert process.stop() == 0
+
+
+def killed(folder: Path, sandbox: Sandbox, point: Point, call: int) -> bool:
+    """Whether the daemon, run in ``folder`` until it dies at a point of its path, came that far in time."""
+    env = environment({**secrets(sandbox), "PYTHONPATH": str(ROOT)})
+    run = [sys.executable, "-m", "tests.torture.launcher", "config.yaml", point.value, str(call)]
+    with subprocess.Popen(run, cwd=folder, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+        try:
+            return process.wait(PATIENCE) == -signal.SIGKILL
+        finally:
+            process.kill()
+
+
+def about_a_pause(sandbox: Sandbox) -> list[dict[str, Any]]:
+    return [incident for key, incident in sandbox.pagerduty.incidents.items() if "alarm-paused" in key]
+
+
+def paused_channel(folder: Path, sandbox: Sandbox) -> dict[str, Any]:
+    """A config and services by which the first delivery pauses the channel, and the pager hears of it."""
+    sandbox.slack.revoke()
+    sandbox.sentrytex.publish(recent(1))
+    config = {**settings(sandbox), "routes": [{"to": ["secops"]}], "alarms": {"to": ["oncall", "secops"]}}
+    # A kill while it was sent must not have it looked for only seconds later.
+    config["connectors"]["secops"]["reconcile_after"] = ["100ms", "200ms"]
+    written(folder, config)
+    return config
+
+
+def test_a_kill_between_a_pause_and_its_alarm_loses_no_alarm(tmp_path: Path, sandbox: Sandbox) -> None:
+    """The pause is committed, the process dies before anybody is told, and the next one tells."""
+    config = paused_channel(tmp_path, sandbox)
+    assert killed(tmp_path, sandbox, Point.SETTLE, 1)
+    assert sandbox.pagerduty.incidents == {}
+    with running(tmp_path, sandbox, config) as process:
+        until(lambda: about_a_pause(sandbox))
+        assert process.stop() == 0
+    assert len(about_a_pause(sandbox)) == 1
+
+
+def test_kills_at_every_write_tell_of_a_pause_once(tmp_path: Path, sandbox: Sandbox) -> None:
+    """Whatever is half done when the process dies, one incident is made, and it is resolved in the end."""
+    config = paused_channel(tmp_path, sandbox)
+    for call in range(3, 10):
+        assert killed(tmp_path, sandbox, Point.WRITE, call), call
+    with running(tmp_path, sandbox, config) as process:
+        until(lambda: about_a_pause(sandbox))
+        assert process.stop() == 0
+    assert len(about_a_pause(sandbox)) == 1
+    sandbox.slack.restore()
+    with running(tmp_path, sandbox, config) as process:
+        until(lambda: about_a_pause(sandbox)[0]["status"] == "resolved")
+        assert process.stop() == 0
+    assert len(about_a_pause(sandbox)) == 1
+    assert len(posts(sandbox)) == 1

@@ -10,6 +10,7 @@ from typing import Any, Final, TypeVar
 
 import click
 
+from forwarder.alarms.types import severity_of
 from forwarder.alert import Severity
 from forwarder.cli.options import complete_connector
 from forwarder.cli.output import (
@@ -26,8 +27,9 @@ from forwarder.cli.root import SEVERITIES, json_option
 from forwarder.cli.tables import Column, print_table
 from forwarder.cli.view import view_options, viewing
 from forwarder.common.clock import iso
+from forwarder.common.text import counted
 from forwarder.connector import Origin
-from forwarder.store.records import Filter, Queue, State
+from forwarder.store.records import Alarm, Filter, Queue, State
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -60,9 +62,7 @@ def status(config_path: Path, database: Path | None, as_json: bool) -> None:
                 "sweep_reach": None if feed.sweep_reach is None else iso(feed.sweep_reach),
                 **totals,
                 "connectors": [_queue_json(queue, connectors) for queue in queues],
-                "alarms": [
-                    {"type": a.type, "subject": a.subject, "text": a.text, "since": iso(a.since)} for a in alarms
-                ],
+                "alarms": [_alarm_json(alarm) for alarm in alarms],
             }
         )
         return
@@ -82,7 +82,9 @@ def status(config_path: Path, database: Path | None, as_json: bool) -> None:
         empty="No connectors.",
     )
     for queue in queues:
-        if queue.pause:
+        if connectors and queue.connector not in connectors:
+            click.echo(_orphaned(queue))
+        elif queue.pause:
             click.echo(f"{queue.connector} is paused: {queue.pause.reason} (next try {age(queue.pause.probe_at, now)})")
         elif queue.last_error:
             click.echo(f"{queue.connector}, last error: {queue.last_error}")
@@ -90,8 +92,27 @@ def status(config_path: Path, database: Path | None, as_json: bool) -> None:
             click.echo(f"{queue.connector}: {queue.notice}")
     for alarm in alarms:
         click.echo(
-            f"ALARM {alarm.type} {alarm.subject}: {alarm.text} (began {age(alarm.since, now)})".replace(" :", ":")
+            f"ALARM {alarm.type} {alarm.subject}: {alarm.text} "
+            f"({severity_of(alarm)}, began {age(alarm.since, now)})".replace(" :", ":")
         )
+
+
+def _alarm_json(alarm: Alarm) -> dict[str, Any]:
+    return {
+        "type": alarm.type,
+        "subject": alarm.subject,
+        "severity": severity_of(alarm),
+        "text": alarm.text,
+        "since": iso(alarm.since),
+    }
+
+
+def _orphaned(queue: Queue) -> str:
+    letters = f"{counted(queue.dead, 'dead letter belongs', 'dead letters belong')} to no connector"
+    return (
+        f"{queue.connector} is not in the config: {letters if queue.dead else 'what it is owed goes nowhere'}"
+        f" (hand it over with `forwarder rename {queue.connector} NEW`, or discard it)"
+    )
 
 
 def _queue_json(queue: Queue, connectors: Collection[str]) -> dict[str, Any]:

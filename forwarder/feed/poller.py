@@ -17,7 +17,7 @@ from forwarder import routing
 from forwarder.alert import Alert
 from forwarder.common.clock import Now, instant
 from forwarder.config import Config
-from forwarder.feed.client import SentrytexError, Share
+from forwarder.feed.client import KeyRefused, SentrytexError, Share
 from forwarder.feed.reader import FeedSnapshot, Source, Stretch, Worth, read
 from forwarder.logs import get_logger
 from forwarder.store import Store
@@ -63,7 +63,7 @@ class Poller:
             try:
                 snapshot = self._read(stretch, Share.POLLS, worth=lambda alerts: bool(self._store.feed.unseen(alerts)))
             except SentrytexError as error:
-                self._store.feed.poll_failed(str(error))
+                self._store.feed.poll_failed(str(error), key_refused=isinstance(error, KeyRefused))
                 raise
             if feed.floor_is_local and feed.floor is not None:
                 # The feed answers without telling its time: ours is all there is.

@@ -1,43 +1,288 @@
-"""The forwarder's own troubles that go on, so that a restart neither forgets nor repeats them."""
+"""The forwarder's own troubles: what the store knows of each, and what people were told of those that stand.
+
+Whatever changes an alarm commits together with what is owed for it, so that a crash in between neither loses a word
+nor says one twice.
+"""
 
 from __future__ import annotations
 
-from dataclasses import astuple
+import json
+import sqlite3
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import replace
+from typing import Any, Final
 
+from forwarder.alert import Alert, Change, Severity, got_worse
+from forwarder.connector import Kind, Origin
+from forwarder.store import unreadable
 from forwarder.store.engine import Engine
-from forwarder.store.records import Alarm
+from forwarder.store.enqueue import enqueue, enqueue_withdrawal, record_change
+from forwarder.store.feed import body_of
+from forwarder.store.records import Alarm, Trouble
+
+WHY: Final = "alarms.to names it"
+"""Why a connector gets an alarm."""
+
+_KEV: Final = "coalesce(json_type({}, '$.cisa_kev') = 'true', 0)"
+# The form in which bodies are kept shows most of them without being parsed.
+_KEV_OF_BODY: Final = (
+    f"""CASE WHEN instr({{0}}, '"cisa_kev":true') AND json_valid({{0}}) THEN {_KEV.format("{0}")} ELSE 0 END"""
+)
+
+_INSTANCES: Final = f"""
+  SELECT 'dead_letter' AS type, d.connector AS subject, CAST(d.id AS TEXT) AS instance, a.severity AS severity,
+    {_KEV_OF_BODY.format("a.body")} AS on_kev, d.settled_at AS at, d.last AS reason, a.id AS alert_id, '{{}}' AS facts
+  FROM deliveries AS d LEFT JOIN alerts AS a ON a.id = d.alert_id
+  -- An alarm that was refused is no reason for another one, which would be refused as well.
+  WHERE d.state = 'dead' AND a.origin IS NOT 'alarm'
+  UNION ALL
+  SELECT 'unrouted', '', id, severity, {_KEV_OF_BODY.format("body")}, seen_at, '', id, '{{}}' FROM alerts
+  WHERE unrouted = 1 AND origin = 'feed' AND seen_at >= :since
+  UNION ALL
+  SELECT 'unrouted', '', a.id, a.severity, {_KEV_OF_BODY.format("a.body")}, worse.value, '', a.id, '{{}}'
+  FROM json_each(:worse) AS worse JOIN alerts AS a ON a.id = worse.key
+  UNION ALL
+  SELECT 'gap', '', severity || ' ' || since || ' ' || until, severity, 0, noticed_at, '', NULL,
+    json_object('since', {_SHOWN.format("since")}, 'until', {_SHOWN.format("until")})
+  FROM gaps WHERE noticed_at >= :since
+  UNION ALL
+  SELECT 'set_aside', '', digest, CASE WHEN json_valid(raw) THEN lower(json_extract(raw, '$.severity')) END,
+    CASE WHEN json_valid(raw) THEN {_KEV.format("raw")} ELSE 0 END, seen_at, reason, NULL, '{{}}'
+  FROM set_aside WHERE seen_at >= :since
+  UNION ALL
+  SELECT 'paused', connector, reason, NULL, 0, since, reason, NULL, '{{}}' FROM pauses
+  UNION ALL
+  SELECT type, subject, reason, NULL, 0, at, reason, NULL, '{{}}' FROM failures WHERE at >= :since
+"""
+
+# Of each trouble the worst instance. Only its alert's text is fetched: there may be thousands of instances.
+_TROUBLES: Final = f"""
+WITH instances AS ({_INSTANCES}), judged AS (
+  SELECT *,
+    CASE severity WHEN 'critical' THEN 0 WHEN 'high' THEN 1 WHEN 'medium' THEN 2 WHEN 'low' THEN 3 ELSE 4 END AS rank
+  FROM instances
+), ranked AS (
+  SELECT *, max(on_kev) OVER (PARTITION BY type, subject) AS kev, max(at) OVER (PARTITION BY type, subject) AS last_at,
+    row_number() OVER (PARTITION BY type, subject ORDER BY rank, on_kev DESC, at, instance) AS place
+  FROM judged
+)
+SELECT ranked.type, subject, rank, kev, instance, reason, last_at, coalesce(a.body, facts) AS facts
+FROM ranked LEFT JOIN alerts AS a ON a.id = ranked.alert_id WHERE place = 1
+"""
+
+_GOT_WORSE: Final = """
+SELECT c.alert_id, c.at, c.changes FROM changes AS c JOIN alerts AS a ON a.id = c.alert_id
+WHERE c.at >= ? AND a.unrouted = 1 AND a.origin = 'feed'
+"""
+
+_INSERT_ALERT: Final = """
+INSERT INTO alerts (id, origin, severity, cve_id, published_at, body, trail, unrouted, seen_at)
+VALUES (?, ?, ?, NULL, ?, ?, '[]', 0, ?)
+"""
 
 
 class AlarmStore:
-    """The side of the store that the alarms write."""
+    """The side of the store that the alarms read and write."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
+
+    def troubles(self, since: float) -> list[Trouble]:
+        """What is wrong as far as rows tell it; of what passes, what happened ``since`` then."""
+        with self._engine.read() as connection:
+            values = {"since": since, "worse": json.dumps(_got_worse(connection, since))}
+            rows = connection.execute(_TROUBLES, values).fetchall()
+        return [_trouble(row) for row in rows]
+
+    def failed(self, kind: str, subject: str, reason: str, *, now: float) -> None:
+        """Notes what happened and leaves no other trace in the store."""
+        self._engine.write(
+            lambda connection: connection.execute(
+                "INSERT INTO failures VALUES (?1, ?2, ?3, ?4)"
+                " ON CONFLICT (type, subject) DO UPDATE SET at = ?3, reason = ?4",
+                (kind, subject, now, reason),
+            )
+        )
 
     def active(self) -> list[Alarm]:
         """What goes on, the oldest first."""
         with self._engine.read() as connection:
             rows = connection.execute("SELECT * FROM alarms ORDER BY since").fetchall()
-        return [Alarm(**dict(row)) for row in rows]
+        return [_alarm(row) for row in rows]
 
-    def begin(self, alarm: Alarm) -> None:
-        """Keeps a new one."""
-        self._engine.write(
-            lambda connection: connection.execute("INSERT INTO alarms VALUES (?, ?, ?, ?, ?, ?, ?, ?)", astuple(alarm))
-        )
+    def begin(self, alarm: Alarm, alert: Alert) -> None:
+        """Keeps a new one, and owes its alert to those whom it names as notified."""
 
-    def repeat(self, key: str, *, now: float) -> None:
-        """Notes that it happened once more."""
-        self._engine.write(
-            lambda connection: connection.execute("UPDATE alarms SET last_at = ? WHERE key = ?", (now, key))
-        )
+        def work(connection: sqlite3.Connection) -> None:
+            if _insert(connection, alarm):
+                _insert_alert(connection, alert, alarm.since)
+                _enqueue_opens(connection, alarm, alarm.notified, alarm.since)
 
-    def notified(self, key: str, *, now: float) -> None:
-        """Notes that people were told once more."""
-        self._engine.write(
-            lambda connection: connection.execute("UPDATE alarms SET notified_at = ? WHERE key = ?", (now, key))
-        )
+        self._engine.write(work)
 
-    def end(self, key: str) -> None:
-        """Forgets it."""
-        self._engine.write(lambda connection: connection.execute("DELETE FROM alarms WHERE key = ?", (key,)))
+    def notify(self, alarm: Alarm, connectors: Iterable[str], *, now: float) -> None:
+        """Owes a standing one to further connectors, once each."""
+        names = list(connectors)
+
+        def work(connection: sqlite3.Connection) -> None:
+            _enqueue_opens(connection, alarm, names, now)
+            _update(connection, replace(alarm, notified=[*alarm.notified, *names]))
+
+        self._engine.write(work)
+
+    def revise(
+        self, alarm: Alarm, alert: Alert, *, changes: Sequence[Change] = (), to: Collection[str] = (), now: float
+    ) -> None:
+        """Keeps a standing one in its new form; where ``changes`` are told, owes them to those who heard of it."""
+
+        def work(connection: sqlite3.Connection) -> None:
+            _update(connection, replace(alarm, notified_at=now) if changes else alarm)
+            connection.execute(
+                "UPDATE alerts SET severity = ?, body = ? WHERE id = ?",
+                (alert.severity.value, body_of(alert), alarm.alert_id),
+            )
+            if changes:
+                # What waits to be sent tells the new form, so it goes where that belongs in the line.
+                connection.execute(
+                    "UPDATE deliveries SET rank = ? WHERE alert_id = ? AND revision > 0"
+                    " AND state IN ('ready', 'uncertain')",
+                    (alert.severity.rank, alarm.alert_id),
+                )
+                _enqueue_update(connection, alarm, changes, to=to, why="it got worse", now=now, worse=True)
+
+        self._engine.write(work)
+
+    def remind(self, alarm: Alarm, change: Change, *, to: Collection[str], now: float) -> None:
+        """Owes one more update to those who heard of it, which says that it still stands."""
+
+        def work(connection: sqlite3.Connection) -> None:
+            _update(connection, replace(alarm, notified_at=now))
+            _enqueue_update(connection, alarm, (change,), to=to, why="it still stands", now=now)
+
+        self._engine.write(work)
+
+    def end(self, alarm: Alarm, *, why: str, among: Collection[str], now: float) -> frozenset[str]:
+        """Forgets it, and owes its end to those ``among`` the connectors who heard of it; returns these."""
+
+        def work(connection: sqlite3.Connection) -> frozenset[str]:
+            connection.execute("DELETE FROM alarms WHERE key = ?", (alarm.key,))
+            return enqueue_withdrawal(connection, alarm.alert_id, why=why, now=now, among=among)
+
+        return self._engine.write(work)
+
+    def unused_alert_id(self, key: str, now: float) -> str:
+        """An id for the alert of an alarm that begins, which no earlier one of this key has."""
+        number = int(now)
+        with self._engine.read() as connection:
+            while connection.execute("SELECT 1 FROM alerts WHERE id = ?", (f"alarm-{key}-{number}",)).fetchone():
+                number += 1
+        return f"alarm-{key}-{number}"
+
+
+def _got_worse(connection: sqlite3.Connection, since: float) -> dict[str, float]:
+    """Alerts without a route that got worse since then, and when."""
+    return {
+        alert_id: at
+        for alert_id, at, changes in connection.execute(_GOT_WORSE, (since,)).fetchall()
+        if got_worse(unreadable.changes_in(changes))
+    }
+
+
+def _trouble(row: sqlite3.Row) -> Trouble:
+    facts: dict[str, Any] = unreadable.read(lambda: dict(json.loads(row["facts"])), lambda _: {})
+    return Trouble(
+        type=row["type"],
+        subject=row["subject"],
+        severity=list(Severity)[row["rank"]] if row["rank"] < len(Severity) else None,
+        kev=bool(row["kev"]),
+        instance=row["instance"],
+        facts=facts,
+        reason=row["reason"],
+        last_at=row["last_at"],
+    )
+
+
+def _alarm(row: sqlite3.Row) -> Alarm:
+    read: dict[str, Any] = {
+        "severity": Severity(row["severity"]),
+        "kev": bool(row["kev"]),
+        "notified": tuple(json.loads(row["notified"])),
+    }
+    return Alarm(**{**dict(row), **read})
+
+
+def _values(alarm: Alarm) -> dict[str, Any]:
+    return {
+        "key": alarm.key,
+        "type": alarm.type,
+        "subject": alarm.subject,
+        "text": alarm.text,
+        "alert_id": alarm.alert_id,
+        "since": alarm.since,
+        "notified_at": alarm.notified_at,
+        "last_at": alarm.last_at,
+        "severity": alarm.severity.value,
+        "kev": int(alarm.kev),
+        "instance": alarm.instance,
+        "notified": json.dumps(list(alarm.notified)),
+    }
+
+
+def _insert(connection: sqlite3.Connection, alarm: Alarm) -> bool:
+    values = _values(alarm)
+    columns, names = ", ".join(values), ", ".join(f":{name}" for name in values)
+    sql = f"INSERT INTO alarms ({columns}) VALUES ({names}) ON CONFLICT DO NOTHING"
+    return connection.execute(sql, values).rowcount > 0
+
+
+def _update(connection: sqlite3.Connection, alarm: Alarm) -> None:
+    values = _values(alarm)
+    settings = ", ".join(f"{name} = :{name}" for name in values if name != "key")
+    connection.execute(f"UPDATE alarms SET {settings} WHERE key = :key", values)
+
+
+def _insert_alert(connection: sqlite3.Connection, alert: Alert, now: float) -> None:
+    connection.execute(
+        _INSERT_ALERT,
+        (
+            alert.id,
+            Origin.ALARM.value,
+            alert.severity.value,
+            alert.published_at.timestamp(),
+            body_of(alert),
+            now,
+        ),
+    )
+
+
+def _enqueue_opens(connection: sqlite3.Connection, alarm: Alarm, connectors: Iterable[str], now: float) -> None:
+    for name in connectors:
+        enqueue(connection, alarm.alert_id, name, Kind.OPEN, revision=1, why=WHY, now=now)
+
+
+def _enqueue_update(
+    connection: sqlite3.Connection,
+    alarm: Alarm,
+    changes: Sequence[Change],
+    *,
+    to: Collection[str],
+    why: str,
+    now: float,
+    worse: bool = False,
+) -> None:
+    """Owes an update to those of ``to`` who were sent the alarm: who was not yet is told the new form by that."""
+    row = connection.execute(
+        "UPDATE alerts SET revision = revision + 1 WHERE id = ? RETURNING revision", (alarm.alert_id,)
+    ).fetchone()
+    if row is None:
+        return
+    record_change(connection, alarm.alert_id, row["revision"], changes, now)
+    sent = connection.execute(
+        "SELECT connector FROM deliveries WHERE alert_id = ? AND kind = 'open' AND state <> 'dead'"
+        " AND NOT (state = 'ready' AND attempts = 0)",
+        (alarm.alert_id,),
+    ).fetchall()
+    for (name,) in sent:
+        if name in to:
+            revision = row["revision"]
+            enqueue(connection, alarm.alert_id, name, Kind.UPDATE, revision=revision, why=why, now=now, worse=worse)

@@ -66,6 +66,23 @@ def _enqueue(
     return connection.execute(_ENQUEUE, values).rowcount
 
 
+def enqueue_withdrawal(
+    connection: sqlite3.Connection, alert_id: str, *, why: str, now: float, among: Collection[str] | None = None
+) -> frozenset[str]:
+    """Owes a withdrawal to each connector that was sent the alert, and returns these; forgets what was not sent yet.
+
+    ``among`` leaves out all others, such as connectors that the config does not name any more.
+    """
+    connection.execute("DELETE FROM deliveries WHERE alert_id = ? AND state = 'ready' AND attempts = 0", (alert_id,))
+    rows = connection.execute(
+        "SELECT DISTINCT connector FROM deliveries WHERE alert_id = ? AND state <> 'dead'", (alert_id,)
+    ).fetchall()
+    sent = frozenset(name for (name,) in rows if among is None or name in among)
+    for name in sorted(sent):
+        enqueue(connection, alert_id, name, Kind.WITHDRAW, revision=1, why=why, now=now)
+    return sent
+
+
 def enqueue_discarded(
     connection: sqlite3.Connection, alert_id: str, connector: str, *, revision: int, why: str, now: float
 ) -> bool:

@@ -35,6 +35,9 @@ class FeedStore:
             poll_error=row["poll_error"],
             swept_at=row["swept_at"],
             sweep_reach=row["sweep_reach"],
+            key_refused=row["key_refused"],
+            unread_since=row["unread_since"],
+            unread_starts=row["unread_starts"],
             floor=row["floor"],
             floor_is_local=bool(row["floor_is_local"]),
             started_at=row["started_at"],
@@ -136,7 +139,11 @@ class FeedStore:
                 if swept:
                     _note_sweep(connection, reach, short, now)
                 else:
-                    connection.execute("UPDATE feed SET polled_at = ?, poll_error = NULL", (now,))
+                    connection.execute(
+                        "UPDATE feed SET polled_at = ?, poll_error = NULL, key_refused = NULL, unread_since = NULL,"
+                        " unread_starts = 0",
+                        (now,),
+                    )
                 if cursor is not None:
                     connection.execute("UPDATE feed SET cursor = max(coalesce(cursor, ?1), ?1)", (cursor,))
             return PollResult(
@@ -150,9 +157,22 @@ class FeedStore:
 
         return self._engine.write(work)
 
-    def poll_failed(self, reason: str) -> None:
-        """Writes down why the feed could not be read."""
-        self._engine.write(lambda connection: connection.execute("UPDATE feed SET poll_error = ?", (reason,)))
+    def poll_failed(self, reason: str, *, key_refused: bool = False) -> None:
+        """Writes down why the feed could not be read; that the key was refused stays until a poll is complete."""
+        self._engine.write(
+            lambda connection: connection.execute(
+                "UPDATE feed SET poll_error = ?1, key_refused = CASE WHEN ?2 THEN ?1 ELSE key_refused END",
+                (reason, key_refused),
+            )
+        )
+
+    def count_start(self, *, now: float) -> None:
+        """Writes down that a process began, for one that soon ends again cannot know how long the feed is unread."""
+        self._engine.write(
+            lambda connection: connection.execute(
+                "UPDATE feed SET unread_since = coalesce(unread_since, ?), unread_starts = unread_starts + 1", (now,)
+            )
+        )
 
     def sweep_failed(self, reason: str) -> None:
         """Writes down why a sweep could not be done, and that it was one more."""

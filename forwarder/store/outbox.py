@@ -17,7 +17,7 @@ from forwarder.common.clock import instant
 from forwarder.connector import Delivery, Kind, Link, Origin, Receipt
 from forwarder.store import unreadable
 from forwarder.store.engine import Engine
-from forwarder.store.enqueue import enqueue, enqueue_links, record_change
+from forwarder.store.enqueue import enqueue, enqueue_links, enqueue_withdrawal, record_change
 from forwarder.store.order import changes_of, due, take_in
 from forwarder.store.records import LINKS_ONLY, MOST_SEVERE, Claimed, Pause, Settlement, State, Turn
 
@@ -180,18 +180,7 @@ class Outbox:
     def withdraw(self, alert_id: str, *, now: float, why: str) -> frozenset[str]:
         """Owes a withdrawal to each connector that was sent the alert; forgets what nobody was told yet."""
 
-        def work(connection: sqlite3.Connection) -> frozenset[str]:
-            connection.execute(
-                "DELETE FROM deliveries WHERE alert_id = ? AND state = 'ready' AND attempts = 0", (alert_id,)
-            )
-            told = connection.execute(
-                "SELECT DISTINCT connector FROM deliveries WHERE alert_id = ? AND state <> 'dead'", (alert_id,)
-            ).fetchall()
-            for (name,) in told:
-                enqueue(connection, alert_id, name, Kind.WITHDRAW, revision=1, why=why, now=now)
-            return frozenset(name for (name,) in told)
-
-        return self._engine.write(work)
+        return self._engine.write(lambda connection: enqueue_withdrawal(connection, alert_id, why=why, now=now))
 
     def remind(self, alert_id: str, connectors: Iterable[str], *, now: float, why: str, change: Change) -> None:
         """Owes one more update of an alert of our own, which says that it still stands."""
@@ -254,7 +243,7 @@ class Outbox:
             connection.execute("UPDATE pauses SET probe_at = probe_at + ?1, since = since + ?1", (seconds,))
             connection.execute(
                 "UPDATE feed SET polled_at = polled_at + ?1, swept_at = swept_at + ?1, started_at = started_at + ?1,"
-                " floor = floor + ?1 * floor_is_local",
+                " floor = floor + ?1 * floor_is_local, unread_since = unread_since + ?1",
                 (seconds,),
             )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -77,6 +77,12 @@ class Feed:
     poll_error: str | None
     swept_at: float | None
     sweep_reach: float | None
+    key_refused: str | None = None
+    """Why the API refused the key; None since it took it."""
+    unread_since: float | None = None
+    """The first start since the last complete poll; None where there was none."""
+    unread_starts: int = 0
+    """How many starts there were since the last complete poll."""
     floor: float | None = None
     floor_is_local: bool = False
     started_at: float | None = None
@@ -319,7 +325,8 @@ class Alarm:
     """A trouble of the forwarder's own that goes on.
 
     ``alert_id`` is the alert by which people hear of it, ``notified_at`` when they last did, ``last_at`` when it last
-    happened.
+    happened. ``severity`` and ``kev`` say how bad its worst instance is, ``instance`` which that is. ``notified`` are
+    the connectors that are owed it or were.
     """
 
     key: str
@@ -329,6 +336,29 @@ class Alarm:
     alert_id: str
     since: float
     notified_at: float
+    last_at: float
+    severity: Severity = Severity.LOW
+    kev: bool = False
+    instance: str = ""
+    notified: Collection[str] = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Trouble:
+    """What the rows of the store say of one trouble, such as the dead letters of a connector.
+
+    ``severity`` is that of its worst instance, None where its rows have none; ``kev`` says whether any instance is on
+    CISA's list. ``instance`` is the worst one's identity, ``facts`` the JSON object that describes it, and ``reason``
+    what is wrong with it. ``last_at`` is when it last happened.
+    """
+
+    type: str
+    subject: str
+    severity: Severity | None
+    kev: bool
+    instance: str
+    facts: Mapping[str, Any]
+    reason: str
     last_at: float
 
 

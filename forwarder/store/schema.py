@@ -301,6 +301,38 @@ CREATE INDEX deliveries_failing ON deliveries (connector, rank, published_at, id
 """
 """What keeps failing is told from what waits because of an outage, and worse news from other updates."""
 
+_ALARMS: Final = """
+ALTER TABLE feed ADD COLUMN key_refused TEXT;
+ALTER TABLE feed ADD COLUMN unread_since REAL;
+ALTER TABLE feed ADD COLUMN unread_starts INTEGER NOT NULL DEFAULT 0 CHECK (unread_starts >= 0);
+UPDATE feed SET key_refused = (SELECT text FROM alarms WHERE type = 'key_refused');
+
+ALTER TABLE alarms ADD COLUMN severity TEXT NOT NULL DEFAULT 'low'
+  CHECK (severity IN ('critical', 'high', 'medium', 'low'));
+ALTER TABLE alarms ADD COLUMN kev INTEGER NOT NULL DEFAULT 0 CHECK (kev IN (0, 1));
+ALTER TABLE alarms ADD COLUMN instance TEXT NOT NULL DEFAULT '';
+ALTER TABLE alarms ADD COLUMN notified TEXT NOT NULL DEFAULT '[]' CHECK (json_valid(notified));
+UPDATE alarms SET
+  severity = coalesce((SELECT a.severity FROM alerts AS a WHERE a.id = alarms.alert_id), 'low'),
+  notified = (
+    SELECT json_group_array(d.connector) FROM deliveries AS d WHERE d.alert_id = alarms.alert_id AND d.kind = 'open'
+  );
+
+-- What happened and left no other trace: the last time of each type and connector.
+CREATE TABLE failures (
+  type TEXT NOT NULL CHECK (type <> ''),
+  subject TEXT NOT NULL,
+  at REAL NOT NULL,
+  reason TEXT NOT NULL,
+  PRIMARY KEY (type, subject)
+) STRICT, WITHOUT ROWID;
+INSERT INTO failures
+SELECT type, subject, last_at, text FROM alarms WHERE type IN ('template_failed', 'store_failed');
+
+CREATE INDEX changes_at ON changes (at);
+"""
+"""Both ends of every alarm are read from the store."""
+
 MIGRATIONS: Final[tuple[tuple[str, str], ...]] = (
     ("0001_first", _FIRST),
     ("0002_words", _SECOND),
@@ -310,6 +342,7 @@ MIGRATIONS: Final[tuple[tuple[str, str], ...]] = (
     ("0006_connector_memory", _CONNECTOR_MEMORY),
     ("0007_operators", _OPERATORS),
     ("0008_fairness", _FAIRNESS),
+    ("0009_alarms", _ALARMS),
 )
 """Each step with its name, in order. A step that was released is never edited: the next one follows it."""
 

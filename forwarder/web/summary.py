@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-from forwarder.alarms import AlarmType, is_unread
+from forwarder.alarms import AlarmType, is_still_unread, is_unread
+from forwarder.alarms.types import severity_of
 from forwarder.alert import Severity
 from forwarder.common.text import ago, counted
 from forwarder.config import Config
@@ -95,7 +96,7 @@ def _listed(phrases: Sequence[str], most: int = 3) -> str:
 
 def _of_feed(facts: Facts) -> Iterator[Point]:
     feed, now = facts.feed, facts.now
-    unread = is_unread(feed, facts.config, started_at=facts.started_at, now=now)
+    unread = is_unread(feed, facts.config, started_at=facts.started_at, now=now) or is_still_unread(feed, facts.alarms)
     if not unread and not feed.poll_error:
         return
     last = (
@@ -186,7 +187,7 @@ def _of_alarms(facts: Facts) -> Iterator[Point]:
             continue
         title = kind.title_template.format(subject=alarm.subject)
         yield Point(
-            level=Level.BAD if kind.severity is Severity.CRITICAL else Level.WATCH,
+            level=Level.BAD if severity_of(alarm) is Severity.CRITICAL else Level.WATCH,
             short=f"{title[0].lower()}{title[1:]}" if not alarm.subject else title,
             text=f"{title}. It began {ago(facts.now - alarm.since)}. {alarm.text}",
             remedy=kind.remedy,

@@ -8,6 +8,7 @@ import re
 import subprocess
 import time
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 import click
@@ -81,10 +82,10 @@ def test_once_says_that_the_feed_could_not_be_read(desk: Desk, sandbox: Sandbox)
     assert not any("beat" in seen.path for seen in sandbox.slack.requests)
 
 
-def _let_time_pass(desk: Desk) -> None:
-    """What waits for its backoff becomes due."""
+def _let_time_pass(desk: Desk, seconds: float = 3600) -> None:
+    """What waits for its backoff becomes due, and the last poll was so much earlier."""
     store = Store.open_shared(desk.folder / "forwarder.db")
-    store.outbox.shift_deadlines(-3600)
+    store.outbox.shift_deadlines(-seconds)
     store.close()
 
 
@@ -96,20 +97,45 @@ def test_once_beats_after_a_complete_poll(desk: Desk, sandbox: Sandbox) -> None:
     assert [seen.path for seen in sandbox.slack.requests] == ["/api/beat"]
 
 
-def test_once_tells_of_a_feed_that_stays_unread(desk: Desk, sandbox: Sandbox) -> None:
-    """Under cron nobody else looks for troubles that last."""
+def _runs(desk: Desk, sandbox: Sandbox, *fail: bool, every: float) -> list[dict[str, Any]]:
+    """Runs `once` so often, ``every`` so many seconds; the incidents that alarms then have."""
     desk.config["alarms"] = {"to": ["oncall"]}
     desk.write()
-    store = Store.open_exclusive(desk.folder / "forwarder.db")
-    store.feed.commit_page([], now=time.time() - 3600)
-    store.close()
-    sandbox.sentrytex.inject(Fault(kind=FaultKind.STATUS, status=503, path="/alerts"))
-    assert desk.once().returncode == 1
-    (incident,) = sandbox.pagerduty.incidents.values()
+    for fails in fail:
+        sandbox.sentrytex.clear_faults()
+        if fails:
+            sandbox.sentrytex.inject(Fault(kind=FaultKind.STATUS, status=503, path="/alerts", times=None))
+        assert desk.once().returncode == int(fails)
+        _let_time_pass(desk, every)
+    return list(sandbox.pagerduty.incidents.values())
+
+
+@pytest.mark.parametrize("every", [900.0, 3600.0, 86400.0], ids=["15m", "1h", "1d"])
+def test_once_pages_nobody_for_a_feed_that_fails_now_and_then(desk: Desk, sandbox: Sandbox, every: float) -> None:
+    """However rarely it runs: the next runs read what this one missed."""
+    assert _runs(desk, sandbox, False, True, True, False, True, every=every) == []
+
+
+def test_once_pages_nobody_for_a_failure_after_a_long_pause(desk: Desk, sandbox: Sandbox) -> None:
+    """A laptop that was closed for days could not read the feed, nor tell anybody."""
+    _runs(desk, sandbox, False, True, every=900.0)
+    _let_time_pass(desk, 4 * 86400)
+    assert _runs(desk, sandbox, True, every=900.0) == []
+
+
+@pytest.mark.parametrize("ever", [True, False], ids=["read once", "never read"])
+def test_once_tells_of_a_feed_that_stays_unread(desk: Desk, sandbox: Sandbox, ever: bool) -> None:
+    """At the third run in a row that fails, also where none ever read it; and of the end."""
+    (incident,) = _runs(desk, sandbox, *([False] if ever else []), True, True, True, True, every=900.0)
     assert "feed cannot be read" in str(incident["events"])
-    assert desk.once().returncode == 0
-    (incident,) = sandbox.pagerduty.incidents.values()
+    assert len(incident["events"]) == 1
+    (incident,) = _runs(desk, sandbox, False, every=900.0)
     assert incident["status"] == "resolved"
+
+
+def test_once_every_minute_pages_nobody_for_a_few_failures(desk: Desk, sandbox: Sandbox) -> None:
+    """Three runs are no more than two minutes then."""
+    assert _runs(desk, sandbox, False, True, True, True, every=60.0) == []
 
 
 def test_once_forgets_what_is_too_old(desk: Desk) -> None:
@@ -226,7 +252,7 @@ def test_status_tells_programs(forwarded: Desk) -> None:
     assert status["unrouted"] == 1
     assert status["lag_seconds"] < 600
     assert datetime.fromisoformat(status["last_poll"]).tzinfo is not None
-    assert [alarm["type"] for alarm in status["alarms"]] == ["unrouted"]
+    assert [(alarm["type"], alarm["severity"]) for alarm in status["alarms"]] == [("unrouted", "low")]
 
 
 def test_status_shows_what_is_paused_and_whose_queue_is_orphaned(desk: Desk, sandbox: Sandbox) -> None:
@@ -242,6 +268,15 @@ def test_status_shows_what_is_paused_and_whose_queue_is_orphaned(desk: Desk, san
     desk.config["routes"] = [{"to": ["renamed"]}]
     desk.write()
     assert "orphaned" in desk.says("status")
+    assert "secops is not in the config: what it is owed goes nowhere" in desk.says("status")
+    store = Store.open_exclusive(desk.folder / "forwarder.db")
+    store.engine.write(
+        lambda connection: connection.execute(
+            "UPDATE deliveries SET state = 'dead', settled_at = 1 WHERE connector = 'secops'"
+        )
+    )
+    store.close()
+    assert "secops is not in the config: 1 dead letter belongs to no connector" in desk.says("status")
     assert [queue["name"] for queue in desk.json("status")["connectors"] if not queue["configured"]] == ["secops"]
 
 

@@ -92,14 +92,13 @@ def test_a_burst_leaves_sweeps_their_turn(limited: Sandbox, store: Store, time: 
 class Watch:
     """Alarms of one store, reviewed by hand."""
 
-    def __init__(self, store: Store, time: Time, *, once: bool = False) -> None:
+    def __init__(self, store: Store, time: Time) -> None:
         self.store, self.time = store, time
-        self.alarms = Alarms(store, ["secops"], now=time)
-        if once:
-            self.alarms.started_at = 0.0
+        self.alarms = Alarms(store, config(), now=time)
 
     def review(self, settings: Config) -> list[tuple[str, str, str]]:
-        self.alarms.review(settings, self.store.engine.path)
+        self.alarms.use(settings)
+        self.alarms.review()
         return [
             (alarm.type, alarm.subject, alarm.text)
             for alarm in self.store.alarms.active()
@@ -182,5 +181,5 @@ def test_runs_from_cron_count_their_tries(sandbox: Sandbox, store: Store, poller
         sandbox.sentrytex.inject(Fault(kind=FaultKind.STATUS, status=500))
         with pytest.raises(SentrytexError):
             poller.sweep()
-        told = Watch(store, time, once=True).review(poller.config)
+        told = Watch(store, time).review(poller.config)
         assert len(told) == (1 if run == 3 else 0)

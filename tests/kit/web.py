@@ -16,7 +16,6 @@ from forwarder.alert import SetAside, Severity
 from forwarder.app import Forwarder
 from forwarder.common.clock import Clock
 from forwarder.config import Config, Listen, WebConfig
-from forwarder.connector import Origin
 from forwarder.logs import Redactor
 from forwarder.store import Store
 from forwarder.store.records import Alarm, Gap
@@ -133,10 +132,7 @@ def furnish(store: Store) -> None:
             since=NOW - 30,
             notified_at=NOW - 30,
             last_at=NOW - 30,
-        )
-    )
-    store.feed.commit_page(
-        [store_kit.routed(alert(id="alarm-gap-1", title="The API may not have shown all alerts"), "secops")],
-        now=NOW - 30,
-        origin=Origin.ALARM,
+            notified=("secops",),
+        ),
+        alert(id="alarm-gap-1", title="The API may not have shown all alerts"),
     )

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from forwarder.connector import Kind, Origin, Receipt
+from forwarder.connector import Kind, Receipt
 from forwarder.store import Store
 from forwarder.store.records import Alarm, AttemptResult, Settlement
 from tests.kit.samples import alert
@@ -99,15 +99,24 @@ def test_a_doubt_ends_when_it_arrives(store: Store) -> None:
 
 def trouble(store: Store, alert_id: str) -> Alarm:
     """An alarm that stands, and is owed to secops."""
-    store.feed.commit_page([routed(alert(id=alert_id), "secops")], now=NOW, origin=Origin.ALARM)
-    return Alarm(
-        key=alert_id, type="gap", subject="", text="", alert_id=alert_id, since=NOW, notified_at=NOW, last_at=NOW
+    alarm = Alarm(
+        key=alert_id,
+        type="gap",
+        subject="",
+        text="",
+        alert_id=alert_id,
+        since=NOW,
+        notified_at=NOW,
+        last_at=NOW,
+        notified=("secops",),
     )
+    store.alarms.begin(alarm, alert(id=alert_id))
+    return alarm
 
 
 def test_an_alarm_that_stands_can_be_retried(store: Store) -> None:
     """A dead letter of a trouble that goes on is sent like any other."""
-    store.alarms.begin(trouble(store, "alarm-1"))
+    trouble(store, "alarm-1")
     assert store.operations.retry([dies(store, dead())], now=NOW) == 1
 
 
@@ -115,10 +124,8 @@ def test_an_alarm_that_stands_can_be_retried(store: Store) -> None:
 def test_an_alarm_that_is_over_is_not_sent(store: Store, in_doubt: bool) -> None:
     """A trouble that ended meanwhile makes no message any more; what may have arrived of it is taken back."""
     alarm = trouble(store, "alarm-1")
-    store.alarms.begin(alarm)
     row = dies(store, dead(), in_doubt=in_doubt)
-    store.outbox.withdraw("alarm-1", now=NOW, why="It is over.")
-    store.alarms.end(alarm.key)
+    store.alarms.end(alarm, why="It is over.", among=["secops"], now=NOW)
     for expected in (int(in_doubt), 0):
         assert store.operations.retry([row], now=NOW) == expected
     assert [one.delivery.kind for one in claim_all(store)] == [Kind.WITHDRAW] * in_doubt

@@ -118,6 +118,12 @@ def test_the_file_is_whole_afterwards(store: Store) -> None:
         store.engine.write(lambda db: db.execute("INSERT INTO attempts VALUES (999, 1, 0, 0, 'retry', '')"))
 
 
+def test_an_alarm_that_stood_is_known_to_last(store: Store) -> None:
+    """What had left no row but the alarm's own has one now, so that no start ends it before its time."""
+    (failure,) = [trouble for trouble in store.alarms.troubles(0.0) if trouble.type == "template_failed"]
+    assert (failure.subject, failure.reason, failure.last_at) == ("secops", "The template title fails.", NOW + 2)
+
+
 def test_every_word_is_one_that_the_code_knows(store: Store) -> None:
     """No state, outcome or type of alarm is left that this version cannot read."""
     assert {State(state) for (state,) in rows(store, "SELECT state FROM deliveries")} == set(State)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import signal
 import tempfile
 from collections import Counter
 from collections.abc import Iterator
@@ -99,8 +100,8 @@ class _Torture:
         with self._start(point) as daemon:
             if point is Point.EFFECT:
                 self._kill_between_effect_and_reply(daemon)
-            elif daemon.wait(PATIENCE) is None:
-                self._result.complaints.append(f"the daemon never came to the point: {point}")
+            elif (status := daemon.wait(PATIENCE)) != -signal.SIGKILL:
+                self._result.complaints.append(f"the daemon did not die at the point {point}: it ended with {status}")
         self._result.kills[point] += 1
 
     def _shuffled(self) -> Iterator[Point]:

@@ -60,7 +60,8 @@ def die_within_write(call: int) -> None:
 def arm(point: Point, call: float) -> None:
     from forwarder.connector import Delivered
     from forwarder.plugins import load_type
-    from forwarder.store import Store
+    from forwarder.store.feed import FeedStore
+    from forwarder.store.outbox import Outbox
 
     match point:
         case Point.START:
@@ -72,14 +73,14 @@ def arm(point: Point, call: float) -> None:
         case Point.WRITE:
             die_within_write(int(call))
         case Point.COMMIT:
-            die_after(Store, "commit_page", int(call))
+            die_after(FeedStore, "commit_page", int(call))
         case Point.CLAIM:
-            die_after(Store, "claim", int(call), counts=bool)
+            die_after(Outbox, "claim", int(call), counts=bool)
         case Point.REPLY:
             for kind in ("slack", "pagerduty", "jira"):
                 die_after(load_type(kind), "deliver", int(call), counts=lambda outcome: isinstance(outcome, Delivered))
         case Point.SETTLE:
-            die_after(Store, "settle", int(call))
+            die_after(Outbox, "settle", int(call))
         case Point.EFFECT | Point.NEVER:
             pass  # a service knows when it has taken something: the kill comes from there, or from nowhere
 

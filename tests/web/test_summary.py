@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from forwarder.alert import Severity
 from forwarder.store.records import Alarm, Feed, Pause, Queue
 from forwarder.web.summary import Facts, Level, summarize
 from tests.kit.store import NOW, config
@@ -147,3 +148,17 @@ def test_the_worst_comes_first_and_alone_into_the_sentence() -> None:
         " and 1 more below."
     )
     assert [point.level for point in standing.points] == [*[Level.BAD] * 4, Level.WATCH]
+
+
+@pytest.mark.parametrize(("severity", "level"), [(Severity.LOW, Level.WATCH), (Severity.CRITICAL, Level.BAD)])
+def test_an_alarm_is_as_urgent_as_its_worst_instance(severity: Severity, level: Level) -> None:
+    """A gap of criticals is more than something to look at."""
+    gap = replace(alarm("gap"), severity=severity)
+    assert summarize(replace(WELL, alarms=[gap])).level is level
+
+
+def test_a_restart_does_not_say_that_the_feed_is_read_again() -> None:
+    """It is unread, as people were told, until a poll is complete."""
+    feed = replace(FEED, polled_at=NOW - 9000, unread_starts=1, unread_since=NOW - 5)
+    facts = replace(WELL, feed=feed, started_at=NOW - 5, alarms=[alarm("feed_unread")])
+    assert summarize(facts).sentence == "This needs you now: the feed was last read 2h 30m ago."

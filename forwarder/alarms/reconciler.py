@@ -1,0 +1,266 @@
+"""Makes what people are told follow from what is found.
+
+At every review what is found is compared with what stands in the store, and what stands begins, gets worse or ends by
+that alone. People are notified when it begins, when a worse instance comes, again after a day, and when it ends; more
+of the same sends nothing.
+"""
+
+from __future__ import annotations
+
+import shutil
+import threading
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from forwarder.alarms.findings import DAY, Facts, Finding, findings
+from forwarder.alarms.types import OF_CONNECTORS, AlarmType
+from forwarder.alert import Alert, Change
+from forwarder.common.clock import Now, iso
+from forwarder.config import Config
+from forwarder.connector import format_duration
+from forwarder.events import AttemptFinished, Listener
+from forwarder.logs import get_logger
+from forwarder.store import Store, StoreError
+from forwarder.store.records import Alarm, PollResult, State
+
+if TYPE_CHECKING:
+    from forwarder.feed.client import SentrytexError
+
+log = get_logger(__name__)
+
+ENDINGS: Final = {
+    AlarmType.KEY_REFUSED: "The key is accepted.",
+    AlarmType.FEED_UNREAD: "The feed is read again.",
+    AlarmType.SWEEP_SHORT: "Sweeps reach all of look_back again.",
+    AlarmType.SWEEP_OVERDUE: "The feed is swept again.",
+    AlarmType.PAUSED: "It accepts deliveries again.",
+    AlarmType.DEAD_LETTER: "There are no dead letters any more.",
+}
+"""Why an alarm ended, for people."""
+
+
+def _free_bytes(folder: Path) -> int:
+    return shutil.disk_usage(folder).free
+
+
+class Alarms(Listener):
+    """Finds the forwarder's own troubles and owes them to those connectors of ``alarms.to`` that work.
+
+    It is a listener only to look at once: an event itself begins and ends nothing.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        config: Config,
+        *,
+        now: Now,
+        wake: Callable[[Iterable[str]], None] = lambda _: None,
+        free_bytes: Callable[[Path], int] = _free_bytes,
+    ) -> None:
+        self._store, self._config, self._now, self._wake, self._free_bytes = store, config, now, wake, free_bytes
+        self.started_at = now()
+        self._reviewing = threading.Lock()
+        self._asked = threading.Event()
+        self._feed_was_bad = True
+        self._refused: str | None = None
+        self._logged: set[str] = set()
+
+    def use(self, config: Config) -> None:
+        """Goes by another config from now on."""
+        self._config = config
+
+    def review(self) -> None:
+        """Looks for what began, got worse, lasts or ended; what the store does not take is left to the next time."""
+        with self._reviewing:
+            self._review()
+        if self._asked.is_set():
+            self._ask()
+
+    # What a listener hears
+
+    def polled(self, result: PollResult, seconds: float) -> None:  # noqa: ARG002
+        # Most polls bring nothing, and there may be one a second.
+        if self._feed_was_bad or result.gaps or result.set_aside or result.unrouted or result.changed:
+            self._ask()
+
+    def poll_failed(self, error: SentrytexError, seconds: float) -> None:  # noqa: ARG002
+        self._ask()
+
+    def sweep_failed(self, error: SentrytexError) -> None:  # noqa: ARG002
+        self._ask()
+
+    def attempt_finished(self, attempt: AttemptFinished) -> None:
+        if attempt.paused or attempt.resumed or attempt.settlement.state is State.DEAD:
+            self._ask()
+
+    def store_failed(self, reason: str) -> None:
+        self._refused = reason
+        self._ask()
+
+    def template_failed(self, connector: str, reason: str) -> None:
+        try:
+            self._store.alarms.failed(AlarmType.TEMPLATE_FAILED.value, connector, reason, now=self._now())
+        except StoreError as error:
+            self._refused = str(error)
+        self._ask()
+
+    def reloaded(self, *, ok: bool) -> None:  # noqa: ARG002
+        self._ask()
+
+    def _ask(self) -> None:
+        """Reviews now, or lets the thread that does so look once more: nobody waits for another one's review."""
+        self._asked.set()
+        while self._asked.is_set() and self._reviewing.acquire(blocking=False):
+            try:
+                self._review()
+            except Exception:
+                # A worker or a poll that only reports what it did must not end by that.
+                log.exception("review_failed")
+            finally:
+                self._reviewing.release()
+
+    # What follows from it
+
+    def _review(self) -> None:
+        self._asked.clear()
+        try:
+            facts = self._facts()
+            found = {finding.key: finding for finding in findings(facts)}
+            standing = {alarm.key: alarm for alarm in facts.standing}
+            self._feed_was_bad = bool({AlarmType.KEY_REFUSED.value, AlarmType.FEED_UNREAD.value} & found.keys())
+            self._log_new(found, standing)
+            self._note_refusal()
+            self._reconcile(found, standing, facts)
+        except StoreError as error:
+            log.warning("alarms_not_kept", reason=str(error))
+
+    def _facts(self) -> Facts:
+        now, place = self._now(), self._store.engine.path.parent
+        return Facts(
+            now=now,
+            started_at=self.started_at,
+            config=self._config,
+            feed=self._store.feed.state(),
+            troubles=self._store.alarms.troubles(now - DAY),
+            standing=self._store.alarms.active(),
+            free=self._free_bytes(place),
+            place=str(place),
+            refused=self._refused,
+        )
+
+    def _log_new(self, found: Mapping[str, Finding], standing: Mapping[str, Alarm]) -> None:
+        """Logs what begins, once: the log has it also where the store takes nothing."""
+        for key in found.keys() - standing.keys() - self._logged:
+            log.error("alarm", alarm=found[key].type.value, subject=found[key].subject, reason=found[key].text)
+        self._logged = set(found) - standing.keys()
+
+    def _note_refusal(self) -> None:
+        """Notes in the store, as soon as it takes writes, that it took none."""
+        refused = self._refused
+        if refused is not None:
+            self._store.alarms.failed(AlarmType.STORE_FAILED.value, "", refused, now=self._now())
+            # What was refused meanwhile says no more than this.
+            self._refused = None
+
+    def _reconcile(self, found: Mapping[str, Finding], standing: Mapping[str, Alarm], facts: Facts) -> None:
+        for key, alarm in standing.items():
+            if key not in found:
+                self._end(alarm)
+        recipients = _who_works(facts)
+        # What is worst is owed first.
+        for finding in sorted(found.values(), key=lambda finding: finding.alarm_severity.rank):
+            if finding.key in standing:
+                self._go_on(standing[finding.key], finding, recipients)
+            else:
+                self._begin(finding, recipients)
+
+    def _begin(self, finding: Finding, recipients: list[str]) -> None:
+        now = self._now()
+        alarm = Alarm(
+            key=finding.key,
+            type=finding.type.value,
+            subject=finding.subject,
+            text=finding.text,
+            alert_id=self._store.alarms.unused_alert_id(finding.key, now),
+            since=now,
+            notified_at=now,
+            last_at=now if finding.last_at is None else finding.last_at,
+            severity=finding.severity,
+            kev=finding.kev,
+            instance=finding.instance,
+            notified=recipients,
+        )
+        self._store.alarms.begin(alarm, _as_alert(alarm, finding))
+        self._wake(recipients)
+
+    def _go_on(self, alarm: Alarm, finding: Finding, recipients: list[str]) -> None:
+        changes = finding.changes_from(alarm)
+        to = self._config.alarms.to
+        alarm = self._revise(alarm, finding, changes)
+        if not changes and not finding.type.passes and self._now() - alarm.notified_at > DAY:
+            lasting = Change(field="lasting", old=None, new=format_duration(self._now() - alarm.since))
+            self._store.alarms.remind(alarm, lasting, to=to, now=self._now())
+            self._wake(to)
+        if further := [name for name in recipients if name not in alarm.notified]:
+            self._store.alarms.notify(alarm, further, now=self._now())
+            self._wake(further)
+
+    def _revise(self, alarm: Alarm, finding: Finding, changes: tuple[Change, ...]) -> Alarm:
+        """The alarm as it is now. Where its worst instance is gone, the next one as bad is news again."""
+        same = (finding.severity, finding.kev, finding.instance) == (alarm.severity, alarm.kev, alarm.instance)
+        last_at = alarm.last_at if finding.last_at is None else finding.last_at
+        if same and last_at == alarm.last_at:
+            return alarm
+        alarm = replace(
+            alarm,
+            text=alarm.text if same else finding.text,
+            severity=finding.severity,
+            kev=finding.kev,
+            instance=finding.instance,
+            last_at=last_at,
+        )
+        if changes:
+            log.error("alarm_worse", alarm=alarm.type, subject=alarm.subject, reason=alarm.text)
+        to = self._config.alarms.to
+        self._store.alarms.revise(alarm, _as_alert(alarm, finding), changes=changes, to=to, now=self._now())
+        if changes:
+            self._wake(to)
+        return replace(alarm, notified_at=self._now()) if changes else alarm
+
+    def _end(self, alarm: Alarm) -> None:
+        why = self._why_over(alarm)
+        log.info("alarm_ended", alarm=alarm.type, subject=alarm.subject, reason=why)
+        self._wake(self._store.alarms.end(alarm, why=why, among=self._config.connectors, now=self._now()))
+
+    def _why_over(self, alarm: Alarm) -> str:
+        kind = next((kind for kind in AlarmType if kind.value == alarm.type), None)
+        if kind is None:
+            return "It is over."
+        if kind in OF_CONNECTORS and alarm.subject not in self._config.connectors:
+            return "It is no longer in the config."
+        if kind.passes and self._now() - alarm.last_at > DAY:
+            return "It did not happen again for a day."
+        return ENDINGS.get(kind, "It is over.")
+
+
+def _who_works(facts: Facts) -> list[str]:
+    """Those of ``alarms.to`` that are not paused; all of them where none works, for then it waits until one does."""
+    to = facts.config.alarms.to
+    return [name for name in to if name not in facts.paused] or list(to)
+
+
+def _as_alert(alarm: Alarm, finding: Finding) -> Alert:
+    """The alert by which people hear of it."""
+    return Alert.parse(
+        {
+            "id": alarm.alert_id,
+            "title": finding.type.title_template.format(subject=alarm.subject),
+            "description": f"{alarm.text}\n\n{finding.type.remedy}",
+            "severity": finding.alarm_severity.value,
+            "published_at": iso(alarm.since),
+            "alert_type": "forwarder_alarm",
+        }
+    )

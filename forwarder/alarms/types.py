@@ -1,0 +1,120 @@
+"""The kinds of trouble that people are notified of, and their words."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Final, Self
+
+from forwarder.alert import Severity
+from forwarder.store.records import Alarm
+
+
+class AlarmType(StrEnum):
+    """Every trouble that people are notified of: its name, how bad it is, its title, and what a person does about it.
+
+    ``{subject}`` in a title is the connector. ``passes`` is true for what happens and is over: it counts as ended after
+    a day in which it did not happen again.
+    """
+
+    severity: Severity
+    title_template: str
+    remedy: str
+    passes: bool
+
+    def __new__(cls, value: str, severity: Severity, title: str, remedy: str, passes: bool = False) -> Self:
+        member = str.__new__(cls, value)
+        member._value_ = value
+        member.severity, member.title_template, member.remedy, member.passes = severity, title, remedy, passes
+        return member
+
+    KEY_REFUSED = (
+        "key_refused",
+        Severity.CRITICAL,
+        "The Sentrytex API refuses the key: no new alerts are read",
+        "Put a valid key into sentrytex.api_key and restart. What is already owed is still delivered.",
+    )
+    FEED_UNREAD = (
+        "feed_unread",
+        Severity.CRITICAL,
+        "The Sentrytex feed cannot be read",
+        "Look at the reason; polls go on, and what is missed meanwhile is read when they succeed again.",
+    )
+    GAP = (
+        "gap",
+        Severity.HIGH,
+        "The Sentrytex API may not have shown all alerts",
+        "Look at the stretch on the vendor's site: more alerts came at once than the API can show.",
+        True,
+    )
+    SWEEP_SHORT = (
+        "sweep_short",
+        Severity.HIGH,
+        "Sweeps do not reach all of look_back: {subject}",
+        "Shorten look_back, or look at older alerts on the vendor's site: the API does not show more of one severity.",
+    )
+    SWEEP_OVERDUE = (
+        "sweep_overdue",
+        Severity.HIGH,
+        "The Sentrytex feed is polled, but not swept",
+        "Look at the reason; poll less often (poll_every), or find what else uses the key's requests.",
+    )
+    PAUSED = (
+        "paused",
+        Severity.HIGH,
+        "{subject} is not accepting deliveries",
+        "Fix the cause shown as the reason; what is owed is kept, and goes out when a probe succeeds.",
+    )
+    DEAD_LETTER = (
+        "dead_letter",
+        Severity.HIGH,
+        "A delivery to {subject} became a dead letter",
+        "See `forwarder deliveries --state dead`, then `forwarder retry` or `forwarder discard`.",
+    )
+    SET_ASIDE = (
+        "set_aside",
+        Severity.MEDIUM,
+        "The feed contains an item that is not a valid alert",
+        "Its text is on the status page; the other alerts went on.",
+        True,
+    )
+    UNROUTED = (
+        "unrouted",
+        Severity.LOW,
+        "An alert matched no route",
+        "See `forwarder alerts --unrouted`, and add a route if it should have gone somewhere.",
+        True,
+    )
+    TEMPLATE_FAILED = (
+        "template_failed",
+        Severity.MEDIUM,
+        "A template of {subject} failed: the built-in text was sent",
+        "Fix the template; `forwarder check` tries it on alerts of every shape.",
+        True,
+    )
+    STORE_FAILED = (
+        "store_failed",
+        Severity.CRITICAL,
+        "The database cannot be written",
+        "Free space or repair the disk: until then nothing new is sent, so that nothing is sent twice.",
+        True,
+    )
+    DISK_FULL = (
+        "disk_full",
+        Severity.CRITICAL,
+        "The database's disk is nearly full",
+        "Free space, or shorten `keep`.",
+    )
+
+
+OF_CONNECTORS: Final = frozenset({AlarmType.PAUSED, AlarmType.DEAD_LETTER, AlarmType.TEMPLATE_FAILED})
+"""Troubles whose subject is a connector, and which end where the config does not name it any more."""
+
+
+def severity_of(alarm: Alarm) -> Severity:
+    """How severe an alarm is: as its type is, or as its worst instance where that is more."""
+    kind = next((kind for kind in AlarmType if kind.value == alarm.type), None)
+    return alarm.severity if kind is None else most_severe(kind.severity, alarm.severity)
+
+
+def most_severe(*severities: Severity) -> Severity:
+    return min(severities, key=lambda severity: severity.rank)

@@ -38,6 +38,8 @@ REQUESTS: Final = 8
 """Requests for which a claim's lease has room: those of a search, then those of a send in several steps."""
 LEASE_MARGIN: Final = 60.0
 """Seconds that a lease lasts beyond the time-outs of all its requests."""
+STANDS_STILL: Final = 60.0
+"""Seconds without a look at the queue after which workers that send nothing count as stalled."""
 
 
 class Dispatcher:
@@ -61,24 +63,63 @@ class Dispatcher:
         self.dead = 0
         """Deliveries that became dead letters since the start."""
         self._store, self._now, self._random, self._listener = store, now, random, listener
-        self._followers, self._wake_others = followers, wake
+        self.followers = followers
+        """Connectors whose messages are given the links of what is delivered here; a reload replaces them."""
+        self._wake_others = wake
         self._redact, self._links_after = redact, links_after
         self._breaker, self._rate_limiter = Breaker(random), RateLimiter(connector.config.max_rate)
-        self._lease = connector.config.timeout.total_seconds() * REQUESTS + LEASE_MARGIN
+        self.lease = connector.config.timeout.total_seconds() * REQUESTS + LEASE_MARGIN
         self._turn, self._state, self._claiming = threading.Lock(), threading.Lock(), threading.Lock()
         self._wake, self._stop, self._abandon = threading.Event(), threading.Event(), threading.Event()
         self._claimed: deque[Claimed] = deque()
         self._busy = self._polls = 0
-        self._polling = False
+        self._polling = self._understaffed = False
+        self._recall = True
+        self._polled_at = time.monotonic()
         self._threads: list[threading.Thread] = []
 
-    def start(self) -> None:
-        """Begins to deliver, in threads of its own."""
-        self._breaker.pause = self._store.outbox.pause_of(self.name)
-        for number in range(self.connector.config.concurrency):
+    def start(self, predecessor: Dispatcher | None = None) -> None:
+        """Begins to deliver, in threads of its own; after ``predecessor``, which had the same name, at its rate."""
+        if predecessor is not None:
+            self._rate_limiter.follow(predecessor._rate_limiter)
+        self._polled_at = time.monotonic()
+        self.tend()
+
+    def tend(self) -> None:
+        """Starts the workers that are missing, as far as the system gives threads; called again and again."""
+        if self._stop.is_set():
+            return
+        working = [thread for thread in self._threads if thread.is_alive()]
+        for number in range(self.connector.config.concurrency - len(working)):
             thread = threading.Thread(target=self._work, name=f"{self.name}-{number}", daemon=True)
-            self._threads.append(thread)
-            thread.start()
+            try:
+                thread.start()
+            except RuntimeError as error:
+                if not self._understaffed:
+                    log.error("no_thread", connector=self.name, reason=str(error))  # noqa: TRY400 - it says it all
+                break
+            working.append(thread)
+        self._threads = working
+        self._understaffed = len(working) < self.connector.config.concurrency
+
+    def recall(self) -> None:
+        """Goes by what the store has of a pause from now on: another one may have written it."""
+        self._recall = True
+        self._wake.set()
+
+    def alive(self, now_monotonic: float) -> bool:
+        """Whether its workers turn: all are there, and one looked at the queue lately, or they are all sending."""
+        if len([thread for thread in self._threads if thread.is_alive()]) < self.connector.config.concurrency:
+            return False
+        with self._state:
+            busy = self._busy
+        limit = self.lease if busy >= self.connector.config.concurrency else STANDS_STILL
+        return now_monotonic - self._polled_at < limit + STANDS_STILL
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing is under way any more, after a stop."""
+        return not any(thread.is_alive() for thread in self._threads)
 
     def wake(self) -> None:
         """Something was enqueued: the queue is polled at once."""
@@ -94,7 +135,7 @@ class Dispatcher:
         end = time.monotonic() + timeout
         for thread in self._threads:
             thread.join(max(end - time.monotonic(), 0.0))
-        ended = not any(thread.is_alive() for thread in self._threads)
+        ended = self.ended
         self._abandon.set()
         if ended:
             self.connector.close()
@@ -155,6 +196,7 @@ class Dispatcher:
         """Claims what can go out now, and returns 0; where nothing can, the seconds until that may change."""
         with self._state:
             self._polling, self._polls = True, self._polls + 1
+            self._polled_at = time.monotonic()
         try:
             with self._claiming:
                 return self._claim()
@@ -171,7 +213,7 @@ class Dispatcher:
         if wait > 0:
             return wait
         now = self._now()
-        self._claimed.extend(self._store.outbox.claim(self.name, limit, now=now, lease=self._lease))
+        self._claimed.extend(self._store.outbox.claim(self.name, limit, now=now, lease=self.lease))
         if self._claimed:
             self._rate_limiter.spend()
             return 0.0
@@ -181,9 +223,14 @@ class Dispatcher:
 
     def _room(self) -> tuple[int, float]:
         """How many deliveries may be claimed, and the seconds until any may."""
-        if self._breaker.pause is not None:
+        if self._recall or self._breaker.pause is not None:
             # A person may have asked for a probe at once, from another process.
-            self._breaker.pause = self._store.outbox.pause_of(self.name)
+            self._recall = False
+            try:
+                self._breaker.pause = self._store.outbox.pause_of(self.name)
+            except StoreError:
+                self._recall = True
+                raise
         with self._state:
             busy = self._busy
         limit, wait = self._breaker.room(self.connector.config.concurrency, busy=busy, now=self._now())
@@ -271,7 +318,7 @@ class Dispatcher:
             )
         self._wake.set()
         if settlement.receipt and settlement.receipt.url:
-            self._wake_others(self._followers)
+            self._wake_others(self.followers)
 
     def _record(self, claimed: Claimed, settlement: Settlement, seconds: float) -> bool | None:
         """Settles, however long the database takes to accept it: whether the claim was ours, None at the very end."""
@@ -283,13 +330,15 @@ class Dispatcher:
                     now=self._now(),
                     seconds=seconds,
                     resume=self._breaker.pause is not None,
-                    followers=self._followers,
+                    followers=self.followers,
                     links_after=self._links_after,
                 )
             except StoreError as error:
                 # The remote has it: forgetting that would send it again. At the very end the next start looks for it.
                 self._listener.store_failed(str(error))
                 log.error("settle_failed", connector=self.name, alert=claimed.delivery.alert.id, reason=str(error))  # noqa: TRY400
+                # To wait for a disk is not to stand still: a restart would mend nothing.
+                self._polled_at = time.monotonic()
                 if self._abandon.wait(SETTLE_EVERY):
                     return None
             except (TypeError, ValueError):

@@ -125,13 +125,13 @@ class Forwarder:
         self.redactor.update(secrets_of(config))
         # All that another package's code may refuse comes first, while nothing is changed.
         connectors = self._make_connectors(config)
-        if config.sentrytex != self.config.sentrytex:
+        other_feed = config.sentrytex != self.config.sentrytex
+        if other_feed:
             source = self._make_source(config)
             # The old client stays open until the next poll, for the last one may still be under way with it.
             self._retired.append(self._source)
             self._source = source
             self.poller.read_from(source)
-            self._jobs.forget_failures()
         if config.heartbeat != self.config.heartbeat:
             self._retired_heartbeats.append(self._heartbeat)
             self._heartbeat = Heartbeat(config.heartbeat)
@@ -141,7 +141,9 @@ class Forwarder:
         self._change_dispatchers(connectors)
         self._guarded("restart", lambda: self.store.outbox.reset_deadlines(now=self.clock(), most=ATTEMPTS.most))
         self._wake(self.dispatchers)
-        self._guarded("replan", self._jobs.replan)
+        if other_feed:
+            # Only then: whoever reloads again and again must not spend the API's requests.
+            self._guarded("replan", self._jobs.replan)
 
     def tend(self) -> None:
         """What the main loop does again and again: it follows the clock, and puts right what lost its thread."""

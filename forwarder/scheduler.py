@@ -231,13 +231,10 @@ class Jobs:
         self._scheduler.start()
 
     def replan(self) -> None:
-        """Polls at once, and sweeps when the config, which was replaced, says."""
+        """Polls at once, and sweeps when the config says, whose feed was replaced; what failed was another one."""
+        self._poll_failures = 0
         self._scheduler.plan("poll", 0.0)
         self._scheduler.plan("sweep", self._turns.until_sweep())
-
-    def forget_failures(self) -> None:
-        """Begins the backoff of polls anew: what failed was another API, or another key."""
-        self._poll_failures = 0
 
     def _poll(self) -> float | None:
         try:

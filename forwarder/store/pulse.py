@@ -19,11 +19,11 @@ def beat(database: Path) -> None:
 
 
 def silence(database: Path) -> float:
-    """Seconds since the last sign of life; infinite where there never was one."""
+    """Seconds since the last sign of life; 0.0 where that cannot be told."""
     try:
         return time.time() - _lock_of(database).stat().st_mtime
     except OSError:
-        return float("inf")
+        return 0.0
 
 
 def _lock_of(database: Path) -> Path:

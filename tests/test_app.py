@@ -272,6 +272,12 @@ def sending(forwarder: Forwarder, connector: str) -> int:
     return states(forwarder, connector).count(State.SENDING)
 
 
+def nobody_leaves(forwarder: Forwarder) -> bool:
+    """Whether all that a reload replaced has ended, and was closed."""
+    forwarder.tend()
+    return not forwarder.leaving
+
+
 def test_a_reload_waits_for_nobody_whom_it_does_not_concern(tmp_path: Path, sandbox: Sandbox) -> None:
     """While Jira takes its time, the next alert is paged; every dispatcher goes on as it was."""
     hang(sandbox)
@@ -313,7 +319,7 @@ def test_a_connector_with_other_settings_takes_over_at_once(tmp_path: Path, sand
         assert sending(forwarder, "tickets")
         assert {name for name, known in forwarder.dispatchers.items() if known is before[name]} == {"secops", "oncall"}
         until(lambda: all_delivered(forwarder))
-        until(lambda: forwarder.tend() or not forwarder.leaving)
+        until(lambda: nobody_leaves(forwarder))
     labels = sorted(issue["fields"]["labels"][0] for issue in sandbox.jira.issues.values())
     assert labels == ["security", "third"]
 
@@ -360,7 +366,7 @@ def test_a_connector_that_was_removed_stops_at_once(tmp_path: Path, sandbox: San
         config["routes"] = [{"to": ["oncall", "secops"]}]
         forwarder.reload(loaded(tmp_path, sandbox, config))
         assert set(forwarder.dispatchers) == {"oncall", "secops"}
-        until(lambda: forwarder.tend() or not forwarder.leaving)
+        until(lambda: nobody_leaves(forwarder))
         assert sending(forwarder, "tickets") == 0
         assert 0 < len(sandbox.jira.issues) <= under_way + 1
         assert states(forwarder, "tickets").count(State.DELIVERED) == len(sandbox.jira.issues)

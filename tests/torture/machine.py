@@ -1,4 +1,4 @@
-"""A machine that can be made bad while a process runs on it: its disk full or failing, its clocks jumping, out of threads."""
+"""A machine that can be made bad while a process runs on it: a disk full or failing, clocks that jump, no threads."""
 
 from __future__ import annotations
 

@@ -393,6 +393,25 @@ def test_a_successor_keeps_to_the_rate(tmp_path: Path, sandbox: Sandbox) -> None
     assert all(after - before > timedelta(seconds=0.35) for before, after in pairwise(sent))
 
 
+def test_a_successor_waits_as_long_as_the_destination_asked_for(tmp_path: Path, sandbox: Sandbox) -> None:
+    """What came with the last answer's Retry-After holds for the new settings, too."""
+    config = everything(sandbox)
+    config["routes"] = [{"to": ["secops"]}]
+    sandbox.slack.inject(Fault(kind=FaultKind.STATUS, status=429, headers={"Retry-After": "600"}, path="postMessage"))
+    sandbox.sentrytex.publish(recent(1))
+    with assembled(tmp_path, sandbox, config) as forwarder:
+        forwarder.start(schedule=False)
+        forwarder.poll()
+        until(lambda: due(forwarder) > [0.0])
+        config["connectors"]["secops"]["give_up_after"] = "2d"
+        forwarder.reload(loaded(tmp_path, sandbox, config))
+        sandbox.sentrytex.publish(recent(2))
+        forwarder.poll()
+        until(lambda: forwarder.dispatchers["secops"].is_drained(500))
+        assert not forwarder.dispatchers["secops"].is_drained(700)
+    assert sandbox.slack.messages == []
+
+
 def test_what_the_old_settings_led_to_does_not_pause_the_new(tmp_path: Path, sandbox: Sandbox) -> None:
     """A refusal of the old token that comes after the reload is tried with the new one, at once."""
     config = everything(sandbox)

@@ -256,6 +256,29 @@ def test_a_reload_during_the_start_is_not_lost(place: Place) -> None:
         assert process.stop() == 0
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_once_cleanly(place: Place, sandbox: Sandbox, number: signal.Signals) -> None:
+    """What it is sending ends and is written down; a feed that hangs is not waited for."""
+    place.write()
+    assert command(place.folder, "once", env=place.env).returncode == 0
+    sandbox.sentrytex.publish(recent(1))
+    sandbox.jira.inject(Fault(kind=FaultKind.LATENCY, seconds=1, path="POST /rest/api/3/issue"))
+    with Process(place.folder, place.env, command="once") as process:
+        until(lambda: [row for row in place.rows("tickets") if row.state is State.SENDING])
+        process.signal(number)
+        process.signal(number)
+        assert process.ended() == 130
+        assert "Stopped. What is owed is kept: the next run delivers it." in process.log
+        assert "Traceback" not in process.log
+    assert [row.state for row in place.rows("tickets")] == [State.DELIVERED]
+    sandbox.sentrytex.inject(Fault(kind=FaultKind.TIMEOUT_BEFORE, seconds=15, path="/alerts"))
+    asked = len(sandbox.sentrytex.requests)
+    with Process(place.folder, place.env, command="once") as process:
+        until(lambda: len(sandbox.sentrytex.requests) > asked)
+        process.signal(number)
+        assert process.ended() == 130
+
+
 def caught(pid: int, number: signal.Signals) -> bool:
     """Whether a process has a handler for a signal."""
     status = Path(f"/proc/{pid}/status")

@@ -51,6 +51,11 @@ class Breaker:
         pause = self.pause
         return 0 if pause is None else pause.probes + 1
 
+    def follow(self, predecessor: Breaker) -> None:
+        """Keeps to what the destination asked another one to wait; what failed there is tried anew."""
+        if predecessor.health is not Health.DOWN:
+            self._held_until = predecessor._held_until
+
     def record(self, settlement: Settlement, now: float) -> Health:
         """Counts one result, and returns the health before it."""
         with self._lock:

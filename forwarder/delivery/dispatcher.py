@@ -82,6 +82,7 @@ class Dispatcher:
         """Begins to deliver, in threads of its own; after ``predecessor``, which had the same name, at its rate."""
         if predecessor is not None:
             self._rate_limiter.follow(predecessor._rate_limiter)
+            self._breaker.follow(predecessor._breaker)
         self._polled_at = time.monotonic()
         self.tend()
 

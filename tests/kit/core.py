@@ -291,13 +291,16 @@ def command(folder: Path, *args: str, env: Mapping[str, str] | None = None) -> s
 
 
 class Process:
-    """`forwarder run` as a real process in ``folder``, from ``with`` to its end. ``log`` is what it wrote."""
+    """A command, `forwarder run` for one, as a real process in ``folder``, from ``with`` to its end.
 
-    def __init__(self, folder: Path, env: Mapping[str, str], *args: str) -> None:
+    ``log`` is what it wrote.
+    """
+
+    def __init__(self, folder: Path, env: Mapping[str, str], *args: str, command: str = "run") -> None:
         self._path = folder / f"log-{time.monotonic_ns()}.txt"
         with self._path.open("wb") as log:
             self._process = subprocess.Popen(
-                [FORWARDER, "run", *args], cwd=folder, env=environment(env), stdout=log, stderr=log
+                [FORWARDER, command, *args], cwd=folder, env=environment(env), stdout=log, stderr=log
             )
 
     @property

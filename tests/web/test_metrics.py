@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from forwarder.app import Forwarder
+from forwarder.app import STANDS_STILL, Forwarder
 from forwarder.connector import Kind
 from forwarder.events import AttemptFinished
 from forwarder.feed.client import SentrytexError
@@ -21,6 +21,7 @@ from forwarder.web.health import WRITE_EVERY, Health, Missing
 from forwarder.web.metrics import REASONS, RESULTS, Metrics
 from tests.kit import core as core_kit
 from tests.kit import store as store_kit
+from tests.kit.core import no_threads
 from tests.kit.samples import alert
 from tests.kit.store import NOW
 from tests.kit.web import Site, furnish, serving, sweep_short
@@ -275,3 +276,26 @@ def test_alive_is_told_even_without_a_database(site: Site) -> None:
     """Liveness is about the process alone: a restart mends no disk."""
     site.store.close()
     assert site.client.get("/healthz").json() == {"alive": True}
+
+
+def test_what_does_not_turn_is_told_to_both_probes(site: Site) -> None:
+    """A job that hangs makes it unhealthy, and unready too; whoever may not see the page hears only that."""
+    site.forwarder.tend()
+    assert site.client.get("/healthz").json() == {"alive": True}
+    site.forwarder._tended_at = -2 * STANDS_STILL
+    answer = site.client.get("/healthz")
+    (reason,) = answer.json()["reasons"]
+    assert (answer.status_code, answer.json()["alive"]) == (503, False)
+    assert reason.startswith("The main loop has stood still for ")
+    unready = site.client.get("/readyz").json()
+    assert [thing["what"] for thing in unready["missing"]] == ["threads"]
+
+
+def test_readiness_without_a_thread_is_told(site: Site) -> None:
+    """Whoever asks must not wait for a thread that the system does not give."""
+    assert site.client.get("/healthz").json() == {"alive": True}
+    with no_threads():
+        assert site.client.get("/healthz").json() == {"alive": True}
+        answer = site.client.get("/readyz")
+    assert (answer.status_code, [thing["what"] for thing in answer.json()["missing"]]) == (503, ["threads"])
+    assert site.client.get("/readyz").json() == {"ready": True}

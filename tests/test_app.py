@@ -477,11 +477,12 @@ def test_a_reload_does_not_wait_for_a_poll_or_a_heartbeat(tmp_path: Path, sandbo
         until(lambda: forwarder.has_read_feed)
         sandbox.sentrytex.inject(Fault(kind=FaultKind.LATENCY, seconds=3, path="/alerts"))
         until(forwarder.poller._under_way.locked)
+        polled = forwarder.store.feed.state().polled_at
         other = everything(sandbox, poll_every="2s")
         other["routes"] = [{"to": ["secops"]}]
         other["heartbeat"] = {"url": f"{monitor.url}/beat"}
         forwarder.reload(loaded(tmp_path, sandbox, other))
-        assert forwarder.poller._under_way.locked()
+        assert forwarder.store.feed.state().polled_at == polled
         sandbox.sentrytex.publish(recent(1))
         until(lambda: len(sandbox.slack.messages) == 1)
         until(lambda: [seen for seen in monitor.requests if seen.path == "/beat"])

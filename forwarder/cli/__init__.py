@@ -7,14 +7,16 @@ import sys
 
 __all__ = ["main"]
 
+_ANSWERS = ("run", "once", "demo")
+"""The commands that answer signals by themselves, once ``forwarder.common.signals`` notes them."""
+
 
 def main() -> None:
     """The entry point of the command `forwarder`."""
-    if sys.argv[1:2] == ["run"]:
-        # The config is not read yet, so there is nothing to reload; unanswered, SIGHUP would end the process.
-        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    if sys.argv[1:2] and sys.argv[1] in _ANSWERS:
+        # Put off until then. To import all the rest takes a tenth of a second, in which signals come, too.
+        signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGTERM, signal.SIGINT, signal.SIGHUP))
     try:
-        # Only here: to import all of it takes a tenth of a second, in which signals come, too.
         from forwarder.cli import root
 
         root.main()

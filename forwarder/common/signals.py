@@ -12,6 +12,8 @@ from typing import Any, Final, Self
 
 _ROOM: Final = 65536
 """Bytes that are read at once of what woke the loop: more than a pipe holds."""
+_PUT_OFF: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+"""What the command line puts off until it is noted."""
 
 
 class Signals:
@@ -38,6 +40,7 @@ class Signals:
         self._bell_before = signal.set_wakeup_fd(self._bell, warn_on_full_buffer=False)
         for number in self._numbers:
             self._before[number] = signal.signal(number, self._noted.setdefault)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _PUT_OFF)
         return self
 
     def __exit__(

@@ -83,12 +83,15 @@ def backup(config_path: Path, target: Path, database: Path | None, force: bool) 
 
 def _ask(web: WebConfig, ready: bool) -> None:
     """Prints what the daemon says of itself; raises Stop where it is not healthy, or not ready if that is asked."""
-    status, reasons = _get(web, "/healthz")
-    if status == http.HTTPStatus.SERVICE_UNAVAILABLE:
+    alive, _ = _get(web, "/healthz")
+    if alive not in (http.HTTPStatus.OK, http.HTTPStatus.SERVICE_UNAVAILABLE):
+        raise Stop(f"The server at {web.listen} is not healthy: /healthz answers {alive}.")
+    # The reasons are for who has the token, and both are told there.
+    status, reasons = _get(web, "/readyz", with_token=True)
+    if status == http.HTTPStatus.TOO_MANY_REQUESTS:
+        status, reasons = _get(web, "/readyz")
+    if alive != http.HTTPStatus.OK:
         raise Stop("\n".join(["The forwarder is not healthy.", *reasons]))
-    if status != http.HTTPStatus.OK:
-        raise Stop(f"The server at {web.listen} is not healthy: /healthz answers {status}.")
-    status, reasons = _get(web, "/readyz")
     if ready and status != http.HTTPStatus.OK:
         raise Stop("\n".join(["The forwarder is not ready.", *reasons]))
     click.echo("The forwarder is healthy.")
@@ -96,12 +99,12 @@ def _ask(web: WebConfig, ready: bool) -> None:
         click.echo("\n".join(["It is not ready.", *reasons]))
 
 
-def _get(web: WebConfig, path: str) -> tuple[int, list[str]]:
+def _get(web: WebConfig, path: str, *, with_token: bool = False) -> tuple[int, list[str]]:
     """The status and the reasons that the daemon answers with; raises Stop where none answers."""
     assert web.listen is not None  # noqa: S101 - the caller's condition
     host = _EVERY_ADDRESS.get(web.listen.host, web.listen.host)
     connection = http.client.HTTPConnection(host, web.listen.port)
-    headers = {"Authorization": f"Bearer {web.token.get_secret_value()}"} if web.token else {}
+    headers = {"Authorization": f"Bearer {web.token.get_secret_value()}"} if web.token and with_token else {}
     try:
         with deadline(HEALTH_SECONDS):
             connection.sock = connect(host, web.listen.port, None)

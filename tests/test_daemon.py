@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from forwarder.app import STANDS_STILL, Forwarder
 from forwarder.common.signals import Signals
 from forwarder.config import Config, load
 from forwarder.daemon import Daemon
@@ -247,10 +248,10 @@ def test_a_signal_at_any_moment_of_the_start_is_answered(place: Place) -> None:
 
 
 def test_a_reload_during_the_start_is_not_lost(place: Place) -> None:
-    """As soon as the command itself runs, SIGHUP waits until it can be answered."""
+    """From the command's first line on, long before it can be answered, SIGHUP is put off."""
     place.write()
     with Process(place.folder, place.env) as process:
-        until(lambda: caught(process.pid, signal.SIGHUP))
+        until(lambda: put_off(process.pid, signal.SIGHUP))
         process.signal(signal.SIGHUP)
         until(lambda: process.logged("reloaded"))
         assert process.stop() == 0
@@ -279,12 +280,12 @@ def test_a_signal_ends_once_cleanly(place: Place, sandbox: Sandbox, number: sign
         assert process.ended() == 130
 
 
-def caught(pid: int, number: signal.Signals) -> bool:
-    """Whether a process has a handler for a signal."""
+def put_off(pid: int, number: signal.Signals) -> bool:
+    """Whether a process blocks a signal."""
     status = Path(f"/proc/{pid}/status")
     if not status.exists():
-        pytest.skip("the system does not tell which signals a process catches")
-    (mask,) = [line.split()[1] for line in status.read_text().splitlines() if line.startswith("SigCgt")]
+        pytest.skip("the system does not tell which signals a process blocks")
+    (mask,) = [line.split()[1] for line in status.read_text().splitlines() if line.startswith("SigBlk")]
     return bool(int(mask, 16) >> (number - 1) & 1)
 
 
@@ -322,6 +323,43 @@ def test_the_service_manager_is_told(place: Place) -> None:
             assert process.stop() == 0
             while manager.recv(100) != b"STOPPING=1":
                 pass
+
+
+def test_the_watchdog_hears_nothing_of_a_daemon_that_stands_still(
+    place: Place, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Nor does who asks for its health without a page; the log says what stands still, and when it turns again."""
+    place.write()
+    config = load(place.folder / "config.yaml", place.env)
+    store = Store.open_exclusive(config.database)
+    forwarder = Forwarder(config, store)
+    daemon = Daemon(config, lambda: config, Redactor(), Signals())
+    lock = Path(f"{config.database}.lock")
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+            manager.bind(str(place.folder / "notify"))
+            manager.setblocking(False)
+            monkeypatch.setenv("NOTIFY_SOCKET", str(place.folder / "notify"))
+            forwarder.tend()
+            daemon._show_alive(forwarder)
+            assert manager.recv(100) == b"WATCHDOG=1"
+            os.utime(lock, (1, 1))
+            assert forwarder._tended_at is not None
+            forwarder._tended_at -= 2 * STANDS_STILL
+            daemon._show_alive(forwarder)
+            daemon._show_alive(forwarder)
+            with pytest.raises(BlockingIOError):
+                manager.recv(100)
+            assert lock.stat().st_mtime == 1
+            forwarder.tend()
+            daemon._show_alive(forwarder)
+            assert manager.recv(100) == b"WATCHDOG=1"
+            assert lock.stat().st_mtime > 1
+    finally:
+        forwarder.stop(1)
+        store.close()
+    said = capfd.readouterr().out
+    assert (said.count("stalled"), said.count("turns_again")) == (1, 1)
 
 
 # Not starting

@@ -85,6 +85,8 @@ def ends(folder: Path, *, starts: int, seed: int = 1) -> None:
                 status = daemon.wait(PATIENCE)
                 assert status in CLEAN, f"two signals ended the daemon with {status}"
         with place.start() as daemon:
+            # One more, so that it runs when all is settled.
+            alerts += place.publish()
             daemon.until(lambda: place.settled(alerts), "everything was settled", patience=5 * PATIENCE)
             assert daemon.stop() == 0
         assert_exactly_once(place, alerts)

@@ -243,7 +243,7 @@ class Dispatcher:
         clock = time.monotonic()
         probe = self._breaker.probe
         # However many requests it takes, the lease is longer.
-        with deadline(self._lease - LEASE_MARGIN):
+        with deadline(self.lease - LEASE_MARGIN):
             settlement = self._reconcile(claimed, probe)
             if settlement is None:
                 payload, outcome = self._send(claimed)

@@ -16,6 +16,7 @@ from forwarder.common.units import format_duration
 from forwarder.config import Config, secrets_of
 from forwarder.connector import Connector
 from forwarder.delivery.dispatcher import LINKS_AFTER, Dispatcher
+from forwarder.delivery.memory import StoredMemory
 from forwarder.delivery.transitions import ATTEMPTS
 from forwarder.events import AttemptFinished, Listener, Listeners
 from forwarder.feed.client import FeedClient, RequestBudget, SentrytexError
@@ -231,7 +232,7 @@ class Forwarder:
         while not all(dispatcher.is_drained(patience) for dispatcher in dispatchers * 2):
             if tick.wait(0.02):
                 break
-        return sum(dispatcher.dead for dispatcher in dispatchers)
+        return sum(dispatcher.dead for dispatcher in dispatchers) + self.store.outbox.set_aside.total()
 
     def beat(self) -> None:
         """Reports to the outside monitor that a poll was complete."""
@@ -340,6 +341,8 @@ class Forwarder:
                 dispatcher.followers = followers
                 dispatcher.recall()
             else:
+                # Not when it is made: a reload that is refused must leave what the connector of today keeps as it is.
+                dispatcher.connector.remember(StoredMemory(self.store.memory, name))
                 dispatcher.start(before.get(name))
 
     def _make_dispatcher(self, connector: Connector[Any], followers: list[str]) -> Dispatcher:

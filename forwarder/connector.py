@@ -28,7 +28,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Any, ClassVar, Generic, Protocol, TypeVar
+from types import MappingProxyType
+from typing import Any, ClassVar, Final, Generic, Protocol, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -39,6 +40,7 @@ from forwarder.common.units import Duration, Rate, SendRate, format_duration
 from forwarder.common.urls import redirect_host, web_address
 
 __all__ = [
+    "NOTICE",
     "Broken",
     "BuiltInTexts",
     "Change",
@@ -51,9 +53,11 @@ __all__ = [
     "Finding",
     "Kind",
     "Link",
+    "Memory",
     "Origin",
     "Outcome",
     "Payload",
+    "ProcessMemory",
     "Question",
     "Rate",
     "RateLimited",
@@ -119,6 +123,10 @@ class Delivery:
     Nothing of it can be at the destination before ``enqueued_at``. ``attempt`` counts from 1.
     ``receipt`` is where an earlier delivery of the same alert stands here; an update or a withdrawal without one has
     nothing to follow up on. ``changes`` is empty for an update that only brings new ``links``.
+
+    ``repeats`` is where the alert stands already that a person has sent again on purpose: ``find`` looks for a newer
+    one. ``sent_as`` is the connector's name when this was first owed, where it was renamed since: a mark that holds
+    the name holds that one.
     """
 
     id: int
@@ -132,6 +140,8 @@ class Delivery:
     receipt: Receipt | None = None
     changes: tuple[Change, ...] = ()
     links: tuple[Link, ...] = ()
+    repeats: Receipt | None = None
+    sent_as: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,6 +263,36 @@ class BuiltInTexts:
         return built_in
 
 
+NOTICE: Final = "notice"
+"""The key in a connector's memory for what people should put right although everything arrives: a sentence with the way
+out, logged once, and shown beside the connector until it is empty again."""
+
+
+class Memory(Protocol):
+    """What a connector still knows after a restart: short texts by key, and no secrets. For several threads at once."""
+
+    def get(self, key: str) -> str:
+        """What was put there last, empty where nothing was; raises Failed where that cannot be read."""
+        ...
+
+    def put(self, key: str, value: str) -> None:
+        """Keeps ``value``; an empty one forgets the key. Never raises, and costs nothing where it is kept already."""
+        ...
+
+
+class ProcessMemory:
+    """A memory that ends with its process. ``values`` is what it knows from the start."""
+
+    def __init__(self, values: Mapping[str, str] = MappingProxyType({})) -> None:
+        self.values = dict(values)
+
+    def get(self, key: str) -> str:
+        return self.values.get(key, "")
+
+    def put(self, key: str, value: str) -> None:
+        self.values[key] = value
+
+
 class Templates(BaseModel):
     """Jinja2 templates in place of the built-in words. They have ``alert``, ``changes``, ``kind`` and ``built_in``."""
 
@@ -322,6 +362,11 @@ class Connector(ABC, Generic[C]):
         self.name = name
         self.config = config
         self.texts: Texts = texts or BuiltInTexts()
+        self.memory: Memory = ProcessMemory()
+
+    def remember(self, memory: Memory) -> None:
+        """Takes over what earlier processes kept under this connector's name; called before the first delivery."""
+        self.memory = memory
 
     @abstractmethod
     def render(self, delivery: Delivery) -> Payload:
@@ -332,7 +377,11 @@ class Connector(ABC, Generic[C]):
         """One attempt to bring ``payload``, as ``render`` made it, to the destination."""
 
     def find(self, delivery: Delivery) -> Receipt | None:  # noqa: ARG002
-        """What an earlier attempt left at the destination, None where nothing is seen; raises Failed."""
+        """What an earlier attempt left at the destination; None only where all of it was seen, and this was not there.
+
+        After None the delivery is sent again. Where anything kept it from looking everywhere (a search cut short, a
+        missing permission, a place that cannot be named), it raises Failed.
+        """
         return None
 
     @abstractmethod

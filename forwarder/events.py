@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from forwarder.logs import get_logger
 from forwarder.store.records import Claimed, Settlement
 
 if TYPE_CHECKING:
     from forwarder.feed.client import SentrytexError
     from forwarder.store.records import PollResult
+
+log = get_logger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -63,29 +66,30 @@ class Listeners(Listener):
         self._listeners.append(listener)
 
     def polled(self, result: PollResult, seconds: float) -> None:
-        for listener in self._listeners:
-            listener.polled(result, seconds)
+        self._tell(lambda listener: listener.polled(result, seconds))
 
     def poll_failed(self, error: SentrytexError, seconds: float) -> None:
-        for listener in self._listeners:
-            listener.poll_failed(error, seconds)
+        self._tell(lambda listener: listener.poll_failed(error, seconds))
 
     def sweep_failed(self, error: SentrytexError) -> None:
-        for listener in self._listeners:
-            listener.sweep_failed(error)
+        self._tell(lambda listener: listener.sweep_failed(error))
 
     def attempt_finished(self, attempt: AttemptFinished) -> None:
-        for listener in self._listeners:
-            listener.attempt_finished(attempt)
+        self._tell(lambda listener: listener.attempt_finished(attempt))
 
     def store_failed(self, reason: str) -> None:
-        for listener in self._listeners:
-            listener.store_failed(reason)
+        self._tell(lambda listener: listener.store_failed(reason))
 
     def template_failed(self, connector: str, reason: str) -> None:
-        for listener in self._listeners:
-            listener.template_failed(connector, reason)
+        self._tell(lambda listener: listener.template_failed(connector, reason))
 
     def reloaded(self, *, ok: bool) -> None:
+        self._tell(lambda listener: listener.reloaded(ok=ok))
+
+    def _tell(self, what: Callable[[Listener], None]) -> None:
+        """Tells each of them; one that fails keeps it neither from the others nor from those to whom it happened."""
         for listener in self._listeners:
-            listener.reloaded(ok=ok)
+            try:
+                what(listener)
+            except Exception:
+                log.exception("listener_failed", listener=type(listener).__name__)

@@ -134,17 +134,24 @@ class Site:
         return answer
 
     def pages(self, path: str, *names: str) -> list[Mapping[str, Any]]:
-        """All entries of a list that Jira hands out in pages, under one of ``names``; raises RequestFailed."""
+        """All entries of a list that Jira hands out in pages, under one of ``names``; raises RequestFailed.
+
+        A list that ends before Jira's count of it is an error, and not shorter.
+        """
         entries: list[Mapping[str, Any]] = []
         for _ in range(MAX_PAGES):
             answer = self.ask("GET", path, params={"startAt": len(entries), "maxResults": PAGE_SIZE})
             page = next((answer[name] for name in names if isinstance(answer.get(name), list)), None)
             if page is None:
                 raise RequestFailed(unreadable(writes=False))
-            entries.extend(entry for entry in page if isinstance(entry, dict))
-            if not page or len(entries) >= count(answer.get("total")):
+            if not all(isinstance(entry, dict) for entry in page):
+                raise RequestFailed(unreadable(writes=False))
+            entries.extend(page)
+            if _is_last(answer, page, len(entries)):
                 return entries
-        raise RequestFailed(unreadable(writes=False))
+            if not page:
+                break
+        raise RequestFailed(cut_short())
 
     def close(self) -> None:
         with self._signing_in:
@@ -217,6 +224,18 @@ def unreadable(*, writes: bool) -> Failure:
     """What a successful answer means that is not what the request asks for."""
     reason = "Jira's answer could not be read"
     return Uncertain(reason) if writes else Retry(reason)
+
+
+def cut_short() -> Failure:
+    """What a list means that ends before its end."""
+    return Retry("Jira cut its list short")
+
+
+def _is_last(answer: Mapping[str, Any], page: list[Any], seen: int) -> bool:
+    total = answer.get("total")
+    if isinstance(total, int):
+        return seen >= total
+    return answer.get("isLast") is True or len(page) < PAGE_SIZE
 
 
 def _lost(error: RequestException, *, writes: bool) -> Failure:

@@ -7,9 +7,11 @@ nothing that they may have edited is written again.
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Mapping
-from datetime import UTC
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from datetime import UTC, datetime
 from typing import Any, ClassVar, Final
 from urllib.parse import quote
 
@@ -29,6 +31,7 @@ from forwarder.connector import (
     Failed,
     Finding,
     Kind,
+    Memory,
     Outcome,
     Payload,
     Receipt,
@@ -42,6 +45,8 @@ _KEY: Final = re.compile(r"[A-Za-z][A-Za-z0-9_]*-\d+")
 _WRITTEN_FROM_THE_ALERT: Final = frozenset({"summary", "description"})
 _NOT_ON_SCREEN: Final = "cannot be set"
 _DONE: Final = "done"
+_PROJECT, _LEFT = "project", "left"
+"""Keys of the memory: the project of today, and the one before it with the time until which it was used."""
 
 
 class Jira(Connector[JiraConfig]):
@@ -53,8 +58,16 @@ class Jira(Connector[JiraConfig]):
     withdrawn = "its ticket is closed"
     setup = SETUP
 
-    def __init__(self, name: str, config: JiraConfig, texts: Texts | None = None) -> None:
+    def __init__(
+        self,
+        name: str,
+        config: JiraConfig,
+        texts: Texts | None = None,
+        *,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
         super().__init__(name, config, texts)
+        self._now = now
         self.reconcile_after = tuple(after.total_seconds() for after in config.reconcile_after)
         self._site = Site(
             config.url,
@@ -64,6 +77,15 @@ class Jira(Connector[JiraConfig]):
             connections=config.concurrency,
         )
         self._search = LabelSearch(self._site, config.project)
+
+    def remember(self, memory: Memory) -> None:
+        """Notes which project the config named before."""
+        super().remember(memory)
+        with suppress(Failed):
+            before = memory.get(_PROJECT)
+            if before not in ("", self.config.project):
+                memory.put(_LEFT, json.dumps({"project": before, "until": self._now().timestamp()}))
+            memory.put(_PROJECT, self.config.project)
 
     def render(self, delivery: Delivery) -> Payload:
         """``fields`` of the ticket to create, ``comment`` for the one that is there, or both where either may be."""
@@ -95,7 +117,7 @@ class Jira(Connector[JiraConfig]):
 
     def find(self, delivery: Delivery) -> Receipt | None:
         """The ticket, by its label; for an update or a withdrawal only if its comment is there."""
-        key = self._key(delivery)
+        key = self._key(delivery) or self._key_before(delivery)
         there = key and (delivery.kind is Kind.OPEN or self._has_comment(key, ticket.marker(delivery)))
         return self._receipt(key) if key and there else None
 
@@ -139,6 +161,18 @@ class Jira(Connector[JiraConfig]):
     def _key(self, delivery: Delivery, *, shared: bool = False) -> str | None:
         """The alert's ticket: the one that was created, else the one that bears the alert's label."""
         return _ticket(delivery) or self._search.key(ticket.identity_label(delivery.alert.id), shared=shared)
+
+    def _key_before(self, delivery: Delivery) -> str | None:
+        """The ticket in the project that the config named before, where the delivery may have been sent to that one."""
+        left = json.loads(self.memory.get(_LEFT) or "{}")
+        if not left or delivery.enqueued_at.timestamp() > left["until"]:
+            return None
+        try:
+            search = LabelSearch(self._site, left["project"])
+            return search.key(ticket.identity_label(delivery.alert.id), shared=False)
+        except RequestFailed as failed:
+            # That project alone is no reason to pause the connector.
+            raise Failed(Retry(f"The project {left['project']} cannot be searched: {failed.outcome.reason}")) from None
 
     def _create(self, fields: Mapping[str, Any], note: str = "") -> Outcome:
         try:
@@ -212,15 +246,12 @@ class Jira(Connector[JiraConfig]):
         return ""
 
     def _has_comment(self, key: str, marker: str) -> bool:
-        newest_first = {"orderBy": "-created", "maxResults": 100}
         try:
-            comments = self._site.ask("GET", f"{_issue(key)}/comment", params=newest_first).get("comments")
+            comments = self._site.pages(f"{_issue(key)}/comment", "comments")
         except RequestFailed as failed:
             if failed.status == 404:
                 return False  # the ticket is gone, which the next attempt finds out for itself
             raise
-        if not isinstance(comments, list):
-            raise Failed(Retry("Jira's list of comments cannot be read"))
         return any(marker in plain(dig(comment, "body")).splitlines() for comment in comments)
 
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from connectors.jira.client import MAX_PAGES, PAGE_SIZE, RequestFailed, Site, count, unreadable
+from connectors.jira.client import MAX_PAGES, PAGE_SIZE, RequestFailed, Site, cut_short, unreadable
+from connectors.jira.home import HomeProject
 
 MAX_LABELS: Final = 50
 """Most labels that one search asks for."""
@@ -36,13 +37,15 @@ class LabelSearch:
 
     def __init__(self, site: Site, project: str) -> None:
         self._site = site
-        self._project = project
+        self._home = HomeProject(site, project)
         self._lock = threading.Lock()
         self._asking = False
         self._waiting: list[_Question] = []
 
     def key(self, label: str, *, shared: bool = True) -> str | None:
-        """The key of the oldest ticket with ``label``, None where Jira sees none; raises RequestFailed.
+        """The key of the oldest ticket with ``label``, None where there is none; raises RequestFailed.
+
+        A ticket that people moved to another project counts, and None is only said where the account sees tickets.
 
         Not ``shared``, it is asked for alone: the plainest of questions, where the answer matters most.
         """
@@ -83,33 +86,51 @@ class LabelSearch:
         quoted = ", ".join(f'"{label}"' for label in labels)
         one = len(labels) == 1
         condition = f"labels = {quoted}" if one else f"labels in ({quoted})"
-        query: dict[str, Any] = {
-            "jql": f'project = "{self._project}" AND {condition} ORDER BY created ASC',
-            "fields": "labels",
-            "maxResults": PAGE_SIZE,
-        }
+        wanted = {label.lower() for label in labels}
         keys: dict[str, str] = {}
+        # People clone tickets, labels included, so one label can fill a page; and move them to other projects.
+        for key, theirs in self._found(f"{condition} ORDER BY created ASC", labels[0] if one else None):
+            new = (theirs & wanted) - keys.keys()
+            if new and self._home.owns(key):
+                keys.update(dict.fromkeys(new, key))
+            if keys.keys() >= wanted:
+                return keys
+        self._home.check_sight()
+        return keys
+
+    def _found(self, jql: str, only: str | None) -> Iterator[tuple[str, set[str]]]:
+        """Each ticket that is found, with its labels in lower case; raises where not all are shown."""
+        query: dict[str, Any] = {"jql": jql, "fields": "labels", "maxResults": PAGE_SIZE}
         seen = 0
-        # People clone tickets, labels included: one label can fill a page.
         for _ in range(MAX_PAGES):
             answer = self._site.ask("GET", "search/jql" if self._site.cloud else "search", params=query)
             try:
-                found = [(issue["key"], _labels(issue, labels[0] if one else None)) for issue in answer["issues"]]
-                for key, theirs in found:
-                    for label in theirs:
-                        keys.setdefault(label.lower(), key)
+                found = [
+                    (str(issue["key"]), {label.lower() for label in _labels(issue, only)}) for issue in answer["issues"]
+                ]
             except (KeyError, TypeError, AttributeError):
                 # An answer that cannot be read must not pass for "there is none", or the next step makes a duplicate.
                 raise RequestFailed(unreadable(writes=False)) from None
+            yield from found
             seen += len(found)
-            if self._site.cloud:
-                query["nextPageToken"] = more = answer.get("nextPageToken")
-            else:
-                query["startAt"] = seen
-                more = found and seen < count(answer.get("total"))
-            if not more or keys.keys() >= {label.lower() for label in labels}:
-                return keys
-        raise RequestFailed(unreadable(writes=False))
+            if not self._turn(query, answer, seen, len(found)):
+                return
+        raise RequestFailed(cut_short())
+
+    def _turn(self, query: dict[str, Any], answer: Mapping[str, Any], seen: int, found: int) -> bool:
+        """Turns ``query`` to the next page; whether there is one."""
+        if self._site.cloud:
+            query["nextPageToken"] = more = answer.get("nextPageToken")
+            if not more and answer.get("isLast") is False:
+                raise RequestFailed(cut_short())
+            return bool(more)
+        query["startAt"] = seen
+        total = answer.get("total")
+        if not isinstance(total, int):
+            raise RequestFailed(unreadable(writes=False))
+        if seen < total and not found:
+            raise RequestFailed(cut_short())
+        return seen < total
 
 
 def _labels(issue: Mapping[str, Any], only: str | None) -> Sequence[str]:

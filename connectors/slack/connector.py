@@ -4,20 +4,20 @@ With a bot token the message is edited when the alert changes, its thread says w
 was lost is found again by its metadata. An incoming webhook can do none of this: each change is a message of its
 own, and after a lost answer a message may come twice.
 
-``connectors.slack.blocks`` says what a message looks like, ``connectors.slack.client`` what Slack's refusals mean, and
-``connectors.slack.workspace`` what can be read from Slack.
+``connectors.slack.blocks`` says what a message looks like, ``connectors.slack.client`` what Slack's refusals mean,
+``connectors.slack.channel`` which channel is meant, and ``connectors.slack.search`` when a message is not there.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from functools import partial
 from typing import Any, Final, TypeVar
 from urllib.parse import urlsplit
 
 from connectors.slack import blocks
-from connectors.slack.client import Api, Refusal, Refused, Webhook
+from connectors.slack.client import Answer, Api, Refusal, Refused, Webhook
 from connectors.slack.config import SlackConfig
 from connectors.slack.setup import SETUP
 from connectors.slack.workspace import Place, Workspace
@@ -29,6 +29,7 @@ from forwarder.connector import (
     Failed,
     Finding,
     Kind,
+    Memory,
     Outcome,
     Payload,
     Receipt,
@@ -49,7 +50,6 @@ POST, EDIT, WEBHOOK, NOTHING = "chat.postMessage", "chat.update", "webhook", "no
 """What a payload's ``method`` may be. The first two are Slack's names."""
 
 _OURS: Final = {"method", "reply", "fallback"}  # what of a payload is not an argument of its method
-_SKEW: Final = timedelta(days=1)  # how far Slack's clock and ours may be apart: a clock set to local time is hours off
 _PATIENCE: Final = 2.0  # seconds, for what is only nice to know
 _LITERAL: Final = {"parse": "none", "link_names": False}  # chat.update would otherwise turn @here into a ping
 _NO_PREVIEWS: Final = {"unfurl_links": False, "unfurl_media": False}
@@ -84,6 +84,12 @@ class Slack(Connector[SlackConfig]):
             self.reconcile_after = tuple(after.total_seconds() for after in config.reconcile_after)
             self.follows_links = True
 
+    def remember(self, memory: Memory) -> None:
+        """Takes over what earlier processes learned of the channel."""
+        super().remember(memory)
+        if isinstance(self._remote, Workspace):
+            self._remote.channel.remember(memory)
+
     def render(self, delivery: Delivery) -> Payload:
         """``{"method": …}`` with that method's arguments; the ``reply`` of an edit goes into the message's thread.
 
@@ -97,7 +103,7 @@ class Slack(Connector[SlackConfig]):
             return self._render_for_webhook(delivery)
         message = {**self._content(delivery), "metadata": self._metadata(delivery), **_LITERAL}
         if delivery.kind is Kind.OPEN or place is None:
-            return {"method": POST, "channel": self._remote.channel, **message, **_NO_PREVIEWS}
+            return {"method": POST, "channel": self._remote.channel.configured, **message, **_NO_PREVIEWS}
         edit = {"method": EDIT, "channel": place.channel, "ts": place.ts, **message}
         if _only_brings_links(delivery):
             del edit["fallback"]  # links alone are not worth an edit that loses the message's form
@@ -119,7 +125,7 @@ class Slack(Connector[SlackConfig]):
             return failed.outcome
 
     def find(self, delivery: Delivery) -> Receipt | None:
-        """The message by its metadata, after an edit its reply. None too where the token may not look."""
+        """The message by its metadata, after an edit its reply. A webhook cannot be asked, and sees nothing."""
         if isinstance(self._remote, Webhook) or _only_brings_links(delivery):
             return None
         place = Place.of(delivery.receipt)
@@ -127,8 +133,8 @@ class Slack(Connector[SlackConfig]):
             return delivery.receipt
         if delivery.kind is Kind.WITHDRAW:
             return None
-        found = self._remote.message_with(self._metadata(delivery), delivery.enqueued_at - _SKEW)
-        if found is None or found == place:
+        found = self._remote.message_with(self._metadata(delivery), delivery.enqueued_at)
+        if found is None or found == place or _is_older(found, Place.of(delivery.repeats)):
             return None
         return Receipt(remote_id=found.remote_id, url=self._remote.permalink(found))
 
@@ -166,7 +172,10 @@ class Slack(Connector[SlackConfig]):
         return one_line(clean(title)), clean(self.texts.text(delivery, delivery.alert.description))
 
     def _metadata(self, delivery: Delivery) -> dict[str, Any]:
-        return {"event_type": OPEN_EVENT, "event_payload": {"alert_id": delivery.alert.id, "connector": self.name}}
+        return {
+            "event_type": OPEN_EVENT,
+            "event_payload": {"alert_id": delivery.alert.id, "connector": delivery.sent_as or self.name},
+        }
 
 
 def _remote(config: SlackConfig, now: Callable[[], datetime]) -> Workspace | Webhook:
@@ -179,12 +188,42 @@ def _remote(config: SlackConfig, now: Callable[[], datetime]) -> Workspace | Web
 
 
 def _post(workspace: Workspace, payload: Payload) -> Delivered:
-    answer, note = _plainer_if_refused(partial(workspace.api.write, POST), payload)
+    answer, note = _send_to_channel(workspace, payload)
     place = Place.of(Receipt(remote_id=f"{answer.data.get('channel')}:{answer.data.get('ts')}"))
     if place is None:
         raise Refused(Refusal.UNCERTAIN, "Slack said yes without saying where the message stands")
-    workspace.learn(place.channel)
-    return Delivered(Receipt(remote_id=place.remote_id, url=workspace.permalink(place)), note)
+    url = workspace.permalink(place)
+    workspace.channel.learn(place.channel)
+    return Delivered(Receipt(remote_id=place.remote_id, url=url), note)
+
+
+def _send_to_channel(workspace: Workspace, payload: Payload) -> tuple[Answer, str]:
+    """A new message to the channel as it is known, else to the one that bears the configured name."""
+    channel = workspace.channel
+    send = partial(workspace.api.write, POST)
+    address = channel.address()
+    try:
+        sent = _plainer_if_refused(send, {**payload, "channel": address})
+    except Refused as refused:
+        if address == channel.configured or refused.code not in _MOVED:
+            raise
+        return _send_by_name(workspace, payload, refused)
+    if address != channel.configured:
+        channel.review()
+    return sent
+
+
+def _send_by_name(workspace: Workspace, payload: Payload, refused: Refused) -> tuple[Answer, str]:
+    """The known channel is gone: the configured name counts again, where another channel bears it."""
+    channel = workspace.channel
+    # First, so that after a lost answer the message is looked for where it went.
+    known = channel.forget()
+    try:
+        return _plainer_if_refused(partial(workspace.api.write, POST), {**payload, "channel": channel.configured})
+    except Refused as again:
+        if known and again.refusal is not Refusal.UNCERTAIN:
+            channel.learn(known)
+        raise (refused if again.code in _MOVED else again) from None
 
 
 def _edit(workspace: Workspace, delivery: Delivery, payload: Payload) -> Outcome:
@@ -199,7 +238,7 @@ def _edit(workspace: Workspace, delivery: Delivery, payload: Payload) -> Outcome
         note = f"the message was left as it is ({refused.code or refused.reason})"
         if refused.code not in _STANDS:
             if reply and delivery.kind is Kind.UPDATE:
-                return _post(workspace, _anew(payload, workspace.channel))
+                return _post(workspace, _anew(payload))
             reply = None  # its thread is gone as well
     if reply:
         note = _joined(note, _answer_in_thread(workspace, reply))
@@ -224,7 +263,7 @@ def _leaves_as_it_is(refused: Refused, *, only_links: bool) -> bool:
 
 
 def _replied(workspace: Workspace, delivery: Delivery, place: Place) -> bool:
-    return workspace.reply_with(_reply(delivery, place)["metadata"], place, delivery.enqueued_at - _SKEW)
+    return workspace.reply_with(_reply(delivery, place)["metadata"], place, delivery.enqueued_at)
 
 
 def _answer_in_thread(workspace: Workspace, reply: Mapping[str, Any]) -> str:
@@ -253,14 +292,19 @@ def _plainer_if_refused(send: Callable[[Mapping[str, Any]], T], payload: Payload
         return send({**kept, **empty, "text": payload["fallback"]}), note
 
 
-def _anew(payload: Payload, channel: str) -> dict[str, Any]:
+def _anew(payload: Payload) -> dict[str, Any]:
     """An edit as a message of its own, for where the one to edit is gone."""
     kept = {key: value for key, value in payload.items() if key not in ("method", "ts", "reply")}
-    return {**kept, **_NO_PREVIEWS, "channel": channel}
+    return {**kept, **_NO_PREVIEWS}
 
 
 def _only_brings_links(delivery: Delivery) -> bool:
     return delivery.kind is Kind.UPDATE and delivery.receipt is not None and not delivery.changes
+
+
+def _is_older(found: Place, repeats: Place | None) -> bool:
+    """Whether what was found is what is repeated on purpose, or an earlier one whose repetition was deleted."""
+    return repeats is not None and float(found.ts) <= float(repeats.ts)
 
 
 def _takes_back_nothing(delivery: Delivery) -> bool:

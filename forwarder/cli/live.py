@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from forwarder import plugins
+from forwarder.cli.options import remembered
 from forwarder.config import Config, SentrytexConfig, secrets_of
 from forwarder.connector import Connector, Finding
 from forwarder.delivery.dispatcher import REQUESTS
@@ -22,7 +23,9 @@ def check_live(config: Config) -> bool:
     works = report("sentrytex", check_feed(config.sentrytex), redact)
     for name, settings in config.connectors.items():
         try:
-            findings = check_connector(plugins.load_type(settings.type)(name, settings))
+            connector = plugins.load_type(settings.type)(name, settings)
+            connector.remember(remembered(config, name))
+            findings = check_connector(connector)
         except Exception as error:  # another package's connector may raise anything
             findings = [Finding(ok=False, text=f"The check failed unexpectedly ({type(error).__name__}).")]
         works &= report(name, findings, redact)

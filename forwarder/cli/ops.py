@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import http.client
 import json
 import os
@@ -130,30 +129,15 @@ def _reasons(body: bytes) -> list[str]:
 def _look(database: Path) -> None:
     """Raises Stop where no daemon holds the database, or the one that does shows no sign of life."""
     from forwarder.store import pulse
+    from forwarder.store.owner import is_owned
 
-    if not _is_owned(database):
+    if not is_owned(database):
         raise Stop(f"No forwarder is running on {database}.")
     silence = pulse.silence(database)
     if silence > pulse.STILL:
         still = format_duration(round(silence))
         raise Stop(f"The forwarder on {database} has shown no sign of life for {still}: its log says why.")
     click.echo("The forwarder is healthy.")
-
-
-def _is_owned(database: Path) -> bool:
-    """Whether a daemon holds the database's lock."""
-    try:
-        lock = os.open(f"{database}.lock", os.O_RDONLY | os.O_CLOEXEC)
-    except OSError:
-        return False
-    try:
-        # Shared, so that two who look at once do not take each other for the daemon.
-        fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    finally:
-        os.close(lock)
-    return False
 
 
 @contextlib.contextmanager

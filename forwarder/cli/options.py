@@ -13,7 +13,7 @@ from click.shell_completion import CompletionItem
 from forwarder.cli.root import Stop
 from forwarder.config import Config
 from forwarder.config.problems import did_you_mean
-from forwarder.connector import Connector, ConnectorConfig
+from forwarder.connector import Connector, ConnectorConfig, ProcessMemory
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -49,6 +49,17 @@ def build(config: Config, name: str) -> Connector[Any]:
     settings = configured(config, name)
     texts = TemplateTexts(settings.templates, lambda reason: click.echo(reason, err=True))
     return plugins.load_type(settings.type)(name, settings, texts)
+
+
+def remembered(config: Config, name: str) -> ProcessMemory:
+    """What the daemon's connector remembers; nothing where no database can be read. What is put there is not kept."""
+    from forwarder.store import Store, StoreError
+
+    try:
+        with Store.open_shared(config.database) as store:
+            return ProcessMemory(store.memory.of(name))
+    except StoreError:
+        return ProcessMemory()
 
 
 def _config_path(context: click.Context) -> Path:

@@ -57,7 +57,8 @@ def retry(config_path: Path, ids: tuple[int, ...], connector: str | None, every:
     """Send dead letters once more.
 
     DELIVERY is an id as `forwarder deliveries --state dead` lists it; or choose with --connector or --all. A connector
-    that is paused and named with --connector is tried again at once. The daemon does the sending.
+    that is paused and named with --connector is tried again at once. What may have arrived is looked for before it is
+    sent, where the destination can be asked. The daemon does the sending.
     """
     _one_way(ids, connector, every)
     config = load_config(config_path)
@@ -71,7 +72,9 @@ def retry(config_path: Path, ids: tuple[int, ...], connector: str | None, every:
         if lost and not every:
             raise Stop(_orphaned(lost[0]))
         now = time.time()
-        count = store.operations.retry([row.id for row in dead if row.connector in config.connectors], now=now)
+        chosen = {row.id for row in dead if row.connector in config.connectors}
+        count = store.operations.retry(chosen, now=now)
+        doubtful = sum(row.id in chosen for row in _rows(store, State.UNCERTAIN, connector))
         pause = None if connector is None else store.outbox.pause_of(connector)
         if pause is not None:
             store.operations.probe_now(pause.connector, now=now)
@@ -79,7 +82,11 @@ def retry(config_path: Path, ids: tuple[int, ...], connector: str | None, every:
     if count:
         verb, them = ("is", "it") if count == 1 else ("are", "them")
         click.echo(f"{counted(count, 'dead letter')} {verb} queued again: {SOON.format(them=them)}")
-    elif pause is None and not lost:
+    if doubtful:
+        click.echo(f"{doubtful} of them may have arrived: what is found there is not sent again.")
+    if count < len(chosen):
+        click.echo(_left_alone(len(chosen) - count))
+    elif not count and pause is None and not lost:
         click.echo("There is nothing to retry.")
     for name in lost:
         click.echo(_orphaned(name), err=True)
@@ -90,7 +97,7 @@ def retry(config_path: Path, ids: tuple[int, ...], connector: str | None, every:
 @choosing_options
 @yes_option
 def discard(config_path: Path, ids: tuple[int, ...], connector: str | None, every: bool, yes: bool) -> None:
-    """Discard dead letters for good: they are removed, and never sent.
+    """Discard dead letters for good: they are removed, and not sent unless their alert becomes worse.
 
     DELIVERY is an id as `forwarder deliveries --state dead` lists it; or choose with --connector or --all. Of a
     connector that the config no longer has, --connector also covers what still waits.
@@ -114,11 +121,13 @@ def discard(config_path: Path, ids: tuple[int, ...], connector: str | None, ever
             parts.append(f"{waiting} that still {'waits' if len(rows) - dead == 1 else 'wait'}")
         what = " and ".join(parts) + (f" of {connector}" if connector else "")
         confirm(f"Discard {what}, never to be sent?", yes=yes)
-        store.operations.discard([row.id for row in rows])
+        gone = len(rows) - store.operations.discard([row.id for row in rows])
         if connector is not None and orphan:
             # A later connector of the same name must not start out paused.
             store.operations.resume(connector)
     click.echo(f"Discarded {what}.")
+    if gone:
+        click.echo(f"{gone} of them did not wait any more: {'it is' if gone == 1 else 'they are'} as before.")
 
 
 @click.command()
@@ -196,6 +205,15 @@ def _orphans(store: Store, config: Config) -> list[str]:
     """Connectors that are owed something but not in the config."""
     names = (queue.connector for queue in store.queries.queues(config.connectors))
     return [name for name in names if name not in config.connectors]
+
+
+def _left_alone(count: int) -> str:
+    """What is said of dead letters for which there is nothing left to send."""
+    it, was = ("it", "was") if count == 1 else ("they", "were")
+    return (
+        f"{counted(count, 'dead letter')} {was} left alone, since what {it} told of is over: "
+        "`forwarder discard` removes what need not be sent."
+    )
 
 
 def _orphaned(name: str | None) -> str:

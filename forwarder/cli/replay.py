@@ -52,8 +52,8 @@ def replay(
     """Send the alerts seen since a given time again, to where the routes send them now.
 
     Use it to give a new connector past alerts: `forwarder replay --since 30d --to NAME`. Alerts from before the first
-    start count by the time they were published. What is still waiting to be sent is not sent twice. The daemon does the
-    sending.
+    start count by the time they were published. What is still waiting to be sent is not sent twice. What did not surely
+    arrive is looked for first; what did is repeated on purpose, once. The daemon does the sending.
     """
     config = load_config(config_path)
     if only is not None:
@@ -89,6 +89,8 @@ def _shares(alerts: Sequence[AlertRow], config: Config, only: str | None) -> dic
     """What each connector gets, in the order of the config."""
     shares = {name: Share() for name in config.connectors if only in (None, name)}
     for row in alerts:
+        if row.unreadable:
+            continue
         opened = {delivery.connector: delivery for delivery in row.deliveries if delivery.kind == "open"}
         for name in routing.targets(row.alert, config.routes).targets:
             if name not in shares:

@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from forwarder.alert import Alert, Severity
-from forwarder.cli.options import build, connector_argument
+from forwarder.cli.options import build, connector_argument, remembered
 from forwarder.cli.root import SEVERITIES, Stop, config_option, load_config
 from forwarder.cli.samples import sample_alert
 from forwarder.common.text import clean
@@ -56,6 +56,7 @@ def test(config_path: Path, connector: str, severity: str, keep: bool) -> None:
     config = load_config(config_path)
     redact = Redactor(secrets_of(config))
     target = build(config, connector)
+    target.remember(remembered(config, connector))
     delivery = Delivery(
         id=0,
         alert=_test_alert(Severity(severity)),

@@ -86,6 +86,8 @@ def status(config_path: Path, database: Path | None, as_json: bool) -> None:
             click.echo(f"{queue.connector} is paused: {queue.pause.reason} (next try {age(queue.pause.probe_at, now)})")
         elif queue.last_error:
             click.echo(f"{queue.connector}, last error: {queue.last_error}")
+        if queue.notice:
+            click.echo(f"{queue.connector}: {queue.notice}")
     for alarm in alarms:
         click.echo(
             f"ALARM {alarm.type} {alarm.subject}: {alarm.text} (began {age(alarm.since, now)})".replace(" :", ":")
@@ -105,6 +107,7 @@ def _queue_json(queue: Queue, connectors: Collection[str]) -> dict[str, Any]:
         "oldest_enqueued_at": None if queue.oldest_enqueued_at is None else iso(queue.oldest_enqueued_at),
         "last_delivered_at": None if queue.last_delivered_at is None else iso(queue.last_delivered_at),
         "last_error": queue.last_error,
+        "notice": queue.notice,
         "paused": None if queue.pause is None else {"since": iso(queue.pause.since), "reason": queue.pause.reason},
     }
 

@@ -16,7 +16,7 @@ from dataclasses import replace
 from typing import Any, Final
 
 from forwarder.common.clock import Now
-from forwarder.connector import Connector, Delivered, Failed, Outcome, Payload, Retry, Uncertain
+from forwarder.connector import Connector, Delivered, Failed, Outcome, Payload, Receipt, Retry, Uncertain
 from forwarder.delivery.breaker import Breaker, Health
 from forwarder.delivery.rate_limiter import RateLimiter
 from forwarder.delivery.transitions import Context, not_found, settle
@@ -34,12 +34,12 @@ LINKS_AFTER: Final = 5.0
 """Seconds that a new link waits for others before a sent message is updated with it."""
 SETTLE_EVERY: Final = 1.0
 """Seconds between two tries to record the result of an attempt."""
+LOOKS_WITHIN: Final = 60.0
+"""Seconds in which a worker that delivers nothing looks at its queue, however long it waits for the database."""
 REQUESTS: Final = 8
 """Requests for which a claim's lease has room: those of a search, then those of a send in several steps."""
 LEASE_MARGIN: Final = 60.0
 """Seconds that a lease lasts beyond the time-outs of all its requests."""
-STANDS_STILL: Final = 60.0
-"""Seconds without a look at the queue after which workers that send nothing count as stalled."""
 
 
 class Dispatcher:
@@ -73,9 +73,8 @@ class Dispatcher:
         self._wake, self._stop, self._abandon = threading.Event(), threading.Event(), threading.Event()
         self._claimed: deque[Claimed] = deque()
         self._busy = self._polls = 0
-        self._polling = self._understaffed = False
-        self._recall = True
-        self._polled_at = time.monotonic()
+        self._polling, self._recall = False, True
+        self._starting, self._started, self._seen_at = threading.Lock(), False, time.monotonic()
         self._threads: list[threading.Thread] = []
 
     def start(self, predecessor: Dispatcher | None = None) -> None:
@@ -83,39 +82,19 @@ class Dispatcher:
         if predecessor is not None:
             self._rate_limiter.follow(predecessor._rate_limiter)
             self._breaker.follow(predecessor._breaker)
-        self._polled_at = time.monotonic()
-        self.tend()
+        self._started = True
+        self._show_life()
+        self._start_workers()
 
     def tend(self) -> None:
         """Starts the workers that are missing, as far as the system gives threads; called again and again."""
-        if self._stop.is_set():
-            return
-        working = [thread for thread in self._threads if thread.is_alive()]
-        for number in range(self.connector.config.concurrency - len(working)):
-            thread = threading.Thread(target=self._work, name=f"{self.name}-{number}", daemon=True)
-            try:
-                thread.start()
-            except RuntimeError as error:
-                if not self._understaffed:
-                    log.error("no_thread", connector=self.name, reason=str(error))  # noqa: TRY400 - it says it all
-                break
-            working.append(thread)
-        self._threads = working
-        self._understaffed = len(working) < self.connector.config.concurrency
+        if self._started:
+            self._start_workers()
 
     def recall(self) -> None:
         """Goes by what the store has of a pause from now on: another one may have written it."""
         self._recall = True
         self._wake.set()
-
-    def alive(self, now_monotonic: float) -> bool:
-        """Whether its workers turn: all are there, and one looked at the queue lately, or they are all sending."""
-        if len([thread for thread in self._threads if thread.is_alive()]) < self.connector.config.concurrency:
-            return False
-        with self._state:
-            busy = self._busy
-        limit = self.lease if busy >= self.connector.config.concurrency else STANDS_STILL
-        return now_monotonic - self._polled_at < limit + STANDS_STILL
 
     @property
     def ended(self) -> bool:
@@ -124,7 +103,20 @@ class Dispatcher:
 
     def wake(self) -> None:
         """Something was enqueued: the queue is polled at once."""
+        if self._started:
+            self._start_workers()
         self._wake.set()
+
+    def alive(self, now_monotonic: float) -> bool:
+        """Whether all its workers live and turn; ``now_monotonic`` is what ``time.monotonic`` says.
+
+        A worker that is free looks at the queue every few seconds; one that delivers ends before its lease does.
+        """
+        with self._state:
+            working = len(self._threads) == self.connector.config.concurrency
+            patience = self.lease if self._busy >= len(self._threads) else LOOKS_WITHIN
+            since = now_monotonic - self._seen_at
+        return working and since <= patience and all(thread.is_alive() for thread in self._threads)
 
     def stop(self) -> None:
         """Claims nothing more; what is under way goes on."""
@@ -165,8 +157,37 @@ class Dispatcher:
 
     # One worker
 
+    def _start_workers(self) -> None:
+        """Starts the workers that are missing: the system may have had no thread left for them."""
+        with self._starting:
+            while len(self._threads) < self.connector.config.concurrency and not self._stop.is_set():
+                name = f"{self.name}-{len(self._threads)}"
+                thread = threading.Thread(target=self._live, name=name, daemon=True)
+                try:
+                    thread.start()
+                except RuntimeError as error:
+                    log.error("worker_not_started", connector=self.name, reason=str(error))  # noqa: TRY400
+                    return
+                self._threads.append(thread)
+
+    def _live(self) -> None:
+        """A worker, which only a stop ends; also where it fails in a way that nobody thought of."""
+        while True:
+            try:
+                return self._work()
+            except BaseException:
+                # A connector may even ask for the end of its thread, which Python would grant without a word.
+                log.exception("worker_failed", connector=self.name)
+                if self._stop.wait(POLL_EVERY):
+                    return None
+
+    def _show_life(self) -> None:
+        with self._state:
+            self._seen_at = time.monotonic()
+
     def _work(self) -> None:
         while (claimed := self._next()) is not None:
+            self._show_life()
             try:
                 self._deliver(claimed)
             except Exception:
@@ -189,21 +210,26 @@ class Dispatcher:
                 if wait > 0:
                     self._wake.wait(min(wait, POLL_EVERY))
             while self._claimed:
-                with suppress(StoreError):  # the next start finds it, and looks for it
+                with suppress(Exception):  # the next start finds it, and looks for it
                     self._store.outbox.release(self._claimed.popleft())
         return None
 
     def _poll_queue(self) -> float:
         """Claims what can go out now, and returns 0; where nothing can, the seconds until that may change."""
+        self._show_life()
+        self._start_workers()
         with self._state:
             self._polling, self._polls = True, self._polls + 1
-            self._polled_at = time.monotonic()
         try:
             with self._claiming:
                 return self._claim()
         except StoreError as error:
             self._listener.store_failed(str(error))
             log.error("store_failed", connector=self.name, reason=str(error))  # noqa: TRY400 - the sentence says it all
+            return POLL_EVERY
+        except Exception:
+            # It is tried again, and the others of this connector wait no longer than it does.
+            log.exception("queue_failed", connector=self.name)
             return POLL_EVERY
         finally:
             with self._state:
@@ -273,7 +299,7 @@ class Dispatcher:
             log.exception("look_failed", connector=self.name, alert=claimed.delivery.alert.id)
             outcome = Retry(f"Looking for it failed unexpectedly ({type(error).__name__}).")
         else:
-            if receipt is None:
+            if receipt is None or _is_repeated(receipt, claimed):
                 return not_found(claimed, self._context(probe))
             outcome = Delivered(receipt, "It was there already.")
         return settle(claimed, outcome, None, self._context(probe))
@@ -335,11 +361,12 @@ class Dispatcher:
                     links_after=self._links_after,
                 )
             except StoreError as error:
+                self._show_life()
                 # The remote has it: forgetting that would send it again. At the very end the next start looks for it.
                 self._listener.store_failed(str(error))
                 log.error("settle_failed", connector=self.name, alert=claimed.delivery.alert.id, reason=str(error))  # noqa: TRY400
                 # To wait for a disk is not to stand still: a restart would mend nothing.
-                self._polled_at = time.monotonic()
+                self._show_life()
                 if self._abandon.wait(SETTLE_EVERY):
                     return None
             except (TypeError, ValueError):
@@ -380,3 +407,9 @@ class Dispatcher:
                 self._store.outbox.make_due_now(self.name)
         is_paused = self._breaker.pause is not None
         return not was_paused and is_paused, was_paused and not is_paused
+
+
+def _is_repeated(receipt: Receipt, claimed: Claimed) -> bool:
+    """Whether what was found is only what the delivery repeats on purpose."""
+    repeats = claimed.delivery.repeats
+    return repeats is not None and repeats.remote_id == receipt.remote_id

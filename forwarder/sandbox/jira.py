@@ -242,7 +242,8 @@ class Jira(Service):
         issue = self._issue(call)
         if issue is None:
             return view.errors(404, _NO_ISSUE)
-        return Reply.json(self._shown(call, issue, call.query.get("fields", "*all")))
+        changelog = {"changelog": view.changelog(issue)} if "changelog" in call.query.get("expand", "") else {}
+        return Reply.json({**self._shown(call, issue, call.query.get("fields", "*all")), **changelog})
 
     def _edit(self, call: _Call) -> Reply:
         issue = self._issue(call)
@@ -332,7 +333,7 @@ class Jira(Service):
         if call.anonymous or "BROWSE_PROJECTS" not in self.permissions:
             return []
         for key in query.values("project") or ():
-            if key not in (self.project.key, self.project.id, self.project.name):
+            if not self.project.is_called(key) and key not in (self.project.id, self.project.name):
                 raise jql.JqlError(f"The value '{key}' does not exist for the field 'project'.")
         fresh = asked.get("reconcileIssues") or ()
         return self.project.find(query, at_once=view.split(fresh))
@@ -340,12 +341,10 @@ class Jira(Service):
     def _issue(self, call: _Call) -> dict[str, Any] | None:
         if call.anonymous or "BROWSE_PROJECTS" not in self.permissions:
             return None
-        wanted = call.part[0]
-        issues = self.project.issues
-        return issues.get(wanted) or next((issue for issue in issues.values() if issue["id"] == wanted), None)
+        return self.project.get(call.part[0])
 
     def _sees(self, call: _Call, key: str) -> bool:
-        return self._may(call, "BROWSE_PROJECTS") and key in (self.project.key, self.project.id)
+        return self._may(call, "BROWSE_PROJECTS") and (self.project.is_called(key) or key == self.project.id)
 
     def _may(self, call: _Call, permission: str) -> bool:
         return not call.anonymous and permission in self.permissions

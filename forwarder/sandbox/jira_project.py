@@ -80,10 +80,11 @@ class Project:
     optional_fields: dict[str, str] = field(default_factory=dict)
     hidden_fields: set[str] = field(default_factory=set)
     issues: dict[str, dict[str, Any]] = field(default_factory=dict)
+    former_keys: list[str] = field(default_factory=list)
     _findable: dict[str, dict[str, datetime]] = field(default_factory=dict)
-    """label (or none at all) -> key -> since when the index has it"""
+    """label (or none at all) -> id -> since when the index has it"""
     _indexed: dict[str, set[str]] = field(default_factory=dict)
-    """key -> the labels under which the index has it"""
+    """id -> the labels under which the index has it"""
     _count: int = 0
 
     def create(self, fields: Mapping[str, Any], *, rich: bool) -> dict[str, Any]:
@@ -100,6 +101,7 @@ class Project:
             "status": self.workflow[0],
             "comments": [],
             "transitions": [],
+            "former_keys": [],
             "created": now,
             "updated": now,
         }
@@ -149,20 +151,43 @@ class Project:
 
     def delete(self, issue: Mapping[str, Any]) -> None:
         del self.issues[issue["key"]]
-        for label in self._indexed.pop(issue["key"]):
-            del self._findable[label][issue["key"]]
+        for label in self._indexed.pop(issue["id"]):
+            del self._findable[label][issue["id"]]
+
+    def rename(self, key: str) -> None:
+        """Give the project another key, and its issues with it; the old keys go on leading there."""
+        self.former_keys.append(self.key)
+        for old in list(self.issues):
+            if old.startswith(f"{self.key}-"):
+                self.send_away(old, f"{key}-{old.rpartition('-')[2]}", told=False)
+        self.key = key
+
+    def send_away(self, old: str, new: str, *, told: bool = True) -> None:
+        """Give an issue another key, as a move to another project does; the old one leads there, its history tells."""
+        issue = self.issues.pop(old)
+        issue["key"] = new
+        issue["former_keys"].append((old, told))
+        self.issues[new] = issue
+
+    def get(self, wanted: str) -> dict[str, Any] | None:
+        """The issue of that key, an earlier key or an id."""
+        return self.issues.get(wanted) or next(
+            (
+                issue
+                for issue in self.issues.values()
+                if issue["id"] == wanted or wanted in [old for old, _ in issue["former_keys"]]
+            ),
+            None,
+        )
 
     def find(self, query: Query, *, at_once: Iterable[str] = ()) -> list[dict[str, Any]]:
         """What the index knows; ids in ``at_once`` are looked up past it."""
         labels, now, fresh = query.values("labels"), self.clock(), set(at_once)
-        if labels is None:
-            keys: Iterable[str] = self.issues
-        else:
-            keys = dict.fromkeys(key for label in labels for key in self._findable.get(label, {}))
+        by_id = {issue["id"]: issue for issue in self.issues.values()}
+        ids = by_id if labels is None else dict.fromkeys(i for label in labels for i in self._findable.get(label, {}))
         found = []
-        for key in keys:
-            issue = self.issues[key]
-            seen = [self._findable.get(label, {}).get(key) for label in (labels or [""])]
+        for issue in map(by_id.__getitem__, ids):
+            seen = [self._findable.get(label, {}).get(issue["id"]) for label in (labels or [""])]
             indexed = any(since is not None and since <= now for since in seen)
             if (indexed or issue["id"] in fresh) and self._matches(issue, query):
                 found.append(issue)
@@ -194,10 +219,18 @@ class Project:
 
     def is_this(self, value: Any) -> bool:
         """Whether ``{"key": …}`` or ``{"id": …}`` names this project."""
-        return isinstance(value, dict) and (value.get("key") == self.key or value.get("id") == self.id)
+        return isinstance(value, dict) and (self.is_called(value.get("key")) or value.get("id") == self.id)
+
+    def is_called(self, name: object) -> bool:
+        """Whether that is the project's key, or was."""
+        return name == self.key or name in self.former_keys
+
+    def has(self, issue: Mapping[str, Any]) -> bool:
+        """Whether an issue stands in this project, and was not moved to another one."""
+        return str(issue["key"]).startswith(f"{self.key}-")
 
     def _index(self, issue: Mapping[str, Any]) -> None:
-        key, labels = issue["key"], {"", *issue["fields"]["labels"]}
+        key, labels = issue["id"], {"", *issue["fields"]["labels"]}
         since = self.clock() + timedelta(seconds=self.index_lag)
         for label in self._indexed.get(key, set()) - labels:
             del self._findable[label][key]
@@ -208,7 +241,7 @@ class Project:
     def _matches(self, issue: Mapping[str, Any], query: Query) -> bool:
         kind = named(issue["fields"]["issuetype"], self.issue_types)
         facts = {
-            "project": {self.key, self.id, self.name},
+            "project": {self.key, *self.former_keys, self.id, self.name} if self.has(issue) else set(),
             "key": {issue["key"], issue["id"]},
             "issuetype": set(kind or ()),
         }

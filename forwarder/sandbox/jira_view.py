@@ -42,6 +42,17 @@ def comment(raw: Mapping[str, Any], author: dict[str, Any], *, rich: bool) -> di
     return {"id": raw["id"], "author": author, "body": text(raw["body"], rich=rich), "created": at, "updated": at}
 
 
+def changelog(raw: Mapping[str, Any]) -> dict[str, Any]:
+    """What was changed of an issue: the moves to other projects, which are all that is kept here."""
+    keys = [*(old for old, _ in raw["former_keys"]), raw["key"]]
+    histories = [
+        {"id": str(number), "items": [{"field": "Key", "fieldtype": "jira", "fromString": old, "toString": new}]}
+        for number, (old, new, (_, told)) in enumerate(zip(keys, keys[1:], raw["former_keys"], strict=False))
+        if told
+    ]
+    return {"startAt": 0, "maxResults": len(histories), "total": len(histories), "histories": histories}
+
+
 def project(of: Project) -> dict[str, str]:
     return {"id": of.id, "key": of.key, "name": of.name}
 

@@ -10,11 +10,12 @@ import binascii
 import json
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from forwarder.sandbox.limits import Clock, Trickle
 from forwarder.sandbox.server import Reply, Request, Service
+from forwarder.sandbox.slack_channels import Channel, Channels
 from forwarder.sandbox.slack_message import MAX_TEXT, MAX_TEXT_UPDATE, SlackError, alert_id, content, public
 
 _API: Final = "/api/"
@@ -32,27 +33,6 @@ _WEBHOOK_STATUS: Final = {
     "rate_limited": 429,
 }
 _REFUSALS: Final = {429: "ratelimited", 503: "service_unavailable", 408: "request_timeout"}
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Channel:
-    """One channel. ``member`` is whether the bot is in it."""
-
-    id: str
-    name: str
-    archived: bool = False
-    private: bool = False
-    member: bool = True
-
-    def as_json(self) -> dict[str, Any]:
-        return {
-            "id": self.id,
-            "name": self.name,
-            "is_channel": not self.private,
-            "is_private": self.private,
-            "is_archived": self.archived,
-            "is_member": self.member,
-        }
 
 
 Params = dict[str, Any]
@@ -81,12 +61,11 @@ class Slack(Service):
         self.limited = limits
         self.scopes = {"chat:write", "chat:write.public", "channels:read", "channels:history"}
         self.webhook_channel = "C0SECOPS"
-        self._channels: dict[str, Channel] = {}
+        self.team_id = "T0SANDBOX"
+        self._channels = Channels("secops", "alerts", "oncall", "general")
         self._messages: dict[tuple[str, str], dict[str, Any]] = {}
         self._rates: dict[str, Trickle] = {}
         self._last_ts = 0
-        for name in ("secops", "alerts", "oncall", "general"):
-            self.add_channel(name)
         self._methods: Final = {
             "auth.test": _Method(self._auth_test),
             "chat.postMessage": _Method(self._post, ("chat:write",)),
@@ -94,6 +73,7 @@ class Slack(Service):
             "chat.delete": _Method(self._delete, ("chat:write",)),
             "chat.getPermalink": _Method(self._permalink),
             "conversations.history": _Method(self._history, ("channels:history", "groups:history")),
+            "conversations.replies": _Method(self._replies, ("channels:history", "groups:history")),
             "conversations.list": _Method(self._list, ("channels:read", "groups:read")),
             "conversations.info": _Method(self._info, ("channels:read", "groups:read")),
         }
@@ -114,24 +94,33 @@ class Slack(Service):
 
     def add_channel(self, name: str, *, archived: bool = False, private: bool = False, member: bool = True) -> str:
         """Make the channel ``name`` (or remake it), and tell its id."""
-        name = name.removeprefix("#")
-        channel_id = "C0" + "".join(char for char in name.upper() if char.isalnum())
-        channel = Channel(id=channel_id, name=name, archived=archived, private=private, member=member)
         with self.lock:
-            self._channels[channel_id] = channel
-        return channel_id
+            return self._channels.add(name, archived=archived, private=private, member=member)
 
     def archive(self, channel: str) -> None:
         """Archive the channel of that id or name."""
         with self.lock:
-            found = self._channel(channel)
-            self._channels[found.id] = replace(found, archived=True)
+            self._channels.change(channel, archived=True)
 
     def unarchive(self, channel: str) -> None:
         """Make an archived channel usable again."""
         with self.lock:
-            found = self._channel(channel)
-            self._channels[found.id] = replace(found, archived=False)
+            self._channels.change(channel, archived=False)
+
+    def rename(self, channel: str, name: str) -> None:
+        """Give the channel of that id or name another name; its id and its messages stay."""
+        with self.lock:
+            self._channels.rename(channel, name)
+
+    def delete_channel(self, channel: str) -> None:
+        """Delete the channel of that id or name."""
+        with self.lock:
+            self._channels.remove(channel)
+
+    def move_bot(self, channel: str, *, member: bool) -> None:
+        """Put the bot into the channel of that id or name, or out of it."""
+        with self.lock:
+            self._channels.change(channel, member=member)
 
     def credentials(self) -> dict[str, str]:
         return {"url": self.url, "token": self.token, "webhook_url": self.webhook_url}
@@ -193,7 +182,7 @@ class Slack(Service):
         return {
             "url": f"{_TEAM_URL}/",
             "team": "Sandbox",
-            "team_id": "T0SANDBOX",
+            "team_id": self.team_id,
             "user": "forwarder",
             "user_id": "U0FORWARDER",
             "bot_id": "B0FORWARDER",
@@ -201,7 +190,7 @@ class Slack(Service):
         }
 
     def _post(self, params: Params) -> dict[str, Any]:
-        channel = self._writable(self._channel(params.get("channel")))
+        channel = self._writable(self._channels.meant(params.get("channel")))
         said = content(params, max_text=MAX_TEXT)
         thread = params.get("thread_ts")
         if thread is not None and (channel.id, thread) not in self._messages:
@@ -212,7 +201,7 @@ class Slack(Service):
 
     def _update(self, params: Params) -> dict[str, Any]:
         message = self._message(params)
-        self._writable(self._channels[message["channel"]])
+        self._writable(self._channels.by_id(message["channel"]))
         said = content(params, max_text=MAX_TEXT_UPDATE)
         message["edits"].append({key: message[key] for key in ("text", "blocks", "attachments", "metadata")})
         if "text" in params or "blocks" in params:
@@ -239,36 +228,50 @@ class Slack(Service):
         return {"channel": channel, "permalink": f"{_TEAM_URL}/archives/{channel}/p{ts.replace('.', '')}"}
 
     def _history(self, params: Params) -> dict[str, Any]:
-        channel = self._by_id(params.get("channel"))
+        channel = self._channels.by_id(params.get("channel"))
         if not channel.member:
             raise SlackError("not_in_channel")
+        return self._shown(
+            params,
+            [
+                message
+                for message in reversed(self._messages.values())
+                if message["channel"] == channel.id
+                and not message["deleted"]
+                and (message["thread_ts"] is None or message["reply_broadcast"])
+            ],
+        )
+
+    def _replies(self, params: Params) -> dict[str, Any]:
+        channel, thread = self._channels.by_id(params.get("channel")), str(params.get("ts"))
+        if not channel.member:
+            raise SlackError("not_in_channel")
+        replies = [message for message in self._messages.values() if message["thread_ts"] == thread]
+        parent = self._messages.get((channel.id, thread))
+        if parent is None or (parent["deleted"] and not replies):
+            raise SlackError("thread_not_found")
+        return self._shown(params, [parent, *(reply for reply in replies if not reply["deleted"])])
+
+    def _shown(self, params: Params, messages: list[dict[str, Any]]) -> dict[str, Any]:
+        """A page of those of ``messages`` that lie within ``oldest`` and ``latest``."""
         oldest, latest = _ts(params, "oldest", 0.0), _ts(params, "latest", math.inf)
         inclusive, metadata = _truth(params.get("inclusive")), _truth(params.get("include_all_metadata"))
         found = [
-            message
-            for message in reversed(self._messages.values())
-            if message["channel"] == channel.id
-            and not message["deleted"]
-            and (message["thread_ts"] is None or message["reply_broadcast"])
-            and (oldest < float(message["ts"]) < latest or (inclusive and float(message["ts"]) in (oldest, latest)))
+            public(message, metadata=metadata)
+            for message in messages
+            if oldest < float(message["ts"]) < latest or (inclusive and float(message["ts"]) in (oldest, latest))
         ]
-        page, more = _page([public(message, metadata=metadata) for message in found], params)
+        page, more = _page(found, params)
         return {"messages": page, "has_more": bool(more), "response_metadata": {"next_cursor": more}}
 
     def _list(self, params: Params) -> dict[str, Any]:
         kinds = str(params.get("types", "public_channel")).split(",")
-        shown = [
-            channel.as_json()
-            for channel in self._channels.values()
-            if ("private_channel" if channel.private else "public_channel") in kinds
-            and (channel.member or not channel.private)
-            and not (channel.archived and _truth(params.get("exclude_archived")))
-        ]
+        shown = self._channels.listed(kinds, archived=not _truth(params.get("exclude_archived")))
         page, more = _page(shown, params)
         return {"channels": page, "response_metadata": {"next_cursor": more}}
 
     def _info(self, params: Params) -> dict[str, Any]:
-        return {"channel": self._by_id(params.get("channel")).as_json()}
+        return {"channel": self._channels.by_id(params.get("channel")).as_json()}
 
     def _webhook(self, request: Request) -> Reply:
         try:
@@ -324,24 +327,11 @@ class Slack(Service):
             raise SlackError("ratelimited", retry_after=math.ceil(wait))
 
     def _message(self, params: Params) -> dict[str, Any]:
-        channel = self._by_id(params.get("channel"))
+        channel = self._channels.by_id(params.get("channel"))
         message = self._messages.get((channel.id, str(params.get("ts"))))
         if message is None or message["deleted"]:
             raise SlackError("message_not_found")
         return message
-
-    def _by_id(self, channel_id: Any) -> Channel:
-        channel = self._channels.get(str(channel_id))
-        if channel is None or (channel.private and not channel.member):
-            raise SlackError("channel_not_found")
-        return channel
-
-    def _channel(self, wanted: Any) -> Channel:
-        name = str(wanted).removeprefix("#")
-        for channel in self._channels.values():
-            if wanted == channel.id or name == channel.name:
-                return self._by_id(channel.id)
-        raise SlackError("channel_not_found")
 
     def _writable(self, channel: Channel) -> Channel:
         if channel.archived:

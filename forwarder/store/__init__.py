@@ -11,8 +11,10 @@ from types import TracebackType
 from typing import Self
 
 from forwarder.store.alarms import AlarmStore
-from forwarder.store.engine import AlreadyRunning, Engine, StoreError
+from forwarder.store.engine import Engine
+from forwarder.store.errors import AlreadyRunning, StoreError
 from forwarder.store.feed import FeedStore
+from forwarder.store.memory import MemoryStore
 from forwarder.store.operations import Operations
 from forwarder.store.outbox import Outbox
 from forwarder.store.queries import Queries
@@ -26,8 +28,8 @@ class Store:
     """A SQLite database. Safe to use from several threads.
 
     ``feed`` is written by the poller, ``outbox`` by the dispatchers, ``operations`` by commands and the status page,
-    ``alarms`` by the alarms, ``sessions`` by the page's sign-in; ``queries`` is what people look at, and ``retention``
-    removes what is old.
+    ``alarms`` by the alarms, ``memory`` by the connectors, ``sessions`` by the page's sign-in; ``queries`` is what
+    people look at, and ``retention`` removes what is old.
     """
 
     def __init__(self, engine: Engine) -> None:
@@ -36,6 +38,7 @@ class Store:
         self.outbox = Outbox(engine)
         self.operations = Operations(engine)
         self.alarms = AlarmStore(engine)
+        self.memory = MemoryStore(engine)
         self.queries = Queries(engine)
         self.retention = Retention(engine)
         self.sessions = SessionStore(engine)

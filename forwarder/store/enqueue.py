@@ -40,6 +40,25 @@ def _enqueue(
     return connection.execute(_ENQUEUE, values).rowcount
 
 
+def enqueue_discarded(
+    connection: sqlite3.Connection, alert_id: str, connector: str, *, revision: int, why: str, now: float
+) -> bool:
+    """Owes after all what a person discarded, looked for first where it may have arrived; False where nobody did."""
+    discard = connection.execute(
+        "DELETE FROM discards WHERE alert_id = ? AND connector = ? RETURNING enqueued_at, uncertain, sent_as",
+        (alert_id, connector),
+    ).fetchone()
+    if discard is None or not enqueue(connection, alert_id, connector, Kind.OPEN, revision=revision, why=why, now=now):
+        return False
+    if discard["uncertain"]:
+        connection.execute(
+            "UPDATE deliveries SET state = 'uncertain', enqueued_at = ?, sent_as = ?"
+            " WHERE alert_id = ? AND connector = ? AND kind = 'open'",
+            (discard["enqueued_at"], discard["sent_as"], alert_id, connector),
+        )
+    return True
+
+
 def record_change(
     connection: sqlite3.Connection, alert_id: str, revision: int, changes: Sequence[Change], now: float
 ) -> None:

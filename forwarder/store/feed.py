@@ -9,11 +9,12 @@ from dataclasses import replace
 from types import MappingProxyType
 from typing import Any, Final
 
-from forwarder.alert import Alert, SetAside, Severity
+from forwarder.alert import Alert, SetAside, Severity, got_worse
 from forwarder.connector import Kind, Origin
 from forwarder.routing import Decision
+from forwarder.store import unreadable
 from forwarder.store.engine import Engine
-from forwarder.store.enqueue import enqueue, enqueue_all, record_change
+from forwarder.store.enqueue import enqueue, enqueue_all, enqueue_discarded, record_change
 from forwarder.store.records import Feed, Gap, PollResult, RoutedAlert
 
 
@@ -29,7 +30,7 @@ class FeedStore:
             row = connection.execute("SELECT * FROM feed").fetchone()
         return Feed(
             cursor=row["cursor"],
-            stack=None if row["stack"] is None else frozenset(json.loads(row["stack"])),
+            stack=None if row["stack"] is None else unreadable.read(lambda: frozenset(json.loads(row["stack"])), _none),
             polled_at=row["polled_at"],
             poll_error=row["poll_error"],
             swept_at=row["swept_at"],
@@ -37,7 +38,7 @@ class FeedStore:
             floor=row["floor"],
             floor_is_local=bool(row["floor_is_local"]),
             started_at=row["started_at"],
-            reach={Severity(severity): since for severity, since in json.loads(row["reach"]).items()},
+            reach=unreadable.read(lambda: _reach(row["reach"]), lambda _: {}),
             sweep_error=row["sweep_error"],
             sweeps_failed=row["sweeps_failed"],
         )
@@ -97,7 +98,7 @@ class FeedStore:
                 ).fetchall()
             )
         return [
-            (alert, Alert.parse(json.loads(body)) if (body := known.get(alert.id)) else None)
+            (alert, _known(alert, body) if (body := known.get(alert.id)) else None)
             for alert in alerts
             if known.get(alert.id) != body_of(alert)
         ]
@@ -179,6 +180,20 @@ SELECT * FROM (
 LIMIT 1
 """
 
+
+def _reach(text: str) -> dict[Severity, float]:
+    return {Severity(severity): float(since) for severity, since in json.loads(text).items()}
+
+
+def _known(alert: Alert, body: str) -> Alert:
+    """The form of ``alert`` that the store has; where that cannot be read, the new one, which then takes its place."""
+    return unreadable.read(lambda: Alert.parse(json.loads(body)), lambda _: alert)
+
+
+def _none(_: Exception) -> None:
+    return None
+
+
 _BODY: Final = json.JSONEncoder(sort_keys=True, separators=(",", ":"))
 
 
@@ -232,7 +247,10 @@ def _revise(
     opened = {
         name: (state, attempts)
         for name, state, attempts in connection.execute(
-            "SELECT connector, state, attempts FROM deliveries WHERE alert_id = ? AND kind = 'open'", (alert.id,)
+            "SELECT connector, state, attempts FROM deliveries WHERE alert_id = ?1 AND kind = 'open'"
+            # What a person discarded is sent no more than a dead letter is.
+            " UNION ALL SELECT connector, 'dead', 0 FROM discards WHERE alert_id = ?1",
+            (alert.id,),
         ).fetchall()
     }
     row = connection.execute(
@@ -252,7 +270,11 @@ def _revise(
     ).fetchone()
     reached_connectors = set()
     for connector, why in item.targets.items():
-        if connector not in opened:
+        if got_worse(changes) and enqueue_discarded(
+            connection, alert.id, connector, revision=row["revision"], why=why, now=now
+        ):
+            reached_connectors.add(connector)
+        elif connector not in opened:
             enqueue(connection, alert.id, connector, Kind.OPEN, revision=row["revision"], why=why, now=now)
             reached_connectors.add(connector)
     if changes:

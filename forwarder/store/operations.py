@@ -8,8 +8,9 @@ from collections.abc import Collection
 from typing import Final
 
 from forwarder.connector import Kind
+from forwarder.store import memory
 from forwarder.store.engine import Engine
-from forwarder.store.enqueue import enqueue
+from forwarder.store.enqueue import enqueue, enqueue_discarded
 
 
 class Operations:
@@ -33,42 +34,58 @@ class Operations:
         )
 
     def retry(self, ids: Collection[int], *, now: float) -> int:
-        """Makes dead letters ready again, and returns how many there were."""
-        return self._engine.write(
-            lambda connection: (
-                connection.execute(
-                    "UPDATE deliveries SET state = 'ready', due_at = 0, settled_at = NULL, failing_since = NULL,"
-                    " lookups = 0, enqueued_at = min(enqueued_at, ?) WHERE state = 'dead'"
-                    " AND id IN (SELECT value FROM json_each(?))",
-                    (now, json.dumps(list(ids))),
-                ).rowcount
+        """Owes dead letters once more, and returns how many.
+
+        What may have reached its destination is looked for before it is sent. What tells of a trouble that is over is
+        left alone; where it may have arrived, it is taken back there.
+        """
+
+        def work(connection: sqlite3.Connection) -> int:
+            chosen = json.dumps(list(ids))
+            # First, for a retry makes of an open what a withdrawal has to wait for.
+            taken_back = connection.execute(_LEFT_BEHIND, (chosen,)).fetchall()
+            count = connection.execute(_RETRY, (now, chosen)).rowcount
+            return count + sum(
+                enqueue(connection, alert_id, connector, Kind.WITHDRAW, revision=1, why=OVER, now=now)
+                for alert_id, connector in taken_back
             )
-        )
+
+        return self._engine.write(work)
 
     def discard(self, ids: Collection[int]) -> int:
-        """Forgets deliveries that are not settled as delivered, and returns how many there were."""
-        return self._engine.write(
-            lambda connection: (
-                connection.execute(
-                    "DELETE FROM deliveries WHERE state IN ('dead', 'ready', 'uncertain')"
-                    " AND id IN (SELECT value FROM json_each(?))",
-                    (json.dumps(list(ids)),),
-                ).rowcount
-            )
-        )
+        """Gives up deliveries that are not settled as delivered, and returns how many there were.
+
+        Only news for the worse, or a replay, sends the alert there after all. Of a repetition the message that it
+        repeats stays.
+        """
+
+        def work(connection: sqlite3.Connection) -> int:
+            chosen = (json.dumps(list(ids)),)
+            kept = connection.execute(_KEEP_FORMER, chosen).rowcount
+            connection.execute(_NOTE_DISCARDS, chosen)
+            return kept + connection.execute(f"DELETE FROM deliveries WHERE {_UNDECIDED}", chosen).rowcount
+
+        return self._engine.write(work)
 
     def rename(self, old: str, new: str) -> int:
-        """Hands all deliveries of a connector that was renamed to its new name, and returns how many there were."""
-        return self._engine.write(
-            lambda connection: (
-                connection.execute(
-                    "UPDATE OR IGNORE deliveries SET connector = ? WHERE connector = ?", (new, old)
-                ).rowcount
-            )
-        )
+        """Hands the deliveries of a connector that was renamed to its new name, and returns how many there were.
+
+        All that is known of an alert moves together, or stays where the new name has its own: an update must not
+        reach a message that has told it already. What the connector remembers goes along.
+        """
+
+        def work(connection: sqlite3.Connection) -> int:
+            memory.rename(connection, old, new)
+            connection.execute("UPDATE OR IGNORE discards SET connector = ? WHERE connector = ?", (new, old))
+            return connection.execute(_RENAME, (new, old)).rowcount
+
+        return self._engine.write(work)
 
     def replay(self, alert_ids: Collection[str], connectors: Collection[str], *, why: str, now: float) -> int:
-        """Owes the alerts to the connectors once more, and returns how many deliveries that is."""
+        """Owes the alerts to the connectors once more, and returns how many deliveries that is.
+
+        What arrived is repeated on purpose. What did not surely arrive is looked for first.
+        """
 
         def work(connection: sqlite3.Connection) -> int:
             return sum(
@@ -80,14 +97,82 @@ class Operations:
         return self._engine.write(work)
 
 
-_REQUEUE: Final = """
+OVER: Final = "what it told of is over"
+
+# It may be there where an attempt since the last one that surely arrived ended in doubt. A delivery that was given up
+# counts too: its last failure may have been one whose answer was lost.
+_MAY_BE_THERE: Final = """
+EXISTS (
+  SELECT 1 FROM attempts AS a WHERE a.delivery_id = deliveries.id AND a.outcome IN ('uncertain', 'gave_up')
+    AND a.number > (
+      SELECT coalesce(max(b.number), 0) FROM attempts AS b
+      WHERE b.delivery_id = deliveries.id AND b.outcome = 'delivered'
+    )
+)"""
+
+_IS_OVER: Final = """
+(kind <> 'withdraw' AND (
+  EXISTS (SELECT 1 FROM deliveries AS w WHERE w.alert_id = deliveries.alert_id AND w.kind = 'withdraw')
+  OR EXISTS (SELECT 1 FROM alerts AS o WHERE o.id = deliveries.alert_id AND o.origin = 'alarm'
+    AND NOT EXISTS (SELECT 1 FROM alarms WHERE alarms.alert_id = o.id))
+))"""
+
+_RETRY: Final = f"""
+UPDATE deliveries SET state = CASE WHEN {_MAY_BE_THERE} THEN 'uncertain' ELSE 'ready' END,
+  due_at = 0, settled_at = NULL, failing_since = NULL, lookups = 0, enqueued_at = min(enqueued_at, ?)
+WHERE state = 'dead' AND id IN (SELECT value FROM json_each(?)) AND NOT {_IS_OVER}
+"""
+
+_LEFT_BEHIND: Final = f"""
+SELECT alert_id, connector FROM deliveries
+WHERE state = 'dead' AND kind = 'open' AND id IN (SELECT value FROM json_each(?)) AND {_IS_OVER} AND {_MAY_BE_THERE}
+"""
+
+_UNDECIDED: Final = "state IN ('dead', 'ready', 'uncertain') AND id IN (SELECT value FROM json_each(?))"
+_REPEATS: Final = "kind = 'open' AND receipt_id IS NOT NULL"
+
+_KEEP_FORMER: Final = f"""
+UPDATE deliveries SET state = 'delivered', failing_since = NULL, lookups = 0, last = '', settled_at = coalesce(
+  (SELECT max(at) FROM attempts AS a WHERE a.delivery_id = deliveries.id AND a.outcome = 'delivered'), enqueued_at)
+WHERE {_UNDECIDED} AND {_REPEATS}
+"""
+
+_NOTE_DISCARDS: Final = f"""
+INSERT OR REPLACE INTO discards (alert_id, connector, enqueued_at, uncertain, sent_as)
+SELECT alert_id, connector, enqueued_at, state = 'uncertain' OR {_MAY_BE_THERE}, sent_as
+FROM deliveries WHERE {_UNDECIDED} AND kind = 'open'
+"""
+
+# Chosen before any of them is moved: one that was would keep back the next one of its alert.
+_RENAME: Final = """
+UPDATE deliveries SET connector = ?1, sent_as = coalesce(sent_as, connector)
+WHERE id IN (
+  SELECT old.id FROM deliveries AS old WHERE old.connector = ?2 AND NOT EXISTS (
+    SELECT 1 FROM deliveries AS has WHERE has.alert_id = old.alert_id AND has.connector = ?1
+  )
+)
+"""
+
+# What arrived is sent again on purpose: its receipt stays, so that a look for the repetition does not take the one for
+# the other. What died is sent for the first time, and may be there for all that.
+_REPEAT: Final = """
 UPDATE deliveries SET state = 'ready', why = ?, enqueued_at = ?, due_at = 0, settled_at = NULL, failing_since = NULL,
-  lookups = 0, receipt_id = NULL, receipt_url = NULL
-WHERE alert_id = ? AND connector = ? AND kind = 'open' AND state IN ('delivered', 'dead')
+  lookups = 0
+WHERE alert_id = ? AND connector = ? AND kind = 'open' AND state = 'delivered'
+"""
+_REVIVE: Final = f"""
+UPDATE deliveries SET state = CASE WHEN {_MAY_BE_THERE} THEN 'uncertain' ELSE 'ready' END, why = ?1,
+  enqueued_at = CASE WHEN {_MAY_BE_THERE} THEN min(enqueued_at, ?2) ELSE ?2 END,
+  due_at = 0, settled_at = NULL, failing_since = NULL, lookups = 0
+WHERE alert_id = ?3 AND connector = ?4 AND kind = 'open' AND state = 'dead'
 """
 
 
 def _requeue(connection: sqlite3.Connection, alert_id: str, connector: str, why: str, now: float) -> bool:
     connection.execute("UPDATE alerts SET unrouted = 0 WHERE id = ?", (alert_id,))
-    revived = connection.execute(_REQUEUE, (why, now, alert_id, connector)).rowcount
-    return bool(revived) or enqueue(connection, alert_id, connector, Kind.OPEN, revision=1, why=why, now=now)
+    for statement in (_REPEAT, _REVIVE):
+        if connection.execute(statement, (why, now, alert_id, connector)).rowcount:
+            return True
+    return enqueue_discarded(connection, alert_id, connector, revision=1, why=why, now=now) or enqueue(
+        connection, alert_id, connector, Kind.OPEN, revision=1, why=why, now=now
+    )

@@ -6,6 +6,7 @@ import json
 import secrets
 import sqlite3
 import zlib
+from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, Final
@@ -13,6 +14,7 @@ from typing import Any, Final
 from forwarder.alert import Alert, Change
 from forwarder.common.clock import instant
 from forwarder.connector import Delivery, Kind, Link, Origin, Receipt
+from forwarder.store import unreadable
 from forwarder.store.engine import Engine
 from forwarder.store.enqueue import enqueue, record_change
 from forwarder.store.records import AFTER_ALL_OPENS, LINKS_ONLY, Claimed, Pause, Settlement, State
@@ -25,7 +27,7 @@ REMEMBERED_SIZE: Final = 16_384
 
 _CLAIMABLE: Final = """
 SELECT d.*, a.body, a.origin, a.revision AS alert_revision
-FROM deliveries AS d INDEXED BY deliveries_waiting JOIN alerts AS a ON a.id = d.alert_id
+FROM deliveries AS d INDEXED BY deliveries_waiting LEFT JOIN alerts AS a ON a.id = d.alert_id
 WHERE d.connector = ? AND d.state IN ('ready', 'uncertain') AND d.due_at <= ?
   -- What was owed earlier for the same alert goes first, else an update could overtake what it updates.
   AND NOT EXISTS (
@@ -49,7 +51,8 @@ _SETTLE: Final = """
 UPDATE deliveries SET state = :state, due_at = :due_at, claim = NULL, lease_until = NULL,
   attempts = attempts + :spent, lookups = :lookups, failing_since = :failing_since, last = :last,
   settled_at = :settled_at,
-  receipt_id = coalesce(:receipt_id, receipt_id), receipt_url = coalesce(:receipt_url, receipt_url),
+  receipt_id = coalesce(:receipt_id, receipt_id),
+  receipt_url = CASE WHEN :receipt_id IS NULL THEN receipt_url ELSE :receipt_url END,
   payload = coalesce(:payload, payload)
 WHERE id = :id AND claim = :claim RETURNING id, alert_id, connector, kind, revision, receipt_url
 """
@@ -64,21 +67,34 @@ class Outbox:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
+        self.set_aside: Counter[str] = Counter()
+        """How many deliveries of each connector could not be read and became dead letters, since the start."""
 
     def claim(self, connector: str, limit: int, *, now: float, lease: float) -> list[Claimed]:
         """Up to ``limit`` due deliveries, most severe first and oldest first among equals, for ``lease`` seconds."""
 
-        def work(connection: sqlite3.Connection) -> list[Claimed]:
-            rows = connection.execute(_CLAIMABLE, (connector, now, limit)).fetchall()
-            if not rows:
-                return []
+        def work(connection: sqlite3.Connection) -> tuple[list[Claimed], int]:
             # One token for all: what a claim guards is each delivery by itself, and statements are what costs.
-            token = secrets.token_hex(8)
-            connection.execute(_CLAIM, (token, now + lease, json.dumps([row["id"] for row in rows])))
-            delivered = _delivered(connection, [row["alert_id"] for row in rows])
-            return [_claimed(connection, row, token, delivered.get(row["alert_id"], ())) for row in rows]
+            token, claimed, aside = secrets.token_hex(8), list[Claimed](), 0
+            while not claimed:
+                rows = connection.execute(_CLAIMABLE, (connector, now, limit)).fetchall()
+                if not rows:
+                    break
+                connection.execute(_CLAIM, (token, now + lease, json.dumps([row["id"] for row in rows])))
+                delivered = _delivered(connection, [row["alert_id"] for row in rows])
+                for row in rows:
+                    try:
+                        claimed.append(_claimed(connection, row, token, delivered.get(row["alert_id"], ())))
+                    except sqlite3.Error:
+                        raise  # that is no fault of the row's
+                    except Exception as error:
+                        unreadable.set_aside(connection, row["id"], unreadable.why(error), now)
+                        aside += 1
+            return claimed, aside
 
-        return self._engine.write(work)
+        claimed, aside = self._engine.write(work)
+        self.set_aside[connector] += aside
+        return claimed
 
     def release(self, claimed: Claimed) -> None:
         """Gives back a delivery that was not tried."""
@@ -135,6 +151,7 @@ class Outbox:
         """
 
         def work(connection: sqlite3.Connection) -> dict[str, int]:
+            unreadable.set_aside_unknown(connection, now)
             counts: dict[str, int] = {}
             rows = connection.execute(
                 "SELECT id, connector FROM deliveries WHERE state = 'sending' AND (? OR lease_until < ?)",
@@ -267,6 +284,8 @@ def _claimed(connection: sqlite3.Connection, row: sqlite3.Row, token: str, deliv
         receipt=receipt,
         changes=_changes(connection, row) if kind is Kind.UPDATE else (),
         links=links,
+        repeats=_repeated(row, kind),
+        sent_as=row["sent_as"],
     )
     return Claimed(
         token=token,
@@ -276,6 +295,13 @@ def _claimed(connection: sqlite3.Connection, row: sqlite3.Row, token: str, deliv
         attempts=row["attempts"],
         failing_since=row["failing_since"],
     )
+
+
+def _repeated(row: sqlite3.Row, kind: Kind) -> Receipt | None:
+    """Where the message stands that an open repeats: it keeps its receipt until the repetition has one."""
+    if kind is not Kind.OPEN or row["receipt_id"] is None:
+        return None
+    return Receipt(remote_id=row["receipt_id"], url=row["receipt_url"])
 
 
 def _alert_of(body: str) -> Alert:
@@ -385,9 +411,3 @@ def _enqueue_newer_links(
 def pack(payload: Mapping[str, Any]) -> bytes:
     """A payload in the form in which it is kept."""
     return zlib.compress(json.dumps(payload, separators=(",", ":")).encode(), 6)
-
-
-def unpack(blob: bytes) -> dict[str, Any]:
-    """A payload as it was sent."""
-    payload: dict[str, Any] = json.loads(zlib.decompress(blob))
-    return payload

@@ -7,11 +7,10 @@ import sqlite3
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Final
 
-from forwarder.alert import Alert, Change, SetAside, Severity
-from forwarder.connector import Kind, Origin, Receipt
-from forwarder.store import search
+from forwarder.alert import SetAside, Severity
+from forwarder.connector import NOTICE, Kind, Origin, Receipt
+from forwarder.store import search, unreadable
 from forwarder.store.engine import Engine
-from forwarder.store.outbox import unpack
 from forwarder.store.records import (
     AlertHistory,
     AlertRow,
@@ -28,7 +27,7 @@ from forwarder.store.records import (
 
 _DELIVERIES: Final = """
 SELECT d.*, a.severity, a.cve_id, a.origin, a.body
-FROM deliveries AS d JOIN alerts AS a ON a.id = d.alert_id
+FROM deliveries AS d LEFT JOIN alerts AS a ON a.id = d.alert_id
 """
 _DELIVERIES_OF: Final = _DELIVERIES + " WHERE d.alert_id IN (SELECT value FROM json_each(?)) ORDER BY d.id"
 
@@ -73,7 +72,7 @@ class Queries:
             deliveries = _deliveries_of(connection, [row["id"]]).get(row["id"], ())
             return AlertHistory(
                 row=_alert_row(row, deliveries),
-                trail=json.loads(row["trail"]),
+                trail=unreadable.trail_in(row["trail"]),
                 revisions=_revisions(connection, row["id"]),
                 attempts={delivery.id: _attempts(connection, delivery.id) for delivery in deliveries},
                 payloads=_payloads(connection, row["id"]),
@@ -101,7 +100,15 @@ class Queries:
         """Stretches of the feed that were not shown, the newest first."""
         with self._engine.read() as connection:
             rows = connection.execute("SELECT * FROM gaps ORDER BY noticed_at DESC, since").fetchall()
-        return [Gap(**{**dict(row), "severity": Severity(row["severity"])}) for row in rows]
+        return [
+            Gap(
+                severity=_severity(row["severity"]),
+                since=unreadable.seconds(row["since"]),
+                until=unreadable.seconds(row["until"]),
+                noticed_at=unreadable.seconds(row["noticed_at"]),
+            )
+            for row in rows
+        ]
 
     def set_aside(self, limit: int = 100) -> list[SetAside]:
         """Texts from the feed that are no alert, the newest first."""
@@ -123,10 +130,10 @@ class Queries:
         with self._engine.read() as connection:
             rows = connection.execute(
                 "SELECT date(seen_at, 'unixepoch') AS day, severity, count(*) FROM alerts"
-                " WHERE seen_at >= ? AND origin = 'feed' GROUP BY day, severity ORDER BY day",
+                " WHERE seen_at >= ? AND origin = 'feed' GROUP BY day, severity HAVING day IS NOT NULL ORDER BY day",
                 (since,),
             ).fetchall()
-        return [(day, Severity(severity), count) for day, severity, count in rows]
+        return [(day, _severity(severity), count) for day, severity, count in rows]
 
     def latencies(self, since: float) -> list[tuple[str, float]]:
         """Each delivery settled since then: its connector, and the seconds from owed to delivered."""
@@ -192,7 +199,11 @@ def _shared_conditions(wanted: Filter) -> list[_Condition]:
         parts.append(("a.cve_id LIKE ? ESCAPE '\\'", (search.anywhere(wanted.cve_id),)))
     if wanted.vendor:
         parts.append(
-            ("EXISTS (SELECT 1 FROM json_each(a.body, '$.affected_vendors') AS v WHERE v.value = ?)", (wanted.vendor,))
+            (
+                "CASE WHEN json_valid(a.body) THEN"
+                " EXISTS (SELECT 1 FROM json_each(a.body, '$.affected_vendors') AS v WHERE v.value = ?) END",
+                (wanted.vendor,),
+            )
         )
     return parts
 
@@ -212,37 +223,46 @@ def _deliveries_of(connection: sqlite3.Connection, alert_ids: Sequence[str]) -> 
 
 
 def _alert_row(row: sqlite3.Row, deliveries: Sequence[DeliveryRow]) -> AlertRow:
+    alert, fault = unreadable.alert_of(row, row["id"])
     return AlertRow(
-        alert=Alert.parse(json.loads(row["body"])),
-        origin=Origin(row["origin"]),
+        alert=alert,
+        origin=unreadable.member(Origin, row["origin"], Origin.FEED),
         revision=row["revision"],
-        seen_at=row["seen_at"],
+        seen_at=unreadable.seconds(row["seen_at"]),
         unrouted=bool(row["unrouted"]),
         deliveries=deliveries,
+        unreadable=fault,
     )
 
 
 def _delivery_row(row: sqlite3.Row) -> DeliveryRow:
-    receipt_id = row["receipt_id"]
+    receipt_id, settled_at = row["receipt_id"], row["settled_at"]
+    alert, fault = unreadable.alert_of(row, row["alert_id"])
     return DeliveryRow(
         id=row["id"],
         alert_id=row["alert_id"],
-        title=Alert.parse(json.loads(row["body"])).title,
-        severity=Severity(row["severity"]),
+        title=alert.title,
+        severity=_severity(row["severity"]),
         cve_id=row["cve_id"],
-        origin=Origin(row["origin"]),
+        origin=unreadable.member(Origin, row["origin"], Origin.FEED),
         connector=row["connector"],
-        kind=Kind(row["kind"]),
+        kind=unreadable.member(Kind, row["kind"], Kind.OPEN),
         revision=row["revision"],
-        state=State(row["state"]),
+        # A state that is not known becomes dead when the daemon looks at it next.
+        state=unreadable.member(State, row["state"], State.DEAD),
         why=row["why"],
-        enqueued_at=row["enqueued_at"],
-        due_at=row["due_at"],
-        settled_at=row["settled_at"],
+        enqueued_at=unreadable.seconds(row["enqueued_at"]),
+        due_at=unreadable.seconds(row["due_at"]),
+        settled_at=None if settled_at is None else unreadable.seconds(settled_at),
         attempts=row["attempts"],
         last=row["last"],
         receipt=Receipt(remote_id=receipt_id, url=row["receipt_url"]) if receipt_id else None,
+        unreadable=fault,
     )
+
+
+def _severity(value: str | None) -> Severity:
+    return unreadable.member(Severity, value, Severity.CRITICAL)
 
 
 def _revisions(connection: sqlite3.Connection, alert_id: str) -> list[Revision]:
@@ -250,7 +270,7 @@ def _revisions(connection: sqlite3.Connection, alert_id: str) -> list[Revision]:
         "SELECT revision, at, changes FROM changes WHERE alert_id = ? ORDER BY revision", (alert_id,)
     ).fetchall()
     return [
-        Revision(revision=revision, at=at, changes=[Change(**change) for change in json.loads(changes)])
+        Revision(revision=revision, at=unreadable.seconds(at), changes=unreadable.changes_in(changes))
         for revision, at, changes in rows
     ]
 
@@ -260,14 +280,26 @@ def _attempts(connection: sqlite3.Connection, delivery_id: int) -> list[Attempt]
         "SELECT number, at, seconds, outcome, reason FROM attempts WHERE delivery_id = ? ORDER BY number",
         (delivery_id,),
     ).fetchall()
-    return [Attempt(**{**dict(row), "outcome": AttemptResult(row["outcome"])}) for row in rows]
+    return [_attempt(row) for row in rows]
+
+
+def _attempt(row: sqlite3.Row) -> Attempt:
+    outcome = unreadable.member(AttemptResult, row["outcome"], AttemptResult.UNCERTAIN)
+    unknown = "" if outcome == row["outcome"] else f"Recorded as {row['outcome']!r}, which this version does not know. "
+    return Attempt(
+        number=row["number"],
+        at=unreadable.seconds(row["at"]),
+        seconds=row["seconds"],
+        outcome=outcome,
+        reason=f"{unknown}{row['reason']}",
+    )
 
 
 def _payloads(connection: sqlite3.Connection, alert_id: str) -> dict[int, dict[str, Any]]:
     rows = connection.execute(
         "SELECT id, payload FROM deliveries WHERE alert_id = ? AND payload IS NOT NULL", (alert_id,)
     ).fetchall()
-    return {delivery_id: unpack(payload) for delivery_id, payload in rows}
+    return {delivery_id: unreadable.payload_in(payload) for delivery_id, payload in rows}
 
 
 _WAITING: Final = "connector = ?1 AND state IN ('ready', 'uncertain')"
@@ -302,11 +334,12 @@ SELECT
   (SELECT min(enqueued_at) FROM deliveries WHERE {_WAITING}) AS oldest_enqueued_at,
   (SELECT settled_at FROM deliveries WHERE connector = ?1 AND settled_at IS NOT NULL AND state = 'delivered'
     ORDER BY settled_at DESC LIMIT 1) AS last_delivered_at,
+  coalesce((SELECT value FROM connector_memory WHERE connector = ?1 AND key = ?3), '') AS notice,
   (SELECT last FROM deliveries WHERE {_WAITING} AND last <> '' ORDER BY due_at DESC LIMIT 1) AS last_error
 """
 
 
 def _queue(connection: sqlite3.Connection, name: str, since: float) -> Queue:
-    counts = connection.execute(_QUEUE, (name, since)).fetchone()
+    counts = connection.execute(_QUEUE, (name, since, NOTICE)).fetchone()
     pause = connection.execute("SELECT * FROM pauses WHERE connector = ?", (name,)).fetchone()
     return Queue(connector=name, **dict(counts), pause=Pause(**dict(pause)) if pause else None)

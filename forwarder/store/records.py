@@ -23,6 +23,8 @@ class State(StrEnum):
     sending   -> dead       the remote will never take it, or it failed for too long
     uncertain -> sending    a worker claimed it to look for it first
     dead      -> ready      a person asked for another try
+    dead      -> uncertain  the same, of what may have arrived
+    delivered -> ready      a person asked for it once more
     """
 
     READY = "ready"
@@ -183,7 +185,10 @@ class Pause:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Queue:
-    """What one connector is owed. Times are None where nothing waits or was ever delivered."""
+    """What one connector is owed. Times are None where nothing waits or was ever delivered.
+
+    ``notice`` is what people should put right although everything arrives.
+    """
 
     connector: str
     ready: int = 0
@@ -194,6 +199,7 @@ class Queue:
     oldest_enqueued_at: float | None = None
     last_delivered_at: float | None = None
     last_error: str | None = None
+    notice: str = ""
     pause: Pause | None = None
 
     @property
@@ -215,7 +221,7 @@ class Attempt:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DeliveryRow:
-    """A delivery as people look at it."""
+    """A delivery as people look at it. ``unreadable`` says what is wrong where its alert cannot be read."""
 
     id: int
     alert_id: str
@@ -234,11 +240,15 @@ class DeliveryRow:
     attempts: int
     last: str
     receipt: Receipt | None
+    unreadable: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class AlertRow:
-    """An alert as people look at it, with where each delivery of it stands."""
+    """An alert as people look at it, with where each delivery of it stands.
+
+    Where it cannot be read, ``unreadable`` says what is wrong, and ``alert`` is one in its place.
+    """
 
     alert: Alert
     origin: Origin
@@ -246,6 +256,7 @@ class AlertRow:
     seen_at: float
     unrouted: bool
     deliveries: Sequence[DeliveryRow] = ()
+    unreadable: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -188,9 +188,10 @@ UPDATE alarms SET type = 'template_failed', key = replace(key, 'wording_failed',
 """The words of the tables, as the field has them."""
 
 _WORDS: Final = """
-{alert}.id || char(10) || coalesce({alert}.cve_id, '')
-  || char(10) || coalesce(json_extract({alert}.body, '$.title'), '')
+{alert}.id || char(10) || coalesce({alert}.cve_id, '') || CASE WHEN json_valid({alert}.body) THEN
+  char(10) || coalesce(json_extract({alert}.body, '$.title'), '')
   || char(10) || coalesce((SELECT group_concat(value, char(10)) FROM json_each({alert}.body, '$.affected_vendors')), '')
+  ELSE '' END
 """
 _SEARCH: Final = f"""
 CREATE TABLE searchable (
@@ -254,12 +255,43 @@ WHERE cursor IS NOT NULL;
 """
 """What was published before the floor is never owed; how far sweeps reach, and why they fail."""
 
+_CONNECTOR_MEMORY: Final = """
+CREATE TABLE connector_memory (
+  connector TEXT NOT NULL CHECK (connector <> ''),
+  key TEXT NOT NULL CHECK (key <> ''),
+  value TEXT NOT NULL CHECK (value <> ''),
+  PRIMARY KEY (connector, key)
+) STRICT, WITHOUT ROWID;
+"""
+"""What connectors still know after a restart."""
+
+_OPERATORS: Final = """
+-- The connector's name when it was first sent, where it was renamed since: what it was marked with there.
+ALTER TABLE deliveries ADD COLUMN sent_as TEXT;
+
+-- Alerts that a person does not want sent to a connector, with what is needed to send them after all.
+CREATE TABLE discards (
+  alert_id TEXT NOT NULL REFERENCES alerts (id) ON DELETE CASCADE,
+  connector TEXT NOT NULL CHECK (connector <> ''),
+  enqueued_at REAL NOT NULL,
+  uncertain INTEGER NOT NULL CHECK (uncertain IN (0, 1)),
+  sent_as TEXT,
+  PRIMARY KEY (alert_id, connector)
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX deliveries_unknown ON deliveries (id)
+  WHERE state NOT IN ('ready', 'sending', 'uncertain', 'delivered', 'dead');
+"""
+"""What people decide outlives the delivery that they decided on; what no version knows is found at no cost."""
+
 MIGRATIONS: Final[tuple[tuple[str, str], ...]] = (
     ("0001_first", _FIRST),
     ("0002_words", _SECOND),
     ("0003_search", _SEARCH),
     ("0004_sessions", _SESSIONS),
     ("0005_floor", _FLOOR),
+    ("0006_connector_memory", _CONNECTOR_MEMORY),
+    ("0007_operators", _OPERATORS),
 )
 """Each step with its name, in order. A step that was released is never edited: the next one follows it."""
 

@@ -119,6 +119,13 @@ def _of_connectors(facts: Facts) -> Iterator[Point]:
             yield _paused(queue, facts.now)
         elif (late := _late(queue, facts.now)) is not None:
             yield late
+        if queue.notice:
+            yield Point(
+                level=Level.WATCH,
+                short=f"{queue.connector} has a notice",
+                text=f"{queue.connector}: {queue.notice}",
+                remedy="Everything arrives all the same.",
+            )
         if queue.dead:
             dead = counted(queue.dead, "dead letter")
             yield Point(

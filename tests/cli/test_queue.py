@@ -24,7 +24,7 @@ from forwarder.app import Forwarder
 from forwarder.cli.root import group
 from forwarder.common.clock import instant, iso
 from forwarder.config import load
-from forwarder.connector import Receipt
+from forwarder.connector import Origin, Receipt
 from forwarder.sandbox import Fault, FaultKind, Sandbox
 from forwarder.store import Store
 from forwarder.store.records import AttemptResult, DeliveryRow, Filter, RoutedAlert, Settlement, State
@@ -289,6 +289,38 @@ def test_all_dead_letters_are_retried(place: Place) -> None:
     assert "2 dead letters are queued again" in result.output
     assert "forwarder rename oncall NEW" in result.output
     assert [row.connector for row in place.rows(state=State.DEAD)] == ["oncall"]
+
+
+def test_a_retry_says_what_is_looked_for_first(place: Place) -> None:
+    """A dead letter that may have arrived is found where it is, and the command says that it is looked for."""
+    place.see(*alerts(2))
+    place.sandbox.slack.inject(Fault(kind=FaultKind.RESET_AFTER, path="chat.postMessage", times=1))
+    place.deliver()
+    assert len(place.rows(state=State.UNCERTAIN)) == 1
+    place.store.engine.write(lambda connection: connection.execute("UPDATE deliveries SET due_at = 0"))
+    place.settle_all("secops", State.DEAD)
+    result = place.run("retry", "--all")
+    assert result.exit_code == 0, result.output
+    assert "1 dead letter is queued again" in result.output
+    assert "1 of them may have arrived: what is found there is not sent again." in result.output
+    place.deliver()
+    assert {row.state for row in place.rows()} == {State.DELIVERED}
+    assert len(place.sandbox.slack.messages) == 2
+
+
+def test_a_retry_leaves_alone_what_is_over(place: Place) -> None:
+    """A dead letter about a trouble that ended is not sent, and the command says what to do with it."""
+    targets = {"secops": "alarms.to names it"}
+    one = RoutedAlert(alert=alert(id="alarm-1"), decision=None, targets=targets)
+    place.store.feed.commit_page([one], now=time.time(), origin=Origin.ALARM)
+    place.settle_all("secops", State.DEAD)
+    result = place.run("retry", "--all")
+    assert result.exit_code == 0, result.output
+    assert result.output == (
+        "1 dead letter was left alone, since what it told of is over: "
+        "`forwarder discard` removes what need not be sent.\n"
+    )
+    assert len(place.rows(state=State.DEAD)) == 1
 
 
 def test_a_connector_that_is_gone_cannot_be_retried(place: Place) -> None:

@@ -12,6 +12,7 @@ import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from typing import Any
@@ -19,7 +20,17 @@ from typing import Any
 import pytest
 
 from forwarder.alert import Alert
-from forwarder.connector import Broken, Connector, Delivered, Failed, Origin, RateLimited, Receipt, Retry
+from forwarder.connector import (
+    Broken,
+    Connector,
+    Delivered,
+    Failed,
+    Origin,
+    ProcessMemory,
+    RateLimited,
+    Receipt,
+    Retry,
+)
 from forwarder.sandbox import Fault, FaultKind, Sandbox
 from tests.kit.contract import (
     HASTY,
@@ -27,7 +38,9 @@ from tests.kit.contract import (
     OUTCOMES,
     TARGETS,
     TICKET,
+    UNSEEN,
     Target,
+    Unreadable,
     connector_class,
     everything_told,
     follow_ups,
@@ -177,6 +190,34 @@ def test_a_payload_that_was_kept_can_be_sent(target: Target, sandbox: Sandbox, c
 
 
 @each_target
+def test_what_was_learned_serves_the_next_process(target: Target, sandbox: Sandbox) -> None:
+    """A connector that remembers an earlier one's deliveries brings the next, and finds them all."""
+    memory, ones = ProcessMemory(), [new_delivery() for _ in range(3)]
+    for one in ones:
+        with closing(target.connect(sandbox)) as connector:
+            connector.remember(memory)
+            assert isinstance(send(connector, one), Delivered)
+            assert target.count(sandbox, one.alert) == 1
+            if connector.reconcile_after:
+                assert connector.find(one) is not None
+    kept = json.dumps(memory.values)
+    assert not any(secret in kept for secret in target.secrets(sandbox))
+
+
+@each_target
+def test_a_memory_that_cannot_be_read_is_no_exception(target: Target, connector: Connector[Any]) -> None:
+    """What cannot be remembered may put a delivery off, but neither breaks nor repeats anything."""
+    connector.remember(Unreadable())
+    outcome = send(connector, new_delivery())
+    assert isinstance(outcome, Delivered | Retry)
+    for one in follow_ups(new_delivery(), None):
+        assert isinstance(send(connector, one), Delivered | Retry)
+    with suppress(Failed):
+        connector.find(new_delivery())
+    assert connector.check()
+
+
+@each_target
 def test_many_threads_deliver_at_once(target: Target, sandbox: Sandbox, connector: Connector[Any]) -> None:
     """Deliveries from several threads all arrive, each once and under its own receipt."""
     ones = [new_delivery() for _ in range(40)]
@@ -242,6 +283,26 @@ def test_a_lost_answer_ends_in_one_alert(
         settle(connector, first, advance=sandbox.clock.advance)
     stands = target.count(sandbox, first.alert)
     assert stands == 1 if target.once or not fault.kind.has_effect else stands == 2
+
+
+@pytest.mark.parametrize(
+    ("target", "fault"),
+    [(target, fault) for target in TARGETS if target.find_path for fault in UNSEEN],
+    ids=lambda value: value.name if isinstance(value, Target) else f"{value.kind.value} {value.status} {value.body}",
+)
+def test_what_was_not_seen_is_not_not_there(
+    target: Target, sandbox: Sandbox, connector: Connector[Any], fault: Fault
+) -> None:
+    """No answer to a look but a whole one says that nothing is there."""
+    first = new_delivery()
+    assert isinstance(send_struck(target, sandbox, first, Fault(kind=FaultKind.RESET_AFTER)), target.lost)
+    service = target.service(sandbox)
+    service.inject(replace(fault, path=target.find_path, times=None))
+    with pytest.raises(Failed) as failed:
+        connector.find(first)
+    assert failed.value.outcome.reason.strip()
+    service.clear_faults()
+    assert connector.find(first) is not None
 
 
 @each_target

@@ -49,6 +49,7 @@ _FINAL: Final[Mapping[int, Kinds]] = {
     429: (RateLimited,),
 }
 _SERVER: Final = (500, 501, 502, 503, 504, 520, 599)
+_UNSEEN_STATUSES: Final = (204, 301, 302, 304, *_FINAL, 402, 405, 407, 408, 409, 421, 423, 425, 451, *_SERVER)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -256,6 +257,39 @@ def new_delivery(**changes: Any) -> Delivery:
 def send(connector: Connector[Any], one: Delivery) -> Outcome:
     """One attempt, as the dispatcher makes it."""
     return connector.deliver(one, connector.render(one))
+
+
+UNSEEN: Final = (
+    *(Fault(kind=FaultKind.STATUS, status=status, body="no word of this service") for status in _UNSEEN_STATUSES),
+    *(
+        Fault(kind=FaultKind.STATUS, status=200, body=body)
+        for body in (
+            "",
+            "{}",
+            "[]",
+            "null",
+            '"ok"',
+            "<html>",
+            '{"ok": true}',
+            '{"ok": false}',
+            '{"ok": true, "messages": {}}',
+        )
+    ),
+    Fault(kind=FaultKind.RESET_BEFORE),
+    Fault(kind=FaultKind.RESET_AFTER),
+    Fault(kind=FaultKind.TRUNCATED),
+)
+"""Answers to a look that show nothing of what is at the destination."""
+
+
+class Unreadable:
+    """A memory whose database cannot be read, nor take anything."""
+
+    def get(self, key: str) -> str:
+        raise Failed(Retry(f"what is kept as {key} cannot be read"))
+
+    def put(self, key: str, value: str) -> None:
+        pass
 
 
 def follow_ups(one: Delivery, receipt: Receipt | None) -> list[Delivery]:

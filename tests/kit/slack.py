@@ -22,12 +22,12 @@ ELSEWHERE: Final = Link(connector="tickets", text="Ticket SEC-12", url="https://
 def by_token(sandbox: Sandbox, now: Callable[[], datetime] = lambda: datetime.now(UTC), **config: Any) -> Slack:
     """A connector with a bot token."""
     known = {"type": "slack", "token": sandbox.slack.token, "channel": "#secops", "base_url": sandbox.slack.url}
-    return Slack("secops", SlackConfig.model_validate({"timeout": "300ms", **known, **config}), now=now)
+    return Slack("secops", SlackConfig.model_validate({"timeout": "2s", **known, **config}), now=now)
 
 
 def by_webhook(sandbox: Sandbox) -> Slack:
     """A connector with an incoming webhook."""
-    config = {"type": "slack", "timeout": "300ms", "webhook_url": sandbox.slack.webhook_url}
+    config = {"type": "slack", "timeout": "2s", "webhook_url": sandbox.slack.webhook_url}
     return Slack("hook", SlackConfig.model_validate(config))
 
 

@@ -54,6 +54,7 @@ def test_before_the_first_poll_nothing_is_wrong_yet() -> None:
 @pytest.mark.parametrize(
     ("facts", "level", "sentence"),
     [
+        (with_queue(notice="Do this."), Level.WATCH, "Working, with something to look at: secops has a notice."),
         (
             replace(WELL, feed=replace(FEED, polled_at=NOW - 660, poll_error="It did not answer.")),
             Level.BAD,

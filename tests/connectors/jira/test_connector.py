@@ -17,12 +17,12 @@ from tests.kit.samples import alert, delivery
 
 
 def test_a_ticket_is_created(jira: Jira, sandbox: Sandbox) -> None:
-    """What was rendered stands in Jira, and the receipt leads there; it took one search and one create."""
+    """What was rendered stands in Jira, and the receipt leads there; it took a search, its check and a create."""
     outstanding = delivery()
     receipt = opened(jira, outstanding)
     assert receipt == Receipt(remote_id="SEC-1", url=f"{sandbox.jira.url}/browse/SEC-1")
     assert sandbox.jira.issues["SEC-1"]["fields"] == jira.render(outstanding)["fields"]
-    assert [request.method for request in sandbox.jira.requests] == ["GET", "POST"]
+    assert [request.method for request in sandbox.jira.requests] == ["GET", "GET", "POST"]
 
 
 def test_a_second_delivery_finds_the_ticket(jira: Jira, sandbox: Sandbox) -> None:

@@ -1,0 +1,72 @@
+"""The project that tickets are created in: which tickets are its own, and whether the account sees them at all."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+from urllib.parse import quote
+
+from connectors.jira.client import RequestFailed, Site, count, dig, unreadable
+from forwarder.connector import Broken, Retry
+
+_BROWSE: Final = "BROWSE_PROJECTS"
+
+
+class HomeProject:
+    """The project of that key. All methods raise RequestFailed."""
+
+    def __init__(self, site: Site, key: str) -> None:
+        self._site, self._key = site, key
+        self._names = {key.upper()}
+
+    def check_sight(self) -> None:
+        """Raises where the account sees none of the project's tickets: a search that found nothing then says nothing.
+
+        An account that is not signed in, or not allowed to browse, is answered like one for whom there is nothing.
+        """
+        query = {"projectKey": self._key, "permissions": _BROWSE}
+        granted = self._site.ask("GET", "mypermissions", params=query)
+        if dig(granted, "permissions", _BROWSE, "havePermission") is False:
+            raise RequestFailed(
+                Broken(
+                    f"the account may not see the tickets in {self._key}, so it cannot look for what is there: "
+                    "grant it Browse Projects there, or renew the token"
+                )
+            )
+
+    def owns(self, ticket: str) -> bool:
+        """Whether a ticket stands in the project, under whatever key that has by now, or was moved out of it."""
+        if _project(ticket) in self._names:
+            return True
+        # A project whose key was changed is still found under the old one.
+        self._names.add(str(self._site.ask("GET", f"project/{quote(self._key)}").get("key")).upper())
+        return _project(ticket) in self._names or self._was_moved(ticket)
+
+    def _was_moved(self, ticket: str) -> bool:
+        query = {"fields": "project", "expand": "changelog"}
+        try:
+            changes = self._site.ask("GET", f"issue/{quote(ticket, safe='')}", params=query).get("changelog")
+        except RequestFailed as failed:
+            if failed.status == 404:
+                return False  # deleted since the search
+            raise
+        histories = dig(changes, "histories")
+        if not isinstance(histories, list):
+            raise RequestFailed(unreadable(writes=False))
+        if any(_project(str(key)) in self._names for key in _former_keys(histories)):
+            return True
+        if count(dig(changes, "total")) > len(histories):
+            raise RequestFailed(Retry(f"Jira does not tell where {ticket} was created, for its history is too long"))
+        return False
+
+
+def _project(ticket: str) -> str:
+    return ticket.rpartition("-")[0].upper()
+
+
+def _former_keys(histories: list[Mapping[str, Any]]) -> Iterator[object]:
+    for history in histories:
+        items = dig(history, "items")
+        for item in items if isinstance(items, list) else []:
+            if str(dig(item, "field")).lower() == "key":
+                yield dig(item, "fromString")

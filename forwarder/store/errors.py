@@ -1,0 +1,11 @@
+"""What is wrong with the database, in sentences."""
+
+from __future__ import annotations
+
+
+class StoreError(Exception):
+    """The database cannot be used, or could not take a write; the message is a sentence with the way out."""
+
+
+class AlreadyRunning(StoreError):
+    """Another process owns the database."""

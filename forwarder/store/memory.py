@@ -1,0 +1,38 @@
+"""What connectors still know after a restart: short texts, by connector and key."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Mapping
+
+from forwarder.store.engine import Engine
+
+
+class MemoryStore:
+    """The side of the store that the connectors write."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def of(self, connector: str) -> Mapping[str, str]:
+        """All that ``connector`` keeps, by key."""
+        with self._engine.read() as connection:
+            rows = connection.execute("SELECT key, value FROM connector_memory WHERE connector = ?", (connector,))
+            return {key: value for key, value in rows}  # noqa: C416 - a row is no pair
+
+    def put(self, connector: str, key: str, value: str) -> None:
+        """Keeps ``value``; an empty one forgets the key."""
+        self._engine.write(lambda connection: _put(connection, connector, key, value))
+
+
+def _put(connection: sqlite3.Connection, connector: str, key: str, value: str) -> None:
+    if value:
+        connection.execute("INSERT OR REPLACE INTO connector_memory VALUES (?, ?, ?)", (connector, key, value))
+    else:
+        connection.execute("DELETE FROM connector_memory WHERE connector = ? AND key = ?", (connector, key))
+
+
+def rename(connection: sqlite3.Connection, old: str, new: str) -> None:
+    """Hands over what ``old`` keeps; what ``new`` has found out for itself is the newer truth."""
+    connection.execute("UPDATE OR IGNORE connector_memory SET connector = ? WHERE connector = ?", (new, old))
+    connection.execute("DELETE FROM connector_memory WHERE connector = ?", (old,))

@@ -6,17 +6,19 @@ import random
 import threading
 import time
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from typing import Any, Final
 
 from forwarder import plugins
 from forwarder.alarms import Alarms
 from forwarder.common.clock import Clock
+from forwarder.common.units import format_duration
 from forwarder.config import Config, secrets_of
 from forwarder.connector import Connector
 from forwarder.delivery.dispatcher import LINKS_AFTER, Dispatcher
 from forwarder.delivery.memory import StoredMemory
 from forwarder.delivery.transitions import ATTEMPTS
-from forwarder.events import Listeners
+from forwarder.events import AttemptFinished, Listener, Listeners
 from forwarder.feed.client import FeedClient, RequestBudget, SentrytexError
 from forwarder.feed.poller import Poller
 from forwarder.heartbeat import Heartbeat
@@ -32,6 +34,8 @@ STOP_SECONDS: Final = 25.0
 """How long sends under way may take after SIGTERM: Kubernetes and systemd kill later than that."""
 JOBS_END: Final = 1.0
 """Seconds that jobs under way may take after that."""
+STANDS_STILL: Final = 60.0
+"""Seconds after which a main loop that does not turn counts as stalled."""
 
 
 class ReloadRefused(Exception):
@@ -60,15 +64,22 @@ class Forwarder:
         self.alarms = Alarms(store, config, now=self.clock, wake=self._wake)
         self.listeners.add(self.alarms)
         self.started_at = self.alarms.started_at
+        self.listeners.add(_Pauses(self))
         self.dispatchers: dict[str, Dispatcher] = {}
+        self.leaving: list[_Leaving] = []
+        """Dispatchers that a reload replaced or removed, while they still send."""
+        self.has_read_feed = False
+        """Whether one poll was complete since the start of this process."""
         self._rng, self._links_after = rng, links_after
         self._source = self._make_source(config)
         self._heartbeat = Heartbeat(config.heartbeat)
         self.poller = Poller(config, self._source, store, now=self.clock)
         self._unfollowed = 0.0
-        self._retired: list[FeedClient | Heartbeat] = []
+        self._retired: list[FeedClient] = []
+        self._retired_heartbeats: list[Heartbeat] = []
+        self._tended_at: float | None = None
         self._stopped = threading.Event()
-        self._jobs = Jobs(self, Scheduler(self._guarded), rng)
+        self._jobs = Jobs(self, Scheduler(self._guarded, now=self.clock.uptime), rng)
 
     # The life of it
 
@@ -82,7 +93,7 @@ class Forwarder:
         self.store.feed.count_start(now=now)
         if schedule:
             self._jobs.start()
-        self._start_dispatchers(connectors)
+        self._change_dispatchers(connectors)
 
     def stop(self, timeout: float = STOP_SECONDS) -> bool:
         """Lets what is being sent end; whether all of it did. A poll that hangs is left alone, and finds all closed."""
@@ -90,33 +101,73 @@ class Forwarder:
         self._jobs.stop()
         ended = self._stop_dispatchers(timeout)
         self._jobs.join(JOBS_END)
-        self._retired += (self._source, self._heartbeat)
+        self._retired.append(self._source)
+        self._retired_heartbeats.append(self._heartbeat)
         self.close_retired()
+        self._close_heartbeats()
         return ended
 
+    @property
+    def stopping(self) -> bool:
+        """Whether it was told to stop."""
+        return self._stopped.is_set()
+
     def reload(self, config: Config) -> None:
-        """Takes over another config, whole; raises ReloadRefused, with nothing changed, where it needs a restart."""
+        """Takes over another config, whole; raises ReloadRefused, with nothing changed, where it needs a restart.
+
+        It waits for nothing that is under way: who is not concerned goes on untouched, and what a connector with
+        other settings is sending ends beside its successor.
+        """
         for key in ("database", "web"):
             if getattr(config, key) != getattr(self.config, key):
                 raise ReloadRefused(f"`{key}` cannot be changed while the forwarder runs: restart it.")
         self.redactor.update(secrets_of(config))
+        # All that another package's code may refuse comes first, while nothing is changed.
         connectors = self._make_connectors(config)
-        self._stop_dispatchers(STOP_SECONDS)
-        if config.sentrytex != self.config.sentrytex:
+        other_feed = config.sentrytex != self.config.sentrytex
+        if other_feed:
+            source = self._make_source(config)
             # The old client stays open until the next poll, for the last one may still be under way with it.
             self._retired.append(self._source)
-            self._source = self._make_source(config)
-            self.poller.read_from(self._source)
-            self._jobs.forget_failures()
+            self._source = source
+            self.poller.read_from(source)
         if config.heartbeat != self.config.heartbeat:
-            self._retired.append(self._heartbeat)
+            self._retired_heartbeats.append(self._heartbeat)
             self._heartbeat = Heartbeat(config.heartbeat)
         self.config = config
         self.poller.use(config)
         self.alarms.use(config)
+        self._change_dispatchers(connectors)
         self._guarded("restart", lambda: self.store.outbox.reset_deadlines(now=self.clock(), most=ATTEMPTS.most))
-        self._start_dispatchers(connectors)
-        self._jobs.replan()
+        self._wake(self.dispatchers)
+        if other_feed:
+            # Only then: whoever reloads again and again must not spend the API's requests.
+            self._guarded("replan", self._jobs.replan)
+
+    def tend(self) -> None:
+        """What the main loop does again and again: it follows the clock, and puts right what lost its thread."""
+        self._tended_at = time.monotonic()
+        self.follow_clock()
+        self._jobs.look()
+        for dispatcher in self.dispatchers.values():
+            dispatcher.tend()
+        self.leaving = [leaving for leaving in self.leaving if not leaving.is_over(time.monotonic())]
+
+    def stalled(self) -> list[str]:
+        """What of this process does not turn any more, in sentences; nothing where all is well."""
+        if self.stopping:
+            return []
+        now = time.monotonic()
+        found = self._jobs.stalled()
+        if self._tended_at is not None and now - self._tended_at > STANDS_STILL:
+            still = format_duration(round(now - self._tended_at))
+            found.append(f"The main loop has stood still for {still}. Restart the forwarder.")
+        found += [
+            f"The workers of {name} do not turn: the log says why. Restart the forwarder."
+            for name, dispatcher in list(self.dispatchers.items())
+            if not dispatcher.alive(now)
+        ]
+        return found
 
     def follow_clock(self) -> None:
         """Moves every deadline along where somebody set the machine's clock."""
@@ -126,7 +177,6 @@ class Forwarder:
             return
         self._unfollowed = 0.0
         log.warning("clock_stepped", seconds=round(step, 1))
-        self._jobs.shift_deadlines(step)
         for dispatcher in self.dispatchers.values():
             dispatcher.shift_deadlines(step)
 
@@ -185,6 +235,7 @@ class Forwarder:
     def beat(self) -> None:
         """Reports to the outside monitor that a poll was complete."""
         self._heartbeat.beat()
+        self._close_heartbeats()
 
     def review_alarms(self) -> None:
         """Looks for troubles that begin, last or end without an event."""
@@ -205,10 +256,17 @@ class Forwarder:
 
     def close_retired(self) -> None:
         """Closes the clients that a reload replaced; called once no poll uses them any more."""
-        while self._retired:
-            self._retired.pop().close()
+        with suppress(IndexError):
+            while True:
+                self._retired.pop().close()
+
+    def _close_heartbeats(self) -> None:
+        with suppress(IndexError):
+            while True:
+                self._retired_heartbeats.pop().close()
 
     def _polled(self, result: PollResult, seconds: float) -> None:
+        self.has_read_feed |= not result.sweep
         self._wake(result.connectors)
         counts = {
             "new": len(result.new),
@@ -242,47 +300,107 @@ class Forwarder:
         return FeedClient(config.sentrytex.base_url, config.sentrytex.api_key.get_secret_value(), budget=self.budget)
 
     def _make_connectors(self, config: Config) -> list[Connector[Any]]:
-        return [
-            plugins.load_type(settings.type)(name, settings, self._texts_of(name, settings))
-            for name, settings in config.connectors.items()
-        ]
+        """All connectors of a config; those that go on are the ones there are, for nothing of them changed."""
+        made: list[Connector[Any]] = []
+        try:
+            for name, settings in config.connectors.items():
+                if (known := self.dispatchers.get(name)) and self.config.connectors.get(name) == settings:
+                    made.append(known.connector)
+                else:
+                    made.append(plugins.load_type(settings.type)(name, settings, self._texts_of(name, settings)))
+        except BaseException:
+            for connector in made:
+                if connector not in self._connectors():
+                    connector.close()
+            raise
+        return made
 
     def _texts_of(self, name: str, settings: Any) -> TemplateTexts:
         return TemplateTexts(settings.templates, lambda reason: self.listeners.template_failed(name, reason))
 
-    def _start_dispatchers(self, connectors: list[Connector[Any]]) -> None:
+    def _connectors(self) -> list[Connector[Any]]:
+        return [dispatcher.connector for dispatcher in self.dispatchers.values()]
+
+    def _change_dispatchers(self, connectors: list[Connector[Any]]) -> None:
+        """Those of ``connectors`` are there, and no others: each that is new takes over at once from its like."""
         followers = [connector.name for connector in connectors if connector.follows_links]
-        self.dispatchers = {
-            connector.name: Dispatcher(
-                connector,
-                self.store,
-                now=self.clock,
-                random=self._rng,
-                listener=self.listeners,
-                followers=followers,
-                wake=self._wake,
-                redact=self.redactor,
-                links_after=self._links_after,
-            )
-            for connector in connectors
-        }
-        for dispatcher in self.dispatchers.values():
-            # Not when it is made: a reload that is refused must leave what the connector of today keeps as it is.
-            dispatcher.connector.remember(StoredMemory(self.store.memory, dispatcher.name))
-            dispatcher.start()
+        before, after = self.dispatchers, {}
+        for connector in connectors:
+            known = before.get(connector.name)
+            goes_on = known is not None and known.connector is connector
+            after[connector.name] = known if known and goes_on else self._make_dispatcher(connector, followers)
+        leaving = [dispatcher for dispatcher in before.values() if dispatcher is not after.get(dispatcher.name)]
+        self.leaving += [_Leaving(dispatcher) for dispatcher in leaving]
+        for dispatcher in leaving:
+            dispatcher.stop()
+        self.dispatchers = after
+        for name, dispatcher in after.items():
+            if dispatcher is before.get(name):
+                dispatcher.followers = followers
+                dispatcher.recall()
+            else:
+                # Not when it is made: a reload that is refused must leave what the connector of today keeps as it is.
+                dispatcher.connector.remember(StoredMemory(self.store.memory, name))
+                dispatcher.start(before.get(name))
+
+    def _make_dispatcher(self, connector: Connector[Any], followers: list[str]) -> Dispatcher:
+        return Dispatcher(
+            connector,
+            self.store,
+            now=self.clock,
+            random=self._rng,
+            listener=self.listeners,
+            followers=followers,
+            wake=self._wake,
+            redact=self.redactor,
+            links_after=self._links_after,
+        )
 
     def _stop_dispatchers(self, timeout: float) -> bool:
-        for dispatcher in self.dispatchers.values():
+        dispatchers = [*self.dispatchers.values(), *(leaving.dispatcher for leaving in self.leaving)]
+        for dispatcher in dispatchers:
             dispatcher.stop()
         end = time.monotonic() + timeout
         # Each is asked, even after one that did not end: all must learn that the time is over.
-        ended = [dispatcher.join(max(end - time.monotonic(), 0.0)) for dispatcher in self.dispatchers.values()]
+        ended = [dispatcher.join(max(end - time.monotonic(), 0.0)) for dispatcher in dispatchers]
         return all(ended)
 
     def _wake(self, names: Iterable[str]) -> None:
         for name in names:
             if name in self.dispatchers:
                 self.dispatchers[name].wake()
+
+
+class _Leaving:
+    """A dispatcher that claims nothing more, until what it sends has ended, or was given up by the store."""
+
+    def __init__(self, dispatcher: Dispatcher) -> None:
+        self.dispatcher = dispatcher
+        self._until = time.monotonic() + dispatcher.lease
+
+    def is_over(self, now: float) -> bool:
+        """Whether it has ended; then its connector is closed. After its lease another one may have what it sends."""
+        if not self.dispatcher.ended and now < self._until:
+            return False
+        self.dispatcher.join(0.0)
+        return True
+
+
+class _Pauses(Listener):
+    """Tells a connector's dispatcher of a pause that its predecessor's last attempts began or ended."""
+
+    def __init__(self, forwarder: Forwarder) -> None:
+        self._forwarder = forwarder
+
+    def attempt_finished(self, attempt: AttemptFinished) -> None:
+        forwarder, name = self._forwarder, attempt.connector
+        if not (attempt.paused or attempt.resumed) or name not in forwarder.dispatchers:
+            return
+        if any(leaving.dispatcher.name == name for leaving in forwarder.leaving):
+            # What the old settings led to says nothing of the new ones: they are tried at once.
+            with suppress(StoreError):
+                forwarder.store.operations.probe_now(name, now=forwarder.clock())
+        forwarder.dispatchers[name].recall()
 
 
 def _first_looks(connectors: Iterable[Connector[Any]], now: float) -> dict[str, float]:

@@ -5,17 +5,16 @@ from __future__ import annotations
 import os
 import signal
 import socket
-import threading
 from collections.abc import Callable
-from types import FrameType
 from typing import Final
 
 from forwarder import __version__
 from forwarder.app import Forwarder, ReloadRefused
 from forwarder.common.clock import Clock
+from forwarder.common.signals import Signals
 from forwarder.config import Config, ConfigError
 from forwarder.logs import Redactor, configure, get_logger
-from forwarder.store import Store
+from forwarder.store import Store, pulse
 from forwarder.web.server import Server, bind
 
 log = get_logger(__name__)
@@ -25,15 +24,23 @@ BEAT: Final = 1.0
 
 
 class Daemon:
-    """A forwarder as a process. ``load`` reads the config anew, for a reload; raises ConfigError."""
+    """A forwarder as a process. ``load`` reads the config anew, for a reload; raises ConfigError.
 
-    def __init__(self, config: Config, load: Callable[[], Config], redactor: Redactor) -> None:
-        self._config, self._load, self._redactor = config, load, redactor
-        self._stop, self._reload, self._beat = threading.Event(), threading.Event(), threading.Event()
+    ``signals`` are those it answers, noted by the caller from before anything slow: until then SIGHUP would end it.
+    """
+
+    def __init__(self, config: Config, load: Callable[[], Config], redactor: Redactor, signals: Signals) -> None:
+        self._config, self._load, self._redactor, self._signals = config, load, redactor, signals
+        self._stalled: list[str] = []
+
+    @property
+    def _stop(self) -> bool:
+        return self._signals.came(signal.SIGTERM, signal.SIGINT)
 
     def run(self) -> int:
         """Runs until SIGTERM or SIGINT, and returns the exit status; raises StoreError and WebError at the start."""
-        self._answer_signals()
+        if self._stop:
+            return 0
         store = Store.open_exclusive(self._config.database)
         try:
             listen = self._config.web.listen
@@ -43,10 +50,10 @@ class Daemon:
             forwarder.start()
             try:
                 log.info("started", version=__version__, connectors=list(self._config.connectors), pid=os.getpid())
-                if web:
-                    web.start()
+                # Not only once the feed was read: `systemctl start`, and all that waits for it, would hang while the
+                # API is down, and the unit be killed in the end. What is missing is told by /readyz.
                 _notify("READY=1")
-                self._live(forwarder)
+                self._live(forwarder, web)
             finally:
                 _notify("STOPPING=1")
                 ended = forwarder.stop()
@@ -57,15 +64,26 @@ class Daemon:
             store.close()
         return 0
 
-    def _live(self, forwarder: Forwarder) -> None:
-        while not self._stop.is_set():
-            self._beat.wait(BEAT)
-            self._beat.clear()
-            forwarder.follow_clock()
-            _notify("WATCHDOG=1")
-            if self._reload.is_set():
-                self._reload.clear()
+    def _live(self, forwarder: Forwarder, web: Server | None) -> None:
+        serving = web is None
+        while not self._stop:
+            serving = serving or (web is not None and _is_served(web))
+            self._signals.wait(BEAT)
+            forwarder.tend()
+            self._show_alive(forwarder)
+            if self._signals.take(signal.SIGHUP) and not self._stop:
                 self._take_over(forwarder)
+
+    def _show_alive(self, forwarder: Forwarder) -> None:
+        """Says that all turns, or what does not; the service manager restarts what says nothing for long."""
+        stalled = forwarder.stalled()
+        if not stalled:
+            _notify("WATCHDOG=1")
+            pulse.beat(self._config.database)
+        if bool(stalled) != bool(self._stalled):
+            write, event = (log.error, "stalled") if stalled else (log.info, "turns_again")
+            write(event, reasons=stalled)
+        self._stalled = stalled
 
     def _take_over(self, forwarder: Forwarder) -> None:
         _notify("RELOADING=1")
@@ -87,18 +105,15 @@ class Daemon:
             forwarder.listeners.reloaded(ok=True)
         _notify("READY=1")
 
-    def _answer_signals(self) -> None:
-        def stop(_number: int, _frame: FrameType | None) -> None:
-            self._stop.set()
-            self._beat.set()
 
-        def reload(_number: int, _frame: FrameType | None) -> None:
-            self._reload.set()
-            self._beat.set()
-
-        signal.signal(signal.SIGTERM, stop)
-        signal.signal(signal.SIGINT, stop)
-        signal.signal(signal.SIGHUP, reload)
+def _is_served(web: Server) -> bool:
+    """Whether the page begins to be served; where the system gives no thread for it, it does with a later try."""
+    try:
+        web.start()
+    except RuntimeError as error:
+        log.error("no_thread", job="web", reason=str(error))  # noqa: TRY400 - the sentence says it all
+        return False
+    return True
 
 
 def _notify(state: str) -> None:

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from datetime import UTC, datetime, timedelta
-from functools import partial
-from typing import Any, Final, Protocol
+from queue import SimpleQueue
+from typing import Final, Protocol
 
-from apscheduler.executors.base import BaseExecutor, run_job
-from apscheduler.jobstores.base import JobLookupError
+from apscheduler.executors.debug import DebugExecutor
 from apscheduler.schedulers.background import BackgroundScheduler
+from apscheduler.triggers.base import BaseTrigger
 
 from forwarder.common.backoff import Backoff
+from forwarder.common.clock import Now
+from forwarder.common.units import format_duration
 from forwarder.config import Config
 from forwarder.events import Listeners
 from forwarder.feed.client import KeyRefused, SentrytexError, TooManyRequests
@@ -37,54 +39,153 @@ REVIEW_EVERY: Final = 30.0
 PRUNE_EVERY: Final = 86400.0
 FIRST_PRUNE: Final = 60.0
 
+TICK: Final = 0.2
+"""Seconds between two looks at what is due."""
+STANDS_STILL: Final = 30.0
+"""Seconds after which a job that is due and cannot begin, or a timer that does not tick, counts as stalled."""
+HANGS: Final = 600.0
+"""Seconds after which a job that does not end counts as stalled: each request and each write in it ends long before."""
+PRUNE_HANGS: Final = 6 * 3600.0
+"""The same for forgetting: the first time, years may have to go."""
+
 Guard = Callable[[str, Callable[[], None]], object]
-"""Carries out a job under its name; never raises."""
+"""Carries out a job under its name."""
+Work = Callable[[], float | None]
+"""A job; it returns the seconds until it is due again, None for its usual period."""
+
+
+class _Job:
+    """What is done again and again under one name, when it is due, and the thread that does it."""
+
+    def __init__(self, name: str, work: Work, every: Callable[[], float], hangs: float) -> None:
+        self.name, self.work, self.every, self.hangs = name, work, every, hangs
+        self.due = math.inf
+        self.begun: float | None = None
+        """Since when it runs, and since when it could not begin, by the monotonic clock."""
+        self.refused: float | None = None
+        self.orders: SimpleQueue[bool] = SimpleQueue()
+        self.thread: threading.Thread | None = None
+
+    def stalled(self, now: float) -> str | None:
+        """Why it does not turn, in a sentence."""
+        if self.refused is not None and now - self.refused > STANDS_STILL:
+            waits = _seconds(now - self.refused)
+            return f"The job {self.name} has been due for {waits}: the system gives no thread for it. Allow more."
+        if self.begun is not None and now - self.begun > self.hangs:
+            return f"The job {self.name} has not ended for {_seconds(now - self.begun)}. Restart the forwarder."
+        return None
 
 
 class Scheduler:
-    """Jobs by name, each in a thread of its own and never twice at a time; all go through ``guard``."""
+    """Jobs by name, each in a thread of its own and never twice at a time; all go through ``guard``.
 
-    def __init__(self, guard: Guard) -> None:
-        self._guard = guard
-        self._threads = _Threads()
-        self._scheduler = _Scheduler(
-            timezone=UTC,
-            executors={"default": self._threads},
-            job_defaults={"misfire_grace_time": None, "coalesce": True, "max_instances": 1},
-        )
+    When a job is due is kept here, and judged anew with every tick: a job that could not begin, or that raised, begins
+    with a later one. ``now`` is a clock that nobody can set, in seconds; ``monotonic`` the one for judging what hangs.
+    """
+
+    def __init__(self, guard: Guard, *, now: Now, monotonic: Now = time.monotonic) -> None:
+        self._guard, self._now, self._monotonic = guard, now, monotonic
+        self._jobs: dict[str, _Job] = {}
+        self._lock = threading.Lock()
+        self._looked: float | None = None
+        self._stopped = False
+        self._timer = _Timer(self.look)
+
+    def add(
+        self, name: str, work: Work, every: Callable[[], float], *, first: float = math.inf, hangs: float = HANGS
+    ) -> None:
+        """Runs ``work`` in ``first`` seconds, and then again and again: after what it returned, else ``every``."""
+        with self._lock:
+            job = self._jobs[name] = _Job(name, work, every, hangs)
+            job.due = self._now() + first
+
+    def plan(self, name: str, seconds: float) -> None:
+        """Makes a job due in so many seconds, in place of when it was; one under way runs once more."""
+        with self._lock:
+            if (job := self._jobs.get(name)) is not None:
+                job.due = self._now() + seconds
+        self.look()
 
     def start(self) -> None:
-        self._scheduler.start()
+        self._looked = self._monotonic()
+        self.look()
+
+    def look(self) -> None:
+        """Begins what is due; called with every tick, and by whoever thinks that something is."""
+        with self._lock:
+            if self._stopped or self._looked is None:
+                return
+            self._looked = self._monotonic()
+            self._timer.tick()
+            for job in self._jobs.values():
+                if job.begun is None and job.due <= self._now():
+                    self._begin(job)
+
+    def stalled(self) -> list[str]:
+        """What does not turn any more, in sentences; nothing where all is well, or where nothing was started."""
+        now, looked = self._monotonic(), self._looked
+        if self._stopped or looked is None:
+            return []
+        found = [sentence for job in list(self._jobs.values()) if (sentence := job.stalled(now))]
+        if now - looked > STANDS_STILL:
+            found.append(f"The timer of the jobs has stood still for {_seconds(now - looked)}. Restart the forwarder.")
+        return found
 
     def stop(self) -> None:
         """Begins no job any more; what is under way goes on."""
-        if self._scheduler.running:
-            self._scheduler.shutdown(wait=False)
+        with self._lock:
+            self._stopped = True
+            for job in self._jobs.values():
+                job.orders.put(False)
+        self._timer.end()
 
     def join(self, timeout: float) -> None:
         """Waits up to ``timeout`` seconds for what is under way."""
-        self._threads.join(timeout)
+        end = time.monotonic() + timeout
+        for job in self._jobs.values():
+            if job.thread is not None:
+                job.thread.join(max(end - time.monotonic(), 0.0))
 
-    def after(self, name: str, job: Callable[[], None], seconds: float) -> None:
-        """Runs ``job`` once, in place of one of that name that waits."""
-        self._add(name, job, "date", run_date=_in(seconds))
+    def _begin(self, job: _Job) -> None:
+        if job.thread is None or not job.thread.is_alive():
+            # It stays, for later there may be none to be had; and the process's end does not wait: a feed can hang.
+            thread = threading.Thread(target=self._serve, args=(job,), name=job.name, daemon=True)
+            try:
+                thread.start()
+            except RuntimeError as error:
+                if job.refused is None:
+                    job.refused = self._monotonic()
+                    log.error("no_thread", job=job.name, reason=str(error))  # noqa: TRY400 - the sentence says it all
+                return
+            job.thread = thread
+        job.refused, job.begun, job.due = None, self._monotonic(), math.inf
+        job.orders.put(True)
 
-    def every(self, name: str, job: Callable[[], None], seconds: float, *, first: float | None = None) -> None:
-        """Runs ``job`` again and again, for the first time after ``first`` seconds."""
-        start = _in(seconds if first is None else first)
-        self._add(name, job, "interval", seconds=seconds, next_run_time=start)
+    def _serve(self, job: _Job) -> None:
+        while job.orders.get():
+            wait: float | None = None
 
-    def shift_deadlines(self, seconds: float) -> None:
-        """Moves every job along with a clock that was set."""
-        for job in self._scheduler.get_jobs():
-            with suppress(JobLookupError):  # it has begun meanwhile
-                job.modify(next_run_time=job.next_run_time + timedelta(seconds=seconds))
+            def turn() -> None:
+                nonlocal wait
+                wait = job.work()
 
-    def _add(self, name: str, job: Callable[[], None], trigger: str, **when: Any) -> None:
-        self._scheduler.add_job(partial(self._guard, name, job), trigger, id=name, replace_existing=True, **when)
+            try:
+                self._guard(job.name, turn)
+            except BaseException:
+                # Not even what is meant to end a thread may end a job for good.
+                log.exception("job_failed", job=job.name)
+            finally:
+                self._ended(job, wait)
+
+    def _ended(self, job: _Job, wait: float | None) -> None:
+        with self._lock:
+            job.begun = None
+            # It may have been planned meanwhile.
+            job.due = min(job.due, self._now() + (job.every() if wait is None else wait))
+        self.look()
 
 
-class Work(Protocol):
+class Turns(Protocol):
     """What the jobs carry out; ``forwarder.app.Forwarder`` does."""
 
     config: Config
@@ -112,99 +213,126 @@ class Work(Protocol):
 class Jobs:
     """What is done again and again, and when: polls and sweeps plan the next of their kind by what became of them."""
 
-    def __init__(self, work: Work, scheduler: Scheduler, rng: Callable[[], float]) -> None:
-        self._work, self._scheduler, self._rng = work, scheduler, rng
+    def __init__(self, turns: Turns, scheduler: Scheduler, rng: Callable[[], float]) -> None:
+        self._turns, self._scheduler, self._rng = turns, scheduler, rng
         self._poll_failures = 0
-        self.stop, self.join, self.shift_deadlines = scheduler.stop, scheduler.join, scheduler.shift_deadlines
+        self.stop, self.join = scheduler.stop, scheduler.join
+        self.look, self.stalled = scheduler.look, scheduler.stalled
 
     def start(self) -> None:
         """Polls at once, and everything else in its time."""
+        turns, add = self._turns, self._scheduler.add
+        add("poll", self._poll, self._poll_every, first=0.0)
+        add("heartbeat", _job(turns.beat), lambda: math.inf)
+        add("sweep", self._sweep, self._sweep_again, first=max(turns.until_sweep(), FIRST_SWEEP))
+        add("reclaim", _job(turns.reclaim_expired), lambda: RECLAIM_EVERY, first=RECLAIM_EVERY)
+        add("alarms", _job(turns.review_alarms), lambda: REVIEW_EVERY, first=REVIEW_EVERY)
+        add("prune", _job(turns.prune), lambda: PRUNE_EVERY, first=FIRST_PRUNE, hangs=PRUNE_HANGS)
         self._scheduler.start()
-        self._scheduler.after("poll", self._poll, 0.0)
-        self._scheduler.after("sweep", self._sweep, max(self._work.until_sweep(), FIRST_SWEEP))
-        self._scheduler.every("reclaim", self._work.reclaim_expired, RECLAIM_EVERY)
-        self._scheduler.every("prune", self._work.prune, PRUNE_EVERY, first=FIRST_PRUNE)
-        self._scheduler.every("alarms", self._work.review_alarms, REVIEW_EVERY)
 
     def replan(self) -> None:
-        """Polls at once, and sweeps when the config, which was replaced, says."""
-        self._scheduler.after("poll", self._poll, 0.0)
-        self._scheduler.after("sweep", self._sweep, self._work.until_sweep())
-
-    def forget_failures(self) -> None:
-        """Begins the backoff of polls anew: what failed was another API, or another key."""
+        """Polls at once, and sweeps when the config says, whose feed was replaced; what failed was another one."""
         self._poll_failures = 0
+        self._scheduler.plan("poll", 0.0)
+        self._scheduler.plan("sweep", self._turns.until_sweep())
 
-    def _poll(self) -> None:
-        wait = self._work.config.sentrytex.poll_every.total_seconds()
-        self._work.close_retired()
+    def _poll(self) -> float | None:
         try:
-            self._work.poll()
+            self._turns.poll()
             self._poll_failures = 0
-            self._scheduler.after("heartbeat", self._work.beat, 0.0)
-            if self._work.poller.stack_grew():
+            self._scheduler.plan("heartbeat", 0.0)
+            if self._turns.poller.stack_grew():
                 log.info("stack_grew")
-                self._scheduler.after("sweep", self._sweep, 0.0)
+                self._scheduler.plan("sweep", 0.0)
         except SentrytexError as error:
             self._poll_failures += 1
-            wait = self._poll_again(error, wait)
+            return self._poll_again(error)
         finally:
-            self._scheduler.after("poll", self._poll, wait)
+            self._turns.close_retired()
+        return None
 
-    def _poll_again(self, error: SentrytexError, poll_every: float) -> float:
+    def _poll_every(self) -> float:
+        return self._turns.config.sentrytex.poll_every.total_seconds()
+
+    def _poll_again(self, error: SentrytexError) -> float:
         if isinstance(error, TooManyRequests):
             return max(error.after, 1.0)
         if isinstance(error, KeyRefused):
-            return max(KEY_AGAIN, poll_every)
+            return max(KEY_AGAIN, self._poll_every())
         return POLL_AGAIN.after(self._poll_failures, self._rng)
 
-    def _sweep(self) -> None:
-        every = self._work.config.sentrytex.sweep_every.total_seconds()
-        wait = min(every, SWEEP_AGAIN)
+    def _sweep(self) -> float | None:
+        every = self._turns.config.sentrytex.sweep_every.total_seconds()
         try:
-            if self._work.store.feed.state().cursor is None:
+            if self._turns.store.feed.state().cursor is None:
                 # What was there before the first start is only known after the first poll.
-                wait = min(every, FIRST_SWEEP)
-            else:
-                self._work.sweep()
-                wait = every
+                return min(every, FIRST_SWEEP)
+            self._turns.sweep()
         except SentrytexError as error:
             log.warning("sweep_failed", reason=str(error))
-            self._work.listeners.sweep_failed(error)
-        finally:
-            self._scheduler.after("sweep", self._sweep, wait)
+            self._turns.listeners.sweep_failed(error)
+            return self._sweep_again()
+        return every
+
+    def _sweep_again(self) -> float:
+        return min(self._turns.config.sentrytex.sweep_every.total_seconds(), SWEEP_AGAIN)
 
 
-def _in(seconds: float) -> datetime:
-    return datetime.now(UTC) + timedelta(seconds=seconds)
+def _job(turn: Callable[[], object]) -> Work:
+    """A turn whose result says nothing of the next one."""
+
+    def work() -> None:
+        turn()
+
+    return work
+
+
+def _seconds(duration: float) -> str:
+    return format_duration(round(duration))
+
+
+class _Timer:
+    """APScheduler's, for one job that looks what is due. It plans by the wall clock; here that may be set."""
+
+    def __init__(self, look: Callable[[], None]) -> None:
+        self._look = look
+        self._scheduler: _Scheduler | None = None
+
+    def tick(self) -> None:
+        """Sees to it that it ticks: it takes a thread, too."""
+        if self._scheduler is not None:
+            return
+        scheduler = _Scheduler(timezone=UTC, executors={"default": DebugExecutor()})
+        scheduler.add_job(self._look, _Ticks(), id="look", misfire_grace_time=None)
+        try:
+            scheduler.start()
+        except RuntimeError as error:
+            log.error("no_thread", job="timer", reason=str(error))  # noqa: TRY400 - the sentence says it all
+        else:
+            self._scheduler = scheduler
+
+    def end(self) -> None:
+        if self._scheduler is not None and self._scheduler.running:
+            self._scheduler.shutdown(wait=False)
+
+
+class _Ticks(BaseTrigger):  # type: ignore[misc] # APScheduler has no types
+    """A tick from now, always: an interval's missed ones would be counted up one by one after the clock is set."""
+
+    def get_next_fire_time(self, previous_fire_time: datetime | None, now: datetime) -> datetime:  # noqa: ARG002
+        return now + timedelta(seconds=TICK)
 
 
 class _Scheduler(BackgroundScheduler):  # type: ignore[misc] # APScheduler has no types
-    """A scheduler whose thread survives that a job is replaced, or the scheduler shut down, while it is looked at."""
+    """One whose thread outlives every error, and whose job waits no longer where the wall clock is set back."""
 
-    def _process_jobs(self) -> float | None:
+    def _process_jobs(self) -> float:
+        now = datetime.now(UTC)
         try:
-            return super()._process_jobs()  # type: ignore[no-any-return]
-        except JobLookupError:
-            return 0.0
-
-
-class _Threads(BaseExecutor):  # type: ignore[misc] # APScheduler has no types
-    """Runs each job in a thread for which the end of the process does not wait: a feed can hang for long."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._started: list[threading.Thread] = []
-
-    def join(self, timeout: float) -> None:
-        end = time.monotonic() + timeout
-        for thread in self._started:
-            thread.join(max(end - time.monotonic(), 0.0))
-
-    def _do_submit_job(self, job: Any, run_times: list[datetime]) -> None:
-        thread = threading.Thread(target=self._run, args=(job, run_times), name=job.id, daemon=True)
-        self._started = [*(known for known in self._started if known.is_alive()), thread]
-        thread.start()
-
-    def _run(self, job: Any, run_times: list[datetime]) -> None:
-        self._run_job_success(job.id, run_job(job, job._jobstore_alias, run_times, self._logger.name))
+            for job in self.get_jobs():
+                if job.next_run_time > now + timedelta(seconds=2 * TICK):
+                    job.modify(next_run_time=now)
+            super()._process_jobs()
+        except Exception:
+            log.exception("timer_failed")
+        return TICK

@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 
-from forwarder.app import Forwarder, ReloadRefused
+from forwarder import plugins
+from forwarder.app import STANDS_STILL, Forwarder, ReloadRefused
 from forwarder.events import Listener
 from forwarder.feed.client import SentrytexError
 from forwarder.feed.poller import STACK_EVERY
@@ -23,7 +24,7 @@ from forwarder.store.engine import Engine
 from forwarder.store.feed import FeedStore
 from forwarder.store.outbox import Outbox
 from forwarder.store.records import Claimed, State
-from tests.kit.core import EVERYTHING, Time, enqueue, loaded, recent, rows, settings, until
+from tests.kit.core import EVERYTHING, Scripted, Time, enqueue, loaded, no_threads, recent, rows, settings, until
 from tests.kit.samples import alert
 
 
@@ -288,9 +289,8 @@ def test_a_reload_with_another_feed_forgets_the_polls_that_failed(tmp_path: Path
         return len([seen for seen in sandbox.sentrytex.requests if seen.path.endswith("/alerts")])
 
     def six_polls() -> bool:
-        # Whatever waits comes at once where the clock is set back by more than that.
-        hours.step(-300)
-        forwarder.follow_clock()
+        # Longer than any backoff.
+        hours.pass_(300)
         return polls() >= 6
 
     with assembled(tmp_path, sandbox, everything(sandbox), clock=hours.clock(), rng=lambda: 0.0) as forwarder:
@@ -320,6 +320,260 @@ def test_a_clock_set_back_while_stopped_does_not_put_the_sweep_off(
     with assembled(tmp_path, sandbox, config) as forwarder:
         go_on(forwarder)
         until(lambda: (forwarder.store.feed.state().swept_at or 0) < forwarder.clock() + 3600)
+
+
+# Reloading while something is under way
+
+
+def hang(sandbox: Sandbox, seconds: float = 3.0, times: int | None = 1) -> None:
+    """Lets Jira take long over the next tickets."""
+    fault = Fault(kind=FaultKind.LATENCY, seconds=seconds, path="POST /rest/api/3/issue", times=times)
+    sandbox.jira.inject(fault)
+
+
+def sending(forwarder: Forwarder, connector: str) -> int:
+    return states(forwarder, connector).count(State.SENDING)
+
+
+def nobody_leaves(forwarder: Forwarder) -> bool:
+    """Whether all that a reload replaced has ended, and was closed."""
+    forwarder.tend()
+    return not forwarder.leaving
+
+
+def test_a_reload_waits_for_nobody_whom_it_does_not_concern(tmp_path: Path, sandbox: Sandbox) -> None:
+    """While Jira takes its time, the next alert is paged; every dispatcher goes on as it was."""
+    hang(sandbox)
+    sandbox.sentrytex.publish(recent(1))
+    with assembled(tmp_path, sandbox, everything(sandbox), links_after=0.0) as forwarder:
+        forwarder.start(schedule=False)
+        forwarder.poll()
+        until(lambda: sending(forwarder, "tickets") and len(sandbox.pagerduty.incidents) == 1)
+        before = forwarder.dispatchers
+        config = everything(sandbox, sweep_every="2h")
+        config["routes"].append({"severity": "low", "to": ["secops"]})
+        forwarder.reload(loaded(tmp_path, sandbox, config))
+        sandbox.sentrytex.publish(recent(2))
+        forwarder.poll()
+        until(lambda: len(sandbox.pagerduty.incidents) == 2)
+        assert sending(forwarder, "tickets")
+        assert forwarder.dispatchers == before
+        assert forwarder.leaving == []
+        until(lambda: all_delivered(forwarder))
+    assert len(sandbox.jira.issues) == 2
+
+
+def test_a_connector_with_other_settings_takes_over_at_once(tmp_path: Path, sandbox: Sandbox) -> None:
+    """What its predecessor is sending ends beside it, and nothing is sent twice; then the old client is closed."""
+    hang(sandbox)
+    sandbox.sentrytex.publish(recent(1))
+    with assembled(tmp_path, sandbox, everything(sandbox), links_after=0.0) as forwarder:
+        forwarder.start(schedule=False)
+        forwarder.poll()
+        until(lambda: sending(forwarder, "tickets"))
+        before = forwarder.dispatchers
+        for label in ("second", "third"):
+            config = everything(sandbox)
+            config["connectors"]["tickets"]["labels"] = [label]
+            forwarder.reload(loaded(tmp_path, sandbox, config))
+        sandbox.sentrytex.publish(recent(2))
+        forwarder.poll()
+        until(lambda: len(sandbox.jira.issues) == 1)
+        assert sending(forwarder, "tickets")
+        assert {name for name, known in forwarder.dispatchers.items() if known is before[name]} == {"secops", "oncall"}
+        until(lambda: all_delivered(forwarder))
+        until(lambda: nobody_leaves(forwarder))
+    labels = sorted(issue["fields"]["labels"][0] for issue in sandbox.jira.issues.values())
+    assert labels == ["security", "third"]
+
+
+def test_a_reload_in_which_all_changed_loses_nothing(tmp_path: Path, sandbox: Sandbox) -> None:
+    """In the midst of a burst, again and again, each alert stands once everywhere."""
+    with assembled(tmp_path, sandbox, everything(sandbox), links_after=0.0) as forwarder:
+        forwarder.start(schedule=False)
+        for number in range(8):
+            hang(sandbox, 0.2)
+            sandbox.sentrytex.publish(*(recent(10 * number + more) for more in range(4)))
+            forwarder.poll()
+            config = everything(sandbox)
+            for name in ("secops", "oncall", "tickets"):
+                config["connectors"][name]["give_up_after"] = f"{number + 1}d"
+            forwarder.reload(loaded(tmp_path, sandbox, config))
+            forwarder.tend()
+        until(lambda: all_delivered(forwarder))
+        assert all(len(attempts) == 1 for attempts in attempts_of(forwarder))
+    counts = [incident["count"] for incident in sandbox.pagerduty.incidents.values()]
+    assert (len(sandbox.slack.messages), counts, len(sandbox.jira.issues)) == (32, [1] * 32, 32)
+
+
+def attempts_of(forwarder: Forwarder) -> Iterator[Any]:
+    """The attempts of each first message, page and ticket."""
+    for row in rows(forwarder.store):
+        history = forwarder.store.queries.history(row.alert_id)
+        assert history is not None
+        if row.kind == "open":
+            yield history.attempts[row.id]
+
+
+def test_a_connector_that_was_removed_stops_at_once(tmp_path: Path, sandbox: Sandbox) -> None:
+    """What it is sending ends, and is written down; what is owed to it stays."""
+    hang(sandbox, 1.0, times=None)
+    sandbox.sentrytex.publish(*(recent(number) for number in range(20)))
+    with assembled(tmp_path, sandbox, everything(sandbox), links_after=0.0) as forwarder:
+        forwarder.start(schedule=False)
+        forwarder.poll()
+        until(lambda: sending(forwarder, "tickets"))
+        under_way = sending(forwarder, "tickets")
+        config = everything(sandbox)
+        del config["connectors"]["tickets"]
+        config["routes"] = [{"to": ["oncall", "secops"]}]
+        forwarder.reload(loaded(tmp_path, sandbox, config))
+        assert set(forwarder.dispatchers) == {"oncall", "secops"}
+        until(lambda: nobody_leaves(forwarder))
+        assert sending(forwarder, "tickets") == 0
+        assert 0 < len(sandbox.jira.issues) <= under_way + 1
+        assert states(forwarder, "tickets").count(State.DELIVERED) == len(sandbox.jira.issues)
+
+
+def test_a_successor_keeps_to_the_rate(tmp_path: Path, sandbox: Sandbox) -> None:
+    """However often its settings change, no two messages are nearer than its rate allows."""
+    config = everything(sandbox)
+    config["routes"] = [{"to": ["secops"]}]
+    config["connectors"]["secops"]["max_rate"] = "2/s"
+    sandbox.sentrytex.publish(*(recent(number) for number in range(6)))
+    with assembled(tmp_path, sandbox, config) as forwarder:
+        forwarder.start(schedule=False)
+        forwarder.poll()
+        for days in range(1, 30):
+            before = len(sandbox.slack.messages)
+            config["connectors"]["secops"]["give_up_after"] = f"{days}d"
+            forwarder.reload(loaded(tmp_path, sandbox, config))
+            if days % 5 == 0:
+                until(lambda: len(sandbox.slack.messages) > before)  # noqa: B023
+        until(lambda: all_delivered(forwarder))
+    sent = [seen.at for seen in sandbox.slack.requests if seen.path.endswith("chat.postMessage")]
+    assert len(sent) == 6
+    assert all(after - before > timedelta(seconds=0.35) for before, after in pairwise(sent))
+
+
+def test_a_successor_waits_as_long_as_the_destination_asked_for(tmp_path: Path, sandbox: Sandbox) -> None:
+    """What came with the last answer's Retry-After holds for the new settings, too."""
+    config = everything(sandbox)
+    config["routes"] = [{"to": ["secops"]}]
+    sandbox.slack.inject(Fault(kind=FaultKind.STATUS, status=429, headers={"Retry-After": "600"}, path="postMessage"))
+    sandbox.sentrytex.publish(recent(1))
+    with assembled(tmp_path, sandbox, config) as forwarder:
+        forwarder.start(schedule=False)
+        forwarder.poll()
+        until(lambda: due(forwarder) > [0.0])
+        config["connectors"]["secops"]["give_up_after"] = "2d"
+        forwarder.reload(loaded(tmp_path, sandbox, config))
+        sandbox.sentrytex.publish(recent(2))
+        forwarder.poll()
+        until(lambda: forwarder.dispatchers["secops"].is_drained(500))
+        assert not forwarder.dispatchers["secops"].is_drained(700)
+    assert sandbox.slack.messages == []
+
+
+def test_what_the_old_settings_led_to_does_not_pause_the_new(tmp_path: Path, sandbox: Sandbox) -> None:
+    """A refusal of the old token that comes after the reload is tried with the new one, at once."""
+    config = everything(sandbox)
+    config["routes"] = [{"to": ["secops"]}]
+    config["connectors"]["secops"]["token"] = "xoxb-not-the-right-token"
+    sandbox.slack.inject(Fault(kind=FaultKind.LATENCY, seconds=1.5, path="chat.postMessage"))
+    sandbox.sentrytex.publish(recent(1))
+    with assembled(tmp_path, sandbox, config) as forwarder:
+        forwarder.start(schedule=False)
+        forwarder.poll()
+        until(lambda: sending(forwarder, "secops"))
+        config["connectors"]["secops"]["token"] = sandbox.slack.token
+        forwarder.reload(loaded(tmp_path, sandbox, config))
+        assert sending(forwarder, "secops")
+        until(lambda: all_delivered(forwarder))
+        assert forwarder.store.outbox.pause_of("secops") is None
+        until(lambda: forwarder.store.alarms.active() == [])
+    assert len(sandbox.slack.messages) == 1
+
+
+def test_a_paused_connector_stays_paused_over_a_reload(tmp_path: Path, sandbox: Sandbox) -> None:
+    """Its successor probes with one delivery, and does not try the whole queue with a token that is refused."""
+    config = everything(sandbox)
+    config["routes"] = [{"to": ["secops"]}]
+    sandbox.slack.revoke()
+    sandbox.sentrytex.publish(*(recent(number) for number in range(5)))
+    with assembled(tmp_path, sandbox, config) as forwarder:
+        forwarder.start(schedule=False)
+        forwarder.poll()
+        until(lambda: forwarder.store.outbox.pause_of("secops") and not sending(forwarder, "secops"))
+        before = len(sandbox.slack.requests)
+        config["connectors"]["secops"]["give_up_after"] = "2d"
+        forwarder.reload(loaded(tmp_path, sandbox, config))
+        until(lambda: (pause := forwarder.store.outbox.pause_of("secops")) and pause.probes)
+        assert len(sandbox.slack.requests) == before + 1
+
+
+def test_a_stop_shares_its_time_with_what_a_reload_left(tmp_path: Path, sandbox: Sandbox) -> None:
+    """What a predecessor is sending may end too, and is written down."""
+    hang(sandbox, 1.5)
+    sandbox.sentrytex.publish(recent(1))
+    with assembled(tmp_path, sandbox, everything(sandbox), links_after=0.0) as forwarder:
+        forwarder.start(schedule=False)
+        forwarder.poll()
+        until(lambda: sending(forwarder, "tickets"))
+        config = everything(sandbox)
+        config["connectors"]["tickets"]["labels"] = ["other"]
+        forwarder.reload(loaded(tmp_path, sandbox, config))
+        assert sending(forwarder, "tickets")
+        assert forwarder.stop(20)
+        assert states(forwarder, "tickets") == [State.DELIVERED]
+    assert len(sandbox.jira.issues) == 1
+
+
+def test_a_reload_does_not_wait_for_a_poll_or_a_heartbeat(tmp_path: Path, sandbox: Sandbox) -> None:
+    """Both hang, with the old addresses; the new ones are asked as soon as the old poll has ended."""
+    monitor = sandbox.pagerduty
+    monitor.inject(Fault(kind=FaultKind.STATUS, status=200, path="GET /beat", times=None))
+    monitor.inject(Fault(kind=FaultKind.TIMEOUT_BEFORE, seconds=3, path="GET /old", times=None))
+    config = {**everything(sandbox), "heartbeat": {"url": f"{monitor.url}/old-one"}}
+    with assembled(tmp_path, sandbox, config) as forwarder:
+        forwarder.start()
+        until(lambda: forwarder.has_read_feed)
+        sandbox.sentrytex.inject(Fault(kind=FaultKind.LATENCY, seconds=3, path="/alerts"))
+        until(forwarder.poller._under_way.locked)
+        polled = forwarder.store.feed.state().polled_at
+        other = everything(sandbox, poll_every="2s")
+        other["routes"] = [{"to": ["secops"]}]
+        other["heartbeat"] = {"url": f"{monitor.url}/beat"}
+        forwarder.reload(loaded(tmp_path, sandbox, other))
+        assert forwarder.store.feed.state().polled_at == polled
+        sandbox.sentrytex.publish(recent(1))
+        until(lambda: len(sandbox.slack.messages) == 1)
+        until(lambda: [seen for seen in monitor.requests if seen.path == "/beat"])
+        assert forwarder._retired == []
+
+
+def test_a_connector_that_cannot_be_made_changes_nothing(
+    tmp_path: Path, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another package's class may raise; by then nobody has been stopped, and nothing put in its place."""
+
+    class Impossible(Scripted):
+        def __init__(self, name: str, config: Any, texts: Any) -> None:  # noqa: ARG002
+            raise RuntimeError("not today")
+
+    with assembled(tmp_path, sandbox, everything(sandbox), links_after=0.0) as forwarder:
+        forwarder.start(schedule=False)
+        before, dispatchers = forwarder.config, forwarder.dispatchers
+        config = everything(sandbox, poll_every="2s")
+        config["connectors"]["tickets"]["labels"] = ["other"]
+        other = loaded(tmp_path, sandbox, config)
+        monkeypatch.setattr(plugins, "load_type", lambda _: Impossible)
+        with pytest.raises(RuntimeError, match="not today"):
+            forwarder.reload(other)
+        assert (forwarder.config, forwarder.poller.config, forwarder.dispatchers) == (before, before, dispatchers)
+        sandbox.sentrytex.publish(recent(1))
+        forwarder.poll()
+        until(lambda: all_delivered(forwarder))
 
 
 # The periodic work
@@ -358,10 +612,7 @@ def test_ended_leases_are_looked_for_by_themselves(tmp_path: Path, sandbox: Sand
         forwarder.start()
         enqueue(forwarder.store, alert(), to=("nobody",))
         forwarder.store.outbox.claim("nobody", 1, now=forwarder.clock(), lease=20)
-        hours.pass_(21)
-        # The scheduler runs by the machine's own time: what waits comes at once where the clock is set back.
-        hours.step(-RECLAIM_EVERY)
-        forwarder.follow_clock()
+        hours.pass_(RECLAIM_EVERY + 1)
         until(lambda: states(forwarder, "nobody") == [State.UNCERTAIN])
 
 
@@ -506,6 +757,38 @@ def test_a_clock_that_is_ahead_forgets_nothing_that_sweeps_show(tmp_path: Path, 
     with assembled(tmp_path, sandbox, config, clock=ahead.clock()) as forwarder:
         forwarder.prune()
         assert forwarder.store.queries.history(recent(2)["id"]) is not None
+
+
+def test_workers_that_got_no_thread_begin_once_there_is_one(tmp_path: Path, sandbox: Sandbox) -> None:
+    """A reload under a limit on threads brings in all the rest; who is missing is told, and starts by itself later."""
+    with assembled(tmp_path, sandbox, everything(sandbox)) as forwarder:
+        forwarder.start()
+        until(lambda: forwarder.has_read_feed)
+        config = everything(sandbox)
+        config["connectors"]["tickets"]["labels"] = ["other"]
+        other = loaded(tmp_path, sandbox, config)
+        with no_threads():
+            forwarder.reload(other)
+            forwarder.tend()
+            assert forwarder.stalled() == [
+                "The workers of tickets do not turn: the log says why. Restart the forwarder."
+            ]
+        forwarder.tend()
+        assert forwarder.stalled() == []
+        sandbox.sentrytex.publish(recent(1))
+        until(lambda: sandbox.jira.issues)
+
+
+def test_a_main_loop_that_stands_still_is_told(tmp_path: Path, sandbox: Sandbox) -> None:
+    """Nobody would follow the clock, start what is missing, or answer a signal."""
+    with assembled(tmp_path, sandbox, everything(sandbox)) as forwarder:
+        forwarder.start()
+        forwarder.tend()
+        assert forwarder.stalled() == []
+        assert forwarder._tended_at is not None
+        forwarder._tended_at -= STANDS_STILL + 1
+        (stalled,) = forwarder.stalled()
+        assert stalled == "The main loop has stood still for 1m 1s. Restart the forwarder."
 
 
 # Time

@@ -15,6 +15,8 @@ from typing import Any
 
 import pytest
 
+from forwarder.app import STANDS_STILL, Forwarder
+from forwarder.common.signals import Signals
 from forwarder.config import Config, load
 from forwarder.daemon import Daemon
 from forwarder.logs import Redactor
@@ -189,27 +191,118 @@ def test_a_reload_that_nobody_foresaw_ends_nothing(
 
     place.write()
     config = load(place.folder / "config.yaml", place.env)
-    with signals_as_they_were():
+    with Signals(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as signals:
         reloading.start()
         try:
-            assert Daemon(config, load_badly, Redactor()).run() == 0
+            assert Daemon(config, load_badly, Redactor(), signals).run() == 0
         finally:
             reloading.join()
             ending.join()
     assert "reload_failed" in capfd.readouterr().out
 
 
-@contextlib.contextmanager
-def signals_as_they_were() -> Iterator[None]:
-    """A daemon in the tests' own process must leave no handlers there."""
-    known = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)}
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    try:
-        yield
-    finally:
-        for number, handler in known.items():
-            signal.signal(number, handler)
+# Signals
+
+
+def test_signals_that_come_twice_end_it_once(place: Place) -> None:
+    """SIGTERM and SIGINT within a fraction of a millisecond, and more of both while it stops."""
+    for gap in (0.0, 0.0001, 0.0004, 0.02):
+        with place.running() as process:
+            process.signal(signal.SIGTERM)
+            threading.Event().wait(gap)
+            for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGTERM):
+                with contextlib.suppress(ProcessLookupError):
+                    process.signal(number)
+            assert process.ended() == 0
+            assert "Traceback" not in process.log
+
+
+@pytest.mark.parametrize("pause", [0.0, 0.003], ids=["as fast as can be", "every 3 ms"])
+def test_thousands_of_reloads_end_nothing(place: Place, sandbox: Sandbox, pause: float) -> None:
+    """After 3,000 SIGHUPs one more brings in what was changed, and alerts go out."""
+    with place.running() as process:
+        for _ in range(3000):
+            process.signal(signal.SIGHUP)
+            threading.Event().wait(pause)
+        place.config["routes"] = [{"to": ["oncall"]}]
+        place.config["log"]["level"] = "debug"
+        place.write()
+        process.signal(signal.SIGHUP)
+        until(lambda: "debug" in {line["level"] for line in process.events})
+        sandbox.sentrytex.publish(recent(1))
+        until(lambda: place.all_delivered(1))
+        assert process.stop() == 0
+        assert "Traceback" not in process.log
+
+
+def test_a_signal_at_any_moment_of_the_start_is_answered(place: Place) -> None:
+    """SIGTERM ends it, as the system does before anything of ours is there, or with 0; SIGHUP never ends it."""
+    place.write()
+    for step in range(30):
+        with Process(place.folder, place.env) as process:
+            threading.Event().wait(0.04 * step)
+            process.signal(signal.SIGTERM)
+            process.signal(signal.SIGTERM)
+            assert process.ended() in (0, -signal.SIGTERM, 130)
+            assert "Traceback" not in process.log
+
+
+def test_a_reload_during_the_start_is_not_lost(place: Place) -> None:
+    """From the command's first line on, long before it can be answered, SIGHUP is put off."""
+    place.write()
+    with Process(place.folder, place.env) as process:
+        until(lambda: put_off(process.pid, signal.SIGHUP))
+        process.signal(signal.SIGHUP)
+        until(lambda: process.logged("reloaded"))
+        assert process.stop() == 0
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_once_cleanly(place: Place, sandbox: Sandbox, number: signal.Signals) -> None:
+    """What it is sending ends and is written down; a feed that hangs is not waited for."""
+    place.write()
+    assert command(place.folder, "once", env=place.env).returncode == 0
+    sandbox.sentrytex.publish(recent(1))
+    sandbox.jira.inject(Fault(kind=FaultKind.LATENCY, seconds=1, path="POST /rest/api/3/issue"))
+    with Process(place.folder, place.env, command="once") as process:
+        until(lambda: [row for row in place.rows("tickets") if row.state is State.SENDING])
+        process.signal(number)
+        process.signal(number)
+        assert process.ended() == 130
+        assert "Stopped. What is owed is kept: the next run delivers it." in process.log
+        assert "Traceback" not in process.log
+    assert [row.state for row in place.rows("tickets")] == [State.DELIVERED]
+    sandbox.sentrytex.inject(Fault(kind=FaultKind.TIMEOUT_BEFORE, seconds=15, path="/alerts"))
+    asked = len(sandbox.sentrytex.requests)
+    with Process(place.folder, place.env, command="once") as process:
+        until(lambda: len(sandbox.sentrytex.requests) > asked)
+        process.signal(number)
+        assert process.ended() == 130
+
+
+def put_off(pid: int, number: signal.Signals) -> bool:
+    """Whether a process blocks a signal."""
+    status = Path(f"/proc/{pid}/status")
+    if not status.exists():
+        pytest.skip("the system does not tell which signals a process blocks")
+    (mask,) = [line.split()[1] for line in status.read_text().splitlines() if line.startswith("SigBlk")]
+    return bool(int(mask, 16) >> (number - 1) & 1)
+
+
+def test_a_connector_that_hangs_delays_no_reload(place: Place, sandbox: Sandbox) -> None:
+    """Jira answers after 20 seconds; right after the reload a critical alert is paged, and the end is clean."""
+    sandbox.jira.inject(Fault(kind=FaultKind.LATENCY, seconds=20, path="POST /rest/api/3/issue", times=None))
+    with place.running() as process:
+        sandbox.sentrytex.publish(recent(1))
+        until(lambda: len(sandbox.pagerduty.incidents) == 1)
+        until(lambda: [row for row in place.rows("tickets") if row.state is State.SENDING])
+        place.config["connectors"]["tickets"]["labels"] = ["other"]
+        place.write()
+        process.signal(signal.SIGHUP)
+        until(lambda: process.logged("reloaded"))
+        sandbox.sentrytex.publish(recent(2))
+        until(lambda: len(sandbox.pagerduty.incidents) == 2)
+        assert not sandbox.jira.issues
 
 
 # The service manager
@@ -230,6 +323,43 @@ def test_the_service_manager_is_told(place: Place) -> None:
             assert process.stop() == 0
             while manager.recv(100) != b"STOPPING=1":
                 pass
+
+
+def test_the_watchdog_hears_nothing_of_a_daemon_that_stands_still(
+    place: Place, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Nor does who asks for its health without a page; the log says what stands still, and when it turns again."""
+    place.write()
+    config = load(place.folder / "config.yaml", place.env)
+    store = Store.open_exclusive(config.database)
+    forwarder = Forwarder(config, store)
+    daemon = Daemon(config, lambda: config, Redactor(), Signals())
+    lock = Path(f"{config.database}.lock")
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+            manager.bind(str(place.folder / "notify"))
+            manager.setblocking(False)
+            monkeypatch.setenv("NOTIFY_SOCKET", str(place.folder / "notify"))
+            forwarder.tend()
+            daemon._show_alive(forwarder)
+            assert manager.recv(100) == b"WATCHDOG=1"
+            os.utime(lock, (1, 1))
+            assert forwarder._tended_at is not None
+            forwarder._tended_at -= 2 * STANDS_STILL
+            daemon._show_alive(forwarder)
+            daemon._show_alive(forwarder)
+            with pytest.raises(BlockingIOError):
+                manager.recv(100)
+            assert lock.stat().st_mtime == 1
+            forwarder.tend()
+            daemon._show_alive(forwarder)
+            assert manager.recv(100) == b"WATCHDOG=1"
+            assert lock.stat().st_mtime > 1
+    finally:
+        forwarder.stop(1)
+        store.close()
+    said = capfd.readouterr().out
+    assert (said.count("stalled"), said.count("turns_again")) == (1, 1)
 
 
 # Not starting

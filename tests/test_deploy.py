@@ -118,6 +118,16 @@ def test_compose_gives_the_config_its_secrets() -> None:
     assert not any("environment" in service for service in compose["services"].values())
 
 
+def test_liveness_and_readiness_are_asked_for_apart() -> None:
+    """What restarts a container asks whether its threads turn; what waits for it, whether it is ready."""
+    assert json.loads(instructions("HEALTHCHECK")[-1].partition("CMD ")[2]) == ["forwarder", "health"]
+    check = documents(DEPLOY / "compose.yaml")["services"]["forwarder"]["healthcheck"]
+    assert check["test"] == ["CMD", "forwarder", "health", "--ready"]
+    (pod,) = documents(DEPLOY / "kubernetes" / "deployment.yaml")["spec"]["template"]["spec"]["containers"]
+    paths = {kind: pod[f"{kind}Probe"]["httpGet"]["path"] for kind in ("startup", "liveness", "readiness")}
+    assert paths == {"startup": "/healthz", "liveness": "/healthz", "readiness": "/readyz"}
+
+
 def test_compose_confines_the_service() -> None:
     """Only the volume can be written, no privilege can be had, and a stop leaves time for sends under way."""
     service = documents(DEPLOY / "compose.yaml")["services"]["forwarder"]
@@ -158,7 +168,7 @@ def test_the_unit_fits_the_daemon() -> None:
     text = UNITS[0].read_text(encoding="utf-8")
     settings = dict(re.findall(r"^(\w+)=(.*)$", text, re.MULTILINE))
     assert settings["Type"] == "notify"
-    # A reload lets sends under way end, and is silent meanwhile.
+    # The end lets sends under way end, and is silent meanwhile.
     assert float(settings["WatchdogSec"]) > STOP_SECONDS + 10 * BEAT
     assert float(settings["TimeoutStopSec"]) > STOP_SECONDS
     assert settings["ExecStart"].split()[-1] in COMMANDS

@@ -1,14 +1,18 @@
-"""The periodic work: when it runs, one at a time, and how it ends."""
+"""The periodic work: when it runs, one at a time, that nothing ends it for good, and how it ends."""
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from forwarder.scheduler import Scheduler
-from tests.kit.core import until
+from forwarder.scheduler import HANGS, STANDS_STILL, Scheduler
+from tests.kit.core import no_threads, until
+
+HOUR = 3600.0
 
 
 class Guard:
@@ -22,14 +26,35 @@ class Guard:
         job()
 
 
+class Hands:
+    """A clock that is moved by hand."""
+
+    def __init__(self) -> None:
+        self.time = 1000.0
+
+    def __call__(self) -> float:
+        return self.time
+
+
 @pytest.fixture
 def guard() -> Guard:
     return Guard()
 
 
 @pytest.fixture
-def jobs(guard: Guard) -> Iterator[Scheduler]:
-    jobs = Scheduler(guard)
+def hands() -> Hands:
+    return Hands()
+
+
+@pytest.fixture
+def watch() -> Hands:
+    """The clock by which what hangs is judged."""
+    return Hands()
+
+
+@pytest.fixture
+def jobs(guard: Guard, hands: Hands, watch: Hands) -> Iterator[Scheduler]:
+    jobs = Scheduler(guard, now=hands, monotonic=watch)
     jobs.start()
     yield jobs
     jobs.stop()
@@ -40,33 +65,158 @@ def nothing() -> None:
     """A job without an effect."""
 
 
+def hourly() -> float:
+    return HOUR
+
+
+def never() -> float:
+    return math.inf
+
+
 def test_a_job_runs_under_its_name(jobs: Scheduler, guard: Guard) -> None:
     """Once, and through the guard."""
-    jobs.after("poll", nothing, 0)
+    jobs.add("poll", nothing, hourly, first=0)
     until(lambda: guard.names == ["poll"])
 
 
-def test_a_job_takes_the_place_of_one_that_waits(jobs: Scheduler) -> None:
+def test_a_job_comes_again_after_its_period_or_what_it_says(jobs: Scheduler, guard: Guard, hands: Hands) -> None:
+    """What returns a number of seconds is due after as many, everything else after its period."""
+    jobs.add("reclaim", nothing, hourly, first=0)
+    jobs.add("poll", lambda: 2 * HOUR, hourly, first=0)
+    until(lambda: sorted(guard.names) == ["poll", "reclaim"] and no_job_runs(jobs))
+    hands.time += HOUR
+    until(lambda: guard.names.count("reclaim") == 2 and no_job_runs(jobs))
+    assert guard.names.count("poll") == 1
+    hands.time += HOUR
+    until(lambda: guard.names.count("reclaim") == 3 and guard.names.count("poll") == 2)
+
+
+def no_job_runs(jobs: Scheduler) -> bool:
+    return all(job.begun is None for job in jobs._jobs.values())
+
+
+def test_a_plan_takes_the_place_of_when_it_was_due(jobs: Scheduler, guard: Guard, hands: Hands) -> None:
     """An earlier poll is no second poll."""
-    ran: list[str] = []
-    jobs.after("poll", lambda: ran.append("late"), 0.3)
-    jobs.after("poll", lambda: ran.append("soon"), 0)
-    jobs.after("end", lambda: ran.append("end"), 0.5)
-    until(lambda: "end" in ran)
-    assert ran == ["soon", "end"]
-
-
-def test_a_periodic_job_comes_again(jobs: Scheduler, guard: Guard) -> None:
-    """For the first time when it was told."""
-    jobs.every("rescue", nothing, 0.05, first=0)
-    until(lambda: len(guard.names) >= 3)
-
-
-def test_a_clock_that_is_set_moves_jobs_along(jobs: Scheduler, guard: Guard) -> None:
-    """What would have come in an hour comes at once where the clock was set an hour back."""
-    jobs.after("poll", nothing, 3600)
-    jobs.shift_deadlines(-3600)
+    jobs.add("poll", nothing, never, first=60)
+    jobs.add("end", nothing, never, first=120)
+    jobs.plan("poll", 0)
     until(lambda: guard.names == ["poll"])
+    hands.time += 120
+    until(lambda: "end" in guard.names)
+    assert guard.names == ["poll", "end"]
+
+
+def test_what_is_planned_while_it_runs_comes_once_more(jobs: Scheduler, guard: Guard) -> None:
+    """Be its last run still on its way out: a reload's poll was dropped there, and none came ever after."""
+    begun, go_on = threading.Event(), threading.Event()
+
+    def hang() -> None:
+        begun.set()
+        go_on.wait(20)
+
+    jobs.add("poll", hang, hourly, first=0)
+    assert begun.wait(20)
+    jobs.plan("poll", 0)
+    jobs.plan("poll", -5)
+    assert guard.names == ["poll"]
+    go_on.set()
+    until(lambda: guard.names == ["poll", "poll"])
+
+
+def test_a_plan_falls_together_with_an_end_again_and_again(jobs: Scheduler) -> None:
+    """However a plan falls together with the end of a run, a run follows it."""
+    runs = 0
+
+    def count() -> None:
+        nonlocal runs
+        runs += 1
+
+    jobs.add("poll", count, never)
+    for _ in range(200):
+        before = runs
+        jobs.plan("poll", 0)
+        until(lambda: runs > before)  # noqa: B023
+
+
+@pytest.mark.parametrize("error", [RuntimeError, SystemExit, KeyboardInterrupt, MemoryError, GeneratorExit])
+def test_whatever_a_job_raises_it_comes_again(
+    jobs: Scheduler, guard: Guard, hands: Hands, error: type[BaseException]
+) -> None:
+    """Periodic work does not depend on its last run."""
+
+    def fail() -> None:
+        raise error
+
+    jobs.add("poll", fail, hourly, first=0)
+    until(lambda: guard.names == ["poll"] and no_job_runs(jobs))
+    hands.time += HOUR
+    until(lambda: len(guard.names) == 2)
+
+
+def test_a_job_that_gets_no_thread_begins_once_there_is_one(
+    jobs: Scheduler, guard: Guard, hands: Hands, watch: Hands
+) -> None:
+    """A limit on the number of threads puts it off; after half a minute the forwarder counts as stalled."""
+    with no_threads():
+        jobs.add("poll", nothing, hourly, first=0)
+        jobs.look()
+        assert jobs.stalled() == []
+        watch.time += STANDS_STILL + 1
+        (stalled,) = [sentence for sentence in jobs.stalled() if "poll" in sentence]
+        assert stalled == "The job poll has been due for 31s: the system gives no thread for it. Allow more."
+    until(lambda: guard.names == ["poll"])
+    assert jobs.stalled() == []
+    with no_threads():
+        # The thread that it has now, it keeps.
+        hands.time += HOUR
+        until(lambda: len(guard.names) == 2)
+
+
+def test_a_start_without_threads_is_made_good(guard: Guard, hands: Hands) -> None:
+    """The timer takes one, too: whoever looks starts what is missing."""
+    jobs = Scheduler(guard, now=hands)
+    jobs.add("poll", nothing, hourly, first=0)
+    with no_threads():
+        jobs.start()
+        assert guard.names == []
+    jobs.look()
+    until(lambda: len(guard.names) == 1)
+    hands.time += HOUR
+    until(lambda: len(guard.names) == 2)
+    jobs.stop()
+    jobs.join(5)
+
+
+def test_a_job_that_does_not_end_is_told(jobs: Scheduler, watch: Hands) -> None:
+    """It counts as stalled, and is never begun a second time beside it."""
+    begun, go_on = threading.Event(), threading.Event()
+
+    def hang() -> None:
+        begun.set()
+        go_on.wait(20)
+
+    jobs.add("sweep", hang, hourly, first=0)
+    assert begun.wait(20)
+    watch.time += HANGS
+    jobs.look()
+    assert jobs.stalled() == []
+    watch.time += 1
+    until(lambda: jobs.stalled() == ["The job sweep has not ended for 10m 1s. Restart the forwarder."])
+    go_on.set()
+    until(lambda: jobs.stalled() == [])
+
+
+def test_a_wall_clock_that_is_set_stops_no_timer(jobs: Scheduler, guard: Guard, hands: Hands) -> None:
+    """Set forth by years or back by a day, APScheduler's next tick is a tick away."""
+    timer = jobs._timer._scheduler
+    assert timer is not None
+    for away in (timedelta(days=1), timedelta(days=-20_000)):
+        (tick,) = timer.get_jobs()
+        tick.modify(next_run_time=datetime.now(UTC) + away)
+        before = len(guard.names)
+        jobs.add("poll", nothing, hourly, first=10)
+        hands.time += 10
+        until(lambda: len(guard.names) > before)  # noqa: B023
 
 
 def test_the_end_waits_for_a_job_under_way_but_not_for_ever(jobs: Scheduler) -> None:
@@ -78,7 +228,7 @@ def test_the_end_waits_for_a_job_under_way_but_not_for_ever(jobs: Scheduler) -> 
         go_on.wait(20)
         ended.set()
 
-    jobs.after("poll", hang, 0)
+    jobs.add("poll", hang, hourly, first=0)
     assert begun.wait(20)
     jobs.stop()
     jobs.join(0.01)
@@ -88,12 +238,12 @@ def test_the_end_waits_for_a_job_under_way_but_not_for_ever(jobs: Scheduler) -> 
     assert ended.is_set()
 
 
-def test_a_stop_in_the_middle_of_it_all_raises_nothing(guard: Guard) -> None:
+def test_a_stop_in_the_middle_of_it_all_raises_nothing(guard: Guard, hands: Hands) -> None:
     """Not even in the scheduler's own thread, while it takes jobs up."""
     for _ in range(50):
-        jobs = Scheduler(guard)
+        jobs = Scheduler(guard, now=hands)
         jobs.start()
         for number in range(10):
-            jobs.after(str(number), nothing, 0)
+            jobs.add(str(number), nothing, hourly, first=0)
         jobs.stop()
         jobs.join(5)

@@ -16,12 +16,19 @@ from forwarder.store import Store
 from tests.kit.contract import TARGETS, Target
 from tests.kit.samples import alert
 from tests.kit.store import claim, delivered, enqueue, settle
-from tests.torture import feed, first_start, ground, hostile, kills, matrix, parrot, poison, soak
+from tests.torture import feed, first_start, ground, hostile, kills, matrix, parrot, poison, signals, soak, threads
 from tests.torture.leaks import leaks
 from tests.torture.points import Point
 
 KILLS = 30
 SEED = 20260301
+ENDS = 10
+SCENARIOS = {
+    **ground.SCENARIOS,
+    **threads.SCENARIOS,
+    "ended by two signals": lambda folder: signals.ends(folder, starts=ENDS),
+}
+"""Of the signals, the floods of reloads are in ``tests/test_daemon.py``."""
 SIDE_BY_SIDE = 4
 """Daemons that are tortured at the same time: most of it is waiting."""
 
@@ -35,12 +42,12 @@ def torture(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mapping[str, F
             "kills": threads.submit(kills.run, campaign, tmp_path_factory.mktemp("kills")),
             **{
                 name: threads.submit(scenario, tmp_path_factory.mktemp("ground"))
-                for name, scenario in {**ground.SCENARIOS, **first_start.SCENARIOS}.items()
+                for name, scenario in {**SCENARIOS, **first_start.SCENARIOS}.items()
             },
         }
 
 
-@pytest.mark.parametrize("name", ground.SCENARIOS)
+@pytest.mark.parametrize("name", SCENARIOS)
 def test_the_ground_under_it_may_give_way(torture: Mapping[str, Future[None]], name: str) -> None:
     """Full and failing disks, stepping clocks, standing still and other processes lose nothing and repeat nothing."""
     torture[name].result()

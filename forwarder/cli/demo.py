@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from forwarder.cli.root import command_name
+from forwarder.common.signals import Signals
 
 if TYPE_CHECKING:
     from forwarder.alert import Alert
@@ -71,7 +72,11 @@ def demo(duration: str | None, verbose: bool) -> None:
     from forwarder.sandbox import Sandbox
 
     until = _seconds(duration)
-    with TemporaryDirectory(prefix="forwarder-demo-") as name, Sandbox() as sandbox:
+    with (
+        Signals(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as signals,
+        TemporaryDirectory(prefix="forwarder-demo-") as name,
+        Sandbox() as sandbox,
+    ):
         folder = Path(name)
         path = _write_config(folder, sandbox)
         config = load(path)
@@ -84,7 +89,7 @@ def demo(duration: str | None, verbose: bool) -> None:
             stage = Stage(sandbox, config, path, until=until, verbose=verbose)
             stage.start()
             try:
-                Daemon(config, lambda: load(path), redactor).run()
+                Daemon(config, lambda: load(path), redactor, signals).run()
             finally:
                 stage.end()
     raise SystemExit(stage.conclude())

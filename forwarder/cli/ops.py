@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import http.client
+import json
 import os
 import tempfile
 from collections.abc import Iterator
@@ -13,33 +14,36 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from forwarder.cli.root import EX_IOERR, Stop, config_option, load_config
+from forwarder.common.text import clean
+from forwarder.common.units import format_duration
 from forwarder.wire.deadline import connect, deadline
 
 if TYPE_CHECKING:
-    from forwarder.config import Listen
+    from forwarder.config import WebConfig
 
 HEALTH_SECONDS: Final = 5.0
 """How long the daemon may take to report that it is healthy."""
+MAX_ANSWER: Final = 64 * 1024
+"""Bytes of that report."""
 
 _EVERY_ADDRESS: Final = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - looked up here, not listened on
 
 
 @click.command()
 @config_option
-def health(config_path: Path) -> None:
+@click.option("--ready", is_flag=True, help="Fail where it is not ready, too: where it has not read the feed yet.")
+def health(config_path: Path, ready: bool) -> None:
     """Check whether the daemon is healthy and report it by exit status, for containers and monitors.
 
-    The status is 0 if /healthz at `web.listen` says so, and 1 otherwise. With `web.listen: off` it is 0 while a daemon
-    holds the database.
+    The status is 0 if /healthz at `web.listen` says that all its threads turn, and 1 otherwise; a restart helps then.
+    What keeps it from being ready is printed, too, and with --ready makes the status 1. With `web.listen: off` the
+    status is 0 while a daemon holds the database and has shown within a minute that its threads turn.
     """
-    from forwarder.store.owner import is_owned
-
     config = load_config(config_path)
     if config.web.listen is not None:
-        _ask(config.web.listen)
-    elif not is_owned(config.database):
-        raise Stop(f"No forwarder is running on {config.database}.")
-    click.echo("The forwarder is healthy.")
+        _ask(config.web, ready)
+    else:
+        _look(config.database)
 
 
 @click.command()
@@ -76,22 +80,64 @@ def backup(config_path: Path, target: Path, database: Path | None, force: bool) 
     click.echo(f"{target} is a checked copy of {source} ({target.stat().st_size:,} bytes).")
 
 
-def _ask(listen: Listen) -> None:
-    """Returns where the daemon answers 200 to GET /healthz; raises Stop otherwise."""
-    host = _EVERY_ADDRESS.get(listen.host, listen.host)
-    connection = http.client.HTTPConnection(host, listen.port)
+def _ask(web: WebConfig, ready: bool) -> None:
+    """Prints what the daemon says of itself; raises Stop where it is not healthy, or not ready if that is asked."""
+    alive, _ = _get(web, "/healthz")
+    if alive not in (http.HTTPStatus.OK, http.HTTPStatus.SERVICE_UNAVAILABLE):
+        raise Stop(f"The server at {web.listen} is not healthy: /healthz answers {alive}.")
+    # The reasons are for who has the token, and both are told there.
+    status, reasons = _get(web, "/readyz", with_token=True)
+    if status == http.HTTPStatus.TOO_MANY_REQUESTS:
+        status, reasons = _get(web, "/readyz")
+    if alive != http.HTTPStatus.OK:
+        raise Stop("\n".join(["The forwarder is not healthy.", *reasons]))
+    if ready and status != http.HTTPStatus.OK:
+        raise Stop("\n".join(["The forwarder is not ready.", *reasons]))
+    click.echo("The forwarder is healthy.")
+    if status != http.HTTPStatus.OK:
+        click.echo("\n".join(["It is not ready.", *reasons]))
+
+
+def _get(web: WebConfig, path: str, *, with_token: bool = False) -> tuple[int, list[str]]:
+    """The status and the reasons that the daemon answers with; raises Stop where none answers."""
+    assert web.listen is not None  # noqa: S101 - the caller's condition
+    host = _EVERY_ADDRESS.get(web.listen.host, web.listen.host)
+    connection = http.client.HTTPConnection(host, web.listen.port)
+    headers = {"Authorization": f"Bearer {web.token.get_secret_value()}"} if web.token and with_token else {}
     try:
         with deadline(HEALTH_SECONDS):
-            connection.sock = connect(host, listen.port, None)
-            connection.request("GET", "/healthz")
-            status = connection.getresponse().status
+            connection.sock = connect(host, web.listen.port, None)
+            connection.request("GET", path, headers=headers)
+            answer = connection.getresponse()
+            return answer.status, _reasons(answer.read(MAX_ANSWER))
     except (OSError, http.client.HTTPException) as error:
         why = error.strerror if isinstance(error, OSError) and error.strerror else "no answer"
-        raise Stop(f"No forwarder answers at {listen}: {why.lower()}.") from None
+        raise Stop(f"No forwarder answers at {web.listen}: {why.lower()}.") from None
     finally:
         connection.close()
-    if status != http.HTTPStatus.OK:
-        raise Stop(f"The server at {listen} is not healthy: /healthz answers {status}.")
+
+
+def _reasons(body: bytes) -> list[str]:
+    try:
+        answer = json.loads(body)
+    except ValueError:
+        return []
+    reasons = answer.get("reasons", []) if isinstance(answer, dict) else []
+    return [clean(str(reason)) for reason in reasons] if isinstance(reasons, list) else []
+
+
+def _look(database: Path) -> None:
+    """Raises Stop where no daemon holds the database, or the one that does shows no sign of life."""
+    from forwarder.store import pulse
+    from forwarder.store.owner import is_owned
+
+    if not is_owned(database):
+        raise Stop(f"No forwarder is running on {database}.")
+    silence = pulse.silence(database)
+    if silence > pulse.STILL:
+        still = format_duration(round(silence))
+        raise Stop(f"The forwarder on {database} has shown no sign of life for {still}: its log says why.")
+    click.echo("The forwarder is healthy.")
 
 
 @contextlib.contextmanager

@@ -104,7 +104,7 @@ def group() -> None:
 
 
 def main() -> None:
-    """The entry point of the command `forwarder`: no traceback ever reaches a user."""
+    """The command with its arguments from the command line: no traceback ever reaches a user."""
     from forwarder.store import AlreadyRunning, StoreError
     from forwarder.web.server import WebError
 

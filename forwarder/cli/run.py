@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 import threading
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import click
 
 from forwarder.cli.root import Stop, config_option, load_config
+from forwarder.common.signals import Signals
 from forwarder.common.text import counted
+
+if TYPE_CHECKING:
+    from forwarder.config import Config
+    from forwarder.logs import Redactor
+    from forwarder.store import Store
 
 PATIENCE: Final = 30.0
 """Seconds that `once` waits for a rate limit to pass; what waits longer is left for the next run."""
+EX_STOPPED: Final = 130
+"""Exit status where SIGTERM or Ctrl-C ended `once` (as a shell has it)."""
 
 
 @click.command()
@@ -24,14 +33,18 @@ def run(config_path: Path) -> None:
     SIGTERM or Ctrl-C stops it cleanly: what is being sent may finish, for up to 25 seconds. SIGHUP reloads the config;
     an invalid config changes nothing.
     """
-    from forwarder.config import load, secrets_of
-    from forwarder.daemon import Daemon
-    from forwarder.logs import Redactor, configure
+    with Signals(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as signals:
+        from forwarder.config import load, secrets_of
+        from forwarder.daemon import Daemon
+        from forwarder.logs import Redactor, configure
 
-    config = load_config(config_path)
-    redactor = Redactor(secrets_of(config))
-    configure(config.log.level, config.log.format, redactor=redactor)
-    sys.exit(Daemon(config, lambda: load(config_path), redactor).run())
+        config = load_config(config_path)
+        redactor = Redactor(secrets_of(config))
+        configure(config.log.level, config.log.format, redactor=redactor)
+        status = Daemon(config, lambda: load(config_path), redactor, signals).run()
+        # All is written down: a signal that comes only now must not make a failure of it.
+        signals.ignore()
+    sys.exit(status)
 
 
 @click.command()
@@ -42,39 +55,82 @@ def once(config_path: Path) -> None:
     The exit status is 0 if everything was delivered, and 1 if something is still waiting or became a dead letter, or if
     the feed could not be read.
     """
-    from forwarder.app import Forwarder
-    from forwarder.config import secrets_of
-    from forwarder.feed.client import SentrytexError
-    from forwarder.logs import Redactor, configure
-    from forwarder.store import Store
+    with Signals(signal.SIGTERM, signal.SIGINT) as signals:
+        from forwarder.config import secrets_of
+        from forwarder.logs import Redactor, configure
+        from forwarder.store import Store
 
-    config = load_config(config_path)
-    redactor = Redactor(secrets_of(config))
-    configure(config.log.level, config.log.format, redactor=redactor)
-    store = Store.open_exclusive(config.database)
-    try:
-        forwarder = Forwarder(config, store, redactor=redactor, links_after=0.0)
-        problem = None
-        forwarder.start(schedule=False)
+        config = load_config(config_path)
+        redactor = Redactor(secrets_of(config))
+        configure(config.log.level, config.log.format, redactor=redactor)
+        store = Store.open_exclusive(config.database)
         try:
-            try:
-                forwarder.poll()
-                forwarder.beat()
-                forwarder.sweep_if_due()
-            except SentrytexError as error:
-                problem = str(error)
-            forwarder.review_alarms()
-            dead = forwarder.deliver_due(PATIENCE, threading.Event())
-            forwarder.prune()
+            turn = _Turn(config, store, redactor, signals)
+            turn.run()
+            outstanding = store.queries.outstanding(config.connectors)
         finally:
-            forwarder.stop()
-        outstanding = store.queries.outstanding(config.connectors)
-    finally:
-        store.close()
-    if problem:
-        raise Stop(problem)
-    if outstanding or dead:
-        raise Stop(_what_is_left(outstanding, dead))
+            store.close()
+        if turn.problem:
+            raise Stop(turn.problem)
+        if outstanding or turn.dead:
+            raise Stop(_what_is_left(outstanding, turn.dead))
+
+
+class _Turn:
+    """One poll and what is due, in a thread beside the main one.
+
+    The main thread waits for signals alone: one that is raised as KeyboardInterrupt in the midst of the work can leave
+    a lock taken, for which the end would then wait for ever.
+    """
+
+    def __init__(self, config: Config, store: Store, redactor: Redactor, signals: Signals) -> None:
+        from forwarder.app import Forwarder
+
+        self._forwarder = Forwarder(config, store, redactor=redactor, links_after=0.0)
+        self._signals = signals
+        self._error: BaseException | None = None
+        self._over = False
+        self.problem: str | None = None
+        """Why the feed could not be read."""
+        self.dead = 0
+        """Deliveries that became dead letters."""
+
+    def run(self) -> None:
+        """Carries it out; raises what it raises, and Stop where a signal ended it."""
+        self._forwarder.start(schedule=False)
+        try:
+            threading.Thread(target=self._work, name="once", daemon=True).start()
+            while not self._over and not self._signals.came(signal.SIGTERM, signal.SIGINT):
+                self._signals.wait(1.0)
+        finally:
+            self._forwarder.stop()
+        if self._error is not None:
+            raise self._error
+        if not self._over:
+            raise Stop("Stopped. What is owed is kept: the next run delivers it.", EX_STOPPED)
+
+    def _work(self) -> None:
+        try:
+            self._turn()
+        except BaseException as error:  # raised by the main thread
+            self._error = error
+        finally:
+            self._over = True
+            self._signals.wake()
+
+    def _turn(self) -> None:
+        from forwarder.feed.client import SentrytexError
+
+        forwarder = self._forwarder
+        try:
+            forwarder.poll()
+            forwarder.beat()
+            forwarder.sweep_if_due()
+        except SentrytexError as error:
+            self.problem = str(error)
+        forwarder.review_alarms()
+        self.dead = forwarder.deliver_due(PATIENCE, threading.Event())
+        forwarder.prune()
 
 
 def _what_is_left(outstanding: int, dead: int) -> str:

@@ -36,6 +36,10 @@ class Clock:
         """Seconds since the epoch, never running backwards between two calls of ``follow``."""
         return self._uptime() + self._offset
 
+    def uptime(self) -> float:
+        """Seconds of the clock that nobody can set: for how long something is to wait, whatever the wall clock does."""
+        return self._uptime()
+
     def follow(self) -> float:
         """Takes over a step of the wall clock and returns its seconds; 0.0 where there was none."""
         step = self._wall() - self()

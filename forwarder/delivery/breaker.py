@@ -54,6 +54,11 @@ class Breaker:
         pause = self.pause
         return 0 if pause is None else pause.probes + 1
 
+    def follow(self, predecessor: Breaker) -> None:
+        """Keeps to what the destination asked another one to wait; what failed there is tried anew."""
+        if predecessor.health is not Health.DOWN:
+            self._held_until = predecessor._held_until
+
     @property
     def draws(self) -> bool:
         """Whether the next one is to be drawn from all that was never tried, for the most severe may fail by itself.

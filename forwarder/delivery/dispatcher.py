@@ -69,26 +69,45 @@ class Dispatcher:
         self.dead = 0
         """Deliveries that became dead letters since the start."""
         self._store, self._now, self._random, self._listener = store, now, random, listener
-        self._followers, self._wake_others = followers, wake
+        self.followers = followers
+        """Connectors whose messages are given the links of what is delivered here; a reload replaces them."""
+        self._wake_others = wake
         self._redact, self._links_after = redact, links_after
         self._breaker, self._rate_limiter = Breaker(random), RateLimiter(connector.config.max_rate, clock)
         self._share, self._clock = Share(), clock
-        self._lease = connector.config.timeout.total_seconds() * REQUESTS + LEASE_MARGIN
+        self.lease = connector.config.timeout.total_seconds() * REQUESTS + LEASE_MARGIN
         self._turn, self._state, self._claiming = threading.Lock(), threading.Lock(), threading.Lock()
         self._wake, self._stop, self._abandon = threading.Event(), threading.Event(), threading.Event()
         self._claimed: deque[Claimed] = deque()
         self._under_way = UnderWay(clock)
         self._polls = 0
-        self._polling = False
+        self._polling = self._is_recalled = False
         self._starting, self._started, self._seen_at = threading.Lock(), False, time.monotonic()
         self._threads: list[threading.Thread] = []
 
-    def start(self) -> None:
-        """Begins to deliver, in threads of its own."""
-        self._recall()
+    def start(self, predecessor: Dispatcher | None = None) -> None:
+        """Begins to deliver, in threads of its own; after ``predecessor``, which had the same name, at its rate."""
+        if predecessor is not None:
+            self._rate_limiter.follow(predecessor._rate_limiter)
+            self._breaker.follow(predecessor._breaker)
         self._started = True
         self._show_life()
         self._start_workers()
+
+    def tend(self) -> None:
+        """Starts the workers that are missing, as far as the system gives threads; called again and again."""
+        if self._started:
+            self._start_workers()
+
+    def recall(self) -> None:
+        """Goes by what the store has of a pause from now on: another one may have written it."""
+        self._is_recalled = False
+        self._wake.set()
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing is under way any more, after a stop."""
+        return not any(thread.is_alive() for thread in self._threads)
 
     def wake(self) -> None:
         """Something was enqueued: the queue is polled at once."""
@@ -103,7 +122,7 @@ class Dispatcher:
         """
         with self._state:
             working = len(self._threads) == self.connector.config.concurrency
-            patience = self._lease if self._under_way.busy >= len(self._threads) else LOOKS_WITHIN
+            patience = self.lease if self._under_way.busy >= len(self._threads) else LOOKS_WITHIN
             since = now_monotonic - self._seen_at
         return working and since <= patience and all(thread.is_alive() for thread in self._threads)
 
@@ -117,7 +136,7 @@ class Dispatcher:
         end = time.monotonic() + timeout
         for thread in self._threads:
             thread.join(max(end - time.monotonic(), 0.0))
-        ended = not any(thread.is_alive() for thread in self._threads)
+        ended = self.ended
         self._abandon.set()
         if ended:
             self.connector.close()
@@ -146,9 +165,15 @@ class Dispatcher:
             return None if self._polling or self._under_way.busy or self._claimed else self._polls
 
     def _recall(self) -> None:
-        """What an earlier process had learnt of the destination."""
-        self._breaker.pause = self._store.outbox.pause_of(self.name)
-        self._breaker.answered_at = self._store.outbox.answered_at(self.name)
+        """What an earlier process, or the store's other readers, had learnt of the destination."""
+        # Before it is read: what is written meanwhile is read once more.
+        self._is_recalled = True
+        try:
+            self._breaker.pause = self._store.outbox.pause_of(self.name)
+            self._breaker.answered_at = max(self._breaker.answered_at, self._store.outbox.answered_at(self.name))
+        except StoreError:
+            self._is_recalled = False
+            raise
 
     # One worker
 
@@ -247,7 +272,7 @@ class Dispatcher:
         turn = self._turn_of(now)
         if turn.draw is not None:
             limit = 1
-        claimed = self._store.outbox.claim(self.name, limit, now=now, lease=self._lease, turn=turn)
+        claimed = self._store.outbox.claim(self.name, limit, now=now, lease=self.lease, turn=turn)
         if claimed:
             self._take(claimed, probe=turn.probe or turn.draw is not None)
             return 0.0
@@ -280,7 +305,9 @@ class Dispatcher:
 
     def _room(self) -> tuple[int, float]:
         """How many deliveries may be claimed, and the seconds until any may."""
-        if self._breaker.pause is not None:
+        if not self._is_recalled:
+            self._recall()
+        elif self._breaker.pause is not None:
             # A person may have asked for a probe at once, from another process.
             self._breaker.pause = self._store.outbox.pause_of(self.name)
         with self._state:
@@ -295,7 +322,7 @@ class Dispatcher:
         started = self._clock()
         probe = self._breaker.probe
         # However many requests it takes, the lease is longer.
-        with deadline(self._lease - LEASE_MARGIN):
+        with deadline(self.lease - LEASE_MARGIN):
             settlement = self._reconcile(claimed, probe) or self._send(claimed, probe)
         settlement = replace(settlement, reason=self._redact(settlement.reason))
         self._settle(claimed, settlement, max(self._clock() - started, 0.0))
@@ -379,7 +406,7 @@ class Dispatcher:
             )
         self._wake.set()
         if settlement.receipt and settlement.receipt.url:
-            self._wake_others(self._followers)
+            self._wake_others(self.followers)
 
     def _record(self, claimed: Claimed, settlement: Settlement, seconds: float) -> bool | None:
         """Settles, however long the database takes to accept it: whether the claim was ours, None at the very end."""
@@ -391,7 +418,7 @@ class Dispatcher:
                     now=self._now(),
                     seconds=seconds,
                     resume=self._breaker.pause is not None,
-                    followers=self._followers,
+                    followers=self.followers,
                     links_after=self._links_after,
                 )
             except StoreError as error:
@@ -399,6 +426,8 @@ class Dispatcher:
                 # The remote has it: forgetting that would send it again. At the very end the next start looks for it.
                 self._listener.store_failed(str(error))
                 log.error("settle_failed", connector=self.name, alert=claimed.delivery.alert.id, reason=str(error))  # noqa: TRY400
+                # To wait for a disk is not to stand still: a restart would mend nothing.
+                self._show_life()
                 if self._abandon.wait(SETTLE_EVERY):
                     return None
             except (TypeError, ValueError):

@@ -23,6 +23,11 @@ class RateLimiter:
         """Seconds until the next send may go."""
         return max(self._next - self._clock(), 0.0) if self.limited else 0.0
 
+    def follow(self, predecessor: RateLimiter) -> None:
+        """Goes on from where another one for the same destination has come to."""
+        with self._lock:
+            self._next = max(self._next, predecessor._next)
+
     def spend(self) -> None:
         """Counts one send."""
         with self._lock:

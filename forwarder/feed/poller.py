@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Final
@@ -37,19 +38,19 @@ class Poller:
 
     def __init__(self, config: Config, source: Source, store: Store, *, now: Now) -> None:
         self.config = config
-        self._source, self._store, self._now = source, store, now
-        self._turn = threading.Lock()
+        self._source = self._next_source = source
+        self._store, self._now = store, now
+        self._under_way = threading.Lock()
         self._ahead = 0.0
         self._shown: frozenset[datetime] | None = None
         self._stack_failures = 0
         self._stack_due = -math.inf
 
     def read_from(self, source: Source) -> None:
-        """Reads from another client from the next turn on."""
-        with self._turn:
-            self._source = source
-            # Another account has other vendors.
-            self._shown, self._stack_due = None, -math.inf
+        """Reads from another client from the next turn on. A turn under way goes on, and is not waited for."""
+        self._next_source = source
+        # Another account has other vendors.
+        self._stack_due = -math.inf
 
     def use(self, config: Config) -> None:
         """Goes by another config from now on."""
@@ -57,7 +58,7 @@ class Poller:
 
     def poll(self) -> PollResult:
         """Reads what is new since the cursor; raises SentrytexError where the feed cannot be read."""
-        with self._turn:
+        with self._turn():
             feed = self._begin()
             stretch = self._since_cursor(feed)
             try:
@@ -74,7 +75,7 @@ class Poller:
 
     def sweep(self) -> PollResult:
         """Reads ``look_back`` again for alerts that came late or changed; raises SentrytexError."""
-        with self._turn:
+        with self._turn():
             floor = instant(self._begin().floor or 0.0)
             try:
                 since, snapshot = self._look_back(floor)
@@ -117,7 +118,7 @@ class Poller:
         if now < self._stack_due <= now + STACK_MOST:
             return frozenset()
         try:
-            stack = self._source.stack()
+            stack = self._next_source.stack()
         except SentrytexError as error:
             if not self._stack_failures:
                 log.warning("stack_unread", reason=str(error))
@@ -132,6 +133,14 @@ class Poller:
         return vendors - known if known is not None else frozenset()
 
     # Where a turn begins
+
+    @contextmanager
+    def _turn(self) -> Iterator[None]:
+        """One turn at a time, and all of it from one client: two could show different accounts."""
+        with self._under_way:
+            if self._source is not self._next_source:
+                self._source, self._shown = self._next_source, None
+            yield
 
     def _begin(self) -> Feed:
         """How far the feed was read. At the first start the floor is kept before anything is asked.

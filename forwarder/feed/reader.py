@@ -152,9 +152,15 @@ def _at_once(questions: Mapping[Severity, Callable[[], Page]]) -> dict[Severity,
         except Exception as error:
             errors.append(error)
 
-    threads = [threading.Thread(target=ask, args=(severity,), name="feed", daemon=True) for severity in questions]
-    for thread in threads:
-        thread.start()
+    threads = []
+    for severity in questions:
+        thread = threading.Thread(target=ask, args=(severity,), name="feed", daemon=True)
+        try:
+            thread.start()
+            threads.append(thread)
+        except RuntimeError:
+            # The system gives no thread: then one after the other.
+            ask(severity)
     for thread in threads:
         thread.join()
     if errors:

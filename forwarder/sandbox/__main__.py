@@ -9,6 +9,7 @@ import threading
 
 import click
 
+from forwarder.common.signals import Signals
 from forwarder.common.units import parse_duration
 from forwarder.sandbox import Sandbox
 
@@ -25,20 +26,17 @@ def main(latency: str, unlimited: bool) -> None:
         seconds = parse_duration(latency).total_seconds()
     except ValueError as error:
         raise click.BadParameter(str(error), param_hint="--latency") from None
-    ended = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: ended.set())
-    with Sandbox(limits=not unlimited, latency=seconds) as sandbox:
+    with Signals(signal.SIGTERM, signal.SIGINT) as signals, Sandbox(limits=not unlimited, latency=seconds) as sandbox:
         click.echo(json.dumps(sandbox.credentials()))
-        threading.Thread(target=_wait_for_end_of_input, args=(ended,), daemon=True).start()
-        ended.wait()
+        threading.Thread(target=_wait_for_end_of_input, args=(signals,), daemon=True).start()
+        signals.wait(None)
 
 
-def _wait_for_end_of_input(ended: threading.Event) -> None:
+def _wait_for_end_of_input(signals: Signals) -> None:
     # Past sys.stdin: a thread that waits in its buffer makes the interpreter's end fail.
     while os.read(0, 4096):
         pass
-    ended.set()
+    signals.wake()
 
 
 if __name__ == "__main__":

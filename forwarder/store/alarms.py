@@ -28,6 +28,7 @@ _KEV: Final = "coalesce(json_type({}, '$.cisa_kev') = 'true', 0)"
 _KEV_OF_BODY: Final = (
     f"""CASE WHEN instr({{0}}, '"cisa_kev":true') AND json_valid({{0}}) THEN {_KEV.format("{0}")} ELSE 0 END"""
 )
+_SHOWN: Final = f"min(max({{}}, 0), {unreadable.LAST_SECOND})"
 
 _INSTANCES: Final = f"""
   SELECT 'dead_letter' AS type, d.connector AS subject, CAST(d.id AS TEXT) AS instance, a.severity AS severity,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from contextlib import suppress
+from dataclasses import asdict
 from functools import cached_property
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final, Literal, TypedDict
@@ -25,7 +26,7 @@ from forwarder.logs import get_logger
 from forwarder.store import Store, StoreError
 from forwarder.store.records import DeliveryRow, State
 from forwarder.web import filters
-from forwarder.web.health import Health
+from forwarder.web.health import Health, Missing
 from forwarder.web.metrics import Gauges, Metrics
 from forwarder.web.middleware import BY_HEADER, KNOWN, SESSIONS, Guard, door, who
 from forwarder.web.pages import Pages, filter_of
@@ -275,15 +276,23 @@ class _Site:
         encode, media_type = choose_encoder(request.headers.get("accept", ""))
         return Response(encode(self._metrics.registry), headers={"Content-Type": media_type})
 
-    async def _healthz(self, _request: Request) -> Response:
-        return JSONResponse({"alive": True})
+    async def _healthz(self, request: Request) -> Response:
+        # Here and in no other thread: where the system gives none, that is what must be told.
+        stalled = self._health.stalled()
+        return self._judged(request, {"alive": not stalled}, {"reasons": stalled} if stalled else {})
 
     async def _readyz(self, request: Request) -> Response:
-        reasons = await anyio.to_thread.run_sync(self._health.reasons, limiter=self._probes)
-        answer = {"ready": not reasons}
-        if request.scope[KNOWN] and reasons:
-            return JSONResponse({**answer, "reasons": [self._forwarder.redactor(reason) for reason in reasons]}, 503)
-        return JSONResponse(answer, 503 if reasons else 200)
+        try:
+            missing = await anyio.to_thread.run_sync(self._health.missing, limiter=self._probes)
+        except RuntimeError as error:
+            missing = [Missing(what="threads", why=f"The system gives no thread to look at the database: {error}.")]
+        details = {"reasons": [thing.why for thing in missing], "missing": [asdict(thing) for thing in missing]}
+        return self._judged(request, {"ready": not missing}, details if missing else {})
+
+    def _judged(self, request: Request, verdict: dict[str, bool], details: dict[str, Any]) -> Response:
+        """A verdict for everyone, its details for those who may see them; 503 where there are any."""
+        shown = details if request.scope[KNOWN] else {}
+        return JSONResponse({**verdict, **shown}, 503 if details else 200)
 
     # What goes wrong
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from forwarder.alarms import is_unread, last_poll
@@ -17,8 +18,16 @@ WRITE_EVERY: Final = 5.0
 """Seconds for which a verdict on the database stays good: probes must not keep the disk busy."""
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Missing:
+    """One thing that keeps the forwarder from being ready: ``feed``, ``store``, ``threads`` or ``process``, and why."""
+
+    what: str
+    why: str
+
+
 class Health:
-    """Judges readiness: the feed is read, and the database takes writes."""
+    """Judges whether its threads turn, and readiness: beyond that the feed is read, and the database takes writes."""
 
     def __init__(self, forwarder: Forwarder, store: Store, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._forwarder, self._store, self._clock = forwarder, store, clock
@@ -26,20 +35,34 @@ class Health:
         self._good_until = 0.0
         self._refused: str | None = None
 
-    def reasons(self) -> list[str]:
-        """Why it is not ready, in sentences; nothing where it is."""
-        reasons = []
+    def stalled(self) -> list[str]:
+        """What does not turn any more, in sentences; it waits for nothing, least of all the database."""
+        return self._forwarder.stalled()
+
+    def missing(self) -> list[Missing]:
+        """What it lacks to be ready; nothing where it is. That a destination is down is no reason: others work."""
+        return [Missing(what=what, why=self._forwarder.redactor(why)) for what, why in self._missing()]
+
+    def _missing(self) -> Iterator[tuple[str, str]]:
+        for why in self.stalled():
+            yield "threads", why
+        if self._forwarder.stopping:
+            yield "process", "The forwarder is stopping."
         try:
-            if unread := self._unread():
-                reasons.append(unread)
+            unread = self._unread()
         except StoreError as error:
-            return [str(error)]
+            yield "store", str(error)
+            return
+        if unread:
+            yield "feed", unread
         if refused := self._write():
-            reasons.append(refused)
-        return reasons
+            yield "store", refused
 
     def _unread(self) -> str | None:
         feed, now = self._store.feed.state(), self._forwarder.clock()
+        if not self._forwarder.has_read_feed:
+            # That another process could read it says nothing of this one's key and network.
+            return f"No poll was complete since the start of this process. {feed.poll_error or ''}".strip()
         if not is_unread(feed, self._forwarder.config, started_at=self._forwarder.started_at, now=now):
             return None
         return last_poll(feed, now)

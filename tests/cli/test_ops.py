@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 import sqlite3
 import stat
 import threading
@@ -16,10 +17,10 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from forwarder.app import Forwarder
+from forwarder.app import STANDS_STILL, Forwarder
 from forwarder.cli.root import group
 from forwarder.config import Listen, load
-from forwarder.store import Store, StoreError
+from forwarder.store import Store, StoreError, pulse
 from forwarder.store.records import Filter
 from forwarder.web.server import Server, bind
 from tests.kit.samples import alert
@@ -183,14 +184,24 @@ def test_a_daemon_that_serves_its_page_is_well(place: Place, host: str) -> None:
     place.listen("127.0.0.1:0")
     listening = bind(Listen(host="127.0.0.1", port=0))
     port = listening.getsockname()[1]
-    server = Server(Forwarder(load(place.folder / "config.yaml"), place.store), listening)
+    forwarder = Forwarder(load(place.folder / "config.yaml"), place.store)
+    server = Server(forwarder, listening)
     server.start()
     try:
         place.listen(f"{host}:{port}")
-        result = place.run("health")
+        fresh, not_ready = place.run("health"), place.run("health", "--ready")
+        forwarder.has_read_feed = True
+        well, ready = place.run("health"), place.run("health", "--ready")
+        forwarder._tended_at = 0.0 - 2 * STANDS_STILL
+        stalled = place.run("health")
     finally:
         server.close()
-    assert (result.exit_code, result.output) == (0, "The forwarder is healthy.\n")
+    why = "No poll was complete since the start of this process.\n"
+    assert (fresh.exit_code, fresh.output) == (0, f"The forwarder is healthy.\nIt is not ready.\n{why}")
+    assert (not_ready.exit_code, not_ready.output) == (1, f"The forwarder is not ready.\n{why}")
+    assert (well.exit_code, well.output) == (ready.exit_code, ready.output) == (0, "The forwarder is healthy.\n")
+    assert stalled.exit_code == 1
+    assert stalled.output.startswith("The forwarder is not healthy.\nThe main loop has stood still for ")
 
 
 def test_a_daemon_that_does_not_answer_is_not_well(place: Place) -> None:
@@ -238,7 +249,14 @@ def test_an_answer_that_is_an_error_is_not_well(place: Place) -> None:
 
 
 def test_without_a_page_health_asks_who_holds_the_database(place: Place) -> None:
-    """With web.listen off a daemon is well while it owns the database, and not after its end."""
+    """With web.listen off a daemon is well while it owns the database and shows life, and not after its end."""
+    assert place.run("health").exit_code == 0
+    lock = Path(f"{place.database}.lock")
+    os.utime(lock, (time.time() - 120, time.time() - 120))
+    silent = place.run("health")
+    assert silent.exit_code == 1
+    assert silent.output == f"The forwarder on {place.database} has shown no sign of life for 2m: its log says why.\n"
+    pulse.beat(place.database)
     assert place.run("health").exit_code == 0
     place.store.close()
     result = place.run("health")

@@ -23,11 +23,12 @@ from forwarder.feed.client import (
     Unavailable,
 )
 from forwarder.feed.poller import STACK_EVERY, Poller
-from forwarder.feed.reader import Source
+from forwarder.feed.reader import Source, _at_once
 from forwarder.sandbox import Fault, FaultKind, Sandbox
 from forwarder.store import Store
 from forwarder.store.records import Gap, PollResult
 from tests.feed.conftest import MakePoller
+from tests.kit.core import no_threads
 from tests.kit.feed import DAY, HOUR, asked, flood, new, outstanding, publish
 from tests.kit.samples import real_alerts
 from tests.kit.store import NOW, Time, config, rows
@@ -591,3 +592,10 @@ def test_real_alerts_arrive_whole(sandbox: Sandbox, store: Store, make: MakePoll
     assert outstanding(store) == sorted({raw["id"] for raw in history})
     assert store.queries.gaps() == []
     assert timedelta(seconds=store.feed.state().cursor or 0) == timedelta(seconds=time.now - 1)
+
+
+def test_parts_are_read_one_after_the_other_where_there_are_no_threads() -> None:
+    """A limit on their number delays a burst, and stops none."""
+    page = Page(alerts=(), set_aside=(), size=0, server_time=None)
+    with no_threads():
+        assert _at_once({severity: lambda: page for severity in Severity}) == dict.fromkeys(Severity, page)

@@ -10,12 +10,14 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from copy import deepcopy
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final, Literal, Self
 
+import pytest
 from ruamel.yaml import YAML
 
 from forwarder.alert import Alert
@@ -52,6 +54,21 @@ def until(condition: Callable[[], object], seconds: float = PATIENCE) -> None:
         if time.monotonic() > end:
             raise AssertionError(f"it did not come about within {seconds:g} seconds")
         time.sleep(0.01)
+
+
+@contextmanager
+def no_threads() -> Iterator[None]:
+    """Meanwhile the system gives this process no further thread, as under a limit on their number.
+
+    Each would need more memory for its stack than there is.
+    """
+    size = threading.stack_size(2**46)
+    try:
+        with pytest.raises(RuntimeError):
+            threading.Thread(target=print).start()
+        yield
+    finally:
+        threading.stack_size(size)
 
 
 class Time:
@@ -274,14 +291,21 @@ def command(folder: Path, *args: str, env: Mapping[str, str] | None = None) -> s
 
 
 class Process:
-    """`forwarder run` as a real process in ``folder``, from ``with`` to its end. ``log`` is what it wrote."""
+    """A command, `forwarder run` for one, as a real process in ``folder``, from ``with`` to its end.
 
-    def __init__(self, folder: Path, env: Mapping[str, str], *args: str) -> None:
+    ``log`` is what it wrote.
+    """
+
+    def __init__(self, folder: Path, env: Mapping[str, str], *args: str, command: str = "run") -> None:
         self._path = folder / f"log-{time.monotonic_ns()}.txt"
         with self._path.open("wb") as log:
             self._process = subprocess.Popen(
-                [FORWARDER, "run", *args], cwd=folder, env=environment(env), stdout=log, stderr=log
+                [FORWARDER, command, *args], cwd=folder, env=environment(env), stdout=log, stderr=log
             )
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
 
     @property
     def log(self) -> str:

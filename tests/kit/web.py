@@ -79,6 +79,7 @@ def serving(folder: Path, **web: Any) -> Iterator[Site]:
     assert config.web.listen
     server = Server(forwarder, bind(Listen(host="127.0.0.1", port=0)))
     store.feed.commit_page([], now=NOW - 5, connectors=config.connectors, cursor=NOW - 60)
+    forwarder.has_read_feed = True
     server.start()
     try:
         with httpx2.Client(base_url=server.url, timeout=20) as client:

@@ -19,11 +19,22 @@ from rich.console import Console
 from rich.table import Table
 
 from tests.kit.contract import TARGETS
-from tests.torture import feed, first_start, ground, hostile, kills, matrix, parrot, poison, soak
+from tests.torture import feed, first_start, ground, hostile, kills, matrix, parrot, poison, signals, soak, threads
 from tests.torture.points import Point
 from tests.torture.world import Tally
 
-PROOFS: Final = ("kills", "matrix", "ground", "first-start", "hostile", "secrets", "poison", "soak")
+PROOFS: Final = (
+    "kills",
+    "matrix",
+    "ground",
+    "first-start",
+    "signals",
+    "threads",
+    "hostile",
+    "secrets",
+    "poison",
+    "soak",
+)
 EXAMPLES: Final = 1000
 """Pages of chance for each kind of Jira."""
 
@@ -45,6 +56,8 @@ def main(number: int, seed: int | None, days: int, only: tuple[str, ...]) -> Non
         "matrix": prove_matrix,
         "ground": lambda: _prove("The ground under it", ground.SCENARIOS),
         "first-start": lambda: _prove("First start without a feed", first_start.SCENARIOS),
+        "signals": lambda: _prove("Signals", signals.SCENARIOS),
+        "threads": lambda: _prove("No more threads", threads.SCENARIOS),
         "hostile": prove_hostile,
         "secrets": prove_secrets,
         "poison": prove_poison,

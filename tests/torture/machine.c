@@ -1,4 +1,4 @@
-/* A machine that can be made bad: preloaded into a process, it lets that process's calls fail or its clocks jump, as
+/* A machine that can be made bad: preloaded into a process, it lets that process's calls fail, its clocks jump or its threads run out, as
  * the file that MACHINE names says. tests/torture/machine.py writes that file, in the layout of struct ailments.
  *
  * Only files whose name holds ".db" are ill: the log of what happens must stay readable. */
@@ -7,6 +7,7 @@
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,6 +18,7 @@
 struct ailments {
     long long sync_fails, disk_full, read_only;
     long long wall_seconds, boot_seconds;
+    long long no_threads;
 };
 
 static const volatile struct ailments *ailments(void) {
@@ -85,4 +87,8 @@ int clock_gettime(clockid_t which, struct timespec *now) {
     if (which == CLOCK_BOOTTIME)
         now->tv_sec += ailments()->boot_seconds;
     return failed;
+}
+
+int pthread_create(pthread_t *thread, const pthread_attr_t *how, void *(*run)(void *), void *with) {
+    return ailments()->no_threads ? EAGAIN : REAL(pthread_create)(thread, how, run, with);
 }

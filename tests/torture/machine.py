@@ -1,4 +1,4 @@
-"""A machine that can be made bad while a process runs on it: its disk full or failing, its clocks jumping."""
+"""A machine that can be made bad while a process runs on it: a disk full or failing, clocks that jump, no threads."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Final, Self
 import pytest
 
 _SOURCE: Final = Path(__file__).with_name("machine.c")
-_AILMENTS: Final = ("sync_fails", "disk_full", "read_only", "wall_seconds", "boot_seconds")
+_AILMENTS: Final = ("sync_fails", "disk_full", "read_only", "wall_seconds", "boot_seconds", "no_threads")
 _LAYOUT: Final = struct.Struct(f"={len(_AILMENTS)}q")
 
 
@@ -46,7 +46,7 @@ class Machine:
         self._state.close()
 
     def falls_ill(self, **ailments: int) -> None:
-        """``sync_fails``, ``disk_full``, ``read_only``: 1 for yes; ``wall_seconds``, ``boot_seconds``: so far ahead."""
+        """``wall_seconds``, ``boot_seconds``: so far ahead; all others, see ``machine.c``: 1 for yes."""
         self._now |= ailments
         _LAYOUT.pack_into(self._state, 0, *(self._now[name] for name in _AILMENTS))
 

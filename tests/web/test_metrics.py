@@ -10,17 +10,18 @@ from pathlib import Path
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from forwarder.app import Forwarder
+from forwarder.app import STANDS_STILL, Forwarder
 from forwarder.connector import Kind
 from forwarder.events import AttemptFinished
 from forwarder.feed.client import SentrytexError
 from forwarder.sandbox import Fault, FaultKind, Sandbox
 from forwarder.store import Store
 from forwarder.store.records import AttemptResult, Settlement
-from forwarder.web.health import WRITE_EVERY, Health
+from forwarder.web.health import WRITE_EVERY, Health, Missing
 from forwarder.web.metrics import REASONS, RESULTS, Metrics
 from tests.kit import core as core_kit
 from tests.kit import store as store_kit
+from tests.kit.core import no_threads
 from tests.kit.samples import alert
 from tests.kit.store import NOW
 from tests.kit.web import Site, furnish, serving, sweep_short
@@ -211,10 +212,8 @@ def test_it_is_ready_while_polls_succeed(site: Site) -> None:
     site.store.feed.poll_failed("The Sentrytex API did not answer in time.")
     answer = site.client.get("/readyz")
     assert answer.status_code == 503
-    assert answer.json() == {
-        "ready": False,
-        "reasons": ["The last complete poll was 10m 6s ago. The Sentrytex API did not answer in time."],
-    }
+    why = "The last complete poll was 10m 6s ago. The Sentrytex API did not answer in time."
+    assert answer.json() == {"ready": False, "reasons": [why], "missing": [{"what": "feed", "why": why}]}
 
 
 def test_the_alarm_the_page_and_the_probe_call_the_feed_unread_at_the_same_second(site: Site) -> None:
@@ -231,25 +230,45 @@ def test_the_alarm_the_page_and_the_probe_call_the_feed_unread_at_the_same_secon
     assert "This needs you now: the feed was last read 10m 6s ago." in site.text("/")
 
 
-def test_a_start_is_given_time_to_poll(site: Site) -> None:
-    """A forwarder that comes back after a day is not judged by the polls of the day before."""
-    site.time.advance(86400)
+def test_ready_is_who_has_read_the_feed_itself(site: Site) -> None:
+    """What another process read says nothing of this one's key: a rolling update must not replace a good one by it."""
     forwarder = Forwarder(site.forwarder.config, site.store, clock=site.forwarder.clock)
-    assert Health(forwarder, site.store).reasons() == []
-    site.time.advance(601)
-    assert Health(forwarder, site.store).reasons() == ["The last complete poll was 1d 10m ago."]
+    health = Health(forwarder, site.store)
+    (missing,) = health.missing()
+    assert missing == Missing(what="feed", why="No poll was complete since the start of this process.")
+    site.store.feed.poll_failed("The Sentrytex API refused the key.")
+    (missing,) = health.missing()
+    assert missing.why.endswith("since the start of this process. The Sentrytex API refused the key.")
+    forwarder.has_read_feed = True
+    assert health.missing() == []
+
+
+def test_it_is_not_ready_while_it_stops(site: Site) -> None:
+    """No more is sent to a process that ends; that it is alive stays true."""
+    forwarder = Forwarder(site.forwarder.config, site.store, clock=site.forwarder.clock)
+    forwarder.has_read_feed = True
+    forwarder.stop(0)
+    assert Health(forwarder, site.store).missing() == [Missing(what="process", why="The forwarder is stopping.")]
+    assert Health(forwarder, site.store).stalled() == []
+
+
+def test_a_destination_that_is_down_is_no_reason(site: Site) -> None:
+    """The others work, and another process would not reach it either."""
+    furnish(site.store)
+    assert site.store.outbox.pause_of("oncall") is not None
+    assert site.client.get("/readyz").json() == {"ready": True}
 
 
 def test_it_is_not_ready_when_the_database_takes_no_writes(site: Site) -> None:
     """A write that fails is a reason. It is tried every few seconds only: probes must not keep the disk busy."""
     now, visitor = store_kit.Time(), Store.open_shared(site.store.engine.path)
     health = Health(site.forwarder, visitor, clock=now)
-    assert health.reasons() == []
+    assert health.missing() == []
     site.store.close()
     now.advance(WRITE_EVERY - 1)
-    assert health.reasons() == []
+    assert health.missing() == []
     now.advance(1)
-    assert health.reasons() == [f"The database {site.store.engine.path} is closed."]
+    assert health.missing() == [Missing(what="store", why=f"The database {site.store.engine.path} is closed.")]
     visitor.close()
 
 
@@ -257,3 +276,26 @@ def test_alive_is_told_even_without_a_database(site: Site) -> None:
     """Liveness is about the process alone: a restart mends no disk."""
     site.store.close()
     assert site.client.get("/healthz").json() == {"alive": True}
+
+
+def test_what_does_not_turn_is_told_to_both_probes(site: Site) -> None:
+    """A job that hangs makes it unhealthy, and unready too; whoever may not see the page hears only that."""
+    site.forwarder.tend()
+    assert site.client.get("/healthz").json() == {"alive": True}
+    site.forwarder._tended_at = -2 * STANDS_STILL
+    answer = site.client.get("/healthz")
+    (reason,) = answer.json()["reasons"]
+    assert (answer.status_code, answer.json()["alive"]) == (503, False)
+    assert reason.startswith("The main loop has stood still for ")
+    unready = site.client.get("/readyz").json()
+    assert [thing["what"] for thing in unready["missing"]] == ["threads"]
+
+
+def test_readiness_without_a_thread_is_told(site: Site) -> None:
+    """Whoever asks must not wait for a thread that the system does not give."""
+    assert site.client.get("/healthz").json() == {"alive": True}
+    with no_threads():
+        assert site.client.get("/healthz").json() == {"alive": True}
+        answer = site.client.get("/readyz")
+    assert (answer.status_code, [thing["what"] for thing in answer.json()["missing"]]) == (503, ["threads"])
+    assert site.client.get("/readyz").json() == {"ready": True}

@@ -11,7 +11,7 @@ from forwarder import plugins
 from forwarder.cli.options import remembered
 from forwarder.config import Config, SentrytexConfig, secrets_of
 from forwarder.connector import Connector, Finding
-from forwarder.delivery.dispatcher import REQUESTS
+from forwarder.delivery.attempt import REQUESTS
 from forwarder.feed.client import FeedClient, SentrytexError
 from forwarder.logs import Redactor
 from forwarder.wire.deadline import deadline

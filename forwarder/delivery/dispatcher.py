@@ -16,17 +16,17 @@ from dataclasses import replace
 from typing import Any, Final
 
 from forwarder.common.clock import Now
-from forwarder.connector import Connector, Delivered, Delivery, Failed, Outcome, Payload, Receipt, Retry, Uncertain
+from forwarder.connector import Connector
+from forwarder.delivery.attempt import Attempts
 from forwarder.delivery.breaker import Breaker, Health
 from forwarder.delivery.rate_limiter import RateLimiter
 from forwarder.delivery.share import Share
-from forwarder.delivery.transitions import Context, not_found, settle, unrendered
 from forwarder.delivery.under_way import UnderWay
+from forwarder.delivery.workers import Workers
 from forwarder.events import AttemptFinished, Listener
 from forwarder.logs import get_logger
 from forwarder.store import Store, StoreError
 from forwarder.store.records import AttemptResult, Claimed, Settlement, State, Turn
-from forwarder.wire.deadline import deadline
 
 log = get_logger(__name__)
 
@@ -36,10 +36,6 @@ LINKS_AFTER: Final = 5.0
 """Seconds that a new link waits for others before a sent message is updated with it."""
 SETTLE_EVERY: Final = 1.0
 """Seconds between two tries to record the result of an attempt."""
-LOOKS_WITHIN: Final = 60.0
-"""Seconds in which a worker that delivers nothing looks at its queue, however long it waits for the database."""
-REQUESTS: Final = 8
-"""Requests for which a claim's lease has room: those of a search, then those of a send in several steps."""
 LEASE_MARGIN: Final = 60.0
 """Seconds that a lease lasts beyond the time-outs of all its requests."""
 
@@ -75,29 +71,26 @@ class Dispatcher:
         self._redact, self._links_after = redact, links_after
         self._breaker, self._rate_limiter = Breaker(random), RateLimiter(connector.config.max_rate, clock)
         self._share, self._clock = Share(), clock
-        self.lease = connector.config.timeout.total_seconds() * REQUESTS + LEASE_MARGIN
+        self._attempts = Attempts(connector, self._breaker, self._rate_limiter, now=now, random=random)
+        self.lease = self._attempts.seconds + LEASE_MARGIN
         self._turn, self._state, self._claiming = threading.Lock(), threading.Lock(), threading.Lock()
         self._wake, self._stop, self._abandon = threading.Event(), threading.Event(), threading.Event()
         self._claimed: deque[Claimed] = deque()
         self._under_way = UnderWay(clock)
         self._polls = 0
         self._polling = self._is_recalled = False
-        self._starting, self._started, self._seen_at = threading.Lock(), False, time.monotonic()
-        self._threads: list[threading.Thread] = []
+        self._workers = Workers(self.name, connector.config.concurrency, self._work, self._stop)
 
     def start(self, predecessor: Dispatcher | None = None) -> None:
         """Begins to deliver, in threads of its own; after ``predecessor``, which had the same name, at its rate."""
         if predecessor is not None:
             self._rate_limiter.follow(predecessor._rate_limiter)
             self._breaker.follow(predecessor._breaker)
-        self._started = True
-        self._show_life()
-        self._start_workers()
+        self._workers.start()
 
     def tend(self) -> None:
         """Starts the workers that are missing, as far as the system gives threads; called again and again."""
-        if self._started:
-            self._start_workers()
+        self._workers.tend()
 
     def recall(self) -> None:
         """Goes by what the store has of a pause from now on: another one may have written it."""
@@ -107,12 +100,11 @@ class Dispatcher:
     @property
     def ended(self) -> bool:
         """Whether nothing is under way any more, after a stop."""
-        return not any(thread.is_alive() for thread in self._threads)
+        return self._workers.ended
 
     def wake(self) -> None:
         """Something was enqueued: the queue is polled at once."""
-        if self._started:
-            self._start_workers()
+        self._workers.tend()
         self._wake.set()
 
     def alive(self, now_monotonic: float) -> bool:
@@ -121,10 +113,8 @@ class Dispatcher:
         A worker that is free looks at the queue every few seconds; one that delivers ends before its lease does.
         """
         with self._state:
-            working = len(self._threads) == self.connector.config.concurrency
-            patience = self.lease if self._under_way.busy >= len(self._threads) else LOOKS_WITHIN
-            since = now_monotonic - self._seen_at
-        return working and since <= patience and all(thread.is_alive() for thread in self._threads)
+            busy = self._under_way.busy
+        return self._workers.alive(now_monotonic, busy=busy, patience=self.lease)
 
     def stop(self) -> None:
         """Claims nothing more; what is under way goes on."""
@@ -133,10 +123,7 @@ class Dispatcher:
 
     def join(self, timeout: float) -> bool:
         """Waits up to ``timeout`` seconds for what is under way; true where all ended and nothing stays claimed."""
-        end = time.monotonic() + timeout
-        for thread in self._threads:
-            thread.join(max(end - time.monotonic(), 0.0))
-        ended = self.ended
+        ended = self._workers.join(timeout)
         self._abandon.set()
         if ended:
             self.connector.close()
@@ -177,37 +164,9 @@ class Dispatcher:
 
     # One worker
 
-    def _start_workers(self) -> None:
-        """Starts the workers that are missing: the system may have had no thread left for them."""
-        with self._starting:
-            while self._started and len(self._threads) < self.connector.config.concurrency and not self._stop.is_set():
-                name = f"{self.name}-{len(self._threads)}"
-                thread = threading.Thread(target=self._live, name=name, daemon=True)
-                try:
-                    thread.start()
-                except RuntimeError as error:
-                    log.error("worker_not_started", connector=self.name, reason=str(error))  # noqa: TRY400
-                    return
-                self._threads.append(thread)
-
-    def _live(self) -> None:
-        """A worker, which only a stop ends; also where it fails in a way that nobody thought of."""
-        while True:
-            try:
-                return self._work()
-            except BaseException:
-                # A connector may even ask for the end of its thread, which Python would grant without a word.
-                log.exception("worker_failed", connector=self.name)
-                if self._stop.wait(POLL_EVERY):
-                    return None
-
-    def _show_life(self) -> None:
-        with self._state:
-            self._seen_at = time.monotonic()
-
     def _work(self) -> None:
         while (claimed := self._next()) is not None:
-            self._show_life()
+            self._workers.show_life()
             self._carry_out(claimed)
 
     def _carry_out(self, claimed: Claimed) -> None:
@@ -245,8 +204,8 @@ class Dispatcher:
 
     def _poll_queue(self) -> float:
         """Claims what can go out now, and returns 0; where nothing can, the seconds until that may change."""
-        self._show_life()
-        self._start_workers()
+        self._workers.show_life()
+        self._workers.tend()
         with self._state:
             self._polling, self._polls = True, self._polls + 1
         try:
@@ -320,69 +279,9 @@ class Dispatcher:
 
     def _deliver(self, claimed: Claimed) -> None:
         started = self._clock()
-        probe = self._breaker.probe
-        # However many requests it takes, the lease is longer.
-        with deadline(self.lease - LEASE_MARGIN):
-            settlement = self._reconcile(claimed, probe) or self._send(claimed, probe)
+        settlement = self._attempts.carry_out(claimed)
         settlement = replace(settlement, reason=self._redact(settlement.reason))
         self._settle(claimed, settlement, max(self._clock() - started, 0.0))
-
-    def _context(self, claimed: Claimed, probe: int) -> Context:
-        return Context(
-            now=self._now(),
-            random=self._random,
-            reconcile_after=self.connector.reconcile_after,
-            give_up_after=self.connector.config.give_up_after.total_seconds(),
-            probe=probe,
-            keeps_failing=self._breaker.keeps_failing(claimed.failing_since),
-            alone=self._breaker.fails_alone(claimed.delivery.id),
-            down=self._breaker.health is not Health.WORKING,
-        )
-
-    def _reconcile(self, claimed: Claimed, probe: int) -> Settlement | None:
-        """Looks for what may be there already; None where it is to be sent, for the first time or once more."""
-        if not claimed.uncertain or not self.connector.reconcile_after:
-            return None
-        outcome: Outcome
-        try:
-            receipt = self.connector.find(claimed.delivery)
-        except Failed as failed:
-            outcome = failed.outcome
-        except Exception as error:
-            log.exception("look_failed", connector=self.name, alert=claimed.delivery.alert.id)
-            outcome = Retry(f"Looking for it failed unexpectedly ({type(error).__name__}).")
-        else:
-            if receipt is None or _is_repeated(receipt, claimed):
-                return not_found(claimed, self._context(claimed, probe))
-            outcome = Delivered(receipt, "It was there already.")
-        # A look that failed sent nothing: the times of the lookups still count from the uncertain send.
-        return replace(
-            settle(claimed, outcome, None, self._context(claimed, probe)), uncertain_since=claimed.uncertain_since
-        )
-
-    def _send(self, claimed: Claimed, probe: int) -> Settlement:
-        try:
-            payload = self.connector.render(claimed.delivery)
-        except Exception as error:
-            log.exception("render_failed", connector=self.name, alert=claimed.delivery.alert.id)
-            self._rate_limiter.refund()
-            reason = f"The message could not be made ({type(error).__name__})."
-            return unrendered(claimed, reason, self._context(claimed, probe))
-        return settle(claimed, self._ask(claimed.delivery, payload), payload, self._context(claimed, probe))
-
-    def _ask(self, delivery: Delivery, payload: Payload) -> Outcome:
-        """What the destination makes of it."""
-        try:
-            outcome: object = self.connector.deliver(delivery, payload)
-        except Failed as failed:
-            outcome = failed.outcome
-        except Exception as error:
-            # It may have happened after the remote took it: look before it is sent again.
-            log.exception("deliver_failed", connector=self.name, alert=delivery.alert.id)
-            return Uncertain(f"Sending failed unexpectedly ({type(error).__name__}).")
-        if not isinstance(outcome, Outcome):
-            return Uncertain("The connector returned no valid outcome: its package needs a fix.")
-        return outcome
 
     def _settle(self, claimed: Claimed, settlement: Settlement, seconds: float) -> None:
         """Records what came of it, and draws the conclusions for the connector as a whole."""
@@ -422,12 +321,11 @@ class Dispatcher:
                     links_after=self._links_after,
                 )
             except StoreError as error:
-                self._show_life()
                 # The remote has it: forgetting that would send it again. At the very end the next start looks for it.
                 self._listener.store_failed(str(error))
                 log.error("settle_failed", connector=self.name, alert=claimed.delivery.alert.id, reason=str(error))  # noqa: TRY400
                 # To wait for a disk is not to stand still: a restart would mend nothing.
-                self._show_life()
+                self._workers.show_life()
                 if self._abandon.wait(SETTLE_EVERY):
                     return None
             except (TypeError, ValueError):
@@ -473,9 +371,3 @@ class Dispatcher:
                 self._store.outbox.make_due_now(self.name, since=answered_at)
         is_paused = breaker.pause is not None
         return not was_paused and is_paused, was_paused and not is_paused
-
-
-def _is_repeated(receipt: Receipt, claimed: Claimed) -> bool:
-    """Whether what was found is only what the delivery repeats on purpose."""
-    repeats = claimed.delivery.repeats
-    return repeats is not None and repeats.remote_id == receipt.remote_id

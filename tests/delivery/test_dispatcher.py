@@ -23,7 +23,8 @@ from forwarder.connector import (
     Retry,
     Uncertain,
 )
-from forwarder.delivery.dispatcher import REQUESTS, Dispatcher
+from forwarder.delivery.attempt import REQUESTS
+from forwarder.delivery.dispatcher import Dispatcher
 from forwarder.events import AttemptFinished, Listener
 from forwarder.store import Store
 from forwarder.store.outbox import Outbox

@@ -13,7 +13,8 @@ from typing import Any, Final
 import pytest
 
 from forwarder.connector import Delivery, Outcome
-from forwarder.delivery.dispatcher import LOOKS_WITHIN, Dispatcher
+from forwarder.delivery.dispatcher import Dispatcher
+from forwarder.delivery.workers import LOOKS_WITHIN
 from forwarder.events import Listener
 from forwarder.store import Store
 from forwarder.store.outbox import Outbox

@@ -1,0 +1,109 @@
+"""One attempt at a delivery: look for it where it may be there already, else render and send it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any, Final
+
+from forwarder.common.clock import Now
+from forwarder.connector import Connector, Delivered, Delivery, Failed, Outcome, Payload, Receipt, Retry, Uncertain
+from forwarder.delivery.breaker import Breaker, Health
+from forwarder.delivery.rate_limiter import RateLimiter
+from forwarder.delivery.transitions import Context, not_found, settle, unrendered
+from forwarder.logs import get_logger
+from forwarder.store.records import Claimed, Settlement
+from forwarder.wire.deadline import deadline
+
+log = get_logger(__name__)
+
+REQUESTS: Final = 8
+"""Requests that an attempt has time for: those of a search, then those of a send in several steps."""
+
+
+class Attempts:
+    """What one connector makes of a delivery, whatever its code does: always a settlement, never an exception."""
+
+    def __init__(
+        self,
+        connector: Connector[Any],
+        breaker: Breaker,
+        rate_limiter: RateLimiter,
+        *,
+        now: Now,
+        random: Callable[[], float],
+    ) -> None:
+        self.connector, self.name = connector, connector.name
+        self.seconds = connector.config.timeout.total_seconds() * REQUESTS
+        """The most that an attempt takes, however many requests it needs."""
+        self._breaker, self._rate_limiter = breaker, rate_limiter
+        self._now, self._random = now, random
+
+    def carry_out(self, claimed: Claimed) -> Settlement:
+        """What becomes of a claimed delivery."""
+        probe = self._breaker.probe
+        with deadline(self.seconds):
+            return self._reconcile(claimed, probe) or self._send(claimed, probe)
+
+    def _context(self, claimed: Claimed, probe: int) -> Context:
+        return Context(
+            now=self._now(),
+            random=self._random,
+            reconcile_after=self.connector.reconcile_after,
+            give_up_after=self.connector.config.give_up_after.total_seconds(),
+            probe=probe,
+            keeps_failing=self._breaker.keeps_failing(claimed.failing_since),
+            alone=self._breaker.fails_alone(claimed.delivery.id),
+            down=self._breaker.health is not Health.WORKING,
+        )
+
+    def _reconcile(self, claimed: Claimed, probe: int) -> Settlement | None:
+        """Looks for what may be there already; None where it is to be sent, for the first time or once more."""
+        if not claimed.uncertain or not self.connector.reconcile_after:
+            return None
+        outcome: Outcome
+        try:
+            receipt = self.connector.find(claimed.delivery)
+        except Failed as failed:
+            outcome = failed.outcome
+        except Exception as error:
+            log.exception("look_failed", connector=self.name, alert=claimed.delivery.alert.id)
+            outcome = Retry(f"Looking for it failed unexpectedly ({type(error).__name__}).")
+        else:
+            if receipt is None or _is_repeated(receipt, claimed):
+                return not_found(claimed, self._context(claimed, probe))
+            outcome = Delivered(receipt, "It was there already.")
+        # A look that failed sent nothing: the times of the lookups still count from the uncertain send.
+        return replace(
+            settle(claimed, outcome, None, self._context(claimed, probe)), uncertain_since=claimed.uncertain_since
+        )
+
+    def _send(self, claimed: Claimed, probe: int) -> Settlement:
+        try:
+            payload = self.connector.render(claimed.delivery)
+        except Exception as error:
+            log.exception("render_failed", connector=self.name, alert=claimed.delivery.alert.id)
+            self._rate_limiter.refund()
+            reason = f"The message could not be made ({type(error).__name__})."
+            return unrendered(claimed, reason, self._context(claimed, probe))
+        return settle(claimed, self._ask(claimed.delivery, payload), payload, self._context(claimed, probe))
+
+    def _ask(self, delivery: Delivery, payload: Payload) -> Outcome:
+        """What the destination makes of it."""
+        try:
+            outcome: object = self.connector.deliver(delivery, payload)
+        except Failed as failed:
+            outcome = failed.outcome
+        except Exception as error:
+            # It may have happened after the remote took it: look before it is sent again.
+            log.exception("deliver_failed", connector=self.name, alert=delivery.alert.id)
+            return Uncertain(f"Sending failed unexpectedly ({type(error).__name__}).")
+        if not isinstance(outcome, Outcome):
+            return Uncertain("The connector returned no valid outcome: its package needs a fix.")
+        return outcome
+
+
+def _is_repeated(receipt: Receipt, claimed: Claimed) -> bool:
+    """Whether what was found is only what the delivery repeats on purpose."""
+    repeats = claimed.delivery.repeats
+    return repeats is not None and repeats.remote_id == receipt.remote_id

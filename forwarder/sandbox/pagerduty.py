@@ -60,14 +60,14 @@ class PagerDuty(Service):
 
     def refuse(self, status: int) -> Reply:
         if status == 429:
-            return _told(429, "throttle exceeded", "Requests for this integration are arriving too quickly")
-        return _told(status, "error", "Internal Server Error")
+            return _answer(429, "throttle exceeded", "Requests for this integration are arriving too quickly")
+        return _answer(status, "error", "Internal Server Error")
 
     def respond(self, request: Request) -> Reply:
         if request.line != "POST /v2/enqueue":
             return Reply.json({"status": "not found", "message": "Not Found"}, 404)
         if len(request.body) > _MAX_EVENT:
-            return _told(413, "invalid event", "Event object exceeds the size limit")
+            return _answer(413, "invalid event", "Event object exceeds the size limit")
         try:
             event = request.json()
         except ValueError:
@@ -153,10 +153,10 @@ def _in_list(items: Any, name: str, required: str) -> Iterator[str]:
 
 
 def _invalid(*errors: str) -> Reply:
-    return _told(400, "invalid event", "Event object is invalid", *errors)
+    return _answer(400, "invalid event", "Event object is invalid", *errors)
 
 
-def _told(status: int, code: str, message: str, *errors: str) -> Reply:
+def _answer(status: int, code: str, message: str, *errors: str) -> Reply:
     body: dict[str, Any] = {"status": code, "message": message}
     if errors:
         body["errors"] = list(errors)

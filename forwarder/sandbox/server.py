@@ -312,7 +312,7 @@ class _Handler(BaseHTTPRequestHandler):
             service.pause(fault.seconds)
         reply = service.answer(request) if kind.has_effect else Reply.text(_PAGE, content_type="text/html")
         if kind in (FaultKind.STATUS, FaultKind.STATUS_AFTER):
-            reply = _told(fault, service.refuse(fault.status))
+            reply = _reply_of(fault, service.refuse(fault.status))
         silent = kind in _SILENT
         service.note(request, None if silent else reply.status)
         if silent:
@@ -370,7 +370,7 @@ def _controlled(service: Service, request: Request) -> Reply:
         return Reply.json({"error": str(error)}, 400)
 
 
-def _told(fault: Fault, built_in: Reply) -> Reply:
+def _reply_of(fault: Fault, built_in: Reply) -> Reply:
     return Reply(
         status=fault.status,
         body=built_in.body if fault.body is None else fault.body.encode(),

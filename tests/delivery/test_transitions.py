@@ -1,4 +1,4 @@
-"""Settling: what becomes of a delivery after an attempt, whatever came back."""
+"""Transitions: what becomes of a delivery after an attempt, whatever came back."""
 
 from __future__ import annotations
 
@@ -49,12 +49,12 @@ CLAIMS = st.builds(
     attempts=st.integers(0, 10_000),
     failing_since=st.none() | st.floats(NOW - 10 * 86400, NOW),
 )
-CIRCUMSTANCES = st.builds(
+CONTEXTS = st.builds(
     at, reconcile_after=st.sampled_from([LOOKS, ()]), rng=st.floats(0, 1), probe=st.sampled_from([0, 1, 7])
 )
 
 
-@given(CLAIMS, OUTCOMES, CIRCUMSTANCES)
+@given(CLAIMS, OUTCOMES, CONTEXTS)
 def test_every_outcome_leads_to_a_legal_state(claim: Claimed, outcome: Outcome, here: Context) -> None:
     """A settled delivery has what its state needs, and one that waits is due at a time that comes."""
     settlement = settle(claim, outcome, PAYLOAD, here)
@@ -66,7 +66,7 @@ def test_every_outcome_leads_to_a_legal_state(claim: Claimed, outcome: Outcome, 
         assert here.reconcile_after or claim.uncertain
 
 
-@given(CLAIMS, OUTCOMES, CIRCUMSTANCES)
+@given(CLAIMS, OUTCOMES, CONTEXTS)
 def test_delivered_only_when_the_remote_said_yes(claim: Claimed, outcome: Outcome, here: Context) -> None:
     """Only Delivered makes a delivery delivered, and it always does, with its receipt and what was sent."""
     settlement = settle(claim, outcome, PAYLOAD, here)
@@ -76,7 +76,7 @@ def test_delivered_only_when_the_remote_said_yes(claim: Claimed, outcome: Outcom
         assert (settlement.payload, settlement.reason) == (PAYLOAD, outcome.note)
 
 
-@given(CLAIMS, OUTCOMES, CIRCUMSTANCES)
+@given(CLAIMS, OUTCOMES, CONTEXTS)
 def test_dead_only_when_refused_or_failing_for_too_long(claim: Claimed, outcome: Outcome, here: Context) -> None:
     """A delivery dies of a refusal, or of failures that began longer than give_up_after ago, and of nothing else."""
     settlement = settle(claim, outcome, PAYLOAD, here)
@@ -88,7 +88,7 @@ def test_dead_only_when_refused_or_failing_for_too_long(claim: Claimed, outcome:
         assert settlement.reason == f"Gave up after 3d: {outcome.reason}"
 
 
-@given(CLAIMS, OUTCOMES, CIRCUMSTANCES)
+@given(CLAIMS, OUTCOMES, CONTEXTS)
 def test_a_rate_limit_and_a_broken_destination_spend_no_attempt(
     claim: Claimed, outcome: Outcome, here: Context
 ) -> None:
@@ -96,14 +96,14 @@ def test_a_rate_limit_and_a_broken_destination_spend_no_attempt(
     assert settle(claim, outcome, PAYLOAD, here).spent == (not isinstance(outcome, RateLimited | Broken))
 
 
-@given(CLAIMS, OUTCOMES, CIRCUMSTANCES)
+@given(CLAIMS, OUTCOMES, CONTEXTS)
 def test_what_may_be_there_stays_uncertain(claim: Claimed, outcome: Outcome, here: Context) -> None:
     """No failure of a look or of a further send makes an uncertain delivery one that is sent without a look."""
     settlement = settle(replace(claim, uncertain=True), outcome, PAYLOAD, at(reconcile_after=LOOKS, probe=here.probe))
     assert settlement.state is not State.READY
 
 
-@given(CLAIMS, OUTCOMES, CIRCUMSTANCES)
+@given(CLAIMS, OUTCOMES, CONTEXTS)
 def test_a_probe_that_failed_keeps_the_pause(claim: Claimed, outcome: Outcome, here: Context) -> None:
     """While a connector is paused, all but a yes or a refusal of the message itself puts off the next probe."""
     settlement = settle(claim, outcome, PAYLOAD, replace(here, probe=3))

@@ -273,7 +273,7 @@ def test_two_processes_never_get_the_same(store: Store) -> None:
     assert sorted(got) == sorted({f"a{number}" for number in range(60)})
 
 
-# Settling
+# Settle
 
 
 def test_a_delivered_one_has_its_receipt_and_its_story(store: Store) -> None:
@@ -475,7 +475,7 @@ def _step(store: Store, event: str, held: list[Claimed], now: float) -> None:
     match event:
         case "claim":
             held += store.outbox.claim("secops", 2, now=now, lease=LEASE)
-        case "rescue":
+        case "reclaim":
             store.outbox.reclaim_expired(now=now, due_at={}, all_claims=False)
         case "crash":
             store.outbox.reclaim_expired(now=now, due_at={}, all_claims=True)
@@ -486,7 +486,7 @@ def _step(store: Store, event: str, held: list[Claimed], now: float) -> None:
             settle(store, held.pop(0), ends[event], now=now)
 
 
-@given(st.lists(st.sampled_from(["claim", "rescue", "crash", "retry", "yes", "no", "fail", "maybe"]), max_size=25))
+@given(st.lists(st.sampled_from(["claim", "reclaim", "crash", "retry", "yes", "no", "fail", "maybe"]), max_size=25))
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_no_order_of_events_loses_or_repeats_anything(store: Store, events: list[str]) -> None:
     """Whatever workers, crashes and people do, each delivery stays one row, and what was delivered stays so."""

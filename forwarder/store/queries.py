@@ -19,6 +19,7 @@ from forwarder.store.records import (
     DeliveryRow,
     Filter,
     Gap,
+    Lateness,
     Pause,
     Queue,
     Revision,
@@ -134,6 +135,20 @@ class Queries:
                 (since,),
             ).fetchall()
         return [(day, _severity(severity), count) for day, severity, count in rows]
+
+    def lateness(self, since: float) -> Lateness | None:
+        """How late alerts were seen since then; None where there were none.
+
+        What was published before anything was ever seen is left out: nobody could have seen it earlier.
+        """
+        with self._engine.read() as connection:
+            late = [seconds for (seconds,) in connection.execute(_LATENESS, (since,)).fetchall()]
+        return Lateness(count=len(late), median=late[(len(late) - 1) // 2], worst=late[-1]) if late else None
+
+    def delivered(self, since: Mapping[str, float]) -> Mapping[str, int]:
+        """How many deliveries each connector has brought to its destination since its time in ``since``."""
+        with self._engine.read() as connection:
+            return {name: connection.execute(_DELIVERED, (name, start)).fetchone()[0] for name, start in since.items()}
 
     def latencies(self, since: float) -> list[tuple[str, float]]:
         """Each delivery settled since then: its connector, and the seconds from owed to delivered."""
@@ -322,6 +337,15 @@ UNION SELECT connector FROM deliveries WHERE state = 'sending'
 UNION SELECT connector FROM deliveries WHERE state = 'dead'
 """
 
+_DELIVERED: Final = """
+SELECT count(*) FROM deliveries
+WHERE connector = ?1 AND settled_at IS NOT NULL AND settled_at >= ?2 AND state = 'delivered'
+"""
+_LATENESS: Final = """
+SELECT max(seen_at - published_at, 0) AS late FROM alerts
+WHERE seen_at >= ? AND origin = 'feed' AND published_at >= (SELECT min(seen_at) FROM alerts) ORDER BY late
+"""
+
 # Each count walks an index that holds only what is not settled: it costs the same after a million alerts.
 _QUEUE: Final = f"""
 SELECT
@@ -338,8 +362,41 @@ SELECT
   (SELECT last FROM deliveries WHERE {_WAITING} AND last <> '' ORDER BY due_at DESC LIMIT 1) AS last_error
 """
 
+_CRITICALS: Final = f"""
+SELECT count(*) AS criticals, min(d.enqueued_at) AS oldest_critical_at
+FROM (
+  SELECT alert_id, kind, enqueued_at FROM deliveries WHERE {_WAITING} AND rank = 0
+  UNION ALL SELECT alert_id, kind, enqueued_at FROM deliveries WHERE connector = ?1 AND state = 'sending' AND rank = 0
+) AS d JOIN alerts AS a ON a.id = d.alert_id
+WHERE d.kind IN ('open', 'update') AND a.origin = 'feed'
+"""
+
+# What is being sent counts as well: while the one delivery that is tried again is under way, nothing has changed.
+_FAILURES: Final = f"""
+SELECT a.at + a.seconds AS ended_at, a.reason
+FROM (
+  SELECT id FROM deliveries WHERE {_WAITING} AND failing_since IS NOT NULL
+  UNION ALL SELECT id FROM deliveries WHERE connector = ?1 AND state = 'sending' AND failing_since IS NOT NULL
+) AS d JOIN attempts AS a ON a.delivery_id = d.id
+WHERE a.outcome IN ('retry', 'uncertain') AND a.at + a.seconds > coalesce((
+  SELECT settled_at FROM deliveries AS s
+  WHERE connector = ?1 AND settled_at IS NOT NULL AND (state = 'delivered'
+    -- A refusal is an answer, giving up is none.
+    OR (SELECT outcome FROM attempts WHERE delivery_id = s.id ORDER BY number DESC LIMIT 1) = 'rejected')
+  ORDER BY settled_at DESC LIMIT 1
+), 0)
+ORDER BY ended_at
+"""
+
 
 def _queue(connection: sqlite3.Connection, name: str, since: float) -> Queue:
-    counts = connection.execute(_QUEUE, (name, since, NOTICE)).fetchone()
+    counts: dict[str, Any] = dict(connection.execute(_QUEUE, (name, since, NOTICE)).fetchone())
+    counts |= dict(connection.execute(_CRITICALS, (name,)).fetchone())
+    if failures := connection.execute(_FAILURES, (name,)).fetchall():
+        counts |= {
+            "failing_since": failures[0]["ended_at"],
+            "failures": len(failures),
+            "last_error": failures[-1]["reason"] or counts["last_error"],
+        }
     pause = connection.execute("SELECT * FROM pauses WHERE connector = ?", (name,)).fetchone()
-    return Queue(connector=name, **dict(counts), pause=Pause(**dict(pause)) if pause else None)
+    return Queue(connector=name, **counts, pause=Pause(**dict(pause)) if pause else None)

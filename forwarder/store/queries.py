@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from forwarder.alert import SetAside, Severity
 from forwarder.connector import NOTICE, Kind, Origin, Receipt
-from forwarder.store import search, unreadable
+from forwarder.store import failing, search, unreadable
 from forwarder.store.engine import Engine
 from forwarder.store.records import (
     AlertHistory,
@@ -362,41 +362,9 @@ SELECT
   (SELECT last FROM deliveries WHERE {_WAITING} AND last <> '' ORDER BY due_at DESC LIMIT 1) AS last_error
 """
 
-_CRITICALS: Final = f"""
-SELECT count(*) AS criticals, min(d.enqueued_at) AS oldest_critical_at
-FROM (
-  SELECT alert_id, kind, enqueued_at FROM deliveries WHERE {_WAITING} AND rank = 0
-  UNION ALL SELECT alert_id, kind, enqueued_at FROM deliveries WHERE connector = ?1 AND state = 'sending' AND rank = 0
-) AS d JOIN alerts AS a ON a.id = d.alert_id
-WHERE d.kind IN ('open', 'update') AND a.origin = 'feed'
-"""
-
-# What is being sent counts as well: while the one delivery that is tried again is under way, nothing has changed.
-_FAILURES: Final = f"""
-SELECT a.at + a.seconds AS ended_at, a.reason
-FROM (
-  SELECT id FROM deliveries WHERE {_WAITING} AND failing_since IS NOT NULL
-  UNION ALL SELECT id FROM deliveries WHERE connector = ?1 AND state = 'sending' AND failing_since IS NOT NULL
-) AS d JOIN attempts AS a ON a.delivery_id = d.id
-WHERE a.outcome IN ('retry', 'uncertain') AND a.at + a.seconds > coalesce((
-  SELECT settled_at FROM deliveries AS s
-  WHERE connector = ?1 AND settled_at IS NOT NULL AND (state = 'delivered'
-    -- A refusal is an answer, giving up is none.
-    OR (SELECT outcome FROM attempts WHERE delivery_id = s.id ORDER BY number DESC LIMIT 1) = 'rejected')
-  ORDER BY settled_at DESC LIMIT 1
-), 0)
-ORDER BY ended_at
-"""
-
 
 def _queue(connection: sqlite3.Connection, name: str, since: float) -> Queue:
     counts: dict[str, Any] = dict(connection.execute(_QUEUE, (name, since, NOTICE)).fetchone())
-    counts |= dict(connection.execute(_CRITICALS, (name,)).fetchone())
-    if failures := connection.execute(_FAILURES, (name,)).fetchall():
-        counts |= {
-            "failing_since": failures[0]["ended_at"],
-            "failures": len(failures),
-            "last_error": failures[-1]["reason"] or counts["last_error"],
-        }
+    counts |= failing.of(connection, name, last_error=counts["last_error"])
     pause = connection.execute("SELECT * FROM pauses WHERE connector = ?", (name,)).fetchone()
     return Queue(connector=name, **counts, pause=Pause(**dict(pause)) if pause else None)

@@ -16,6 +16,9 @@ SHORTEST: Final = 10.0
 NEARLY: Final = 0.7
 """The share of ``max_rate`` from which on this is what holds it up, and not the destination."""
 
+WORTH_AN_ESTIMATE: Final = 60.0
+"""Seconds that a queue takes from which on it is told how long."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Pace:

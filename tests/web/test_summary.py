@@ -10,7 +10,8 @@ from forwarder.alarms import AlarmType
 from forwarder.alert import Severity
 from forwarder.connector import Rate
 from forwarder.store.records import Alarm, Feed, Gap, Pause, Queue
-from forwarder.web.summary import Facts, Level, Standing, summarize
+from forwarder.web.facts import Facts, Level, Standing
+from forwarder.web.summary import summarize
 from forwarder.web.writes import Refusal
 from tests.kit.store import NOW, config
 

@@ -145,6 +145,14 @@ class Queries:
             late = [seconds for (seconds,) in connection.execute(_LATENESS, (since,)).fetchall()]
         return Lateness(count=len(late), median=late[(len(late) - 1) // 2], worst=late[-1]) if late else None
 
+    def last_seen_at(self) -> float | None:
+        """When an alert of the feed was last seen; None where none ever was."""
+        with self._engine.read() as connection:
+            row = connection.execute(
+                "SELECT seen_at FROM alerts WHERE origin = 'feed' ORDER BY seen_at DESC LIMIT 1"
+            ).fetchone()
+        return None if row is None else unreadable.seconds(row["seen_at"])
+
     def delivered(self, since: Mapping[str, float]) -> Mapping[str, int]:
         """How many deliveries each connector has brought to its destination since its time in ``since``."""
         with self._engine.read() as connection:

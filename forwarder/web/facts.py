@@ -46,6 +46,7 @@ class Standing:
 class Facts:
     """What the summary rests on.
 
+    ``last_seen_at`` is when an alert of the feed last was.
     ``delivered`` is what each connector delivered lately, since ``pace.measured_since``. ``stalled`` says in sentences
     what does not turn any more in this process, ``refusal`` is what it knows of refused writes, ``free`` the bytes that
     are free on the database's disk, where that is known.
@@ -57,6 +58,7 @@ class Facts:
     feed: Feed
     queues: Sequence[Queue]
     alarms: Sequence[Alarm]
+    last_seen_at: float | None = None
     gaps: Sequence[Gap] = ()
     delivered: Mapping[str, int] = field(default_factory=dict)
     stalled: Sequence[str] = ()

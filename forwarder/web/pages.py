@@ -190,6 +190,7 @@ class Pages:
             feed=self._store.feed.state(),
             queues=queues,
             alarms=self._store.alarms.active(),
+            last_seen_at=self._store.queries.last_seen_at(),
             gaps=self._store.queries.gaps(),
             delivered=self._store.queries.delivered({queue.connector: measured_since(queue, now) for queue in queues}),
             stalled=self._health.stalled(),

@@ -86,7 +86,9 @@ def _listed(phrases: Sequence[str], most: int = 3) -> str:
 
 def _of_feed(facts: Facts) -> Iterator[Point]:
     feed, now = facts.feed, facts.now
-    if feed.stack is not None and not feed.stack:
+    # What has come within a day shows that alerts do come, whatever the account says of its stack.
+    nothing_comes = facts.last_seen_at is None or now - facts.last_seen_at > DAY
+    if feed.stack is not None and not feed.stack and nothing_comes:
         yield Point(
             level=Level.BAD,
             short="the stack has no vendors, so no alert will ever come",
@@ -156,20 +158,19 @@ def _refusing(refusal: Refusal, facts: Facts) -> Point:
 
 def _over(refusal: Refusal | None, alarm: Alarm | None, now: float) -> Point | None:
     """Refused writes of the last day, in the past tense; after a restart only the alarm knows of them."""
-    begun, ended, reasons = [], [], []
     if refusal is not None and refusal.until is not None and now - refusal.until <= DAY:
-        begun, ended, reasons = [refusal.since], [refusal.until], [refusal.reason]
-    if alarm is not None:
-        begun, ended, reasons = [*begun, alarm.since], [*ended, alarm.last_at], [*reasons, alarm.text]
-    if not begun:
+        since, until, reason = refusal.since, refusal.until, refusal.reason
+    elif alarm is not None:
+        since, until, reason = alarm.since, alarm.last_at, alarm.text
+    else:
         return None
-    since, until = min(begun), max(ended)
     lasted = f"for {format_duration(round(until - since))} until" if until - since >= 1 else "at"
     told = f"took no writes {lasted} {clock(until, now)}"
     return Point(
         level=Level.WATCH,
         short=f"the database {told}",
-        text=f"The database {told}. {reasons[0]} It takes them again; what came meanwhile was read and sent late.",
+        text=f"The database {told}. It takes them again; what came meanwhile was read and sent late. The reason was:"
+        f" {reason}",
         remedy="Nothing is lost. See to it that the cause does not come back; this is told for a day.",
     )
 

@@ -22,8 +22,9 @@
   let paused = false;
   let lost = null;
 
-  const banner = document.createElement("div");
+  const banner = document.createElement("section");
   banner.id = "banner";
+  banner.setAttribute("aria-label", "No answer");
   const said = document.createElement("div");
   said.setAttribute("role", "alert");
   const since = document.createElement("p");

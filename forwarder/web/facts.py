@@ -35,9 +35,10 @@ class Point:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Standing:
-    """The sentence at the top of the page, and what it is made of."""
+    """The sentence at the top of the page, the same in a few words for the tab, and what it is made of."""
 
     level: Level
+    title: str
     sentence: str
     points: Sequence[Point]
 

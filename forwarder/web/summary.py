@@ -20,6 +20,10 @@ from forwarder.web.writes import Refusal
 MANY: Final = 20
 """Deliveries that wait at a pace that is not known yet, from which on this is told."""
 
+_OPENINGS: Final = {
+    Level.BAD: ("This needs you now", "Needs you"),
+    Level.WATCH: ("Working, with something to look at", "Look at this"),
+}
 _SHOWN_OTHERWISE: Final = {
     AlarmType.KEY_REFUSED,
     AlarmType.FEED_UNREAD,
@@ -45,11 +49,12 @@ def summarize(facts: Facts) -> Standing:
     )
     points = sorted(found, key=_urgency)
     if not points:
-        return Standing(level=Level.FINE, sentence=_well(facts), points=())
+        sentence = _well(facts)
+        return Standing(level=Level.FINE, title=sentence.partition(":")[0], sentence=sentence, points=())
     level = points[0].level
     shorts = _listed([point.short for point in points if point.level is level])
-    opening = "This needs you now" if level is Level.BAD else "Working, with something to look at"
-    return Standing(level=level, sentence=f"{opening}: {shorts}.", points=points)
+    opening, title = _OPENINGS[level]
+    return Standing(level=level, title=title, sentence=f"{opening}: {shorts}.", points=points)
 
 
 def _urgency(point: Point) -> int:

@@ -54,8 +54,13 @@ class Writes(Listener):
         if self._probing.acquire(blocking=False):
             # A write may wait for long, and whoever looks must be told what is known.
             thread = threading.Thread(target=self._probe, args=(probe,), name="web-probe", daemon=True)
-            thread.start()
-            thread.join(PATIENCE)
+            try:
+                thread.start()
+            except RuntimeError:
+                # The system gives no thread: the page says what is known without it.
+                self._probing.release()
+            else:
+                thread.join(PATIENCE)
         return self.latest()
 
     def store_failed(self, reason: str) -> None:

@@ -39,7 +39,7 @@ def with_queue(**queue: object) -> Facts:
 def test_all_is_well_where_nothing_waits() -> None:
     """Without anything to look at, one sentence is all."""
     standing = summarize(WELL)
-    assert (standing.level, standing.points) == (Level.FINE, ())
+    assert (standing.level, standing.title, standing.points) == (Level.FINE, "All is well", ())
     assert standing.sentence == "All is well: the feed was read 5s ago, and nothing waits."
 
 
@@ -214,8 +214,9 @@ def test_failing_is_as_urgent_as_what_waits(facts: Facts, level: Level) -> None:
 
 def test_a_first_retry_is_not_called_well() -> None:
     """What has just failed once is nothing to act on, but all is not well either."""
-    sentence = summarize(failing(failing_since=NOW - 3, failures=1)).sentence
-    assert sentence == "Working: the feed was read 5s ago, and what just failed is tried again at secops."
+    standing = summarize(failing(failing_since=NOW - 3, failures=1))
+    assert standing.title == "Working"
+    assert standing.sentence == "Working: the feed was read 5s ago, and what just failed is tried again at secops."
 
 
 def test_a_paused_connector_tells_its_criticals() -> None:

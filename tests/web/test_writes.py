@@ -9,6 +9,7 @@ import pytest
 
 from forwarder.store.records import PollResult
 from forwarder.web.writes import QUIET, SAME, Refusal, Writes
+from tests.kit.core import no_threads
 from tests.kit.store import NOW, Time
 
 FULL: Final = "The disk is full."
@@ -96,3 +97,10 @@ def test_a_write_that_does_not_end_holds_up_no_page(writes: Writes) -> None:
         assert writes.look(probe) == Refusal(since=NOW, last_at=NOW, reason=FULL)
     ended.set()
     assert begun == [1]
+
+
+def test_a_machine_without_threads_ends_no_look(writes: Writes) -> None:
+    """What is known is told without a write, and the next look makes one again."""
+    with no_threads():
+        assert writes.look(lambda: FULL) is None
+    assert writes.look(lambda: FULL) == Refusal(since=NOW, last_at=NOW, reason=FULL)

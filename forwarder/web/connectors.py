@@ -59,9 +59,8 @@ def of_connectors(facts: Facts) -> Iterator[Point]:
 
 def _failing(queue: Queue, since: float, facts: Facts) -> Iterator[Point]:
     lasted = facts.now - since
-    urgent = lasted >= FAILING_LONG or (
-        queue.criticals and (queue.failures >= CRITICAL_FAILURES or lasted >= FAILING / 2)
-    )
+    soon = queue.failures >= CRITICAL_FAILURES or lasted >= FAILING / 2
+    urgent = lasted >= FAILING_LONG or (queue.criticals and soon) or facts.fails_critically(queue)
     if not urgent and queue.failures < FAILURES and lasted < FAILING:
         return
     what = f", with {counted(queue.criticals, 'critical')} waiting" if queue.criticals else ""

@@ -5,13 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Final
 
 from forwarder.alarms import DAY, AlarmType
+from forwarder.alarms.types import severity_of
 from forwarder.alert import Severity
 from forwarder.config import Config
 from forwarder.store.records import Alarm, Feed, Gap, Queue
 from forwarder.web.pace import Pace, pace_of
 from forwarder.web.writes import Refusal
+
+CONNECTOR_FAILING: Final = "connector_failing"
+"""The type of the alarm about a connector that fails. The page tells the same sooner, from the queue itself."""
 
 
 class Level(StrEnum):
@@ -81,6 +86,13 @@ class Facts:
     def refused(self) -> bool:
         """Whether the database refuses writes right now."""
         return self.refusal is not None and self.refusal.until is None
+
+    def fails_critically(self, queue: Queue) -> bool:
+        """Whether people were told that it fails with something critical waiting; what is on CISA's list counts as such."""
+        return any(
+            (alarm.type, alarm.subject, severity_of(alarm)) == (CONNECTOR_FAILING, queue.connector, Severity.CRITICAL)
+            for alarm in self.alarms
+        )
 
     def standing(self, kind: AlarmType) -> Alarm | None:
         """The alarm of a type that has no subject, while it stands."""

@@ -12,7 +12,7 @@ from forwarder.common.text import ago, counted
 from forwarder.connector import format_duration
 from forwarder.store.records import Alarm, Queue
 from forwarder.web.connectors import of_connectors
-from forwarder.web.facts import Facts, Level, Point, Standing
+from forwarder.web.facts import CONNECTOR_FAILING, Facts, Level, Point, Standing
 from forwarder.web.filters import clock
 from forwarder.web.pace import WORTH_AN_ESTIMATE, about
 from forwarder.web.writes import Refusal
@@ -199,7 +199,7 @@ def _of_alarms(facts: Facts) -> Iterator[Point]:
     kinds: Mapping[str, AlarmType] = {kind.value: kind for kind in AlarmType if kind not in _SHOWN_OTHERWISE}
     for alarm in facts.alarms:
         kind = kinds.get(alarm.type)
-        if kind is None or (kind is AlarmType.GAP and facts.critical_gaps):
+        if kind is None or _is_told(alarm, facts):
             continue
         title = _PAST.get(kind, kind.title_template).format(subject=alarm.subject)
         yield Point(
@@ -209,6 +209,14 @@ def _of_alarms(facts: Facts) -> Iterator[Point]:
             remedy=kind.remedy,
             link=_PAGES.get(kind),
         )
+
+
+def _is_told(alarm: Alarm, facts: Facts) -> bool:
+    """Whether another point tells of the same trouble, from what the store says right now."""
+    if alarm.type == CONNECTOR_FAILING:
+        bad = [queue.connector for queue in facts.queues if queue.pause or queue.failing_since is not None]
+        return alarm.subject in bad
+    return alarm.type == AlarmType.GAP and bool(facts.critical_gaps)
 
 
 def _when(alarm: Alarm, kind: AlarmType, now: float) -> str:

@@ -219,6 +219,15 @@ def test_a_first_retry_is_not_called_well() -> None:
     assert standing.sentence == "Working: the feed was read 5s ago, and what just failed is tried again at secops."
 
 
+def test_failing_is_no_calmer_than_its_alarm() -> None:
+    """Where people were told of something critical, the page is as urgent, and tells it once."""
+    told = replace(alarm("connector_failing", "secops"), severity=Severity.CRITICAL)
+    facts = replace(failing(failing_since=NOW - 3, failures=1), alarms=[told])
+    standing = summarize(facts)
+    assert standing.sentence == "This needs you now: secops is failing."
+    assert len(standing.points) == 1
+
+
 def test_a_paused_connector_tells_its_criticals() -> None:
     """How many criticals wait for a person to act stands in the sentence."""
     pause = Pause(connector="secops", since=NOW, reason="Revoked.", probes=0, probe_at=NOW + 9)

@@ -88,7 +88,7 @@ class Facts:
         return self.refusal is not None and self.refusal.until is None
 
     def fails_critically(self, queue: Queue) -> bool:
-        """Whether people were told that it fails with something critical waiting; what is on CISA's list counts as such."""
+        """Whether people were told that it fails with something critical, or on CISA's list, waiting for it."""
         return any(
             (alarm.type, alarm.subject, severity_of(alarm)) == (CONNECTOR_FAILING, queue.connector, Severity.CRITICAL)
             for alarm in self.alarms

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from forwarder.alert import SetAside, Severity
 from forwarder.connector import NOTICE, Kind, Origin, Receipt
-from forwarder.store import search, unreadable
+from forwarder.store import failing, search, unreadable
 from forwarder.store.engine import Engine
 from forwarder.store.records import (
     AlertHistory,
@@ -19,6 +19,7 @@ from forwarder.store.records import (
     DeliveryRow,
     Filter,
     Gap,
+    Lateness,
     Pause,
     Queue,
     Revision,
@@ -134,6 +135,28 @@ class Queries:
                 (since,),
             ).fetchall()
         return [(day, _severity(severity), count) for day, severity, count in rows]
+
+    def lateness(self, since: float) -> Lateness | None:
+        """How late alerts were seen since then; None where there were none.
+
+        What was published before anything was ever seen is left out: nobody could have seen it earlier.
+        """
+        with self._engine.read() as connection:
+            late = [seconds for (seconds,) in connection.execute(_LATENESS, (since,)).fetchall()]
+        return Lateness(count=len(late), median=late[(len(late) - 1) // 2], worst=late[-1]) if late else None
+
+    def last_seen_at(self) -> float | None:
+        """When an alert of the feed was last seen; None where none ever was."""
+        with self._engine.read() as connection:
+            row = connection.execute(
+                "SELECT seen_at FROM alerts WHERE origin = 'feed' ORDER BY seen_at DESC LIMIT 1"
+            ).fetchone()
+        return None if row is None else unreadable.seconds(row["seen_at"])
+
+    def delivered(self, since: Mapping[str, float]) -> Mapping[str, int]:
+        """How many deliveries each connector has brought to its destination since its time in ``since``."""
+        with self._engine.read() as connection:
+            return {name: connection.execute(_DELIVERED, (name, start)).fetchone()[0] for name, start in since.items()}
 
     def latencies(self, since: float) -> list[tuple[str, float]]:
         """Each delivery settled since then: its connector, and the seconds from owed to delivered."""
@@ -322,6 +345,15 @@ UNION SELECT connector FROM deliveries WHERE state = 'sending'
 UNION SELECT connector FROM deliveries WHERE state = 'dead'
 """
 
+_DELIVERED: Final = """
+SELECT count(*) FROM deliveries
+WHERE connector = ?1 AND settled_at IS NOT NULL AND settled_at >= ?2 AND state = 'delivered'
+"""
+_LATENESS: Final = """
+SELECT max(seen_at - published_at, 0) AS late FROM alerts
+WHERE seen_at >= ? AND origin = 'feed' AND published_at >= (SELECT min(seen_at) FROM alerts) ORDER BY late
+"""
+
 # Each count walks an index that holds only what is not settled: it costs the same after a million alerts.
 _QUEUE: Final = f"""
 SELECT
@@ -340,6 +372,7 @@ SELECT
 
 
 def _queue(connection: sqlite3.Connection, name: str, since: float) -> Queue:
-    counts = connection.execute(_QUEUE, (name, since, NOTICE)).fetchone()
+    counts: dict[str, Any] = dict(connection.execute(_QUEUE, (name, since, NOTICE)).fetchone())
+    counts |= failing.of(connection, name, last_error=counts["last_error"])
     pause = connection.execute("SELECT * FROM pauses WHERE connector = ?", (name,)).fetchone()
-    return Queue(connector=name, **dict(counts), pause=Pause(**dict(pause)) if pause else None)
+    return Queue(connector=name, **counts, pause=Pause(**dict(pause)) if pause else None)

@@ -229,6 +229,15 @@ class Queue:
     """What one connector is owed. Times are None where nothing waits or was ever delivered.
 
     ``notice`` is what people should put right although everything arrives.
+
+    A connector is failing where something that waits was tried, the try failed or came to no clear answer, and the
+    destination has not answered since: it took no delivery, and refused none. A rate limit is no failure. It is derived
+    from what is kept of each attempt, so that a restart changes nothing. ``failing_since`` is the first such try after
+    the last answer, None where it is not failing; ``failures`` is how many there were, and ``last_error`` then says why
+    the latest one failed. While it is paused this says nothing: see ``pause``.
+
+    ``criticals`` are the new and changed alerts of the feed that are critical and wait, whether or not they were tried;
+    ``oldest_critical_at`` is since when the first of them does.
     """
 
     connector: str
@@ -241,12 +250,25 @@ class Queue:
     last_delivered_at: float | None = None
     last_error: str | None = None
     notice: str = ""
+    failing_since: float | None = None
+    failures: int = 0
+    criticals: int = 0
+    oldest_critical_at: float | None = None
     pause: Pause | None = None
 
     @property
     def waiting(self) -> int:
         """Deliveries that are owed and not settled."""
         return self.ready + self.sending + self.uncertain
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Lateness:
+    """How many seconds after publication alerts were seen: half of them within ``median``, all within ``worst``."""
+
+    count: int
+    median: float
+    worst: float
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

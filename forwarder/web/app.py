@@ -33,6 +33,7 @@ from forwarder.web.pages import Pages, filter_of
 from forwarder.web.sessions import Keys, Sessions
 from forwarder.web.throttle import TokenCheck, TooManyTries
 from forwarder.web.visitors import Hosts, came_by_https
+from forwarder.web.writes import Writes
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -46,6 +47,9 @@ THREADS: Final = 2
 MAX_FORM: Final = 256 * 1024
 """Bytes of a posted form."""
 
+NOTHING: Final = "nothing"
+"""What a form has done with which nothing was chosen."""
+
 _PAGES: Final = frozenset({"/alerts", "/dead-letters", "/gaps", "/set-aside", "/sign-in", "/metrics"})
 """What people find with a slash at its end, too."""
 
@@ -58,14 +62,16 @@ class _CookieTraits(TypedDict):
     samesite: Literal["strict"]
 
 
-def make_app(forwarder: Forwarder, store: Store, metrics: Metrics, sessions: Sessions, *, port: int) -> Guard:
+def make_app(
+    forwarder: Forwarder, store: Store, metrics: Metrics, sessions: Sessions, *, writes: Writes, port: int
+) -> Guard:
     """The whole of it. ``store`` is for reading; ``port`` is the real one, where the config has 0."""
     web = forwarder.config.web
     listen = web.listen or Listen(host="127.0.0.1", port=port)
     keys = Keys(web.token.get_secret_value() if web.token else None)
     metrics.registry.register(Gauges(forwarder, store))
     # Cookies do not know ports: two forwarders on one machine must not sign each other out.
-    site = _Site(forwarder, store, metrics, keys, sessions, cookie=f"forwarder_{port}")
+    site = _Site(forwarder, store, metrics, keys, sessions, writes=writes, cookie=f"forwarder_{port}")
     app = Starlette(
         routes=site.routes(),
         exception_handlers={HTTPException: site.refused, StoreError: site.store_failed, Exception: site.crashed},
@@ -85,13 +91,21 @@ def make_app(forwarder: Forwarder, store: Store, metrics: Metrics, sessions: Ses
 
 class _Site:
     def __init__(
-        self, forwarder: Forwarder, store: Store, metrics: Metrics, keys: Keys, sessions: Sessions, *, cookie: str
+        self,
+        forwarder: Forwarder,
+        store: Store,
+        metrics: Metrics,
+        keys: Keys,
+        sessions: Sessions,
+        *,
+        writes: Writes,
+        cookie: str,
     ) -> None:
         self.cookie, self.check = cookie, TokenCheck(keys)
         self._forwarder, self._metrics, self._keys, self._sessions = forwarder, metrics, keys, sessions
         self._base = forwarder.config.web.base_path
-        self._pages = Pages(forwarder, store)
         self._health = Health(forwarder, store)
+        self._pages = Pages(forwarder, store, self._health, writes)
         self._limiter, self._probes = CapacityLimiter(THREADS), CapacityLimiter(1)
 
     @cached_property
@@ -192,8 +206,10 @@ class _Site:
             count = self._forwarder.store.operations.discard(list(chosen))
         else:
             raise HTTPException(400, "This form asks for nothing that can be done.")
-        log.info("web_decision", action=action, deliveries=count, ids=sorted(chosen)[:100], **_who(request))
-        asked = {"done": f"{action}-{count}", **({"connector": connector} if connector else {})}
+        if chosen:
+            log.info("web_decision", action=action, deliveries=count, ids=sorted(chosen)[:100], **_who(request))
+        done = f"{action}-{count}" if chosen else NOTHING
+        asked = {"done": done, **({"connector": connector} if connector else {})}
         return self._go(f"/dead-letters?{urlencode(asked)}")
 
     def _go(self, path: str) -> Response:
@@ -351,9 +367,13 @@ def _way_back(path: str) -> str:
 
 def _done_message(done: str) -> str:
     """What a form that was just sent has done."""
+    if done == NOTHING:
+        return "Nothing was chosen, so nothing was done: tick the deliveries that you mean first."
     action, _, count = done.partition("-")
     if action not in ("retry", "discard") or not (count.isascii() and count.isdigit() and len(count) < 10):
         return ""
+    if int(count) == 0:
+        return "Nothing was done: what was chosen is settled meanwhile, or its connector is not in the config."
     deliveries = counted(int(count), "delivery", "deliveries")
     return f"{deliveries} will be tried again now." if action == "retry" else f"{deliveries} discarded."
 

@@ -55,7 +55,7 @@ class Health:
             return
         if unread:
             yield "feed", unread
-        if refused := self._write():
+        if refused := self.write_refused():
             yield "store", refused
 
     def _unread(self) -> str | None:
@@ -67,7 +67,8 @@ class Health:
             return None
         return last_poll(feed, now)
 
-    def _write(self) -> str | None:
+    def write_refused(self) -> str | None:
+        """Why the database takes no writes, in a sentence; None where it does."""
         with self._lock:
             if self._clock() >= self._good_until:
                 try:

@@ -66,6 +66,11 @@ _STANDS_OF: Final = {
     ),
     "queue_deliveries": ("Deliveries that are owed and not settled.", "connector", "state"),
     "oldest_waiting_seconds": ("How long the oldest of them has been owed; 0 where none is.", "connector"),
+    "connector_failing": (
+        "Whether what waits was tried in vain, and the destination answered nothing since.",
+        "connector",
+    ),
+    "criticals_waiting": ("New and changed critical alerts that wait.", "connector"),
     "connector_paused": ("Whether the connector accepts no deliveries until a person acts.", "connector"),
     "dead_letters": ("Deliveries that wait for a person's decision.", "connector"),
     "alarms": ("Troubles of the forwarder's own that go on.", "kind"),
@@ -205,6 +210,8 @@ class Gauges:
                 families["queue_deliveries"].add_metric((queue.connector, state), count)
             waited = 0.0 if queue.oldest_enqueued_at is None else max(now - queue.oldest_enqueued_at, 0.0)
             families["oldest_waiting_seconds"].add_metric((queue.connector,), waited)
+            families["connector_failing"].add_metric((queue.connector,), float(queue.failing_since is not None))
+            families["criticals_waiting"].add_metric((queue.connector,), queue.criticals)
             families["connector_paused"].add_metric((queue.connector,), float(queue.pause is not None))
             families["dead_letters"].add_metric((queue.connector,), queue.dead)
 

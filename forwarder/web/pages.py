@@ -5,6 +5,7 @@ Pages read through a connection of their own, so that a slow search never holds 
 
 from __future__ import annotations
 
+import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -14,9 +15,13 @@ from typing import TYPE_CHECKING, Any, Final
 from forwarder.alert import Severity
 from forwarder.common.clock import instant
 from forwarder.store import Store
-from forwarder.store.records import AlertHistory, DeliveryRow, Filter, Queue, State
+from forwarder.store.records import AlertHistory, DeliveryRow, Filter, Lateness, Queue, State
 from forwarder.web import charts
-from forwarder.web.summary import Facts, Standing, summarize
+from forwarder.web.facts import Facts
+from forwarder.web.health import Health
+from forwarder.web.pace import Pace, measured_since
+from forwarder.web.summary import summarize
+from forwarder.web.writes import Writes
 
 if TYPE_CHECKING:
     from forwarder.app import Forwarder
@@ -42,6 +47,7 @@ class Card:
     state: str
     last_hour: int
     max_rate: str | None
+    pace: Pace | None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -64,13 +70,15 @@ class Drawn:
     days_chart: charts.DaysChart
     latencies: Sequence[charts.Latency]
     latencies_chart: charts.LatencyChart
+    lateness: Lateness | None
 
 
 class Pages:
     """Gathers what pages show. ``store`` is a visitor's view of the forwarder's database."""
 
-    def __init__(self, forwarder: Forwarder, store: Store) -> None:
+    def __init__(self, forwarder: Forwarder, store: Store, health: Health, writes: Writes) -> None:
         self._forwarder, self._store = forwarder, store
+        self._health, self._writes = health, writes
         self._drawn = _Kept(self._draw, CHARTS_STAY)
 
     def frame(self) -> dict[str, Any]:
@@ -87,13 +95,14 @@ class Pages:
 
     def overview(self, frame: Mapping[str, Any]) -> dict[str, Any]:
         """How things stand, the connectors, the charts and the newest alerts."""
-        feed = self._store.feed.state()
+        facts = self._facts(frame)
+        feed = facts.feed
         return {
-            "standing": self._standing(frame),
+            "standing": summarize(facts),
             "feed": feed,
             "vendors": sorted(feed.stack or ()),
             "budget": self._forwarder.budget.left,
-            "cards": self._cards(frame),
+            "cards": self._cards(facts),
             "drawn": self._drawn(),
             "alerts": self._store.queries.alerts(Filter(limit=NEWEST)),
         }
@@ -170,38 +179,35 @@ class Pages:
             )
         ]
 
-    def _standing(self, frame: Mapping[str, Any]) -> Standing:
-        return summarize(
-            Facts(
-                now=frame["now"],
-                started_at=self._forwarder.started_at,
-                config=self._forwarder.config,
-                feed=self._store.feed.state(),
-                queues=frame["queues"],
-                alarms=self._store.alarms.active(),
-            )
+    def _facts(self, frame: Mapping[str, Any]) -> Facts:
+        now, queues = frame["now"], frame["queues"]
+        # First of all: it waits for a write, and what follows must not be older than its verdict.
+        refusal = self._writes.look(self._health.write_refused)
+        return Facts(
+            now=now,
+            started_at=self._forwarder.started_at,
+            config=self._forwarder.config,
+            feed=self._store.feed.state(),
+            queues=queues,
+            alarms=self._store.alarms.active(),
+            last_seen_at=self._store.queries.last_seen_at(),
+            gaps=self._store.queries.gaps(),
+            delivered=self._store.queries.delivered({queue.connector: measured_since(queue, now) for queue in queues}),
+            stalled=self._health.stalled(),
+            refusal=refusal,
+            free=self._free(),
         )
 
-    def _cards(self, frame: Mapping[str, Any]) -> list[Card]:
-        configured = self._forwarder.config.connectors
-        lately = {
-            queue.connector: queue.delivered
-            for queue in self._store.queries.queues(configured, since=frame["now"] - HOUR)
-        }
-        cards = []
-        for queue in frame["queues"]:
-            config = configured.get(queue.connector)
-            rate = config.max_rate if config else None
-            cards.append(
-                Card(
-                    queue=queue,
-                    type=config.type if config else None,
-                    state=_state(queue, configured=config is not None),
-                    last_hour=lately.get(queue.connector, 0),
-                    max_rate=str(rate) if rate else None,
-                )
-            )
-        return cards
+    def _free(self) -> int | None:
+        """Bytes that are free on the database's disk; None where the system does not say."""
+        try:
+            return shutil.disk_usage(self._forwarder.store.engine.path.parent).free
+        except OSError:
+            return None
+
+    def _cards(self, facts: Facts) -> list[Card]:
+        lately = self._store.queries.delivered({queue.connector: facts.now - HOUR for queue in facts.queues})
+        return [_card(queue, facts, lately.get(queue.connector, 0)) for queue in facts.queues]
 
     def _draw(self) -> Drawn:
         now = self._forwarder.clock()
@@ -213,6 +219,7 @@ class Pages:
             days_chart=charts.days_chart(shown),
             latencies=taken,
             latencies_chart=charts.latency_chart(taken),
+            lateness=self._store.queries.lateness(now - DAY),
         )
 
 
@@ -233,13 +240,28 @@ class _Kept:
             return self._value
 
 
-def _state(queue: Queue, *, configured: bool) -> str:
+def _card(queue: Queue, facts: Facts, last_hour: int) -> Card:
+    config = facts.config.connectors.get(queue.connector)
+    rate = config.max_rate if config else None
+    return Card(
+        queue=queue,
+        type=config.type if config else None,
+        state=_state(queue, configured=config is not None, refused=facts.refused),
+        last_hour=last_hour,
+        max_rate=str(rate) if rate else None,
+        pace=facts.pace(queue) if queue.waiting else None,
+    )
+
+
+def _state(queue: Queue, *, configured: bool, refused: bool) -> str:
     """A connector's state in a word."""
     if not configured:
         return "orphaned"
+    if refused:
+        return "stopped"
     if queue.pause is not None:
         return "paused"
-    if queue.last_error:
+    if queue.failing_since is not None:
         return "failing"
     return "busy" if queue.waiting else "idle"
 

@@ -60,10 +60,13 @@ class Server:
     def __init__(self, forwarder: Forwarder, listening: socket.socket) -> None:
         # Here already and not in the thread: what happens before the first page must be counted, too.
         from forwarder.web.metrics import Metrics
+        from forwarder.web.writes import Writes
 
         self._forwarder, self._socket = forwarder, listening
         self._metrics = Metrics(lambda: forwarder.config.connectors, now=forwarder.clock)
+        self._writes = Writes(forwarder.clock)
         forwarder.listeners.add(self._metrics)
+        forwarder.listeners.add(self._writes)
         self._server: uvicorn.Server | None = None
         self._closing = threading.Event()
         self._bell, self._ear = socket.socketpair()
@@ -128,7 +131,8 @@ class Server:
             # The pages are there to show what is wrong with it.
             store = self._forwarder.store
         try:
-            app = make_app(self._forwarder, store, self._metrics, sessions, port=self._socket.getsockname()[1])
+            port = self._socket.getsockname()[1]
+            app = make_app(self._forwarder, store, self._metrics, sessions, writes=self._writes, port=port)
             self._server = uvicorn.Server(_settings(app))
             if not self._closing.is_set():
                 self._server.run([self._socket])

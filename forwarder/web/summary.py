@@ -3,76 +3,58 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from enum import StrEnum
 from typing import Final
 
-from forwarder.alarms import AlarmType, is_still_unread, is_unread
+from forwarder.alarms import DAY, FREE_BYTES, AlarmType, is_still_unread, is_unread
 from forwarder.alarms.types import severity_of
 from forwarder.alert import Severity
 from forwarder.common.text import ago, counted
-from forwarder.config import Config
 from forwarder.connector import format_duration
-from forwarder.store.records import Alarm, Feed, Queue
+from forwarder.store.records import Alarm, Queue
+from forwarder.web.connectors import of_connectors
+from forwarder.web.facts import CONNECTOR_FAILING, Facts, Level, Point, Standing
+from forwarder.web.filters import clock
+from forwarder.web.pace import WORTH_AN_ESTIMATE, about
+from forwarder.web.writes import Refusal
 
-LATE: Final = 300.0
-"""Seconds after which a delivery that waits is worth a word, even where nothing failed."""
-FAILING: Final = 60.0
-"""The same where its last attempt failed: a first retry is nothing to speak of."""
+MANY: Final = 20
+"""Deliveries that wait at a pace that is not known yet, from which on this is told."""
 
-_SHOWN_OTHERWISE: Final = {AlarmType.KEY_REFUSED, AlarmType.FEED_UNREAD, AlarmType.PAUSED, AlarmType.DEAD_LETTER}
+_OPENINGS: Final = {
+    Level.BAD: ("This needs you now", "Needs you"),
+    Level.WATCH: ("Working, with something to look at", "Look at this"),
+}
+_SHOWN_OTHERWISE: Final = {
+    AlarmType.KEY_REFUSED,
+    AlarmType.FEED_UNREAD,
+    AlarmType.PAUSED,
+    AlarmType.DEAD_LETTER,
+    AlarmType.STORE_FAILED,
+    AlarmType.DISK_FULL,
+}
 _PAGES: Final = {AlarmType.GAP: "/gaps", AlarmType.SET_ASIDE: "/set-aside", AlarmType.UNROUTED: "/alerts?unrouted=1"}
-
-
-class Level(StrEnum):
-    """How urgent it is for a person."""
-
-    FINE = "fine"
-    WATCH = "watch"
-    BAD = "bad"
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Point:
-    """One thing that needs attention: in a few words for the headline, in full, and what to do about it."""
-
-    level: Level
-    short: str
-    text: str
-    remedy: str
-    link: str | None = None
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Standing:
-    """The sentence at the top of the page, and what it is made of."""
-
-    level: Level
-    sentence: str
-    points: Sequence[Point]
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Facts:
-    """What the summary rests on."""
-
-    now: float
-    started_at: float
-    config: Config
-    feed: Feed
-    queues: Sequence[Queue]
-    alarms: Sequence[Alarm]
+_PAST: Final = {AlarmType.SET_ASIDE: "The feed contained an item that is not a valid alert"}
+"""Titles of what is over that would say that it goes on."""
 
 
 def summarize(facts: Facts) -> Standing:
     """How things stand: what is bad comes first."""
-    points = sorted((*_of_feed(facts), *_of_connectors(facts), *_of_alarms(facts)), key=_urgency)
+    found = (
+        *_of_process(facts),
+        *_of_store(facts),
+        *_of_feed(facts),
+        *_of_gaps(facts),
+        *of_connectors(facts),
+        *_of_alarms(facts),
+    )
+    points = sorted(found, key=_urgency)
     if not points:
-        return Standing(level=Level.FINE, sentence=_well(facts), points=())
+        sentence = _well(facts)
+        return Standing(level=Level.FINE, title=sentence.partition(":")[0], sentence=sentence, points=())
     level = points[0].level
     shorts = _listed([point.short for point in points if point.level is level])
-    opening = "This needs you now" if level is Level.BAD else "Working, with something to look at"
-    return Standing(level=level, sentence=f"{opening}: {shorts}.", points=points)
+    opening, title = _OPENINGS[level]
+    return Standing(level=level, title=title, sentence=f"{opening}: {shorts}.", points=points)
 
 
 def _urgency(point: Point) -> int:
@@ -82,10 +64,23 @@ def _urgency(point: Point) -> int:
 def _well(facts: Facts) -> str:
     polled = facts.feed.polled_at
     read = "the first poll is under way" if polled is None else f"the feed was read {ago(facts.now - polled)}"
-    waiting = sum(queue.waiting for queue in facts.queues)
+    queues = [queue for queue in facts.queues if queue.waiting]
+    waiting = sum(queue.waiting for queue in queues)
     if not waiting:
         return f"All is well: {read}, and nothing waits."
-    return f"All is well: {read}, and {counted(waiting, 'delivery is', 'deliveries are')} on the way."
+    if failing := [queue.connector for queue in queues if queue.failing_since is not None]:
+        return f"Working: {read}, and what just failed is tried again at {_listed(failing)}."
+    on_the_way = counted(waiting, "delivery is", "deliveries are")
+    return f"All is well: {read}, and {on_the_way} on the way{_how_long(queues, facts)}."
+
+
+def _how_long(queues: Sequence[Queue], facts: Facts) -> str:
+    """How long it takes until all of them are empty, where that is more than one waits for without a word."""
+    paces = [(queue.waiting, facts.pace(queue)) for queue in queues]
+    if any(pace is None and waiting >= MANY for waiting, pace in paces):
+        return "; how long they take is not known yet"
+    longest = max((pace.takes(waiting) for waiting, pace in paces if pace), default=0.0)
+    return f", the last of them in {about(longest)}" if longest >= WORTH_AN_ESTIMATE else ""
 
 
 def _listed(phrases: Sequence[str], most: int = 3) -> str:
@@ -96,6 +91,16 @@ def _listed(phrases: Sequence[str], most: int = 3) -> str:
 
 def _of_feed(facts: Facts) -> Iterator[Point]:
     feed, now = facts.feed, facts.now
+    # What has come within a day shows that alerts do come, whatever the account says of its stack.
+    nothing_comes = facts.last_seen_at is None or now - facts.last_seen_at > DAY
+    if feed.stack is not None and not feed.stack and nothing_comes:
+        yield Point(
+            level=Level.BAD,
+            short="the stack has no vendors, so no alert will ever come",
+            text="The stack of the Sentrytex account has no vendors: the feed stays empty, no alert will ever come.",
+            remedy="Add the vendors that you use to the stack on the Sentrytex site. The next polls notice them, and"
+            " what was published about them lately is read at once.",
+        )
     unread = is_unread(feed, facts.config, started_at=facts.started_at, now=now) or is_still_unread(feed, facts.alarms)
     if not unread and not feed.poll_error:
         return
@@ -111,85 +116,112 @@ def _of_feed(facts: Facts) -> Iterator[Point]:
     )
 
 
-def _of_connectors(facts: Facts) -> Iterator[Point]:
-    for queue in facts.queues:
-        if queue.connector not in facts.config.connectors:
-            yield _orphaned(queue)
-            continue
-        if queue.pause is not None:
-            yield _paused(queue, facts.now)
-        elif (late := _late(queue, facts.now)) is not None:
-            yield late
-        if queue.notice:
-            yield Point(
-                level=Level.WATCH,
-                short=f"{queue.connector} has a notice",
-                text=f"{queue.connector}: {queue.notice}",
-                remedy="Everything arrives all the same.",
-            )
-        if queue.dead:
-            dead = counted(queue.dead, "dead letter")
-            yield Point(
-                level=Level.BAD,
-                short=f"{queue.connector} has {dead}",
-                text=f"{queue.connector} has {dead}: alerts that it did not accept.",
-                remedy="Read why, then retry or discard them.",
-                link=f"/dead-letters?connector={queue.connector}",
-            )
+def _of_process(facts: Facts) -> Iterator[Point]:
+    for why in facts.stalled:
+        yield Point(
+            level=Level.BAD,
+            short="a part of the forwarder stands still",
+            text=why,
+            remedy="Its log says more; nothing that is owed is lost.",
+        )
 
 
-def _paused(queue: Queue, now: float) -> Point:
-    assert queue.pause is not None  # noqa: S101 - for the type checker; the caller looked
-    kept = f"{counted(queue.waiting, 'delivery waits', 'deliveries wait')} for it. " if queue.waiting else ""
-    wait = queue.pause.probe_at - now
-    probed = "It is probed right now" if wait <= 0 else f"The next probe is in {format_duration(round(max(wait, 1)))}"
+def _of_store(facts: Facts) -> Iterator[Point]:
+    """Whether the database takes writes is what the process saw just now; the alarm may be one that it did not take."""
+    refusal, now = facts.refusal, facts.now
+    if refusal is not None and facts.refused:
+        yield _refusing(refusal, facts)
+        return
+    if (over := _over(refusal, facts.standing(AlarmType.STORE_FAILED), now)) is not None:
+        yield over
+    full = facts.free < FREE_BYTES if facts.free is not None else False
+    if full or facts.standing(AlarmType.DISK_FULL):
+        left = "" if facts.free is None else f": {facts.free // 2**20:,} MiB are free"
+        yield Point(
+            level=Level.BAD,
+            short="the database's disk is nearly full",
+            text=f"The database's disk is nearly full{left}. Once it is full, nothing new is read or sent.",
+            remedy=AlarmType.DISK_FULL.remedy,
+        )
+
+
+def _refusing(refusal: Refusal, facts: Facts) -> Point:
+    now, polled = facts.now, facts.feed.polled_at
+    unread = "What the feed publishes" if polled is None else f"What was published since {clock(polled, now)}"
+    criticals = sum(queue.criticals for queue in facts.queues)
+    waiting = f" {counted(criticals, 'critical waits', 'criticals wait')} to be sent." if criticals else ""
+    room = "" if facts.free is None else f" {facts.free // 2**20:,} MiB are free there."
     return Point(
         level=Level.BAD,
-        short=f"{queue.connector} is paused",
-        text=f"{queue.connector} is not accepting deliveries: {queue.pause.reason}",
-        remedy=f"Fix the cause. {kept}{probed}; a restart or a reload probes at once.",
+        short="the database refuses writes, so new alerts are neither read nor sent",
+        text=f"The database refuses writes since {clock(refusal.since, now)}"
+        f" ({format_duration(round(max(now - refusal.since, 1)))}). {refusal.reason}"
+        f" {unread} is unread, criticals included: look at the vendor's site for them.{waiting}",
+        remedy=f"{AlarmType.STORE_FAILED.remedy} Then it goes on by itself.{room}",
     )
 
 
-def _late(queue: Queue, now: float) -> Point | None:
-    if queue.oldest_enqueued_at is None:
+def _over(refusal: Refusal | None, alarm: Alarm | None, now: float) -> Point | None:
+    """Refused writes of the last day, in the past tense; after a restart only the alarm knows of them."""
+    if refusal is not None and refusal.until is not None and now - refusal.until <= DAY:
+        since, until, reason = refusal.since, refusal.until, refusal.reason
+    elif alarm is not None:
+        since, until, reason = alarm.since, alarm.last_at, alarm.text
+    else:
         return None
-    waited = now - queue.oldest_enqueued_at
-    if waited < (FAILING if queue.last_error else LATE):
-        return None
-    behind = f"{queue.connector} is {format_duration(round(waited))} behind"
-    waiting = counted(queue.waiting, "delivery", "deliveries")
+    lasted = f"for {format_duration(round(until - since))} until" if until - since >= 1 else "at"
+    told = f"took no writes {lasted} {clock(until, now)}"
     return Point(
         level=Level.WATCH,
-        short=behind,
-        text=f"{behind}, with {waiting} waiting. {queue.last_error or ''}".strip(),
-        remedy="It is tried again by itself; look at the reason if it lasts.",
+        short=f"the database {told}",
+        text=f"The database {told}. It takes them again; what came meanwhile was read and sent late. The reason was:"
+        f" {reason}",
+        remedy="Nothing is lost. See to it that the cause does not come back; this is told for a day.",
     )
 
 
-def _orphaned(queue: Queue) -> Point:
-    outstanding = counted(queue.waiting + queue.dead, "delivery is", "deliveries are")
-    return Point(
-        level=Level.WATCH,
-        short=f"{queue.connector} is not in the config any more",
-        text=f"{outstanding} owed to {queue.connector}, which the config does not name.",
-        remedy=f"Name it in the config again, hand its queue over with `forwarder rename {queue.connector} NEW`, "
-        "or discard it.",
-        link=f"/dead-letters?connector={queue.connector}",
-    )
+def _of_gaps(facts: Facts) -> Iterator[Point]:
+    """A gap of criticals is urgent for as long as its alarm stands: people have to look elsewhere."""
+    if gaps := facts.critical_gaps:
+        since, until = (clock(when, facts.now) for when in (gaps[0].since, gaps[0].until))
+        more = f", and in {counted(len(gaps) - 1, 'other stretch', 'other stretches')}" if len(gaps) > 1 else ""
+        yield Point(
+            level=Level.BAD,
+            short="critical alerts may be missing",
+            text=f"Critical alerts that were published from {since} to {until}{more} may be missing: more came at once"
+            f" than the API shows. It was noticed {ago(facts.now - gaps[0].noticed_at)}.",
+            remedy="Look at the stretch on the vendor's site: nobody was notified of what is missing.",
+            link="/gaps",
+        )
 
 
 def _of_alarms(facts: Facts) -> Iterator[Point]:
     kinds: Mapping[str, AlarmType] = {kind.value: kind for kind in AlarmType if kind not in _SHOWN_OTHERWISE}
     for alarm in facts.alarms:
         kind = kinds.get(alarm.type)
-        if kind is None:
+        if kind is None or _is_told(alarm, facts):
             continue
-        title = kind.title_template.format(subject=alarm.subject)
+        title = _PAST.get(kind, kind.title_template).format(subject=alarm.subject)
         yield Point(
             level=Level.BAD if severity_of(alarm) is Severity.CRITICAL else Level.WATCH,
             short=f"{title[0].lower()}{title[1:]}" if not alarm.subject else title,
-            text=f"{title}. It began {ago(facts.now - alarm.since)}. {alarm.text}",
+            text=f"{title}. {_when(alarm, kind, facts.now)} {alarm.text}",
             remedy=kind.remedy,
             link=_PAGES.get(kind),
         )
+
+
+def _is_told(alarm: Alarm, facts: Facts) -> bool:
+    """Whether another point tells of the same trouble, from what the store says right now."""
+    if alarm.type == CONNECTOR_FAILING:
+        bad = [queue.connector for queue in facts.queues if queue.pause or queue.failing_since is not None]
+        return alarm.subject in bad
+    return alarm.type == AlarmType.GAP and bool(facts.critical_gaps)
+
+
+def _when(alarm: Alarm, kind: AlarmType, now: float) -> str:
+    """When it was: what passes is over, and must not read as if it went on."""
+    if not kind.passes:
+        return f"It began {ago(now - alarm.since)}."
+    first = f", for the first time {ago(now - alarm.since)}" if alarm.last_at - alarm.since >= 1 else ""
+    return f"It happened {ago(now - alarm.last_at)}{first}."

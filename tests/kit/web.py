@@ -71,13 +71,13 @@ def web_config(database: Path, *, listen: str = "127.0.0.1", token: str | None =
 
 
 @contextmanager
-def serving(folder: Path, **web: Any) -> Iterator[Site]:
+def serving(folder: Path, *, at_port: int = 0, **web: Any) -> Iterator[Site]:
     """A site without any alert, whose feed was read five seconds ago; it neither polls nor delivers."""
     config, time = web_config(folder / "forwarder.db", **web), Time()
     store = Store.open_exclusive(config.database)
     forwarder = Forwarder(config, store, clock=Clock(wall=time, uptime=time), redactor=Redactor())
     assert config.web.listen
-    server = Server(forwarder, bind(Listen(host="127.0.0.1", port=0)))
+    server = Server(forwarder, bind(Listen(host="127.0.0.1", port=at_port)))
     store.feed.commit_page([], now=NOW - 5, connectors=config.connectors, cursor=NOW - 60)
     forwarder.has_read_feed = True
     server.start()

@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
+import signal
+import socket
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, Final
 
 import pytest
 
+from forwarder.sandbox import Sandbox
 from forwarder.store.records import Filter, State
+from tests.kit import core
 from tests.kit import store as store_kit
 from tests.kit.nginx import HOST, proxying, shown
 from tests.kit.samples import ALERT_ID, alert, hostile_alerts
@@ -112,7 +119,7 @@ def test_everything_works_without_javascript(browser: Browser, own: Site) -> Non
 
 
 def test_the_page_keeps_itself_up_to_date(browser: Browser, own: Site) -> None:
-    """News appear without a reload, a text that is being typed stays, and it says when nothing answers any more."""
+    """News appear without a reload, a text that is being typed stays, and paused updates are not taken over."""
     with tab(browser) as page:
         page.clock.install()
         page.goto(own.url)
@@ -130,16 +137,173 @@ def test_the_page_keeps_itself_up_to_date(browser: Browser, own: Site) -> None:
         expect(page.get_by_role("link", name="It came later")).to_be_visible()
 
 
-def test_a_forwarder_that_does_not_answer_is_told(browser: Browser, tmp_path: Path) -> None:
-    """A page that could not be refreshed says how old it is."""
+@contextmanager
+def answering(port: int, status: int, headers: Mapping[str, str], body: str) -> Iterator[None]:
+    """Something else at the forwarder's address, which gives everybody the same answer."""
+
+    class Answer(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(status)
+            for name, value in {"Content-Type": "text/html", "Content-Length": str(len(body)), **headers}.items():
+                self.send_header(name, value)
+            self.end_headers()
+            self.wfile.write(body.encode())
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", port), Answer)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+def port_of(site: Site) -> int:
+    return int(site.url.rstrip("/").rpartition(":")[2])
+
+
+@contextmanager
+def clocked(browser: Browser, url: str) -> Iterator[Page]:
+    """A tab at ``url`` whose time a test moves."""
     context = browser.new_context()
     page = context.new_page()
-    with serving(tmp_path) as site:
-        page.clock.install()
-        page.goto(site.url)
-    page.clock.fast_forward(10_000)
-    expect(page.locator("#fresh")).to_have_text("No answer; what you see is as of 12:00:00 UTC")
+    page.clock.install()
+    page.goto(url)
+    yield page
     context.close()
+
+
+def lost(page: Page, title: str) -> None:
+    """Holds that nobody who looks at the page, or at its tab alone, can take it for well."""
+    expect(page.get_by_role("alert")).to_contain_text(title)
+    expect(page).to_have_title("No answer – Sentrytex forwarder")
+    assert page.locator("link[rel=icon]").evaluate("link => link.href").split("?")[0].endswith("/static/icon-bad.svg")
+    expect(page.locator("body")).not_to_contain_text("All is well")
+    expect(page.locator("body")).not_to_contain_text("working")
+    assert page.locator(".standing.fine").count() == 0
+    banner = page.locator("#banner").bounding_box()
+    assert banner
+    assert banner["width"] == page.evaluate("document.documentElement.clientWidth")
+    assert banner["height"] > 60
+
+
+@pytest.mark.parametrize(
+    ("answer", "title"),
+    [
+        ((502, {}, "<h1>Bad Gateway</h1>"), "The forwarder cannot show how things stand (error 502)."),
+        ((302, {"Location": "/sign-in?next=/"}, ""), "You are signed out."),
+        ((302, {"Location": "http://elsewhere.example/login"}, ""), "You are signed out."),
+        ((200, {}, "<title>All is well</title><h1>Grafana</h1>"), "Something else answers in place of the forwarder."),
+    ],
+    ids=["an error", "a sign-in", "a sign-in elsewhere", "another program"],
+)
+def test_whatever_answers_in_its_place_is_told(
+    browser: Browser, tmp_path: Path, answer: tuple[int, dict[str, str], str], title: str
+) -> None:
+    """An error, a redirect and another program's page are no answer: the page says which of them it is."""
+    with ExitStack() as ends:
+        with serving(tmp_path) as site:
+            port, page = port_of(site), ends.enter_context(clocked(browser, site.url))
+            expect(page).to_have_title("All is well · Sentrytex forwarder")
+        with answering(port, *answer):
+            page.clock.fast_forward(10_000)
+            lost(page, title)
+
+
+def test_a_forwarder_that_died_is_seen_at_once(browser: Browser, tmp_path: Path) -> None:
+    """One missed look is enough: the whole page says so, its age goes on, and it recovers by itself."""
+    with ExitStack() as ends:
+        with serving(tmp_path) as site:
+            port, page = port_of(site), ends.enter_context(clocked(browser, site.url))
+            expect(page.locator("#fresh")).to_contain_text(re.compile(r"as of 12:00:00 UTC, (just now|\ds ago)"))
+        page.clock.fast_forward(10_000)
+        lost(page, "The forwarder does not answer.")
+        expect(page.locator("#banner")).to_contain_text(
+            re.compile(r"What you see here is as of 12:00:00 UTC, 1\ds ago")
+        )
+        page.clock.fast_forward(600_000)
+        expect(page.locator("#banner")).to_contain_text(re.compile(r"as of 12:00:00 UTC, 10m \d+s ago"))
+        with serving(tmp_path, at_port=port):
+            page.clock.fast_forward(2_000)
+            expect(page).to_have_title("All is well · Sentrytex forwarder")
+            expect(page.get_by_role("heading", level=1)).to_contain_text("All is well")
+            expect(page.locator("#banner")).to_be_hidden()
+            assert "icon.svg" in page.locator("link[rel=icon]").evaluate("link => link.href")
+            expect(page.locator(".card .state")).to_have_text(["working"] * 3)
+
+
+@pytest.mark.parametrize("path", PAGES[:-1])
+def test_every_page_notices_and_recovers(browser: Browser, tmp_path: Path, path: str) -> None:
+    """Also a page of which nothing is renewed, or one whose updates are paused, says when nothing answers."""
+    with ExitStack() as ends:
+        with serving(tmp_path) as site:
+            furnish(site.store)
+            port, page = port_of(site), ends.enter_context(clocked(browser, site.url + path))
+            title, pause = page.title(), page.get_by_role("button", name="Pause updates")
+            page.clock.fast_forward(10_000)
+            expect(page.locator("#banner")).to_be_hidden()
+            if pause.count():
+                pause.click()
+                expect(page).to_have_title("Paused – Sentrytex forwarder")
+        page.clock.fast_forward(10_000)
+        expect(page.get_by_role("alert")).to_contain_text("The forwarder does not answer.")
+        expect(page).to_have_title("No answer – Sentrytex forwarder")
+        with serving(tmp_path, at_port=port):
+            page.clock.fast_forward(2_000)
+            expect(page.locator("#banner")).to_be_hidden()
+            expect(page).to_have_title(title)
+
+
+def test_a_daemon_that_is_killed_or_stands_still_is_seen(browser: Browser, tmp_path: Path) -> None:
+    """The real process: stopped so that it takes connections and says nothing, continued, and killed."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    with Sandbox() as sandbox:
+        config = {**core.settings(sandbox), "web": {"listen": f"127.0.0.1:{port}"}}
+        core.written(tmp_path, config)
+        with core.Process(tmp_path, core.secrets(sandbox)) as process:
+            process.until_started()
+            with clocked(browser, f"http://127.0.0.1:{port}/") as page:
+                process.signal(signal.SIGSTOP)
+                page.clock.fast_forward(10_000)
+                expect(page.get_by_role("alert")).to_contain_text("does not answer", timeout=30_000)
+                process.signal(signal.SIGCONT)
+                page.clock.fast_forward(2_000)
+                expect(page.locator("#banner")).to_be_hidden()
+                process.kill()
+                page.clock.fast_forward(10_000)
+                lost(page, "The forwarder does not answer.")
+
+
+def test_the_icon_of_a_dead_forwarder_was_loaded_while_it_lived(browser: Browser, own: Site) -> None:
+    """The tab can turn red although nobody is left to ask for the picture."""
+    asked: list[str] = []
+    with tab(browser) as page:
+        page.on("request", lambda request: asked.append(request.url))
+        page.goto(own.url)
+        page.wait_for_load_state("networkidle")
+    assert [url for url in asked if "/static/icon-bad.svg?v=" in url]
+
+
+def test_how_things_stand_is_told_whatever_one_does(browser: Browser, tmp_path: Path) -> None:
+    """A selected text, or the focus on a link, keeps no sentence on the page that is not true any more."""
+    with serving(tmp_path) as site, tab(browser) as page:
+        page.clock.install()
+        for number in (1, 2):
+            store_kit.enqueue(site.store, alert(id=f"a{number}"), "secops")
+            store_kit.settle(site.store, store_kit.claim(site.store), store_kit.dead())
+            if number == 1:
+                page.goto(site.url)
+                page.locator("#standing a").focus()
+                page.evaluate("getSelection().selectAllChildren(document.body)")
+        page.clock.fast_forward(10_000)
+        expect(page.get_by_role("heading", level=1)).to_have_text("This needs you now: secops has 2 dead letters.")
+        expect(page.locator("#standing a")).to_be_focused()
 
 
 def test_the_keyboard_reaches_everything(browser: Browser, own: Site) -> None:

@@ -71,7 +71,14 @@ def test_every_set_of_labels_is_there_from_the_start(site: Site) -> None:
             assert value(samples, "deliveries_total", connector=connector, outcome=outcome, reason=reason) == 0
         for state in ("ready", "sending", "uncertain"):
             assert value(samples, "queue_deliveries", connector=connector, state=state) == 0
-        for name in ("oldest_waiting_seconds", "connector_paused", "dead_letters", "delivery_latency_seconds_count"):
+        for name in (
+            "oldest_waiting_seconds",
+            "connector_failing",
+            "criticals_waiting",
+            "connector_paused",
+            "dead_letters",
+            "delivery_latency_seconds_count",
+        ):
             assert value(samples, name, connector=connector) == 0
     for result in RESULTS:
         assert value(samples, "polls_total", result=result) == 0
@@ -98,10 +105,20 @@ def test_gauges_tell_how_things_stand(site: Site) -> None:
     assert value(samples, "queue_deliveries", connector="renamed", state="ready") == 1
     assert value(samples, "oldest_waiting_seconds", connector="oncall") == 700
     assert value(samples, "connector_paused", connector="oncall") == 1
+    assert value(samples, "connector_failing", connector="tickets") == 1
+    assert value(samples, "connector_failing", connector="secops") == 0
+    assert value(samples, "criticals_waiting", connector="secops") == 0
     assert value(samples, "dead_letters", connector="oncall") == 1
     assert value(samples, "alarms", kind="gap") == 1
     assert (value(samples, "gaps"), value(samples, "set_aside"), value(samples, "unrouted_alerts")) == (1, 1, 1)
     assert value(samples, "database_bytes") >= site.store.engine.path.stat().st_size
+
+
+def test_criticals_that_wait_are_counted_by_connector(site: Site) -> None:
+    """A rule can tell a queue of criticals from any other."""
+    for number, severity in enumerate(("critical", "critical", "high")):
+        store_kit.enqueue(site.store, alert(id=f"a{number}", severity=severity), "oncall")
+    assert value(scrape(site), "criticals_waiting", connector="oncall") == 2
 
 
 def test_gauges_tell_how_far_sweeps_reach(site: Site) -> None:

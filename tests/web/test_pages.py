@@ -13,8 +13,8 @@ from urllib.parse import quote
 import pytest
 
 from forwarder.alert import Alert, Severity
-from forwarder.store import Store
-from forwarder.store.records import AttemptResult, Filter, State
+from forwarder.store import Store, StoreError
+from forwarder.store.records import AttemptResult, Filter, Gap, State
 from forwarder.web.charts import Latency, days, days_chart, latencies, latency_chart
 from forwarder.web.filters import templates
 from tests.kit import store as store_kit
@@ -54,7 +54,7 @@ def test_the_overview_names_what_needs_a_person(site: Site) -> None:
     assert "This needs you now: oncall is paused and oncall has 1 dead letter." in text
     assert "oncall is not accepting deliveries: token_revoked" in text
     assert "the next probe is in 45s" in text
-    assert "The Sentrytex API may not have shown all alerts. It began 30s ago. Alerts may be missing." in text
+    assert ". It happened 30s ago. Alerts may be missing." in text
 
 
 def test_a_connector_that_the_config_does_not_name_is_shown_as_such(site: Site) -> None:
@@ -65,11 +65,11 @@ def test_a_connector_that_the_config_does_not_name_is_shown_as_such(site: Site) 
 
 
 def test_the_overview_tells_how_far_the_feed_was_read(site: Site) -> None:
-    """The poll, the cursor, the lag, the budget and the counts of what went wrong are there."""
+    """The poll, the cursor, how late alerts are seen, the budget and the counts of what went wrong are there."""
     text = site.text("/")
     assert "Last complete poll 30s ago" in text
     assert "Cursor newest alert seen 11:59:00" in text
-    assert "Lag behind now 1m" in text
+    assert "Seen within half / all, last 24h 15m / 18m 20s" in text
     assert "Requests left this minute 100 of 100" in text
     assert "Gaps 1" in text
     assert "Set aside 1" in text
@@ -83,11 +83,106 @@ def test_the_overview_tells_how_far_sweeps_reach(site: Site) -> None:
     assert re.search(r"Last sweep 20s ago Sweeps reach high alerts 2026-02-28,? 12:00", site.text("/"))
 
 
+def test_alerts_are_seen_so_late(fresh: Site) -> None:
+    """The age of the newest alert grows on every quiet day; what is told is how long alerts took to be seen."""
+    store_kit.enqueue(fresh.store, alert(id="first", published_at=store_kit.at(-7200)), now=NOW - 7000)
+    for number, late in enumerate((20, 45, 400)):
+        seen = alert(id=f"a{number}", published_at=store_kit.at(-3600))
+        store_kit.enqueue(fresh.store, seen, now=NOW - 3600 + late)
+    text = fresh.text("/")
+    assert "Seen within half / all, last 24h 45s / 6m 40s" in text
+    assert "Lag" not in text
+
+
+def fail(site: Site, connector: str, *, times: int) -> None:
+    """Lets all that the connector is owed be tried in vain so often, twenty seconds apart, the last time just now."""
+    for number in reversed(range(times)):
+        when = NOW - 20 * number
+        for claimed in site.store.outbox.claim(connector, 9, now=when, lease=60):
+            store_kit.settle(site.store, claimed, store_kit.failed(due_at=when, reason="It cut the line."), now=when)
+
+
+def test_a_connector_that_fails_with_criticals_is_not_well(fresh: Site) -> None:
+    """While criticals fail again and again the first sentence, the list and the card say so, and for how long."""
+    for number in range(3):
+        store_kit.enqueue(fresh.store, alert(id=f"c{number}"), "oncall", now=NOW - 90)
+    fail(fresh, "oncall", times=4)
+    page = fresh.page("/")
+    text = words(page)
+    assert "This needs you now: oncall is failing, with 3 criticals waiting." in text
+    assert "All is well" not in page
+    assert "oncall is failing since 11:59:00 (1m): 12 tries in vain, and nothing delivered since." in text
+    assert "failing Queue 3 Criticals waiting 3 for 1m 30s Failing for 1m 12 tries in vain" in text
+    assert '<li class="card failing urgent">' in page
+    assert "/static/icon-bad.svg" in page
+
+
+def test_a_connector_that_answers_again_is_working(fresh: Site) -> None:
+    """What failed before the destination last took something does not make its connector failing."""
+    store_kit.enqueue(fresh.store, alert(id="a"), "oncall", now=NOW - 90)
+    fail(fresh, "oncall", times=3)
+    store_kit.enqueue(fresh.store, alert(id="b", severity="critical"), "oncall", now=NOW)
+    for claimed in fresh.store.outbox.claim("oncall", 9, now=NOW, lease=60):
+        if claimed.delivery.alert.id == "b":
+            store_kit.settle(fresh.store, claimed, store_kit.delivered(), now=NOW + 1)
+        else:
+            fresh.store.outbox.release(claimed)
+    assert "failing" not in fresh.text("/")
+
+
+def test_a_full_disk_is_urgent_at_once_and_then_past(fresh: Site) -> None:
+    """The first sentence follows the database: well, refusing writes, and what was, each as soon as it is so."""
+    store, listeners = fresh.store, fresh.forwarder.listeners
+    assert "All is well" in fresh.text("/")
+    store.engine.write(lambda connection: connection.execute("PRAGMA max_page_count = 1").fetchone())
+    with pytest.raises(StoreError) as refused:
+        store.feed.commit_page([store_kit.routed(alert(description="x" * 9000), "secops")], now=NOW)
+    listeners.store_failed(str(refused.value))
+    fresh.time.advance(93)
+    text = fresh.text("/")
+    assert "This needs you now: the database refuses writes, so new alerts are neither read nor sent." in text
+    assert "refuses writes since 12:00:00 (1m 33s)" in text
+    assert "the disk is full: make room. What was published since 11:59:55 is unread, criticals included" in text
+    assert text.count("stopped by the database") == 3
+    store.engine.write(lambda connection: connection.execute("PRAGMA max_page_count = 100000").fetchone())
+    fresh.time.advance(7)
+    listeners.polled(store.feed.commit_page([], now=fresh.time()), 1.0)
+    fresh.time.advance(300)
+    text = fresh.text("/")
+    assert "Working, with something to look at: the database took no writes for 1m 40s until 12:01:40" in text
+    assert "refuses writes" not in text
+
+
+def test_a_database_that_takes_no_write_is_noticed_by_whoever_looks(fresh: Site) -> None:
+    """Nothing has to be read or sent first: the page tries it."""
+    fresh.store.engine.write(lambda connection: connection.execute("PRAGMA query_only = ON"))
+    assert "This needs you now: the database refuses writes" in fresh.text("/")
+
+
+def test_a_stack_without_vendors_is_told(fresh: Site) -> None:
+    """An account that no alert will ever come for is not called well."""
+    fresh.store.feed.remember_stack([])
+    assert "This needs you now: the stack has no vendors, so no alert will ever come." in fresh.text("/")
+
+
+def test_a_gap_of_criticals_is_urgent(fresh: Site) -> None:
+    """Criticals that nobody saw are told first, with the way to the stretch."""
+    gap = Gap(severity=Severity.CRITICAL, since=NOW - 5000, until=NOW - 4000)
+    fresh.store.feed.commit_page([], now=NOW - 30, gaps=[gap])
+    assert "This needs you now: critical alerts may be missing." in fresh.text("/")
+
+
+@pytest.mark.parametrize("path", ["/", "/alerts", f"/alerts/{ALERT_ID}", "/dead-letters", "/gaps", "/set-aside"])
+def test_every_page_says_when_it_was_made(site: Site, path: str) -> None:
+    """Without JavaScript a page stays as it is, and says so."""
+    text = site.text(path)
+    assert "as of 12:00:00 UTC Without JavaScript it stays as it was then: reload it." in text
+
+
 def test_a_card_tells_queue_pace_and_last_error(site: Site) -> None:
     """A connector's card has what it waits for, how fast it goes and what went wrong last."""
     text = site.text("/")
-    assert "tickets none ! failing" not in text
-    assert "Queue 1 1 uncertain Oldest waits 15m" in text
+    assert "tickets none failing Queue 1 1 uncertain Failing for 14m 50s 1 try in vain Oldest waits 15m" in text
     assert "Delivered 1 in 1h · 1 in 24h" in text
     assert "timed out" in text
 
@@ -261,6 +356,25 @@ def test_a_dead_letter_is_retried(fresh: Site) -> None:
     assert answer.status_code == 303
     assert "1 delivery will be tried again now." in fresh.text(answer.headers["Location"])
     assert states(fresh.store) == {chosen: State.READY, other: State.DEAD}
+
+
+@pytest.mark.parametrize("action", ["retry", "discard"])
+def test_nothing_chosen_promises_nothing(fresh: Site, action: str) -> None:
+    """A form that was sent without a tick says that nothing was done, and how to do something."""
+    chosen = dead_letter(fresh.store, "a")
+    answer = fresh.post("/dead-letters", action=action, connector="secops")
+    assert answer.status_code == 303
+    text = fresh.text(answer.headers["Location"])
+    assert "Nothing was chosen, so nothing was done: tick the deliveries that you mean first." in text
+    assert "0 deliveries" not in text
+    assert states(fresh.store) == {chosen: State.DEAD}
+
+
+def test_what_an_orphan_is_owed_is_not_promised_to_be_tried(fresh: Site) -> None:
+    """Retrying what no connector takes does nothing, and says so."""
+    chosen = dead_letter(fresh.store, "a", "renamed")
+    text = fresh.text(fresh.post("/dead-letters", action="retry", id=[chosen]).headers["Location"])
+    assert "Nothing was done: what was chosen is settled meanwhile, or its connector is not in the config." in text
 
 
 def test_all_dead_letters_of_a_connector_are_retried(fresh: Site) -> None:

@@ -21,6 +21,7 @@ from forwarder.web.metrics import Metrics
 from forwarder.web.middleware import Guard
 from forwarder.web.sessions import Sessions
 from forwarder.web.visitors import came_by_https, is_from_elsewhere, is_this_machine, origin_of
+from forwarder.web.writes import Writes
 from tests.kit.web import HTML, Site, furnish, serving
 
 OWN: Final = ("/", "/alerts", "/alerts/low-1", "/dead-letters", "/gaps", "/set-aside", "/metrics", "/nowhere")
@@ -248,7 +249,7 @@ def test_two_hosts_are_refused_whatever_server_lets_them_through(site: Site) -> 
 def guard_of(site: Site) -> Guard:
     """The site's application, without a server."""
     metrics, sessions = Metrics(list, now=site.time), Sessions(site.store.sessions, None, now=site.time)
-    return make_app(site.forwarder, site.store, metrics, sessions, port=1)
+    return make_app(site.forwarder, site.store, metrics, sessions, writes=Writes(site.time), port=1)
 
 
 def status_of(own: str, head: str) -> int:

@@ -218,7 +218,8 @@ def _footer(delivery: Delivery) -> dict[str, Any]:
     when = alert.published_at
     published = f"<!date^{int(when.timestamp())}^{{date_short_pretty}} {{time}}|{when:%Y-%m-%d %H:%M} UTC>"
     elements = [origin] if origin else []
-    elements += [f"Published {published}" if delivery.origin is Origin.FEED else f"Since {published}"]
+    note = f" ({alert.date_note})" if alert.date_note else ""
+    elements += [f"Published {published}{note}" if delivery.origin is Origin.FEED else f"Since {published}"]
     elements += [f"Alert {_short(alert.id)}"]
     return {"type": "context", "elements": [_mrkdwn(element) for element in elements]}
 

@@ -107,7 +107,8 @@ class Page:
 
     @property
     def oldest(self) -> datetime | None:
-        return min((alert.published_at for alert in self.alerts), default=None)
+        """The oldest moment that is certain: an alert without one may stand anywhere."""
+        return min((alert.published_at for alert in self.alerts if alert.exact), default=None)
 
     def reaches_behind(self, time: datetime) -> bool:
         """Whether it shows something older than ``time``, and so, newest first, all that was published since."""
@@ -214,7 +215,7 @@ class FeedClient:
         items = body.get("alerts")
         if not isinstance(items, list):
             raise BadAnswer("The Sentrytex API answered without a list of alerts.")
-        alerts, aside = _sort_out(items)
+        alerts, aside = _sort_out(items, server_time or datetime.now(UTC).replace(microsecond=0))
         return Page(alerts=alerts, set_aside=aside, size=len(items), server_time=server_time)
 
     def alert(self, alert_id: str) -> Mapping[str, Any]:
@@ -327,28 +328,28 @@ def _server_time(response: httpx2.Response) -> datetime | None:
         return None
 
 
-def _sort_out(items: list[Any]) -> tuple[tuple[Alert, ...], tuple[SetAside, ...]]:
+def _sort_out(items: list[Any], seen_at: datetime) -> tuple[tuple[Alert, ...], tuple[SetAside, ...]]:
     alerts: dict[str, Alert] = {}
     aside: dict[str, SetAside] = {}
     for item in items:
         try:
-            alert = _parsed(item)
+            alert = _parsed(item, seen_at)
         except MalformedAlert as error:
             raw = clean(_text_of(item))
             digest = hashlib.sha256(raw.encode()).hexdigest()
-            aside[digest] = SetAside(digest=digest, raw=raw[:MAX_RAW], reason=str(error))
+            aside[digest] = SetAside.of(item, raw[:MAX_RAW], digest, str(error))
         else:
             # The same id twice on one page is one alert; the first is the newest.
             alerts.setdefault(alert.id, alert)
     return tuple(alerts.values()), tuple(aside.values())
 
 
-def _parsed(item: Any) -> Alert:
+def _parsed(item: Any, seen_at: datetime) -> Alert:
     level = [item]
     for _ in range(MAX_DEPTH):
         level = [inner for outer in level for inner in _within(outer)]
         if not level:
-            return Alert.parse(item)
+            return Alert.parse(item, seen_at=seen_at)
     raise MalformedAlert(f"it is nested more than {MAX_DEPTH} levels deep")
 
 

@@ -149,7 +149,7 @@ def test_malformed_alerts_are_set_aside(sandbox: Sandbox, api: FeedClient) -> No
     page = api.alerts(None)
     assert [alert.id for alert in page.alerts] == ["good"]
     assert {(item.raw, item.reason) for item in page.set_aside} == {
-        ('{"id": "bad"}', "published_at must be an ISO date, this is null"),
+        ('{"id": "bad"}', "the alert has no date, no CVE, no title and no known severity"),
         ('"text"', "an alert must be a JSON object, this is a text"),
         ("null", "an alert must be a JSON object, this is null"),
     }

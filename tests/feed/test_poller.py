@@ -515,7 +515,7 @@ def test_malformed_alerts_are_set_aside(sandbox: Sandbox, store: Store, poller: 
     assert new(turn) == ["good"]
     assert sorted(item.reason for item in turn.set_aside) == [
         "an alert must be a JSON object, this is a text",
-        "published_at is not an ISO date",
+        "the alert has no date, no CVE, no title and no known severity",
     ]
     assert list(poller.poll().set_aside) == []
     assert len(store.queries.set_aside()) == 2

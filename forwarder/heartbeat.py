@@ -10,6 +10,7 @@ from forwarder.common.urls import redirect_host
 from forwarder.config import HeartbeatConfig
 from forwarder.logs import get_logger
 from forwarder.wire.client import Client
+from forwarder.wire.unreachable import why_unreachable
 
 log = get_logger(__name__)
 
@@ -32,7 +33,8 @@ class Heartbeat:
         try:
             response = self._client.get(self._url.get_secret_value())
         except (httpx2.HTTPError, httpx2.InvalidURL) as error:
-            log.warning("heartbeat_failed", reason=f"It could not be reached ({type(error).__name__}).")
+            why = why_unreachable(error, self._url.get_secret_value(), "heartbeat.url")
+            log.warning("heartbeat_failed", reason=f"It could not be reached ({why or type(error).__name__}).")
             return False
         if response.is_redirect:
             there = redirect_host(response.headers.get("Location"), self._url.get_secret_value().rpartition("/")[2])

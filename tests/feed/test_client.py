@@ -210,7 +210,7 @@ def test_bytes_that_are_no_text_stop_nothing(connect: Callable[..., FeedClient])
     [
         (401, KeyRefused, "refused the key (Missing or invalid API key). Put a valid one into sentrytex.api_key."),
         (403, KeyRefused, "may not read this (This endpoint requires a Business plan). It needs a Business account"),
-        (404, NotFound, "does not know this (Not found)"),
+        (404, BadAnswer, "/api/v1/alerts answers, but not as the Sentrytex API does (404 (Not found)): correct"),
         (429, TooManyRequests, "asks for fewer requests (429)"),
         (400, BadAnswer, "answered with 400"),
         (500, Unavailable, "has a fault of its own (500 (Internal server error))"),
@@ -321,7 +321,7 @@ def test_nobody_listens(connect: Callable[..., FeedClient]) -> None:
     """An address where nothing answers is told as such."""
     with socket.create_server(("127.0.0.1", 0)) as closed:
         port = closed.getsockname()[1]
-    with pytest.raises(Unavailable, match="could not be reached"):
+    with pytest.raises(Unavailable, match=r"refuses the connection.* check sentrytex\.base_url"):
         connect(f"http://127.0.0.1:{port}").alerts(None)
 
 

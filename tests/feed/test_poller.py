@@ -13,9 +13,9 @@ import pytest
 from forwarder.alert import Severity
 from forwarder.common.clock import instant, iso
 from forwarder.feed.client import (
+    BadAnswer,
     FeedClient,
     KeyRefused,
-    NotFound,
     Page,
     SentrytexError,
     Share,
@@ -439,7 +439,7 @@ def test_a_sweep_leaves_requests_to_the_polls(sandbox: Sandbox, make: MakePoller
 def test_a_sweep_that_fails_writes_nothing(sandbox: Sandbox, store: Store, poller: Poller) -> None:
     """A failed sweep is not taken for one, and does not make the polls look failed."""
     sandbox.sentrytex.inject(Fault(kind=FaultKind.STATUS, status=404))
-    with pytest.raises(NotFound):
+    with pytest.raises(BadAnswer):
         poller.sweep()
     assert (store.feed.state().swept_at, store.feed.state().poll_error) == (None, None)
 

@@ -239,7 +239,7 @@ def test_an_unreachable_service_is_tried_again(unused_address: str) -> None:
     with closing(pagerduty(unused_address)) as connector:
         outcome = send(connector, delivery())
         assert isinstance(outcome, Retry)
-        assert outcome.reason.startswith("no connection to PagerDuty: ")
+        assert outcome.reason.startswith("PagerDuty cannot be reached: 127.0.0.1:")
         assert connector.check()[0].ok is False
 
 

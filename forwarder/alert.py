@@ -139,7 +139,7 @@ class Alert:
             raw = {name: value for name, value in raw.items() if name != FIRST_SEEN}
         elif seen_at is not None:
             published_at, raw = seen_at.astimezone(UTC), {**raw, FIRST_SEEN: iso(seen_at)}
-        elif (published_at := instant_of(raw.get(FIRST_SEEN))) is None:
+        elif (published_at := _kept_instant(raw.get(FIRST_SEEN))) is None:
             raise MalformedAlert("the alert has no date of publication that can be read")
         if not (dated or known or cve_id or one_line(_text(raw.get("title")))):
             raise MalformedAlert("the alert has no date, no CVE, no title and no known severity")
@@ -266,6 +266,14 @@ def _severity(value: object) -> tuple[Severity, bool]:
         return Severity(_text(value).lower()), True
     except ValueError:
         return Severity.CRITICAL, False
+
+
+def _kept_instant(value: object) -> datetime | None:
+    """A date that we wrote ourselves, by whatever clock."""
+    try:
+        return datetime.fromisoformat(_text(value)).astimezone(UTC)
+    except (ValueError, OverflowError):
+        return None
 
 
 def instant_of(value: object) -> datetime | None:

@@ -126,7 +126,7 @@ def test_a_date_that_cannot_be_read_is_none(sandbox: Sandbox, api: FeedClient, d
 def test_the_stack(sandbox: Sandbox, api: FeedClient) -> None:
     """The vendors come by key, with their names; entries without a key are passed over."""
     sandbox.sentrytex.add_vendor("github", "GitHub")
-    assert api.stack().vendors == {"github": "GitHub"}
+    assert api.stack().vendors == {"example": "Example Gateway", "github": "GitHub"}
     answer(sandbox, '{"stack": [{"vendor_key": "okta"}, {"vendor_name": "x"}, 7]}')
     assert api.stack().vendors == {"okta": "okta"}
 
@@ -502,3 +502,29 @@ class one_answer:  # noqa: N801 - used as a function
     def __exit__(self, *_: object) -> None:
         self._thread.join()
         self._listener.close()
+
+
+@pytest.mark.parametrize("body", [HTML, '{"error": "no such route"}', '{"message": "Not found"}', "", "[]"])
+@pytest.mark.parametrize("status", [200, 404])
+def test_an_address_that_is_no_sentrytex_api(sandbox: Sandbox, api: FeedClient, status: int, body: str) -> None:
+    """A web server or another API is told as such, with host and path, and is no matter of the account."""
+    for ask in (lambda: api.alerts(None), api.stack):
+        refuse(sandbox, status, body=body)
+        with pytest.raises(BadAnswer) as raised:
+            ask()
+        assert "127.0.0.1:" in str(raised.value)
+        assert "/api/v1/" in str(raised.value)
+        assert "sentrytex.base_url" in str(raised.value)
+        assert "in the stack" not in str(raised.value)
+
+
+@pytest.mark.parametrize("status", [401, 403])
+def test_a_web_server_that_refuses_is_no_matter_of_the_key_alone(
+    sandbox: Sandbox, api: FeedClient, status: int
+) -> None:
+    """A page of HTML says nothing about keys and accounts."""
+    refuse(sandbox, status, body=HTML)
+    with pytest.raises(KeyRefused) as raised:
+        api.alerts(None)
+    assert "correct sentrytex.base_url" in str(raised.value)
+    assert "Business" not in str(raised.value)

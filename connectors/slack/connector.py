@@ -272,7 +272,7 @@ def _move(
     So whatever lies between any two of them, neither comes twice.
     """
     old = delivery.receipt.url if delivery.receipt else None
-    there = found = _moved_to(workspace, delivery, metadata)
+    there = _look(delivery, partial(workspace.message_today, metadata, delivery.enqueued_at))
     note = ""
     if there is None:
         told = blocks.moved_here({**_anew(payload), "metadata": dict(metadata)}, place.channel, old)
@@ -282,14 +282,15 @@ def _move(
             raise Refused(Refusal.UNCERTAIN, "Slack said yes without saying where the message stands")
     receipt = Receipt(remote_id=there.remote_id, url=workspace.permalink(there))
     reply = blocks.moved_away(payload["reply"], there.channel, receipt.url)
-    taken = found is not None and _replied(workspace, delivery, place)
+    # Also an attempt before the config named another channel may have answered in the thread.
+    taken = _look(delivery, partial(_replied, workspace, delivery, place))
     leave = {**payload, "reply": None if taken else reply}
     return Delivered(receipt, _joined(note, _take_leave(workspace, leave)))
 
 
-def _moved_to(workspace: Workspace, delivery: Delivery, metadata: Mapping[str, Any]) -> Place | None:
+def _look(delivery: Delivery, look: Callable[[], T]) -> T | None:
     try:
-        return workspace.message_today(metadata, delivery.enqueued_at)
+        return look()
     except Refused as refused:
         # Where the token may never look, a first attempt has nothing to look for.
         if delivery.attempt == 1 and refused.code in ("missing_scope", "no_permission", NOT_LISTED):

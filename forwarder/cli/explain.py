@@ -166,7 +166,8 @@ def _print_history(history: AlertHistory) -> None:
     note = f" ({alert.date_note})" if alert.date_note else ""
     click.echo(f"Published {moment(alert.published_at)}{note}, seen {moment(history.row.seen_at)}, id {alert.id}\n")
     if not history.trail and not history.row.deliveries:
-        click.echo("It was published before the first start (start_from), so it was not sent.")
+        before = "was published before" if alert.dated else "has no date, and was there at"
+        click.echo(f"It {before} the first start (start_from), so it was not sent.")
         return
     _print_trail(history.trail)
     for revision in history.revisions:

@@ -112,6 +112,16 @@ def test_a_process_killed_between_the_posts_goes_on(sandbox: Sandbox, memory: Me
     assert started(sandbox, memory, "#security").find(worse(first)) == receipt
 
 
+def test_a_reply_from_before_the_move_is_not_repeated(sandbox: Sandbox, memory: Memory, first: Receipt) -> None:
+    """The thread was answered before the config named another channel, and the answer to that was lost."""
+    sandbox.slack.inject(Fault(kind=FaultKind.RESET_AFTER, path=POST))
+    assert isinstance(send(started(sandbox, memory, "#secops"), worse(first)), Uncertain)
+    moved = started(sandbox, memory, "#security")
+    assert moved.find(worse(first)) is None
+    sent(moved, worse(first))
+    assert sorted(told(sandbox)) == sorted(BOTH)
+
+
 def test_a_channel_that_is_gone_is_no_obstacle(sandbox: Sandbox, memory: Memory, first: Receipt) -> None:
     """The new message is what counts."""
     sandbox.slack.delete_channel("#secops")

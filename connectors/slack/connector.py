@@ -282,10 +282,7 @@ def _move(
             raise Refused(Refusal.UNCERTAIN, "Slack said yes without saying where the message stands")
     receipt = Receipt(remote_id=there.remote_id, url=workspace.permalink(there))
     reply = blocks.moved_away(payload["reply"], there.channel, receipt.url)
-    # Also an attempt before the config named another channel may have answered in the thread.
-    taken = _look(delivery, partial(_replied, workspace, delivery, place))
-    leave = {**payload, "reply": None if taken else reply}
-    return Delivered(receipt, _joined(note, _take_leave(workspace, leave)))
+    return Delivered(receipt, _joined(note, _take_leave(workspace, delivery, {**payload, "reply": reply}, place)))
 
 
 def _look(delivery: Delivery, look: Callable[[], T]) -> T | None:
@@ -298,7 +295,7 @@ def _look(delivery: Delivery, look: Callable[[], T]) -> T | None:
         raise
 
 
-def _take_leave(workspace: Workspace, payload: Payload) -> str:
+def _take_leave(workspace: Workspace, delivery: Delivery, payload: Payload, place: Place) -> str:
     """Brings the old message up to date and says in its thread where the alert is now; returns a note, if any."""
     note = ""
     try:
@@ -311,7 +308,10 @@ def _take_leave(workspace: Workspace, payload: Payload) -> str:
         note = f"the message in the channel before was left as it is ({refused.code or refused.reason})"
         if refused.code not in _STANDS:
             return note
-    return _joined(note, _answer_in_thread(workspace, payload["reply"])) if payload["reply"] else note
+    # Also an attempt before the config named another channel may have answered in the thread.
+    if _look(delivery, partial(_replied, workspace, delivery, place)):
+        return note
+    return _joined(note, _answer_in_thread(workspace, payload["reply"]))
 
 
 def _reply(delivery: Delivery, place: Place) -> dict[str, Any]:

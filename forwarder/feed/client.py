@@ -6,13 +6,12 @@ GET /stack, the errors, and 100 requests a minute for a key, in a sliding window
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -22,10 +21,11 @@ from urllib.parse import quote, urlsplit
 
 import httpx2
 
-from forwarder.alert import Alert, MalformedAlert, SetAside, Severity
+from forwarder.alert import Alert, SetAside, Severity
 from forwarder.common.backoff import retry_after
 from forwarder.common.clock import iso
 from forwarder.common.text import clean, one_line
+from forwarder.feed.items import sort_out
 from forwarder.wire.client import Client, TooLarge
 from forwarder.wire.unreachable import why_unreachable
 
@@ -36,10 +36,6 @@ MAX_BODY: Final = 64 * 1024 * 1024
 """Bytes of an answer; a page of 200 alerts never has more."""
 MAX_SECONDS: Final = 60.0
 """Seconds for a whole request, the answer included; the client's time-out only limits each pause within it."""
-MAX_RAW: Final = 64 * 1024
-"""Characters of a malformed alert that are kept to look at."""
-MAX_DEPTH: Final = 500
-"""Levels of lists and objects within an alert: what is nested deeper can be read, but not written again."""
 TIMEOUT: Final = httpx2.Timeout(20.0, connect=10.0)
 
 
@@ -216,7 +212,7 @@ class FeedClient:
         items = body.get("alerts")
         if not isinstance(items, list):
             raise BadAnswer(self._lacking("/alerts", "a list of alerts"))
-        alerts, aside = _sort_out(items, server_time or datetime.now(UTC).replace(microsecond=0))
+        alerts, aside = sort_out(items, server_time or datetime.now(UTC).replace(microsecond=0))
         return Page(alerts=alerts, set_aside=aside, size=len(items), server_time=server_time)
 
     def alert(self, alert_id: str) -> Mapping[str, Any]:
@@ -366,42 +362,3 @@ def _server_time(response: httpx2.Response) -> datetime | None:
         return parsedate_to_datetime(response.headers["Date"]).astimezone(UTC)
     except (KeyError, ValueError, OverflowError):
         return None
-
-
-def _sort_out(items: list[Any], seen_at: datetime) -> tuple[tuple[Alert, ...], tuple[SetAside, ...]]:
-    alerts: dict[str, Alert] = {}
-    aside: dict[str, SetAside] = {}
-    for item in items:
-        try:
-            alert = _parsed(item, seen_at)
-        except MalformedAlert as error:
-            raw = clean(_text_of(item))
-            digest = hashlib.sha256(raw.encode()).hexdigest()
-            aside[digest] = SetAside.of(item, raw[:MAX_RAW], digest, str(error))
-        else:
-            # The same id twice on one page is one alert; the first is the newest.
-            alerts.setdefault(alert.id, alert)
-    return tuple(alerts.values()), tuple(aside.values())
-
-
-def _parsed(item: Any, seen_at: datetime) -> Alert:
-    level = [item]
-    for _ in range(MAX_DEPTH):
-        level = [inner for outer in level for inner in _within(outer)]
-        if not level:
-            return Alert.parse(item, seen_at=seen_at)
-    raise MalformedAlert(f"it is nested more than {MAX_DEPTH} levels deep")
-
-
-def _within(value: Any) -> Collection[Any]:
-    if isinstance(value, dict):
-        return value.values()
-    return value if isinstance(value, list) else ()
-
-
-def _text_of(item: Any) -> str:
-    try:
-        return json.dumps(item, ensure_ascii=False, sort_keys=True)
-    except RecursionError:
-        alert_id = item.get("id") if isinstance(item, dict) else None
-        return f"The alert {alert_id} is nested too deeply to be written out."

@@ -10,10 +10,9 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from forwarder.alert import Alert, SetAside, Severity, got_worse
-from forwarder.common.clock import instant
 from forwarder.connector import Kind, Origin
 from forwarder.routing import Decision
-from forwarder.store import unreadable
+from forwarder.store import dates, unreadable
 from forwarder.store.engine import Engine
 from forwarder.store.enqueue import enqueue, enqueue_all, enqueue_discarded, record_change
 from forwarder.store.records import Feed, Gap, PollResult, RoutedAlert
@@ -105,21 +104,20 @@ class FeedStore:
         One without a date of its own has the date of that form, or else of when it was first seen.
         """
         ids = json.dumps([alert.id for alert in alerts])
-        undated = json.dumps([alert.id for alert in alerts if not alert.dated])
         with self._engine.read() as connection:
             bodies: dict[str, str] = dict(
                 connection.execute(
                     "SELECT id, body FROM alerts WHERE id IN (SELECT value FROM json_each(?))", (ids,)
                 ).fetchall()
             )
-            first_seen: dict[str, float] = dict(connection.execute(_FIRST_SEEN, (undated,)).fetchall())
+            first_seen = dates.first_seen(connection, [alert.id for alert in alerts if not alert.dated])
         found = []
         for alert in alerts:
             body = bodies.get(alert.id)
             if body == body_of(alert):
                 continue
             known = _known(alert, body) if body else None
-            now = _dated(alert, known, first_seen)
+            now = dates.dated(alert, known, first_seen)
             if body != body_of(now):
                 found.append((now, known))
         return found
@@ -233,18 +231,6 @@ def _none(_: Exception) -> None:
     return None
 
 
-_FIRST_SEEN: Final = "SELECT alert_id, first_seen_at FROM undated WHERE alert_id IN (SELECT value FROM json_each(?))"
-
-
-def _dated(alert: Alert, known: Alert | None, first_seen: Mapping[str, float]) -> Alert:
-    """The alert with the date that it had before, where it says none: also after its row was forgotten."""
-    if known is not None:
-        return alert.with_date_of(known)
-    if not alert.dated and alert.id in first_seen:
-        return Alert.parse(alert.raw, seen_at=instant(first_seen[alert.id]))
-    return alert
-
-
 _BODY: Final = json.JSONEncoder(sort_keys=True, separators=(",", ":"))
 
 
@@ -285,11 +271,7 @@ def _insert(
     ]
     added = {alert_id for (alert_id,) in connection.execute(_INSERT, (now, json.dumps(rows))).fetchall()}
     new = [item for item in items if item.alert.id in added]
-    # Kept for good: nothing else tells that one without a date was sent long ago.
-    connection.executemany(
-        "INSERT INTO undated VALUES (?, ?) ON CONFLICT DO NOTHING",
-        [(item.alert.id, item.alert.published_at.timestamp()) for item in new if not item.alert.dated],
-    )
+    dates.keep(connection, [item.alert for item in new])
     opens = [(item.alert.id, connector, why) for item in new for connector, why in item.targets.items()]
     enqueue_all(connection, opens, now=now)
     return new

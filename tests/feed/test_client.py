@@ -20,8 +20,6 @@ from hypothesis import strategies as st
 
 from forwarder.alert import Severity
 from forwarder.feed.client import (
-    MAX_DEPTH,
-    MAX_RAW,
     PAGE,
     REQUESTS_A_MINUTE,
     BadAnswer,
@@ -34,6 +32,7 @@ from forwarder.feed.client import (
     TooManyRequests,
     Unavailable,
 )
+from forwarder.feed.items import MAX_DEPTH, MAX_RAW
 from forwarder.sandbox import Fault, FaultKind, Sandbox
 from tests.kit.samples import alert_json
 

@@ -83,7 +83,12 @@ class SetAside:
     @classmethod
     def of(cls, item: object, text: str, digest: str, reason: str) -> Self:
         """An item that is no alert, by its JSON value and as ``text``, with what can be read of it all the same."""
-        fields = item if isinstance(item, Mapping) else {}
+        # Values alone: what is nested too deeply for an alert cannot be written as a text either.
+        fields = {
+            name: value
+            for name, value in (item.items() if isinstance(item, Mapping) else ())
+            if isinstance(value, str | int | float)
+        }
         severity, known = _severity(fields.get("severity"))
         facts = [one_line(_text(fields.get(name))) for name in ("cve_id", "title")]
         facts += [severity.value] if known else []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from base64 import b64encode
 from collections.abc import Callable, Mapping
@@ -174,8 +175,9 @@ class Site:
         elif status < 400:
             there = redirect_host(response.headers.get("Location"), *self._secrets)
             outcome = Broken(f"Jira's url answers with a redirect to {there}, which is not followed: correct url")
-        elif status == 404 and not said:
-            outcome = Broken("Jira's url answers 404 without Jira's words, so there is no Jira: correct url")
+        elif status == 404 and (not said or _is_part_of_every_jira(response)):
+            detail = f" ({said})" if said else ""
+            outcome = Broken(f"Jira's REST API is not at this url (404{detail}): correct url, and email for Cloud only")
         elif status in _NEEDS_A_PERSON:
             outcome = Broken(f"Jira answered {status}: {_NEEDS_A_PERSON[status]}" + (f" ({said})" if said else ""))
         else:
@@ -194,6 +196,11 @@ def dig(value: object, *names: str) -> Any:
     for name in names:
         value = value.get(name) if isinstance(value, Mapping) else None
     return value
+
+
+def _is_part_of_every_jira(response: Response) -> bool:
+    """Whether what was asked for is there in every Jira, whatever its projects and tickets."""
+    return bool(re.search(r"/rest/api/\d/(myself|search)\b", response.url or ""))
 
 
 def _complaints(response: Response) -> tuple[list[str], dict[str, str]]:
@@ -225,7 +232,7 @@ def _unauthenticated(response: Response) -> str | None:
 
 def unreadable(*, writes: bool) -> Failure:
     """What a successful answer means that is not what the request asks for."""
-    reason = "Jira's answer could not be read"
+    reason = "Jira's answer could not be read: if that lasts, correct url, or the proxy in between"
     return Uncertain(reason) if writes else Retry(reason)
 
 

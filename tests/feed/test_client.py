@@ -527,3 +527,17 @@ def test_a_web_server_that_refuses_is_no_matter_of_the_key_alone(
         api.alerts(None)
     assert "correct sentrytex.base_url" in str(raised.value)
     assert "Business" not in str(raised.value)
+
+
+@pytest.mark.parametrize("field", ["title", "severity", "cve_id", "published_at"])
+def test_no_depth_of_what_is_told_stops_a_page(sandbox: Sandbox, api: FeedClient, field: str) -> None:
+    """What can be read of an item that is nested too deeply is told, whichever field is."""
+    item = {"cve_id": "CVE-2026-1", "title": "Login bypass", "severity": "critical"}
+    item[field] = "DEEP"
+    deep = json.dumps(item).replace('"DEEP"', "[" * 800 + "]" * 800)
+    answer(sandbox, f'{{"alerts": [{deep}, {json.dumps(alert_json(id="good"))}]}}')
+    page = api.alerts(None)
+    assert [alert.id for alert in page.alerts] == ["good"]
+    (aside,) = page.set_aside
+    assert ("CVE-2026-1" in aside.told) is (field != "cve_id")
+    assert "[[" not in aside.told

@@ -95,9 +95,11 @@ def test_a_due_date_that_is_not_on_the_screen(connect: Callable[..., Jira], sand
     assert "leave due_in out" in memory.get(NOTICE)
 
 
-def test_an_address_that_is_no_jira(connect: Callable[..., Jira], sandbox: Sandbox) -> None:
-    """A web server that knows no such page is a matter of the url."""
-    sandbox.jira.inject(Fault(kind=FaultKind.STATUS, status=404, body="<html>Not found</html>", path=SEARCH))
+@pytest.mark.parametrize("body", ["<html>Not found</html>", '{"message": "Not found"}', '{"error": "no route"}', ""])
+def test_an_address_that_is_no_jira(connect: Callable[..., Jira], sandbox: Sandbox, body: str) -> None:
+    """A web server or another API that knows no such page is a matter of the url, not of rights."""
+    sandbox.jira.inject(Fault(kind=FaultKind.STATUS, status=404, body=body, path=SEARCH))
     outcome = send(connect(), delivery())
     assert isinstance(outcome, Broken), outcome
-    assert outcome.reason.endswith("so there is no Jira: correct url")
+    assert "Jira's REST API is not at this url" in outcome.reason
+    assert "may not see it" not in outcome.reason

@@ -72,6 +72,7 @@ class Console(Connector[ConsoleConfig]):
             "description": clean(self.texts.text(delivery, alert.description)),
             "published_at": alert.published_at.astimezone(UTC).isoformat(),
             "link": alert.link,
+            **({"date_note": alert.date_note} if alert.date_note else {}),
             **_details(alert),
             "changes": {
                 change.field: {"old": _plain(change.old), "new": _plain(change.new)} for change in delivery.changes
@@ -104,6 +105,7 @@ class Console(Connector[ConsoleConfig]):
     def preview(self, payload: Payload) -> str:
         """The line for people, whatever the format."""
         facts = [
+            payload.get("date_note", ""),
             payload["cve_id"],
             ", ".join(payload["affected_vendors"]),
             f"CVSS {payload['cvss_score']}" if payload["cvss_score"] is not None else "",

@@ -1,7 +1,7 @@
 """An alert: one immutable fact from the Sentrytex API.
 
-The shape is the vendor's ("API Reference", GET /alerts). Nothing but the id and the time of publication is relied on:
-the rest may be null, absent, of another type or new, and an alert is worth forwarding all the same.
+The shape is the vendor's ("API Reference", GET /alerts). Nothing but the id is relied on: the rest may be null, absent,
+of another type or new, and an alert is worth forwarding all the same.
 """
 
 from __future__ import annotations
@@ -11,11 +11,13 @@ import math
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
 from enum import StrEnum
 from typing import Any, Final, Self
 
-from forwarder.common.text import clean, is_web_url, one_line
+from forwarder.common.clock import iso
+from forwarder.common.text import clean, cut, is_web_url, one_line
 
 
 class Severity(StrEnum):
@@ -36,7 +38,7 @@ _RANKS: Final = {severity: rank for rank, severity in enumerate(Severity)}
 
 
 class MalformedAlert(ValueError):
-    """What the API sent has no usable id or time of publication. The message says which, in words for people."""
+    """What the API sent cannot be told apart from others. The message says why, in words for people."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -67,20 +69,40 @@ def got_worse(changes: Iterable[Change]) -> bool:
 class SetAside:
     """An item of the feed that is not a valid alert: its text, what is wrong with it, and a digest to know it again.
 
-    ``seen_at`` is when it was first seen, in seconds since the epoch.
+    ``seen_at`` is when it was first seen, in seconds since the epoch. ``severity`` is that of the item where it says
+    one, and ``told`` what else can be read of it, on a line; both are empty where nothing can.
     """
 
     digest: str
     raw: str
     reason: str
     seen_at: float = 0.0
+    severity: Severity | None = None
+    told: str = ""
+
+    @classmethod
+    def of(cls, item: object, text: str, digest: str, reason: str) -> Self:
+        """An item that is no alert, by its JSON value and as ``text``, with what can be read of it all the same."""
+        # Values alone: what is nested too deeply for an alert cannot be written as a text either.
+        fields = {
+            name: value
+            for name, value in (item.items() if isinstance(item, Mapping) else ())
+            if isinstance(value, str | int | float)
+        }
+        severity, known = _severity(fields.get("severity"))
+        facts = [one_line(_text(fields.get(name))) for name in ("cve_id", "title")]
+        facts += [severity.value] if known else []
+        facts += ["on CISA KEV"] if fields.get("cisa_kev") is True else []
+        told = ", ".join(cut(fact, MAX_FACT) for fact in facts if fact)
+        return cls(digest=digest, raw=text, reason=reason, severity=severity if known else None, told=told)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Alert:
     """One alert as the API said it, cleaned of what no destination can show.
 
-    ``cvss_score`` is 0 to 10, ``epss_score`` 0 to 1 (a probability), ``published_at`` is aware and in UTC.
+    ``cvss_score`` is 0 to 10, ``epss_score`` 0 to 1 (a probability), ``published_at`` is aware and in UTC. ``dated`` is
+    false where the API sent no date that can be read: ``published_at`` is then when the alert was first seen.
     ``severity_known`` is false where the API sent a severity that its reference does not list: such an alert is routed
     as critical and flagged. ``raw`` is the JSON object as it came, unknown fields included.
     """
@@ -91,6 +113,7 @@ class Alert:
     published_at: datetime
     description: str = ""
     severity_known: bool = True
+    dated: bool = True
     cve_id: str | None = None
     cvss_score: float | None = None
     epss_score: float | None = None
@@ -101,8 +124,12 @@ class Alert:
     raw: Mapping[str, Any] = field(default_factory=dict, repr=False, hash=False)
 
     @classmethod
-    def parse(cls, raw: object) -> Self:
-        """The alert that a decoded JSON value stands for; raises MalformedAlert where it stands for none."""
+    def parse(cls, raw: object, *, seen_at: datetime | None = None) -> Self:
+        """The alert that a decoded JSON value stands for; raises MalformedAlert where it stands for none.
+
+        ``seen_at`` dates an alert that has no date of its own. It is kept in ``raw``, which so stands for the whole
+        alert; without it, and without a kept one, an alert that has no date is malformed.
+        """
         if not isinstance(raw, Mapping):
             raise MalformedAlert(f"an alert must be a JSON object, this is {_json_type(raw)}")
         alert_id = _text(raw.get("id"))
@@ -112,6 +139,15 @@ class Alert:
             raise MalformedAlert(f"the alert's id has {len(alert_id)} characters, more than {MAX_ID}")
         cve_id = one_line(_text(raw.get("cve_id"))) or None
         severity, known = _severity(raw.get("severity"))
+        published_at = instant_of(raw.get("published_at"))
+        if dated := published_at is not None:
+            raw = {name: value for name, value in raw.items() if name != FIRST_SEEN}
+        elif seen_at is not None:
+            published_at, raw = seen_at.astimezone(UTC), {**raw, FIRST_SEEN: iso(seen_at)}
+        elif (published_at := _kept_instant(raw.get(FIRST_SEEN))) is None:
+            raise MalformedAlert("the alert has no date of publication that can be read")
+        if not (dated or known or cve_id or one_line(_text(raw.get("title")))):
+            raise MalformedAlert("the alert has no date, no CVE, no title and no known severity")
         return cls(
             id=alert_id,
             title=one_line(_text(raw.get("title"))) or cve_id or one_line(alert_id),
@@ -121,7 +157,8 @@ class Alert:
             cve_id=cve_id,
             cvss_score=_number(raw.get("cvss_score"), 0, 10),
             epss_score=_number(raw.get("epss_score"), 0, 1),
-            published_at=_instant(raw.get("published_at")),
+            published_at=published_at,
+            dated=dated,
             source_urls=tuple(url for url in _texts(raw.get("source_urls")) if is_web_url(url)),
             affected_vendors=tuple(one_line(vendor) for vendor in _texts(raw.get("affected_vendors"))),
             cisa_kev=raw.get("cisa_kev") is True,
@@ -136,6 +173,29 @@ class Alert:
             return self.severity.value
         told = one_line(_text(self.raw.get("severity")))[:40] or "none"
         return f"{self.severity.value} (the API said: {told})"
+
+    @property
+    def exact(self) -> bool:
+        """Whether the API said the moment of publication, and not a day alone, or nothing."""
+        return self.dated and bool(_MOMENT.search(_text(self.raw.get("published_at"))))
+
+    @property
+    def published_by(self) -> datetime:
+        """By when it was published at the latest: a day alone can mean its last moment."""
+        return self.published_at if self.exact or not self.dated else self.published_at + timedelta(days=1)
+
+    @property
+    def date_note(self) -> str:
+        """What people must know of ``published_at``; empty where it is what the API said."""
+        return "" if self.dated else "the feed gave no date, this is when it was first seen"
+
+    def with_date_of(self, known: Alert) -> Alert:
+        """The same alert, dated as ``known`` is, its earlier form, where it has no date of its own."""
+        if self.dated:
+            return self
+        if known.dated:
+            return Alert.parse({**self.raw, "published_at": known.raw.get("published_at")})
+        return Alert.parse(self.raw, seen_at=known.published_at)
 
     @property
     def link(self) -> str | None:
@@ -160,7 +220,17 @@ class Alert:
 MAX_ID: Final = 255
 """Characters; the vendor's ids are UUIDs of 36. PagerDuty's dedup key and Jira's label end at 255 with our prefix."""
 
+MAX_FACT: Final = 200
+"""Characters of what is told of an item that is no alert, for each of its fields."""
+FIRST_SEEN: Final = "_forwarder_first_seen_at"
+"""The field of ``raw`` that dates an alert to which the API gave no date."""
+
 _CVE: Final = re.compile(r"CVE-\d{4}-\d{4,}")
+_MOMENT: Final = re.compile(r"\d[T ]\d|:|^\d{9,}")
+_NUMBER: Final = re.compile(r"\d{9,19}(\.\d+)?")
+_EARLIEST: Final = datetime(1990, 1, 1, tzinfo=UTC)
+_LATEST: Final = datetime(9000, 1, 1, tzinfo=UTC)
+"""Dates outside of these are what programs write for none, such as 1970, the year 1 or the end of 9999."""
 
 
 def _text(value: object) -> str:
@@ -203,14 +273,47 @@ def _severity(value: object) -> tuple[Severity, bool]:
         return Severity.CRITICAL, False
 
 
-def _instant(value: object) -> datetime:
-    if not isinstance(value, str):
-        raise MalformedAlert(f"published_at must be an ISO date, this is {_json_type(value)}")
+def _kept_instant(value: object) -> datetime | None:
+    """A date that we wrote ourselves, by whatever clock."""
     try:
-        instant = datetime.fromisoformat(value.strip())
-        return (instant.replace(tzinfo=UTC) if instant.tzinfo is None else instant).astimezone(UTC)
+        return datetime.fromisoformat(_text(value)).astimezone(UTC)
     except (ValueError, OverflowError):
-        raise MalformedAlert("published_at is not an ISO date") from None
+        return None
+
+
+def instant_of(value: object) -> datetime | None:
+    """The instant that a date of the API's means, in UTC; None where it means none.
+
+    Dates of ISO 8601 and of e-mail are read, and seconds, milliseconds or smaller parts since the epoch. A date without
+    an offset is UTC, one without a time the beginning of its day.
+    """
+    text = _text(value)
+    for read in (_from_epoch, datetime.fromisoformat, _with_zone, parsedate_to_datetime):
+        try:
+            read_as = read(text)
+            when = (read_as.replace(tzinfo=UTC) if read_as.tzinfo is None else read_as).astimezone(UTC)
+        except (ValueError, OverflowError, TypeError, IndexError):
+            continue
+        return when if _EARLIEST <= when < _LATEST else None
+    return None
+
+
+def _from_epoch(text: str) -> datetime:
+    if not _NUMBER.fullmatch(text):
+        raise ValueError
+    seconds = float(text)
+    while seconds >= _PARTS_FROM:
+        seconds /= 1000
+    return datetime.fromtimestamp(seconds, UTC)
+
+
+_PARTS_FROM: Final = 1e11
+"""Numbers from here on are parts of seconds: as seconds they lie beyond the year 5000."""
+
+
+def _with_zone(text: str) -> datetime:
+    """An ISO date with its zone in words: ``2026-05-01 12:34:56 UTC``."""
+    return datetime.fromisoformat(re.sub(r"\s*(UTC|GMT|Z)$", "+00:00", text, flags=re.IGNORECASE))
 
 
 def _json_type(value: object) -> str:

@@ -10,6 +10,7 @@ from forwarder.common.urls import redirect_host
 from forwarder.config import HeartbeatConfig
 from forwarder.logs import get_logger
 from forwarder.wire.client import Client
+from forwarder.wire.unreachable import why_unreachable
 
 log = get_logger(__name__)
 
@@ -32,7 +33,7 @@ class Heartbeat:
         try:
             response = self._client.get(self._url.get_secret_value())
         except (httpx2.HTTPError, httpx2.InvalidURL) as error:
-            log.warning("heartbeat_failed", reason=f"It could not be reached ({type(error).__name__}).")
+            log.warning("heartbeat_failed", reason=_reason(error, self._url.get_secret_value()))
             return False
         if response.is_redirect:
             there = redirect_host(response.headers.get("Location"), self._url.get_secret_value().rpartition("/")[2])
@@ -45,3 +46,11 @@ class Heartbeat:
     def close(self) -> None:
         if self._client is not None:
             self._client.close()
+
+
+def _reason(error: Exception, address: str) -> str:
+    if why := why_unreachable(error, address, "heartbeat.url"):
+        return f"It could not be reached: {why}."
+    if isinstance(error, httpx2.TimeoutException):
+        return "It could not be reached: it did not answer in time."
+    return f"It could not be reached: the connection was cut ({type(error).__name__})."

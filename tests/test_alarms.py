@@ -13,13 +13,13 @@ from connectors.console import ConsoleConfig
 from forwarder.alarms import DAY, FREE_BYTES, Alarms, AlarmType
 from forwarder.alert import Alert, SetAside, Severity, got_worse
 from forwarder.config import Config
-from forwarder.connector import Broken, Delivered, Kind, Outcome, Receipt, Rejected, Retry
+from forwarder.connector import Broken, Delivered, Kind, Origin, Outcome, Receipt, Rejected, Retry
 from forwarder.delivery.transitions import Context, settle
 from forwarder.events import AttemptFinished, Listener
 from forwarder.feed.client import KeyRefused, Unavailable
 from forwarder.store import Store, StoreError
 from forwarder.store.engine import Engine
-from forwarder.store.records import DeliveryRow, Gap, State
+from forwarder.store.records import DeliveryRow, Filter, Gap, State
 from tests.kit.core import Time, enqueue, rows
 from tests.kit.samples import alert
 from tests.kit.store import routed
@@ -727,3 +727,13 @@ def test_wherever_the_writes_end_nothing_is_lost_and_nothing_told_twice(
     told = [(row.title, row.connector, row.kind) for row in rig.rows()]
     assert len(told) == len(set(told))
     assert [kind for name, kind in rig.owed("key") if name == "chat"] == ["open", "withdraw"]
+
+
+def test_what_is_no_alert_is_told_by_what_it_says(rig: Rig) -> None:
+    """A critical without an id is a critical alarm, with its CVE, title and severity."""
+    item = {"cve_id": "CVE-2026-1", "title": "Login bypass", "severity": "CRITICAL", "cisa_kev": True}
+    rig.poll(set_aside=[SetAside.of(item, "cut", "d", "the alert has no id")])
+    rig.alarms.review()
+    assert rig.text().startswith("What can be read of it: CVE-2026-1, Login bypass, critical, on CISA KEV.")
+    (told,) = rig.store.queries.alerts(Filter(origin=Origin.ALARM))
+    assert told.alert.severity is Severity.CRITICAL

@@ -47,11 +47,11 @@ def test_unknown_fields_are_kept() -> None:
         ({"id": " \n", "published_at": "2026-03-01T11:30:00Z"}, "has no id"),
         ({"id": True, "published_at": "2026-03-01T11:30:00Z"}, "has no id"),
         ({"id": "x" * (MAX_ID + 1), "published_at": "2026-03-01T11:30:00Z"}, "more than 255"),
-        ({"id": "a"}, "published_at must be an ISO date, this is null"),
-        ({"id": "a", "published_at": 1767225600}, "this is a number"),
-        ({"id": "a", "published_at": "yesterday"}, "is not an ISO date"),
-        ({"id": "a", "published_at": "2026-02-30T00:00:00Z"}, "is not an ISO date"),
-        ({"id": "a", "published_at": "0001-01-01T00:00:00+05:00"}, "is not an ISO date"),
+        ({"id": "a"}, "no date of publication"),
+        ({"id": "a", "published_at": "yesterday"}, "no date of publication"),
+        ({"id": "a", "published_at": "2026-02-30T00:00:00Z"}, "no date of publication"),
+        ({"id": "a", "published_at": "0001-01-01T00:00:00+05:00"}, "no date of publication"),
+        ({"id": "a", "published_at": "9999-12-31"}, "no date of publication"),
     ],
 )
 def test_what_has_no_id_or_time_is_no_alert(raw: object, words: str) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
 from connectors.jira.client import RequestFailed, Site, dig
+from connectors.jira.home import no_project
 from forwarder.alert import Severity
 from forwarder.connector import Finding, clean, cut, one_line
 
@@ -56,7 +57,7 @@ def _project(site: Site, config: JiraConfig) -> Iterator[Finding]:
         project = site.ask("GET", f"project/{quote(key)}")
     except RequestFailed as failed:
         if failed.status == 404:
-            raise _Ends(f"No project {key} is visible to the account: correct project, or give it access.") from None
+            raise _Ends(f"{no_project(key)}.") from None
         raise
     yield Finding(True, f"The project {key} exists: {_name(project, 'name')}.")
     query = {"projectKey": key, "permissions": ",".join(_PERMISSIONS)}
@@ -79,6 +80,7 @@ def _issue_type(site: Site, config: JiraConfig) -> Iterator[Finding]:
     path = f"issue/createmeta/{quote(config.project)}/issuetypes/{quote(str(wanted.get('id')), safe='')}"
     fields = {_id(field): field for field in site.pages(path, "fields", "values")}
     problems = [*_missing(fields, config), *_unknown(fields, config), *_priorities(fields, config)]
+    problems += _values(fields, config)
     yield from problems or [Finding(True, f"Tickets of type {config.issue_type} can be created as configured.")]
 
 
@@ -111,6 +113,21 @@ def _priorities(fields: Mapping[str, Mapping[str, Any]], config: JiraConfig) -> 
         if names and name not in names:
             text = f"Jira has no priority {name}: set priority.{severity} to one of {', '.join(names)}."
             yield Finding(False, text)
+
+
+def _values(fields: Mapping[str, Mapping[str, Any]], config: JiraConfig) -> Iterator[Finding]:
+    """What is set under ``fields`` to a value that Jira does not offer there."""
+    for field_id, value in config.fields.items():
+        offered = dig(fields, field_id, "allowedValues")
+        if not isinstance(offered, list) or not offered:
+            continue
+        for one in value if isinstance(value, list) else [value]:
+            by = next((by for by in ("id", "name", "value") if isinstance(one, Mapping) and by in one), None)
+            known = [str(dig(option, by)) for option in offered if by and dig(option, by) is not None]
+            if by and known and str(one[by]) not in known:
+                among = cut(", ".join(known), 300)
+                text = f"Jira has no {one[by]} for {field_id}: set fields.{field_id} to one of {among}."
+                yield Finding(False, text)
 
 
 def _id(field: Mapping[str, Any]) -> str:

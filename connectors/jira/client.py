@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from base64 import b64encode
 from collections.abc import Callable, Mapping
@@ -24,6 +25,7 @@ from forwarder.connector import (
     retry_after,
 )
 from forwarder.wire.deadline import AnswerTooLarge, deadline
+from forwarder.wire.unreachable import why_unreachable
 
 if TYPE_CHECKING:
     from jira.resilientsession import ResilientSession
@@ -124,7 +126,7 @@ class Site:
         except AnswerTooLarge:
             raise RequestFailed(unreadable(writes=writes)) from None
         except RequestException as error:
-            raise RequestFailed(_lost(error, writes=writes)) from None
+            raise RequestFailed(_lost(error, self._base, writes=writes)) from None
         if not writes and (reason := _unauthenticated(response)):
             raise RequestFailed(
                 Broken(f"Jira answered, but did not accept the credentials ({reason}): renew the token")
@@ -173,6 +175,9 @@ class Site:
         elif status < 400:
             there = redirect_host(response.headers.get("Location"), *self._secrets)
             outcome = Broken(f"Jira's url answers with a redirect to {there}, which is not followed: correct url")
+        elif status == 404 and (not said or _is_part_of_every_jira(response)):
+            detail = f" ({said})" if said else ""
+            outcome = Broken(f"Jira's REST API is not at this url (404{detail}): correct url, and email for Cloud only")
         elif status in _NEEDS_A_PERSON:
             outcome = Broken(f"Jira answered {status}: {_NEEDS_A_PERSON[status]}" + (f" ({said})" if said else ""))
         else:
@@ -191,6 +196,11 @@ def dig(value: object, *names: str) -> Any:
     for name in names:
         value = value.get(name) if isinstance(value, Mapping) else None
     return value
+
+
+def _is_part_of_every_jira(response: Response) -> bool:
+    """Whether what was asked for is there in every Jira, whatever its projects and tickets."""
+    return bool(re.search(r"/rest/api/\d/(myself|search)\b", response.url or ""))
 
 
 def _complaints(response: Response) -> tuple[list[str], dict[str, str]]:
@@ -222,7 +232,7 @@ def _unauthenticated(response: Response) -> str | None:
 
 def unreadable(*, writes: bool) -> Failure:
     """What a successful answer means that is not what the request asks for."""
-    reason = "Jira's answer could not be read"
+    reason = "Jira's answer could not be read: if that lasts, correct url, or the proxy in between"
     return Uncertain(reason) if writes else Retry(reason)
 
 
@@ -238,7 +248,7 @@ def _is_last(answer: Mapping[str, Any], page: list[Any], seen: int) -> bool:
     return answer.get("isLast") is True or len(page) < PAGE_SIZE
 
 
-def _lost(error: RequestException, *, writes: bool) -> Failure:
+def _lost(error: RequestException, address: str, *, writes: bool) -> Failure:
     """What a request without a complete answer means. The SDK's own words stay out: they hold addresses and headers."""
     from requests import exceptions
     from urllib3.exceptions import NewConnectionError
@@ -246,10 +256,14 @@ def _lost(error: RequestException, *, writes: bool) -> Failure:
     if isinstance(error, exceptions.JSONDecodeError):
         return unreadable(writes=writes)
     cause = getattr(error.args[0], "reason", None) if error.args else None
+    why = why_unreachable(error, address, "url", bundle="REQUESTS_CA_BUNDLE")
     if isinstance(error, exceptions.SSLError) and "CERTIFICATE_VERIFY_FAILED" in str(cause):
-        return Broken("Jira's certificate cannot be verified: set REQUESTS_CA_BUNDLE if it is your own authority's")
+        return Broken(f"Jira cannot be reached: {why}")
+    reached = f"Jira cannot be reached: {why}" if why else "no connection to Jira"
     if isinstance(error, exceptions.ConnectTimeout | exceptions.ProxyError) or isinstance(cause, NewConnectionError):
-        return Retry("no connection to Jira")
+        return Retry(reached)
+    if why:
+        return Uncertain(reached) if writes else Retry(reached)
     late = isinstance(error, exceptions.Timeout) or "timed out" in str(error)
     reason = "Jira did not answer in time" if late else "the connection to Jira broke before the answer was complete"
     return Uncertain(reason) if writes else Retry(reason)

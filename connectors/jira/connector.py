@@ -19,7 +19,9 @@ from connectors.jira import ticket
 from connectors.jira.check import findings
 from connectors.jira.client import RequestFailed, Site, dig
 from connectors.jira.config import JiraConfig
+from connectors.jira.home import no_project
 from connectors.jira.markup import Body, Content, adf, plain, wiki
+from connectors.jira.refusal import NOT_ON_SCREEN, LeftOut, remedy
 from connectors.jira.search import LabelSearch
 from connectors.jira.setup import SETUP
 from forwarder.connector import (
@@ -43,7 +45,6 @@ from forwarder.connector import (
 
 _KEY: Final = re.compile(r"[A-Za-z][A-Za-z0-9_]*-\d+")
 _WRITTEN_FROM_THE_ALERT: Final = frozenset({"summary", "description"})
-_NOT_ON_SCREEN: Final = "cannot be set"
 _DONE: Final = "done"
 _PROJECT, _LEFT = "project", "left"
 """Keys of the memory: the project of today, and the one before it with the time until which it was used."""
@@ -77,10 +78,12 @@ class Jira(Connector[JiraConfig]):
             connections=config.concurrency,
         )
         self._search = LabelSearch(self._site, config.project)
+        self._left_out = LeftOut(config)
 
     def remember(self, memory: Memory) -> None:
         """Notes which project the config named before."""
         super().remember(memory)
+        self._left_out.remember(memory)
         with suppress(Failed):
             before = memory.get(_PROJECT)
             if before not in ("", self.config.project):
@@ -181,14 +184,18 @@ class Jira(Connector[JiraConfig]):
             if failed.status != 400:
                 raise
             refused = failed.errors.keys()
+            if "project" in refused:
+                return Broken(no_project(self.config.project))
             # A ticket without its priority is worth more than none; the refusal made sure that nothing was created.
             if refused and refused <= ticket.EXTRAS & fields.keys():
                 rest = {name: value for name, value in fields.items() if name not in refused}
+                self._left_out.add({name: fields[name] for name in refused})
                 return self._create(rest, note=f"created without its {' and '.join(refused)}: {failed.outcome.reason}")
             return self._refused(failed)
         key = answer.get("key")
         if not isinstance(key, str) or not _KEY.fullmatch(key):
             return Uncertain("Jira's answer names no ticket")
+        self._left_out.taken({name: fields[name] for name in ticket.EXTRAS & fields.keys()})
         return Delivered(self._receipt(key), note)
 
     def _refused(self, failed: RequestFailed) -> Outcome:
@@ -197,13 +204,12 @@ class Jira(Connector[JiraConfig]):
             return Broken(
                 f"the account lacks the permission to create tickets in {self.config.project}: grant it there"
             )
-        off_screen = any(_NOT_ON_SCREEN in text for text in failed.errors.values())
+        off_screen = any(NOT_ON_SCREEN in text for text in failed.errors.values())
         if failed.errors.keys() <= _WRITTEN_FROM_THE_ALERT and not off_screen:
             return failed.outcome
-        return Broken(
-            f"{failed.outcome.reason} (this concerns every ticket: correct it under fields of {self.name}, "
-            "or in the project)"
-        )
+        ways = "; ".join(remedy(field, text, self.config) for field, text in failed.errors.items())
+        where = f"correct it under {self.name} in the config, or in the project"
+        return Broken(f"{failed.outcome.reason} (this concerns every ticket: {ways or where})")
 
     def _may_create(self) -> bool:
         query = {"projectKey": self.config.project, "permissions": "CREATE_ISSUES"}

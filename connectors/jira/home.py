@@ -12,6 +12,11 @@ from forwarder.connector import Broken, Retry
 _BROWSE: Final = "BROWSE_PROJECTS"
 
 
+def no_project(key: str) -> str:
+    """That the project is not there, for whatever reason: Jira makes no difference."""
+    return f"Jira has no project {key} that the account may see: correct project, or give the account access to it"
+
+
 class HomeProject:
     """The project of that key. All methods raise RequestFailed."""
 
@@ -25,7 +30,12 @@ class HomeProject:
         An account that is not signed in, or not allowed to browse, is answered like one for whom there is nothing.
         """
         query = {"projectKey": self._key, "permissions": _BROWSE}
-        granted = self._site.ask("GET", "mypermissions", params=query)
+        try:
+            granted = self._site.ask("GET", "mypermissions", params=query)
+        except RequestFailed as failed:
+            if failed.status != 404:
+                raise
+            raise RequestFailed(Broken(no_project(self._key)), status=404) from None
         if dig(granted, "permissions", _BROWSE, "havePermission") is False:
             raise RequestFailed(
                 Broken(

@@ -121,7 +121,8 @@ def _facts(delivery: Delivery) -> list[Fact]:
         facts.append(Fact(name="Vendors", value=cut_line(", ".join(alert.affected_vendors), _MAX_VALUE)))
     if alert.alert_type:
         facts.append(Fact(name="Type", value=cut_line(alert.alert_type, MAX_LABEL)))
-    facts.append(Fact(name="Published", value=f"{alert.published_at:%Y-%m-%d %H:%M} UTC"))
+    note = f" ({alert.date_note})" if alert.date_note else ""
+    facts.append(Fact(name="Published", value=f"{alert.published_at:%Y-%m-%d %H:%M} UTC{note}"))
     return [*facts, *_sources(alert.source_urls), *_links(delivery)]
 
 

@@ -90,7 +90,10 @@ class EventsApi:
         if status >= 500 or status in _AMBIGUOUS:
             return Retry(f"PagerDuty answered with status {status}{said}", after)
         if status == 401 or (status == 400 and "routing" in said.lower()):
-            return Broken(f"PagerDuty refuses the routing key (status {status}{said}): {KEY_HINT}")
+            return Broken(
+                f"PagerDuty refuses the routing key at {self.host} (status {status}{said}): {KEY_HINT}"
+                f"{self._other_region()}"
+            )
         if status < 400:
             there = redirect_host(response.headers.get("Location"), self._config.routing_key.get_secret_value())
             return Broken(
@@ -102,6 +105,13 @@ class EventsApi:
                 f"PagerDuty cannot be used at {self.host} (status {status}{said}): check region, base_url and the proxy"
             )
         return Rejected(f"PagerDuty refuses the event (status {status}{said})")
+
+    def _other_region(self) -> str:
+        """A key is known in its own region alone."""
+        if self._config.base_url is not None:
+            return ""
+        other = "eu" if self._config.region == "us" else "us"
+        return f", or set region: {other} if the account is there"
 
     def _said(self, response: Response) -> str:
         """The errors that an answer lists, else its text, as the tail of a sentence; without the key."""
@@ -120,11 +130,12 @@ class EventsApi:
         import httpx2
 
         from forwarder.wire.client import TooLarge
+        from forwarder.wire.unreachable import why_unreachable
 
+        if why := why_unreachable(error, self._config.address, "region and base_url"):
+            return f"PagerDuty cannot be reached: {why}"
         if isinstance(error, httpx2.TimeoutException):
             return f"PagerDuty did not answer within {format_duration(self._config.timeout)}"
-        if isinstance(error, httpx2.ConnectError):
-            return f"no connection to PagerDuty: {cut(one_line(clean(str(error))), 200)}"
         if isinstance(error, httpx2.DecodingError | TooLarge):
             return "PagerDuty's answer could not be read"
         return f"the connection to PagerDuty was cut ({type(error).__name__})"

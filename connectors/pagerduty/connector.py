@@ -98,7 +98,7 @@ class PagerDuty(Connector[PagerDutyConfig]):
         try:
             status = self._api.status()
         except Failed as failed:
-            return Finding(ok=False, text=f"{host} cannot be reached: {failed.outcome.reason}")
+            return Finding(ok=False, text=f"{failed.outcome.reason}.")
         if status >= 500:
             return Finding(ok=False, text=f"{host} answers with status {status}: try again later.")
         # What PagerDuty itself says to a bare address is its own affair: only an event's answer shows a wrong one.

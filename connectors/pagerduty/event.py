@@ -147,7 +147,7 @@ def _details(delivery: Delivery, text: str) -> dict[str, Any]:
         "cisa_kev": alert.cisa_kev,
         "affected_vendors": list(alert.affected_vendors),
         "alert_type": alert.alert_type,
-        "published_at": alert.published_at.isoformat(),
+        "published_at": alert.published_at.isoformat() + (f" ({alert.date_note})" if alert.date_note else ""),
         "source_urls": list(alert.source_urls),
         "title": alert.title,
         "id": alert.id,

@@ -119,6 +119,25 @@ def changed(delivery: Delivery, title: str) -> dict[str, Any]:
     }
 
 
+def moved_here(content: Mapping[str, Any], channel: str, url: str | None) -> dict[str, Any]:
+    """``content`` with a line that leads to the first message, in another channel."""
+    first = f"<{url}|another channel>" if url else f"<#{channel}>"
+    note = f"The first message of this alert is in {first}."
+    line = {"type": "context", "elements": [_mrkdwn(note)]}
+    *others, last = content["attachments"]
+    attachments = [*others, {**last, "blocks": [*last["blocks"], line]}]
+    return {**content, "attachments": attachments, "fallback": f"{content['fallback']}\n{note}"}
+
+
+def moved_away(reply: Mapping[str, Any], channel: str, url: str | None) -> dict[str, Any]:
+    """A thread's ``reply`` with a line that leads to where the alert is followed from now on."""
+    there = f"<{url}|another channel>" if url else f"<#{channel}>"
+    line = {"type": "context", "elements": [_mrkdwn(f"From now on this alert is followed in {there}.")]}
+    # Whoever looks is told there, so this channel need not hear of it.
+    kept = {key: value for key, value in reply.items() if key != "reply_broadcast"}
+    return {**kept, "blocks": [*reply["blocks"], line]}
+
+
 def reply(delivery: Delivery) -> dict[str, Any]:
     """What goes into the message's thread: the changes in words, or that the alert is withdrawn."""
     if delivery.kind is Kind.WITHDRAW:
@@ -218,7 +237,8 @@ def _footer(delivery: Delivery) -> dict[str, Any]:
     when = alert.published_at
     published = f"<!date^{int(when.timestamp())}^{{date_short_pretty}} {{time}}|{when:%Y-%m-%d %H:%M} UTC>"
     elements = [origin] if origin else []
-    elements += [f"Published {published}" if delivery.origin is Origin.FEED else f"Since {published}"]
+    note = f" ({alert.date_note})" if alert.date_note else ""
+    elements += [f"Published {published}{note}" if delivery.origin is Origin.FEED else f"Since {published}"]
     elements += [f"Alert {_short(alert.id)}"]
     return {"type": "context", "elements": [_mrkdwn(element) for element in elements]}
 

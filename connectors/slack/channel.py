@@ -22,6 +22,9 @@ _KEPT: Final = "channel"
 _LEFT: Final = "left"
 """Keys of the memory: the channel as it is known, and the one before it with the time until which it was used."""
 
+NOT_LISTED: Final = "not_listed"
+"""The code, beside Slack's own, of a channel that the token does not see, although it may write there."""
+
 _LOOK_UP: Final = timedelta(seconds=10)
 _PUBLIC: Final = "public_channel"
 _EVERY_KIND: Final = f"{_PUBLIC},private_channel"
@@ -71,6 +74,19 @@ class Channel:
                 self._leave()
         return self._id
 
+    def is_elsewhere(self, channel_id: str) -> bool:
+        """Whether a message in that channel stands elsewhere than where new ones go; no, where nobody can tell.
+
+        After a change of ``channel`` the id is not known before the first message, but Slack knows the old one's name.
+        """
+        if today := self.known_id() or (self.configured if self.is_id else None):
+            return today != channel_id
+        with suppress(Refused):
+            info = self.info(channel_id, self._glance)
+            names = [info.get("name"), *(info.get("previous_names") or ()), info.get("id")]
+            return not any(_same(name, self.name) for name in names)
+        return bool(_read(self._memory.get(_LEFT)).get("id") == channel_id)
+
     def learn(self, channel_id: str) -> None:
         """Keeps the id that Slack's answer to a message told."""
         self._id = channel_id
@@ -85,25 +101,7 @@ class Channel:
             self._leave()
         return forgotten
 
-    def searchable_ids(self, enqueued_at: datetime) -> Iterator[str]:
-        """The ids under which a message may stand that is owed since then: the channel's, then that of the one before.
-
-        It is sent to the channel of today, but an earlier process may have sent it to that of yesterday.
-        """
-        today = self._searchable_id()
-        yield today
-        left = _read(self._memory.get(_LEFT))
-        if left.get("id") not in (None, today) and enqueued_at.timestamp() <= float(left.get("until") or 0):
-            yield str(left["id"])
-
-    def _leave(self) -> None:
-        kept = _read(self._memory.get(_KEPT))
-        if kept.get("id"):
-            self._memory.put(_LEFT, json.dumps({"id": kept["id"], "until": self._now().timestamp()}))
-        self._memory.put(_KEPT, "")
-        self._memory.put(NOTICE, "")  # it spoke of that channel
-
-    def _searchable_id(self) -> str:
+    def searchable_id(self) -> str:
         """The id, looked up if need be: a name that is not seen does not show that nothing is there."""
         if known := self.known_id():
             return known
@@ -116,7 +114,26 @@ class Channel:
             Refusal.RETRY,
             f"the channel {self.configured} could not be looked up, so it is not known whether the message is there: "
             f"invite the bot and give it channels:read (private channels: groups:read), or {_BY_ID}",
+            code=NOT_LISTED,
         )
+
+    def searchable_ids(self, enqueued_at: datetime) -> Iterator[str]:
+        """The ids under which a message may stand that is owed since then: the channel's, then that of the one before.
+
+        It is sent to the channel of today, but an earlier process may have sent it to that of yesterday.
+        """
+        today = self.searchable_id()
+        yield today
+        left = _read(self._memory.get(_LEFT))
+        if left.get("id") not in (None, today) and enqueued_at.timestamp() <= float(left.get("until") or 0):
+            yield str(left["id"])
+
+    def _leave(self) -> None:
+        kept = _read(self._memory.get(_KEPT))
+        if kept.get("id"):
+            self._memory.put(_LEFT, json.dumps({"id": kept["id"], "until": self._now().timestamp()}))
+        self._memory.put(_KEPT, "")
+        self._memory.put(NOTICE, "")  # it spoke of that channel
 
     def listed(self) -> Mapping[str, Any] | None:
         """The channel of that name among all that the token may list, else one that bore the name before."""

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import logging
 import re
-import socket
-import ssl
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -20,6 +18,7 @@ from urllib.error import URLError
 
 from connectors.slack.transport import Redirected, Transport, web_client, webhook_client
 from forwarder.connector import Broken, Failed, RateLimited, Rejected, Retry, Uncertain, retry_after
+from forwarder.wire.unreachable import why_unreachable
 
 
 class Refusal(StrEnum):
@@ -168,6 +167,7 @@ class Api:
 
     def __init__(self, token: str, base_url: str, timeout: float, now: Callable[[], datetime]) -> None:
         self._now = now
+        self._address = base_url
         self._client = web_client(
             Transport(base_url, timeout, token),
             token=token,
@@ -200,7 +200,7 @@ class Api:
             data = answer.data if isinstance(answer.data, dict) else {}
             refused = _refused(answer.status_code, data.get("error"), _lower(answer.headers), self._now())
         except Exception as error:  # whatever the SDK lets out
-            refused = _cut_off(error, "base_url")
+            refused = _cut_off(error, "base_url", self._address)
         # Raised out here, so that no error of the SDK hangs on it: their texts can hold the address.
         raise refused
 
@@ -210,6 +210,7 @@ class Webhook:
 
     def __init__(self, url: str, timeout: float, now: Callable[[], datetime]) -> None:
         self._now = now
+        self._url = url
         transport = Transport(url, timeout, secret=url.rpartition("/")[2])
         self._client = webhook_client(transport, url, logger=_silent(), retry_handlers=[])
 
@@ -218,7 +219,7 @@ class Webhook:
         try:
             response = self._client.send_dict(dict(body))
         except Exception as error:  # see Api._call
-            refused = _cut_off(error, "webhook_url")
+            refused = _cut_off(error, "webhook_url", self._url)
         else:
             word = response.body.strip()
             if response.status_code == 200 and word == "ok":
@@ -248,10 +249,10 @@ def _sentence(status: int, code: str | None, refusal: Refusal) -> str:
     return f"Slack refused it: {code}{hint}"
 
 
-def _cut_off(error: Exception, key: str) -> Refused:
+def _cut_off(error: Exception, key: str, address: str) -> Refused:
     """What a failure on the way means: sure that nothing was sent only where the connection never stood.
 
-    ``key`` is where the config says the address.
+    ``key`` is where the config says the address, of which host and port alone are shown.
     """
     if isinstance(error, Redirected):
         return Refused(
@@ -260,16 +261,12 @@ def _cut_off(error: Exception, key: str) -> Refused:
             "config, or the proxy",
         )
     if isinstance(error, URLError):
-        cause = error.reason
-        never_sent = {
-            ConnectionRefusedError: "the connection was refused",
-            socket.gaierror: "its name was not found",
-            ssl.SSLCertVerificationError: "its certificate is not trusted",
-            TimeoutError: "it could not be connected to in time",
-        }
-        for kind, words in never_sent.items():
-            if isinstance(cause, kind):
-                return Refused(Refusal.RETRY, f"Slack cannot be reached: {words}")
+        if why := why_unreachable(error, address, key):
+            return Refused(Refusal.RETRY, f"Slack cannot be reached: {why}")
+        if isinstance(error.reason, TimeoutError):
+            return Refused(
+                Refusal.RETRY, f"Slack cannot be reached: no connection in time: check {key} and the network"
+            )
     if isinstance(error, TimeoutError):
         return Refused(Refusal.UNCERTAIN, "Slack did not answer in time")
     if isinstance(error, OSError | HTTPException):

@@ -17,6 +17,7 @@ from typing import Any, Final, TypeVar
 from urllib.parse import urlsplit
 
 from connectors.slack import blocks
+from connectors.slack.channel import NOT_LISTED
 from connectors.slack.client import Answer, Api, Refusal, Refused, Webhook
 from connectors.slack.config import SlackConfig
 from connectors.slack.setup import SETUP
@@ -118,6 +119,9 @@ class Slack(Connector[SlackConfig]):
             if isinstance(self._remote, Webhook):
                 _, note = _plainer_if_refused(self._remote.send, payload)
                 return Delivered(Receipt(remote_id=WEBHOOK), note)
+            place = Place.of(delivery.receipt)
+            if payload["method"] == EDIT and place and self._moves(self._remote, delivery, place):
+                return _move(self._remote, delivery, payload, place, self._moved_metadata(delivery))
             if payload["method"] == EDIT:
                 return _edit(self._remote, delivery, payload)
             return _post(self._remote, payload)
@@ -129,6 +133,11 @@ class Slack(Connector[SlackConfig]):
         if isinstance(self._remote, Webhook) or _only_brings_links(delivery):
             return None
         place = Place.of(delivery.receipt)
+        if place and self._moves(self._remote, delivery, place):
+            moved = self._remote.message_today(self._moved_metadata(delivery), delivery.enqueued_at)
+            # What is missing of it is done by the next attempt, which looks for itself.
+            done = moved and _replied(self._remote, delivery, place)
+            return Receipt(remote_id=moved.remote_id, url=self._remote.permalink(moved)) if moved and done else None
         if place and delivery.kind is not Kind.OPEN and _replied(self._remote, delivery, place):
             return delivery.receipt
         if delivery.kind is Kind.WITHDRAW:
@@ -170,6 +179,16 @@ class Slack(Connector[SlackConfig]):
     def _words(self, delivery: Delivery) -> tuple[str, str]:
         title = self.texts.title(delivery, delivery.alert.title)
         return one_line(clean(title)), clean(self.texts.text(delivery, delivery.alert.description))
+
+    def _moves(self, workspace: Workspace, delivery: Delivery, place: Place) -> bool:
+        """Whether it is news for people who look elsewhere by now: the config has named another channel since."""
+        worse = delivery.kind is Kind.UPDATE and got_worse(delivery.changes)
+        return worse and workspace.channel.is_elsewhere(place.channel)
+
+    def _moved_metadata(self, delivery: Delivery) -> dict[str, Any]:
+        metadata = self._metadata(delivery)
+        # By the revision it is told apart from an earlier message of the alert in the same channel.
+        return {**metadata, "event_payload": {**metadata["event_payload"], "revision": delivery.revision}}
 
     def _metadata(self, delivery: Delivery) -> dict[str, Any]:
         return {
@@ -243,6 +262,56 @@ def _edit(workspace: Workspace, delivery: Delivery, payload: Payload) -> Outcome
     if reply:
         note = _joined(note, _answer_in_thread(workspace, reply))
     return Delivered(receipt, note)
+
+
+def _move(
+    workspace: Workspace, delivery: Delivery, payload: Payload, place: Place, metadata: Mapping[str, Any]
+) -> Delivered:
+    """A new message in the channel of today, then the old one and its thread. Each is looked for before it is sent.
+
+    So whatever lies between any two of them, neither comes twice.
+    """
+    old = delivery.receipt.url if delivery.receipt else None
+    there = _look(delivery, partial(workspace.message_today, metadata, delivery.enqueued_at))
+    note = ""
+    if there is None:
+        told = blocks.moved_here({**_anew(payload), "metadata": dict(metadata)}, place.channel, old)
+        posted = _post(workspace, {"method": POST, **told})
+        there, note = Place.of(posted.receipt), posted.note
+        if there is None:
+            raise Refused(Refusal.UNCERTAIN, "Slack said yes without saying where the message stands")
+    receipt = Receipt(remote_id=there.remote_id, url=workspace.permalink(there))
+    reply = blocks.moved_away(payload["reply"], there.channel, receipt.url)
+    return Delivered(receipt, _joined(note, _take_leave(workspace, delivery, {**payload, "reply": reply}, place)))
+
+
+def _look(delivery: Delivery, look: Callable[[], T]) -> T | None:
+    try:
+        return look()
+    except Refused as refused:
+        # Where the token may never look, a first attempt has nothing to look for.
+        if delivery.attempt == 1 and refused.code in ("missing_scope", "no_permission", NOT_LISTED):
+            return None
+        raise
+
+
+def _take_leave(workspace: Workspace, delivery: Delivery, payload: Payload, place: Place) -> str:
+    """Brings the old message up to date and says in its thread where the alert is now; returns a note, if any."""
+    note = ""
+    try:
+        _plainer_if_refused(partial(workspace.api.write, EDIT), payload)
+    except Refused as refused:
+        if refused.refusal is Refusal.UNCERTAIN:
+            raise Failed(Retry(refused.reason)) from None
+        if not _leaves_as_it_is(refused, only_links=False):
+            raise
+        note = f"the message in the channel before was left as it is ({refused.code or refused.reason})"
+        if refused.code not in _STANDS:
+            return note
+    # Also an attempt before the config named another channel may have answered in the thread.
+    if _look(delivery, partial(_replied, workspace, delivery, place)):
+        return note
+    return _joined(note, _answer_in_thread(workspace, payload["reply"]))
 
 
 def _reply(delivery: Delivery, place: Place) -> dict[str, Any]:

@@ -65,6 +65,15 @@ class Workspace:
             raise only_looking(refused) from None
         return None
 
+    def message_today(self, metadata: Mapping[str, Any], enqueued_at: datetime) -> Place | None:
+        """The same in the channel of today alone."""
+        try:
+            channel = self.channel.searchable_id()
+            ts = self._messages.in_channel(channel, metadata, enqueued_at)
+        except Refused as refused:
+            raise only_looking(refused) from None
+        return Place(channel=channel, ts=ts) if ts else None
+
     def reply_with(self, metadata: Mapping[str, Any], thread: Place, enqueued_at: datetime) -> bool:
         """Whether ``thread`` has a reply with ``metadata`` that may be the one owed since then."""
         try:

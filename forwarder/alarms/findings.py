@@ -224,7 +224,8 @@ def _text(kind: AlarmType, trouble: Trouble) -> str:
             stretch = f"from {iso(facts['since'])} to {iso(facts['until'])}"
             return f"Alerts of severity {severity} published {stretch} may be missing."
         case AlarmType.SET_ASIDE:
-            return f"What is wrong with it: {trouble.reason}."
+            told = f"What can be read of it: {facts['told']}. " if facts.get("told") else ""
+            return f"{told}What is wrong with it: {trouble.reason}."
         case AlarmType.UNROUTED:
             return f"The worst one is {_named(facts)}."
         case AlarmType.DEAD_LETTER:

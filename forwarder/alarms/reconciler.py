@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final
 from forwarder.alarms.findings import DAY, Facts, Finding, findings
 from forwarder.alarms.types import OF_CONNECTORS, AlarmType
 from forwarder.alert import Alert, Change
-from forwarder.common.clock import Now, iso
+from forwarder.common.clock import Now, instant, iso
 from forwarder.config import Config
 from forwarder.connector import format_duration
 from forwarder.events import AttemptFinished, Listener
@@ -262,5 +262,7 @@ def _as_alert(alarm: Alarm, finding: Finding) -> Alert:
             "severity": finding.alarm_severity.value,
             "published_at": iso(alarm.since),
             "alert_type": "forwarder_alarm",
-        }
+        },
+        # A machine whose clock says 1970 has troubles, too.
+        seen_at=instant(alarm.since),
     )

@@ -163,9 +163,11 @@ def _print_history(history: AlertHistory) -> None:
         f"EPSS {_score(alert.epss_score)}, {'on' if alert.cisa_kev else 'not on'} CISA KEV, "
         f"vendors: {', '.join(alert.affected_vendors) or 'none'}"
     )
-    click.echo(f"Published {moment(alert.published_at)}, seen {moment(history.row.seen_at)}, id {alert.id}\n")
+    note = f" ({alert.date_note})" if alert.date_note else ""
+    click.echo(f"Published {moment(alert.published_at)}{note}, seen {moment(history.row.seen_at)}, id {alert.id}\n")
     if not history.trail and not history.row.deliveries:
-        click.echo("It was published before the first start (start_from), so it was not sent.")
+        before = "was published before" if alert.dated else "has no date, and was there at"
+        click.echo(f"It {before} the first start (start_from), so it was not sent.")
         return
     _print_trail(history.trail)
     for revision in history.revisions:

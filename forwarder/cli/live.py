@@ -9,6 +9,7 @@ import click
 
 from forwarder import plugins
 from forwarder.cli.options import remembered
+from forwarder.common.text import counted
 from forwarder.config import Config, SentrytexConfig, secrets_of
 from forwarder.connector import Connector, Finding
 from forwarder.delivery.attempt import REQUESTS
@@ -46,12 +47,19 @@ def check_feed(settings: SentrytexConfig) -> list[Finding]:
         page = source.alerts(None)
         findings.append(Finding(ok=True, text=f"The key may read alerts: {len(page.alerts)} are shown."))
         stack = source.stack()
-        findings.append(Finding(ok=True, text=f"The key may read the stack: {len(stack.vendors)} vendors."))
+        findings.append(_stack(len(stack.vendors)))
     except SentrytexError as error:
         findings.append(Finding(ok=False, text=str(error)))
     finally:
         source.close()
     return findings
+
+
+def _stack(vendors: int) -> Finding:
+    if not vendors:
+        text = "The stack has no vendors, so no alert will ever come: add what you use to your stack in Sentrytex."
+        return Finding(ok=False, text=text)
+    return Finding(ok=True, text=f"The key may read the stack: {counted(vendors, 'vendor')}.")
 
 
 def report(name: str, findings: list[Finding], redact: Redactor) -> bool:

@@ -75,6 +75,7 @@ def alert_facts(alert: Alert) -> dict[str, Any]:
         "affected_vendors": list(alert.affected_vendors),
         "alert_type": alert.alert_type,
         "published_at": iso(alert.published_at),
+        "dated": alert.dated,
     }
 
 

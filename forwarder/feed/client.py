@@ -6,27 +6,28 @@ GET /stack, the errors, and 100 requests a minute for a key, in a sliding window
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from enum import Enum
 from typing import Any, Final
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 import httpx2
 
-from forwarder.alert import Alert, MalformedAlert, SetAside, Severity
+from forwarder.alert import Alert, SetAside, Severity
 from forwarder.common.backoff import retry_after
 from forwarder.common.clock import iso
 from forwarder.common.text import clean, one_line
+from forwarder.feed.items import sort_out
 from forwarder.wire.client import Client, TooLarge
+from forwarder.wire.unreachable import why_unreachable
 
 PAGE: Final = 200
 """Alerts that are asked for at once: the most that the reference allows. How many there are, only the answer says."""
@@ -35,10 +36,6 @@ MAX_BODY: Final = 64 * 1024 * 1024
 """Bytes of an answer; a page of 200 alerts never has more."""
 MAX_SECONDS: Final = 60.0
 """Seconds for a whole request, the answer included; the client's time-out only limits each pause within it."""
-MAX_RAW: Final = 64 * 1024
-"""Characters of a malformed alert that are kept to look at."""
-MAX_DEPTH: Final = 500
-"""Levels of lists and objects within an alert: what is nested deeper can be read, but not written again."""
 TIMEOUT: Final = httpx2.Timeout(20.0, connect=10.0)
 
 
@@ -59,10 +56,10 @@ class SentrytexError(Exception):
 
     SentrytexError
     ├── KeyRefused     401, 403: nothing comes until a person acts
-    ├── NotFound       404: no such alert, or not in the stack
+    ├── NotFound       404 for a single alert: no such alert, or not in the stack
     ├── RateLimited    429, or our own budget: ``after`` seconds
     ├── Unavailable    5xx, time-outs, a network that fails
-    └── BadAnswer      an answer that is not the API's: HTML, a redirect, cut short, too large
+    └── BadAnswer      an answer that is not the API's: HTML, 404 for a list, a redirect, cut short, too large
     """
 
     result = "error"
@@ -107,7 +104,8 @@ class Page:
 
     @property
     def oldest(self) -> datetime | None:
-        return min((alert.published_at for alert in self.alerts), default=None)
+        """The oldest moment that is certain: an alert without one may stand anywhere."""
+        return min((alert.published_at for alert in self.alerts if alert.exact), default=None)
 
     def reaches_behind(self, time: datetime) -> bool:
         """Whether it shows something older than ``time``, and so, newest first, all that was published since."""
@@ -213,8 +211,8 @@ class FeedClient:
         body, server_time = self._get("/alerts", params, share)
         items = body.get("alerts")
         if not isinstance(items, list):
-            raise BadAnswer("The Sentrytex API answered without a list of alerts.")
-        alerts, aside = _sort_out(items)
+            raise BadAnswer(self._lacking("/alerts", "a list of alerts"))
+        alerts, aside = sort_out(items, server_time or datetime.now(UTC).replace(microsecond=0))
         return Page(alerts=alerts, set_aside=aside, size=len(items), server_time=server_time)
 
     def alert(self, alert_id: str) -> Mapping[str, Any]:
@@ -228,7 +226,7 @@ class FeedClient:
         body, server_time = self._get("/stack", {}, share)
         items = body.get("stack")
         if not isinstance(items, list):
-            raise BadAnswer("The Sentrytex API answered without a stack.")
+            raise BadAnswer(self._lacking("/stack", "a stack"))
         vendors = {
             str(item["vendor_key"]): str(item.get("vendor_name") or item["vendor_key"])
             for item in items
@@ -239,6 +237,11 @@ class FeedClient:
     def close(self) -> None:
         self._client.close()
 
+    def _lacking(self, path: str, what: str) -> str:
+        parts = urlsplit(self._base)
+        host = parts.netloc.rpartition("@")[2]
+        return f"{host}{parts.path}{path} answers without {what}: is sentrytex.base_url the Sentrytex API?"
+
     def _get(self, path: str, params: Mapping[str, str], share: Share) -> tuple[dict[str, Any], datetime | None]:
         wait = self.budget.take(share)
         if wait:
@@ -248,6 +251,8 @@ class FeedClient:
             response = self._client.get(self._base + path, params=params)
         except TooLarge:
             raise BadAnswer(f"The Sentrytex API's answer is larger than {self._max_body} bytes.") from None
+        except httpx2.ConnectTimeout as error:
+            raise Unavailable(self._unreachable(error)) from error
         except httpx2.TimeoutException:
             if time.monotonic() - started >= self._max_seconds:
                 raise Unavailable(
@@ -256,20 +261,44 @@ class FeedClient:
             raise Unavailable("The Sentrytex API did not answer in time.") from None
         except httpx2.HTTPError as error:
             # The text of the exception may name the URL, never the key: that is in a header.
-            raise Unavailable(f"The Sentrytex API could not be reached ({type(error).__name__}).") from error
+            raise Unavailable(self._unreachable(error)) from error
         if response.status_code != 200:
-            refusal = _refusal(response, _said(response.content, self._key))
+            refusal = _refusal(response, _said(response.content, self._key), is_one=path.startswith("/alerts/"))
             refusal.server_time = _server_time(response)
             raise refusal
-        return _decoded(response.content), _server_time(response)
+        return _decoded(response), _server_time(response)
+
+    def _unreachable(self, error: Exception) -> str:
+        why = why_unreachable(error, self._base, "sentrytex.base_url")
+        if not why:
+            return (
+                f"The connection to the Sentrytex API was cut before its answer was complete ({type(error).__name__})."
+            )
+        return f"The Sentrytex API cannot be reached: {why}."
 
 
-def _refusal(response: httpx2.Response, said: str) -> SentrytexError:
+def _elsewhere(response: httpx2.Response, what: str) -> BadAnswer:
+    """An answer that is not the API's own: where it came from, without the query, and what to do."""
+    url = response.request.url
+    place = f"{url.netloc.decode(errors='replace')}{url.path}"
+    return BadAnswer(
+        f"{place} answers, but not as the Sentrytex API does ({what}): correct sentrytex.base_url, "
+        "unless a proxy in between answered."
+    )
+
+
+def _refusal(response: httpx2.Response, said: str, *, is_one: bool) -> SentrytexError:
+    """What an answer other than 200 means; ``is_one`` where a single alert was asked for, which may not be there."""
     status = response.status_code
+    if status in (401, 403) and _is_page(response.content):
+        # Nothing says whether the key is at fault, but whoever refuses should not be asked again and again.
+        return KeyRefused(f"{_elsewhere(response, f'{status} with a web page')} If that is right, check the key.")
     if status == 401:
         return KeyRefused(f"The Sentrytex API refused the key{said}. Put a valid one into sentrytex.api_key.")
     if status == 403:
         return KeyRefused(f"The Sentrytex key may not read this{said}. It needs a Business account and read scopes.")
+    if status == 404 and not (is_one and said):
+        return _elsewhere(response, f"404{said or ', ' + _kind(response.content)}")
     if status == 404:
         return NotFound(f"The Sentrytex API does not know this{said}: it does not exist or is not in the stack.")
     if status == 429:
@@ -293,17 +322,25 @@ def _said(body: bytes, key: str) -> str:
     return f" ({one_line(clean(error)).replace(key, '…')[:200]})" if isinstance(error, str) and error else ""
 
 
-def _decoded(body: bytes) -> dict[str, Any]:
+def _is_page(body: bytes) -> bool:
+    return body.lstrip()[:1] == b"<"
+
+
+def _kind(body: bytes) -> str:
+    return "a web page" if _is_page(body) else "and no words of its own"
+
+
+def _decoded(response: httpx2.Response) -> dict[str, Any]:
+    body = response.content
     try:
         # Bytes that are no UTF-8, a NaN or a number of a thousand digits must not stop a whole page.
         decoded = json.loads(
             body.decode(errors="replace"), parse_constant=_nothing, parse_int=_integer, parse_float=_finite
         )
     except (ValueError, RecursionError):
-        what = "HTML" if body.lstrip()[:1] == b"<" else "something that is not JSON"
-        raise BadAnswer(f"The Sentrytex API answered with {what}; a proxy in between may have.") from None
+        raise _elsewhere(response, "a web page" if _is_page(body) else "something that is not JSON") from None
     if not isinstance(decoded, dict):
-        raise BadAnswer("The Sentrytex API answered with JSON of another shape.")
+        raise _elsewhere(response, "JSON of another shape")
     return decoded
 
 
@@ -325,42 +362,3 @@ def _server_time(response: httpx2.Response) -> datetime | None:
         return parsedate_to_datetime(response.headers["Date"]).astimezone(UTC)
     except (KeyError, ValueError, OverflowError):
         return None
-
-
-def _sort_out(items: list[Any]) -> tuple[tuple[Alert, ...], tuple[SetAside, ...]]:
-    alerts: dict[str, Alert] = {}
-    aside: dict[str, SetAside] = {}
-    for item in items:
-        try:
-            alert = _parsed(item)
-        except MalformedAlert as error:
-            raw = clean(_text_of(item))
-            digest = hashlib.sha256(raw.encode()).hexdigest()
-            aside[digest] = SetAside(digest=digest, raw=raw[:MAX_RAW], reason=str(error))
-        else:
-            # The same id twice on one page is one alert; the first is the newest.
-            alerts.setdefault(alert.id, alert)
-    return tuple(alerts.values()), tuple(aside.values())
-
-
-def _parsed(item: Any) -> Alert:
-    level = [item]
-    for _ in range(MAX_DEPTH):
-        level = [inner for outer in level for inner in _within(outer)]
-        if not level:
-            return Alert.parse(item)
-    raise MalformedAlert(f"it is nested more than {MAX_DEPTH} levels deep")
-
-
-def _within(value: Any) -> Collection[Any]:
-    if isinstance(value, dict):
-        return value.values()
-    return value if isinstance(value, list) else ()
-
-
-def _text_of(item: Any) -> str:
-    try:
-        return json.dumps(item, ensure_ascii=False, sort_keys=True)
-    except RecursionError:
-        alert_id = item.get("id") if isinstance(item, dict) else None
-        return f"The alert {alert_id} is nested too deeply to be written out."

@@ -69,7 +69,7 @@ class Poller:
             if feed.floor_is_local and feed.floor is not None:
                 # The feed answers without telling its time: ours is all there is.
                 self._store.feed.correct_floor(feed.floor)
-            result = self._commit(snapshot, stretch.needed)
+            result = self._commit(snapshot, stretch.needed, undated_are_past=self._starts_now(feed))
             self._shown = snapshot.shown
             return result
 
@@ -108,7 +108,9 @@ class Poller:
         needed = max(since, floor)
         stretch = Stretch(since=since, needed=needed, known=self._witness(since, needed))
         return self._read(
-            stretch, Share.SWEEPS, worth=lambda alerts: any(alert.published_at >= needed for alert in alerts)
+            stretch,
+            Share.SWEEPS,
+            worth=lambda alerts: any(alert.dated and alert.published_by >= needed for alert in alerts),
         )
 
     def stack_grew(self) -> frozenset[str]:
@@ -210,10 +212,19 @@ class Poller:
             self._note_time(snapshot.until)
         return snapshot
 
-    def _route(self, alerts: Sequence[Alert]) -> list[RoutedAlert]:
+    def _starts_now(self, feed: Feed) -> bool:
+        """Whether this is the first reading, of a start that owes nothing of the past, made at the time of that start.
+
+        What it shows without a date was there before, so it is known. In any other reading it may be new.
+        """
+        if feed.cursor is not None or feed.floor is None:
+            return False
+        return self._server_now() - instant(feed.floor) < CLOSE
+
+    def _route(self, alerts: Sequence[Alert], *, undated_are_past: bool = False) -> list[RoutedAlert]:
         """Where each unseen alert goes. What is from before the floor is known from now on, and goes nowhere."""
         unseen = self._store.feed.unseen(alerts)
-        past = self._store.feed.past([alert for alert, _ in unseen])
+        past = self._store.feed.past([alert for alert, _ in unseen], undated_are_past=undated_are_past)
         routed = []
         for alert, known in unseen:
             if alert.id in past:
@@ -228,12 +239,12 @@ class Poller:
             routed.append(RoutedAlert(alert=alert, known=known, decision=decision, targets=targets))
         return routed
 
-    def _commit(self, snapshot: FeedSnapshot, cursor: datetime) -> PollResult:
+    def _commit(self, snapshot: FeedSnapshot, cursor: datetime, *, undated_are_past: bool) -> PollResult:
         newest = snapshot.newest or cursor
         # A date in the future must not drag the cursor along, for what comes before it would then stay unread.
         ahead = min(newest, snapshot.until or instant(self._now()))
         result = self._store.feed.commit_page(
-            self._route(snapshot.alerts),
+            self._route(snapshot.alerts, undated_are_past=undated_are_past),
             now=self._now(),
             connectors=self.config.connectors,
             cursor=max(cursor, ahead).timestamp(),

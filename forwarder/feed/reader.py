@@ -59,7 +59,7 @@ class FeedSnapshot:
 
     ``until`` is how far the cursor may go at most: the server's time, None where no answer had it. ``cut`` has, for
     each severity whose page may have been cut short, the oldest time in hand. ``shown`` are the times of publication
-    of all that was shown, also of what is older than what was asked about.
+    of all that was shown and says its moment, also of what is older than what was asked about.
     """
 
     alerts: tuple[Alert, ...]
@@ -70,7 +70,8 @@ class FeedSnapshot:
 
     @property
     def newest(self) -> datetime | None:
-        return max((alert.published_at for alert in self.alerts), default=None)
+        """When the newest was published, of those whose date the API said."""
+        return max((alert.published_at for alert in self.alerts if alert.dated), default=None)
 
 
 Worth = Callable[[Sequence[Alert]], bool]
@@ -110,7 +111,7 @@ def _cut(page: Page, parts: Mapping[Severity, Page], stretch: Stretch) -> dict[S
     more = oldest is not None and any(part.reaches_behind(oldest) for part in parts.values())
     # Within the same stretch a severity showed what the whole page did not: that holds as many as there can be.
     proven = oldest is not None and any(
-        stretch.asked <= alert.published_at < oldest for part in parts.values() for alert in part.alerts
+        alert.exact and stretch.asked <= alert.published_at < oldest for part in parts.values() for alert in part.alerts
     )
     largest = max(page.size, *(part.size for part in parts.values()))
 
@@ -175,9 +176,10 @@ def _snapshot(pages: Iterable[Page], stretch: Stretch, cut: Mapping[Severity, da
     shown = set()
     for page in pages:
         for alert in page.alerts:
-            shown.add(alert.published_at)
+            if alert.exact:
+                shown.add(alert.published_at)
             # What is older is only a proof. It was not asked about, and a vendor that joins the stack has years of it.
-            if alert.published_at >= stretch.since:
+            if alert.published_by >= stretch.since:
                 alerts.setdefault(alert.id, alert)
         for item in page.set_aside:
             aside.setdefault(item.digest, item)

@@ -60,6 +60,8 @@ class Sentrytex(Service):
         self._by_id: dict[str, _Published] = {}
         self._count = 0
         self._stack: dict[str, dict[str, str]] = {}
+        # An account without any vendor is one to which no alert ever comes.
+        self.add_vendor("example", "Example Gateway", "network")
 
     @property
     def url(self) -> str:

@@ -47,8 +47,9 @@ _INSTANCES: Final = f"""
     json_object('since', {_SHOWN.format("since")}, 'until', {_SHOWN.format("until")})
   FROM gaps WHERE noticed_at >= :since
   UNION ALL
-  SELECT 'set_aside', '', digest, CASE WHEN json_valid(raw) THEN lower(json_extract(raw, '$.severity')) END,
-    CASE WHEN json_valid(raw) THEN {_KEV.format("raw")} ELSE 0 END, seen_at, reason, NULL, '{{}}'
+  SELECT 'set_aside', '', digest,
+    coalesce(severity, CASE WHEN json_valid(raw) THEN lower(json_extract(raw, '$.severity')) END),
+    CASE WHEN json_valid(raw) THEN {_KEV.format("raw")} ELSE 0 END, seen_at, reason, NULL, json_object('told', told)
   FROM set_aside WHERE seen_at >= :since
   UNION ALL
   SELECT 'paused', connector, reason, NULL, 0, since, reason, NULL, '{{}}' FROM pauses

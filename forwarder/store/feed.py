@@ -12,7 +12,7 @@ from typing import Any, Final
 from forwarder.alert import Alert, SetAside, Severity, got_worse
 from forwarder.connector import Kind, Origin
 from forwarder.routing import Decision
-from forwarder.store import unreadable
+from forwarder.store import dates, unreadable
 from forwarder.store.engine import Engine
 from forwarder.store.enqueue import enqueue, enqueue_all, enqueue_discarded, record_change
 from forwarder.store.records import Feed, Gap, PollResult, RoutedAlert
@@ -75,8 +75,11 @@ class FeedStore:
             row = connection.execute(_WITNESS, {"since": since, "until": until}).fetchone()
         return None if row is None else float(row["published_at"])
 
-    def past(self, alerts: Sequence[Alert]) -> frozenset[str]:
-        """The ids of those that are never owed: published before the floor, or known as such whatever they say now."""
+    def past(self, alerts: Sequence[Alert], *, undated_are_past: bool = False) -> frozenset[str]:
+        """The ids of those that are never owed: published before the floor, or known as such whatever they say now.
+
+        ``undated_are_past`` says the same of what has no date and is seen for the first time.
+        """
         ids = json.dumps([alert.id for alert in alerts])
         with self._engine.read() as connection:
             floor: float | None = connection.execute("SELECT floor FROM feed").fetchone()[0]
@@ -88,23 +91,36 @@ class FeedStore:
         return frozenset(
             alert.id
             for alert in alerts
-            if known.get(alert.id, floor is not None and alert.published_at.timestamp() < floor)
+            if known.get(
+                alert.id,
+                (undated_are_past and not alert.dated)
+                or (floor is not None and alert.published_by.timestamp() < floor),
+            )
         )
 
     def unseen(self, alerts: Sequence[Alert]) -> list[tuple[Alert, Alert | None]]:
-        """Those of ``alerts`` that the store does not have in this form, each with the form that it has."""
+        """Those of ``alerts`` that the store does not have in this form, each with the form that it has.
+
+        One without a date of its own has the date of that form, or else of when it was first seen.
+        """
         ids = json.dumps([alert.id for alert in alerts])
         with self._engine.read() as connection:
-            known: dict[str, str] = dict(
+            bodies: dict[str, str] = dict(
                 connection.execute(
                     "SELECT id, body FROM alerts WHERE id IN (SELECT value FROM json_each(?))", (ids,)
                 ).fetchall()
             )
-        return [
-            (alert, _known(alert, body) if (body := known.get(alert.id)) else None)
-            for alert in alerts
-            if known.get(alert.id) != body_of(alert)
-        ]
+            first_seen = dates.first_seen(connection, [alert.id for alert in alerts if not alert.dated])
+        found = []
+        for alert in alerts:
+            body = bodies.get(alert.id)
+            if body == body_of(alert):
+                continue
+            known = _known(alert, body) if body else None
+            now = dates.dated(alert, known, first_seen)
+            if body != body_of(now):
+                found.append((now, known))
+        return found
 
     def commit_page(
         self,
@@ -190,11 +206,12 @@ class FeedStore:
 
 _WITNESS: Final = """
 SELECT * FROM (
-  SELECT published_at FROM alerts WHERE origin = 'feed' AND published_at < :since ORDER BY published_at DESC LIMIT 1
+  SELECT published_at FROM alerts WHERE origin = 'feed' AND exact = 1 AND published_at < :since
+  ORDER BY published_at DESC LIMIT 1
 )
 UNION ALL
 SELECT * FROM (
-  SELECT published_at FROM alerts WHERE origin = 'feed' AND published_at BETWEEN :since AND :until
+  SELECT published_at FROM alerts WHERE origin = 'feed' AND exact = 1 AND published_at BETWEEN :since AND :until
   ORDER BY published_at LIMIT 1
 )
 LIMIT 1
@@ -222,9 +239,9 @@ def body_of(alert: Alert) -> str:
     return _BODY.encode(alert.raw)
 
 
-_ROW: Final = ", ".join(f"json_extract(value, '$[{column}]')" for column in range(9))
+_ROW: Final = ", ".join(f"json_extract(value, '$[{column}]')" for column in range(10))
 _INSERT: Final = f"""
-INSERT INTO alerts (id, origin, severity, cve_id, published_at, body, trail, unrouted, past, seen_at)
+INSERT INTO alerts (id, origin, severity, cve_id, published_at, body, trail, unrouted, past, exact, seen_at)
 SELECT {_ROW}, ?
 FROM json_each(?) WHERE true ON CONFLICT (id) DO NOTHING RETURNING id
 """
@@ -248,11 +265,13 @@ def _insert(
             _trail(item.decision),
             int(item.unrouted),
             int(item.past),
+            int(item.alert.exact),
         )
         for item in items
     ]
     added = {alert_id for (alert_id,) in connection.execute(_INSERT, (now, json.dumps(rows))).fetchall()}
     new = [item for item in items if item.alert.id in added]
+    dates.keep(connection, [item.alert for item in new])
     opens = [(item.alert.id, connector, why) for item in new for connector, why in item.targets.items()]
     enqueue_all(connection, opens, now=now)
     return new
@@ -275,7 +294,7 @@ def _revise(
     }
     row = connection.execute(
         "UPDATE alerts SET severity = ?, cve_id = ?, published_at = ?, body = ?, trail = ?, unrouted = ?,"
-        " revision = revision + ? WHERE id = ? RETURNING revision",
+        " exact = ?, revision = revision + ? WHERE id = ? RETURNING revision",
         (
             alert.severity.value,
             alert.cve_id,
@@ -284,6 +303,7 @@ def _revise(
             _trail(item.decision),
             # What went somewhere before it changed is not without a route.
             int(item.unrouted and not opened),
+            int(alert.exact),
             int(bool(changes)),
             alert.id,
         ),
@@ -358,8 +378,8 @@ def _record_aside(connection: sqlite3.Connection, items: Iterable[SetAside], now
     recorded = []
     for item in items:
         added = connection.execute(
-            "INSERT INTO set_aside VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING",
-            (item.digest, item.raw, item.reason, now),
+            "INSERT INTO set_aside VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+            (item.digest, item.raw, item.reason, now, item.severity and item.severity.value, item.told),
         )
         if added.rowcount:
             recorded.append(replace(item, seen_at=now))

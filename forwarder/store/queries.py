@@ -115,7 +115,10 @@ class Queries:
         """Texts from the feed that are no alert, the newest first."""
         with self._engine.read() as connection:
             rows = connection.execute("SELECT * FROM set_aside ORDER BY seen_at DESC LIMIT ?", (limit,)).fetchall()
-        return [SetAside(**dict(row)) for row in rows]
+        return [
+            SetAside(**{**dict(row), "severity": Severity(row["severity"]) if row["severity"] else None})
+            for row in rows
+        ]
 
     def totals(self) -> Mapping[str, int]:
         """How many alerts, unrouted alerts, gaps and texts set aside there are."""

@@ -11,6 +11,8 @@ from forwarder.store.engine import Engine
 
 BATCH: Final = 500
 """Alerts that one transaction removes: deliveries must not wait for a prune."""
+DAY: Final = 86400
+"""Seconds by which one whose date is a day alone may have been published later than the day's beginning."""
 PAGES: Final = 2000
 """Pages that are given back after it."""
 
@@ -46,10 +48,11 @@ class Retention:
 
         def work(connection: sqlite3.Connection) -> int:
             removed = connection.execute(
-                f"DELETE FROM alerts WHERE id IN ({_OLD}) RETURNING origin, published_at",
+                f"DELETE FROM alerts WHERE id IN ({_OLD}) RETURNING origin,"
+                f" published_at + {DAY} * (1 - exact) AS published_by",
                 (seen_before, published_before, overlap, BATCH),
             ).fetchall()
-            _raise_floor(connection, [row["published_at"] for row in removed if row["origin"] == Origin.FEED.value])
+            _raise_floor(connection, [row["published_by"] for row in removed if row["origin"] == Origin.FEED.value])
             connection.execute("DELETE FROM set_aside WHERE seen_at < ?", (seen_before,))
             connection.execute("DELETE FROM gaps WHERE noticed_at < ?", (seen_before,))
             return len(removed)

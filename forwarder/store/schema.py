@@ -333,6 +333,20 @@ CREATE INDEX changes_at ON changes (at);
 """
 """Both ends of every alarm are read from the store."""
 
+_DATES: Final = """
+-- Whether the feed said the moment of publication, and not a day alone, or nothing.
+ALTER TABLE alerts ADD COLUMN exact INTEGER NOT NULL DEFAULT 1 CHECK (exact IN (0, 1));
+
+CREATE TABLE undated (
+  alert_id TEXT PRIMARY KEY CHECK (alert_id <> ''),
+  first_seen_at REAL NOT NULL
+) STRICT, WITHOUT ROWID;
+
+ALTER TABLE set_aside ADD COLUMN severity TEXT CHECK (severity IN ('critical', 'high', 'medium', 'low'));
+ALTER TABLE set_aside ADD COLUMN told TEXT NOT NULL DEFAULT '';
+"""
+"""When alerts without a date were first seen, and what can be read of items that are no alert."""
+
 MIGRATIONS: Final[tuple[tuple[str, str], ...]] = (
     ("0001_first", _FIRST),
     ("0002_words", _SECOND),
@@ -343,6 +357,7 @@ MIGRATIONS: Final[tuple[tuple[str, str], ...]] = (
     ("0007_operators", _OPERATORS),
     ("0008_fairness", _FAIRNESS),
     ("0009_alarms", _ALARMS),
+    ("0010_dates", _DATES),
 )
 """Each step with its name, in order. A step that was released is never edited: the next one follows it."""
 

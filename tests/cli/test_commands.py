@@ -509,3 +509,33 @@ def test_the_config_s_place_may_come_from_the_environment(desk: Desk) -> None:
     assert desk.run("check").exit_code != 0
     assert desk.says("check", "--config", str(other)).startswith(f"{other} is valid")
     assert desk.run("check", FORWARDER_CONFIG=str(other)).exit_code == 0
+
+
+def test_check_live_finds_a_stack_of_no_vendors(desk: Desk, sandbox: Sandbox) -> None:
+    """Nothing will ever come of it: a failing finding, with the way out."""
+    sandbox.sentrytex.remove_vendor("example")
+    said = desk.process("check", "--live")
+    assert said.returncode == 1
+    assert "FAIL sentrytex: The stack has no vendors" in said.stdout
+    assert "add what you use to your stack" in said.stdout
+
+
+def test_check_live_finds_a_wrong_path(desk: Desk) -> None:
+    """An address that answers and is no Sentrytex API is no matter of the account."""
+    desk.config["sentrytex"]["base_url"] += "/v9"
+    desk.write()
+    said = desk.process("check", "--live")
+    assert "/api/v1/v9/alerts answers, but not as the Sentrytex API does (404" in said.stdout
+    assert "correct sentrytex.base_url" in said.stdout
+    assert "stack" not in said.stdout
+
+
+def test_explain_says_that_the_feed_gave_no_date(desk: Desk, sandbox: Sandbox) -> None:
+    """On the command line and in every message."""
+    sandbox.sentrytex.publish({**recent(1, severity="critical", cve_id="CVE-2026-4711"), "published_at": None})
+    assert desk.once().returncode == 0
+    said = desk.says("explain", "CVE-2026-4711")
+    assert "the feed gave no date, this is when it was first seen" in said
+    assert desk.json("explain", "CVE-2026-4711")["dated"] is False
+    everywhere = (sandbox.slack.messages, sandbox.pagerduty.incidents, sandbox.jira.issues)
+    assert all("the feed gave no date" in str(place) for place in everywhere)

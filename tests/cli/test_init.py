@@ -318,3 +318,12 @@ def test_any_answer_survives_yaml(sandbox: Sandbox, tmp_path: Path, text: str) -
     path.write_text(written)
     jira = load(path, {}).connectors["tickets"]
     assert jira.model_dump()["issue_type"] == text
+
+
+def test_a_stack_of_no_vendors_is_told(sandbox: Sandbox, tmp_path: Path) -> None:
+    """Nothing will ever come; whoever fills it later may go on."""
+    sandbox.sentrytex.remove_vendor("example")
+    path = tmp_path / "config.yaml"
+    result = init(sandbox, path, sandbox.sentrytex.token, "keep", "n", "n", "n", "y")
+    assert result.exit_code == 0, result.output
+    assert "FAIL sentrytex: The stack has no vendors" in result.output

@@ -20,8 +20,6 @@ from hypothesis import strategies as st
 
 from forwarder.alert import Severity
 from forwarder.feed.client import (
-    MAX_DEPTH,
-    MAX_RAW,
     PAGE,
     REQUESTS_A_MINUTE,
     BadAnswer,
@@ -34,6 +32,7 @@ from forwarder.feed.client import (
     TooManyRequests,
     Unavailable,
 )
+from forwarder.feed.items import MAX_DEPTH, MAX_RAW
 from forwarder.sandbox import Fault, FaultKind, Sandbox
 from tests.kit.samples import alert_json
 
@@ -126,7 +125,7 @@ def test_a_date_that_cannot_be_read_is_none(sandbox: Sandbox, api: FeedClient, d
 def test_the_stack(sandbox: Sandbox, api: FeedClient) -> None:
     """The vendors come by key, with their names; entries without a key are passed over."""
     sandbox.sentrytex.add_vendor("github", "GitHub")
-    assert api.stack().vendors == {"github": "GitHub"}
+    assert api.stack().vendors == {"example": "Example Gateway", "github": "GitHub"}
     answer(sandbox, '{"stack": [{"vendor_key": "okta"}, {"vendor_name": "x"}, 7]}')
     assert api.stack().vendors == {"okta": "okta"}
 
@@ -149,7 +148,7 @@ def test_malformed_alerts_are_set_aside(sandbox: Sandbox, api: FeedClient) -> No
     page = api.alerts(None)
     assert [alert.id for alert in page.alerts] == ["good"]
     assert {(item.raw, item.reason) for item in page.set_aside} == {
-        ('{"id": "bad"}', "published_at must be an ISO date, this is null"),
+        ('{"id": "bad"}', "the alert has no date, no CVE, no title and no known severity"),
         ('"text"', "an alert must be a JSON object, this is a text"),
         ("null", "an alert must be a JSON object, this is null"),
     }
@@ -210,7 +209,7 @@ def test_bytes_that_are_no_text_stop_nothing(connect: Callable[..., FeedClient])
     [
         (401, KeyRefused, "refused the key (Missing or invalid API key). Put a valid one into sentrytex.api_key."),
         (403, KeyRefused, "may not read this (This endpoint requires a Business plan). It needs a Business account"),
-        (404, NotFound, "does not know this (Not found)"),
+        (404, BadAnswer, "/api/v1/alerts answers, but not as the Sentrytex API does (404 (Not found)): correct"),
         (429, TooManyRequests, "asks for fewer requests (429)"),
         (400, BadAnswer, "answered with 400"),
         (500, Unavailable, "has a fault of its own (500 (Internal server error))"),
@@ -321,7 +320,7 @@ def test_nobody_listens(connect: Callable[..., FeedClient]) -> None:
     """An address where nothing answers is told as such."""
     with socket.create_server(("127.0.0.1", 0)) as closed:
         port = closed.getsockname()[1]
-    with pytest.raises(Unavailable, match="could not be reached"):
+    with pytest.raises(Unavailable, match=r"refuses the connection.* check sentrytex\.base_url"):
         connect(f"http://127.0.0.1:{port}").alerts(None)
 
 
@@ -502,3 +501,43 @@ class one_answer:  # noqa: N801 - used as a function
     def __exit__(self, *_: object) -> None:
         self._thread.join()
         self._listener.close()
+
+
+@pytest.mark.parametrize("body", [HTML, '{"error": "no such route"}', '{"message": "Not found"}', "", "[]"])
+@pytest.mark.parametrize("status", [200, 404])
+def test_an_address_that_is_no_sentrytex_api(sandbox: Sandbox, api: FeedClient, status: int, body: str) -> None:
+    """A web server or another API is told as such, with host and path, and is no matter of the account."""
+    for ask in (lambda: api.alerts(None), api.stack):
+        refuse(sandbox, status, body=body)
+        with pytest.raises(BadAnswer) as raised:
+            ask()
+        assert "127.0.0.1:" in str(raised.value)
+        assert "/api/v1/" in str(raised.value)
+        assert "sentrytex.base_url" in str(raised.value)
+        assert "in the stack" not in str(raised.value)
+
+
+@pytest.mark.parametrize("status", [401, 403])
+def test_a_web_server_that_refuses_is_no_matter_of_the_key_alone(
+    sandbox: Sandbox, api: FeedClient, status: int
+) -> None:
+    """A page of HTML says nothing about keys and accounts."""
+    refuse(sandbox, status, body=HTML)
+    with pytest.raises(KeyRefused) as raised:
+        api.alerts(None)
+    assert "correct sentrytex.base_url" in str(raised.value)
+    assert "Business" not in str(raised.value)
+
+
+@pytest.mark.parametrize("field", ["title", "severity", "cve_id", "published_at"])
+def test_no_depth_of_what_is_told_stops_a_page(sandbox: Sandbox, api: FeedClient, field: str) -> None:
+    """What can be read of an item that is nested too deeply is told, whichever field is."""
+    item = {"cve_id": "CVE-2026-1", "title": "Login bypass", "severity": "critical"}
+    item[field] = "DEEP"
+    deep = json.dumps(item).replace('"DEEP"', "[" * 800 + "]" * 800)
+    answer(sandbox, f'{{"alerts": [{deep}, {json.dumps(alert_json(id="good"))}]}}')
+    page = api.alerts(None)
+    assert [alert.id for alert in page.alerts] == ["good"]
+    (aside,) = page.set_aside
+    assert ("CVE-2026-1" in aside.told) is (field != "cve_id")
+    assert "[[" not in aside.told

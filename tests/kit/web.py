@@ -121,7 +121,14 @@ def furnish(store: Store) -> None:
         now=NOW - 30,
         cursor=NOW - 120,
         gaps=[Gap(severity=Severity.HIGH, since=NOW - 5000, until=NOW - 4000)],
-        set_aside=[SetAside(digest="d1", raw='{"title": "<b>no id</b>"}', reason="the alert has no id")],
+        set_aside=[
+            SetAside(
+                digest="d1",
+                raw='{"title": "<b>no id</b>"}',
+                reason="the alert has no id",
+                told="CVE-2026-9, <b>no id</b>",
+            )
+        ],
     )
     store.alarms.begin(
         Alarm(

@@ -207,7 +207,7 @@ def test_the_process_says_where_it_is_and_is_controlled_over_http() -> None:
             client.post(f"{base}/faults", json={"kind": "status", "status": 502})
             statuses = [client.get(f"{told['sentrytex']['url']}/alerts").status_code for _ in range(2)]
             assert statuses == [502, 200]
-            assert client.get(f"{base}/state").json() == {"requests": 2, "alerts": ["a1", "a2"], "stack": []}
+            assert client.get(f"{base}/state").json() == {"requests": 2, "alerts": ["a1", "a2"], "stack": ["example"]}
             client.post(f"{base}/faults", json={"kind": "status", "times": None})
             client.delete(f"{base}/faults")
             client.post(f"{base}/revoke")
@@ -264,7 +264,7 @@ def test_only_the_stacks_alerts_show(sandbox: Sandbox) -> None:
     assert get(sandbox, "/alerts/a1").status_code == 404
     sandbox.sentrytex.add_vendor("github")
     assert ids(get(sandbox, "/alerts")) == ["a1"]
-    assert [vendor["vendor_key"] for vendor in get(sandbox, "/stack").json()["stack"]] == ["github"]
+    assert [vendor["vendor_key"] for vendor in get(sandbox, "/stack").json()["stack"]] == ["example", "github"]
 
 
 def test_malformed_alerts_can_be_published(sandbox: Sandbox) -> None:

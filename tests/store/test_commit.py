@@ -39,7 +39,7 @@ def insert(name: str, text: str = "", *, then: BaseException | None = None) -> W
     """A piece of writing that adds a row, and fails afterwards where it is told to."""
 
     def work(connection: sqlite3.Connection) -> str:
-        connection.execute("INSERT INTO set_aside VALUES (?, ?, '', 0)", (name, text))
+        connection.execute("INSERT INTO set_aside (digest, raw, reason, seen_at) VALUES (?, ?, '', 0)", (name, text))
         if then is not None:
             raise then
         return name

@@ -329,7 +329,7 @@ def insert(name: str, *, then: Exception | None = None) -> Callable[[sqlite3.Con
     """A piece of writing that adds a row, and fails afterwards where it is told to."""
 
     def work(connection: sqlite3.Connection) -> str:
-        connection.execute("INSERT INTO set_aside VALUES (?, '', '', 0)", (name,))
+        connection.execute("INSERT INTO set_aside (digest, raw, reason, seen_at) VALUES (?, '', '', 0)", (name,))
         if then is not None:
             raise then
         return name
@@ -463,7 +463,7 @@ def test_another_process_that_holds_the_database(path: Path, store: Store) -> No
     other.execute("BEGIN IMMEDIATE")
     with ThreadPoolExecutor(1) as threads:
         written = threads.submit(store.engine.write, insert("waited"))
-        other.execute("INSERT INTO set_aside VALUES ('other', '', '', 0)")
+        other.execute("INSERT INTO set_aside (digest, raw, reason, seen_at) VALUES ('other', '', '', 0)")
         other.execute("COMMIT")
         assert written.result(10) == "waited"
     other.close()

@@ -19,7 +19,6 @@ from forwarder.feed.client import (
     BadAnswer,
     FeedClient,
     KeyRefused,
-    NotFound,
     RequestBudget,
     SentrytexError,
     TooManyRequests,
@@ -85,7 +84,7 @@ def cells(statuses: Sequence[int] = STATUSES) -> Iterator[Cell]:
 
 def error_of(status: int) -> type[SentrytexError]:
     """The error that a status is, by the vendor's reference; what it does not list is no answer of this API."""
-    listed = {401: KeyRefused, 403: KeyRefused, 404: NotFound, 429: TooManyRequests}
+    listed = {401: KeyRefused, 403: KeyRefused, 429: TooManyRequests}
     return listed.get(status, Unavailable if status >= 500 else BadAnswer)
 
 

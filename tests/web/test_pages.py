@@ -278,6 +278,7 @@ def test_gaps_and_texts_set_aside_have_their_pages(site: Site) -> None:
     """What the feed did not show, and what it showed that is no alert, can be looked at."""
     assert "high 10:36:40 10:53:20 16m 40s 11:59:30" in site.text("/gaps")
     assert "&lt;b&gt;no id&lt;/b&gt;" in site.page("/set-aside")
+    assert "CVE-2026-9, &lt;b&gt;no id&lt;/b&gt;</p>" in site.page("/set-aside")
 
 
 def as_read(raw: object) -> Any:

@@ -36,7 +36,7 @@ def _hide_labels(sandbox: Sandbox) -> None:
     ("prepare", "changes", "sentences"),
     [
         (lambda sandbox: sandbox.jira.revoke(), {}, ["renew the token"]),
-        (_leave, {"project": "NOPE"}, ["No project NOPE is visible"]),
+        (_leave, {"project": "NOPE"}, ["Jira has no project NOPE that the account may see: correct project"]),
         (_leave, {"issue_type": "Epic"}, ["set issue_type to one of Task, Bug, Story"]),
         (
             lambda sandbox: sandbox.jira.required_fields.update(customfield_7="Team", customfield_8="Site"),
@@ -47,6 +47,11 @@ def _hide_labels(sandbox: Sandbox) -> None:
             _leave,
             {"priority": {"high": "Blocker", "low": "Low"}},
             ["no priority Blocker: set priority.high to one of Highest, High, Medium, Low, Lowest."],
+        ),
+        (
+            _leave,
+            {"fields": {"components": [{"name": "Nowhere"}]}},
+            ["Jira has no Nowhere for components: set fields.components to one of Platform, Website."],
         ),
         (_leave, {"fields": {"customfield_9": 1}}, ["or leave fields.customfield_9 out"]),
         (

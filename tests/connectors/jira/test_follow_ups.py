@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
@@ -133,3 +134,14 @@ def test_tests_and_alarms_are_marked_and_closed(jira: Jira, sandbox: Sandbox, or
     send(jira, follow_up(Kind.WITHDRAW, receipt, origin=origin))
     assert words in comments(sandbox)[0]
     assert sandbox.jira.issues["SEC-1"]["status"].category == "done"
+
+
+def test_another_project_in_the_config_leaves_the_ticket_where_it_is(
+    connect: Callable[..., Jira], sandbox: Sandbox
+) -> None:
+    """The ticket stays the alert's ticket: what got worse is a comment there, and no second ticket is made."""
+    receipt = opened(connect(), delivery())
+    moved = connect(project="OTHER")
+    assert isinstance(send(moved, follow_up(Kind.UPDATE, receipt)), Delivered)
+    assert list(sandbox.jira.issues) == ["SEC-1"]
+    assert len(comments(sandbox)) == 1

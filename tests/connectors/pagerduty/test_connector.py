@@ -15,6 +15,7 @@ import pytest
 from pydantic import ValidationError
 
 from connectors.pagerduty import PagerDuty, PagerDutyConfig
+from connectors.pagerduty.client import EventsApi
 from connectors.pagerduty.event import dedup_key
 from forwarder.alert import Alert, Change
 from forwarder.connector import Broken, Delivered, Delivery, Kind, Outcome, RateLimited, Receipt, Rejected, Retry
@@ -239,7 +240,7 @@ def test_an_unreachable_service_is_tried_again(unused_address: str) -> None:
     with closing(pagerduty(unused_address)) as connector:
         outcome = send(connector, delivery())
         assert isinstance(outcome, Retry)
-        assert outcome.reason.startswith("no connection to PagerDuty: ")
+        assert outcome.reason.startswith("PagerDuty cannot be reached: 127.0.0.1:")
         assert connector.check()[0].ok is False
 
 
@@ -340,3 +341,28 @@ def test_reading_the_config_does_not_load_the_sdk() -> None:
     """The SDK is imported when something is sent."""
     code = "import sys, connectors.pagerduty; print([m for m in ('pagerduty', 'httpx2') if m in sys.modules])"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
+
+
+def test_an_escalation_pages_the_service_that_the_config_names_now() -> None:
+    """Another routing key is another service: what got worse pages there, under the same dedup key."""
+    with Sandbox(limits=False) as sandbox:
+        with closing(pagerduty(sandbox.pagerduty.url, routing_key=sandbox.pagerduty.routing_key)) as before:
+            receipt = Receipt(remote_id=dedup_key(delivery().alert))
+            assert send(before, delivery()) == Delivered(receipt)
+        sandbox.pagerduty.routing_key = "1" * 32
+        update = delivery(kind=Kind.UPDATE, receipt=receipt, changes=(ROSE,))
+        with closing(pagerduty(sandbox.pagerduty.url, routing_key="1" * 32)) as now:
+            assert send(now, update) == Delivered(receipt)
+        assert [event["event_action"] for event in sandbox.pagerduty.incidents[DEDUP_KEY]["events"]] == ["trigger"] * 2
+
+
+def test_a_key_that_is_refused_names_the_other_region() -> None:
+    """A key is known in its own region alone."""
+    with Sandbox(limits=False) as sandbox:
+        config = PagerDutyConfig.model_validate({"type": "pagerduty", "routing_key": "1" * 32, "region": "us"})
+        api = EventsApi(config.model_copy(update={"base_url": None}), lambda: NOW)
+        assert "set region: eu" in api._other_region()
+        with closing(pagerduty(sandbox.pagerduty.url, routing_key="1" * 32)) as oncall:
+            outcome = send(oncall, delivery())
+    assert isinstance(outcome, Broken)
+    assert "refuses the routing key at 127.0.0.1" in outcome.reason

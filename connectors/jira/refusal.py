@@ -1,0 +1,84 @@
+"""What Jira did not take of a ticket: where it is put right, and what tickets are created without meanwhile."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, Final
+
+from forwarder.connector import NOTICE, Failed, Memory, ProcessMemory, cut, one_line
+
+if TYPE_CHECKING:
+    from connectors.jira.config import JiraConfig
+
+NOT_ON_SCREEN: Final = "cannot be set"
+"""What Jira says of a field that is not on the screen on which tickets are created."""
+
+_KEPT: Final = "left_out"
+"""The key of the memory: the values that Jira did not take."""
+
+
+def remedy(field: str, said: str, config: JiraConfig) -> str:
+    """What a person does about a field that Jira refuses in every ticket, as a clause."""
+    kind = f"a {config.issue_type} in {config.project}"
+    if field == "issuetype":
+        return f"{config.project} has no issue type {config.issue_type}: correct issue_type"
+    if field in config.fields:
+        return f"correct fields.{field}, or put {field} on the create screen of {kind}"
+    if field == "labels":
+        return f"put labels on the create screen of {kind}: by them its ticket is found again"
+    if NOT_ON_SCREEN in said:
+        return f"put {field} on the create screen of {kind}"
+    return f"{kind} requires {field}: add it under fields"
+
+
+class LeftOut:
+    """The priorities and due dates without which tickets are created, because Jira does not take them.
+
+    People are told once, until a ticket is created with the same value or the config asks for it no longer.
+    """
+
+    def __init__(self, config: JiraConfig) -> None:
+        self._config = config
+        self._memory: Memory = ProcessMemory()
+        self._lock = threading.Lock()
+
+    def remember(self, memory: Memory) -> None:
+        """Takes over what earlier processes were refused, as far as the config still asks for it."""
+        self._memory = memory
+        wanted = {f"priority {name}" for name in self._config.priority.values()}
+        wanted |= {"duedate"} if self._config.due_in else set()
+        self._keep(lambda kept: kept & wanted)
+
+    def add(self, refused: Mapping[str, Any]) -> None:
+        """Jira did not take these fields."""
+        self._keep(lambda kept: kept | set(_names(refused)))
+
+    def taken(self, fields: Mapping[str, Any]) -> None:
+        """Jira took these fields."""
+        self._keep(lambda kept: kept - set(_names(fields)))
+
+    def _keep(self, change: Any) -> None:
+        with self._lock, suppress(Failed):
+            before = set(json.loads(self._memory.get(_KEPT) or "[]"))
+            after: set[str] = change(before)
+            if after != before:
+                self._memory.put(_KEPT, json.dumps(sorted(after)) if after else "")
+                self._memory.put(NOTICE, " ".join(map(self._sentence, sorted(after))))
+
+    def _sentence(self, name: str) -> str:
+        project = self._config.project
+        if name == "duedate":
+            return (
+                f"Tickets are created without a due date, for Jira takes none in {project}: put it on the create "
+                "screen, or leave due_in out."
+            )
+        priority = cut(one_line(name.removeprefix("priority ")), 100)
+        return f"Tickets are created without a priority, for Jira takes no {priority} in {project}: correct priority."
+
+
+def _names(fields: Mapping[str, Any]) -> Iterator[str]:
+    for field, value in fields.items():
+        yield f"priority {value['name']}" if field == "priority" else field

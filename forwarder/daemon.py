@@ -15,6 +15,7 @@ from forwarder.common.signals import Signals
 from forwarder.config import Config, ConfigError
 from forwarder.logs import Redactor, configure, get_logger
 from forwarder.store import Store, pulse
+from forwarder.store.records import Reload, Verdict
 from forwarder.web.server import Server, bind
 
 log = get_logger(__name__)
@@ -48,6 +49,7 @@ class Daemon:
             forwarder = Forwarder(self._config, store, clock=Clock(), redactor=self._redactor)
             web = Server(forwarder, listening) if listening else None
             forwarder.start()
+            forwarder.note_start(os.getpid())
             try:
                 log.info("started", version=__version__, connectors=list(self._config.connectors), pid=os.getpid())
                 # Not only once the feed was read: `systemctl start`, and all that waits for it, would hang while the
@@ -59,6 +61,7 @@ class Daemon:
                 ended = forwarder.stop()
                 if web:
                     web.close()
+                forwarder.note_end()
                 log.info("stopped", all_settled=ended)
         finally:
             store.close()
@@ -87,23 +90,30 @@ class Daemon:
 
     def _take_over(self, forwarder: Forwarder) -> None:
         _notify("RELOADING=1")
+        # Before the config is read: who asks only now may have changed it since, and is answered by the next reload.
+        request = forwarder.reload_requested()
+        verdict, problems = self._judge(forwarder)
+        if verdict is Verdict.TAKEN_OVER:
+            configure(forwarder.config.log.level, forwarder.config.log.format, redactor=self._redactor)
+            log.info("reloaded", connectors=list(forwarder.config.connectors))
+        elif verdict is not Verdict.FAILED:
+            log.error("reload_refused", problems=problems)
+        forwarder.note_reload(Reload(verdict=verdict, problems=problems, request=request))
+        _notify("READY=1")
+
+    def _judge(self, forwarder: Forwarder) -> tuple[Verdict, list[str]]:
+        """Takes over the config as it is on the disk now: what became of that, and why."""
         try:
             forwarder.reload(self._load())
         except ConfigError as error:
-            log.error("reload_refused", problems=[str(problem) for problem in error.problems])  # noqa: TRY400
-            forwarder.listeners.reloaded(ok=False)
+            return Verdict.REFUSED, [str(problem) for problem in error.problems]
         except ReloadRefused as refused:
-            log.error("reload_refused", problems=[str(refused)])  # noqa: TRY400
-            forwarder.listeners.reloaded(ok=False)
-        except Exception:
+            return Verdict.NEEDS_RESTART, [str(refused)]
+        except Exception as error:
             # Another package's connector may raise anything while it is made, which is before anything is changed.
             log.exception("reload_failed")
-            forwarder.listeners.reloaded(ok=False)
-        else:
-            configure(forwarder.config.log.level, forwarder.config.log.format, redactor=self._redactor)
-            log.info("reloaded", connectors=list(forwarder.config.connectors))
-            forwarder.listeners.reloaded(ok=True)
-        _notify("READY=1")
+            return Verdict.FAILED, [f"It failed unexpectedly ({type(error).__name__}): the daemon's log says where."]
+        return Verdict.TAKEN_OVER, []
 
 
 def _is_served(web: Server) -> bool:

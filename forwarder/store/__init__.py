@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import Self
 
 from forwarder.store.alarms import AlarmStore
+from forwarder.store.daemon import DaemonStore
 from forwarder.store.engine import Engine
 from forwarder.store.errors import AlreadyRunning, StoreError
 from forwarder.store.feed import FeedStore
@@ -28,8 +29,8 @@ class Store:
     """A SQLite database. Safe to use from several threads.
 
     ``feed`` is written by the poller, ``outbox`` by the dispatchers, ``operations`` by commands and the status page,
-    ``alarms`` by the alarms, ``memory`` by the connectors, ``sessions`` by the page's sign-in; ``queries`` is what
-    people look at, and ``retention`` removes what is old.
+    ``alarms`` by the alarms, ``memory`` by the connectors, ``sessions`` by the page's sign-in, ``daemon`` by the process
+    itself; ``queries`` is what people look at, and ``retention`` removes what is old.
     """
 
     def __init__(self, engine: Engine) -> None:
@@ -42,6 +43,7 @@ class Store:
         self.queries = Queries(engine)
         self.retention = Retention(engine)
         self.sessions = SessionStore(engine)
+        self.daemon = DaemonStore(engine)
 
     @classmethod
     def open_exclusive(cls, path: Path) -> Self:

@@ -105,6 +105,12 @@ class AlarmStore:
             )
         )
 
+    def cleared(self, kind: str, subject: str) -> None:
+        """What was noted as failed works again."""
+        self._engine.write(
+            lambda connection: connection.execute("DELETE FROM failures WHERE type = ? AND subject = ?", (kind, subject))
+        )
+
     def active(self) -> list[Alarm]:
         """What goes on, the oldest first."""
         with self._engine.read() as connection:

@@ -384,6 +384,43 @@ class Trouble:
     last_at: float
 
 
+class Verdict(StrEnum):
+    """What became of a reload."""
+
+    TAKEN_OVER = "taken_over"
+    REFUSED = "refused"
+    """The config has mistakes: a restart would fail."""
+    NEEDS_RESTART = "needs_restart"
+    """The config is good, but only a restart brings it in."""
+    FAILED = "failed"
+    """Nobody foresaw what went wrong."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Reload:
+    """A reload that ended ``at``; it answers the request of this number and all before it."""
+
+    verdict: Verdict
+    problems: Sequence[str] = ()
+    request: int = 0
+    at: float = 0.0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DaemonState:
+    """What the last daemon wrote down. ``pid`` is None where it ended cleanly or there was none; whether it still
+    lives is said by the lock of the database. ``config_since`` is when it took over the config with which it runs.
+    """
+
+    pid: int | None = None
+    began: int | None = None
+    started_at: float | None = None
+    ended_at: float | None = None
+    config_since: float | None = None
+    requested: int = 0
+    reload: Reload | None = None
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Filter:
     """Which alerts or deliveries to list, newest first; None is any."""

@@ -1,0 +1,83 @@
+"""The daemon, as other processes see it: which process it is, since when, and what became of its last reload.
+
+Whoever wants a reload asks here first and then sends the signal. The daemon reads the number of the latest request
+before it reads the config, and its verdict answers that one and all before it: so nobody takes an older verdict, or one
+on an older text of the config, for their own.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from typing import Final
+
+from forwarder.store.engine import Engine
+from forwarder.store.records import DaemonState, Reload, Verdict
+
+_STARTED: Final = """
+UPDATE daemon SET pid = ?, began = ?, started_at = ?3, config_since = ?3, ended_at = NULL, verdict = NULL,
+  verdict_at = NULL, problems = '[]'
+"""
+_JUDGED: Final = """
+UPDATE daemon SET verdict = :verdict, verdict_at = :now, problems = :problems, answered = max(answered, :request),
+  config_since = iif(:verdict = 'taken_over', :now, config_since)
+"""
+
+
+class DaemonStore:
+    """The side of the store by which the daemon and commands beside it hear of each other."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def started(self, pid: int, began: int | None, *, now: float) -> None:
+        """A daemon begins, with a config that was good; ``began`` tells its process from another one's number."""
+        self._engine.write(lambda connection: connection.execute(_STARTED, (pid, began, now)))
+
+    def ended(self, *, now: float) -> None:
+        """The daemon ends, or is known to be none any more."""
+        self._engine.write(
+            lambda connection: connection.execute(
+                "UPDATE daemon SET pid = NULL, ended_at = ? WHERE pid IS NOT NULL", (now,)
+            )
+        )
+
+    def request_reload(self) -> int:
+        """Asks for a reload, to which a signal must follow; returns the number of the request."""
+
+        def work(connection: sqlite3.Connection) -> int:
+            row = connection.execute("UPDATE daemon SET requested = requested + 1 RETURNING requested").fetchone()
+            return int(row["requested"])
+
+        return self._engine.write(work)
+
+    def judged(self, reload: Reload, *, now: float) -> None:
+        """Keeps what became of a reload."""
+        values = {
+            "request": reload.request,
+            "verdict": reload.verdict.value,
+            "problems": json.dumps(list(reload.problems)),
+            "now": now,
+        }
+        self._engine.write(lambda connection: connection.execute(_JUDGED, values))
+
+    def state(self) -> DaemonState:
+        """What the last daemon wrote down of itself."""
+        with self._engine.read() as connection:
+            row = connection.execute("SELECT * FROM daemon").fetchone()
+        return DaemonState(
+            pid=row["pid"],
+            began=row["began"],
+            started_at=row["started_at"],
+            ended_at=row["ended_at"],
+            config_since=row["config_since"],
+            requested=row["requested"],
+            reload=None
+            if row["verdict"] is None
+            else Reload(
+                verdict=Verdict(row["verdict"]),
+                problems=tuple(json.loads(row["problems"])),
+                request=row["answered"],
+                at=row["verdict_at"],
+            ),
+        )

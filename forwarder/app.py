@@ -11,9 +11,7 @@ from typing import Any, Final
 
 from forwarder import plugins
 from forwarder.alarms import Alarms
-from forwarder.common import processes
 from forwarder.common.clock import Clock
-from forwarder.common.text import cut
 from forwarder.common.units import format_duration
 from forwarder.config import Config, secrets_of
 from forwarder.connector import Connector
@@ -27,8 +25,7 @@ from forwarder.heartbeat import Heartbeat
 from forwarder.logs import Redactor, get_logger
 from forwarder.scheduler import Jobs, Scheduler
 from forwarder.store import Store, StoreError
-from forwarder.store.outbox import MAX_REASON
-from forwarder.store.records import PollResult, Reload, Verdict
+from forwarder.store.records import PollResult
 from forwarder.templates import TemplateTexts
 
 log = get_logger(__name__)
@@ -39,9 +36,6 @@ JOBS_END: Final = 1.0
 """Seconds that jobs under way may take after that."""
 STANDS_STILL: Final = 60.0
 """Seconds after which a main loop that does not turn counts as stalled."""
-
-RELOAD_REFUSED: Final = "reload_refused"
-"""The alarm of a config that was not taken over."""
 
 
 class ReloadRefused(Exception):
@@ -149,43 +143,6 @@ class Forwarder:
         if other_feed:
             # Only then: whoever reloads again and again must not spend the API's requests.
             self._guarded("replan", self._jobs.replan)
-
-    # What the process tells others of itself
-
-    def note_start(self, pid: int) -> None:
-        """This is a daemon, in the process ``pid``, and the config that it began with was good."""
-
-        def work() -> None:
-            self.store.daemon.started(pid, processes.began(pid), now=self.clock())
-            self.store.alarms.cleared(RELOAD_REFUSED, "")
-
-        self._guarded("start", work)
-
-    def note_end(self) -> None:
-        """This was a daemon."""
-        with suppress(StoreError):  # the lock says so as well, only not since when
-            self.store.daemon.ended(now=self.clock())
-
-    def reload_requested(self) -> int:
-        """The number of the latest request for a reload; 0 where the database cannot be read."""
-        with suppress(StoreError):
-            return self.store.daemon.state().requested
-        return 0
-
-    def note_reload(self, reload: Reload) -> None:
-        """Tells whoever waits for it what became of a reload, and begins or ends the alarm of it."""
-        taken = reload.verdict is Verdict.TAKEN_OVER
-
-        def work() -> None:
-            now, alarms = self.clock(), self.store.alarms
-            if taken:
-                alarms.cleared(RELOAD_REFUSED, "")
-            else:
-                alarms.failed(RELOAD_REFUSED, "", cut("; ".join(reload.problems), MAX_REASON), now=now)
-            self.store.daemon.judged(reload, now=now)
-
-        self._guarded("reload", work)
-        self.listeners.reloaded(ok=taken)
 
     def tend(self) -> None:
         """What the main loop does again and again: it follows the clock, and puts right what lost its thread."""

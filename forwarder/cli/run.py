@@ -5,7 +5,6 @@ from __future__ import annotations
 import signal
 import sys
 import threading
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -66,8 +65,7 @@ def once(config_path: Path) -> None:
         configure(config.log.level, config.log.format, redactor=redactor)
         store = Store.open_exclusive(config.database)
         try:
-            # A daemon that was killed before this run could not say that it ended.
-            store.daemon.ended(now=time.time())
+            store.daemon.gone()
             turn = _Turn(config, store, redactor, signals)
             turn.run()
             outstanding = store.queries.outstanding(config.connectors)

@@ -47,6 +47,16 @@ def view_options(command: Command) -> Command:
     return config_option(database(command))
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Located:
+    """What a config says of its database and connectors; the config itself is None where it has ``mistakes``."""
+
+    database: Path
+    connectors: tuple[str, ...]
+    config: Config | None = None
+    mistakes: int = 0
+
+
 @contextmanager
 def viewing(config_path: Path, database: Path | None) -> Iterator[View]:
     """The database of a config, or ``database`` itself.
@@ -54,30 +64,30 @@ def viewing(config_path: Path, database: Path | None) -> Iterator[View]:
     A config that cannot be used is no reason to see nothing: where it still says which database it is, that is shown,
     and on standard error that the config needs a look.
     """
-    config: Config | None = None
-    connectors: tuple[str, ...] = ()
-    if database is None:
-        config, database, connectors = _located(config_path)
-    store = Store.open_shared(database)
+    located = locate(config_path) if database is None else Located(database=database, connectors=())
+    if located.mistakes:
+        click.echo(
+            f"{config_path} has {counted(located.mistakes, 'mistake')} (see `forwarder check`); "
+            f"this is what {located.database} holds:",
+            err=True,
+        )
+    store = Store.open_shared(located.database)
     try:
-        yield View(store=store, connectors=connectors or tuple(store.queries.connectors()), config=config)
+        connectors = located.connectors or tuple(store.queries.connectors())
+        yield View(store=store, connectors=connectors, config=located.config)
     finally:
         store.close()
 
 
-def _located(config_path: Path) -> tuple[Config | None, Path, tuple[str, ...]]:
+def locate(config_path: Path) -> Located:
+    """Where the database of a config is, whatever is wrong with it; stops the command where it does not say."""
     require(config_path)
     try:
         config = load(config_path)
     except ConfigError as error:
-        problems = "\n".join(str(problem) for problem in error.problems)
         rest = outline(config_path)
         if rest.database is None:
-            raise Stop(f"{problems}\nName the database with --database to see what it holds.", EX_CONFIG) from None
-        mistakes = counted(len(error.problems), "mistake")
-        click.echo(
-            f"{config_path} has {mistakes} (see `forwarder check`); this is what {rest.database} holds:",
-            err=True,
-        )
-        return None, rest.database, rest.connectors
-    return config, config.database, tuple(config.connectors)
+            problems = "\n".join(str(problem) for problem in error.problems)
+            raise Stop(f"{problems}\nName the database with --database to do without the config.", EX_CONFIG) from None
+        return Located(database=rest.database, connectors=rest.connectors, mistakes=len(error.problems))
+    return Located(database=config.database, connectors=tuple(config.connectors), config=config)

@@ -29,8 +29,8 @@ class Store:
     """A SQLite database. Safe to use from several threads.
 
     ``feed`` is written by the poller, ``outbox`` by the dispatchers, ``operations`` by commands and the status page,
-    ``alarms`` by the alarms, ``memory`` by the connectors, ``sessions`` by the page's sign-in, ``daemon`` by the process
-    itself; ``queries`` is what people look at, and ``retention`` removes what is old.
+    ``alarms`` by the alarms, ``memory`` by the connectors, ``sessions`` by the page's sign-in, ``daemon`` by the
+    process itself; ``queries`` is what people look at, and ``retention`` removes what is old.
     """
 
     def __init__(self, engine: Engine) -> None:

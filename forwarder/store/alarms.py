@@ -107,9 +107,8 @@ class AlarmStore:
 
     def cleared(self, kind: str, subject: str) -> None:
         """What was noted as failed works again."""
-        self._engine.write(
-            lambda connection: connection.execute("DELETE FROM failures WHERE type = ? AND subject = ?", (kind, subject))
-        )
+        sql = "DELETE FROM failures WHERE type = ? AND subject = ?"
+        self._engine.write(lambda connection: connection.execute(sql, (kind, subject)))
 
     def active(self) -> list[Alarm]:
         """What goes on, the oldest first."""

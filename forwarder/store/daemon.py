@@ -34,8 +34,12 @@ class DaemonStore:
         """A daemon begins, with a config that was good; ``began`` tells its process from another one's number."""
         self._engine.write(lambda connection: connection.execute(_STARTED, (pid, began, now)))
 
+    def gone(self) -> None:
+        """Who owns the database now is no daemon: an earlier one that was killed could not say that it ended."""
+        self._engine.write(lambda connection: connection.execute("UPDATE daemon SET pid = NULL"))
+
     def ended(self, *, now: float) -> None:
-        """The daemon ends, or is known to be none any more."""
+        """The daemon ends in order."""
         self._engine.write(
             lambda connection: connection.execute(
                 "UPDATE daemon SET pid = NULL, ended_at = ? WHERE pid IS NOT NULL", (now,)

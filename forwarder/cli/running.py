@@ -26,6 +26,11 @@ class Life:
     state: DaemonState
 
     @property
+    def owned(self) -> bool:
+        """Whether anything delivers."""
+        return self.runs or self.once
+
+    @property
     def stalled(self) -> bool:
         """Whether it runs and has shown no life for long."""
         return self.runs and self.seen_at is not None and time.time() - self.seen_at > pulse.STILL

@@ -32,6 +32,7 @@ from forwarder.cli.view import view_options, viewing
 from forwarder.common.clock import iso
 from forwarder.common.text import counted
 from forwarder.connector import Origin
+from forwarder.delivery.waiting import lasting
 from forwarder.store.records import Alarm, Filter, Queue, State
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -134,12 +135,14 @@ def _of_queue(one: Shown, life: Life, now: float) -> list[str]:
     elif queue.pause:
         tried = f"next try {age(queue.pause.probe_at, now)}" if life.runs else "tried again once a daemon runs"
         waits = f"; {_criticals(queue)}" if queue.criticals else ""
-        said.append(f"{name} is paused since {age(queue.pause.since, now)}: {queue.pause.reason} ({tried}{waits})")
+        lasts = lasting(now - queue.pause.since)
+        said.append(f"{name} is paused, for {lasts} now ({tried}{waits}): {queue.pause.reason}")
     elif queue.failing_since is not None:
         verb = "is failing" if life.runs else "was failing"
+        lasts = lasting(now - queue.failing_since)
         waits = f", {_criticals(queue)}" if queue.criticals else ""
         tries = counted(queue.failures, "attempt")
-        said.append(f"{name} {verb} since {age(queue.failing_since, now)} ({tries}{waits}): {queue.last_error}")
+        said.append(f"{name} {verb}, for {lasts} now ({tries}{waits}): {queue.last_error}")
     elif queue.last_error:
         said.append(f"{name}, last error: {queue.last_error}")
     if queue.notice:
@@ -299,12 +302,13 @@ def alerts(config_path: Path, database: Path | None, as_json: bool, limit: int, 
 @click.option("--limit", type=click.IntRange(1, 10000), default=50, show_default=True, help="Maximum rows.")
 @since_option()
 def deliveries(config_path: Path, database: Path | None, as_json: bool, limit: int, **wanted: Any) -> None:
-    """List deliveries, newest first, with the last result of each."""
+    """List deliveries, newest first, with the last result of each, or what it waits for and until when about."""
     with viewing(config_path, database) as view:
         view.check_connector(wanted["connector"])
         rows = view.store.queries.deliveries(_filter(limit, wanted, origin=None))
+        waits = view.waiting(row.id for row in rows)
     if as_json:
-        print_json([delivery_json(row) for row in rows])
+        print_json([delivery_json(row, waits) for row in rows])
         return
     print_table(
         [
@@ -316,7 +320,7 @@ def deliveries(config_path: Path, database: Path | None, as_json: bool, limit: i
             "tries",
             Column("alert", prose=True),
             "receipt",
-            Column("last result", prose=True),
+            Column("last result, or what it waits for", prose=True),
         ],
         [
             [
@@ -328,7 +332,7 @@ def deliveries(config_path: Path, database: Path | None, as_json: bool, limit: i
                 row.attempts,
                 row.title,
                 (row.receipt.url or row.receipt.remote_id) if row.receipt else "",
-                row.last,
+                waits[row.id].text if row.id in waits else row.last,
             ]
             for row in rows
         ],

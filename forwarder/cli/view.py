@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,9 +12,11 @@ from typing import Any, TypeVar
 import click
 
 from forwarder.cli.root import EX_CONFIG, Stop, config_option, require
+from forwarder.cli.running import look
 from forwarder.common.text import counted
 from forwarder.config import Config, ConfigError, load, outline
 from forwarder.config.problems import did_you_mean
+from forwarder.delivery.waiting import Waiting, waiting
 from forwarder.store import Store
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -26,6 +29,18 @@ class View:
     store: Store
     connectors: tuple[str, ...]
     config: Config | None
+
+    def waiting(self, deliveries: Iterable[int]) -> dict[int, Waiting]:
+        """Why those of ``deliveries`` that are not settled wait, by id."""
+        settings = self.config.connectors if self.config else {}
+        return waiting(
+            self.store,
+            deliveries,
+            connectors=self.connectors,
+            rates={name: one.max_rate for name, one in settings.items() if one.max_rate},
+            now=time.time(),
+            runs=look(self.store).owned,
+        )
 
     def check_connector(self, name: str | None) -> None:
         """Stops the command where neither the config nor the database knows a connector ``name``."""

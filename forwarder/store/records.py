@@ -307,6 +307,30 @@ class DeliveryRow:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Wait:
+    """A delivery that is not settled, and what the store knows of why.
+
+    ``place`` is where it stands among the ``line`` of its connector's deliveries that are due, 0 where it is not due
+    itself. ``behind`` is the delivery of the same alert that goes first, None without one. ``last`` is what the last
+    attempt came to, and ``last_outcome`` in one word.
+    """
+
+    id: int
+    connector: str
+    kind: Kind
+    revision: int
+    state: State
+    due_at: float
+    attempts: int
+    tried_at: float | None
+    last: str
+    last_outcome: AttemptResult | None = None
+    place: int = 0
+    line: int = 0
+    behind: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class AlertRow:
     """An alert as people look at it, with where each delivery of it stands.
 

@@ -71,10 +71,10 @@ def test_a_connector_that_fails_is_called_failing(desk: Desk, sandbox: Sandbox) 
         assert failing["failing"]["attempts"] >= 1
         assert "500" in failing["failing"]["reason"]
         said = desk.says("status")
-        assert "oncall is failing since " in said
+        assert "oncall is failing, for " in said
         assert "1 critical waits" in said
         assert process.stop() == 0
-    assert "oncall was failing since " in desk.says("status")
+    assert "oncall was failing, for " in desk.says("status")
 
 
 def test_a_paused_connector_tells_how_many_criticals_wait(desk: Desk, sandbox: Sandbox) -> None:
@@ -87,7 +87,7 @@ def test_a_paused_connector_tells_how_many_criticals_wait(desk: Desk, sandbox: S
         (paused,) = [one["paused"] for one in desk.json("status")["connectors"] if one["paused"]]
         assert set(paused) == {"since", "reason", "next_try"}
         assert process.stop() == 0
-    assert "(tried again once a daemon runs; 1 critical waits)" in desk.says("status")
+    assert "(tried again once a daemon runs; 1 critical waits): " in desk.says("status")
 
 
 def test_a_copy_of_the_database_says_that_no_daemon_runs_on_it(desk: Desk) -> None:

@@ -1,0 +1,63 @@
+"""Why deliveries wait, as far as rows tell it: what is before each of them. Nothing here writes."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterable
+from typing import Final
+
+from forwarder.connector import Kind
+from forwarder.store import unreadable
+from forwarder.store.engine import Engine
+from forwarder.store.order import BEFORE
+from forwarder.store.records import AttemptResult, State, Wait
+
+# The line of a connector is numbered once, however many of it are asked for.
+_WAITS: Final = f"""
+WITH asked AS MATERIALIZED (
+  SELECT * FROM deliveries
+  WHERE id IN (SELECT value FROM json_each(:ids)) AND state IN ('ready', 'uncertain', 'sending')
+), line AS MATERIALIZED (
+  SELECT id, row_number() OVER (PARTITION BY connector ORDER BY rank, published_at, id) AS place,
+    count(*) OVER (PARTITION BY connector) AS line
+  FROM deliveries INDEXED BY deliveries_waiting
+  WHERE state IN ('ready', 'uncertain') AND due_at <= :now AND connector IN (SELECT connector FROM asked)
+)
+SELECT d.*, coalesce(line.place, 0) AS place, coalesce(line.line, 0) AS line,
+  (SELECT e.id FROM deliveries AS e WHERE {BEFORE} ORDER BY e.id LIMIT 1) AS behind,
+  (SELECT outcome FROM attempts WHERE delivery_id = d.id ORDER BY number DESC LIMIT 1) AS last_outcome
+FROM asked AS d LEFT JOIN line ON line.id = d.id
+"""
+
+
+class Waits:
+    """The side of the store that tells why something has not gone out yet."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def of(self, deliveries: Iterable[int], *, now: float) -> dict[int, Wait]:
+        """Those of ``deliveries``, by id, that are not settled."""
+        with self._engine.read() as connection:
+            rows = connection.execute(_WAITS, {"ids": json.dumps(list(deliveries)), "now": now}).fetchall()
+        return {row["id"]: _wait(row) for row in rows}
+
+
+def _wait(row: sqlite3.Row) -> Wait:
+    outcome = row["last_outcome"]
+    return Wait(
+        id=row["id"],
+        connector=row["connector"],
+        kind=unreadable.member(Kind, row["kind"], Kind.OPEN),
+        revision=row["revision"],
+        state=State(row["state"]),
+        due_at=unreadable.seconds(row["due_at"]),
+        attempts=row["attempts"],
+        tried_at=row["tried_at"],
+        last=row["last"],
+        last_outcome=None if outcome is None else unreadable.member(AttemptResult, outcome, AttemptResult.UNCERTAIN),
+        place=row["place"],
+        line=row["line"],
+        behind=row["behind"],
+    )

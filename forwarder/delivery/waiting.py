@@ -99,9 +99,8 @@ def why(wait: Wait, queue: Queue, *, configured: bool, runs: bool, pace: Pace | 
         return Waiting(cause=Cause.SENDING, text=f"It is being sent now{since}.")
     if queue.pause is not None:
         pause = queue.pause
-        text = (
-            f"{name} is paused since {ago(now - pause.since)}: {pause.reason} It is {_tried_next(pause.probe_at, now)}."
-        )
+        text = f"{name} is paused, for {lasting(now - pause.since)} now: {_sentence(pause.reason)}"
+        text = f"{text} It is {_tried_next(pause.probe_at, now)}."
         return Waiting(cause=Cause.PAUSED, text=text, until=max(pause.probe_at, now))
     if wait.behind is not None:
         return Waiting(cause=Cause.BEHIND, text=f"Delivery {wait.behind} of the same alert to {name} goes first.")

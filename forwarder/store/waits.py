@@ -13,21 +13,22 @@ from forwarder.store.engine import Engine
 from forwarder.store.order import BEFORE
 from forwarder.store.records import AttemptResult, State, Wait
 
+_ASKED: Final = f"""
+SELECT d.*, (SELECT e.id FROM deliveries AS e WHERE {BEFORE} ORDER BY e.id LIMIT 1) AS behind,
+  (SELECT outcome FROM attempts WHERE delivery_id = d.id ORDER BY number DESC LIMIT 1) AS last_outcome
+FROM deliveries AS d
+WHERE d.id IN (SELECT value FROM json_each(:ids)) AND d.state IN ('ready', 'uncertain', 'sending')
+"""
+
 # The line of a connector is numbered once, however many of it are asked for.
-_WAITS: Final = f"""
-WITH asked AS MATERIALIZED (
-  SELECT * FROM deliveries
-  WHERE id IN (SELECT value FROM json_each(:ids)) AND state IN ('ready', 'uncertain', 'sending')
-), line AS MATERIALIZED (
+_PLACES: Final = """
+SELECT id, place, line FROM (
   SELECT id, row_number() OVER (PARTITION BY connector ORDER BY rank, published_at, id) AS place,
     count(*) OVER (PARTITION BY connector) AS line
   FROM deliveries INDEXED BY deliveries_waiting
-  WHERE state IN ('ready', 'uncertain') AND due_at <= :now AND connector IN (SELECT connector FROM asked)
+  WHERE state IN ('ready', 'uncertain') AND due_at <= :now AND connector IN (SELECT value FROM json_each(:connectors))
 )
-SELECT d.*, coalesce(line.place, 0) AS place, coalesce(line.line, 0) AS line,
-  (SELECT e.id FROM deliveries AS e WHERE {BEFORE} ORDER BY e.id LIMIT 1) AS behind,
-  (SELECT outcome FROM attempts WHERE delivery_id = d.id ORDER BY number DESC LIMIT 1) AS last_outcome
-FROM asked AS d LEFT JOIN line ON line.id = d.id
+WHERE id IN (SELECT value FROM json_each(:ids))
 """
 
 
@@ -39,12 +40,18 @@ class Waits:
 
     def of(self, deliveries: Iterable[int], *, now: float) -> dict[int, Wait]:
         """Those of ``deliveries``, by id, that are not settled."""
+        asked = {"ids": json.dumps(list(deliveries)), "now": now}
         with self._engine.read() as connection:
-            rows = connection.execute(_WAITS, {"ids": json.dumps(list(deliveries)), "now": now}).fetchall()
-        return {row["id"]: _wait(row) for row in rows}
+            rows = connection.execute(_ASKED, asked).fetchall()
+            names = json.dumps(sorted({row["connector"] for row in rows}))
+            places = {
+                number: (place, line)
+                for number, place, line in connection.execute(_PLACES, {**asked, "connectors": names}).fetchall()
+            }
+        return {row["id"]: _wait(row, *places.get(row["id"], (0, 0))) for row in rows}
 
 
-def _wait(row: sqlite3.Row) -> Wait:
+def _wait(row: sqlite3.Row, place: int, line: int) -> Wait:
     outcome = row["last_outcome"]
     return Wait(
         id=row["id"],
@@ -57,7 +64,7 @@ def _wait(row: sqlite3.Row) -> Wait:
         tried_at=row["tried_at"],
         last=row["last"],
         last_outcome=None if outcome is None else unreadable.member(AttemptResult, outcome, AttemptResult.UNCERTAIN),
-        place=row["place"],
-        line=row["line"],
+        place=place,
+        line=line,
         behind=row["behind"],
     )

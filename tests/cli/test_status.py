@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import signal
 import sqlite3
 import time
 from collections.abc import Iterator
+from datetime import datetime
 
 from forwarder.sandbox import Fault, FaultKind, Sandbox
 from tests.kit.core import Process, recent, until
@@ -98,3 +100,22 @@ def test_a_copy_of_the_database_says_that_no_daemon_runs_on_it(desk: Desk) -> No
     assert said.startswith("NO DAEMON RUNS here: the last one began at 20")
     with contextlib.closing(sqlite3.connect(desk.folder / "copy.db")) as copy:
         assert copy.execute("SELECT count(*) FROM daemon").fetchone() == (1,)
+
+
+def test_a_delivery_that_waits_tells_what_for(desk: Desk, sandbox: Sandbox) -> None:
+    """In `deliveries` and `explain`, and for programs."""
+    sandbox.slack.revoke()
+    with running(desk) as process:
+        sandbox.sentrytex.publish(recent(1))
+        until(lambda: states(desk)["secops"] == "paused")
+        until(lambda: len(desk.json("deliveries", "--state", "delivered")) == 2)
+        assert re.search(r"secops is paused, for \d+s now: .+ It is tried next in ", desk.says("deliveries"))
+        assert re.search(r"\n  secops is paused, for \d+s now: ", desk.says("explain", "CVE-2026-20001"))
+        waits = {one["connector"]: one["waiting"] for one in desk.json("deliveries")}
+        assert waits["oncall"] is None
+        assert waits["secops"]["for"] == "paused"
+        assert datetime.fromisoformat(waits["secops"]["until"]).tzinfo is not None
+        explained = desk.json("explain", "CVE-2026-20001")["deliveries"]
+        assert [one["connector"] for one in explained if one["waiting"]] == ["secops"]
+        assert process.stop() == 0
+    assert "No daemon runs: it goes out once one does." in desk.says("explain", "CVE-2026-20001")

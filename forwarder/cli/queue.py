@@ -11,7 +11,7 @@ from typing import Any, Final, TypeVar
 
 import click
 
-from forwarder.cli.options import complete_connector, configured
+from forwarder.cli.options import complete_connector, complete_known, complete_orphan, configured
 from forwarder.cli.root import Stop, config_option, load_config
 from forwarder.common.text import counted
 from forwarder.config import Config
@@ -41,9 +41,9 @@ class DeliveryId(click.ParamType[int]):
 def choosing_options(command: Command) -> Command:
     """The three ways to name dead letters: by id, by connector, all."""
     command = click.option("--all", "every", is_flag=True, help="Every dead letter.")(command)
-    command = click.option(
-        "--connector", shell_complete=complete_connector, help="Every dead letter of this connector."
-    )(command)
+    command = click.option("--connector", shell_complete=complete_known, help="Every dead letter of this connector.")(
+        command
+    )
     return click.argument("ids", nargs=-1, type=DeliveryId(), metavar="[DELIVERY]...")(command)
 
 
@@ -132,7 +132,7 @@ def discard(config_path: Path, ids: tuple[int, ...], connector: str | None, ever
 
 @click.command()
 @config_option
-@click.argument("old")
+@click.argument("old", shell_complete=complete_orphan)
 @click.argument("new", shell_complete=complete_connector)
 def rename(config_path: Path, old: str, new: str) -> None:
     """Move a connector's deliveries and receipts to its new name, after OLD became NEW in the config.

@@ -14,7 +14,7 @@ import click
 
 from forwarder.alarms.types import severity_of
 from forwarder.alert import Severity
-from forwarder.cli.options import complete_connector
+from forwarder.cli.options import complete_known
 from forwarder.cli.output import (
     SEVERITY_STYLES,
     STATE_STYLES,
@@ -258,9 +258,7 @@ def since_option(*, required: bool = False) -> Callable[[Command], Command]:
 @json_option
 @click.option("--severity", type=SEVERITIES, help="Only those of this severity.")
 @click.option("--vendor", help="Only those that affect this vendor.")
-@click.option(
-    "--connector", shell_complete=complete_connector, help="Only those sent, or to be sent, to this connector."
-)
+@click.option("--connector", shell_complete=complete_known, help="Only those sent, or to be sent, to this connector.")
 @click.option("--state", type=_STATES, help="Only those with a delivery in this state.")
 @click.option("--cve", "cve_id", help="Only those whose CVE contains this text.")
 @click.option("--search", "text", help="Only those with these words: a CVE, a title, a vendor, an id, a ticket's key.")
@@ -296,7 +294,7 @@ def alerts(config_path: Path, database: Path | None, as_json: bool, limit: int, 
 @view_options
 @json_option
 @click.option("--severity", type=SEVERITIES, help="Only those of this severity.")
-@click.option("--connector", shell_complete=complete_connector, help="Only those to this connector.")
+@click.option("--connector", shell_complete=complete_known, help="Only those to this connector.")
 @click.option("--state", type=_STATES, help="Only those in this state.")
 @click.option("--alert", "alert_id", help="Only those of this alert.")
 @click.option("--limit", type=click.IntRange(1, 10000), default=50, show_default=True, help="Maximum rows.")

@@ -106,9 +106,12 @@ class AlarmStore:
         )
 
     def cleared(self, kind: str, subject: str) -> None:
-        """What was noted as failed works again."""
-        sql = "DELETE FROM failures WHERE type = ? AND subject = ?"
-        self._engine.write(lambda connection: connection.execute(sql, (kind, subject)))
+        """Forgets what was noted by ``failed``: it is put right."""
+        self._engine.write(
+            lambda connection: connection.execute(
+                "DELETE FROM failures WHERE type = ? AND subject = ?", (kind, subject)
+            )
+        )
 
     def active(self) -> list[Alarm]:
         """What goes on, the oldest first."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -41,13 +41,15 @@ def connector_argument(command: Command) -> Command:
 
 def configured(config: Config, name: str) -> ConnectorConfig:
     """The settings of the connector ``name``; stops the command where the config has none."""
-    settings = config.connectors.get(name)
-    if settings is None:
-        known = ", ".join(config.connectors)
-        raise Stop(
-            f"The config has no connector {name}{did_you_mean(name, config.connectors)}. Its connectors are: {known}."
-        )
-    return settings
+    check_configured(config.connectors, name)
+    return config.connectors[name]
+
+
+def check_configured(connectors: Collection[str], name: str) -> None:
+    """Stops the command where ``name`` is not among the config's ``connectors``."""
+    if name not in connectors:
+        known = ", ".join(connectors)
+        raise Stop(f"The config has no connector {name}{did_you_mean(name, connectors)}. Its connectors are: {known}.")
 
 
 def build(config: Config, name: str) -> Connector[Any]:

@@ -16,6 +16,7 @@ from forwarder.cli.running import look
 from forwarder.common.text import counted
 from forwarder.config import Config, ConfigError, load, outline
 from forwarder.config.problems import did_you_mean
+from forwarder.config.variables import is_absent
 from forwarder.delivery.waiting import Waiting, waiting
 from forwarder.store import Store
 
@@ -64,12 +65,15 @@ def view_options(command: Command) -> Command:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Located:
-    """What a config says of its database and connectors; the config itself is None where it has ``mistakes``."""
+    """What a config says of its database and connectors.
+
+    The config itself is None where it has ``mistakes``, or where the secrets that it takes are not there.
+    """
 
     database: Path
     connectors: tuple[str, ...]
     config: Config | None = None
-    mistakes: int = 0
+    mistakes: tuple[str, ...] = ()
 
 
 @contextmanager
@@ -82,7 +86,7 @@ def viewing(config_path: Path, database: Path | None) -> Iterator[View]:
     located = locate(config_path) if database is None else Located(database=database, connectors=())
     if located.mistakes:
         click.echo(
-            f"{config_path} has {counted(located.mistakes, 'mistake')} (see `forwarder check`); "
+            f"{config_path} has {counted(len(located.mistakes), 'mistake')} (see `forwarder check`); "
             f"this is what {located.database} holds:",
             err=True,
         )
@@ -104,5 +108,17 @@ def locate(config_path: Path) -> Located:
         if rest.database is None:
             problems = "\n".join(str(problem) for problem in error.problems)
             raise Stop(f"{problems}\nName the database with --database to do without the config.", EX_CONFIG) from None
-        return Located(database=rest.database, connectors=rest.connectors, mistakes=len(error.problems))
+        mistakes = tuple(str(problem) for problem in error.problems if not is_absent(problem.message))
+        return Located(database=rest.database, connectors=rest.connectors, mistakes=mistakes)
     return Located(database=config.database, connectors=tuple(config.connectors), config=config)
+
+
+def locate_whole(config_path: Path) -> Located:
+    """The same for commands that change the queue, which need no secrets either; stops them at any other mistake.
+
+    A connector that a mistake hides must not pass for one that was removed.
+    """
+    located = locate(config_path)
+    if located.mistakes:
+        raise Stop("\n".join(located.mistakes), EX_CONFIG)
+    return located

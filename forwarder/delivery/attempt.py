@@ -93,7 +93,8 @@ class Attempts:
             return unrendered(claimed, reason, self._context(claimed, probe))
         started = time.monotonic()
         outcome = self._ask(claimed.delivery, payload)
-        self._told("sent", claimed.delivery, started, outcome=type(outcome).__name__, reason=outcome.reason)
+        reason = outcome.note if isinstance(outcome, Delivered) else outcome.reason
+        self._told("sent", claimed.delivery, started, outcome=type(outcome).__name__, reason=reason)
         return settle(claimed, outcome, payload, self._context(claimed, probe))
 
     def _told(self, event: str, delivery: Delivery, started: float, **told: Any) -> None:

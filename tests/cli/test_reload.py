@@ -135,6 +135,37 @@ def test_an_older_verdict_is_not_taken_for_the_answer(desk: Desk) -> None:
         assert desk.process("reload").returncode == 78
 
 
+def test_a_verdict_on_an_older_text_is_not_taken_for_the_answer(desk: Desk) -> None:
+    """The daemon is still reading the config as it was, mistake and all, when it is mended and reloaded."""
+    with running(desk) as process:
+        good = {**desk.config}
+        for name in ("first", "second"):
+            os.mkfifo(desk.folder / name)
+        desk.config["routes"] = [{"to": ["nobody"]}]
+        desk.config["sentrytex"] = {**good["sentrytex"], "api_key": "${file:first}"}
+        desk.write()
+        process.signal(signal.SIGHUP)
+        first = os.open(desk.folder / "first", os.O_WRONLY)  # which waits until the daemon reads it
+        desk.config = {**good, "sentrytex": {**good["sentrytex"], "api_key": "${file:second}"}}
+        desk.write()
+        with Process(desk.folder, desk.env, "--database", "forwarder.db", command="reload") as waits:
+            until(lambda: state_of(desk).requested)
+            give(first, "vk_something-else")
+            second = os.open(desk.folder / "second", os.O_WRONLY)
+            assert process.logged("reload_refused")
+            # Long enough for whoever would be content with that one.
+            assert desk.process("status", "--database", "forwarder.db").returncode == 0
+            give(second, desk.sandbox.sentrytex.token)
+            assert waits.ended() == 0, waits.log
+        assert process.logged("reloaded")
+
+
+def give(end: int, text: str) -> None:
+    """Lets whoever reads a pipe go on."""
+    os.write(end, text.encode())
+    os.close(end)
+
+
 def test_where_no_daemon_runs_that_is_said(desk: Desk, sandbox: Sandbox) -> None:
     """Before the first start, after the end, and while `once` is at work, which a signal would end."""
     result = desk.process("reload")

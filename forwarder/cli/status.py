@@ -318,7 +318,7 @@ def deliveries(config_path: Path, database: Path | None, as_json: bool, limit: i
             "tries",
             Column("alert", prose=True),
             "receipt",
-            Column("last result, or what it waits for", prose=True),
+            Column("last result / waits for", prose=True),
         ],
         [
             [

@@ -137,12 +137,16 @@ def _due(wait: Wait, queue: Queue, pace: Pace | None, now: float) -> Waiting:
         text = f"{_failing(queue, now)} One at a time is tried meanwhile. {place}."
         return Waiting(cause=Cause.FAILING, text=text, **line)
     ahead = wait.place - 1
+    if wait.held_until is not None:
+        text = f"{wait.connector} asked to wait: it takes the next {ago(now - wait.held_until)}. {place}."
+        takes = pace.takes(ahead) if pace else 0.0
+        return Waiting(cause=Cause.RATE_LIMIT, text=text, until=wait.held_until + takes, **line)
     until = now + pace.takes(ahead) if pace and ahead else None
-    takes = f", {pace.told(ahead)}" if pace and ahead else ""
+    how_long = f", {pace.told(ahead)}" if pace and ahead else ""
     if wait.state is State.UNCERTAIN:
-        text = f"It may have arrived, so it is looked for before it is sent again. {place}{takes}."
+        text = f"It may have arrived, so it is looked for before it is sent again. {place}{how_long}."
         return Waiting(cause=Cause.UNCERTAIN, text=text, until=until, **line)
-    return Waiting(cause=Cause.IN_LINE, text=f"{place}{takes}.", until=until, **line)
+    return Waiting(cause=Cause.IN_LINE, text=f"{place}{how_long}.", until=until, **line)
 
 
 def _place(wait: Wait) -> str:

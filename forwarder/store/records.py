@@ -312,7 +312,8 @@ class Wait:
 
     ``place`` is where it stands among the ``line`` of its connector's deliveries that are due, 0 where it is not due
     itself. ``behind`` is the delivery of the same alert that goes first, None without one. ``last`` is what the last
-    attempt came to, and ``last_outcome`` in one word.
+    attempt came to, and ``last_outcome`` in one word. ``held_until`` is when the rate limit ends that its connector was
+    last told of, None where it has ended.
     """
 
     id: int
@@ -328,6 +329,7 @@ class Wait:
     place: int = 0
     line: int = 0
     behind: int | None = None
+    held_until: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

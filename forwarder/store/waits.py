@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Iterable
-from typing import Final
+from typing import Any, Final
 
 from forwarder.connector import Kind
 from forwarder.store import unreadable
@@ -31,6 +31,13 @@ SELECT id, place, line FROM (
 WHERE id IN (SELECT value FROM json_each(:ids))
 """
 
+_HOLDS: Final = """
+SELECT connector, max(due_at) AS held_until FROM deliveries AS d
+WHERE state IN ('ready', 'uncertain') AND due_at > :now AND connector IN (SELECT value FROM json_each(:connectors))
+  AND (SELECT outcome FROM attempts WHERE delivery_id = d.id ORDER BY number DESC LIMIT 1) = 'rate_limited'
+GROUP BY connector
+"""
+
 
 class Waits:
     """The side of the store that tells why something has not gone out yet."""
@@ -40,18 +47,16 @@ class Waits:
 
     def of(self, deliveries: Iterable[int], *, now: float) -> dict[int, Wait]:
         """Those of ``deliveries``, by id, that are not settled."""
-        asked = {"ids": json.dumps(list(deliveries)), "now": now}
+        asked: dict[str, Any] = {"ids": json.dumps(list(deliveries)), "now": now}
         with self._engine.read() as connection:
             rows = connection.execute(_ASKED, asked).fetchall()
-            names = json.dumps(sorted({row["connector"] for row in rows}))
-            places = {
-                number: (place, line)
-                for number, place, line in connection.execute(_PLACES, {**asked, "connectors": names}).fetchall()
-            }
-        return {row["id"]: _wait(row, *places.get(row["id"], (0, 0))) for row in rows}
+            asked["connectors"] = json.dumps(sorted({row["connector"] for row in rows}))
+            places = {number: (place, line) for number, place, line in connection.execute(_PLACES, asked).fetchall()}
+            holds = {row["connector"]: row["held_until"] for row in connection.execute(_HOLDS, asked).fetchall()}
+        return {row["id"]: _wait(row, *places.get(row["id"], (0, 0)), holds.get(row["connector"])) for row in rows}
 
 
-def _wait(row: sqlite3.Row, place: int, line: int) -> Wait:
+def _wait(row: sqlite3.Row, place: int, line: int, held_until: float | None) -> Wait:
     outcome = row["last_outcome"]
     return Wait(
         id=row["id"],
@@ -67,4 +72,5 @@ def _wait(row: sqlite3.Row, place: int, line: int) -> Wait:
         place=place,
         line=line,
         behind=row["behind"],
+        held_until=held_until,
     )

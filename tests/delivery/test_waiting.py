@@ -97,6 +97,10 @@ def test_a_rate_limit_is_told(store: Store) -> None:
     settle(store, claim(store), limited)
     one = only(store)
     assert (one.cause, one.text) == (Cause.RATE_LIMIT, "secops asked to wait: 429. It is tried next in 30s.")
+    enqueue(store, alert(id="other"), "secops")
+    _, other = all_waiting(store).values()
+    assert other.text == "secops asked to wait: it takes the next in 30s. It is the next for secops."
+    assert (other.cause, other.until) == (Cause.RATE_LIMIT, NOW + 30)
 
 
 def test_what_may_have_arrived_is_looked_for_first(store: Store) -> None:

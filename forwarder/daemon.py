@@ -7,6 +7,7 @@ import signal
 import socket
 from collections.abc import Callable
 from contextlib import suppress
+from pathlib import Path
 from typing import Final
 
 from forwarder import __version__
@@ -32,13 +33,22 @@ RELOAD_REFUSED: Final = "reload_refused"
 
 
 class Daemon:
-    """A forwarder as a process. ``load`` reads the config anew, for a reload; raises ConfigError.
+    """A forwarder as a process. ``load`` reads the config anew, from ``path``, for a reload; raises ConfigError.
 
     ``signals`` are those it answers, noted by the caller from before anything slow: until then SIGHUP would end it.
     """
 
-    def __init__(self, config: Config, load: Callable[[], Config], redactor: Redactor, signals: Signals) -> None:
+    def __init__(
+        self,
+        config: Config,
+        load: Callable[[], Config],
+        redactor: Redactor,
+        signals: Signals,
+        *,
+        path: Path | None = None,
+    ) -> None:
         self._config, self._load, self._redactor, self._signals = config, load, redactor, signals
+        self._path = path
         self._stalled: list[str] = []
 
     @property
@@ -56,7 +66,7 @@ class Daemon:
             forwarder = Forwarder(self._config, store, clock=Clock(), redactor=self._redactor)
             web = Server(forwarder, listening) if listening else None
             forwarder.start()
-            _note_start(forwarder)
+            _note_start(forwarder, self._path)
             try:
                 log.info("started", version=__version__, connectors=list(self._config.connectors), pid=os.getpid())
                 # Not only once the feed was read: `systemctl start`, and all that waits for it, would hang while the
@@ -123,11 +133,12 @@ class Daemon:
         return Verdict.TAKEN_OVER, []
 
 
-def _note_start(forwarder: Forwarder) -> None:
+def _note_start(forwarder: Forwarder, path: Path | None) -> None:
     """Tells commands which process is the daemon; the config that it began with was good."""
 
     def work() -> None:
-        forwarder.store.daemon.started(os.getpid(), processes.began(os.getpid()), now=forwarder.clock())
+        pid, config = os.getpid(), None if path is None else str(path.absolute())
+        forwarder.store.daemon.started(pid, processes.began(pid), now=forwarder.clock(), config=config)
         forwarder.store.alarms.cleared(RELOAD_REFUSED, "")
 
     _kept(forwarder, work)

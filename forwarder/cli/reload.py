@@ -47,6 +47,8 @@ def reload(config_path: Path, database: Path | None, seconds: float) -> None:
         state = store.daemon.state()
         pid = _process(place, state)
         request = store.daemon.request_reload()
+        if database is None and _is_another(config_path, state.config):
+            click.echo(f"The daemon was started with {state.config}: it reads that, and not {config_path}.", err=True)
         _signal(pid)
         answer = _verdict(store, request, state, time.monotonic() + seconds)
         if answer is None:
@@ -76,6 +78,14 @@ def _process(place: Path, state: DaemonState) -> int:
             "deployment/sentrytex-forwarder -- forwarder reload`, or with sudo."
         )
     return pid
+
+
+def _is_another(path: Path, config: str | None) -> bool:
+    """Whether the daemon's config is another file than ``path``, as far as that can be told."""
+    try:
+        return config is not None and not path.samefile(config)
+    except OSError:
+        return str(path.absolute()) != config
 
 
 def _signal(pid: int) -> None:
@@ -114,7 +124,8 @@ def _silent(place: Path, pid: int, seconds: float) -> str:
 
 def _tell(answer: Reload, pid: int, state: DaemonState) -> None:
     if answer.verdict is Verdict.TAKEN_OVER:
-        click.echo(f"The daemon (process {pid}) took over the config.")
+        of = "" if state.config is None else f" {state.config}"
+        click.echo(f"The daemon (process {pid}) took over the config{of}.")
         return
     since = "" if state.config_since is None else f" from {iso(int(state.config_since))}"
     goes_on = f"Nothing was taken over: the daemon (process {pid}) goes on with the config{since}."

@@ -141,8 +141,8 @@ def _due(wait: Wait, queue: Queue, pace: Pace | None, now: float) -> Waiting:
         text = f"{wait.connector} asked to wait: it takes the next {ago(now - wait.held_until)}. {place}."
         takes = pace.takes(ahead) if pace else 0.0
         return Waiting(cause=Cause.RATE_LIMIT, text=text, until=wait.held_until + takes, **line)
-    until = now + pace.takes(ahead) if pace and ahead else None
-    how_long = f", {pace.told(ahead)}" if pace and ahead else ""
+    until = now + pace.takes(wait.place) if pace else None
+    how_long = f", {pace.told(wait.place)}" if pace else ""
     if wait.state is State.UNCERTAIN:
         text = f"It may have arrived, so it is looked for before it is sent again. {place}{how_long}."
         return Waiting(cause=Cause.UNCERTAIN, text=text, until=until, **line)
@@ -169,4 +169,4 @@ def _sentence(text: str) -> str:
 
 
 def _tried_next(at: float, now: float) -> str:
-    return f"tried next {ago(now - at)}" if at > now else "tried next at once"
+    return f"tried next {ago(now - at)}" if at - now >= 1 else "tried next at once"

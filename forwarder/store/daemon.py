@@ -15,8 +15,8 @@ from forwarder.store.engine import Engine
 from forwarder.store.records import DaemonState, Reload, Verdict
 
 _STARTED: Final = """
-UPDATE daemon SET pid = ?, began = ?, started_at = ?3, config_since = ?3, ended_at = NULL, verdict = NULL,
-  verdict_at = NULL, problems = '[]'
+UPDATE daemon SET pid = :pid, began = :began, config = :config, started_at = :now, config_since = :now,
+  ended_at = NULL, verdict = NULL, verdict_at = NULL, problems = '[]'
 """
 _JUDGED: Final = """
 UPDATE daemon SET verdict = :verdict, verdict_at = :now, problems = :problems, answered = max(answered, :request),
@@ -30,9 +30,13 @@ class DaemonStore:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
-    def started(self, pid: int, began: int | None, *, now: float) -> None:
-        """A daemon begins, with a config that was good; ``began`` tells its process from another one's number."""
-        self._engine.write(lambda connection: connection.execute(_STARTED, (pid, began, now)))
+    def started(self, pid: int, began: int | None, *, now: float, config: str | None = None) -> None:
+        """A daemon begins, with a config that was good, from the file ``config``.
+
+        ``began`` tells its process from another one of the same number.
+        """
+        values = {"pid": pid, "began": began, "config": config, "now": now}
+        self._engine.write(lambda connection: connection.execute(_STARTED, values))
 
     def gone(self) -> None:
         """Who owns the database now is no daemon: an earlier one that was killed could not say that it ended."""
@@ -72,6 +76,7 @@ class DaemonStore:
         return DaemonState(
             pid=row["pid"],
             began=row["began"],
+            config=row["config"],
             started_at=row["started_at"],
             ended_at=row["ended_at"],
             config_since=row["config_since"],

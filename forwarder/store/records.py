@@ -434,12 +434,15 @@ class Reload:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DaemonState:
-    """What the last daemon wrote down. ``pid`` is None where it ended cleanly or there was none; whether it still
-    lives is said by the lock of the database. ``config_since`` is when it took over the config with which it runs.
+    """What the last daemon wrote down of itself.
+
+    ``pid`` is None where it ended in order or there was none; whether it still lives is said by the lock of the
+    database. ``config`` is the file of its config, ``config_since`` when it took over what it runs with.
     """
 
     pid: int | None = None
     began: int | None = None
+    config: str | None = None
     started_at: float | None = None
     ended_at: float | None = None
     config_since: float | None = None

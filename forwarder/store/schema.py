@@ -339,6 +339,8 @@ CREATE TABLE daemon (
   -- The process, None after a clean end; when it began tells it from another one of the same number.
   pid INTEGER,
   began INTEGER,
+  -- The file of its config.
+  config TEXT,
   started_at REAL,
   ended_at REAL,
   config_since REAL,

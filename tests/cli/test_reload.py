@@ -47,8 +47,20 @@ def test_a_good_config_is_taken_over(desk: Desk) -> None:
         desk.write()
         result = desk.process("reload")
         assert (result.returncode, result.stderr) == (0, "")
-        assert result.stdout == f"The daemon (process {process.pid}) took over the config.\n"
+        assert (
+            result.stdout == f"The daemon (process {process.pid}) took over the config {desk.folder / 'config.yaml'}.\n"
+        )
         assert process.logged("reloaded")
+
+
+def test_another_file_than_the_daemons_is_told(desk: Desk) -> None:
+    """What was taken over is the file that it was started with."""
+    with running(desk):
+        (desk.folder / "other.yaml").write_text((desk.folder / "config.yaml").read_text())
+        result = desk.process("reload", "--config", "other.yaml")
+        assert result.returncode == 0
+        config = desk.folder / "config.yaml"
+        assert result.stderr == f"The daemon was started with {config}: it reads that, and not other.yaml.\n"
 
 
 def test_a_mistake_is_told_with_its_line_and_an_exit_status(desk: Desk) -> None:

@@ -49,11 +49,15 @@ def test_a_place_in_line_and_how_long_it_takes(store: Store) -> None:
     told = all_waiting(store, rates={"secops": Rate.parse("1/s")})
     by_alert = {alert_id: told[number] for number, alert_id in rows(store, "SELECT id, alert_id FROM deliveries")}
     assert by_alert["worst"] == Waiting(
-        cause=Cause.IN_LINE, text="It is the next for secops.", until=None, place=1, line=601
+        cause=Cause.IN_LINE,
+        text="It is the next for secops, about 1 second at 1/s.",
+        until=NOW + 1,
+        place=1,
+        line=601,
     )
     late = by_alert["a540"]
     assert late.text == "Place 542 of 601, about 9 minutes at 1/s."
-    assert (late.until, late.place, late.line) == (NOW + 541, 542, 601)
+    assert (late.until, late.place, late.line) == (NOW + 542, 542, 601)
     assert all_waiting(store)[1].text == "Place 2 of 601."
 
 

@@ -19,8 +19,8 @@ from forwarder.common.text import cut
 from forwarder.config import Config, ConfigError
 from forwarder.logs import Redactor, configure, get_logger
 from forwarder.store import Store, StoreError, pulse
+from forwarder.store.daemon import Reload, Verdict
 from forwarder.store.outbox import MAX_REASON
-from forwarder.store.records import Reload, Verdict
 from forwarder.web.server import Server, bind
 
 log = get_logger(__name__)

@@ -16,8 +16,8 @@ from forwarder.cli.view import locate, view_options
 from forwarder.common import processes
 from forwarder.common.clock import iso
 from forwarder.store import Store
+from forwarder.store.daemon import DaemonState, Reload, Verdict
 from forwarder.store.owner import is_owned, owner_pid
-from forwarder.store.records import DaemonState, Reload, Verdict
 
 LOOK_EVERY: Final = 0.05
 """Seconds between two looks for the verdict."""

@@ -11,8 +11,8 @@ from forwarder.common.clock import iso
 from forwarder.common.text import ago
 from forwarder.common.units import format_duration
 from forwarder.store import Store, pulse
+from forwarder.store.daemon import DaemonState, Verdict
 from forwarder.store.owner import is_owned, owner_pid
-from forwarder.store.records import DaemonState, Verdict
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -11,7 +11,8 @@ from forwarder.common.units import format_duration
 from forwarder.connector import Kind, Rate
 from forwarder.delivery.pace import Pace, measured_since, pace_of
 from forwarder.store import Store
-from forwarder.store.records import LINKS_ONLY, AttemptResult, Queue, State, Wait
+from forwarder.store.records import LINKS_ONLY, AttemptResult, Queue, State
+from forwarder.store.waits import Wait
 
 
 class Cause(StrEnum):

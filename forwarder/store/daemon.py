@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import json
 import sqlite3
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
 from typing import Final
 
 from forwarder.store.engine import Engine
-from forwarder.store.records import DaemonState, Reload, Verdict
 
 _STARTED: Final = """
 UPDATE daemon SET pid = :pid, began = :began, config = :config, started_at = :now, config_since = :now,
@@ -22,6 +24,46 @@ _JUDGED: Final = """
 UPDATE daemon SET verdict = :verdict, verdict_at = :now, problems = :problems, answered = max(answered, :request),
   config_since = iif(:verdict = 'taken_over', :now, config_since)
 """
+
+
+class Verdict(StrEnum):
+    """What became of a reload."""
+
+    TAKEN_OVER = "taken_over"
+    REFUSED = "refused"
+    """The config has mistakes: a restart would fail."""
+    NEEDS_RESTART = "needs_restart"
+    """The config is good, but only a restart brings it in."""
+    FAILED = "failed"
+    """Nobody foresaw what went wrong."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Reload:
+    """A reload that ended ``at``; it answers the request of this number and all before it."""
+
+    verdict: Verdict
+    problems: Sequence[str] = ()
+    request: int = 0
+    at: float = 0.0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DaemonState:
+    """What the last daemon wrote down of itself.
+
+    ``pid`` is None where it ended in order or there was none; whether it still lives is said by the lock of the
+    database. ``config`` is the file of its config, ``config_since`` when it took over what it runs with.
+    """
+
+    pid: int | None = None
+    began: int | None = None
+    config: str | None = None
+    started_at: float | None = None
+    ended_at: float | None = None
+    config_since: float | None = None
+    requested: int = 0
+    reload: Reload | None = None
 
 
 class DaemonStore:

@@ -307,32 +307,6 @@ class DeliveryRow:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Wait:
-    """A delivery that is not settled, and what the store knows of why.
-
-    ``place`` is where it stands among the ``line`` of its connector's deliveries that are due, 0 where it is not due
-    itself. ``behind`` is the delivery of the same alert that goes first, None without one. ``last`` is what the last
-    attempt came to, and ``last_outcome`` in one word. ``held_until`` is when the rate limit ends that its connector was
-    last told of, None where it has ended.
-    """
-
-    id: int
-    connector: str
-    kind: Kind
-    revision: int
-    state: State
-    due_at: float
-    attempts: int
-    tried_at: float | None
-    last: str
-    last_outcome: AttemptResult | None = None
-    place: int = 0
-    line: int = 0
-    behind: int | None = None
-    held_until: float | None = None
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
 class AlertRow:
     """An alert as people look at it, with where each delivery of it stands.
 
@@ -408,46 +382,6 @@ class Trouble:
     facts: Mapping[str, Any]
     reason: str
     last_at: float
-
-
-class Verdict(StrEnum):
-    """What became of a reload."""
-
-    TAKEN_OVER = "taken_over"
-    REFUSED = "refused"
-    """The config has mistakes: a restart would fail."""
-    NEEDS_RESTART = "needs_restart"
-    """The config is good, but only a restart brings it in."""
-    FAILED = "failed"
-    """Nobody foresaw what went wrong."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Reload:
-    """A reload that ended ``at``; it answers the request of this number and all before it."""
-
-    verdict: Verdict
-    problems: Sequence[str] = ()
-    request: int = 0
-    at: float = 0.0
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class DaemonState:
-    """What the last daemon wrote down of itself.
-
-    ``pid`` is None where it ended in order or there was none; whether it still lives is said by the lock of the
-    database. ``config`` is the file of its config, ``config_since`` when it took over what it runs with.
-    """
-
-    pid: int | None = None
-    began: int | None = None
-    config: str | None = None
-    started_at: float | None = None
-    ended_at: float | None = None
-    config_since: float | None = None
-    requested: int = 0
-    reload: Reload | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

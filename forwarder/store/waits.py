@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Any, Final
 
 from forwarder.connector import Kind
 from forwarder.store import unreadable
 from forwarder.store.engine import Engine
 from forwarder.store.order import BEFORE
-from forwarder.store.records import AttemptResult, State, Wait
+from forwarder.store.records import AttemptResult, State
 
 _ASKED: Final = f"""
 SELECT d.*, (SELECT e.id FROM deliveries AS e WHERE {BEFORE} ORDER BY e.id LIMIT 1) AS behind,
@@ -37,6 +38,32 @@ WHERE state IN ('ready', 'uncertain') AND due_at > :now AND connector IN (SELECT
   AND (SELECT outcome FROM attempts WHERE delivery_id = d.id ORDER BY number DESC LIMIT 1) = 'rate_limited'
 GROUP BY connector
 """
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Wait:
+    """A delivery that is not settled, and what the store knows of why.
+
+    ``place`` is where it stands among the ``line`` of its connector's deliveries that are due, 0 where it is not due
+    itself. ``behind`` is the delivery of the same alert that goes first, None without one. ``last`` is what the last
+    attempt came to, and ``last_outcome`` in one word. ``held_until`` is when the rate limit ends that its connector was
+    last told of, None where it has ended.
+    """
+
+    id: int
+    connector: str
+    kind: Kind
+    revision: int
+    state: State
+    due_at: float
+    attempts: int
+    tried_at: float | None
+    last: str
+    last_outcome: AttemptResult | None = None
+    place: int = 0
+    line: int = 0
+    behind: int | None = None
+    held_until: float | None = None
 
 
 class Waits:

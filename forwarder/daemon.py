@@ -6,15 +6,21 @@ import os
 import signal
 import socket
 from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
 from typing import Final
 
 from forwarder import __version__
 from forwarder.app import Forwarder, ReloadRefused
+from forwarder.common import processes
 from forwarder.common.clock import Clock
 from forwarder.common.signals import Signals
+from forwarder.common.text import cut
 from forwarder.config import Config, ConfigError
 from forwarder.logs import Redactor, configure, get_logger
-from forwarder.store import Store, pulse
+from forwarder.store import Store, StoreError, pulse
+from forwarder.store.daemon import Reload, Verdict
+from forwarder.store.outbox import MAX_REASON
 from forwarder.web.server import Server, bind
 
 log = get_logger(__name__)
@@ -22,15 +28,27 @@ log = get_logger(__name__)
 BEAT: Final = 1.0
 """Seconds between two looks at the clock; also how often the service manager's watchdog hears of us."""
 
+RELOAD_REFUSED: Final = "reload_refused"
+"""The alarm of a config that was not taken over."""
+
 
 class Daemon:
-    """A forwarder as a process. ``load`` reads the config anew, for a reload; raises ConfigError.
+    """A forwarder as a process. ``load`` reads the config anew, from ``path``, for a reload; raises ConfigError.
 
     ``signals`` are those it answers, noted by the caller from before anything slow: until then SIGHUP would end it.
     """
 
-    def __init__(self, config: Config, load: Callable[[], Config], redactor: Redactor, signals: Signals) -> None:
+    def __init__(
+        self,
+        config: Config,
+        load: Callable[[], Config],
+        redactor: Redactor,
+        signals: Signals,
+        *,
+        path: Path | None = None,
+    ) -> None:
         self._config, self._load, self._redactor, self._signals = config, load, redactor, signals
+        self._path = path
         self._stalled: list[str] = []
 
     @property
@@ -48,6 +66,7 @@ class Daemon:
             forwarder = Forwarder(self._config, store, clock=Clock(), redactor=self._redactor)
             web = Server(forwarder, listening) if listening else None
             forwarder.start()
+            _note_start(forwarder, self._path)
             try:
                 log.info("started", version=__version__, connectors=list(self._config.connectors), pid=os.getpid())
                 # Not only once the feed was read: `systemctl start`, and all that waits for it, would hang while the
@@ -59,6 +78,7 @@ class Daemon:
                 ended = forwarder.stop()
                 if web:
                     web.close()
+                _note_end(forwarder)
                 log.info("stopped", all_settled=ended)
         finally:
             store.close()
@@ -87,23 +107,77 @@ class Daemon:
 
     def _take_over(self, forwarder: Forwarder) -> None:
         _notify("RELOADING=1")
+        # Before the config is read: who asks only now may have changed it since, and is answered by the next reload.
+        request = _reload_requested(forwarder)
+        verdict, problems = self._judge(forwarder)
+        if verdict is Verdict.TAKEN_OVER:
+            configure(forwarder.config.log.level, forwarder.config.log.format, redactor=self._redactor)
+            log.info("reloaded", connectors=list(forwarder.config.connectors))
+        elif verdict is not Verdict.FAILED:
+            log.error("reload_refused", problems=problems)
+        _note_reload(forwarder, Reload(verdict=verdict, problems=problems, request=request))
+        _notify("READY=1")
+
+    def _judge(self, forwarder: Forwarder) -> tuple[Verdict, list[str]]:
+        """Takes over the config as it is on the disk now: what became of that, and why."""
         try:
             forwarder.reload(self._load())
         except ConfigError as error:
-            log.error("reload_refused", problems=[str(problem) for problem in error.problems])  # noqa: TRY400
-            forwarder.listeners.reloaded(ok=False)
+            return Verdict.REFUSED, [str(problem) for problem in error.problems]
         except ReloadRefused as refused:
-            log.error("reload_refused", problems=[str(refused)])  # noqa: TRY400
-            forwarder.listeners.reloaded(ok=False)
-        except Exception:
+            return Verdict.NEEDS_RESTART, [str(refused)]
+        except Exception as error:
             # Another package's connector may raise anything while it is made, which is before anything is changed.
             log.exception("reload_failed")
-            forwarder.listeners.reloaded(ok=False)
+            return Verdict.FAILED, [f"It failed unexpectedly ({type(error).__name__}): the daemon's log says where."]
+        return Verdict.TAKEN_OVER, []
+
+
+def _note_start(forwarder: Forwarder, path: Path | None) -> None:
+    """Tells commands which process is the daemon; the config that it began with was good."""
+
+    def work() -> None:
+        pid, config = os.getpid(), None if path is None else str(path.absolute())
+        forwarder.store.daemon.started(pid, processes.began(pid), now=forwarder.clock(), config=config)
+        forwarder.store.alarms.cleared(RELOAD_REFUSED, "")
+
+    _kept(forwarder, work)
+
+
+def _note_end(forwarder: Forwarder) -> None:
+    with suppress(StoreError):  # the lock says so as well, only not since when
+        forwarder.store.daemon.ended(now=forwarder.clock())
+
+
+def _reload_requested(forwarder: Forwarder) -> int:
+    """The number of the latest request for a reload; 0 where the database cannot be read."""
+    with suppress(StoreError):
+        return forwarder.store.daemon.state().requested
+    return 0
+
+
+def _note_reload(forwarder: Forwarder, reload: Reload) -> None:
+    """Tells who waits for it what became of a reload, and begins or ends the alarm."""
+    taken = reload.verdict is Verdict.TAKEN_OVER
+
+    def work() -> None:
+        now, alarms = forwarder.clock(), forwarder.store.alarms
+        if taken:
+            alarms.cleared(RELOAD_REFUSED, "")
         else:
-            configure(forwarder.config.log.level, forwarder.config.log.format, redactor=self._redactor)
-            log.info("reloaded", connectors=list(forwarder.config.connectors))
-            forwarder.listeners.reloaded(ok=True)
-        _notify("READY=1")
+            alarms.failed(RELOAD_REFUSED, "", cut("; ".join(reload.problems), MAX_REASON), now=now)
+        forwarder.store.daemon.judged(reload, now=now)
+
+    _kept(forwarder, work)
+    forwarder.listeners.reloaded(ok=taken)
+
+
+def _kept(forwarder: Forwarder, work: Callable[[], None]) -> None:
+    try:
+        work()
+    except StoreError as error:
+        log.error("store_failed", job="daemon", reason=str(error))  # noqa: TRY400 - the sentence says it all
+        forwarder.listeners.store_failed(str(error))
 
 
 def _is_served(web: Server) -> bool:

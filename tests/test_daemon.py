@@ -201,6 +201,42 @@ def test_a_reload_that_nobody_foresaw_ends_nothing(
     assert "reload_failed" in capfd.readouterr().out
 
 
+# The log
+
+
+def test_debug_tells_each_step_of_an_alert(place: Place, sandbox: Sandbox) -> None:
+    """Each request to the feed, where an alert is routed and why, each claim, look and send; never a secret."""
+    sandbox.jira.inject(Fault(kind=FaultKind.RESET_AFTER, path="POST /rest/api/3/issue"))
+    sandbox.pagerduty.inject(Fault(kind=FaultKind.STATUS, status=503, path="enqueue"))
+    sandbox.sentrytex.inject(Fault(kind=FaultKind.STATUS, status=503, path="/alerts"))
+    sandbox.sentrytex.publish(recent(1))
+    place.config["log"]["level"] = "debug"
+    with place.running() as process:
+        until(lambda: place.all_delivered(3))
+        assert process.stop() == 0
+    requests = process.logged("request")
+    assert {request["path"] for request in requests} >= {"/alerts", "/stack"}
+    refused, answered = (
+        [request for request in requests if request["path"] == "/alerts" and request["status"] == status]
+        for status in (503, 200)
+    )
+    assert "503" in refused[0]["reason"]
+    assert answered[0]["alerts"] == 1
+    assert {"since", "limit", "seconds"} <= answered[0].keys()
+    alert = "00000000-0000-4000-8000-000000000001"
+    (routed,) = process.logged("routed")
+    assert (routed["alert"], routed["to"]) == (alert, ["oncall", "tickets", "secops"])
+    assert routed["why"] == ["route 1: the route has no conditions"]
+    claims = [(claim["connector"], claim["uncertain"]) for claim in process.logged("claimed")]
+    assert ("tickets", True) in claims
+    assert ("secops", False) in claims
+    outcomes = {(sent["connector"], sent["outcome"]) for sent in process.logged("sent")}
+    assert outcomes >= {("oncall", "Retry"), ("oncall", "Delivered"), ("tickets", "Uncertain"), ("secops", "Delivered")}
+    assert [look["connector"] for look in process.logged("looked") if look.get("found")] == ["tickets"]
+    assert all(look["alert"] == alert and look["seconds"] >= 0 for look in process.logged("looked"))
+    assert not [secret for secret in place.env.values() if secret in process.log]
+
+
 # Signals
 
 

@@ -172,6 +172,8 @@ def test_the_unit_fits_the_daemon() -> None:
     assert float(settings["WatchdogSec"]) > STOP_SECONDS + 10 * BEAT
     assert float(settings["TimeoutStopSec"]) > STOP_SECONDS
     assert settings["ExecStart"].split()[-1] in COMMANDS
+    # A signal would come back at once, and a config with mistakes pass for one that was taken over.
+    assert settings["ExecReload"] == settings["ExecStart"].replace(" run", " reload")
     assert not re.search(r"^Environment=.*(KEY|TOKEN|SECRET)", text, re.MULTILINE)
 
 

@@ -19,6 +19,7 @@ from forwarder.cli.view import view_options, viewing
 from forwarder.common.clock import iso
 from forwarder.common.text import clean
 from forwarder.config import Config, ConfigError, load
+from forwarder.delivery.waiting import Waiting
 from forwarder.store import Store
 from forwarder.store.records import AlertHistory, Filter
 
@@ -51,16 +52,17 @@ def explain(config_path: Path, database: Path | None, as_json: bool, alert: tupl
         return
     with viewing(config_path, database) as view:
         histories = found(view.store, wanted)
+        waits = view.waiting(delivery.id for history in histories for delivery in history.row.deliveries)
         like = [] if histories else view.store.queries.nearest(wanted)
     if not histories:
         raise Stop(_not_seen(config_path, wanted, like))
     if as_json:
-        facts = [_history_json(history) for history in histories]
+        facts = [_history_json(history, waits) for history in histories]
         print_json(facts[0] if len(facts) == 1 else facts)
         return
     for number, history in enumerate(histories):
         click.echo("\n" + "=" * 72 + "\n" if number else "", nl=False)
-        _print_history(history)
+        _print_history(history, waits)
 
 
 def found(store: Store, wanted: str) -> list[AlertHistory]:
@@ -133,9 +135,9 @@ def _ask_the_api(config: Config, alert_id: str) -> str:
         source.close()
 
 
-def _history_json(history: AlertHistory) -> dict[str, Any]:
+def _history_json(history: AlertHistory, waits: Mapping[int, Waiting]) -> dict[str, Any]:
     return {
-        **alert_json(history.row),
+        **alert_json(history.row, waits),
         "trail": history.trail,
         "revisions": [
             {
@@ -155,7 +157,7 @@ def _history_json(history: AlertHistory) -> dict[str, Any]:
     }
 
 
-def _print_history(history: AlertHistory) -> None:
+def _print_history(history: AlertHistory, waits: Mapping[int, Waiting]) -> None:
     alert = history.row.alert
     click.secho(f"{alert.title}", bold=True)
     click.echo(
@@ -175,6 +177,8 @@ def _print_history(history: AlertHistory) -> None:
         click.echo(f"Revision {revision.revision} at {moment(revision.at)}: {changes}")
     for delivery in history.row.deliveries:
         click.echo(f"\n{delivery.connector} ({delivery.kind}): {delivery.state.value}, because {delivery.why}")
+        if delivery.id in waits:
+            click.secho(f"  {waits[delivery.id].text}", bold=True)
         if delivery.receipt:
             click.echo(f"  receipt {delivery.receipt.remote_id} {delivery.receipt.url or ''}".rstrip())
         for attempt in history.attempts.get(delivery.id, ()):

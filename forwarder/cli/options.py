@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -20,9 +20,18 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 
 def complete_connector(context: click.Context, _param: click.Parameter, incomplete: str) -> list[CompletionItem]:
     """The connectors of the config that begin with ``incomplete``; none where it cannot be read."""
-    with contextlib.suppress(Exception):  # a completion is not the place to report what is wrong
-        return [CompletionItem(name) for name in _names_in(_config_path(context)) if name.startswith(incomplete)]
-    return []
+    return _items(_in_config(context), incomplete)
+
+
+def complete_known(context: click.Context, _param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """The connectors of the config, then those that only the database still knows."""
+    return _items(dict.fromkeys([*_in_config(context), *_in_database(context)]), incomplete)
+
+
+def complete_orphan(context: click.Context, _param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """The connectors that only the database still knows."""
+    configured_ones = _in_config(context)
+    return _items([name for name in _in_database(context) if name not in configured_ones], incomplete)
 
 
 def connector_argument(command: Command) -> Command:
@@ -32,13 +41,15 @@ def connector_argument(command: Command) -> Command:
 
 def configured(config: Config, name: str) -> ConnectorConfig:
     """The settings of the connector ``name``; stops the command where the config has none."""
-    settings = config.connectors.get(name)
-    if settings is None:
-        known = ", ".join(config.connectors)
-        raise Stop(
-            f"The config has no connector {name}{did_you_mean(name, config.connectors)}. Its connectors are: {known}."
-        )
-    return settings
+    check_configured(config.connectors, name)
+    return config.connectors[name]
+
+
+def check_configured(connectors: Collection[str], name: str) -> None:
+    """Stops the command where ``name`` is not among the config's ``connectors``."""
+    if name not in connectors:
+        known = ", ".join(connectors)
+        raise Stop(f"The config has no connector {name}{did_you_mean(name, connectors)}. Its connectors are: {known}.")
 
 
 def build(config: Config, name: str) -> Connector[Any]:
@@ -60,6 +71,28 @@ def remembered(config: Config, name: str) -> ProcessMemory:
             return ProcessMemory(store.memory.of(name))
     except StoreError:
         return ProcessMemory()
+
+
+def _items(names: Iterable[str], incomplete: str) -> list[CompletionItem]:
+    return [CompletionItem(name) for name in names if name.startswith(incomplete)]
+
+
+def _in_config(context: click.Context) -> list[str]:
+    with contextlib.suppress(Exception):  # a completion is not the place to report what is wrong
+        return _names_in(_config_path(context))
+    return []
+
+
+def _in_database(context: click.Context) -> list[str]:
+    from forwarder.config import outline
+    from forwarder.store import Store
+
+    with contextlib.suppress(Exception):
+        database = context.params.get("database") or outline(_config_path(context)).database
+        if database is not None:
+            with Store.open_shared(Path(database)) as store:
+                return store.queries.connectors()
+    return []
 
 
 def _config_path(context: click.Context) -> Path:

@@ -12,6 +12,7 @@ import click
 from forwarder.alert import Alert
 from forwarder.common.clock import iso
 from forwarder.common.text import ago
+from forwarder.delivery.waiting import Waiting
 from forwarder.store.records import AlertRow, DeliveryRow
 
 if TYPE_CHECKING:
@@ -49,15 +50,15 @@ def moment(at: float | datetime) -> str:
     return iso(at.replace(microsecond=0) if isinstance(at, datetime) else int(at))
 
 
-def alert_json(row: AlertRow) -> dict[str, Any]:
-    """An alert with its deliveries, for programs."""
+def alert_json(row: AlertRow, waits: Mapping[int, Waiting] | None = None) -> dict[str, Any]:
+    """An alert with its deliveries, for programs; with ``waits`` also what each of them waits for."""
     return {
         **alert_facts(row.alert),
         "origin": row.origin,
         "revision": row.revision,
         "seen_at": iso(row.seen_at),
         "unrouted": row.unrouted,
-        "deliveries": [delivery_json(delivery) for delivery in row.deliveries],
+        "deliveries": [delivery_json(delivery, waits) for delivery in row.deliveries],
     }
 
 
@@ -79,8 +80,9 @@ def alert_facts(alert: Alert) -> dict[str, Any]:
     }
 
 
-def delivery_json(row: DeliveryRow) -> dict[str, Any]:
-    """A delivery, for programs."""
+def delivery_json(row: DeliveryRow, waits: Mapping[int, Waiting] | None = None) -> dict[str, Any]:
+    """A delivery, for programs; with ``waits`` also what it waits for, null where it is settled."""
+    told = {} if waits is None else {"waiting": _waiting_json(waits[row.id]) if row.id in waits else None}
     return {
         "id": row.id,
         "alert_id": row.alert_id,
@@ -97,4 +99,15 @@ def delivery_json(row: DeliveryRow) -> dict[str, Any]:
         "attempts": row.attempts,
         "last": row.last,
         "receipt": None if row.receipt is None else {"id": row.receipt.remote_id, "url": row.receipt.url},
+        **told,
+    }
+
+
+def _waiting_json(waiting: Waiting) -> dict[str, Any]:
+    return {
+        "for": waiting.cause.value,
+        "text": waiting.text,
+        "until": None if waiting.until is None else iso(waiting.until),
+        "place": waiting.place or None,
+        "line": waiting.line or None,
     }

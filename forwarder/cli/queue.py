@@ -11,8 +11,9 @@ from typing import Any, Final, TypeVar
 
 import click
 
-from forwarder.cli.options import complete_connector, configured
-from forwarder.cli.root import Stop, config_option, load_config
+from forwarder.cli.options import check_configured, complete_connector, complete_known, complete_orphan
+from forwarder.cli.root import Stop, config_option
+from forwarder.cli.view import Located, locate_whole
 from forwarder.common.text import counted
 from forwarder.config import Config
 from forwarder.config.problems import did_you_mean
@@ -41,9 +42,9 @@ class DeliveryId(click.ParamType[int]):
 def choosing_options(command: Command) -> Command:
     """The three ways to name dead letters: by id, by connector, all."""
     command = click.option("--all", "every", is_flag=True, help="Every dead letter.")(command)
-    command = click.option(
-        "--connector", shell_complete=complete_connector, help="Every dead letter of this connector."
-    )(command)
+    command = click.option("--connector", shell_complete=complete_known, help="Every dead letter of this connector.")(
+        command
+    )
     return click.argument("ids", nargs=-1, type=DeliveryId(), metavar="[DELIVERY]...")(command)
 
 
@@ -61,14 +62,14 @@ def retry(config_path: Path, ids: tuple[int, ...], connector: str | None, every:
     sent, where the destination can be asked. The daemon does the sending.
     """
     _one_way(ids, connector, every)
-    config = load_config(config_path)
+    config = locate_whole(config_path)
     with visit(config) as store:
         if connector in _orphans(store, config):
             raise Stop(_orphaned(connector))
         if connector is not None:
-            configured(config, connector)
+            check_configured(config.connectors, connector)
         dead = _dead_letters(store, ids, connector)
-        lost = sorted({row.connector for row in dead} - config.connectors.keys())
+        lost = sorted({row.connector for row in dead} - set(config.connectors))
         if lost and not every:
             raise Stop(_orphaned(lost[0]))
         now = time.time()
@@ -103,11 +104,11 @@ def discard(config_path: Path, ids: tuple[int, ...], connector: str | None, ever
     connector that the config no longer has, --connector also covers what still waits.
     """
     _one_way(ids, connector, every)
-    config = load_config(config_path)
+    config = locate_whole(config_path)
     with visit(config) as store:
         orphan = connector in _orphans(store, config)
         if connector is not None and not orphan:
-            configured(config, connector)
+            check_configured(config.connectors, connector)
         rows = _dead_letters(store, ids, connector)
         dead = len(rows)
         if connector is not None and orphan:
@@ -132,7 +133,7 @@ def discard(config_path: Path, ids: tuple[int, ...], connector: str | None, ever
 
 @click.command()
 @config_option
-@click.argument("old")
+@click.argument("old", shell_complete=complete_orphan)
 @click.argument("new", shell_complete=complete_connector)
 def rename(config_path: Path, old: str, new: str) -> None:
     """Move a connector's deliveries and receipts to its new name, after OLD became NEW in the config.
@@ -140,8 +141,8 @@ def rename(config_path: Path, old: str, new: str) -> None:
     Without it the deliveries of OLD wait for ever, since no connector has that name. NEW must lead to the same
     place: the receipts go along, and later changes of an alert reach the message or ticket that it already has.
     """
-    config = load_config(config_path)
-    configured(config, new)
+    config = locate_whole(config_path)
+    check_configured(config.connectors, new)
     if old in config.connectors:
         raise Stop(f"The config still has a connector {old}: rename it there first, then here.")
     with visit(config) as store:
@@ -160,7 +161,7 @@ def rename(config_path: Path, old: str, new: str) -> None:
 
 
 @contextmanager
-def visit(config: Config) -> Iterator[Store]:
+def visit(config: Config | Located) -> Iterator[Store]:
     """The config's database, beside the daemon."""
     store = Store.open_shared(config.database)
     try:
@@ -201,7 +202,7 @@ def _rows(store: Store, state: State | None, connector: str | None) -> list[Deli
     return store.queries.deliveries(Filter(state=state, connector=connector, origin=None, limit=ALL))
 
 
-def _orphans(store: Store, config: Config) -> list[str]:
+def _orphans(store: Store, config: Located) -> list[str]:
     """Connectors that are owed something but not in the config."""
     names = (queue.connector for queue in store.queries.queues(config.connectors))
     return [name for name in names if name not in config.connectors]

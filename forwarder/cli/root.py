@@ -34,6 +34,7 @@ SEVERITIES: Final = click.Choice([severity.value for severity in Severity])
 COMMANDS: Final = {
     "run": "run:run",
     "once": "run:once",
+    "reload": "reload:reload",
     "demo": "demo:demo",
     "init": "init:init",
     "check": "check:check",

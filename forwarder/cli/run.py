@@ -41,7 +41,7 @@ def run(config_path: Path) -> None:
         config = load_config(config_path)
         redactor = Redactor(secrets_of(config))
         configure(config.log.level, config.log.format, redactor=redactor)
-        status = Daemon(config, lambda: load(config_path), redactor, signals).run()
+        status = Daemon(config, lambda: load(config_path), redactor, signals, path=config_path).run()
         # All is written down: a signal that comes only now must not make a failure of it.
         signals.ignore()
     sys.exit(status)
@@ -65,6 +65,7 @@ def once(config_path: Path) -> None:
         configure(config.log.level, config.log.format, redactor=redactor)
         store = Store.open_exclusive(config.database)
         try:
+            store.daemon.gone()
             turn = _Turn(config, store, redactor, signals)
             turn.run()
             outstanding = store.queries.outstanding(config.connectors)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from enum import StrEnum
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -12,7 +14,7 @@ import click
 
 from forwarder.alarms.types import severity_of
 from forwarder.alert import Severity
-from forwarder.cli.options import complete_connector
+from forwarder.cli.options import complete_known
 from forwarder.cli.output import (
     SEVERITY_STYLES,
     STATE_STYLES,
@@ -24,16 +26,25 @@ from forwarder.cli.output import (
     styled,
 )
 from forwarder.cli.root import SEVERITIES, json_option
+from forwarder.cli.running import Life, life_json, look, sentences
 from forwarder.cli.tables import Column, print_table
 from forwarder.cli.view import view_options, viewing
 from forwarder.common.clock import iso
 from forwarder.common.text import counted
 from forwarder.connector import Origin
+from forwarder.delivery.waiting import lasting
 from forwarder.store.records import Alarm, Filter, Queue, State
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
-_DELIVERY_COLUMNS: Final = ("id", "enqueued", "connector", "kind", "state", "tries")
+_CONDITION_STYLES: Final = {
+    "working": "green",
+    "idle": "green",
+    "failing": "bold red",
+    "paused": "bold red",
+    "orphaned": "yellow",
+    "stopped": "yellow",
+}
 _STATES = click.Choice([state.value for state in State])
 
 
@@ -41,16 +52,21 @@ _STATES = click.Choice([state.value for state in State])
 @view_options
 @json_option
 def status(config_path: Path, database: Path | None, as_json: bool) -> None:
-    """Show how far the feed was read, what is waiting for each connector, and what is stuck and why."""
+    """Show whether the daemon runs, how far the feed was read, and how each connector does: what is stuck, and why.
+
+    A connector is working, idle, failing, paused, orphaned (no longer in the config) or stopped (no daemon runs).
+    """
     now = time.time()
     with viewing(config_path, database) as view:
         store, connectors = view.store, view.connectors
         feed, totals = store.feed.state(), store.queries.totals()
         queues = store.queries.queues(connectors, since=now - 86400)
-        alarms = store.alarms.active()
+        alarms, life = store.alarms.active(), look(store)
+    shown = [Shown(queue, _state(queue, connectors, life)) for queue in queues]
     if as_json:
         print_json(
             {
+                "daemon": life_json(life),
                 "cursor": None if feed.cursor is None else iso(feed.cursor),
                 "lag_seconds": None if feed.cursor is None else max(now - feed.cursor, 0.0),
                 "floor": None if feed.floor is None else iso(feed.floor),
@@ -61,11 +77,13 @@ def status(config_path: Path, database: Path | None, as_json: bool) -> None:
                 "short_reach": {severity.value: iso(since) for severity, since in feed.reach.items()},
                 "sweep_reach": None if feed.sweep_reach is None else iso(feed.sweep_reach),
                 **totals,
-                "connectors": [_queue_json(queue, connectors) for queue in queues],
+                "connectors": [_queue_json(one) for one in shown],
                 "alarms": [_alarm_json(alarm) for alarm in alarms],
             }
         )
         return
+    for sentence in sentences(life, now):
+        click.secho(sentence, bold=not life.runs or life.stalled)
     click.echo(f"Last complete poll: {age(feed.polled_at, now)}" + (f" ({feed.poll_error})" if feed.poll_error else ""))
     click.echo(f"Read up to:         {'nothing yet' if feed.cursor is None else moment(feed.cursor)}")
     click.echo(
@@ -78,18 +96,12 @@ def status(config_path: Path, database: Path | None, as_json: bool) -> None:
     )
     print_table(
         ["connector", "state", "waiting", "oldest", "dead", "last 24h", "last delivery"],
-        [_queue_row(queue, connectors, now) for queue in queues],
+        [_queue_row(one, now) for one in shown],
         empty="No connectors.",
     )
-    for queue in queues:
-        if connectors and queue.connector not in connectors:
-            click.echo(_orphaned(queue))
-        elif queue.pause:
-            click.echo(f"{queue.connector} is paused: {queue.pause.reason} (next try {age(queue.pause.probe_at, now)})")
-        elif queue.last_error:
-            click.echo(f"{queue.connector}, last error: {queue.last_error}")
-        if queue.notice:
-            click.echo(f"{queue.connector}: {queue.notice}")
+    for one in shown:
+        for sentence in _of_queue(one, life, now):
+            click.echo(sentence)
     for alarm in alarms:
         click.echo(
             f"ALARM {alarm.type} {alarm.subject}: {alarm.text} "
@@ -115,29 +127,100 @@ def _orphaned(queue: Queue) -> str:
     )
 
 
-def _queue_json(queue: Queue, connectors: Collection[str]) -> dict[str, Any]:
+def _of_queue(one: Shown, life: Life, now: float) -> list[str]:
+    """What is to be said of a connector that is not all well."""
+    queue, name, said = one.queue, one.queue.connector, []
+    if one.state is Condition.ORPHANED:
+        said.append(_orphaned(queue))
+    elif queue.pause:
+        tried = f"next try {age(queue.pause.probe_at, now)}" if life.runs else "tried again once a daemon runs"
+        waits = f"; {_criticals(queue)}" if queue.criticals else ""
+        lasts = lasting(now - queue.pause.since)
+        said.append(f"{name} is paused, for {lasts} now ({tried}{waits}): {queue.pause.reason}")
+    elif queue.failing_since is not None:
+        verb = "is failing" if life.runs else "was failing"
+        lasts = lasting(now - queue.failing_since)
+        waits = f", {_criticals(queue)}" if queue.criticals else ""
+        tries = counted(queue.failures, "attempt")
+        said.append(f"{name} {verb}, for {lasts} now ({tries}{waits}): {queue.last_error}")
+    elif queue.last_error:
+        said.append(f"{name}, last error: {queue.last_error}")
+    if queue.notice:
+        said.append(f"{name}: {queue.notice}")
+    return said
+
+
+def _criticals(queue: Queue) -> str:
+    return f"{counted(queue.criticals, 'critical waits', 'criticals wait')}"
+
+
+class Condition(StrEnum):
+    """What a connector does."""
+
+    WORKING = "working"
+    IDLE = "idle"
+    FAILING = "failing"
+    PAUSED = "paused"
+    ORPHANED = "orphaned"
+    STOPPED = "stopped"
+    """No daemon runs."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """A connector's queue, and what the connector does."""
+
+    queue: Queue
+    state: Condition
+
+
+def _state(queue: Queue, connectors: Collection[str], life: Life) -> Condition:
+    if queue.connector not in connectors:
+        return Condition.ORPHANED
+    if queue.pause:
+        return Condition.PAUSED
+    if queue.failing_since is not None:
+        return Condition.FAILING
+    if not life.runs or life.stalled:
+        return Condition.STOPPED
+    return Condition.WORKING if queue.waiting else Condition.IDLE
+
+
+def _queue_json(one: Shown) -> dict[str, Any]:
+    queue = one.queue
     return {
         "name": queue.connector,
-        "configured": queue.connector in connectors,
+        "state": one.state.value,
+        "configured": one.state is not Condition.ORPHANED,
         "waiting": queue.waiting,
         "ready": queue.ready,
         "sending": queue.sending,
         "uncertain": queue.uncertain,
         "dead": queue.dead,
+        "criticals": queue.criticals,
         "delivered_24h": queue.delivered,
         "oldest_enqueued_at": None if queue.oldest_enqueued_at is None else iso(queue.oldest_enqueued_at),
         "last_delivered_at": None if queue.last_delivered_at is None else iso(queue.last_delivered_at),
         "last_error": queue.last_error,
         "notice": queue.notice,
-        "paused": None if queue.pause is None else {"since": iso(queue.pause.since), "reason": queue.pause.reason},
+        "paused": None
+        if queue.pause is None
+        else {
+            "since": iso(queue.pause.since),
+            "reason": queue.pause.reason,
+            "next_try": iso(queue.pause.probe_at),
+        },
+        "failing": None
+        if queue.failing_since is None
+        else {"since": iso(queue.failing_since), "attempts": queue.failures, "reason": queue.last_error},
     }
 
 
-def _queue_row(queue: Queue, connectors: Collection[str], now: float) -> list[Any]:
-    state = "orphaned" if queue.connector not in connectors else "paused" if queue.pause else "working"
+def _queue_row(one: Shown, now: float) -> list[Any]:
+    queue = one.queue
     return [
         queue.connector,
-        styled(state, {"paused": "bold red", "orphaned": "yellow", "working": "green"}),
+        styled(one.state.value, _CONDITION_STYLES),
         queue.waiting,
         age(queue.oldest_enqueued_at, now) if queue.oldest_enqueued_at else "",
         queue.dead,
@@ -175,9 +258,7 @@ def since_option(*, required: bool = False) -> Callable[[Command], Command]:
 @json_option
 @click.option("--severity", type=SEVERITIES, help="Only those of this severity.")
 @click.option("--vendor", help="Only those that affect this vendor.")
-@click.option(
-    "--connector", shell_complete=complete_connector, help="Only those sent, or to be sent, to this connector."
-)
+@click.option("--connector", shell_complete=complete_known, help="Only those sent, or to be sent, to this connector.")
 @click.option("--state", type=_STATES, help="Only those with a delivery in this state.")
 @click.option("--cve", "cve_id", help="Only those whose CVE contains this text.")
 @click.option("--search", "text", help="Only those with these words: a CVE, a title, a vendor, an id, a ticket's key.")
@@ -213,18 +294,19 @@ def alerts(config_path: Path, database: Path | None, as_json: bool, limit: int, 
 @view_options
 @json_option
 @click.option("--severity", type=SEVERITIES, help="Only those of this severity.")
-@click.option("--connector", shell_complete=complete_connector, help="Only those to this connector.")
+@click.option("--connector", shell_complete=complete_known, help="Only those to this connector.")
 @click.option("--state", type=_STATES, help="Only those in this state.")
 @click.option("--alert", "alert_id", help="Only those of this alert.")
 @click.option("--limit", type=click.IntRange(1, 10000), default=50, show_default=True, help="Maximum rows.")
 @since_option()
 def deliveries(config_path: Path, database: Path | None, as_json: bool, limit: int, **wanted: Any) -> None:
-    """List deliveries, newest first, with the last result of each."""
+    """List deliveries, newest first, with the last result of each, or what it waits for and until when about."""
     with viewing(config_path, database) as view:
         view.check_connector(wanted["connector"])
         rows = view.store.queries.deliveries(_filter(limit, wanted, origin=None))
+        waits = view.waiting(row.id for row in rows)
     if as_json:
-        print_json([delivery_json(row) for row in rows])
+        print_json([delivery_json(row, waits) for row in rows])
         return
     print_table(
         [
@@ -236,7 +318,7 @@ def deliveries(config_path: Path, database: Path | None, as_json: bool, limit: i
             "tries",
             Column("alert", prose=True),
             "receipt",
-            Column("last result", prose=True),
+            Column("last result / waits for", prose=True),
         ],
         [
             [
@@ -248,7 +330,7 @@ def deliveries(config_path: Path, database: Path | None, as_json: bool, limit: i
                 row.attempts,
                 row.title,
                 (row.receipt.url or row.receipt.remote_id) if row.receipt else "",
-                row.last,
+                waits[row.id].text if row.id in waits else row.last,
             ]
             for row in rows
         ],

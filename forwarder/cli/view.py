@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,9 +12,12 @@ from typing import Any, TypeVar
 import click
 
 from forwarder.cli.root import EX_CONFIG, Stop, config_option, require
+from forwarder.cli.running import look
 from forwarder.common.text import counted
 from forwarder.config import Config, ConfigError, load, outline
 from forwarder.config.problems import did_you_mean
+from forwarder.config.variables import is_absent
+from forwarder.delivery.waiting import Waiting, waiting
 from forwarder.store import Store
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -26,6 +30,18 @@ class View:
     store: Store
     connectors: tuple[str, ...]
     config: Config | None
+
+    def waiting(self, deliveries: Iterable[int]) -> dict[int, Waiting]:
+        """Why those of ``deliveries`` that are not settled wait, by id."""
+        settings = self.config.connectors if self.config else {}
+        return waiting(
+            self.store,
+            deliveries,
+            connectors=self.connectors,
+            rates={name: one.max_rate for name, one in settings.items() if one.max_rate},
+            now=time.time(),
+            runs=look(self.store).owned,
+        )
 
     def check_connector(self, name: str | None) -> None:
         """Stops the command where neither the config nor the database knows a connector ``name``."""
@@ -47,6 +63,19 @@ def view_options(command: Command) -> Command:
     return config_option(database(command))
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Located:
+    """What a config says of its database and connectors.
+
+    The config itself is None where it has ``mistakes``, or where the secrets that it takes are not there.
+    """
+
+    database: Path
+    connectors: tuple[str, ...]
+    config: Config | None = None
+    mistakes: tuple[str, ...] = ()
+
+
 @contextmanager
 def viewing(config_path: Path, database: Path | None) -> Iterator[View]:
     """The database of a config, or ``database`` itself.
@@ -54,30 +83,42 @@ def viewing(config_path: Path, database: Path | None) -> Iterator[View]:
     A config that cannot be used is no reason to see nothing: where it still says which database it is, that is shown,
     and on standard error that the config needs a look.
     """
-    config: Config | None = None
-    connectors: tuple[str, ...] = ()
-    if database is None:
-        config, database, connectors = _located(config_path)
-    store = Store.open_shared(database)
+    located = locate(config_path) if database is None else Located(database=database, connectors=())
+    if located.mistakes:
+        click.echo(
+            f"{config_path} has {counted(len(located.mistakes), 'mistake')} (see `forwarder check`); "
+            f"this is what {located.database} holds:",
+            err=True,
+        )
+    store = Store.open_shared(located.database)
     try:
-        yield View(store=store, connectors=connectors or tuple(store.queries.connectors()), config=config)
+        connectors = located.connectors or tuple(store.queries.connectors())
+        yield View(store=store, connectors=connectors, config=located.config)
     finally:
         store.close()
 
 
-def _located(config_path: Path) -> tuple[Config | None, Path, tuple[str, ...]]:
+def locate(config_path: Path) -> Located:
+    """Where the database of a config is, whatever is wrong with it; stops the command where it does not say."""
     require(config_path)
     try:
         config = load(config_path)
     except ConfigError as error:
-        problems = "\n".join(str(problem) for problem in error.problems)
         rest = outline(config_path)
         if rest.database is None:
-            raise Stop(f"{problems}\nName the database with --database to see what it holds.", EX_CONFIG) from None
-        mistakes = counted(len(error.problems), "mistake")
-        click.echo(
-            f"{config_path} has {mistakes} (see `forwarder check`); this is what {rest.database} holds:",
-            err=True,
-        )
-        return None, rest.database, rest.connectors
-    return config, config.database, tuple(config.connectors)
+            problems = "\n".join(str(problem) for problem in error.problems)
+            raise Stop(f"{problems}\nName the database with --database to do without the config.", EX_CONFIG) from None
+        mistakes = tuple(str(problem) for problem in error.problems if not is_absent(problem.message))
+        return Located(database=rest.database, connectors=rest.connectors, mistakes=mistakes)
+    return Located(database=config.database, connectors=tuple(config.connectors), config=config)
+
+
+def locate_whole(config_path: Path) -> Located:
+    """The same for commands that change the queue, which need no secrets either; stops them at any other mistake.
+
+    A connector that a mistake hides must not pass for one that was removed.
+    """
+    located = locate(config_path)
+    if located.mistakes:
+        raise Stop("\n".join(located.mistakes), EX_CONFIG)
+    return located

@@ -17,9 +17,16 @@ _REFERENCE: Final = re.compile(
     re.VERBOSE,
 )
 
+_ABSENT: Final = re.compile(r"the (variable|file) .+ (is not set|is empty|cannot be read)\b.*", re.DOTALL)
+
 
 class UnknownVariable(ValueError):
     """A reference that comes to nothing. The message names the variable or the file, never what is in it."""
+
+
+def is_absent(message: str) -> bool:
+    """Whether a problem of a config is only that what it takes from outside is not there for who reads it."""
+    return bool(_ABSENT.fullmatch(message))
 
 
 class Variables:

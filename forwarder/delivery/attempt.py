@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, Final
@@ -62,6 +63,7 @@ class Attempts:
         if not claimed.uncertain or not self.connector.reconcile_after:
             return None
         outcome: Outcome
+        started = time.monotonic()
         try:
             receipt = self.connector.find(claimed.delivery)
         except Failed as failed:
@@ -70,9 +72,12 @@ class Attempts:
             log.exception("look_failed", connector=self.name, alert=claimed.delivery.alert.id)
             outcome = Retry(f"Looking for it failed unexpectedly ({type(error).__name__}).")
         else:
+            self._told("looked", claimed.delivery, started, found=receipt is not None)
             if receipt is None or _is_repeated(receipt, claimed):
                 return not_found(claimed, self._context(claimed, probe))
             outcome = Delivered(receipt, "It was there already.")
+        if not isinstance(outcome, Delivered):
+            self._told("looked", claimed.delivery, started, outcome=type(outcome).__name__, reason=outcome.reason)
         # A look that failed sent nothing: the times of the lookups still count from the uncertain send.
         return replace(
             settle(claimed, outcome, None, self._context(claimed, probe)), uncertain_since=claimed.uncertain_since
@@ -86,7 +91,17 @@ class Attempts:
             self._rate_limiter.refund()
             reason = f"The message could not be made ({type(error).__name__})."
             return unrendered(claimed, reason, self._context(claimed, probe))
-        return settle(claimed, self._ask(claimed.delivery, payload), payload, self._context(claimed, probe))
+        started = time.monotonic()
+        outcome = self._ask(claimed.delivery, payload)
+        reason = outcome.note if isinstance(outcome, Delivered) else outcome.reason
+        self._told("sent", claimed.delivery, started, outcome=type(outcome).__name__, reason=reason)
+        return settle(claimed, outcome, payload, self._context(claimed, probe))
+
+    def _told(self, event: str, delivery: Delivery, started: float, **told: Any) -> None:
+        seconds = round(time.monotonic() - started, 3)
+        log.debug(
+            event, connector=self.name, alert=delivery.alert.id, kind=delivery.kind.value, seconds=seconds, **told
+        )
 
     def _ask(self, delivery: Delivery, payload: Payload) -> Outcome:
         """What the destination makes of it."""

@@ -261,6 +261,18 @@ class Dispatcher:
         self._share.spend(len(claimed) - len(failing))
         self._rate_limiter.spend()
         self._claimed.extend(claimed)
+        for one in claimed:
+            delivery = one.delivery
+            log.debug(
+                "claimed",
+                connector=self.name,
+                alert=delivery.alert.id,
+                kind=delivery.kind.value,
+                delivery=delivery.id,
+                attempt=delivery.attempt,
+                uncertain=one.uncertain,
+                probe=probe,
+            )
 
     def _room(self) -> tuple[int, float]:
         """How many deliveries may be claimed, and the seconds until any may."""

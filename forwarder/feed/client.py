@@ -26,8 +26,11 @@ from forwarder.common.backoff import retry_after
 from forwarder.common.clock import iso
 from forwarder.common.text import clean, one_line
 from forwarder.feed.items import sort_out
+from forwarder.logs import get_logger
 from forwarder.wire.client import Client, TooLarge
 from forwarder.wire.unreachable import why_unreachable
+
+log = get_logger(__name__)
 
 PAGE: Final = 200
 """Alerts that are asked for at once: the most that the reference allows. How many there are, only the answer says."""
@@ -52,7 +55,7 @@ class Share(Enum):
 class SentrytexError(Exception):
     """The API could not be read; the message is a sentence for people and holds no secret.
 
-    ``server_time`` is the refusal's Date header, where there was an answer that had one.
+    ``server_time`` is the refusal's Date header, where there was an answer that had one, ``status`` its HTTP status.
 
     SentrytexError
     ├── KeyRefused     401, 403: nothing comes until a person acts
@@ -64,6 +67,7 @@ class SentrytexError(Exception):
 
     result = "error"
     server_time: datetime | None = None
+    status: int | None = None
 
 
 class KeyRefused(SentrytexError):
@@ -243,6 +247,20 @@ class FeedClient:
         return f"{host}{parts.path}{path} answers without {what}: is sentrytex.base_url the Sentrytex API?"
 
     def _get(self, path: str, params: Mapping[str, str], share: Share) -> tuple[dict[str, Any], datetime | None]:
+        """What the API answers, and its time; a request is told in the log as it ended, and never with the key."""
+        started = time.monotonic()
+        try:
+            body, server_time = self._ask(path, params, share)
+        except SentrytexError as error:
+            status = {} if error.status is None else {"status": error.status}
+            log.debug("request", path=path, **params, **status, seconds=_since(started), reason=str(error))
+            raise
+        alerts = body.get("alerts")
+        count = {"alerts": len(alerts)} if isinstance(alerts, list) else {}
+        log.debug("request", path=path, **params, status=200, seconds=_since(started), **count)
+        return body, server_time
+
+    def _ask(self, path: str, params: Mapping[str, str], share: Share) -> tuple[dict[str, Any], datetime | None]:
         wait = self.budget.take(share)
         if wait:
             raise TooManyRequests("This minute's requests to the Sentrytex API are spent.", wait)
@@ -264,7 +282,7 @@ class FeedClient:
             raise Unavailable(self._unreachable(error)) from error
         if response.status_code != 200:
             refusal = _refusal(response, _said(response.content, self._key), is_one=path.startswith("/alerts/"))
-            refusal.server_time = _server_time(response)
+            refusal.server_time, refusal.status = _server_time(response), response.status_code
             raise refusal
         return _decoded(response), _server_time(response)
 
@@ -275,6 +293,10 @@ class FeedClient:
                 f"The connection to the Sentrytex API was cut before its answer was complete ({type(error).__name__})."
             )
         return f"The Sentrytex API cannot be reached: {why}."
+
+
+def _since(started: float) -> float:
+    return round(time.monotonic() - started, 3)
 
 
 def _elsewhere(response: httpx2.Response, what: str) -> BadAnswer:

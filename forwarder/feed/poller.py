@@ -228,6 +228,7 @@ class Poller:
         routed = []
         for alert, known in unseen:
             if alert.id in past:
+                log.debug("routed", alert=alert.id, severity=alert.severity.value, to=[], why="before the first start")
                 routed.append(RoutedAlert(alert=alert, known=known, decision=None, targets={}))
                 continue
             decision = routing.targets(alert, self.config.routes)
@@ -236,6 +237,14 @@ class Poller:
                 # Only what the change itself brought: a route that was added since must not send the past.
                 for connector in routing.targets(known, self.config.routes).targets:
                     targets.pop(connector, None)
+            log.debug(
+                "routed",
+                alert=alert.id,
+                severity=alert.severity.value,
+                changed=known is not None,
+                to=list(targets),
+                why=[f"route {verdict.route}: {verdict.why}" for verdict in decision.trail if verdict.matched],
+            )
             routed.append(RoutedAlert(alert=alert, known=known, decision=decision, targets=targets))
         return routed
 

@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import Self
 
 from forwarder.store.alarms import AlarmStore
+from forwarder.store.daemon import DaemonStore
 from forwarder.store.engine import Engine
 from forwarder.store.errors import AlreadyRunning, StoreError
 from forwarder.store.feed import FeedStore
@@ -20,6 +21,7 @@ from forwarder.store.outbox import Outbox
 from forwarder.store.queries import Queries
 from forwarder.store.retention import Retention
 from forwarder.store.sessions import SessionStore
+from forwarder.store.waits import Waits
 
 __all__ = ["AlreadyRunning", "Store", "StoreError"]
 
@@ -28,8 +30,9 @@ class Store:
     """A SQLite database. Safe to use from several threads.
 
     ``feed`` is written by the poller, ``outbox`` by the dispatchers, ``operations`` by commands and the status page,
-    ``alarms`` by the alarms, ``memory`` by the connectors, ``sessions`` by the page's sign-in; ``queries`` is what
-    people look at, and ``retention`` removes what is old.
+    ``alarms`` by the alarms, ``memory`` by the connectors, ``sessions`` by the page's sign-in, ``daemon`` by the
+    process itself; ``queries`` is what people look at, ``waits`` why something has not gone out yet, and ``retention``
+    removes what is old.
     """
 
     def __init__(self, engine: Engine) -> None:
@@ -40,8 +43,10 @@ class Store:
         self.alarms = AlarmStore(engine)
         self.memory = MemoryStore(engine)
         self.queries = Queries(engine)
+        self.waits = Waits(engine)
         self.retention = Retention(engine)
         self.sessions = SessionStore(engine)
+        self.daemon = DaemonStore(engine)
 
     @classmethod
     def open_exclusive(cls, path: Path) -> Self:

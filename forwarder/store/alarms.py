@@ -106,6 +106,14 @@ class AlarmStore:
             )
         )
 
+    def cleared(self, kind: str, subject: str) -> None:
+        """Forgets what was noted by ``failed``: it is put right."""
+        self._engine.write(
+            lambda connection: connection.execute(
+                "DELETE FROM failures WHERE type = ? AND subject = ?", (kind, subject)
+            )
+        )
+
     def active(self) -> list[Alarm]:
         """What goes on, the oldest first."""
         with self._engine.read() as connection:

@@ -11,12 +11,8 @@ from typing import Any, Final
 from forwarder.alert import Change
 from forwarder.store.records import LINKS_ONLY, Turn
 
-_FROM: Final = f"""
-FROM deliveries AS d %s LEFT JOIN alerts AS a ON a.id = d.alert_id
-WHERE d.connector = :connector AND d.state IN ('ready', 'uncertain') AND d.due_at <= :now AND %s
-  AND NOT EXISTS (
-    SELECT 1 FROM deliveries AS e
-    WHERE e.alert_id = d.alert_id AND e.connector = d.connector AND e.id <> d.id
+BEFORE: Final = f"""
+  e.alert_id = d.alert_id AND e.connector = d.connector AND e.id <> d.id
       -- Two at once could arrive in either order.
       AND (e.state = 'sending' OR e.state IN ('ready', 'uncertain') AND CASE
         -- Whatever else is sent brings the links along, so they never hold it up.
@@ -26,7 +22,13 @@ WHERE d.connector = :connector AND d.state IN ('ready', 'uncertain') AND d.due_a
         WHEN e.id < d.id THEN NOT (d.worse AND e.kind = 'update')
         ELSE e.worse AND d.kind = 'update'
       END)
-  )
+"""
+"""Whether the delivery ``e`` of the same alert goes before the delivery ``d``."""
+
+_FROM: Final = f"""
+FROM deliveries AS d %s LEFT JOIN alerts AS a ON a.id = d.alert_id
+WHERE d.connector = :connector AND d.state IN ('ready', 'uncertain') AND d.due_at <= :now AND %s
+  AND NOT EXISTS (SELECT 1 FROM deliveries AS e WHERE {BEFORE})
 """
 
 _BY_SEVERITY: Final = "d.rank, d.published_at, d.id"

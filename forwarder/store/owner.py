@@ -53,6 +53,19 @@ def is_owned(path: Path) -> bool:
     return False
 
 
+def owner_pid(path: Path) -> int | None:
+    """The number by which the process that holds the lock of the database ``path`` knows itself; None where none does.
+
+    In another container the number may be another process's.
+    """
+    if not is_owned(path):
+        return None
+    try:
+        return int(Path(_lock_of(path)).read_bytes()[:20])
+    except (OSError, ValueError):
+        return None
+
+
 def refuse_hard_links(path: Path) -> None:
     """Raises StoreError where the file has a second name: SQLite would keep a log of changes for each of them."""
     if path.stat().st_nlink > 1:

@@ -20,10 +20,16 @@ def beat(database: Path) -> None:
 
 def silence(database: Path) -> float:
     """Seconds since the last sign of life; 0.0 where that cannot be told."""
+    beaten_at = last(database)
+    return 0.0 if beaten_at is None else time.time() - beaten_at
+
+
+def last(database: Path) -> float | None:
+    """When the last sign of life came; None where there is none."""
     try:
-        return time.time() - _lock_of(database).stat().st_mtime
+        return _lock_of(database).stat().st_mtime
     except OSError:
-        return 0.0
+        return None
 
 
 def _lock_of(database: Path) -> Path:

@@ -347,6 +347,29 @@ ALTER TABLE set_aside ADD COLUMN told TEXT NOT NULL DEFAULT '';
 """
 """When alerts without a date were first seen, and what can be read of items that are no alert."""
 
+_DAEMON: Final = """
+CREATE TABLE daemon (
+  id INTEGER PRIMARY KEY CHECK (id = 1),
+  -- The process, None after a clean end; when it began tells it from another one of the same number.
+  pid INTEGER,
+  began INTEGER,
+  -- The file of its config.
+  config TEXT,
+  started_at REAL,
+  ended_at REAL,
+  config_since REAL,
+  -- The latest request for a reload, and the latest that was answered.
+  requested INTEGER NOT NULL DEFAULT 0 CHECK (requested >= 0),
+  answered INTEGER NOT NULL DEFAULT 0 CHECK (answered >= 0),
+  verdict TEXT CHECK (verdict IN ('taken_over', 'refused', 'needs_restart', 'failed')),
+  verdict_at REAL,
+  problems TEXT NOT NULL DEFAULT '[]' CHECK (json_valid(problems)),
+  CHECK ((verdict IS NULL) = (verdict_at IS NULL))
+) STRICT;
+INSERT INTO daemon (id) VALUES (1);
+"""
+"""Which process the daemon is, and what became of its last reload."""
+
 MIGRATIONS: Final[tuple[tuple[str, str], ...]] = (
     ("0001_first", _FIRST),
     ("0002_words", _SECOND),
@@ -358,6 +381,7 @@ MIGRATIONS: Final[tuple[tuple[str, str], ...]] = (
     ("0008_fairness", _FAIRNESS),
     ("0009_alarms", _ALARMS),
     ("0010_dates", _DATES),
+    ("0011_daemon", _DAEMON),
 )
 """Each step with its name, in order. A step that was released is never edited: the next one follows it."""
 

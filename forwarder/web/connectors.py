@@ -8,10 +8,10 @@ from urllib.parse import urlencode
 
 from forwarder.common.text import counted
 from forwarder.connector import format_duration
+from forwarder.delivery.pace import WORTH_AN_ESTIMATE
 from forwarder.store.records import Queue
 from forwarder.web.facts import Facts, Level, Point
 from forwarder.web.filters import clock
-from forwarder.web.pace import WORTH_AN_ESTIMATE
 
 LATE: Final = 300.0
 """Seconds after which a delivery that waits is worth a word, even where nothing failed; a queue that takes as long."""

@@ -11,8 +11,8 @@ from forwarder.alarms import DAY, AlarmType
 from forwarder.alarms.types import severity_of
 from forwarder.alert import Severity
 from forwarder.config import Config
+from forwarder.delivery.pace import Pace, pace_of
 from forwarder.store.records import Alarm, Feed, Gap, Queue
-from forwarder.web.pace import Pace, pace_of
 from forwarder.web.writes import Refusal
 
 CONNECTOR_FAILING: Final = "connector_failing"

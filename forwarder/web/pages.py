@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 from forwarder.alert import Severity
 from forwarder.common.clock import instant
+from forwarder.delivery.pace import Pace, measured_since
 from forwarder.store import Store
 from forwarder.store.records import AlertHistory, DeliveryRow, Filter, Lateness, Queue, State
 from forwarder.web import charts
 from forwarder.web.facts import Facts
 from forwarder.web.health import Health
-from forwarder.web.pace import Pace, measured_since
 from forwarder.web.summary import summarize
 from forwarder.web.writes import Writes
 

@@ -10,11 +10,11 @@ from forwarder.alarms.types import severity_of
 from forwarder.alert import Severity
 from forwarder.common.text import ago, counted
 from forwarder.connector import format_duration
+from forwarder.delivery.pace import WORTH_AN_ESTIMATE, about
 from forwarder.store.records import Alarm, Queue
 from forwarder.web.connectors import of_connectors
 from forwarder.web.facts import CONNECTOR_FAILING, Facts, Level, Point, Standing
 from forwarder.web.filters import clock
-from forwarder.web.pace import WORTH_AN_ESTIMATE, about
 from forwarder.web.writes import Refusal
 
 MANY: Final = 20

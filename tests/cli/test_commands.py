@@ -238,7 +238,8 @@ def test_status_tells_people(forwarded: Desk) -> None:
     assert "alerts without a route: 1" in said
     for name in ("secops", "oncall", "tickets"):
         assert f"{name} " in said
-    assert "working" in said
+    assert "stopped" in said
+    assert "working" not in said
 
 
 def test_status_tells_programs(forwarded: Desk) -> None:

@@ -42,6 +42,7 @@ def test_looking_needs_no_secrets(forwarded: Desk, args: list[str]) -> None:
     """The service's own environment has them; the person who looks need not."""
     result = forwarded.run(*args, **dict.fromkeys(forwarded.env.keys() - {"FORWARDER_CONFIG", "COLUMNS"}, ""))
     assert result.exit_code == 0, result.output
+    assert result.stderr == ""
     assert lines(result.stdout) == lines(forwarded.says(*args))
 
 
@@ -52,6 +53,20 @@ def test_looking_needs_no_config_where_the_database_is_named(forwarded: Desk, ar
     result = forwarded.run(*args, "--database", database, "--config", "/nowhere/config.yaml")
     assert result.exit_code == 0, result.output
     assert "secops" in result.stdout
+
+
+@pytest.mark.parametrize("args", [["retry", "--all"], ["discard", "--all"], ["rename", "gone", "secops"]], ids=" ".join)
+def test_changing_the_queue_needs_no_secrets_either(forwarded: Desk, broken: Desk, args: list[str]) -> None:
+    """They go by names alone; a config with a mistake could make a connector look as if it were removed."""
+    without = dict.fromkeys(forwarded.env.keys() - {"FORWARDER_CONFIG", "COLUMNS"}, "")
+    assert forwarded.run(*args, **without).output in (
+        "There is nothing to retry.\n",
+        "There is nothing to discard.\n",
+        "Nothing is kept for a connector gone.\n",
+    )
+    result = broken.run(*args, "--config", str(broken.folder / "broken.yaml"))
+    assert result.exit_code == 1
+    assert "broken.yaml" in str(result.output)
 
 
 def test_a_hidden_database_is_asked_for(forwarded: Desk) -> None:

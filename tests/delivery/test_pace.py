@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from forwarder.connector import Rate
+from forwarder.delivery.pace import about, measured_since, pace_of
 from forwarder.store.records import Queue
-from forwarder.web.pace import about, measured_since, pace_of
 from tests.kit.store import NOW
 
 LIMIT = Rate.parse("1/s")

@@ -1,0 +1,117 @@
+"""Whether a daemon runs on a database, as a command beside it can tell."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from forwarder.common.clock import iso
+from forwarder.common.text import ago
+from forwarder.common.units import format_duration
+from forwarder.store import Store, pulse
+from forwarder.store.daemon import DaemonState, Verdict
+from forwarder.store.owner import is_owned, owner_pid
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Life:
+    """What is known of the process that owns a database. ``seen_at`` is its last sign of life, None without any."""
+
+    runs: bool
+    once: bool
+    """Whether a `forwarder once` owns it instead, which answers no signals and ends by itself."""
+    seen_at: float | None
+    state: DaemonState
+
+    @property
+    def owned(self) -> bool:
+        """Whether anything delivers."""
+        return self.runs or self.once
+
+    @property
+    def stalled(self) -> bool:
+        """Whether it runs and has shown no life for long."""
+        return self.runs and self.seen_at is not None and time.time() - self.seen_at > pulse.STILL
+
+
+def look(store: Store) -> Life:
+    """What can be told of the daemon on ``store``."""
+    database, state = store.engine.path, store.daemon.state()
+    owned = is_owned(database)
+    # Who owns it and has not said that it is the daemon is none, or one that begins only now.
+    runs = owned and state.pid is not None and owner_pid(database) == state.pid
+    return Life(runs=runs, once=owned and not runs, seen_at=_last_seen(database, state), state=state)
+
+
+def _last_seen(database: Path, state: DaemonState) -> float | None:
+    # A later `forwarder once` leaves its own time on the lock file, and a copy of the database has no such file.
+    return state.ended_at or (None if state.pid is None else pulse.last(database))
+
+
+def sentences(life: Life, now: float) -> list[str]:
+    """Whether it runs, since when, and with which config, for people."""
+    state, said = life.state, []
+    if life.runs and state.started_at is not None:
+        said.append(f"The daemon runs: process {state.pid}, since {iso(int(state.started_at))}.")
+        if life.stalled and life.seen_at is not None:
+            still = format_duration(round(now - life.seen_at))
+            said.append(f"IT STANDS STILL: it has shown no sign of life for {still}. Its log says why; restart it.")
+    elif life.once:
+        said.append("No daemon runs: `forwarder once` is at work, or a daemon is just starting.")
+    elif state.ended_at is not None:
+        said.append(
+            f"NO DAEMON RUNS since {iso(int(state.ended_at))} ({ago(now - state.ended_at)}), when it was stopped."
+        )
+    elif life.seen_at is not None:
+        said.append(
+            f"NO DAEMON RUNS: the last sign of life was at {iso(int(life.seen_at))} ({ago(now - life.seen_at)}), "
+            "and it did not stop in order. `forwarder run` starts it."
+        )
+    elif state.started_at is not None:
+        began = iso(int(state.started_at))
+        said.append(f"NO DAEMON RUNS here: the last one began at {began}. `forwarder run` starts it.")
+    else:
+        said.append("NO DAEMON RUNS, and none has run here. `forwarder run` starts it.")
+    return said + _of_reload(life)
+
+
+def _of_reload(life: Life) -> list[str]:
+    state = life.state
+    reload = state.reload
+    if reload is None or reload.verdict is Verdict.TAKEN_OVER:
+        return []
+    problems = " ".join(reload.problems)
+    since = "" if state.config_since is None else f" from {iso(int(state.config_since))}"
+    ends = {
+        Verdict.REFUSED: "a restart would fail",
+        Verdict.NEEDS_RESTART: "a restart brings the new one in",
+        Verdict.FAILED: "a restart may fail",
+    }[reload.verdict]
+    runs = f"the daemon runs with the one{since}" if life.runs else f"the daemon ran with the one{since}"
+    return [f"THE CONFIG ON DISK WAS REFUSED at {iso(int(reload.at))}: {problems}", f"  {runs}; {ends}."]
+
+
+def life_json(life: Life) -> dict[str, Any]:
+    """The same for programs."""
+    state = life.state
+    return {
+        "running": life.runs,
+        "stalled": life.stalled,
+        "pid": state.pid if life.runs else None,
+        "since": _iso(state.started_at) if life.runs else None,
+        "last_sign_of_life": _iso(life.seen_at),
+        "config_since": _iso(state.config_since),
+        "reload": None
+        if state.reload is None
+        else {
+            "verdict": state.reload.verdict.value,
+            "at": iso(state.reload.at),
+            "problems": list(state.reload.problems),
+        },
+    }
+
+
+def _iso(at: float | None) -> str | None:
+    return None if at is None else iso(at)

@@ -15,7 +15,7 @@ from click.testing import CliRunner, Result
 
 from forwarder.cli.init_text import Section, config_text
 from forwarder.cli.root import group
-from forwarder.config import Config, load
+from forwarder.config import Config, advice, load
 from forwarder.plugins import connector_types, load_type
 from forwarder.sandbox import Sandbox
 from tests.kit.core import FORWARDER, environment
@@ -136,7 +136,8 @@ def test_the_config_that_is_written_loads(sandbox: Sandbox, tmp_path: Path) -> N
         "medium": {"secops"},
         "low": {"secops"},
     }
-    assert config.alarms.to == ("secops",)
+    assert config.alarms.to == ("secops", "oncall")
+    assert advice(config) == []
     assert f"{path} is written, and valid." in result.output
 
 

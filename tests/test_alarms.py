@@ -954,6 +954,19 @@ def test_what_becomes_critical_while_nobody_named_works_is_told_another_way(wide
     assert len(wide.owed("route")) == 3
 
 
+def test_what_is_critical_of_a_connector_goes_by_another_one(rig: Rig) -> None:
+    """What is wrong there may keep the alarm from arriving as well."""
+    enqueue(rig.store, alert(id="1"), to=("chat",))
+    rig.attempt(THERE, "chat")
+    rig.use(to=[])
+    rig.dead_letter("chat", severity="critical")
+    assert rig.owed("dead letter") == [("pager", "open")]
+    rig.deliver()
+    rig.use(to=[], connectors=["chat"])
+    rig.dead_letter("chat", id="2", severity="critical")
+    assert len(rig.owed("dead letter")) == 1
+
+
 def test_a_critical_alarm_goes_somewhere_also_where_nobody_is_named(rig: Rig) -> None:
     """And says what to put right."""
     rig.use(to=[])

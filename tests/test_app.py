@@ -901,12 +901,12 @@ def test_a_step_that_could_not_be_written_is_followed_later(tmp_path: Path, sand
     hours = Time()
     with assembled(tmp_path, sandbox, kind=Full, clock=hours.clock()) as forwarder:
         enqueue(forwarder.store, alert(), to=("nobody",))
-        (before,) = [row.enqueued_at for row in rows(forwarder.store)]
+        (before,) = [row.enqueued_at for row in rows(forwarder.store, "nobody")]
         hours.step(3600)
         forwarder.follow_clock()
         forwarder.follow_clock()
         forwarder.follow_clock()
-        (after,) = [row.enqueued_at for row in rows(forwarder.store)]
+        (after,) = [row.enqueued_at for row in rows(forwarder.store, "nobody")]
     assert after - before == pytest.approx(3600, abs=1)
 
 

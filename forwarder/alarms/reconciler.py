@@ -255,7 +255,9 @@ class Alarms(Listener):
         sent = {} if alarm is None else self._store.alarms.sent(alarm)
         if any(sent.get(name) is not State.DEAD for name in works):
             return works
-        others = [name for name in facts.config.connectors if name not in to and name not in broken]
+        # Not the one that it is about: what is wrong there may well keep this from arriving, too.
+        unfit = {*to, *broken, finding.subject}
+        others = [name for name in facts.config.connectors if name not in unfit]
         # Whom it went to stays the one: another one, which has delivered since, would only tell it twice.
         known = [name for name in others if sent.get(name, State.DEAD) is not State.DEAD]
         if known or any(state is State.DELIVERED for state in sent.values()):

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from forwarder.alert import Severity, got_worse
-from forwarder.store import unreadable
+from forwarder.store import failing, unreadable
 from forwarder.store.records import AFTER_ALL_OPENS, Trouble
 
 LOOKED_AT: Final = 1000
@@ -76,12 +76,10 @@ UNION SELECT connector FROM deliveries WHERE state = 'sending' AND failing_since
 
 # When the destination was last asked for something that it then took or refused. What began to fail before that fails
 # by itself; what was under way meanwhile says nothing of that. A time to come is from before the clock was set.
-_ANSWERED: Final = """
+_ANSWERED: Final = f"""
 SELECT coalesce((SELECT at FROM attempts WHERE delivery_id = s.id ORDER BY number DESC LIMIT 1), settled_at)
 FROM deliveries AS s
-WHERE connector = :connector AND settled_at IS NOT NULL AND settled_at <= :now AND (state = 'delivered'
-  -- A refusal is an answer, giving up is none.
-  OR (SELECT outcome FROM attempts WHERE delivery_id = s.id ORDER BY number DESC LIMIT 1) = 'rejected')
+WHERE connector = :connector AND settled_at IS NOT NULL AND settled_at <= :now AND {failing.ANSWERED}
 ORDER BY settled_at DESC LIMIT 1
 """
 

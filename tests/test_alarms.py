@@ -1112,3 +1112,25 @@ def test_what_is_no_alert_is_told_by_what_it_says(rig: Rig) -> None:
     assert rig.text().startswith("What can be read of it: CVE-2026-1, Login bypass, critical, on CISA KEV.")
     (told,) = rig.store.queries.alerts(Filter(origin=Origin.ALARM))
     assert told.alert.severity is Severity.CRITICAL
+
+
+@pytest.mark.parametrize("writes", range(5))
+def test_wherever_the_writes_end_a_detour_is_told_once(failing: tuple[Rig, Failing], writes: int) -> None:
+    """Also where it becomes critical only then: what is worse, and whom else it is owed to, are two writes."""
+    rig, store = failing
+    rig.use(to=["chat"], connectors=(*TO, "other", "fourth"))
+    rig.poll(low(1))
+    rig.deliver("chat")
+    rig.pause("chat")
+    rig.dies_before_events()
+    rig.poll(alert(**BAD))
+    alarms = rig.restart()
+    store.writes = writes
+    alarms.review()
+    store.writes = 10_000
+    rig.restart().review()
+    rig.alarms.review()
+    told = [(row.connector, row.kind, row.revision) for row in rig.rows() if "route" in row.title]
+    assert len(told) == len(set(told)) == 3
+    assert [kind for name, kind, _ in told if name == "chat"] == ["open", "update"]
+    assert [kind for name, kind, _ in told if name != "chat"] == ["open"]

@@ -15,7 +15,15 @@ from forwarder.alarms.types import OF_CONNECTORS
 from forwarder.alert import Alert, SetAside, Severity, got_worse
 from forwarder.config import Config
 from forwarder.connector import (
-    Broken, Delivered, Kind, Origin, Outcome, Receipt, Rejected, Retry, Uncertain,
+    Broken,
+    Delivered,
+    Kind,
+    Origin,
+    Outcome,
+    Receipt,
+    Rejected,
+    Retry,
+    Uncertain,
 )
 from forwarder.delivery.transitions import Context, settle
 from forwarder.events import AttemptFinished, Listener

@@ -110,8 +110,8 @@ class AlarmType(StrEnum):
         "reload_refused",
         Severity.HIGH,
         "The changed config was refused: the old one is still in use",
-        "Put right what the reason names (`forwarder check` shows every mistake with its line), and reload. With mistakes"
-        " in the file, a restart would not come up.",
+        "Put right what the reason names (`forwarder check` shows every mistake with its line), and reload. With"
+        " mistakes in the file, a restart would not come up.",
     )
     STORE_FAILED = (
         "store_failed",

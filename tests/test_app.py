@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from datetime import timedelta
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import pytest
 
@@ -18,7 +18,7 @@ from forwarder.events import Listener
 from forwarder.feed.client import SentrytexError
 from forwarder.feed.poller import STACK_EVERY
 from forwarder.sandbox import Fault, FaultKind, Sandbox
-from forwarder.scheduler import RECLAIM_EVERY
+from forwarder.scheduler import RECLAIM_EVERY, REVIEW_EVERY
 from forwarder.store import Store, StoreError
 from forwarder.store.engine import Engine
 from forwarder.store.feed import FeedStore
@@ -141,6 +141,63 @@ def test_those_named_while_a_trouble_stands_are_told(tmp_path: Path, sandbox: Sa
         until(lambda: incidents(sandbox, "paused"))
     (incident,) = incidents(sandbox, "paused")
     assert len(incident["events"]) == 1
+
+
+FAILS: Final = {
+    "cut": Fault(kind=FaultKind.RESET_BEFORE, times=None),
+    "500": Fault(kind=FaultKind.STATUS, status=500, times=None),
+}
+"""How every request to the pager ends."""
+
+
+@pytest.mark.parametrize("how", FAILS)
+def test_a_pager_that_fails_is_told_in_the_channel_within_two_minutes(
+    tmp_path: Path, sandbox: Sandbox, how: str
+) -> None:
+    """A critical alert waits there, and all are named: the others hear of it, once, and of its end."""
+    hours = Time()
+    config = {**settings(sandbox), "routes": [{"to": ["oncall"]}], "alarms": {"to": ["oncall", "secops", "tickets"]}}
+    sandbox.pagerduty.inject(FAILS[how])
+    sandbox.sentrytex.publish(recent(1))
+    with assembled(tmp_path, sandbox, config, clock=hours.clock()) as forwarder:
+        forwarder.start(schedule=False)
+        forwarder.poll()
+        until(lambda: [row for row in rows(forwarder.store) if row.attempts])
+        for _ in range(3):
+            hours.pass_(REVIEW_EVERY)
+            forwarder.poll()
+            forwarder.review_alarms()
+        until(lambda: len(sandbox.slack.messages) == len(sandbox.jira.issues) == 1)
+        (message,) = sandbox.slack.messages
+        assert "oncall fails: nothing arrives there" in str(message)
+        assert "Alert 1 (critical" in str(message)
+        opens = [row for row in rows(forwarder.store) if (row.origin, row.kind) == ("alarm", "open")]
+        assert [row.connector for row in opens] == ["secops", "tickets"]
+        sandbox.pagerduty.clear_faults()
+        hours.pass_(120)
+        forwarder.dispatchers["oncall"].wake()
+        until(lambda: len(sandbox.pagerduty.incidents) == 1)
+        until(lambda: forwarder.store.alarms.active() == [] and all_delivered(forwarder))
+    _, reply = sandbox.slack.messages
+    assert "Resolved" in reply["text"]
+    assert len(sandbox.jira.issues) == 1
+
+
+def test_where_the_named_channel_s_token_is_revoked_a_critical_alarm_comes_to_the_pager(
+    tmp_path: Path, sandbox: Sandbox
+) -> None:
+    """And says why it came there; a critical alert that waits for the channel makes its pause one."""
+    config = {**settings(sandbox), "routes": [{"to": ["secops"]}], "alarms": {"to": ["secops"]}}
+    config["connectors"] = {name: config["connectors"][name] for name in ("secops", "oncall")}
+    sandbox.slack.revoke()
+    sandbox.sentrytex.publish(recent(1))
+    with assembled(tmp_path, sandbox, config) as forwarder:
+        forwarder.start(schedule=False)
+        forwarder.poll()
+        until(lambda: incidents(sandbox, "paused"))
+    (incident,) = incidents(sandbox, "paused")
+    assert incident["events"][0]["payload"]["severity"] == "critical"
+    assert "It came to oncall because no connector that alarms.to names takes it: secops (paused)." in str(incident)
 
 
 def test_the_dead_letters_of_a_connector_that_was_removed_are_no_alarm(tmp_path: Path, sandbox: Sandbox) -> None:
@@ -844,12 +901,12 @@ def test_a_step_that_could_not_be_written_is_followed_later(tmp_path: Path, sand
     hours = Time()
     with assembled(tmp_path, sandbox, kind=Full, clock=hours.clock()) as forwarder:
         enqueue(forwarder.store, alert(), to=("nobody",))
-        (before,) = [row.enqueued_at for row in rows(forwarder.store)]
+        (before,) = [row.enqueued_at for row in rows(forwarder.store, "nobody")]
         hours.step(3600)
         forwarder.follow_clock()
         forwarder.follow_clock()
         forwarder.follow_clock()
-        (after,) = [row.enqueued_at for row in rows(forwarder.store)]
+        (after,) = [row.enqueued_at for row in rows(forwarder.store, "nobody")]
     assert after - before == pytest.approx(3600, abs=1)
 
 

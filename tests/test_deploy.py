@@ -20,7 +20,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from forwarder import __version__
 from forwarder.app import STOP_SECONDS, Forwarder
 from forwarder.cli.root import COMMANDS
-from forwarder.config import Config, Listen, load
+from forwarder.config import Config, Listen, advice, load
 from forwarder.daemon import BEAT
 from forwarder.store import Store
 from forwarder.web.server import Server, bind
@@ -108,6 +108,7 @@ def test_the_config_for_containers_works(tmp_path: Path) -> None:
     assert config.web.listen is not None
     assert not config.web.listen.is_loopback
     assert str(config.web.listen.port) == instructions("EXPOSE")[-1]
+    assert advice(config) == []
 
 
 def test_compose_gives_the_config_its_secrets() -> None:

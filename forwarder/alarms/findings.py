@@ -11,6 +11,7 @@ from forwarder.alarms.types import OF_CONNECTORS, AlarmType, most_severe
 from forwarder.alert import Alert, Change, MalformedAlert, Severity
 from forwarder.common.clock import iso
 from forwarder.common.text import ago
+from forwarder.common.units import format_duration
 from forwarder.config import Config
 from forwarder.store.records import Alarm, Feed, Trouble
 
@@ -24,6 +25,18 @@ UNREAD_STARTS: Final = 3
 """How many processes in a row may fail to read the feed where none of them ran for that long."""
 FREE_BYTES: Final = 200 * 1024 * 1024
 """Less free room than this on the database's disk is an alarm: SQLite needs some to commit at all."""
+FAILS_FOR: Final[Mapping[Severity, float]] = {
+    Severity.CRITICAL: 60.0,
+    Severity.HIGH: 300.0,
+    Severity.MEDIUM: 1800.0,
+    Severity.LOW: 1800.0,
+}
+"""Seconds for which a connector may fail before people are told, by the worst that waits there.
+
+What is on CISA's list counts as critical. With the review's period, a critical is told within two minutes.
+"""
+ALONE_FOR: Final = 600.0
+"""Seconds for which one critical alert may fail while others arrive: longer than a lost answer is looked up."""
 ROOM_AGAIN: Final = FREE_BYTES * 5 // 4
 """What must be free again before that ends: what wavers around the limit is told once."""
 
@@ -47,9 +60,26 @@ class Facts:
     refused: str | None = None
 
     @property
-    def paused(self) -> frozenset[str]:
-        """The connectors that take no deliveries."""
-        return frozenset(trouble.subject for trouble in self.troubles if trouble.type == AlarmType.PAUSED)
+    def broken(self) -> Mapping[str, str]:
+        """The connectors by which nobody can be reached now, each with what is wrong with it in a word."""
+        found = {}
+        for trouble in self.troubles:
+            if trouble.type == AlarmType.PAUSED:
+                found[trouble.subject] = "paused"
+            elif trouble.type == AlarmType.CONNECTOR_FAILING and self._fails_for(trouble, FAILS_FOR[Severity.CRITICAL]):
+                found[trouble.subject] = "failing"
+        return found
+
+    def fails_for_long(self, trouble: Trouble) -> bool:
+        """Whether what fails has done so for long enough to tell people, who are told of it until it is over."""
+        if trouble.type == AlarmType.DELIVERY_FAILING:
+            return self._fails_for(trouble, ALONE_FOR)
+        worst = Severity.CRITICAL if trouble.kev else trouble.severity or Severity.LOW
+        return self._fails_for(trouble, FAILS_FOR[worst])
+
+    def _fails_for(self, trouble: Trouble, seconds: float) -> bool:
+        stands = any((alarm.type, alarm.subject) == (trouble.type, trouble.subject) for alarm in self.standing)
+        return stands or self.now - trouble.last_at >= seconds
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -194,12 +224,14 @@ def _of_rows(facts: Facts) -> Iterator[Finding]:
             continue
         if kind is AlarmType.STORE_FAILED and facts.refused is not None:
             continue
+        if kind in _FAILING and not facts.fails_for_long(trouble):
+            continue
         yield Finding(
             type=kind,
             subject=trouble.subject,
-            severity=trouble.severity or kind.severity,
+            severity=_severity(kind, trouble),
             kev=trouble.kev,
-            text=_text(kind, trouble),
+            text=_text(kind, trouble, facts.now),
             instance=trouble.instance,
             last_at=trouble.last_at,
         )
@@ -216,13 +248,38 @@ def _lasting(kind: AlarmType, text: str, *, instance: str = "") -> Finding:
     return Finding(type=kind, severity=kind.severity, text=text, instance=instance)
 
 
-def _text(kind: AlarmType, trouble: Trouble) -> str:
+_FAILING: Final = frozenset({AlarmType.CONNECTOR_FAILING, AlarmType.DELIVERY_FAILING})
+"""Troubles that are told only when they last."""
+_WAITED_FOR: Final = _FAILING | {AlarmType.PAUSED}
+"""Troubles that are as bad as what waits for a connector; what is on CISA's list counts as critical there."""
+
+
+def _severity(kind: AlarmType, trouble: Trouble) -> Severity:
+    severity = trouble.severity or kind.severity
+    if trouble.kev and kind in _WAITED_FOR:
+        return Severity.CRITICAL
+    # A pause is serious whatever waits: a medium one behind a low one is no news.
+    return most_severe(severity, kind.severity) if kind is AlarmType.PAUSED else severity
+
+
+def _text(kind: AlarmType, trouble: Trouble, now: float) -> str:
     facts = trouble.facts
     match kind:
         case AlarmType.GAP:
             severity = (trouble.severity or kind.severity).value
             stretch = f"from {iso(facts['since'])} to {iso(facts['until'])}"
-            return f"Alerts of severity {severity} published {stretch} may be missing."
+            return (
+                f"Alerts of severity {severity} published {stretch} were possibly never seen: more came at once than"
+                " the API shows, and nobody was told of those."
+            )
+        case AlarmType.PAUSED:
+            return f"{_sentence(trouble.reason)} {_waiting(trouble)}".strip()
+        case AlarmType.CONNECTOR_FAILING:
+            return (
+                f"Nothing has arrived there for {_span(trouble, now)}: {_sentence(trouble.reason)} {_waiting(trouble)}"
+            )
+        case AlarmType.DELIVERY_FAILING:
+            return f"{_named(facts)} has failed for {_span(trouble, now)}: {_sentence(trouble.reason)}"
         case AlarmType.SET_ASIDE:
             told = f"What can be read of it: {facts['told']}. " if facts.get("told") else ""
             return f"{told}What is wrong with it: {trouble.reason}."
@@ -231,6 +288,23 @@ def _text(kind: AlarmType, trouble: Trouble) -> str:
         case AlarmType.DEAD_LETTER:
             return f"{_named(facts)}: {trouble.reason}"
     return trouble.reason
+
+
+def _span(trouble: Trouble, now: float) -> str:
+    return format_duration(max(round(now - trouble.last_at), 1))
+
+
+def _sentence(reason: str) -> str:
+    return f"{reason.rstrip('. ')}." if reason else "the last try failed."
+
+
+def _waiting(trouble: Trouble) -> str:
+    """What waits for a connector, for people; nothing where nothing does."""
+    if not trouble.waiting:
+        return ""
+    if trouble.waiting == 1:
+        return f"What waits is {_named(trouble.facts)}."
+    return f"{trouble.waiting} deliveries wait; the worst is {_named(trouble.facts)}."
 
 
 def _named(facts: Mapping[str, Any]) -> str:

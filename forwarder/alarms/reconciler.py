@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import shutil
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from forwarder.alarms.findings import DAY, Facts, Finding, findings
 from forwarder.alarms.types import OF_CONNECTORS, AlarmType
-from forwarder.alert import Alert, Change
+from forwarder.alert import Alert, Change, Severity
 from forwarder.common.clock import Now, instant, iso
 from forwarder.config import Config
 from forwarder.connector import format_duration
@@ -36,7 +36,9 @@ ENDINGS: Final = {
     AlarmType.SWEEP_SHORT: "Sweeps reach all of look_back again.",
     AlarmType.SWEEP_OVERDUE: "The feed is swept again.",
     AlarmType.PAUSED: "It accepts deliveries again.",
+    AlarmType.DELIVERY_FAILING: "It is not tried any more: it arrived, or is a dead letter.",
     AlarmType.DEAD_LETTER: "There are no dead letters any more.",
+    AlarmType.RELOAD_REFUSED: "A config was taken since.",
 }
 """Why an alarm ended, for people."""
 
@@ -65,6 +67,7 @@ class Alarms(Listener):
         self._reviewing = threading.Lock()
         self._asked = threading.Event()
         self._feed_was_bad = True
+        self._fails = frozenset[str]()
         self._refused: str | None = None
         self._logged: set[str] = set()
 
@@ -93,7 +96,9 @@ class Alarms(Listener):
         self._ask()
 
     def attempt_finished(self, attempt: AttemptFinished) -> None:
-        if attempt.paused or attempt.resumed or attempt.settlement.state is State.DEAD:
+        settlement = attempt.settlement
+        mended = attempt.connector in self._fails and settlement.answers
+        if attempt.paused or attempt.resumed or mended or settlement.state is State.DEAD:
             self._ask()
 
     def store_failed(self, reason: str) -> None:
@@ -131,6 +136,7 @@ class Alarms(Listener):
             found = {finding.key: finding for finding in findings(facts)}
             standing = {alarm.key: alarm for alarm in facts.standing}
             self._feed_was_bad = bool({AlarmType.KEY_REFUSED.value, AlarmType.FEED_UNREAD.value} & found.keys())
+            self._fails = frozenset(one.subject for one in found.values() if one.type is AlarmType.CONNECTOR_FAILING)
             self._log_new(found, standing)
             self._note_refusal()
             self._reconcile(found, standing, facts)
@@ -144,7 +150,7 @@ class Alarms(Listener):
             started_at=self.started_at,
             config=self._config,
             feed=self._store.feed.state(),
-            troubles=self._store.alarms.troubles(now - DAY),
+            troubles=self._store.alarms.troubles(now - DAY, now=now),
             standing=self._store.alarms.active(),
             free=self._free_bytes(place),
             place=str(place),
@@ -168,17 +174,17 @@ class Alarms(Listener):
     def _reconcile(self, found: Mapping[str, Finding], standing: Mapping[str, Alarm], facts: Facts) -> None:
         for key, alarm in standing.items():
             if key not in found:
-                self._end(alarm)
-        recipients = _who_works(facts)
+                self._end(alarm, facts)
         # What is worst is owed first.
         for finding in sorted(found.values(), key=lambda finding: finding.alarm_severity.rank):
             if finding.key in standing:
-                self._go_on(standing[finding.key], finding, recipients)
+                self._go_on(standing[finding.key], finding, facts)
             else:
-                self._begin(finding, recipients)
+                self._begin(finding, facts)
 
-    def _begin(self, finding: Finding, recipients: list[str]) -> None:
+    def _begin(self, finding: Finding, facts: Facts) -> None:
         now = self._now()
+        recipients = self._recipients(finding, facts)
         alarm = Alarm(
             key=finding.key,
             type=finding.type.value,
@@ -193,22 +199,29 @@ class Alarms(Listener):
             instance=finding.instance,
             notified=recipients,
         )
-        self._store.alarms.begin(alarm, _as_alert(alarm, finding))
+        self._store.alarms.begin(alarm, _as_alert(alarm, finding, _detour(recipients, facts)))
         self._wake(recipients)
 
-    def _go_on(self, alarm: Alarm, finding: Finding, recipients: list[str]) -> None:
+    def _go_on(self, alarm: Alarm, finding: Finding, facts: Facts) -> None:
         changes = finding.changes_from(alarm)
-        to = self._config.alarms.to
-        alarm = self._revise(alarm, finding, changes)
+        recipients = self._recipients(finding, facts, alarm)
+        to = [*facts.config.alarms.to, *(name for name in recipients if name not in facts.config.alarms.to)]
+        alarm = self._revise(alarm, finding, changes, to, _detour(recipients, facts))
+        if changes:
+            # What was owed by that may have to go another way.
+            recipients = self._recipients(finding, facts, alarm)
         if not changes and not finding.type.passes and self._now() - alarm.notified_at > DAY:
             lasting = Change(field="lasting", old=None, new=format_duration(self._now() - alarm.since))
             self._store.alarms.remind(alarm, lasting, to=to, now=self._now())
             self._wake(to)
         if further := [name for name in recipients if name not in alarm.notified]:
-            self._store.alarms.notify(alarm, further, now=self._now())
+            alert = _as_alert(alarm, finding, _detour(recipients, facts))
+            self._store.alarms.notify(alarm, further, alert=alert, now=self._now())
             self._wake(further)
 
-    def _revise(self, alarm: Alarm, finding: Finding, changes: tuple[Change, ...]) -> Alarm:
+    def _revise(
+        self, alarm: Alarm, finding: Finding, changes: tuple[Change, ...], to: Collection[str], detour: str
+    ) -> Alarm:
         """The alarm as it is now. Where its worst instance is gone, the next one as bad is news again."""
         same = (finding.severity, finding.kev, finding.instance) == (alarm.severity, alarm.kev, alarm.instance)
         last_at = alarm.last_at if finding.last_at is None else finding.last_at
@@ -224,18 +237,41 @@ class Alarms(Listener):
         )
         if changes:
             log.error("alarm_worse", alarm=alarm.type, subject=alarm.subject, reason=alarm.text)
-        to = self._config.alarms.to
-        self._store.alarms.revise(alarm, _as_alert(alarm, finding), changes=changes, to=to, now=self._now())
+        form = _as_alert(alarm, finding, detour)
+        self._store.alarms.revise(alarm, form, changes=changes, to=to, now=self._now())
         if changes:
             self._wake(to)
         return replace(alarm, notified_at=self._now()) if changes else alarm
 
-    def _end(self, alarm: Alarm) -> None:
-        why = self._why_over(alarm)
+    def _recipients(self, finding: Finding, facts: Facts, alarm: Alarm | None = None) -> list[str]:
+        """Those of ``alarms.to`` that work, and all of them where none does, for then it waits until one does.
+
+        What is critical does not wait: where none of them works, or takes it, it goes to one connector that does.
+        """
+        to, broken = facts.config.alarms.to, facts.broken
+        works = [name for name in to if name not in broken]
+        if finding.alarm_severity is not Severity.CRITICAL:
+            return works or list(to)
+        sent = {} if alarm is None else self._store.alarms.sent(alarm)
+        if any(sent.get(name) is not State.DEAD for name in works):
+            return works
+        # Not the one that it is about: what is wrong there may well keep this from arriving, too.
+        unfit = {*to, *broken, finding.subject}
+        others = [name for name in facts.config.connectors if name not in unfit]
+        # Whom it went to stays the one: another one, which has delivered since, would only tell it twice.
+        known = [name for name in others if sent.get(name, State.DEAD) is not State.DEAD]
+        if known or any(state is State.DELIVERED for state in sent.values()):
+            return [*works, *known]
+        untried = [name for name in others if name not in sent]
+        latest = sorted(untried, key=self._store.outbox.answered_at, reverse=True)[:1]
+        return [*works, *latest] or list(to)
+
+    def _end(self, alarm: Alarm, facts: Facts) -> None:
+        why = self._why_over(alarm, facts)
         log.info("alarm_ended", alarm=alarm.type, subject=alarm.subject, reason=why)
         self._wake(self._store.alarms.end(alarm, why=why, among=self._config.connectors, now=self._now()))
 
-    def _why_over(self, alarm: Alarm) -> str:
+    def _why_over(self, alarm: Alarm, facts: Facts) -> str:
         kind = next((kind for kind in AlarmType if kind.value == alarm.type), None)
         if kind is None:
             return "It is over."
@@ -243,22 +279,38 @@ class Alarms(Listener):
             return "It is no longer in the config."
         if kind.passes and self._now() - alarm.last_at > DAY:
             return "It did not happen again for a day."
+        if kind is AlarmType.CONNECTOR_FAILING:
+            return self._why_it_fails_no_more(alarm, facts)
         return ENDINGS.get(kind, "It is over.")
 
+    def _why_it_fails_no_more(self, alarm: Alarm, facts: Facts) -> str:
+        if alarm.subject in facts.broken:
+            return "It is paused now: another alarm says why."
+        if self._store.outbox.answered_at(alarm.subject) >= alarm.last_at:
+            return "Deliveries arrive there again."
+        return "What failed is no longer owed to it."
 
-def _who_works(facts: Facts) -> list[str]:
-    """Those of ``alarms.to`` that are not paused; all of them where none works, for then it waits until one does."""
-    to = facts.config.alarms.to
-    return [name for name in to if name not in facts.paused] or list(to)
+
+def _detour(recipients: Collection[str], facts: Facts) -> str:
+    """Why an alarm goes to a connector that was not asked to be told; empty where it goes to none."""
+    to, broken = facts.config.alarms.to, facts.broken
+    others = [name for name in recipients if name not in to]
+    if not others:
+        return ""
+    if not to:
+        return f"It came to {others[0]} because alarms.to names no connector: name two of different services there."
+    why = ", ".join(f"{name} ({broken.get(name, 'refuses it')})" for name in to)
+    return f"It came to {others[0]} because no connector that alarms.to names takes it: {why}."
 
 
-def _as_alert(alarm: Alarm, finding: Finding) -> Alert:
+def _as_alert(alarm: Alarm, finding: Finding, detour: str = "") -> Alert:
     """The alert by which people hear of it."""
+    parts = (alarm.text, finding.type.remedy, detour)
     return Alert.parse(
         {
             "id": alarm.alert_id,
             "title": finding.type.title_template.format(subject=alarm.subject),
-            "description": f"{alarm.text}\n\n{finding.type.remedy}",
+            "description": "\n\n".join(part for part in parts if part),
             "severity": finding.alarm_severity.value,
             "published_at": iso(alarm.since),
             "alert_type": "forwarder_alarm",

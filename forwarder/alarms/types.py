@@ -41,9 +41,10 @@ class AlarmType(StrEnum):
     )
     GAP = (
         "gap",
-        Severity.HIGH,
-        "The Sentrytex API may not have shown all alerts",
-        "Look at the stretch on the vendor's site: more alerts came at once than the API can show.",
+        Severity.LOW,
+        "Alerts may never have been seen: the Sentrytex API did not show them all",
+        "Look at that stretch on Sentrytex's own page, for the API will not show it any more, and deal there with what"
+        " you find. The page Gaps lists every stretch.",
         True,
     )
     SWEEP_SHORT = (
@@ -63,6 +64,20 @@ class AlarmType(StrEnum):
         Severity.HIGH,
         "{subject} is not accepting deliveries",
         "Fix the cause shown as the reason; what is owed is kept, and goes out when a probe succeeds.",
+    )
+    CONNECTOR_FAILING = (
+        "connector_failing",
+        Severity.LOW,
+        "{subject} fails: nothing arrives there",
+        "Look at the service's own status page and at the network between; `forwarder check --live` tries it. What is"
+        " owed is kept and goes out when it works again: until then, read it on the status page.",
+    )
+    DELIVERY_FAILING = (
+        "delivery_failing",
+        Severity.CRITICAL,
+        "One alert does not arrive at {subject}, though others do",
+        "Read it on the status page and act on it from there. It is tried again until `give_up_after`; `forwarder"
+        " explain` with its id shows every try.",
     )
     DEAD_LETTER = (
         "dead_letter",
@@ -91,6 +106,13 @@ class AlarmType(StrEnum):
         "Fix the template; `forwarder check` tries it on alerts of every shape.",
         True,
     )
+    RELOAD_REFUSED = (
+        "reload_refused",
+        Severity.HIGH,
+        "The changed config was refused: the old one is still in use",
+        "Put right what the reason names (`forwarder check` shows every mistake with its line), and reload. With"
+        " mistakes in the file, a restart would not come up.",
+    )
     STORE_FAILED = (
         "store_failed",
         Severity.CRITICAL,
@@ -106,7 +128,15 @@ class AlarmType(StrEnum):
     )
 
 
-OF_CONNECTORS: Final = frozenset({AlarmType.PAUSED, AlarmType.DEAD_LETTER, AlarmType.TEMPLATE_FAILED})
+OF_CONNECTORS: Final = frozenset(
+    {
+        AlarmType.PAUSED,
+        AlarmType.CONNECTOR_FAILING,
+        AlarmType.DELIVERY_FAILING,
+        AlarmType.DEAD_LETTER,
+        AlarmType.TEMPLATE_FAILED,
+    }
+)
 """Troubles whose subject is a connector, and which end where the config does not name it any more."""
 
 

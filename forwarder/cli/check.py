@@ -18,9 +18,15 @@ from forwarder.common.text import counted
 def check(config_path: Path, live: bool) -> None:
     """Validate the config. All mistakes are reported at once, each with its file and line.
 
+    What is valid and yet unwise, such as alarms that all end at one service, is a warning.
+
     The exit status is 78 if the config is invalid, and 1 if `--live` found something that does not work.
     """
+    from forwarder.config import advice
+
     config = load_config(config_path)
+    for sentence in advice(config):
+        click.echo(f"{config_path}: warning: {sentence}", err=True)
     connectors, routes = counted(len(config.connectors), "connector"), counted(len(config.routes), "route")
     click.echo(f"{config_path} is valid: {connectors}, {routes}.")
     if live:

@@ -67,7 +67,13 @@ def config_text(feed: Section, connectors: Sequence[Section]) -> str:
     for severity, names in _routes(connectors):
         parts += [f"  - severity: {severity}", f"    to: [{', '.join(names)}]"]
     parts += ["", "web:", '  listen: 127.0.0.1:8585 # status page, metrics and health; "off" for none']
-    parts += ["", "# Who hears of the forwarder's own troubles.", "alarms:", f"  to: [{_watchful(connectors)}]", ""]
+    parts += [
+        "",
+        "# Who hears of the forwarder's own troubles: two services, for one of them may be the trouble.",
+        "alarms:",
+        f"  to: [{', '.join(_watchful(connectors))}]",
+        "",
+    ]
     return "\n".join(parts)
 
 
@@ -101,7 +107,8 @@ def _routes(connectors: Sequence[Section]) -> list[tuple[str, tuple[str, ...]]]:
     return [(kinds[0] if len(kinds) == 1 else f"[{', '.join(kinds)}]", names) for names, kinds in found.items()]
 
 
-def _watchful(connectors: Sequence[Section]) -> str:
-    """Who gets most alerts, and so the forwarder's own."""
-    chosen = [section for section in connectors if section.severities]
-    return max(chosen, key=lambda section: len(section.severities)).name if chosen else ""
+def _watchful(connectors: Sequence[Section]) -> list[str]:
+    """Who hears of the forwarder's own troubles: who gets most alerts, and of another type who gets the worst alone."""
+    chosen = sorted((section for section in connectors if section.severities), key=lambda one: len(one.severities))
+    names = [section.name for section in chosen[-1:]]
+    return names + [section.name for section in chosen if section.type != chosen[-1].type][:1]

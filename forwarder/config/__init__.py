@@ -1,5 +1,6 @@
 """The config: what people write in one YAML file, read, checked and shown."""
 
+from forwarder.config.advice import advice
 from forwarder.config.json_schema import json_schema
 from forwarder.config.loading import load
 from forwarder.config.masking import dump, secrets_of
@@ -30,6 +31,7 @@ __all__ = [
     "SentrytexConfig",
     "StartFrom",
     "WebConfig",
+    "advice",
     "dump",
     "json_schema",
     "load",

@@ -12,70 +12,16 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
-from forwarder.alert import Alert, Change, Severity, got_worse
+from forwarder.alert import Alert, Change, Severity
 from forwarder.connector import Kind, Origin
-from forwarder.store import unreadable
+from forwarder.store import troubles
 from forwarder.store.engine import Engine
 from forwarder.store.enqueue import enqueue, enqueue_withdrawal, record_change
 from forwarder.store.feed import body_of
-from forwarder.store.records import Alarm, Trouble
+from forwarder.store.records import Alarm, State, Trouble
 
 WHY: Final = "alarms.to names it"
 """Why a connector gets an alarm."""
-
-_KEV: Final = "coalesce(json_type({}, '$.cisa_kev') = 'true', 0)"
-# The form in which bodies are kept shows most of them without being parsed.
-_KEV_OF_BODY: Final = (
-    f"""CASE WHEN instr({{0}}, '"cisa_kev":true') AND json_valid({{0}}) THEN {_KEV.format("{0}")} ELSE 0 END"""
-)
-_SHOWN: Final = f"min(max({{}}, 0), {unreadable.LAST_SECOND})"
-
-_INSTANCES: Final = f"""
-  SELECT 'dead_letter' AS type, d.connector AS subject, CAST(d.id AS TEXT) AS instance, a.severity AS severity,
-    {_KEV_OF_BODY.format("a.body")} AS on_kev, d.settled_at AS at, d.last AS reason, a.id AS alert_id, '{{}}' AS facts
-  FROM deliveries AS d LEFT JOIN alerts AS a ON a.id = d.alert_id
-  -- An alarm that was refused is no reason for another one, which would be refused as well.
-  WHERE d.state = 'dead' AND a.origin IS NOT 'alarm'
-  UNION ALL
-  SELECT 'unrouted', '', id, severity, {_KEV_OF_BODY.format("body")}, seen_at, '', id, '{{}}' FROM alerts
-  WHERE unrouted = 1 AND origin = 'feed' AND seen_at >= :since
-  UNION ALL
-  SELECT 'unrouted', '', a.id, a.severity, {_KEV_OF_BODY.format("a.body")}, worse.value, '', a.id, '{{}}'
-  FROM json_each(:worse) AS worse JOIN alerts AS a ON a.id = worse.key
-  UNION ALL
-  SELECT 'gap', '', severity || ' ' || since || ' ' || until, severity, 0, noticed_at, '', NULL,
-    json_object('since', {_SHOWN.format("since")}, 'until', {_SHOWN.format("until")})
-  FROM gaps WHERE noticed_at >= :since
-  UNION ALL
-  SELECT 'set_aside', '', digest,
-    coalesce(severity, CASE WHEN json_valid(raw) THEN lower(json_extract(raw, '$.severity')) END),
-    CASE WHEN json_valid(raw) THEN {_KEV.format("raw")} ELSE 0 END, seen_at, reason, NULL, json_object('told', told)
-  FROM set_aside WHERE seen_at >= :since
-  UNION ALL
-  SELECT 'paused', connector, reason, NULL, 0, since, reason, NULL, '{{}}' FROM pauses
-  UNION ALL
-  SELECT type, subject, reason, NULL, 0, at, reason, NULL, '{{}}' FROM failures WHERE at >= :since
-"""
-
-# Of each trouble the worst instance. Only its alert's text is fetched: there may be thousands of instances.
-_TROUBLES: Final = f"""
-WITH instances AS ({_INSTANCES}), judged AS (
-  SELECT *,
-    CASE severity WHEN 'critical' THEN 0 WHEN 'high' THEN 1 WHEN 'medium' THEN 2 WHEN 'low' THEN 3 ELSE 4 END AS rank
-  FROM instances
-), ranked AS (
-  SELECT *, max(on_kev) OVER (PARTITION BY type, subject) AS kev, max(at) OVER (PARTITION BY type, subject) AS last_at,
-    row_number() OVER (PARTITION BY type, subject ORDER BY rank, on_kev DESC, at, instance) AS place
-  FROM judged
-)
-SELECT ranked.type, subject, rank, kev, instance, reason, last_at, coalesce(a.body, facts) AS facts
-FROM ranked LEFT JOIN alerts AS a ON a.id = ranked.alert_id WHERE place = 1
-"""
-
-_GOT_WORSE: Final = """
-SELECT c.alert_id, c.at, c.changes FROM changes AS c JOIN alerts AS a ON a.id = c.alert_id
-WHERE c.at >= ? AND a.unrouted = 1 AND a.origin = 'feed'
-"""
 
 _INSERT_ALERT: Final = """
 INSERT INTO alerts (id, origin, severity, cve_id, published_at, body, trail, unrouted, seen_at)
@@ -89,12 +35,10 @@ class AlarmStore:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
-    def troubles(self, since: float) -> list[Trouble]:
+    def troubles(self, since: float, *, now: float) -> list[Trouble]:
         """What is wrong as far as rows tell it; of what passes, what happened ``since`` then."""
         with self._engine.read() as connection:
-            values = {"since": since, "worse": json.dumps(_got_worse(connection, since))}
-            rows = connection.execute(_TROUBLES, values).fetchall()
-        return [_trouble(row) for row in rows]
+            return troubles.read(connection, since=since, now=now)
 
     def failed(self, kind: str, subject: str, reason: str, *, now: float) -> None:
         """Notes what happened and leaves no other trace in the store."""
@@ -130,11 +74,12 @@ class AlarmStore:
 
         self._engine.write(work)
 
-    def notify(self, alarm: Alarm, connectors: Iterable[str], *, now: float) -> None:
-        """Owes a standing one to further connectors, once each."""
+    def notify(self, alarm: Alarm, connectors: Iterable[str], *, alert: Alert, now: float) -> None:
+        """Owes a standing one to further connectors, once each, in the form of ``alert``."""
         names = list(connectors)
 
         def work(connection: sqlite3.Connection) -> None:
+            _set_form(connection, alarm, alert)
             _enqueue_opens(connection, alarm, names, now)
             _update(connection, replace(alarm, notified=[*alarm.notified, *names]))
 
@@ -147,10 +92,7 @@ class AlarmStore:
 
         def work(connection: sqlite3.Connection) -> None:
             _update(connection, replace(alarm, notified_at=now) if changes else alarm)
-            connection.execute(
-                "UPDATE alerts SET severity = ?, body = ? WHERE id = ?",
-                (alert.severity.value, body_of(alert), alarm.alert_id),
-            )
+            _set_form(connection, alarm, alert)
             if changes:
                 # What waits to be sent tells the new form, so it goes where that belongs in the line.
                 connection.execute(
@@ -180,6 +122,16 @@ class AlarmStore:
 
         return self._engine.write(work)
 
+    def sent(self, alarm: Alarm) -> dict[str, State]:
+        """What became of the latest that each connector is owed of a standing one, or was."""
+        with self._engine.read() as connection:
+            rows = connection.execute(
+                "SELECT connector, state, max(revision) FROM deliveries"
+                " WHERE alert_id = ? AND kind IN ('open', 'update') AND revision > 0 GROUP BY connector",
+                (alarm.alert_id,),
+            ).fetchall()
+        return {row["connector"]: State(row["state"]) for row in rows}
+
     def unused_alert_id(self, key: str, now: float) -> str:
         """An id for the alert of an alarm that begins, which no earlier one of this key has."""
         number = int(now)
@@ -187,29 +139,6 @@ class AlarmStore:
             while connection.execute("SELECT 1 FROM alerts WHERE id = ?", (f"alarm-{key}-{number}",)).fetchone():
                 number += 1
         return f"alarm-{key}-{number}"
-
-
-def _got_worse(connection: sqlite3.Connection, since: float) -> dict[str, float]:
-    """Alerts without a route that got worse since then, and when."""
-    return {
-        alert_id: at
-        for alert_id, at, changes in connection.execute(_GOT_WORSE, (since,)).fetchall()
-        if got_worse(unreadable.changes_in(changes))
-    }
-
-
-def _trouble(row: sqlite3.Row) -> Trouble:
-    facts: dict[str, Any] = unreadable.read(lambda: dict(json.loads(row["facts"])), lambda _: {})
-    return Trouble(
-        type=row["type"],
-        subject=row["subject"],
-        severity=list(Severity)[row["rank"]] if row["rank"] < len(Severity) else None,
-        kev=bool(row["kev"]),
-        instance=row["instance"],
-        facts=facts,
-        reason=row["reason"],
-        last_at=row["last_at"],
-    )
 
 
 def _alarm(row: sqlite3.Row) -> Alarm:
@@ -262,6 +191,13 @@ def _insert_alert(connection: sqlite3.Connection, alert: Alert, now: float) -> N
             body_of(alert),
             now,
         ),
+    )
+
+
+def _set_form(connection: sqlite3.Connection, alarm: Alarm, alert: Alert) -> None:
+    connection.execute(
+        "UPDATE alerts SET severity = ?, body = ? WHERE id = ?",
+        (alert.severity.value, body_of(alert), alarm.alert_id),
     )
 
 

@@ -7,6 +7,11 @@ from typing import Any, Final
 
 _WAITING: Final = "connector = ?1 AND state IN ('ready', 'uncertain')"
 
+ANSWERED: Final = """(state = 'delivered'
+  -- A refusal is an answer, giving up is none.
+  OR (SELECT outcome FROM attempts WHERE delivery_id = s.id ORDER BY number DESC LIMIT 1) = 'rejected')"""
+"""Whether a settled delivery ``s`` shows that its destination answers."""
+
 _CRITICALS: Final = f"""
 SELECT count(*) AS criticals, min(d.enqueued_at) AS oldest_critical_at
 FROM (
@@ -25,9 +30,7 @@ FROM (
 ) AS d JOIN attempts AS a ON a.delivery_id = d.id
 WHERE a.outcome IN ('retry', 'uncertain') AND a.at + a.seconds > coalesce((
   SELECT settled_at FROM deliveries AS s
-  WHERE connector = ?1 AND settled_at IS NOT NULL AND (state = 'delivered'
-    -- A refusal is an answer, giving up is none.
-    OR (SELECT outcome FROM attempts WHERE delivery_id = s.id ORDER BY number DESC LIMIT 1) = 'rejected')
+  WHERE connector = ?1 AND settled_at IS NOT NULL AND {ANSWERED}
   ORDER BY settled_at DESC LIMIT 1
 ), 0)
 ORDER BY ended_at

@@ -371,7 +371,8 @@ class Trouble:
 
     ``severity`` is that of its worst instance, None where its rows have none; ``kev`` says whether any instance is on
     CISA's list. ``instance`` is the worst one's identity, ``facts`` the JSON object that describes it, and ``reason``
-    what is wrong with it. ``last_at`` is when it last happened.
+    what is wrong with it. ``last_at`` is when it last happened, or since when it goes on. ``waiting`` is how many
+    deliveries wait for a connector, where the trouble is all of that.
     """
 
     type: str
@@ -382,6 +383,7 @@ class Trouble:
     facts: Mapping[str, Any]
     reason: str
     last_at: float
+    waiting: int = 0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

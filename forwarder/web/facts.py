@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Final
 
 from forwarder.alarms import DAY, AlarmType
 from forwarder.alarms.types import severity_of
@@ -14,9 +13,6 @@ from forwarder.config import Config
 from forwarder.delivery.pace import Pace, pace_of
 from forwarder.store.records import Alarm, Feed, Gap, Queue
 from forwarder.web.writes import Refusal
-
-CONNECTOR_FAILING: Final = "connector_failing"
-"""The type of the alarm about a connector that fails. The page tells the same sooner, from the queue itself."""
 
 
 class Level(StrEnum):
@@ -90,7 +86,8 @@ class Facts:
     def fails_critically(self, queue: Queue) -> bool:
         """Whether people were told that it fails with something critical, or on CISA's list, waiting for it."""
         return any(
-            (alarm.type, alarm.subject, severity_of(alarm)) == (CONNECTOR_FAILING, queue.connector, Severity.CRITICAL)
+            (alarm.type, alarm.subject) == (AlarmType.CONNECTOR_FAILING, queue.connector)
+            and severity_of(alarm) is Severity.CRITICAL
             for alarm in self.alarms
         )
 

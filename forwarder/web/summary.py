@@ -13,7 +13,7 @@ from forwarder.connector import format_duration
 from forwarder.delivery.pace import WORTH_AN_ESTIMATE, about
 from forwarder.store.records import Alarm, Queue
 from forwarder.web.connectors import of_connectors
-from forwarder.web.facts import CONNECTOR_FAILING, Facts, Level, Point, Standing
+from forwarder.web.facts import Facts, Level, Point, Standing
 from forwarder.web.filters import clock
 from forwarder.web.writes import Refusal
 
@@ -213,7 +213,7 @@ def _of_alarms(facts: Facts) -> Iterator[Point]:
 
 def _is_told(alarm: Alarm, facts: Facts) -> bool:
     """Whether another point tells of the same trouble, from what the store says right now."""
-    if alarm.type == CONNECTOR_FAILING:
+    if alarm.type == AlarmType.CONNECTOR_FAILING:
         bad = [queue.connector for queue in facts.queues if queue.pause or queue.failing_since is not None]
         return alarm.subject in bad
     return alarm.type == AlarmType.GAP and bool(facts.critical_gaps)

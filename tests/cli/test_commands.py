@@ -8,7 +8,7 @@ import re
 import subprocess
 import time
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
 import click
@@ -162,6 +162,49 @@ def test_once_tells_of_dead_letters(desk: Desk, sandbox: Sandbox) -> None:
 def test_check_says_that_a_config_is_valid(desk: Desk) -> None:
     """With what it holds."""
     assert desk.says("check").endswith("config.yaml is valid: 3 connectors, 1 route.\n")
+
+
+ADVISED: Final[dict[str, tuple[list[str], str]]] = {
+    "nobody": ([], "Name two of different services, such as secops and oncall."),
+    "one": (
+        ["secops"],
+        "all alarms end at one service (secops). While that fails, only critical ones find another way",
+    ),
+    "two of one service": (["oncall", "night"], "one service (oncall, night)."),
+}
+"""Alarms that end at one service: who is named, and what is said."""
+
+
+@pytest.mark.parametrize("which", ADVISED)
+def test_check_warns_where_all_alarms_end_at_one_service(desk: Desk, which: str) -> None:
+    """The config is valid, and what to name is said."""
+    named, says = ADVISED[which]
+    desk.config["connectors"]["night"] = desk.config["connectors"]["oncall"]
+    desk.config["alarms"] = {"to": named}
+    desk.write()
+    result = desk.process("check")
+    assert result.returncode == 0
+    assert result.stdout.startswith("config.yaml is valid: ")
+    assert result.stderr.startswith("config.yaml: warning: alarms.to: ")
+    assert says in result.stderr
+
+
+def test_check_warns_of_the_one_service_there_is(desk: Desk) -> None:
+    """Then another one must be added."""
+    desk.config["connectors"] = {"secops": desk.config["connectors"]["secops"]}
+    desk.config |= {"routes": [{"to": "secops"}], "alarms": {"to": "secops"}}
+    desk.write()
+    assert "add a connector of another service" in desk.run("check").stderr
+
+
+@pytest.mark.parametrize("named", [["secops", "oncall"], ["tickets", "elsewhere"]])
+def test_check_warns_of_no_two_services(desk: Desk, named: list[str]) -> None:
+    """Of one type they are two where each has an address of its own."""
+    tickets = desk.config["connectors"]["tickets"]
+    desk.config["connectors"]["elsewhere"] = {**tickets, "url": "https://jira.example.com"}
+    desk.config["alarms"] = {"to": named}
+    desk.write()
+    assert desk.run("check").stderr == ""
 
 
 def test_check_prints_every_mistake_with_its_line(desk: Desk) -> None:

@@ -9,13 +9,15 @@ import stat
 import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Final
 
 import pytest
 from click.testing import CliRunner, Result
 
+from forwarder.alert import Severity
 from forwarder.cli.init_text import Section, config_text
 from forwarder.cli.root import group
-from forwarder.config import Config, load
+from forwarder.config import Config, advice, load
 from forwarder.plugins import connector_types, load_type
 from forwarder.sandbox import Sandbox
 from tests.kit.core import FORWARDER, environment
@@ -136,7 +138,8 @@ def test_the_config_that_is_written_loads(sandbox: Sandbox, tmp_path: Path) -> N
         "medium": {"secops"},
         "low": {"secops"},
     }
-    assert config.alarms.to == ("secops",)
+    assert config.alarms.to == ("secops", "oncall")
+    assert advice(config) == []
     assert f"{path} is written, and valid." in result.output
 
 
@@ -327,3 +330,24 @@ def test_a_stack_of_no_vendors_is_told(sandbox: Sandbox, tmp_path: Path) -> None
     result = init(sandbox, path, sandbox.sentrytex.token, "keep", "n", "n", "n", "y")
     assert result.exit_code == 0, result.output
     assert "FAIL sentrytex: The stack has no vendors" in result.output
+
+
+def section(name: str, kind: str, *severities: Severity) -> Section:
+    return Section(name=name, type=kind, severities=severities)
+
+
+ALL: Final = tuple(Severity)
+HEARS: Final[dict[str, tuple[list[Section], str]]] = {
+    "none": ([section("terminal", "console")], "[]"),
+    "one": ([section("secops", "slack", *ALL)], "[secops]"),
+    "two of one service": ([section("secops", "slack", *ALL), section("devs", "slack", *ALL[:1])], "[secops]"),
+    "two": ([section("secops", "slack", *ALL), section("tickets", "jira", *ALL[:2])], "[secops, tickets]"),
+}
+"""Connectors, and who of them is to hear of alarms."""
+
+
+@pytest.mark.parametrize("which", HEARS)
+def test_alarms_go_to_two_services_where_two_are_there(which: str) -> None:
+    """One that is the trouble cannot tell of it."""
+    connectors, named = HEARS[which]
+    assert f"alarms:\n  to: {named}\n" in config_text(Section(name="sentrytex"), connectors)

@@ -17,7 +17,7 @@ from jsonschema import Draft202012Validator
 from ruamel.yaml import YAML
 
 from forwarder.alert import Severity
-from forwarder.config import Config, ConfigError, Listen, dump, json_schema, load, secrets_of
+from forwarder.config import Config, ConfigError, Listen, advice, dump, json_schema, load, secrets_of
 from forwarder.plugins import GROUP, PluginError, connector_types, load_type
 
 EXAMPLE = Path(__file__).parents[2] / "config.example.yaml"
@@ -136,7 +136,8 @@ def test_the_example_loads() -> None:
     ]
     assert config.routes[1].cisa_kev is True
     assert config.routes[2].severity == (Severity.HIGH, Severity.MEDIUM)
-    assert config.alarms.to == ("secops",)
+    assert config.alarms.to == ("secops", "oncall")
+    assert advice(config) == []
 
 
 def test_the_example_needs_nothing_but_its_variables() -> None:

@@ -1,0 +1,205 @@
+"""What is wrong as far as rows tell it: of each trouble the worst instance. Nothing here writes."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterator
+from typing import Any, Final
+
+from forwarder.alert import Severity, got_worse
+from forwarder.store import failing, unreadable
+from forwarder.store.records import AFTER_ALL_OPENS, Trouble
+
+LOOKED_AT: Final = 1000
+"""Of how many deliveries that wait, the worst first, it is looked whether CISA's list has their alert."""
+
+_KEV: Final = "coalesce(json_type({}, '$.cisa_kev') = 'true', 0)"
+# The form in which bodies are kept shows most of them without being parsed.
+_KEV_OF_BODY: Final = (
+    f"""CASE WHEN instr({{0}}, '"cisa_kev":true') AND json_valid({{0}}) THEN {_KEV.format("{0}")} ELSE 0 END"""
+)
+_SHOWN: Final = f"min(max({{}}, 0), {unreadable.LAST_SECOND})"
+
+_INSTANCES: Final = f"""
+  SELECT 'dead_letter' AS type, d.connector AS subject, CAST(d.id AS TEXT) AS instance, a.severity AS severity,
+    {_KEV_OF_BODY.format("a.body")} AS on_kev, d.settled_at AS at, d.last AS reason, a.id AS alert_id, '{{}}' AS facts
+  FROM deliveries AS d LEFT JOIN alerts AS a ON a.id = d.alert_id
+  -- An alarm that was refused is no reason for another one, which would be refused as well.
+  WHERE d.state = 'dead' AND a.origin IS NOT 'alarm'
+  UNION ALL
+  SELECT 'unrouted', '', id, severity, {_KEV_OF_BODY.format("body")}, seen_at, '', id, '{{}}' FROM alerts
+  WHERE unrouted = 1 AND origin = 'feed' AND seen_at >= :since
+  UNION ALL
+  SELECT 'unrouted', '', a.id, a.severity, {_KEV_OF_BODY.format("a.body")}, worse.value, '', a.id, '{{}}'
+  FROM json_each(:worse) AS worse JOIN alerts AS a ON a.id = worse.key
+  UNION ALL
+  SELECT 'gap', '', severity || ' ' || since || ' ' || until, severity, 0, noticed_at, '', NULL,
+    json_object('since', {_SHOWN.format("since")}, 'until', {_SHOWN.format("until")})
+  FROM gaps WHERE noticed_at >= :since
+  UNION ALL
+  SELECT 'set_aside', '', digest,
+    coalesce(severity, CASE WHEN json_valid(raw) THEN lower(json_extract(raw, '$.severity')) END),
+    CASE WHEN json_valid(raw) THEN {_KEV.format("raw")} ELSE 0 END, seen_at, reason, NULL, json_object('told', told)
+  FROM set_aside WHERE seen_at >= :since
+  UNION ALL
+  SELECT type, subject, reason, NULL, 0, at, reason, NULL, '{{}}' FROM failures
+  -- A config that is refused stays so until another one is taken.
+  WHERE at >= :since OR type = 'reload_refused'
+"""
+
+# Of each trouble the worst instance. Only its alert's text is fetched: there may be thousands of instances.
+_TROUBLES: Final = f"""
+WITH instances AS ({_INSTANCES}), judged AS (
+  SELECT *,
+    CASE severity WHEN 'critical' THEN 0 WHEN 'high' THEN 1 WHEN 'medium' THEN 2 WHEN 'low' THEN 3 ELSE 4 END AS rank
+  FROM instances
+), ranked AS (
+  SELECT *, max(on_kev) OVER (PARTITION BY type, subject) AS kev, max(at) OVER (PARTITION BY type, subject) AS last_at,
+    row_number() OVER (PARTITION BY type, subject ORDER BY rank, on_kev DESC, at, instance) AS place
+  FROM judged
+)
+SELECT ranked.type, subject, rank, kev, instance, reason, last_at, coalesce(a.body, facts) AS facts
+FROM ranked LEFT JOIN alerts AS a ON a.id = ranked.alert_id WHERE place = 1
+"""
+
+_GOT_WORSE: Final = """
+SELECT c.alert_id, c.at, c.changes FROM changes AS c JOIN alerts AS a ON a.id = c.alert_id
+WHERE c.at >= ? AND a.unrouted = 1 AND a.origin = 'feed'
+"""
+
+_CONNECTORS: Final = """
+SELECT connector FROM pauses
+UNION SELECT connector FROM deliveries WHERE state IN ('ready', 'uncertain') AND failing_since IS NOT NULL
+UNION SELECT connector FROM deliveries WHERE state = 'sending' AND failing_since IS NOT NULL
+"""
+
+# When the destination was last asked for something that it then took or refused. What began to fail before that fails
+# by itself; what was under way meanwhile says nothing of that. A time to come is from before the clock was set.
+_ANSWERED: Final = f"""
+SELECT coalesce((SELECT at FROM attempts WHERE delivery_id = s.id ORDER BY number DESC LIMIT 1), settled_at)
+FROM deliveries AS s
+WHERE connector = :connector AND settled_at IS NOT NULL AND settled_at <= :now AND {failing.ANSWERED}
+ORDER BY settled_at DESC LIMIT 1
+"""
+
+# What is being sent counts as well: while the one delivery that is tried again is under way, nothing has changed.
+_FAILING: Final = f"""
+SELECT d.id, d.failing_since, d.tried_at, d.last, d.alert_id, d.rank,
+  (SELECT total(outcome = 'retry') + total(outcome = 'uncertain') / 2 FROM attempts WHERE delivery_id = d.id) AS weight
+FROM (
+  SELECT * FROM deliveries
+  WHERE connector = :connector AND state IN ('ready', 'uncertain') AND failing_since IS NOT NULL
+  UNION ALL
+  SELECT * FROM deliveries WHERE connector = :connector AND state = 'sending' AND failing_since IS NOT NULL
+) AS d WHERE d.rank < {AFTER_ALL_OPENS} ORDER BY d.failing_since, d.id
+"""
+
+# Updates that only bring links are nothing that anybody waits for.
+_WAITING: Final = f"""
+SELECT d.rank, {_KEV_OF_BODY.format("a.body")} AS kev, a.body AS facts
+FROM (
+  SELECT * FROM (
+    SELECT alert_id, rank FROM deliveries
+    WHERE connector = :connector AND state IN ('ready', 'uncertain') AND rank < {AFTER_ALL_OPENS}
+    ORDER BY rank LIMIT {LOOKED_AT}
+  )
+  UNION ALL
+  SELECT alert_id, rank FROM deliveries
+  WHERE connector = :connector AND state = 'sending' AND rank < {AFTER_ALL_OPENS}
+) AS d JOIN alerts AS a ON a.id = d.alert_id
+ORDER BY d.rank, kev DESC
+"""
+_COUNT: Final = f"""
+SELECT count(*) FROM deliveries
+WHERE connector = :connector AND state IN ('ready', 'uncertain', 'sending') AND rank < {AFTER_ALL_OPENS}
+"""
+
+
+def read(connection: sqlite3.Connection, *, since: float, now: float) -> list[Trouble]:
+    """Every trouble that rows tell of; of what passes, what happened ``since`` then."""
+    values = {"since": since, "worse": json.dumps(_got_worse(connection, since))}
+    found = [_trouble(row) for row in connection.execute(_TROUBLES, values).fetchall()]
+    names = [name for (name,) in connection.execute(_CONNECTORS)]
+    return [*found, *(trouble for name in names for trouble in _of_connector(connection, name, now))]
+
+
+def _of_connector(connection: sqlite3.Connection, name: str, now: float) -> Iterator[Trouble]:
+    """Whether a connector is paused; whether it fails; which of its alerts fails by itself while others arrive."""
+    values = {"connector": name, "now": now}
+    pause = connection.execute("SELECT reason, since FROM pauses WHERE connector = ?", (name,)).fetchone()
+    if pause is not None:
+        yield _stuck(connection, "paused", values, reason=pause["reason"], since=pause["since"])
+        return
+    answered = connection.execute(_ANSWERED, values).fetchone()
+    rows = connection.execute(_FAILING, values).fetchall()
+    since = [row for row in rows if answered is None or row["failing_since"] > answered[0]]
+    # One answer that was lost is no failing: whether it arrived is looked up, at times that lie minutes apart.
+    if sum(row["weight"] for row in since) >= 1:
+        latest = max(since, key=lambda row: row["tried_at"] or 0.0)
+        yield _stuck(connection, "connector_failing", values, reason=latest["last"], since=since[0]["failing_since"])
+    if by_itself := [row for row in rows if answered is not None and row["failing_since"] <= answered[0]]:
+        yield from _alone(connection, name, by_itself)
+
+
+def _stuck(connection: sqlite3.Connection, kind: str, values: dict[str, Any], *, reason: str, since: float) -> Trouble:
+    """A trouble of a whole connector, which is as bad as the worst that waits for it."""
+    waiting = connection.execute(_WAITING, values).fetchall()
+    (count,) = connection.execute(_COUNT, values).fetchone()
+    return Trouble(
+        type=kind,
+        subject=values["connector"],
+        severity=list(Severity)[waiting[0]["rank"]] if waiting else None,
+        kev=any(row["kev"] for row in waiting),
+        instance=reason,
+        facts=_facts(waiting[0]["facts"]) if waiting else {},
+        reason=reason,
+        last_at=since,
+        waiting=count,
+    )
+
+
+def _alone(connection: sqlite3.Connection, name: str, rows: list[sqlite3.Row]) -> Iterator[Trouble]:
+    """The alert that fails by itself: a critical one, or one on CISA's list, that has failed the longest."""
+    for row in rows:
+        alert = connection.execute(
+            f"SELECT body, {_KEV_OF_BODY.format('body')} AS kev FROM alerts WHERE id = ?", (row["alert_id"],)
+        ).fetchone()
+        if row["rank"] == Severity.CRITICAL.rank or alert["kev"]:
+            yield Trouble(
+                type="delivery_failing",
+                subject=name,
+                severity=list(Severity)[row["rank"]],
+                kev=bool(alert["kev"]),
+                instance=str(row["id"]),
+                facts=_facts(alert["body"]),
+                reason=row["last"],
+                last_at=row["failing_since"],
+            )
+            return
+
+
+def _got_worse(connection: sqlite3.Connection, since: float) -> dict[str, float]:
+    """Alerts without a route that got worse since then, and when."""
+    return {
+        alert_id: at
+        for alert_id, at, changes in connection.execute(_GOT_WORSE, (since,)).fetchall()
+        if got_worse(unreadable.changes_in(changes))
+    }
+
+
+def _trouble(row: sqlite3.Row) -> Trouble:
+    return Trouble(
+        type=row["type"],
+        subject=row["subject"],
+        severity=list(Severity)[row["rank"]] if row["rank"] < len(Severity) else None,
+        kev=bool(row["kev"]),
+        instance=row["instance"],
+        facts=_facts(row["facts"]),
+        reason=row["reason"],
+        last_at=row["last_at"],
+    )
+
+
+def _facts(text: str) -> dict[str, Any]:
+    return unreadable.read(lambda: dict(json.loads(text)), lambda _: {})

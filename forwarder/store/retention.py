@@ -13,6 +13,8 @@ BATCH: Final = 500
 """Alerts that one transaction removes: deliveries must not wait for a prune."""
 DAY: Final = 86400
 """Seconds by which one whose date is a day alone may have been published later than the day's beginning."""
+MERGED: Final = 500
+"""Pages of the search index that are merged then."""
 PAGES: Final = 2000
 """Pages that are given back after it."""
 
@@ -55,6 +57,9 @@ class Retention:
             _raise_floor(connection, [row["published_by"] for row in removed if row["origin"] == Origin.FEED.value])
             connection.execute("DELETE FROM set_aside WHERE seen_at < ?", (seen_before,))
             connection.execute("DELETE FROM gaps WHERE noticed_at < ?", (seen_before,))
+            if removed:
+                # What is deleted from the index leaves a mark there, until it is merged with what it deletes.
+                connection.execute("INSERT INTO search (search, rank) VALUES ('merge', ?)", (-MERGED,))
             return len(removed)
 
         removed = self._engine.write(work)

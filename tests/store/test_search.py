@@ -115,3 +115,20 @@ def test_the_nearest_are_offered(seen: Store) -> None:
     """Those that begin like it; none for what is no CVE."""
     assert seen.queries.nearest("cve-2021-44229") == ["CVE-2021-44228", "CVE-2021-44832"]
     assert seen.queries.nearest("something else") == []
+
+
+def test_what_is_forgotten_leaves_the_index(store: Store) -> None:
+    """It does not grow by what comes and goes: its marks of what was deleted are merged away."""
+    sizes = []
+    for round_ in range(12):
+        enqueue_many(store, round_)
+        while store.retention.prune(seen_before=NOW + 10**9, published_before=NOW + 10**9):
+            pass
+        with store.engine.read() as connection:
+            sizes.append(connection.execute("SELECT sum(length(block)) FROM search_data").fetchone()[0])
+    assert max(sizes) < 1000
+
+
+def enqueue_many(store: Store, round_: int) -> None:
+    alerts = [alert(id=f"{round_}-{number}", title=f"Flaw {number} in part {round_}") for number in range(300)]
+    store.feed.commit_page([routed(one) for one in alerts], now=NOW)

@@ -22,8 +22,8 @@ def enqueue_change(
 ) -> set[str]:
     """Owes what follows from an alert's new form, and returns the connectors that are owed something.
 
-    It is opened where its targets never had it. ``connectors``, those in use, hear of ``changes`` where they have it;
-    and of worse news others do too, and those for which a person discarded it.
+    It is opened where its targets never had it, and for the worse where a person discarded it. Of ``connectors``, those
+    in use, the ones that have it hear of ``changes``; of worse news the others do, too.
     """
     alert, worse = item.alert, got_worse(changes)
     opened, discarded = _opened(connection, alert.id), _discarded(connection, alert.id)
@@ -38,7 +38,7 @@ def enqueue_change(
     reached = set(opens)
     if worse:
         # Wherever the routes lead by now: had it arrived there, that place would hear of this as well.
-        for connector in sorted((discarded - opened.keys()) & {*connectors, *item.targets}):
+        for connector in sorted(discarded - opened.keys()):
             reason = item.targets.get(connector, why)
             enqueue_discarded(connection, alert.id, connector, revision=revision, why=reason, now=now)
             reached.add(connector)

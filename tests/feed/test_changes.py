@@ -285,6 +285,19 @@ def test_worse_news_waits_for_a_connector_that_is_gone(feed: Feed, store: Store,
     assert store.outbox.claim("secops", 5, now=NOW, lease=LEASE) == []
 
 
+def test_worse_news_of_what_was_discarded_waits_for_a_connector_that_is_gone(feed: Feed, store: Store) -> None:
+    """Once the connector is back, the alert goes there after all."""
+    settle(store, claim(store), dead())
+    store.operations.discard([1])
+    feed.reload([], "oncall")
+    feed.changes(cvss_score=6.5)
+    feed.changes(cisa_kev=True)
+    feed.changes(severity="critical")
+    feed.reload(ROUTES, "secops", "oncall", "tickets")
+    delivery = claim(store).delivery
+    assert (delivery.kind, delivery.alert.severity) == (Kind.OPEN, "critical")
+
+
 def test_worse_news_waits_for_a_rename(feed: Feed, store: Store) -> None:
     """What came between the reload and the rename goes to the message that the old name has."""
     deliver(store, "secops", "M-1")

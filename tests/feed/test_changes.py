@@ -322,6 +322,22 @@ def test_worse_news_does_not_wait_for_a_rename_where_the_new_name_is_routed(feed
     assert claim(store, "security").delivery.kind is Kind.UPDATE
 
 
+def test_a_second_rename_hands_over_what_came_after_the_first(feed: Feed, store: Store) -> None:
+    """What was sent under the old name between the rename and the reload is updated under the new one."""
+    assert store.operations.rename("secops", "security") == 1
+    feed.sandbox.sentrytex.publish(alert_json(id="b", severity="high", published_at=at(40)))
+    feed.read()
+    deliver(store, "secops", "M-2")
+    feed.reload([{"to": "security"}], "security")
+    assert store.operations.rename("secops", "security") == 1
+    feed.sandbox.sentrytex.update("b", severity="critical")
+    assert feed.read().connectors == frozenset({"security"})
+    kinds = {
+        one.delivery.alert.id: one.delivery.kind for one in store.outbox.claim("security", 5, now=NOW, lease=LEASE)
+    }
+    assert kinds == {"a": Kind.OPEN, "b": Kind.UPDATE}
+
+
 def test_a_fall_tells_those_who_have_it(feed: Feed, store: Store) -> None:
     """An alert that no route matches any more still tells those who were sent it, and is not without a route."""
     deliver(store, "secops")

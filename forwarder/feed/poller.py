@@ -15,7 +15,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from forwarder import routing
-from forwarder.alert import Alert
+from forwarder.alert import Alert, got_worse
 from forwarder.common.clock import Now, instant
 from forwarder.config import Config
 from forwarder.feed.client import KeyRefused, SentrytexError, Share
@@ -233,8 +233,9 @@ class Poller:
                 continue
             decision = routing.targets(alert, self.config.routes)
             targets = dict(decision.targets)
-            if known is not None:
-                # Only what the change itself brought: a route that was added since must not send the past.
+            if known is not None and not got_worse(alert.changes_from(known)):
+                # Only what the change itself brought: a route that was added since must not send the past. Worse news
+                # goes wherever the routes lead now; the store knows who has the alert already.
                 for connector in routing.targets(known, self.config.routes).targets:
                     targets.pop(connector, None)
             log.debug(

@@ -86,13 +86,17 @@ def enqueue_withdrawal(
 def enqueue_discarded(
     connection: sqlite3.Connection, alert_id: str, connector: str, *, revision: int, why: str, now: float
 ) -> bool:
-    """Owes after all what a person discarded, looked for first where it may have arrived; False where nobody did."""
+    """Owes after all what a person discarded, looked for first where it may have arrived; False where nobody did.
+
+    The note of it is there until the delivery is: where another one stands in its place, it stays.
+    """
     discard = connection.execute(
-        "DELETE FROM discards WHERE alert_id = ? AND connector = ? RETURNING enqueued_at, uncertain, sent_as",
+        "SELECT enqueued_at, uncertain, sent_as FROM discards WHERE alert_id = ? AND connector = ?",
         (alert_id, connector),
     ).fetchone()
     if discard is None or not enqueue(connection, alert_id, connector, Kind.OPEN, revision=revision, why=why, now=now):
         return False
+    connection.execute("DELETE FROM discards WHERE alert_id = ? AND connector = ?", (alert_id, connector))
     if discard["uncertain"]:
         connection.execute(
             "UPDATE deliveries SET state = 'uncertain', enqueued_at = ?, sent_as = ?"

@@ -9,12 +9,13 @@ from dataclasses import replace
 from types import MappingProxyType
 from typing import Any, Final
 
-from forwarder.alert import Alert, SetAside, Severity, got_worse
-from forwarder.connector import Kind, Origin
+from forwarder.alert import Alert, SetAside, Severity
+from forwarder.connector import Origin
 from forwarder.routing import Decision
 from forwarder.store import dates, unreadable
+from forwarder.store.changes import enqueue_change
 from forwarder.store.engine import Engine
-from forwarder.store.enqueue import enqueue, enqueue_all, enqueue_discarded, record_change
+from forwarder.store.enqueue import enqueue_all
 from forwarder.store.records import Feed, Gap, PollResult, RoutedAlert
 
 
@@ -138,8 +139,9 @@ class FeedStore:
     ) -> PollResult:
         """Writes what a poll or a sweep found; the cursor only ever moves forward.
 
-        ``connectors`` are those in use: only they are told of changes to what they were sent. ``reach`` is how far back
-        a sweep could read all, ``short`` the same for each severity of which it could not read all that it should.
+        ``connectors`` are those in use: only they are told of changes to what they were sent, unless one is for the
+        worse. ``reach`` is how far back a sweep could read all, ``short`` the same for each severity of which it could
+        not read all that it should.
         """
 
         def work(connection: sqlite3.Connection) -> PollResult:
@@ -247,6 +249,17 @@ FROM json_each(?) WHERE true ON CONFLICT (id) DO NOTHING RETURNING id
 """
 
 
+# What went somewhere before it changed is not without a route.
+_REVISE: Final = """
+UPDATE alerts SET severity = :severity, cve_id = :cve_id, published_at = :published_at, body = :body, trail = :trail,
+  unrouted = :unrouted
+    AND NOT EXISTS (SELECT 1 FROM deliveries AS d WHERE d.alert_id = alerts.id AND d.kind = 'open')
+    AND NOT EXISTS (SELECT 1 FROM discards AS d WHERE d.alert_id = alerts.id),
+  exact = :exact, revision = revision + :told
+WHERE id = :id RETURNING revision
+"""
+
+
 def _insert(
     connection: sqlite3.Connection, items: Sequence[RoutedAlert], origin: Origin, now: float
 ) -> list[RoutedAlert]:
@@ -283,71 +296,22 @@ def _revise(
     """Takes over an alert's new form: whether people must hear of it, and the connectors that are owed something."""
     alert = item.alert
     changes = alert.changes_from(known)
-    opened = {
-        name: (state, attempts)
-        for name, state, attempts in connection.execute(
-            "SELECT connector, state, attempts FROM deliveries WHERE alert_id = ?1 AND kind = 'open'"
-            # What a person discarded is sent no more than a dead letter is.
-            " UNION ALL SELECT connector, 'dead', 0 FROM discards WHERE alert_id = ?1",
-            (alert.id,),
-        ).fetchall()
-    }
     row = connection.execute(
-        "UPDATE alerts SET severity = ?, cve_id = ?, published_at = ?, body = ?, trail = ?, unrouted = ?,"
-        " exact = ?, revision = revision + ? WHERE id = ? RETURNING revision",
-        (
-            alert.severity.value,
-            alert.cve_id,
-            alert.published_at.timestamp(),
-            body_of(alert),
-            _trail(item.decision),
-            # What went somewhere before it changed is not without a route.
-            int(item.unrouted and not opened),
-            int(alert.exact),
-            int(bool(changes)),
-            alert.id,
-        ),
+        _REVISE,
+        {
+            "id": alert.id,
+            "severity": alert.severity.value,
+            "cve_id": alert.cve_id,
+            "published_at": alert.published_at.timestamp(),
+            "body": body_of(alert),
+            "trail": _trail(item.decision),
+            "unrouted": int(item.unrouted),
+            "exact": int(alert.exact),
+            "told": int(bool(changes)),
+        },
     ).fetchone()
-    reached_connectors = set()
-    for connector, why in item.targets.items():
-        if got_worse(changes) and enqueue_discarded(
-            connection, alert.id, connector, revision=row["revision"], why=why, now=now
-        ):
-            reached_connectors.add(connector)
-        elif connector not in opened:
-            enqueue(connection, alert.id, connector, Kind.OPEN, revision=row["revision"], why=why, now=now)
-            reached_connectors.add(connector)
-    if changes:
-        record_change(connection, alert.id, row["revision"], changes, now)
-        # Whatever its state: what is being sent may come back, and people repeat what is settled.
-        connection.execute(
-            "UPDATE deliveries SET rank = ? WHERE alert_id = ? AND revision > 0",
-            (alert.severity.rank, alert.id),
-        )
-        if got_worse(changes):
-            # Nobody knows the alert yet where its open waits in a backoff, and it tells the news by itself.
-            connection.execute(
-                "UPDATE deliveries SET due_at = 0"
-                " WHERE alert_id = ? AND kind = 'open' AND state IN ('ready', 'uncertain')",
-                (alert.id,),
-            )
-        for connector, (state, attempts) in opened.items():
-            # What was never tried, or waits as a dead letter, will tell the new form by itself.
-            if connector not in connectors or state == "dead" or (state == "ready" and attempts == 0):
-                continue
-            why = "changed: " + ", ".join(change.field for change in changes)
-            enqueue(
-                connection,
-                alert.id,
-                connector,
-                Kind.UPDATE,
-                revision=row["revision"],
-                why=why,
-                now=now,
-                worse=got_worse(changes),
-            )
-            reached_connectors.add(connector)
-    return bool(changes), reached_connectors
+    reached = enqueue_change(connection, item, changes, revision=row["revision"], connectors=connectors, now=now)
+    return bool(changes), reached
 
 
 def _note_sweep(

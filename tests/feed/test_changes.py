@@ -25,6 +25,7 @@ from tests.kit.store import (
     config,
     dead,
     deliver,
+    delivered,
     failed,
     rows,
     settle,
@@ -185,18 +186,156 @@ def test_a_dead_letter_hears_no_update(feed: Feed, store: Store) -> None:
 
 
 def test_a_route_that_was_added_sends_nothing_of_the_past(feed: Feed, store: Store) -> None:
-    """A change owes nothing to a connector that would have had the alert before it, had its route been there."""
+    """A small change owes nothing to a connector that would have had the alert before it, had its route been there."""
     deliver(store, "secops")
     feed.reload([*ROUTES, {"to": "auditors"}], "secops", "oncall", "tickets", "auditors")
     assert feed.changes(cvss_score=6.5).connectors == frozenset({"secops"})
-    assert feed.changes(severity="critical").connectors == frozenset({"secops", "oncall"})
+    assert feed.changes(epss_score=0.6).connectors == frozenset({"tickets"})
+    assert feed.changes(severity="medium").connectors == frozenset({"secops"})
 
 
-def test_a_connector_that_is_gone_is_owed_no_update(feed: Feed, store: Store) -> None:
-    """A connector that is no longer in the config is not owed what nobody would deliver."""
+WORSE: Final[list[dict[str, Any]]] = [{"severity": "critical"}, {"cisa_kev": True}, {"severity": "catastrophic"}]
+
+
+@pytest.mark.parametrize("worse", WORSE, ids=str)
+@pytest.mark.parametrize("first", ["high", "low"])
+def test_worse_news_goes_wherever_the_routes_lead_now(
+    feed: Feed, store: Store, worse: dict[str, Any], first: str
+) -> None:
+    """Also by a route that was added since and would have matched before: the pager rings, once."""
+    feed.sandbox.sentrytex.publish(alert_json(id="b", severity=first, published_at=at(40)))
+    feed.read()
+    feed.reload([*ROUTES, {"to": "auditors"}], "secops", "oncall", "tickets", "auditors")
+    feed.sandbox.sentrytex.update("b", **worse)
+    assert "auditors" in feed.read().connectors
+    deliver(store, "auditors")
+    for again in WORSE:
+        feed.sandbox.sentrytex.update("b", cvss_score=3.0, **again)
+        feed.read()
+    assert rows(store, "SELECT count(*) FROM deliveries WHERE kind = 'open' AND connector = 'auditors'") == [(1,)]
+
+
+def test_worse_news_opens_nothing_where_it_was_owed(feed: Feed, store: Store) -> None:
+    """What waits or died tells the new form by itself."""
+    feed.reload([{"to": ["secops", "oncall"]}], "secops", "oncall")
+    feed.sandbox.sentrytex.publish(alert_json(id="b", severity="high", published_at=at(40)))
+    feed.read()
+    settle(store, claim(store, "oncall"), dead())
+    feed.sandbox.sentrytex.update("b", severity="critical")
+    assert feed.read().connectors == frozenset()
+
+
+@pytest.mark.parametrize("routes", [ROUTES, [{"to": "secops"}], [{"severity": "critical", "to": "oncall"}]], ids=len)
+@pytest.mark.parametrize("worse", WORSE, ids=str)
+def test_what_was_discarded_is_sent_when_it_becomes_worse(
+    feed: Feed, store: Store, routes: list[dict[str, Any]], worse: dict[str, Any]
+) -> None:
+    """Whether its route matched before, matches only now, or leads elsewhere by now; a small change sends nothing."""
+    settle(store, claim(store), dead())
+    store.operations.discard([1])
+    feed.reload(routes, "secops", "oncall", "tickets")
+    assert "secops" not in feed.changes(cvss_score=6.5).connectors
+    assert "secops" in feed.changes(**worse).connectors
+    delivery = claim(store).delivery
+    assert (delivery.kind, delivery.alert.cvss_score) == (Kind.OPEN, 6.5)
+    assert rows(store, "SELECT count(*) FROM discards") == [(0,)]
+
+
+def test_a_discard_hides_nothing_that_is_there(feed: Feed, store: Store) -> None:
+    """Where a renamed connector brings a discard to a name that has the alert, that hears of changes as before."""
+    feed.reload([{"to": ["secops", "old"]}], "secops", "old")
+    feed.sandbox.sentrytex.publish(alert_json(id="b", published_at=at(40)))
+    feed.read()
+    settle(store, claim(store, "old"), dead())
+    store.operations.discard([row for (row,) in rows(store, "SELECT id FROM deliveries WHERE connector = 'old'")])
+    store.operations.rename("old", "secops")
+    for claimed in store.outbox.claim("secops", 5, now=NOW, lease=LEASE):
+        settle(store, claimed, delivered())
+    feed.reload([{"to": "secops"}], "secops")
+    feed.sandbox.sentrytex.update("b", cisa_kev=True)
+    assert feed.read().connectors == frozenset({"secops"})
+    assert claim(store).delivery.kind is Kind.UPDATE
+    assert rows(store, "SELECT count(*) FROM discards") == [(1,)]
+
+
+def test_a_connector_that_is_gone_is_owed_no_small_change(feed: Feed, store: Store) -> None:
+    """What is not for the worse would only pile up for a connector that is no longer in the config."""
     deliver(store, "secops")
     feed.reload([{"to": "oncall"}], "oncall")
     assert feed.changes(cvss_score=6.5).connectors == frozenset()
+    assert feed.changes(severity="medium").connectors == frozenset()
+
+
+@pytest.mark.parametrize("worse", WORSE, ids=str)
+def test_worse_news_waits_for_a_connector_that_is_gone(feed: Feed, store: Store, worse: dict[str, Any]) -> None:
+    """Once the connector is back, it hears of all that got worse meanwhile, in one update."""
+    deliver(store, "secops", "M-1")
+    feed.reload([], "oncall")
+    feed.changes(**worse)
+    feed.changes(cvss_score=6.5)
+    feed.changes(severity="low", cisa_kev=False)
+    feed.changes(severity="critical", cisa_kev=True)
+    feed.reload(ROUTES, "secops", "oncall", "tickets")
+    claimed = claim(store)
+    assert claimed.delivery.kind is Kind.UPDATE
+    assert claimed.delivery.receipt is not None
+    assert claimed.delivery.receipt.remote_id == "M-1"
+    assert {change.field for change in claimed.delivery.changes} >= {"severity", "cisa_kev"}
+    settle(store, claimed, delivered())
+    assert store.outbox.claim("secops", 5, now=NOW, lease=LEASE) == []
+
+
+def test_worse_news_of_what_was_discarded_waits_for_a_connector_that_is_gone(feed: Feed, store: Store) -> None:
+    """Once the connector is back, the alert goes there after all."""
+    settle(store, claim(store), dead())
+    store.operations.discard([1])
+    feed.reload([], "oncall")
+    feed.changes(cvss_score=6.5)
+    feed.changes(cisa_kev=True)
+    feed.changes(severity="critical")
+    feed.reload(ROUTES, "secops", "oncall", "tickets")
+    delivery = claim(store).delivery
+    assert (delivery.kind, delivery.alert.severity) == (Kind.OPEN, "critical")
+
+
+def test_worse_news_waits_for_a_rename(feed: Feed, store: Store) -> None:
+    """What came between the reload and the rename goes to the message that the old name has."""
+    deliver(store, "secops", "M-1")
+    feed.reload([{"severity": "medium", "to": "security"}], "security")
+    feed.changes(severity="critical")
+    store.operations.rename("secops", "security")
+    delivery = claim(store, "security").delivery
+    assert delivery.kind is Kind.UPDATE
+    assert delivery.receipt is not None
+    assert delivery.receipt.remote_id == "M-1"
+
+
+def test_worse_news_does_not_wait_for_a_rename_where_the_new_name_is_routed(feed: Feed, store: Store) -> None:
+    """Whether the connector was renamed or replaced nobody said yet: the new one is told at once, and once."""
+    deliver(store, "secops", "M-1")
+    feed.reload([{"to": "security"}], "security")
+    assert "security" in feed.changes(severity="critical").connectors
+    deliver(store, "security", "M-2")
+    store.operations.rename("secops", "security")
+    assert store.outbox.claim("security", 5, now=NOW, lease=LEASE) == []
+    assert feed.changes(cisa_kev=True).connectors == frozenset({"security", "secops"})
+    assert claim(store, "security").delivery.kind is Kind.UPDATE
+
+
+def test_a_second_rename_hands_over_what_came_after_the_first(feed: Feed, store: Store) -> None:
+    """What was sent under the old name between the rename and the reload is updated under the new one."""
+    assert store.operations.rename("secops", "security") == 1
+    feed.sandbox.sentrytex.publish(alert_json(id="b", severity="high", published_at=at(40)))
+    feed.read()
+    deliver(store, "secops", "M-2")
+    feed.reload([{"to": "security"}], "security")
+    assert store.operations.rename("secops", "security") == 1
+    feed.sandbox.sentrytex.update("b", severity="critical")
+    assert feed.read().connectors == frozenset({"security"})
+    kinds = {
+        one.delivery.alert.id: one.delivery.kind for one in store.outbox.claim("security", 5, now=NOW, lease=LEASE)
+    }
+    assert kinds == {"a": Kind.OPEN, "b": Kind.UPDATE}
 
 
 def test_a_fall_tells_those_who_have_it(feed: Feed, store: Store) -> None:

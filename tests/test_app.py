@@ -128,7 +128,7 @@ def test_those_named_while_a_trouble_stands_are_told(tmp_path: Path, sandbox: Sa
     """Once, after a reload that names them."""
     config = {**settings(sandbox), "routes": [{"to": ["secops"]}]}
     sandbox.slack.revoke()
-    sandbox.sentrytex.publish(recent(1))
+    sandbox.sentrytex.publish(recent(1, severity="high"))
     with assembled(tmp_path, sandbox, config) as forwarder:
         forwarder.start(schedule=False)
         forwarder.poll()

@@ -16,6 +16,7 @@ from forwarder.common.units import format_duration
 from forwarder.config import Config, secrets_of
 from forwarder.connector import Connector
 from forwarder.delivery.dispatcher import LINKS_AFTER, Dispatcher
+from forwarder.delivery.leaving import Leaving
 from forwarder.delivery.memory import StoredMemory
 from forwarder.delivery.transitions import ATTEMPTS
 from forwarder.events import AttemptFinished, Listener, Listeners
@@ -66,7 +67,7 @@ class Forwarder:
         self.started_at = self.alarms.started_at
         self.listeners.add(_Pauses(self))
         self.dispatchers: dict[str, Dispatcher] = {}
-        self.leaving: list[_Leaving] = []
+        self.leaving: list[Leaving] = []
         """Dispatchers that a reload replaced or removed, while they still send."""
         self.has_read_feed = False
         """Whether one poll was complete since the start of this process."""
@@ -330,7 +331,7 @@ class Forwarder:
             goes_on = known is not None and known.connector is connector
             after[connector.name] = known if known and goes_on else self._make_dispatcher(connector, followers)
         leaving = [dispatcher for dispatcher in before.values() if dispatcher is not after.get(dispatcher.name)]
-        self.leaving += [_Leaving(dispatcher) for dispatcher in leaving]
+        self.leaving += [Leaving(dispatcher) for dispatcher in leaving]
         for dispatcher in leaving:
             dispatcher.stop()
         self.dispatchers = after
@@ -369,21 +370,6 @@ class Forwarder:
         for name in names:
             if name in self.dispatchers:
                 self.dispatchers[name].wake()
-
-
-class _Leaving:
-    """A dispatcher that claims nothing more, until what it sends has ended, or was given up by the store."""
-
-    def __init__(self, dispatcher: Dispatcher) -> None:
-        self.dispatcher = dispatcher
-        self._until = time.monotonic() + dispatcher.lease
-
-    def is_over(self, now: float) -> bool:
-        """Whether it has ended; then its connector is closed. After its lease another one may have what it sends."""
-        if not self.dispatcher.ended and now < self._until:
-            return False
-        self.dispatcher.join(0.0)
-        return True
 
 
 class _Pauses(Listener):

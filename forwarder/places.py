@@ -1,0 +1,137 @@
+"""Where a connector has sent to: the place that its config names, and those that it named before.
+
+What was sent without an answer stands where the config led then, so that is where it has to be looked for. A place is
+kept from the first send to it on; one that took nothing, such as a misspelled name, is none to look into.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from datetime import datetime
+from typing import Any, Final
+
+from forwarder.connector import Failed, Memory, ProcessMemory, Retry, Uncertain
+
+MOST: Final = 50
+"""Former places that are kept: what is so old that it may have gone to an earlier one cannot be looked for."""
+
+_UNTOUCHED: Final = "untouched"
+"""The key of the memory for the place of today, as long as nothing can stand there."""
+_MARK: Final = "sent_to"
+_LEFT: Final = "left"
+"""Keys of the memory: what is known of the place of today, and the former ones with the time until which each was it.
+"""
+
+
+class Places:
+    """The place of ``today`` and the former ones. ``key`` is the memory's for the name of the first.
+
+    A former place is a mapping: its name under ``place``, and what ``sending`` and ``mark`` told of it.
+    """
+
+    def __init__(self, today: str, now: Callable[[], datetime], *, key: str) -> None:
+        self._today, self._now, self._key = today, now, key
+        self._memory: Memory = ProcessMemory()
+        self._lock = threading.Lock()
+        self._is_taken_over = False
+        self._is_first = False
+        self._under_way = 0
+
+    def remember(self, memory: Memory) -> None:
+        """Takes over what earlier processes kept: what the config named before is a former place from now on."""
+        self._memory, self._is_taken_over = memory, False
+        with suppress(Failed):  # then before the first send, or the first look
+            self._take_over()
+
+    @contextmanager
+    def sending(self, **details: str) -> Iterator[None]:
+        """Around a send to the place of today: it is kept before that, unless all that was sent was refused."""
+        self._take_over()
+        with self._lock:
+            self._is_first |= self._memory.get(_UNTOUCHED) == self._today
+            self._under_way += 1
+            self._memory.put(_UNTOUCHED, "")
+        may_stand = True
+        try:
+            self.mark(**details)
+            yield
+        except Failed as failed:
+            may_stand = isinstance(failed.outcome, Uncertain)
+            raise
+        finally:
+            self._end(may_stand=may_stand)
+
+    def mark(self, **details: str) -> None:
+        """Keeps what is known of the place of today, beside what was known of it before."""
+        known = _read(self._memory.get(_MARK))
+        known = known if known.get("place") == self._today else {"place": self._today}
+        self._memory.put(_MARK, json.dumps({**known, **details}))
+
+    def leave(self, place: Mapping[str, Any]) -> None:
+        """Counts ``place`` among the former ones, until now. Of the place of today nothing is known any more."""
+        with self._lock:
+            self._leave(place)
+            self._memory.put(_MARK, "")
+
+    def left(self) -> list[Mapping[str, Any]]:
+        """All former places, the latest first."""
+        said = _parse(self._memory.get(_LEFT))
+        entries = said if isinstance(said, list) else [said]
+        kept = [entry for entry in entries if isinstance(entry, dict) and isinstance(entry.get("place"), str)]
+        return sorted(kept, key=_until, reverse=True)
+
+    def left_since(self, enqueued_at: datetime) -> list[Mapping[str, Any]]:
+        """The former places that may hold what is owed since then; raises Failed where not all of them are known."""
+        self._take_over()
+        former, since = self.left(), enqueued_at.timestamp()
+        if len(former) >= MOST and since <= _until(former[-1]):
+            raise Failed(Retry(f"The config named more than {MOST} places since: where it went is not known any more"))
+        return [place for place in former if since <= _until(place)]
+
+    def _take_over(self) -> None:
+        with self._lock:
+            if self._is_taken_over:
+                return
+            before = self._memory.get(self._key)
+            if before != self._today:
+                if before and self._memory.get(_UNTOUCHED) != before:
+                    mark = _read(self._memory.get(_MARK))
+                    self._leave(mark if mark.get("place") == before else {"place": before})
+                # The name comes last: killed in between, the next process takes over once more.
+                self._memory.put(_UNTOUCHED, self._today)
+                self._memory.put(_MARK, "")
+                self._memory.put(self._key, self._today)
+            self._is_taken_over = True
+
+    def _leave(self, place: Mapping[str, Any]) -> None:
+        others = [other for other in self.left() if {**other, "until": 0} != {**place, "until": 0}]
+        former = [{**place, "until": self._now().timestamp()}, *others]
+        self._memory.put(_LEFT, json.dumps(former[:MOST]))
+
+    def _end(self, *, may_stand: bool) -> None:
+        with self._lock:
+            self._under_way -= 1
+            self._is_first &= not may_stand
+            if self._is_first and not self._under_way:
+                self._memory.put(_UNTOUCHED, self._today)
+                self._is_first = False
+
+
+def _until(place: Mapping[str, Any]) -> float:
+    until = place.get("until")
+    return float(until) if isinstance(until, int | float) else 0.0
+
+
+def _read(kept: str) -> Mapping[str, Any]:
+    said = _parse(kept)
+    return said if isinstance(said, Mapping) else {}
+
+
+def _parse(kept: str) -> Any:
+    try:
+        return json.loads(kept or "{}")
+    except ValueError:
+        return {}

@@ -25,6 +25,9 @@ _LEFT: Final = "left"
 """Keys of the memory: what is known of the place of today, and the former ones with the time until which each was it.
 """
 
+_CHANGING: Final = threading.Lock()
+"""After a reload two connectors share one memory, until the one before has sent what it had begun."""
+
 
 class Places:
     """The place of ``today`` and the former ones. ``key`` is the memory's for the name of the first.
@@ -35,7 +38,6 @@ class Places:
     def __init__(self, today: str, now: Callable[[], datetime], *, key: str) -> None:
         self._today, self._now, self._key = today, now, key
         self._memory: Memory = ProcessMemory()
-        self._lock = threading.Lock()
         self._is_taken_over = False
         self._is_first = False
         self._under_way = 0
@@ -50,13 +52,9 @@ class Places:
     def sending(self, **details: str) -> Iterator[None]:
         """Around a send to the place of today: it is kept before that, unless all that was sent was refused."""
         self._take_over()
-        with self._lock:
-            self._is_first |= self._memory.get(_UNTOUCHED) == self._today
-            self._under_way += 1
-            self._memory.put(_UNTOUCHED, "")
+        self._begin(details)
         may_stand = True
         try:
-            self.mark(**details)
             yield
         except Failed as failed:
             may_stand = isinstance(failed.outcome, Uncertain)
@@ -66,13 +64,13 @@ class Places:
 
     def mark(self, **details: str) -> None:
         """Keeps what is known of the place of today, beside what was known of it before."""
-        known = _read(self._memory.get(_MARK))
-        known = known if known.get("place") == self._today else {"place": self._today}
-        self._memory.put(_MARK, json.dumps({**known, **details}))
+        with _CHANGING, suppress(Failed):
+            if not self._is_over():
+                self._mark(details)
 
     def leave(self, place: Mapping[str, Any]) -> None:
         """Counts ``place`` among the former ones, until now. Of the place of today nothing is known any more."""
-        with self._lock:
+        with _CHANGING:
             self._leave(place)
             self._memory.put(_MARK, "")
 
@@ -92,7 +90,7 @@ class Places:
         return [place for place in former if since <= _until(place)]
 
     def _take_over(self) -> None:
-        with self._lock:
+        with _CHANGING:
             if self._is_taken_over:
                 return
             before = self._memory.get(self._key)
@@ -111,11 +109,30 @@ class Places:
         former = [{**place, "until": self._now().timestamp()}, *others]
         self._memory.put(_LEFT, json.dumps(former[:MOST]))
 
+    def _is_over(self) -> bool:
+        """Whether the config has named another place since, while something is still being sent to this one."""
+        return self._memory.get(self._key) != self._today
+
+    def _begin(self, details: Mapping[str, str]) -> None:
+        with _CHANGING:
+            if self._is_over():
+                self._leave({"place": self._today, **details})
+            else:
+                self._is_first |= self._memory.get(_UNTOUCHED) == self._today
+                self._memory.put(_UNTOUCHED, "")
+                self._mark(details)
+            self._under_way += 1
+
+    def _mark(self, details: Mapping[str, str]) -> None:
+        known = _read(self._memory.get(_MARK))
+        known = known if known.get("place") == self._today else {"place": self._today}
+        self._memory.put(_MARK, json.dumps({**known, **details}))
+
     def _end(self, *, may_stand: bool) -> None:
-        with self._lock:
+        with _CHANGING, suppress(Failed):
             self._under_way -= 1
             self._is_first &= not may_stand
-            if self._is_first and not self._under_way:
+            if self._is_first and not self._under_way and not self._is_over():
                 self._memory.put(_UNTOUCHED, self._today)
                 self._is_first = False
 

@@ -94,9 +94,7 @@ class Channel:
 
     def sending(self) -> AbstractContextManager[None]:
         """Around a new message: where it goes is kept before, for its answer may be lost."""
-        if self._id is not None:
-            return self._places.sending()
-        return self._places.sending(**self._team())
+        return self._places.sending()
 
     def learn(self, channel_id: str) -> None:
         """Keeps the id that Slack's answer to a message told."""
@@ -135,6 +133,7 @@ class Channel:
         went to another workspace can neither be looked for nor be read by those who look here: it is sent to them.
         """
         yield self.searchable_id
+        self._places.mark(**self._team())  # it is sent again to this one, as long as the token leads here
         if former := self._places.left_since(enqueued_at):
             team = self._account.whoami().get("team_id")
             for place in former:
@@ -147,7 +146,15 @@ class Channel:
         name = str(place["place"])
         if name not in self._former:
             self._former[name] = Channel(name, self._api, self._glance, self._account, self._now)
-        return self._former[name].searchable_id()
+        try:
+            return self._former[name].searchable_id()
+        except Refused as refused:
+            if refused.code != NOT_LISTED:
+                raise
+            reason = f"the config named {name} when the message was owed, and that channel could not be looked up"
+            raise Refused(
+                refused.refusal, f"{reason}: invite the bot to it, or discard the delivery", code=NOT_LISTED
+            ) from None
 
     def _team(self) -> dict[str, str]:
         team = self._account.at_a_glance().get("team_id")

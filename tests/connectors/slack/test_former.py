@@ -81,17 +81,29 @@ def test_one_channel_that_cannot_be_seen_does_not_hide_another(sandbox: Sandbox,
         found(last, alert=alert(id="never sent"))
 
 
-@pytest.mark.parametrize("known", [True, False])
-def test_what_may_stand_in_another_workspace_is_sent_to_this_one(sandbox: Sandbox, memory: Memory, known: bool) -> None:
+@pytest.mark.parametrize("known_by", ["an answer", "a look"])
+def test_what_may_stand_in_another_workspace_is_sent_to_this_one(
+    sandbox: Sandbox, memory: Memory, known_by: str
+) -> None:
     """Its token cannot look there, and who reads here has not seen it."""
     first = started(sandbox, memory, "#secops")
-    if known:
+    if known_by == "an answer":
         sent(first, new_delivery(alert=ANOTHER))
     sandbox.slack.inject(LOST)
     assert isinstance(send(first, OWED), Uncertain)
+    assert found(first, alert=alert(id="never sent")) is None
     sandbox.slack.team_id = "T0ELSEWHERE"
     sandbox.slack.delete_channel("#secops")
     assert found(started(sandbox, memory, "#alerts")) is None
+
+
+def test_a_former_channel_that_is_gone_is_named(sandbox: Sandbox, memory: Memory) -> None:
+    """What is in the way is said with the way out: that channel is not in the config any more."""
+    sandbox.slack.inject(LOST)
+    assert isinstance(send(started(sandbox, memory, "#secops"), OWED), Uncertain)
+    sandbox.slack.delete_channel("#secops")
+    with pytest.raises(Failed, match="the config named #secops when .*: invite the bot to it, or discard"):
+        found(started(sandbox, memory, "#alerts"))
 
 
 def test_news_lost_on_its_way_to_one_channel_is_not_told_in_a_third(sandbox: Sandbox, memory: Memory) -> None:

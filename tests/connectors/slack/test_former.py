@@ -102,7 +102,7 @@ def test_a_former_channel_that_is_gone_is_named(sandbox: Sandbox, memory: Memory
     sandbox.slack.inject(LOST)
     assert isinstance(send(started(sandbox, memory, "#secops"), OWED), Uncertain)
     sandbox.slack.delete_channel("#secops")
-    with pytest.raises(Failed, match="the config named #secops when .*: invite the bot to it, or discard"):
+    with pytest.raises(Failed, match=r"the config named #secops when .*: invite the bot to it, or discard"):
         found(started(sandbox, memory, "#alerts"))
 
 

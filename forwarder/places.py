@@ -13,17 +13,10 @@ from contextlib import contextmanager, suppress
 from datetime import datetime
 from typing import Any, Final
 
-from forwarder.connector import Failed, Memory, ProcessMemory, Retry, Uncertain
+from forwarder.connector import RENAMED, Failed, Memory, ProcessMemory, Retry, Uncertain
 
 MOST: Final = 50
 """Former places that are kept: what is so old that it may have gone to an earlier one cannot be looked for."""
-
-_UNTOUCHED: Final = "untouched"
-"""The key of the memory for the place of today, as long as nothing can stand there."""
-_MARK: Final = "sent_to"
-_LEFT: Final = "left"
-"""Keys of the memory: what is known of the place of today, and the former ones with the time until which each was it.
-"""
 
 _CHANGING: Final = threading.Lock()
 """After a reload two connectors share one memory, until the one before has sent what it had begun."""
@@ -37,6 +30,11 @@ class Places:
 
     def __init__(self, today: str, now: Callable[[], datetime], *, key: str) -> None:
         self._today, self._now, self._key = today, now, key
+        self._untouched = f"{key}.untouched"
+        """The key for the place of today, as long as nothing can stand there."""
+        self._mark_of, self._left = f"{key}.sent_to", f"{key}.left"
+        """Keys for what is known of the place of today, and for the former ones with the time until which each was it.
+        """
         self._memory: Memory = ProcessMemory()
         self._is_taken_over = False
         self._is_first = False
@@ -72,14 +70,11 @@ class Places:
         """Counts ``place`` among the former ones, until now. Of the place of today nothing is known any more."""
         with _CHANGING:
             self._leave(place)
-            self._memory.put(_MARK, "")
+            self._memory.put(self._mark_of, "")
 
     def left(self) -> list[Mapping[str, Any]]:
         """All former places, the latest first."""
-        said = _parse(self._memory.get(_LEFT))
-        entries = said if isinstance(said, list) else [said]
-        kept = [entry for entry in entries if isinstance(entry, dict) and isinstance(entry.get("place"), str)]
-        return sorted(kept, key=_until, reverse=True)
+        return _listed(self._memory.get(self._left))
 
     def left_since(self, enqueued_at: datetime) -> list[Mapping[str, Any]]:
         """The former places that may hold what is owed since then; raises Failed where not all of them are known."""
@@ -91,23 +86,36 @@ class Places:
 
     def _take_over(self) -> None:
         with _CHANGING:
+            self._adopt()
             if self._is_taken_over:
                 return
             before = self._memory.get(self._key)
             if before != self._today:
-                if before and self._memory.get(_UNTOUCHED) != before:
-                    mark = _read(self._memory.get(_MARK))
-                    self._leave(mark if mark.get("place") == before else {"place": before})
+                if before and self._memory.get(self._untouched) != before:
+                    self._leave(_known(before, self._memory.get(self._mark_of)))
                 # The name comes last: killed in between, the next process takes over once more.
-                self._memory.put(_UNTOUCHED, self._today)
-                self._memory.put(_MARK, "")
+                self._memory.put(self._untouched, self._today)
+                self._memory.put(self._mark_of, "")
                 self._memory.put(self._key, self._today)
             self._is_taken_over = True
+
+    def _adopt(self) -> None:
+        """What a connector of another name hands over, whose deliveries are this one's now: its places are former."""
+        before, keys = self._memory.get(RENAMED + self._key), (self._untouched, self._mark_of, self._left, self._key)
+        if not before:
+            return
+        untouched, mark, left, _ = (self._memory.get(RENAMED + key) for key in keys)
+        for place in reversed(_listed(left)):
+            self._leave(place)
+        if untouched != before:
+            self._leave(_known(before, mark))
+        for key in keys:
+            self._memory.put(RENAMED + key, "")
 
     def _leave(self, place: Mapping[str, Any]) -> None:
         others = [other for other in self.left() if {**other, "until": 0} != {**place, "until": 0}]
         former = [{**place, "until": self._now().timestamp()}, *others]
-        self._memory.put(_LEFT, json.dumps(former[:MOST]))
+        self._memory.put(self._left, json.dumps(former[:MOST]))
 
     def _is_over(self) -> bool:
         """Whether the config has named another place since, while something is still being sent to this one."""
@@ -118,23 +126,29 @@ class Places:
             if self._is_over():
                 self._leave({"place": self._today, **details})
             else:
-                self._is_first |= self._memory.get(_UNTOUCHED) == self._today
-                self._memory.put(_UNTOUCHED, "")
+                self._is_first |= self._memory.get(self._untouched) == self._today
+                self._memory.put(self._untouched, "")
                 self._mark(details)
             self._under_way += 1
 
     def _mark(self, details: Mapping[str, str]) -> None:
-        known = _read(self._memory.get(_MARK))
-        known = known if known.get("place") == self._today else {"place": self._today}
-        self._memory.put(_MARK, json.dumps({**known, **details}))
+        known = _known(self._today, self._memory.get(self._mark_of))
+        self._memory.put(self._mark_of, json.dumps({**known, **details}))
 
     def _end(self, *, may_stand: bool) -> None:
         with _CHANGING, suppress(Failed):
             self._under_way -= 1
             self._is_first &= not may_stand
             if self._is_first and not self._under_way and not self._is_over():
-                self._memory.put(_UNTOUCHED, self._today)
+                self._memory.put(self._untouched, self._today)
                 self._is_first = False
+
+
+def _listed(kept: str) -> list[Mapping[str, Any]]:
+    said = _parse(kept)
+    entries = said if isinstance(said, list) else [said]
+    places = [entry for entry in entries if isinstance(entry, dict) and isinstance(entry.get("place"), str)]
+    return sorted(places, key=_until, reverse=True)
 
 
 def _until(place: Mapping[str, Any]) -> float:
@@ -142,9 +156,10 @@ def _until(place: Mapping[str, Any]) -> float:
     return float(until) if isinstance(until, int | float) else 0.0
 
 
-def _read(kept: str) -> Mapping[str, Any]:
-    said = _parse(kept)
-    return said if isinstance(said, Mapping) else {}
+def _known(place: str, mark: str) -> Mapping[str, Any]:
+    """What is known of ``place``, by the mark that was made of it, or of another one."""
+    said = _parse(mark)
+    return said if isinstance(said, dict) and said.get("place") == place else {"place": place}
 
 
 def _parse(kept: str) -> Any:

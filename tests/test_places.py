@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 
-from forwarder.connector import Broken, Failed, ProcessMemory, Uncertain
+from forwarder.connector import Broken, Failed, Memory, ProcessMemory, Uncertain
+from forwarder.delivery.memory import StoredMemory
 from forwarder.places import MOST, Places
+from forwarder.store import Store
 
 START = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
@@ -32,7 +35,7 @@ def memory() -> ProcessMemory:
     return ProcessMemory()
 
 
-def named(place: str, memory: ProcessMemory, clock: Clock) -> Places:
+def named(place: str, memory: Memory, clock: Clock) -> Places:
     places = Places(place, clock, key="where")
     places.remember(memory)
     return places
@@ -115,6 +118,17 @@ def test_a_send_that_a_reload_overtook_is_known_to_its_successor(memory: Process
     ]
 
 
+def test_the_places_of_a_connector_that_was_renamed_are_former_ones(tmp_path: Path, clock: Clock) -> None:
+    """Its deliveries were handed over, and the new name leads elsewhere."""
+    with Store.open_exclusive(tmp_path / "forwarder.db") as store:
+        for place in ("a", "b"):
+            sent(named(place, StoredMemory(store.memory, "old"), clock), Uncertain("lost"))
+        sent(named("c", StoredMemory(store.memory, "new"), clock))
+        store.operations.rename("old", "new")
+        assert former(named("c", StoredMemory(store.memory, "new"), clock)) == ["b", "a"]
+        assert former(named("d", StoredMemory(store.memory, "new"), clock)) == ["c", "b", "a"]
+
+
 def test_what_went_to_a_place_that_is_forgotten_cannot_be_looked_for(memory: ProcessMemory, clock: Clock) -> None:
     """Their number has a limit; what is younger than that can still be looked for."""
     for number in range(MOST + 1):
@@ -128,5 +142,5 @@ def test_what_went_to_a_place_that_is_forgotten_cannot_be_looked_for(memory: Pro
 @pytest.mark.parametrize("kept", ["C0SECOPS", '{"id": "C0SECOPS", "until": 1}', '[1, {"place": 2}, {"place": "a"}]'])
 def test_what_was_kept_in_another_form_is_no_knowledge(clock: Clock, kept: str) -> None:
     """It is passed over."""
-    memory = ProcessMemory({"left": kept, "sent_to": kept, "where": "b"})
+    memory = ProcessMemory({"where.left": kept, "where.sent_to": kept, "where": "b"})
     assert former(named("c", memory, clock)) == ["b"]

@@ -34,7 +34,7 @@ def _put(connection: sqlite3.Connection, connector: str, key: str, value: str) -
 
 
 def rename(connection: sqlite3.Connection, old: str, new: str) -> None:
-    """Hands over what ``old`` keeps. What ``new`` found out for itself is the newer truth; the other stays beside it."""
+    """Hands over what ``old`` keeps. What ``new`` found out for itself is the newer truth; the other is kept beside."""
     connection.execute("UPDATE OR IGNORE connector_memory SET connector = ? WHERE connector = ?", (new, old))
     beside = "UPDATE OR REPLACE connector_memory SET connector = ?, key = ? || key WHERE connector = ?"
     connection.execute(beside, (new, RENAMED, old))

@@ -70,7 +70,8 @@ class Forwarder:
         self.leaving: list[Leaving] = []
         """Dispatchers that a reload replaced or removed, while they still send."""
         self.has_read_feed = False
-        """Whether one poll was complete since the start of this process."""
+        """Whether one poll was complete since the start of this process, or since a reload changed the feed."""
+        self.reads_since = "the start of this process"
         self._rng, self._links_after = rng, links_after
         self._source = self._make_source(config)
         self._heartbeat = Heartbeat(config.heartbeat)
@@ -125,13 +126,16 @@ class Forwarder:
         self.redactor.update(secrets_of(config))
         # All that another package's code may refuse comes first, while nothing is changed.
         connectors = self._make_connectors(config)
-        other_feed = config.sentrytex != self.config.sentrytex
+        before, settings = self.config.sentrytex, config.sentrytex
+        other_feed = settings != before
         if other_feed:
             source = self._make_source(config)
             # The old client stays open until the next poll, for the last one may still be under way with it.
             self._retired.append(self._source)
             self._source = source
             self.poller.read_from(source)
+            if (settings.base_url, settings.api_key) != (before.base_url, before.api_key):
+                self.has_read_feed, self.reads_since = False, "the reload that changed the feed"
         if config.heartbeat != self.config.heartbeat:
             self._retired_heartbeats.append(self._heartbeat)
             self._heartbeat = Heartbeat(config.heartbeat)
@@ -185,13 +189,15 @@ class Forwarder:
 
     def poll(self) -> PollResult:
         """One poll, now; raises SentrytexError where the feed cannot be read."""
-        started = time.monotonic()
+        started, source = time.monotonic(), self._source
         try:
             result = self.poller.poll()
         except SentrytexError as error:
             log.warning("poll_failed", reason=str(error), result=error.result)
             self.listeners.poll_failed(error, time.monotonic() - started)
             raise
+        # A poll that a reload overtook says nothing of the feed that is read from now on.
+        self.has_read_feed |= source is self._source
         self._polled(result, time.monotonic() - started)
         return result
 
@@ -267,7 +273,6 @@ class Forwarder:
                 self._retired_heartbeats.pop().close()
 
     def _polled(self, result: PollResult, seconds: float) -> None:
-        self.has_read_feed |= not result.sweep
         self._wake(result.connectors)
         counts = {
             "new": len(result.new),

@@ -267,6 +267,9 @@ NOTICE: Final = "notice"
 """The key in a connector's memory for what people should put right although everything arrives: a sentence with the way
 out, logged once, and shown beside the connector until it is empty again."""
 
+RENAMED: Final = "renamed."
+"""What a connector of another name kept under a key that this one uses itself is under that key with this before it."""
+
 
 class Memory(Protocol):
     """What a connector still knows after a restart: short texts by key, and no secrets. For several threads at once."""

@@ -7,10 +7,8 @@ nothing that they may have edited is written again.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any, ClassVar, Final
 from urllib.parse import quote
@@ -42,12 +40,13 @@ from forwarder.connector import (
     Texts,
     Uncertain,
 )
+from forwarder.places import Places
 
 _KEY: Final = re.compile(r"[A-Za-z][A-Za-z0-9_]*-\d+")
 _WRITTEN_FROM_THE_ALERT: Final = frozenset({"summary", "description"})
 _DONE: Final = "done"
-_PROJECT, _LEFT = "project", "left"
-"""Keys of the memory: the project of today, and the one before it with the time until which it was used."""
+_PROJECT: Final = "project"
+"""The key of the memory for the project of today."""
 
 
 class Jira(Connector[JiraConfig]):
@@ -68,7 +67,7 @@ class Jira(Connector[JiraConfig]):
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         super().__init__(name, config, texts)
-        self._now = now
+        self._places = Places(config.project, now, key=_PROJECT)
         self.reconcile_after = tuple(after.total_seconds() for after in config.reconcile_after)
         self._site = Site(
             config.url,
@@ -81,14 +80,10 @@ class Jira(Connector[JiraConfig]):
         self._left_out = LeftOut(config)
 
     def remember(self, memory: Memory) -> None:
-        """Notes which project the config named before."""
+        """Notes which projects the config named before."""
         super().remember(memory)
         self._left_out.remember(memory)
-        with suppress(Failed):
-            before = memory.get(_PROJECT)
-            if before not in ("", self.config.project):
-                memory.put(_LEFT, json.dumps({"project": before, "until": self._now().timestamp()}))
-            memory.put(_PROJECT, self.config.project)
+        self._places.remember(memory)
 
     def render(self, delivery: Delivery) -> Payload:
         """``fields`` of the ticket to create, ``comment`` for the one that is there, or both where either may be."""
@@ -166,20 +161,27 @@ class Jira(Connector[JiraConfig]):
         return _ticket(delivery) or self._search.key(ticket.identity_label(delivery.alert.id), shared=shared)
 
     def _key_before(self, delivery: Delivery) -> str | None:
-        """The ticket in the project that the config named before, where the delivery may have been sent to that one."""
-        left = json.loads(self.memory.get(_LEFT) or "{}")
-        if not left or delivery.enqueued_at.timestamp() > left["until"]:
-            return None
+        """The ticket in a project that the config named before, where the delivery may have been sent to that one."""
+        label = ticket.identity_label(delivery.alert.id)
+        return next(
+            filter(None, (self._key_in(place, label) for place in self._places.left_since(delivery.enqueued_at))), None
+        )
+
+    def _key_in(self, former: Mapping[str, Any], label: str) -> str | None:
+        project = former["place"]
         try:
-            search = LabelSearch(self._site, left["project"])
-            return search.key(ticket.identity_label(delivery.alert.id), shared=False)
+            return LabelSearch(self._site, project).key(label, shared=False)
         except RequestFailed as failed:
+            # A project of another site is not there, and what it holds is nothing to those who look here.
+            if failed.status == 404 and former.get("site", self.config.url) != self.config.url:
+                return None
             # That project alone is no reason to pause the connector.
-            raise Failed(Retry(f"The project {left['project']} cannot be searched: {failed.outcome.reason}")) from None
+            raise Failed(Retry(f"The project {project} cannot be searched: {failed.outcome.reason}")) from None
 
     def _create(self, fields: Mapping[str, Any], note: str = "") -> Outcome:
         try:
-            answer = self._site.ask("POST", "issue", body={"fields": fields}, writes=True)
+            with self._places.sending(site=self.config.url):
+                answer = self._site.ask("POST", "issue", body={"fields": fields}, writes=True)
         except RequestFailed as failed:
             if failed.status != 400:
                 raise

@@ -9,18 +9,20 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any, Final
 
 from connectors.slack.account import Account
 from connectors.slack.client import Api, Refusal, Refused
 from connectors.slack.lists import Lists, entries
 from forwarder.connector import NOTICE, Failed, Memory, ProcessMemory, clean, cut, one_line
+from forwarder.places import Places
 
 _KEPT: Final = "channel"
-_LEFT: Final = "left"
-"""Keys of the memory: the channel as it is known, and the one before it with the time until which it was used."""
+_CONFIGURED: Final = "configured"
+"""Keys of the memory: the channel as it is known, and as the config names it."""
 
 NOT_LISTED: Final = "not_listed"
 """The code, beside Slack's own, of a channel that the token does not see, although it may write there."""
@@ -48,12 +50,15 @@ class Channel:
         self._api, self._glance, self._account, self._now = api, glance, account, now
         self._lists = Lists(api, now)
         self._memory: Memory = ProcessMemory()
+        self._places = Places(configured, now, key=_CONFIGURED)
+        self._former: dict[str, Channel] = {}
         self._id: str | None = None
         self._review_at: datetime | None = None
 
     def remember(self, memory: Memory) -> None:
         """Takes over what earlier processes learned."""
         self._memory = memory
+        self._places.remember(memory)
         with suppress(Failed):
             if _read(memory.get(_KEPT)).get("name") != self.name:
                 self._leave()
@@ -85,14 +90,18 @@ class Channel:
             info = self.info(channel_id, self._glance)
             names = [info.get("name"), *(info.get("previous_names") or ()), info.get("id")]
             return not any(_same(name, self.name) for name in names)
-        return bool(_read(self._memory.get(_LEFT)).get("id") == channel_id)
+        return any(former.get("id") == channel_id for former in self._places.left())
+
+    def sending(self) -> AbstractContextManager[None]:
+        """Around a new message: where it goes is kept before, for its answer may be lost."""
+        return self._places.sending()
 
     def learn(self, channel_id: str) -> None:
         """Keeps the id that Slack's answer to a message told."""
-        self._id = channel_id
-        team = self._account.at_a_glance().get("team_id")
+        self._id, team = channel_id, self._team()
+        self._places.mark(id=channel_id, **team)
         if team:
-            self._memory.put(_KEPT, json.dumps({"name": self.name, "team": team, "id": channel_id}))
+            self._memory.put(_KEPT, json.dumps({"name": self.name, **team, "id": channel_id}))
 
     def forget(self) -> str | None:
         """Lets go of the id, and returns it."""
@@ -117,21 +126,44 @@ class Channel:
             code=NOT_LISTED,
         )
 
-    def searchable_ids(self, enqueued_at: datetime) -> Iterator[str]:
-        """The ids under which a message may stand that is owed since then: the channel's, then that of the one before.
+    def look_ups(self, enqueued_at: datetime) -> Iterator[Callable[[], str]]:
+        """What tells the ids under which a message may stand that is owed since then: the channel's, then former ones.
 
-        It is sent to the channel of today, but an earlier process may have sent it to that of yesterday.
+        It is sent to the channel of today, but an earlier attempt may have sent it to where the config led then. What
+        went to another workspace can neither be looked for nor be read by those who look here: it is sent to them.
         """
-        today = self.searchable_id()
-        yield today
-        left = _read(self._memory.get(_LEFT))
-        if left.get("id") not in (None, today) and enqueued_at.timestamp() <= float(left.get("until") or 0):
-            yield str(left["id"])
+        yield self.searchable_id
+        self._places.mark(**self._team())  # it is sent again to this one, as long as the token leads here
+        if former := self._places.left_since(enqueued_at):
+            team = self._account.whoami().get("team_id")
+            for place in former:
+                if place.get("team") in (None, team):
+                    yield partial(self._former_id, place)
+
+    def _former_id(self, place: Mapping[str, Any]) -> str:
+        if known := place.get("id"):
+            return str(known)
+        name = str(place["place"])
+        if name not in self._former:
+            self._former[name] = Channel(name, self._api, self._glance, self._account, self._now)
+        try:
+            return self._former[name].searchable_id()
+        except Refused as refused:
+            if refused.code != NOT_LISTED:
+                raise
+            reason = f"the config named {name} when the message was owed, and that channel could not be looked up"
+            raise Refused(
+                refused.refusal, f"{reason}: invite the bot to it, or discard the delivery", code=NOT_LISTED
+            ) from None
+
+    def _team(self) -> dict[str, str]:
+        team = self._account.at_a_glance().get("team_id")
+        return {"team": str(team)} if team else {}
 
     def _leave(self) -> None:
         kept = _read(self._memory.get(_KEPT))
         if kept.get("id"):
-            self._memory.put(_LEFT, json.dumps({"id": kept["id"], "until": self._now().timestamp()}))
+            self._places.leave({"place": kept.get("name"), "team": kept.get("team"), "id": kept["id"]})
         self._memory.put(_KEPT, "")
         self._memory.put(NOTICE, "")  # it spoke of that channel
 

@@ -134,7 +134,8 @@ class Slack(Connector[SlackConfig]):
             return None
         place = Place.of(delivery.receipt)
         if place and self._moves(self._remote, delivery, place):
-            moved = self._remote.message_today(self._moved_metadata(delivery), delivery.enqueued_at)
+            metadata = self._moved_metadata(delivery)
+            moved = self._remote.message_with(metadata, delivery.enqueued_at, besides=place.channel)
             # What is missing of it is done by the next attempt, which looks for itself.
             done = moved and _replied(self._remote, delivery, place)
             return Receipt(remote_id=moved.remote_id, url=self._remote.permalink(moved)) if moved and done else None
@@ -222,7 +223,8 @@ def _send_to_channel(workspace: Workspace, payload: Payload) -> tuple[Answer, st
     send = partial(workspace.api.write, POST)
     address = channel.address()
     try:
-        sent = _plainer_if_refused(send, {**payload, "channel": address})
+        with channel.sending():
+            sent = _plainer_if_refused(send, {**payload, "channel": address})
     except Refused as refused:
         if address == channel.configured or refused.code not in _MOVED:
             raise
@@ -238,7 +240,8 @@ def _send_by_name(workspace: Workspace, payload: Payload, refused: Refused) -> t
     # First, so that after a lost answer the message is looked for where it went.
     known = channel.forget()
     try:
-        return _plainer_if_refused(partial(workspace.api.write, POST), {**payload, "channel": channel.configured})
+        with channel.sending():
+            return _plainer_if_refused(partial(workspace.api.write, POST), {**payload, "channel": channel.configured})
     except Refused as again:
         if known and again.refusal is not Refusal.UNCERTAIN:
             channel.learn(known)
@@ -272,7 +275,11 @@ def _move(
     So whatever lies between any two of them, neither comes twice.
     """
     old = delivery.receipt.url if delivery.receipt else None
-    there = _look(delivery, partial(workspace.message_today, metadata, delivery.enqueued_at))
+    if delivery.attempt == 1:
+        look = partial(workspace.message_today, metadata, delivery.enqueued_at)
+    else:
+        look = partial(workspace.message_with, metadata, delivery.enqueued_at, besides=place.channel)
+    there = _look(delivery, look)
     note = ""
     if there is None:
         told = blocks.moved_here({**_anew(payload), "metadata": dict(metadata)}, place.channel, old)

@@ -55,14 +55,28 @@ class Workspace:
         url = str(self._account.at_a_glance().get("url") or "").rstrip("/")
         return f"{url}/archives/{place.channel}/p{place.ts.replace('.', '')}" if url else None
 
-    def message_with(self, metadata: Mapping[str, Any], enqueued_at: datetime) -> Place | None:
-        """The channel's newest message with ``metadata`` that may be the one owed since then; None: it is not there."""
+    def message_with(
+        self, metadata: Mapping[str, Any], enqueued_at: datetime, *, besides: str | None = None
+    ) -> Place | None:
+        """The newest message with ``metadata`` that may be the one owed since then; None: it is in no channel.
+
+        Channels are that of today and those that the config named before; ``besides`` is the id of one to leave out.
+        """
+        seen, unseen = {besides}, None
         try:
-            for channel in self.channel.searchable_ids(enqueued_at):
-                if ts := self._messages.in_channel(channel, metadata, enqueued_at):
-                    return Place(channel=channel, ts=ts)
+            for look_up in self.channel.look_ups(enqueued_at):
+                # One channel that cannot be seen does not hide what stands in another.
+                try:
+                    channel = look_up()
+                    if channel not in seen and (ts := self._messages.in_channel(channel, metadata, enqueued_at)):
+                        return Place(channel=channel, ts=ts)
+                    seen.add(channel)
+                except Refused as refused:
+                    unseen = unseen or refused
         except Refused as refused:
-            raise only_looking(refused) from None
+            unseen = unseen or refused
+        if unseen:
+            raise only_looking(unseen)
         return None
 
     def message_today(self, metadata: Mapping[str, Any], enqueued_at: datetime) -> Place | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Mapping
 
+from forwarder.connector import RENAMED
 from forwarder.store.engine import Engine
 
 
@@ -33,6 +34,7 @@ def _put(connection: sqlite3.Connection, connector: str, key: str, value: str) -
 
 
 def rename(connection: sqlite3.Connection, old: str, new: str) -> None:
-    """Hands over what ``old`` keeps; what ``new`` has found out for itself is the newer truth."""
+    """Hands over what ``old`` keeps. What ``new`` found out for itself is the newer truth; the other is kept beside."""
     connection.execute("UPDATE OR IGNORE connector_memory SET connector = ? WHERE connector = ?", (new, old))
-    connection.execute("DELETE FROM connector_memory WHERE connector = ?", (old,))
+    beside = "UPDATE OR REPLACE connector_memory SET connector = ?, key = ? || key WHERE connector = ?"
+    connection.execute(beside, (new, RENAMED, old))

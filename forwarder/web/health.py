@@ -62,7 +62,9 @@ class Health:
         feed, now = self._store.feed.state(), self._forwarder.clock()
         if not self._forwarder.has_read_feed:
             # That another process could read it says nothing of this one's key and network.
-            return f"No poll was complete since the start of this process. {feed.poll_error or ''}".strip()
+            return f"No poll was complete since {self._forwarder.reads_since}. {feed.poll_error or ''}".strip()
+        if feed.key_refused is not None:
+            return feed.key_refused  # that does not pass by itself, as an outage does
         if not is_unread(feed, self._forwarder.config, started_at=self._forwarder.started_at, now=now):
             return None
         return last_poll(feed, now)

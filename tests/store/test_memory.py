@@ -49,7 +49,7 @@ def test_a_renamed_connector_takes_its_memory_along(store: Store) -> None:
     StoredMemory(store.memory, "old").put("other", "x")
     StoredMemory(store.memory, "new").put("channel", "C2")
     store.operations.rename("old", "new")
-    assert store.memory.of("new") == {"channel": "C2", "other": "x"}
+    assert store.memory.of("new") == {"channel": "C2", "other": "x", "renamed.channel": "C1"}
     assert store.memory.of("old") == {}
 
 

@@ -178,6 +178,48 @@ def test_what_went_to_the_project_before_is_looked_for_there(connect: Callable[.
     assert isinstance(send(second, never_sent), Delivered)
 
 
+@pytest.mark.parametrize("between", [["OPS"], ["OPS", "WEB"]])
+def test_every_project_that_the_config_named_is_searched(
+    connect: Callable[..., Jira], sandbox: Sandbox, between: list[str]
+) -> None:
+    """However often it changed; one in which nothing was ever created, for it was misspelled, is none to search."""
+    memory, lost = ProcessMemory(), delivery()
+    sandbox.jira.inject(Fault(kind=FaultKind.RESET_AFTER, path="POST"))
+    first = connect()
+    first.remember(memory)
+    assert isinstance(send(first, lost), Uncertain)
+    sandbox.jira.project.former_keys.append("SEC")
+    for project in between:
+        sandbox.jira.project.former_keys.append(project)
+        moved = connect(project=project)
+        moved.remember(memory)
+        send(moved, delivery(alert=alert(id=f"of {project}")))
+    connect(project="TYPO").remember(memory)
+    last = connect(project="LAST")
+    last.remember(memory)
+    sandbox.jira.project.former_keys.append("LAST")
+    receipt = last.find(lost)
+    assert receipt is not None
+    assert receipt.remote_id == "SEC-1"
+    assert last.find(delivery(alert=alert(id="never sent"))) is None
+
+
+def test_what_may_stand_at_another_site_is_created_at_this_one(connect: Callable[..., Jira], sandbox: Sandbox) -> None:
+    """Its account cannot look there, and who works here has not got it."""
+    memory, lost = ProcessMemory(), delivery()
+    first = connect()
+    first.remember(memory)
+    sandbox.jira.inject(Fault(kind=FaultKind.RESET_AFTER, path="POST"))
+    assert isinstance(send(first, lost), Uncertain)
+    with Sandbox() as other:
+        other.jira.project.key = "OPS"
+        email = first.config.email and other.jira.email
+        second = connect(url=other.jira.url, email=email, token=other.jira.token, project="OPS")
+        second.remember(memory)
+        assert second.find(lost) is None
+        assert isinstance(send(second, lost), Delivered)
+
+
 def test_a_comment_behind_many_others_is_found(jira: Jira, sandbox: Sandbox) -> None:
     """All of a ticket's comments are looked through before it is written again, and a list cut short is no list."""
     receipt = opened(jira, delivery())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -101,6 +102,29 @@ def test_a_kill_and_a_new_name_make_no_second_message(host: Host, sandbox: Sandb
         assert second.logged("delivered")[0]["reason"] == "It was there already."
         assert second.stop() == 0
     assert len(sandbox.slack.messages) == 2
+
+
+def test_reloads_while_an_answer_is_lost_make_no_second_message(host: Host, sandbox: Sandbox) -> None:
+    """The first message ever, of which no answer told the channel's id; the config names two others meanwhile."""
+    host.use(reconcile_after=["3s", "5s"])
+    sandbox.slack.inject(Fault(kind=FaultKind.RESET_AFTER, path="chat.postMessage"))
+    sandbox.slack.add_channel("beta")
+    sandbox.sentrytex.publish(recent(1))
+    with Process(host.folder, secrets(sandbox)) as daemon:
+        until(lambda: daemon.logged("uncertain"))
+        for channel in ("#alerts", "#beta"):
+            host.use(channel=channel)
+            before = len(daemon.logged("reloaded"))
+            daemon.signal(signal.SIGHUP)
+            until(partial(_is_reloaded, daemon, before + 1))
+        until(lambda: daemon.logged("delivered"))
+        assert daemon.logged("delivered")[0]["reason"] == "It was there already."
+        assert daemon.stop() == 0
+    assert [message["channel"] for message in sandbox.slack.messages] == ["C0SECOPS"]
+
+
+def _is_reloaded(daemon: Process, times: int) -> bool:
+    return len(daemon.logged("reloaded")) == times
 
 
 def test_a_renamed_connector_knows_its_channel(host: Host, sandbox: Sandbox) -> None:

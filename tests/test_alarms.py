@@ -140,6 +140,14 @@ class Rig:
         self.store.alarms.failed("reload_refused", "", "routes: is missing", now=self.now())
         self.listener.reloaded(ok=False)
 
+    def set_clock(self, seconds: float, *, moves: bool = True) -> None:
+        """Somebody sets the machine's clock; what was written down moves along, unless nothing runs meanwhile."""
+        self.time.step(seconds)
+        step = self.now.follow()
+        if moves:
+            self.store.outbox.shift_deadlines(step, until=self.now() - step)
+            self.alarms.started_at += step
+
     def resume(self, connector: str = "chat") -> None:
         self.store.operations.resume(connector)
         self.alarms.review()
@@ -1016,6 +1024,35 @@ def test_a_trouble_that_lasts_is_told_again_after_a_day(rig: Rig) -> None:
     history = rig.store.queries.history(first.alert_id)
     assert history is not None
     assert [change.new for change in history.revisions[0].changes] == ["1d 1m"]
+
+
+@pytest.mark.parametrize("kind", HAPPENINGS, ids=value)
+@pytest.mark.parametrize("days", [(2,), (-2,), (2, -2), (-2, 2)], ids=str)
+def test_a_clock_that_is_set_tells_nothing(wide: Rig, kind: AlarmType, days: tuple[int, ...]) -> None:
+    """No trouble is over, or lasts for long, because the clock jumped; from then on each takes its usual time."""
+    HAPPENINGS[kind](wide)
+    wide.deliver()
+    before = wide.owed()
+    for step in days:
+        wide.set_clock(step * DAY)
+        wide.alarms.review()
+    assert (wide.owed(), len(wide.standing())) == (before, 1)
+    wide.time.pass_(DAY + 60)
+    wide.poll()
+    wide.alarms.review()
+    assert len(wide.owed()) > len(before)
+
+
+def test_what_was_noted_by_the_right_clock_stays_when_a_wrong_one_is_set(rig: Rig) -> None:
+    """A machine that begins in 1970 puts no trouble of before into a future in which it would never end."""
+    set_aside(rig)
+    (since,) = [alarm.since for alarm in rig.store.alarms.active()]
+    rig.set_clock(-rig.now(), moves=False)
+    rig.set_clock(since - rig.now())
+    assert [alarm.since for alarm in rig.store.alarms.active()] == [since]
+    rig.time.pass_(DAY + 60)
+    rig.alarms.review()
+    assert rig.standing() == []
 
 
 def test_a_prune_keeps_the_alert_of_an_alarm_that_stands(rig: Rig) -> None:

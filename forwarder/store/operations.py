@@ -76,7 +76,7 @@ class Operations:
 
         def work(connection: sqlite3.Connection) -> int:
             memory.rename(connection, old, new)
-            connection.execute("UPDATE OR IGNORE discards SET connector = ? WHERE connector = ?", (new, old))
+            connection.execute(_RENAME_DISCARDS, (new, old))
             return connection.execute(_RENAME, (new, old)).rowcount
 
         return self._engine.write(work)
@@ -151,6 +151,10 @@ WHERE id IN (
     SELECT 1 FROM deliveries AS has WHERE has.alert_id = old.alert_id AND has.connector = ?1
   )
 )
+"""
+
+_RENAME_DISCARDS: Final = """
+UPDATE OR IGNORE discards SET connector = ?1, sent_as = coalesce(sent_as, connector) WHERE connector = ?2
 """
 
 # What arrived is sent again on purpose: its receipt stays, so that a look for the repetition does not take the one for

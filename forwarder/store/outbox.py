@@ -52,6 +52,18 @@ _NOTE_ATTEMPT: Final = """
 INSERT INTO attempts SELECT ?1, coalesce(max(number), 0) + 1, ?2, ?3, ?4, ?5 FROM attempts WHERE delivery_id = ?1
 """
 
+_UNROUTED: Final = "unrouted = 1 AND origin = 'feed'"
+_SHIFT_TROUBLES: Final = (
+    "UPDATE alarms SET since = since + ?1, notified_at = notified_at + ?1 WHERE notified_at <= ?2",
+    "UPDATE alarms SET last_at = last_at + ?1 WHERE last_at <= ?2",
+    "UPDATE failures SET at = at + ?1 WHERE at <= ?2",
+    "UPDATE gaps SET noticed_at = noticed_at + ?1 WHERE noticed_at <= ?2",
+    "UPDATE set_aside SET seen_at = seen_at + ?1 WHERE seen_at <= ?2",
+    f"UPDATE alerts SET seen_at = seen_at + ?1 WHERE {_UNROUTED} AND seen_at <= ?2",
+    f"UPDATE changes SET at = at + ?1 WHERE at <= ?2 AND alert_id IN (SELECT id FROM alerts WHERE {_UNROUTED})",
+)
+"""An alarm ends a day after the last time, and is told again after a day: neither by a clock that jumped there."""
+
 
 class Outbox:
     """The side of the store that the dispatchers write."""
@@ -229,8 +241,11 @@ class Outbox:
             )
         )
 
-    def shift_deadlines(self, seconds: float) -> None:
-        """Moves every deadline along with a clock that was set."""
+    def shift_deadlines(self, seconds: float, *, until: float = math.inf) -> None:
+        """Moves every deadline along with a clock that was set, and all by which a trouble lasts or passes.
+
+        ``until`` is what the clock said before it was set: a trouble dated later was noted when it was right.
+        """
 
         def work(connection: sqlite3.Connection) -> None:
             connection.execute(
@@ -246,6 +261,8 @@ class Outbox:
                 " floor = floor + ?1 * floor_is_local, unread_since = unread_since + ?1",
                 (seconds,),
             )
+            for statement in _SHIFT_TROUBLES:
+                connection.execute(statement, (seconds, until))
 
         self._engine.write(work)
 

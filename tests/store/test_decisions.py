@@ -256,3 +256,20 @@ def test_a_discard_is_renamed_too(store: Store) -> None:
     store.operations.rename("old", "secops")
     changed(store, "high", "medium")
     assert claim_all(store, now=NOW + 9) == []
+
+
+@pytest.mark.parametrize("again", ["replay", "worse"])
+def test_a_renamed_discard_is_looked_for_by_the_name_that_it_was_sent_as(store: Store, again: str) -> None:
+    """It was discarded in doubt under the old name, by which alone it can be found."""
+    enqueue(store, alert(severity="high"), "old")
+    claimed = claim(store, "old")
+    settle(store, claimed, uncertain(due_at=NOW))
+    store.operations.discard([claimed.delivery.id])
+    for old, new in (("old", "newer"), ("newer", "secops")):
+        store.operations.rename(old, new)
+    if again == "replay":
+        store.operations.replay([alert().id], ["secops"], why="again", now=NOW)
+    else:
+        changed(store, "high", "critical")
+    found = claim(store, now=NOW + 9)
+    assert (found.uncertain, found.delivery.sent_as) == (True, "old")

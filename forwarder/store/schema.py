@@ -78,8 +78,21 @@ ALTER TABLE alerts ADD COLUMN past INTEGER NOT NULL DEFAULT 0 CHECK (past IN (0,
 
 -- What was known without any route being asked is from before the first start.
 UPDATE alerts SET past = 1 WHERE origin = 'feed' AND trail = '[]' AND unrouted = 0;
+-- The oldest that was owed may be one that is kept because it is not settled, from long before others that were
+-- forgotten: the floor is not below these. They were seen before all that is kept for no other reason than its age, and
+-- published before what the last sweep read again; without a sweep, before look_back as it is by default.
 UPDATE feed SET
-  floor = min(cursor, coalesce((SELECT min(published_at) FROM alerts WHERE origin = 'feed' AND past = 0), cursor)),
+  floor = min(cursor, max(
+    coalesce((SELECT min(published_at) FROM alerts WHERE origin = 'feed' AND past = 0), cursor),
+    min(
+      coalesce(sweep_reach, coalesce(polled_at, cursor) - 604800),
+      coalesce((
+        SELECT min(seen_at) FROM alerts AS a WHERE origin = 'feed' AND NOT EXISTS (
+          SELECT 1 FROM deliveries AS d WHERE d.alert_id = a.id AND d.state <> 'delivered'
+        )
+      ), cursor)
+    )
+  )),
   started_at = coalesce(polled_at, cursor)
 WHERE cursor IS NOT NULL;
 """

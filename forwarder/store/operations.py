@@ -63,6 +63,7 @@ class Operations:
             chosen = (json.dumps(list(ids)),)
             kept = connection.execute(_KEEP_FORMER, chosen).rowcount
             connection.execute(_NOTE_DISCARDS, chosen)
+            connection.execute(_FORGET_UPDATES, chosen)
             return kept + connection.execute(f"DELETE FROM deliveries WHERE {_UNDECIDED}", chosen).rowcount
 
         return self._engine.write(work)
@@ -141,6 +142,14 @@ _NOTE_DISCARDS: Final = f"""
 INSERT OR REPLACE INTO discards (alert_id, connector, enqueued_at, uncertain, sent_as)
 SELECT alert_id, connector, enqueued_at, state = 'uncertain' OR {_MAY_BE_THERE}, sent_as
 FROM deliveries WHERE {_UNDECIDED} AND kind = 'open'
+"""
+
+# Each would bring the whole alert there, for it has nothing that it could change.
+_FORGET_UPDATES: Final = f"""
+DELETE FROM deliveries WHERE kind = 'update' AND worse = 0 AND state IN ('ready', 'uncertain') AND EXISTS (
+  SELECT 1 FROM deliveries AS o WHERE o.alert_id = deliveries.alert_id AND o.connector = deliveries.connector
+    AND o.kind = 'open' AND o.{_UNDECIDED}
+) AND id NOT IN (SELECT value FROM json_each(?1))
 """
 
 # Chosen before any of them is moved: one that was would keep back the next one of its alert.

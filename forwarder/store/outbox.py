@@ -20,6 +20,7 @@ from forwarder.store.engine import Engine
 from forwarder.store.enqueue import enqueue, enqueue_links, enqueue_withdrawal, record_change
 from forwarder.store.order import changes_of, due, take_in
 from forwarder.store.records import LINKS_ONLY, MOST_SEVERE, Claimed, Pause, Settlement, State, Turn
+from forwarder.store.standing import adopt
 
 MAX_REASON: Final = 1000
 """Characters of what a remote said that are kept with an attempt."""
@@ -144,6 +145,8 @@ class Outbox:
             elif resume and settlement.answers:
                 connection.execute("DELETE FROM pauses WHERE connector = ?", (row["connector"],))
             if settlement.state is State.DELIVERED:
+                if row["kind"] == "update":
+                    adopt(connection, row["alert_id"], row["connector"], now=now)
                 if row["kind"] == "open" and row["receipt_url"]:
                     enqueue_links(connection, row, followers, now, now + links_after)
                 elif row["kind"] == "update" and row["revision"] == LINKS_ONLY:

@@ -213,6 +213,21 @@ INSERT INTO daemon (id) VALUES (1);
 """
 """Which process the daemon is, and what became of its last reload."""
 
+_BROUGHT_BY_UPDATES: Final = """
+UPDATE deliveries SET state = 'delivered', failing_since = NULL, lookups = 0, (settled_at, receipt_id, receipt_url) = (
+  SELECT u.settled_at, u.receipt_id, u.receipt_url FROM deliveries AS u
+  WHERE u.alert_id = deliveries.alert_id AND u.connector = deliveries.connector AND u.kind = 'update'
+    AND u.state = 'delivered' AND u.receipt_id <> ''
+  ORDER BY u.settled_at DESC, u.id DESC LIMIT 1
+)
+WHERE kind = 'open' AND state = 'dead' AND receipt_id IS NULL AND EXISTS (
+  SELECT 1 FROM deliveries AS u
+  WHERE u.alert_id = deliveries.alert_id AND u.connector = deliveries.connector AND u.kind = 'update'
+    AND u.state = 'delivered' AND u.receipt_id <> ''
+);
+"""
+"""What an update brought to its destination stands there, whatever became of its open."""
+
 MIGRATIONS: Final[tuple[tuple[str, str], ...]] = (
     ("0001_first", FIRST),
     ("0002_words", SECOND),
@@ -225,6 +240,7 @@ MIGRATIONS: Final[tuple[tuple[str, str], ...]] = (
     ("0009_alarms", _ALARMS),
     ("0010_dates", _DATES),
     ("0011_daemon", _DAEMON),
+    ("0012_brought_by_updates", _BROUGHT_BY_UPDATES),
 )
 """Each step with its name, in order. A step that was released is never edited: the next one follows it."""
 

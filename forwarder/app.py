@@ -184,7 +184,8 @@ class Forwarder:
         if not self._guarded("follow_clock", lambda: self.store.outbox.shift_deadlines(step, until=before)):
             return
         self._unfollowed = 0.0
-        self.started_at = self.alarms.started_at = self.started_at + step
+        self.started_at += step
+        self.alarms.shift_deadlines(step)
         log.warning("clock_stepped", seconds=round(step, 1))
         for dispatcher in self.dispatchers.values():
             dispatcher.shift_deadlines(step)

@@ -11,6 +11,7 @@ import pytest
 
 from connectors.console import ConsoleConfig
 from forwarder.alarms import DAY, FREE_BYTES, Alarms, AlarmType
+from forwarder.alarms.reconciler import RENAMED_WITHIN
 from forwarder.alarms.types import OF_CONNECTORS
 from forwarder.alert import Alert, SetAside, Severity, got_worse
 from forwarder.config import Config
@@ -146,7 +147,7 @@ class Rig:
         step = self.now.follow()
         if moves:
             self.store.outbox.shift_deadlines(step, until=self.now() - step)
-            self.alarms.started_at += step
+            self.alarms.shift_deadlines(step)
 
     def resume(self, connector: str = "chat") -> None:
         self.store.operations.resume(connector)
@@ -835,6 +836,68 @@ def test_a_renamed_connector_is_not_told_again(rig: Rig) -> None:
     rig.store.operations.rename("chat", "talk")
     rig.use(to=["talk", "pager"], connectors=["talk", "pager"])
     assert rig.owed() == [("talk", "open"), ("pager", "open")]
+
+
+RENAMED: Final = {"to": ["talk", "pager"], "connectors": ["talk", "pager"]}
+"""The config once its author has given chat another name."""
+
+
+def test_a_connector_is_not_told_again_before_its_rename(rig: Rig) -> None:
+    """The reload comes first: until then it is taken for the one that left, and it hears of the end all the same."""
+    refuse_key(rig)
+    rig.deliver()
+    rig.use(**RENAMED)
+    rig.alarms.review()
+    assert rig.owed("key") == [("chat", "open"), ("pager", "open")]
+    rig.store.operations.rename("chat", "talk", now=rig.now())
+    rig.time.pass_(DAY / 2)
+    rig.alarms.review()
+    assert rig.owed("key") == [("talk", "open"), ("pager", "open")]
+    rig.poll()
+    assert rig.owed("key") == [("talk", "open"), ("pager", "open"), ("talk", "withdraw"), ("pager", "withdraw")]
+
+
+def test_an_end_before_the_rename_is_told_by_it(rig: Rig) -> None:
+    """Nobody could be told under the old name, and nobody knew the new one."""
+    refuse_key(rig)
+    rig.deliver()
+    rig.use(**RENAMED)
+    rig.poll()
+    assert rig.owed() == [("chat", "open"), ("pager", "open"), ("pager", "withdraw")]
+    rig.store.operations.rename("chat", "talk", now=rig.now())
+    assert ("talk", "withdraw") in rig.owed()
+    assert rig.store.operations.rename("chat", "talk", now=rig.now()) == 0
+
+
+def test_what_got_worse_before_the_rename_is_told_by_it(rig: Rig) -> None:
+    """It is an update of the message that stands there."""
+    rig.poll(alert(id="1", severity="low", cisa_kev=False))
+    rig.deliver()
+    rig.use(**RENAMED)
+    rig.time.pass_(1)
+    rig.poll(alert(id="2", severity="critical"))
+    rig.store.operations.rename("chat", "talk", now=rig.now())
+    assert [kind for name, kind in rig.owed() if name == "talk"] == ["open", "update"]
+
+
+def test_who_replaces_a_connector_is_told_once_no_rename_came(rig: Rig) -> None:
+    """Five minutes after the reload the old one is taken for gone."""
+    refuse_key(rig)
+    rig.deliver()
+    rig.use(**RENAMED)
+    rig.time.pass_(RENAMED_WITHIN + 1)
+    rig.alarms.review()
+    assert rig.owed() == [("chat", "open"), ("pager", "open"), ("talk", "open")]
+
+
+def test_a_discarded_alarm_stays_so_under_another_name(rig: Rig) -> None:
+    """The rename takes along whom it was told to."""
+    refuse_key(rig)
+    rig.store.operations.discard([row.id for row in rig.rows() if row.connector == "chat"])
+    rig.store.operations.rename("chat", "talk", now=rig.now())
+    rig.use(**RENAMED)
+    rig.alarms.review()
+    assert rig.owed() == [("pager", "open")]
 
 
 def test_a_paused_connector_s_alarm_goes_to_the_others(rig: Rig) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+import time
 from collections.abc import Collection
 from typing import Final
 
@@ -11,6 +12,7 @@ from forwarder.connector import Kind
 from forwarder.store import memory
 from forwarder.store.engine import Engine
 from forwarder.store.enqueue import enqueue, enqueue_discarded
+from forwarder.store.standing import OVER, catch_up
 
 
 class Operations:
@@ -68,17 +70,22 @@ class Operations:
 
         return self._engine.write(work)
 
-    def rename(self, old: str, new: str) -> int:
+    def rename(self, old: str, new: str, *, now: float | None = None) -> int:
         """Hands the deliveries of a connector that was renamed to its new name, and returns how many there were.
 
         All that is known of an alert moves together, or stays where the new name has its own: an update must not
-        reach a message that has told it already. What the connector remembers goes along.
+        reach a message that has told it already. What the connector remembers goes along. An alarm that ended, or
+        changed, while neither name could be told is told to the new one, as of ``now``.
         """
 
         def work(connection: sqlite3.Connection) -> int:
             memory.rename(connection, old, new)
             connection.execute(_RENAME_DISCARDS, (new, old))
-            return connection.execute(_RENAME, (new, old)).rowcount
+            connection.execute(_RENAME_NOTIFIED, (new, old))
+            moved = [alert_id for (alert_id,) in connection.execute(_RENAME, (new, old)).fetchall()]
+            for alert_id in sorted(set(moved)):
+                catch_up(connection, alert_id, new, now=time.time() if now is None else now)
+            return len(moved)
 
         return self._engine.write(work)
 
@@ -97,8 +104,6 @@ class Operations:
 
         return self._engine.write(work)
 
-
-OVER: Final = "what it told of is over"
 
 # It may be there where an attempt since the last one that surely arrived ended in doubt. A delivery that was given up
 # counts too: its last failure may have been one whose answer was lost.
@@ -159,7 +164,12 @@ WHERE id IN (
   SELECT old.id FROM deliveries AS old WHERE old.connector = ?2 AND NOT EXISTS (
     SELECT 1 FROM deliveries AS has WHERE has.alert_id = old.alert_id AND has.connector = ?1
   )
-)
+) RETURNING alert_id
+"""
+
+_RENAME_NOTIFIED: Final = """
+UPDATE alarms SET notified = (SELECT json_group_array(iif(value = ?2, ?1, value)) FROM json_each(notified))
+WHERE ?2 IN (SELECT value FROM json_each(notified))
 """
 
 _RENAME_DISCARDS: Final = """

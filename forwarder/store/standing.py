@@ -32,6 +32,18 @@ SELECT revision, changes FROM changes WHERE alert_id = ?1 AND at > ?3 AND revisi
 ) ORDER BY revision
 """
 
+OVER: Final = "what it told of is over"
+
+_STANDS: Final = """
+SELECT EXISTS (SELECT 1 FROM alarms WHERE alarms.alert_id = o.alert_id) AS stands, (
+  SELECT max(coalesce(tried_at, settled_at)) FROM deliveries AS d
+  WHERE d.alert_id = o.alert_id AND d.connector = o.connector AND d.state = 'delivered'
+) AS told_at
+FROM deliveries AS o JOIN alerts AS a ON a.id = o.alert_id
+WHERE o.alert_id = ? AND o.connector = ? AND o.kind = 'open' AND a.origin = 'alarm'
+  AND o.state <> 'dead' AND NOT (o.state = 'ready' AND o.attempts = 0)
+"""
+
 
 def adopt(connection: sqlite3.Connection, alert_id: str, connector: str, *, now: float) -> bool:
     """Settles an open that did not arrive by what an update left there; False where none did, or the open has.
@@ -50,6 +62,17 @@ def adopt(connection: sqlite3.Connection, alert_id: str, connector: str, *, now:
     return True
 
 
+def catch_up(connection: sqlite3.Connection, alert_id: str, connector: str, *, now: float) -> None:
+    """Owes what an alarm's message missed while the config did not name its connector: what changed, or the end."""
+    row = connection.execute(_STANDS, (alert_id, connector)).fetchone()
+    if row is None:
+        return
+    if not row["stands"]:
+        enqueue(connection, alert_id, connector, Kind.WITHDRAW, revision=1, why=OVER, now=now)
+    elif row["told_at"] is not None:
+        _enqueue_untold(connection, alert_id, connector, row["told_at"], now)
+
+
 def _enqueue_untold(connection: sqlite3.Connection, alert_id: str, connector: str, told_at: float, now: float) -> None:
     """Owes the changes after ``told_at``: of an alert whose open is dead nobody is told any."""
     untold = connection.execute(_UNTOLD, (alert_id, connector, told_at)).fetchall()
@@ -57,7 +80,7 @@ def _enqueue_untold(connection: sqlite3.Connection, alert_id: str, connector: st
         return
     revision = untold[-1]["revision"]
     worse = any(got_worse(unreadable.changes_in(row["changes"])) for row in untold)
-    why = "changed before it was known to be there"
+    why = "changed before it could be told there"
     enqueue(connection, alert_id, connector, Kind.UPDATE, revision=revision, why=why, now=now, worse=worse)
     connection.execute(
         "UPDATE deliveries SET first_revision = ?"

@@ -854,7 +854,7 @@ def test_a_connector_is_not_told_again_before_its_rename(rig: Rig) -> None:
     rig.alarms.review()
     assert rig.owed("key") == [("talk", "open"), ("pager", "open")]
     rig.poll()
-    assert rig.owed("key") == [("talk", "open"), ("pager", "open"), ("talk", "withdraw"), ("pager", "withdraw")]
+    assert rig.owed("key") == [("talk", "open"), ("pager", "open"), ("pager", "withdraw"), ("talk", "withdraw")]
 
 
 def test_an_end_before_the_rename_is_told_by_it(rig: Rig) -> None:

@@ -1107,6 +1107,32 @@ def test_a_clock_that_is_set_tells_nothing(wide: Rig, kind: AlarmType, days: tup
     assert len(wide.owed()) > len(before)
 
 
+@pytest.mark.parametrize("days", [1, -2])
+def test_what_is_long_over_neither_comes_back_nor_moves(rig: Rig, days: int) -> None:
+    """What is written down of it is history, unless the new time would make it recent."""
+    set_aside(rig)
+    rig.deliver()
+    rig.time.pass_(5 * DAY)
+    rig.poll()
+    rig.alarms.review()
+    before = [item.seen_at for item in rig.store.queries.set_aside()]
+    rig.set_clock(days * DAY)
+    rig.alarms.review()
+    assert (rig.standing(), [item.seen_at for item in rig.store.queries.set_aside()]) == ([], before)
+
+
+def test_a_clock_that_is_set_back_brings_nothing_back(rig: Rig) -> None:
+    """What ended a while ago did not happen now."""
+    set_aside(rig)
+    rig.deliver()
+    rig.time.pass_(1.5 * DAY)
+    rig.poll()
+    rig.alarms.review()
+    rig.set_clock(-2 * DAY)
+    rig.alarms.review()
+    assert rig.standing() == []
+
+
 def test_what_was_noted_by_the_right_clock_stays_when_a_wrong_one_is_set(rig: Rig) -> None:
     """A machine that begins in 1970 puts no trouble of before into a future in which it would never end."""
     set_aside(rig)

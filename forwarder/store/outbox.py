@@ -15,7 +15,7 @@ from typing import Any, Final
 from forwarder.alert import Alert, Change
 from forwarder.common.clock import instant
 from forwarder.connector import Delivery, Kind, Link, Origin, Receipt
-from forwarder.store import unreadable
+from forwarder.store import clock, unreadable
 from forwarder.store.engine import Engine
 from forwarder.store.enqueue import enqueue, enqueue_links, enqueue_withdrawal, record_change
 from forwarder.store.order import changes_of, due, take_in
@@ -52,18 +52,6 @@ WHERE id = :id AND claim = :claim RETURNING id, alert_id, connector, kind, revis
 _NOTE_ATTEMPT: Final = """
 INSERT INTO attempts SELECT ?1, coalesce(max(number), 0) + 1, ?2, ?3, ?4, ?5 FROM attempts WHERE delivery_id = ?1
 """
-
-_UNROUTED: Final = "unrouted = 1 AND origin = 'feed'"
-_SHIFT_TROUBLES: Final = (
-    "UPDATE alarms SET since = since + ?1, notified_at = notified_at + ?1 WHERE notified_at <= ?2",
-    "UPDATE alarms SET last_at = last_at + ?1 WHERE last_at <= ?2",
-    "UPDATE failures SET at = at + ?1 WHERE at <= ?2",
-    "UPDATE gaps SET noticed_at = noticed_at + ?1 WHERE noticed_at <= ?2",
-    "UPDATE set_aside SET seen_at = seen_at + ?1 WHERE seen_at <= ?2",
-    f"UPDATE alerts SET seen_at = seen_at + ?1 WHERE {_UNROUTED} AND seen_at <= ?2",
-    f"UPDATE changes SET at = at + ?1 WHERE at <= ?2 AND alert_id IN (SELECT id FROM alerts WHERE {_UNROUTED})",
-)
-"""An alarm ends a day after the last time, and is told again after a day: neither by a clock that jumped there."""
 
 
 class Outbox:
@@ -264,8 +252,7 @@ class Outbox:
                 " floor = floor + ?1 * floor_is_local, unread_since = unread_since + ?1",
                 (seconds,),
             )
-            for statement in _SHIFT_TROUBLES:
-                connection.execute(statement, (seconds, until))
+            clock.shift_troubles(connection, seconds, until)
 
         self._engine.write(work)
 

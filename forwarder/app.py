@@ -178,9 +178,14 @@ class Forwarder:
         """Moves every deadline along where somebody set the machine's clock."""
         self._unfollowed += self.clock.follow()
         step = self._unfollowed
-        if not step or not self._guarded("follow_clock", lambda: self.store.outbox.shift_deadlines(step)):
+        if not step:
+            return
+        before = self.clock() - step
+        if not self._guarded("follow_clock", lambda: self.store.outbox.shift_deadlines(step, until=before)):
             return
         self._unfollowed = 0.0
+        self.started_at += step
+        self.alarms.shift_deadlines(step)
         log.warning("clock_stepped", seconds=round(step, 1))
         for dispatcher in self.dispatchers.values():
             dispatcher.shift_deadlines(step)
@@ -346,8 +351,15 @@ class Forwarder:
                 dispatcher.recall()
             else:
                 # Not when it is made: a reload that is refused must leave what the connector of today keeps as it is.
-                dispatcher.connector.remember(StoredMemory(self.store.memory, name))
+                self._give_memory(dispatcher.connector)
                 dispatcher.start(before.get(name))
+
+    def _give_memory(self, connector: Connector[Any]) -> None:
+        """Gives a connector its memory. One that fails at that still delivers, and keeps no other one from starting."""
+        try:
+            connector.remember(StoredMemory(self.store.memory, connector.name))
+        except Exception:
+            log.exception("remember_failed", connector=connector.name)
 
     def _make_dispatcher(self, connector: Connector[Any], followers: list[str]) -> Dispatcher:
         return Dispatcher(

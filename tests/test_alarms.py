@@ -11,6 +11,7 @@ import pytest
 
 from connectors.console import ConsoleConfig
 from forwarder.alarms import DAY, FREE_BYTES, Alarms, AlarmType
+from forwarder.alarms.reconciler import RENAMED_WITHIN
 from forwarder.alarms.types import OF_CONNECTORS
 from forwarder.alert import Alert, SetAside, Severity, got_worse
 from forwarder.config import Config
@@ -139,6 +140,14 @@ class Rig:
     def refuse_reload(self) -> None:
         self.store.alarms.failed("reload_refused", "", "routes: is missing", now=self.now())
         self.listener.reloaded(ok=False)
+
+    def set_clock(self, seconds: float, *, moves: bool = True) -> None:
+        """Somebody sets the machine's clock; what was written down moves along, unless nothing runs meanwhile."""
+        self.time.step(seconds)
+        step = self.now.follow()
+        if moves:
+            self.store.outbox.shift_deadlines(step, until=self.now() - step)
+            self.alarms.shift_deadlines(step)
 
     def resume(self, connector: str = "chat") -> None:
         self.store.operations.resume(connector)
@@ -829,6 +838,68 @@ def test_a_renamed_connector_is_not_told_again(rig: Rig) -> None:
     assert rig.owed() == [("talk", "open"), ("pager", "open")]
 
 
+RENAMED: Final = {"to": ["talk", "pager"], "connectors": ["talk", "pager"]}
+"""The config once its author has given chat another name."""
+
+
+def test_a_connector_is_not_told_again_before_its_rename(rig: Rig) -> None:
+    """The reload comes first: until then it is taken for the one that left, and it hears of the end all the same."""
+    refuse_key(rig)
+    rig.deliver()
+    rig.use(**RENAMED)
+    rig.alarms.review()
+    assert rig.owed("key") == [("chat", "open"), ("pager", "open")]
+    rig.store.operations.rename("chat", "talk", now=rig.now())
+    rig.time.pass_(DAY / 2)
+    rig.alarms.review()
+    assert rig.owed("key") == [("talk", "open"), ("pager", "open")]
+    rig.poll()
+    assert rig.owed("key") == [("talk", "open"), ("pager", "open"), ("pager", "withdraw"), ("talk", "withdraw")]
+
+
+def test_an_end_before_the_rename_is_told_by_it(rig: Rig) -> None:
+    """Nobody could be told under the old name, and nobody knew the new one."""
+    refuse_key(rig)
+    rig.deliver()
+    rig.use(**RENAMED)
+    rig.poll()
+    assert rig.owed() == [("chat", "open"), ("pager", "open"), ("pager", "withdraw")]
+    rig.store.operations.rename("chat", "talk", now=rig.now())
+    assert ("talk", "withdraw") in rig.owed()
+    assert rig.store.operations.rename("chat", "talk", now=rig.now()) == 0
+
+
+def test_what_got_worse_before_the_rename_is_told_by_it(rig: Rig) -> None:
+    """It is an update of the message that stands there."""
+    rig.poll(alert(id="1", severity="low", cisa_kev=False))
+    rig.deliver()
+    rig.use(**RENAMED)
+    rig.time.pass_(1)
+    rig.poll(alert(id="2", severity="critical"))
+    rig.store.operations.rename("chat", "talk", now=rig.now())
+    assert [kind for name, kind in rig.owed() if name == "talk"] == ["open", "update"]
+
+
+def test_who_replaces_a_connector_is_told_once_no_rename_came(rig: Rig) -> None:
+    """Five minutes after the reload the old one is taken for gone."""
+    refuse_key(rig)
+    rig.deliver()
+    rig.use(**RENAMED)
+    rig.time.pass_(RENAMED_WITHIN + 1)
+    rig.alarms.review()
+    assert rig.owed() == [("chat", "open"), ("pager", "open"), ("talk", "open")]
+
+
+def test_a_discarded_alarm_stays_so_under_another_name(rig: Rig) -> None:
+    """The rename takes along whom it was told to."""
+    refuse_key(rig)
+    rig.store.operations.discard([row.id for row in rig.rows() if row.connector == "chat"])
+    rig.store.operations.rename("chat", "talk", now=rig.now())
+    rig.use(**RENAMED)
+    rig.alarms.review()
+    assert rig.owed() == [("pager", "open")]
+
+
 def test_a_paused_connector_s_alarm_goes_to_the_others(rig: Rig) -> None:
     """It would not get there; and all of it is over when the connector works again."""
     rig.pause("chat")
@@ -1016,6 +1087,62 @@ def test_a_trouble_that_lasts_is_told_again_after_a_day(rig: Rig) -> None:
     history = rig.store.queries.history(first.alert_id)
     assert history is not None
     assert [change.new for change in history.revisions[0].changes] == ["1d 1m"]
+
+
+# Which of two failures is by itself is judged by when others arrived, and what is settled keeps its time.
+@pytest.mark.parametrize("kind", [kind for kind in HAPPENINGS if kind is not AlarmType.DELIVERY_FAILING], ids=value)
+@pytest.mark.parametrize("days", [(2,), (-2,), (2, -2), (-2, 2)], ids=str)
+def test_a_clock_that_is_set_tells_nothing(wide: Rig, kind: AlarmType, days: tuple[int, ...]) -> None:
+    """No trouble is over, or lasts for long, because the clock jumped; from then on each takes its usual time."""
+    HAPPENINGS[kind](wide)
+    wide.deliver()
+    before = wide.owed()
+    for step in days:
+        wide.set_clock(step * DAY)
+        wide.alarms.review()
+    assert (wide.owed(), len(wide.standing())) == (before, 1)
+    wide.time.pass_(DAY + 60)
+    wide.poll()
+    wide.alarms.review()
+    assert len(wide.owed()) > len(before)
+
+
+@pytest.mark.parametrize("days", [1, -2])
+def test_what_is_long_over_neither_comes_back_nor_moves(rig: Rig, days: int) -> None:
+    """What is written down of it is history, unless the new time would make it recent."""
+    set_aside(rig)
+    rig.deliver()
+    rig.time.pass_(5 * DAY)
+    rig.poll()
+    rig.alarms.review()
+    before = [item.seen_at for item in rig.store.queries.set_aside()]
+    rig.set_clock(days * DAY)
+    rig.alarms.review()
+    assert (rig.standing(), [item.seen_at for item in rig.store.queries.set_aside()]) == ([], before)
+
+
+def test_a_clock_that_is_set_back_brings_nothing_back(rig: Rig) -> None:
+    """What ended a while ago did not happen now."""
+    set_aside(rig)
+    rig.deliver()
+    rig.time.pass_(1.5 * DAY)
+    rig.poll()
+    rig.alarms.review()
+    rig.set_clock(-2 * DAY)
+    rig.alarms.review()
+    assert rig.standing() == []
+
+
+def test_what_was_noted_by_the_right_clock_stays_when_a_wrong_one_is_set(rig: Rig) -> None:
+    """A machine that begins in 1970 puts no trouble of before into a future in which it would never end."""
+    set_aside(rig)
+    (since,) = [alarm.since for alarm in rig.store.alarms.active()]
+    rig.set_clock(-rig.now(), moves=False)
+    rig.set_clock(since - rig.now())
+    assert [alarm.since for alarm in rig.store.alarms.active()] == [since]
+    rig.time.pass_(DAY + 60)
+    rig.alarms.review()
+    assert rig.standing() == []
 
 
 def test_a_prune_keeps_the_alert_of_an_alarm_that_stands(rig: Rig) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,6 +15,7 @@ import pytest
 
 from forwarder import plugins
 from forwarder.app import STANDS_STILL, Forwarder, ReloadRefused
+from forwarder.connector import Memory
 from forwarder.events import Listener
 from forwarder.feed.client import SentrytexError
 from forwarder.feed.poller import STACK_EVERY
@@ -633,6 +635,35 @@ def test_a_connector_that_cannot_be_made_changes_nothing(
         until(lambda: all_delivered(forwarder))
 
 
+@pytest.mark.parametrize("reloads", [False, True], ids=["start", "reload"])
+def test_a_connector_that_fails_at_its_memory_keeps_none_from_starting(
+    tmp_path: Path, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, reloads: bool
+) -> None:
+    """Another package's class may raise: it delivers all the same, and so do those that come after it."""
+
+    class Forgetful(Scripted):
+        def __init__(self, name: str, config: Any, texts: Any) -> None:  # noqa: ARG002
+            super().__init__(name)
+
+        def remember(self, memory: Memory) -> None:  # noqa: ARG002
+            raise RuntimeError("not today")
+
+    config = everything(sandbox)
+    with assembled(tmp_path, sandbox, config, links_after=0.0) as forwarder:
+        if reloads:
+            forwarder.start(schedule=False)
+            config["connectors"]["oncall"]["timeout"] = config["connectors"]["tickets"]["timeout"] = "9s"
+        monkeypatch.setattr(plugins, "load_type", lambda _: Forgetful)
+        if reloads:
+            forwarder.reload(loaded(tmp_path, sandbox, config))
+        else:
+            forwarder.start(schedule=False)
+        sandbox.sentrytex.publish(recent(1))
+        forwarder.poll()
+        until(lambda: all_delivered(forwarder) and len(rows(forwarder.store)) >= 3)
+        assert all(dispatcher.alive(0.0) for dispatcher in forwarder.dispatchers.values())
+
+
 # The periodic work
 
 
@@ -887,11 +918,11 @@ class Full(Store):
         class Deliveries(Outbox):
             shifts = 0
 
-            def shift_deadlines(self, seconds: float) -> None:
+            def shift_deadlines(self, seconds: float, *, until: float = math.inf) -> None:
                 self.shifts += 1
                 if self.shifts == 1:
                     raise StoreError("The disk is full.")
-                super().shift_deadlines(seconds)
+                super().shift_deadlines(seconds, until=until)
 
         self.outbox = Deliveries(engine)
 

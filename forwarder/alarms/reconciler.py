@@ -7,6 +7,7 @@ of the same sends nothing.
 
 from __future__ import annotations
 
+import math
 import shutil
 import threading
 from collections.abc import Callable, Collection, Iterable, Mapping
@@ -42,6 +43,9 @@ ENDINGS: Final = {
 }
 """Why an alarm ended, for people."""
 
+RENAMED_WITHIN: Final = 300.0
+"""Seconds after a reload with other connectors for which a ``forwarder rename`` is waited for."""
+
 
 def _free_bytes(folder: Path) -> int:
     return shutil.disk_usage(folder).free
@@ -64,6 +68,7 @@ class Alarms(Listener):
     ) -> None:
         self._store, self._config, self._now, self._wake, self._free_bytes = store, config, now, wake, free_bytes
         self.started_at = now()
+        self._renamed_until = -math.inf
         self._reviewing = threading.Lock()
         self._asked = threading.Event()
         self._feed_was_bad = True
@@ -73,7 +78,14 @@ class Alarms(Listener):
 
     def use(self, config: Config) -> None:
         """Goes by another config from now on."""
+        if config.connectors.keys() != self._config.connectors.keys():
+            self._renamed_until = self._now() + RENAMED_WITHIN
         self._config = config
+
+    def shift_deadlines(self, seconds: float) -> None:
+        """Moves what is kept in memory of times along with a clock that was set."""
+        self.started_at += seconds
+        self._renamed_until += seconds
 
     def review(self) -> None:
         """Looks for what began, got worse, lasts or ended; what the store does not take is left to the next time."""
@@ -214,10 +226,18 @@ class Alarms(Listener):
             lasting = Change(field="lasting", old=None, new=format_duration(self._now() - alarm.since))
             self._store.alarms.remind(alarm, lasting, to=to, now=self._now())
             self._wake(to)
-        if further := [name for name in recipients if name not in alarm.notified]:
+        further = [name for name in recipients if name not in alarm.notified]
+        if further and not self._may_be_renamed(alarm):
             alert = _as_alert(alarm, finding, _detour(recipients, facts))
             self._store.alarms.notify(alarm, further, alert=alert, now=self._now())
             self._wake(further)
+
+    def _may_be_renamed(self, alarm: Alarm) -> bool:
+        """Whether one who heard of it left the config just now: until a rename may come, it may be told there twice."""
+        if self._now() > self._renamed_until:
+            return False
+        sent = self._store.alarms.sent(alarm)
+        return any(name not in self._config.connectors and state is not State.DEAD for name, state in sent.items())
 
     def _revise(
         self, alarm: Alarm, finding: Finding, changes: tuple[Change, ...], to: Collection[str], detour: str

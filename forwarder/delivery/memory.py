@@ -13,19 +13,18 @@ log = get_logger(__name__)
 
 
 class StoredMemory:
-    """What one connector keeps. It is the only one that writes it, so each text is read once."""
+    """What one connector keeps. It is read anew each time, for a rename hands it over while the daemon runs."""
 
     def __init__(self, store: MemoryStore, connector: str) -> None:
         self._store, self._connector = store, connector
         self._lock = threading.Lock()
-        self._values: dict[str, str] | None = None
-        self._unwritten: set[str] = set()
+        self._unwritten: dict[str, str] = {}
 
     def get(self, key: str) -> str:
         """What was put there last; raises Failed where the database cannot be read."""
         with self._lock:
             try:
-                return self._known().get(key, "")
+                return self._known(key)
             except StoreError as error:
                 raise Failed(Retry(str(error))) from error
 
@@ -33,19 +32,18 @@ class StoredMemory:
         """Keeps ``value``. Where the database does not take it, this process knows it, and a repeat tries again."""
         with self._lock:
             try:
-                known = self._known()
-                if known.get(key, "") == value and key not in self._unwritten:
+                known = self._known(key)
+                if known == value and key not in self._unwritten:
                     return
-                if key == NOTICE and value and known.get(key) != value:
+                if key == NOTICE and value and known != value:
                     log.warning("connector_notice", connector=self._connector, reason=value)
-                known[key] = value
-                self._unwritten.add(key)
+                self._unwritten[key] = value
                 self._store.put(self._connector, key, value)
-                self._unwritten.discard(key)
+                del self._unwritten[key]
             except StoreError as error:
                 log.error("store_failed", connector=self._connector, reason=str(error))  # noqa: TRY400
 
-    def _known(self) -> dict[str, str]:
-        if self._values is None:
-            self._values = dict(self._store.of(self._connector))
-        return self._values
+    def _known(self, key: str) -> str:
+        if key in self._unwritten:
+            return self._unwritten[key]
+        return self._store.get(self._connector, key)

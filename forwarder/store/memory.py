@@ -21,6 +21,13 @@ class MemoryStore:
             rows = connection.execute("SELECT key, value FROM connector_memory WHERE connector = ?", (connector,))
             return {key: value for key, value in rows}  # noqa: C416 - a row is no pair
 
+    def get(self, connector: str, key: str) -> str:
+        """What ``connector`` keeps under ``key``; empty where that is nothing."""
+        sql = "SELECT value FROM connector_memory WHERE connector = ? AND key = ?"
+        with self._engine.read() as connection:
+            row = connection.execute(sql, (connector, key)).fetchone()
+        return "" if row is None else str(row[0])
+
     def put(self, connector: str, key: str, value: str) -> None:
         """Keeps ``value``; an empty one forgets the key."""
         self._engine.write(lambda connection: _put(connection, connector, key, value))

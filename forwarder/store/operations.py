@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+import time
 from collections.abc import Collection
 from typing import Final
 
@@ -11,6 +12,7 @@ from forwarder.connector import Kind
 from forwarder.store import memory
 from forwarder.store.engine import Engine
 from forwarder.store.enqueue import enqueue, enqueue_discarded
+from forwarder.store.standing import OVER, catch_up
 
 
 class Operations:
@@ -63,21 +65,27 @@ class Operations:
             chosen = (json.dumps(list(ids)),)
             kept = connection.execute(_KEEP_FORMER, chosen).rowcount
             connection.execute(_NOTE_DISCARDS, chosen)
+            connection.execute(_FORGET_UPDATES, chosen)
             return kept + connection.execute(f"DELETE FROM deliveries WHERE {_UNDECIDED}", chosen).rowcount
 
         return self._engine.write(work)
 
-    def rename(self, old: str, new: str) -> int:
+    def rename(self, old: str, new: str, *, now: float | None = None) -> int:
         """Hands the deliveries of a connector that was renamed to its new name, and returns how many there were.
 
         All that is known of an alert moves together, or stays where the new name has its own: an update must not
-        reach a message that has told it already. What the connector remembers goes along.
+        reach a message that has told it already. What the connector remembers goes along. An alarm that ended, or
+        changed, while neither name could be told is told to the new one, as of ``now``.
         """
 
         def work(connection: sqlite3.Connection) -> int:
             memory.rename(connection, old, new)
-            connection.execute("UPDATE OR IGNORE discards SET connector = ? WHERE connector = ?", (new, old))
-            return connection.execute(_RENAME, (new, old)).rowcount
+            connection.execute(_RENAME_DISCARDS, (new, old))
+            connection.execute(_RENAME_NOTIFIED, (new, old))
+            moved = [alert_id for (alert_id,) in connection.execute(_RENAME, (new, old)).fetchall()]
+            for alert_id in sorted(set(moved)):
+                catch_up(connection, alert_id, new, now=time.time() if now is None else now)
+            return len(moved)
 
         return self._engine.write(work)
 
@@ -96,8 +104,6 @@ class Operations:
 
         return self._engine.write(work)
 
-
-OVER: Final = "what it told of is over"
 
 # It may be there where an attempt since the last one that surely arrived ended in doubt. A delivery that was given up
 # counts too: its last failure may have been one whose answer was lost.
@@ -143,6 +149,14 @@ SELECT alert_id, connector, enqueued_at, state = 'uncertain' OR {_MAY_BE_THERE},
 FROM deliveries WHERE {_UNDECIDED} AND kind = 'open'
 """
 
+# Each would bring the whole alert there, for it has nothing that it could change.
+_FORGET_UPDATES: Final = f"""
+DELETE FROM deliveries WHERE kind = 'update' AND worse = 0 AND state IN ('ready', 'uncertain') AND EXISTS (
+  SELECT 1 FROM deliveries AS o WHERE o.alert_id = deliveries.alert_id AND o.connector = deliveries.connector
+    AND o.kind = 'open' AND o.{_UNDECIDED}
+) AND id NOT IN (SELECT value FROM json_each(?1))
+"""
+
 # Chosen before any of them is moved: one that was would keep back the next one of its alert.
 _RENAME: Final = """
 UPDATE deliveries SET connector = ?1, sent_as = coalesce(sent_as, connector)
@@ -150,7 +164,16 @@ WHERE id IN (
   SELECT old.id FROM deliveries AS old WHERE old.connector = ?2 AND NOT EXISTS (
     SELECT 1 FROM deliveries AS has WHERE has.alert_id = old.alert_id AND has.connector = ?1
   )
-)
+) RETURNING alert_id
+"""
+
+_RENAME_NOTIFIED: Final = """
+UPDATE alarms SET notified = (SELECT json_group_array(iif(value = ?2, ?1, value)) FROM json_each(notified))
+WHERE ?2 IN (SELECT value FROM json_each(notified))
+"""
+
+_RENAME_DISCARDS: Final = """
+UPDATE OR IGNORE discards SET connector = ?1, sent_as = coalesce(sent_as, connector) WHERE connector = ?2
 """
 
 # What arrived is sent again on purpose: its receipt stays, so that a look for the repetition does not take the one for

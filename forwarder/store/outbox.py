@@ -15,11 +15,12 @@ from typing import Any, Final
 from forwarder.alert import Alert, Change
 from forwarder.common.clock import instant
 from forwarder.connector import Delivery, Kind, Link, Origin, Receipt
-from forwarder.store import unreadable
+from forwarder.store import clock, unreadable
 from forwarder.store.engine import Engine
 from forwarder.store.enqueue import enqueue, enqueue_links, enqueue_withdrawal, record_change
 from forwarder.store.order import changes_of, due, take_in
 from forwarder.store.records import LINKS_ONLY, MOST_SEVERE, Claimed, Pause, Settlement, State, Turn
+from forwarder.store.standing import adopt
 
 MAX_REASON: Final = 1000
 """Characters of what a remote said that are kept with an attempt."""
@@ -132,6 +133,8 @@ class Outbox:
             elif resume and settlement.answers:
                 connection.execute("DELETE FROM pauses WHERE connector = ?", (row["connector"],))
             if settlement.state is State.DELIVERED:
+                if row["kind"] == "update":
+                    adopt(connection, row["alert_id"], row["connector"], now=now)
                 if row["kind"] == "open" and row["receipt_url"]:
                     enqueue_links(connection, row, followers, now, now + links_after)
                 elif row["kind"] == "update" and row["revision"] == LINKS_ONLY:
@@ -229,8 +232,11 @@ class Outbox:
             )
         )
 
-    def shift_deadlines(self, seconds: float) -> None:
-        """Moves every deadline along with a clock that was set."""
+    def shift_deadlines(self, seconds: float, *, until: float = math.inf) -> None:
+        """Moves every deadline along with a clock that was set, and all by which a trouble lasts or passes.
+
+        ``until`` is what the clock said before it was set: a trouble dated later was noted when it was right.
+        """
 
         def work(connection: sqlite3.Connection) -> None:
             connection.execute(
@@ -246,6 +252,7 @@ class Outbox:
                 " floor = floor + ?1 * floor_is_local, unread_since = unread_since + ?1",
                 (seconds,),
             )
+            clock.shift_troubles(connection, seconds, until)
 
         self._engine.write(work)
 

@@ -78,8 +78,21 @@ ALTER TABLE alerts ADD COLUMN past INTEGER NOT NULL DEFAULT 0 CHECK (past IN (0,
 
 -- What was known without any route being asked is from before the first start.
 UPDATE alerts SET past = 1 WHERE origin = 'feed' AND trail = '[]' AND unrouted = 0;
+-- The oldest that was owed may be one that is kept because it is not settled, from long before others that were
+-- forgotten: the floor is not below these. They were seen before all that is kept for no other reason than its age, and
+-- published before what the last sweep read again; without a sweep, before look_back as it is by default.
 UPDATE feed SET
-  floor = min(cursor, coalesce((SELECT min(published_at) FROM alerts WHERE origin = 'feed' AND past = 0), cursor)),
+  floor = min(cursor, max(
+    coalesce((SELECT min(published_at) FROM alerts WHERE origin = 'feed' AND past = 0), cursor),
+    min(
+      coalesce(sweep_reach, coalesce(polled_at, cursor) - 604800),
+      coalesce((
+        SELECT min(seen_at) FROM alerts AS a WHERE origin = 'feed' AND NOT EXISTS (
+          SELECT 1 FROM deliveries AS d WHERE d.alert_id = a.id AND d.state <> 'delivered'
+        )
+      ), cursor)
+    )
+  )),
   started_at = coalesce(polled_at, cursor)
 WHERE cursor IS NOT NULL;
 """
@@ -200,6 +213,21 @@ INSERT INTO daemon (id) VALUES (1);
 """
 """Which process the daemon is, and what became of its last reload."""
 
+_BROUGHT_BY_UPDATES: Final = """
+UPDATE deliveries SET state = 'delivered', failing_since = NULL, lookups = 0, (settled_at, receipt_id, receipt_url) = (
+  SELECT u.settled_at, u.receipt_id, u.receipt_url FROM deliveries AS u
+  WHERE u.alert_id = deliveries.alert_id AND u.connector = deliveries.connector AND u.kind = 'update'
+    AND u.state = 'delivered' AND u.receipt_id <> ''
+  ORDER BY u.settled_at DESC, u.id DESC LIMIT 1
+)
+WHERE kind = 'open' AND state = 'dead' AND receipt_id IS NULL AND EXISTS (
+  SELECT 1 FROM deliveries AS u
+  WHERE u.alert_id = deliveries.alert_id AND u.connector = deliveries.connector AND u.kind = 'update'
+    AND u.state = 'delivered' AND u.receipt_id <> ''
+);
+"""
+"""What an update brought to its destination stands there, whatever became of its open."""
+
 MIGRATIONS: Final[tuple[tuple[str, str], ...]] = (
     ("0001_first", FIRST),
     ("0002_words", SECOND),
@@ -212,6 +240,7 @@ MIGRATIONS: Final[tuple[tuple[str, str], ...]] = (
     ("0009_alarms", _ALARMS),
     ("0010_dates", _DATES),
     ("0011_daemon", _DAEMON),
+    ("0012_brought_by_updates", _BROUGHT_BY_UPDATES),
 )
 """Each step with its name, in order. A step that was released is never edited: the next one follows it."""
 

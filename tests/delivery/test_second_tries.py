@@ -222,3 +222,14 @@ def test_what_was_discarded_in_doubt_is_looked_for(desk: Desk) -> None:
     assert desk.replay() == 1
     desk.turns()
     assert (desk.there, desk.row.state) == (1, State.DELIVERED)
+
+
+def test_what_was_discarded_in_doubt_is_found_under_another_name(desk: Desk) -> None:
+    """Discarded, renamed, replayed: it is looked for by the mark that it got at first."""
+    desk.turn(LOST)
+    desk.store.operations.discard([desk.row.id])
+    desk.store.operations.rename("target", "renamed")
+    desk.name = "renamed"
+    assert desk.replay() == 1
+    desk.turns()
+    assert (desk.there, desk.row.state) == (1, State.DELIVERED)

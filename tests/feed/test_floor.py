@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
-from collections.abc import Callable
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import pytest
 
@@ -343,25 +344,83 @@ def test_a_prune_with_a_clock_far_ahead_repeats_nothing(
 # A database of an older version
 
 
+DEAD: Final = ("dead", NOW - 100 * DAY, NOW - 50 * DAY)
+"""An alert of long ago that stays because nobody decided on it, as the older version wrote it."""
+
+
+@contextmanager
+def older(path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[sqlite3.Connection]:
+    """A database as it was before there was a floor, read until NOW + 5."""
+    number = [name for name, _ in MIGRATIONS].index(next(name for name, _ in MIGRATIONS if name.endswith("_floor")))
+    with monkeypatch.context() as before, closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        before.setattr(store_schema, "MIGRATIONS", MIGRATIONS[:number])
+        connection.row_factory = sqlite3.Row
+        store_schema.migrate(connection, 0)
+        yield connection
+        connection.execute("UPDATE feed SET cursor = ?, polled_at = ?", (NOW + 5, NOW + 9))
+
+
+def seen(connection: sqlite3.Connection, alert_id: str, published_at: float, seen_at: float, state: str = "") -> None:
+    """An alert that the older version took in, and what became of it where it was owed."""
+    body = json.dumps({"id": alert_id, "title": "x", "severity": "low", "published_at": iso(published_at)})
+    row = (alert_id, published_at, body, seen_at, '[{"route": 1}]')
+    connection.execute("INSERT INTO alerts VALUES (?, 'feed', 'low', NULL, ?, ?, 1, ?, ?, 0)", row)
+    if state:
+        connection.execute(
+            "INSERT INTO deliveries (alert_id, connector, kind, revision, state, rank, published_at, why, enqueued_at,"
+            " due_at, settled_at, receipt_id) VALUES (?, 'secops', 'open', 1, ?, 3, ?, '', ?, 0, ?, 'R-1')",
+            (alert_id, state, published_at, seen_at, seen_at),
+        )
+
+
 def test_an_older_database_gets_a_floor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The oldest alert that was owed, or went without a route; what was only known stays past."""
     path = tmp_path / "old.db"
-    number = [name for name, _ in MIGRATIONS].index(next(name for name, _ in MIGRATIONS if name.endswith("_floor")))
-    with monkeypatch.context() as older:
-        older.setattr(store_schema, "MIGRATIONS", MIGRATIONS[:number])
-        with closing(sqlite3.connect(path, isolation_level=None)) as connection:
-            connection.row_factory = sqlite3.Row
-            store_schema.migrate(connection, 0)
-            insert = "INSERT INTO alerts VALUES (?, 'feed', 'low', NULL, ?, '{}', 1, ?, ?, ?)"
-            trail = '[{"route": 1}]'
-            for row in (
-                ("past", NOW - DAY, NOW, "[]", 0),
-                ("owed", NOW - HOUR, NOW, trail, 0),
-                ("odd", NOW, NOW, "[]", 1),
-            ):
-                connection.execute(insert, row)
-            connection.execute("UPDATE feed SET cursor = ?, polled_at = ?", (NOW + 5, NOW + 9))
+    with older(path, monkeypatch) as connection:
+        insert = "INSERT INTO alerts VALUES (?, 'feed', 'low', NULL, ?, '{}', 1, ?, ?, ?)"
+        trail = '[{"route": 1}]'
+        for row in (
+            ("past", NOW - DAY, NOW, "[]", 0),
+            ("owed", NOW - HOUR, NOW, trail, 0),
+            ("odd", NOW, NOW, "[]", 1),
+        ):
+            connection.execute(insert, row)
     with Store.open_exclusive(path) as store:
         feed = store.feed.state()
         assert (feed.floor, feed.floor_is_local, feed.started_at) == (NOW - HOUR, False, NOW + 9)
         assert rows(store, "SELECT id, past FROM alerts ORDER BY id") == [("odd", 0), ("owed", 0), ("past", 1)]
+
+
+@pytest.mark.parametrize(
+    ("swept", "kept_since", "floor"),
+    [(7, 2, 7), (7, 30, 30), (None, 2, 7), (60, 30, 60), (0.1, 30, 30)],
+    ids=["few alerts", "many alerts", "never swept", "a longer look_back", "a sweep cut short"],
+)
+def test_what_an_older_version_forgot_is_before_the_floor(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, swept: float | None, kept_since: float, floor: float
+) -> None:
+    """A dead letter from before it draws no floor below it, and what sweeps could still bring stays owed."""
+    path = tmp_path / "old.db"
+    with older(path, monkeypatch) as connection:
+        seen(connection, *DEAD, "dead")
+        seen(connection, "kept", NOW - kept_since * DAY - HOUR, NOW - kept_since * DAY, "delivered")
+        seen(connection, "newest", NOW, NOW, "delivered")
+        if swept is not None:
+            connection.execute("UPDATE feed SET swept_at = ?, sweep_reach = ?", (NOW, NOW - swept * DAY))
+    with Store.open_exclusive(path) as store:
+        assert store.feed.state().floor == pytest.approx(NOW - floor * DAY, abs=60)
+
+
+def test_nothing_that_an_older_version_forgot_is_sent_again(
+    sandbox: Sandbox, source: FeedClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, time: Time
+) -> None:
+    """Under a longer look_back neither the forgotten comes back, nor is what is verified late lost."""
+    path = tmp_path / "old.db"
+    with older(path, monkeypatch) as connection:
+        seen(connection, *DEAD, "dead")
+        seen(connection, "newest", NOW, NOW, "delivered")
+    publish(sandbox, "forgotten", -40 * DAY)
+    publish(sandbox, "verified late", -3 * DAY)
+    with Store.open_exclusive(path) as store:
+        Poller(config(look_back="60d"), source, store, now=time).sweep()
+        assert rows(store, "SELECT alert_id FROM deliveries WHERE state = 'ready'") == [("verified late",)]

@@ -11,6 +11,7 @@ import pytest
 from forwarder.connector import Kind, Receipt
 from forwarder.store import Store
 from forwarder.store.records import Alarm, AttemptResult, Settlement
+from forwarder.store.schema import MIGRATIONS
 from tests.kit.samples import alert
 from tests.kit.store import (
     LASTING,
@@ -224,6 +225,100 @@ def test_what_is_under_way_cannot_be_discarded(store: Store) -> None:
     assert settle(store, claimed, delivered())
 
 
+# What an update brought there
+
+
+def brought_by_an_update(store: Store) -> int:
+    """An alert that changed after its open had failed once; then that died, and the update arrived."""
+    enqueue(store, alert(severity="high"), "secops")
+    settle(store, claim(store), failed(due_at=NOW))
+    changed(store, "high", "medium")
+    row = dies(store, dead())
+    deliver(store, "secops", "by the update", "https://x.example/1", now=NOW + 5)
+    return row
+
+
+def test_what_an_update_brought_there_is_no_dead_letter(store: Store) -> None:
+    """A retry or a discard finds nothing to do, a replay repeats it on purpose, and worse news reach it."""
+    row = brought_by_an_update(store)
+    assert rows(store, "SELECT kind, state, receipt_id, receipt_url FROM deliveries ORDER BY id") == [
+        (kind, "delivered", "by the update", "https://x.example/1") for kind in ("open", "update")
+    ]
+    assert (store.operations.retry([row], now=NOW + 9), store.operations.discard([row])) == (0, 0)
+    changed(store, "medium", "critical")
+    update = claim(store, now=NOW + 9).delivery
+    assert (update.kind, update.receipt) == (Kind.UPDATE, Receipt(remote_id="by the update", url="https://x.example/1"))
+    store.operations.replay([alert().id], ["secops"], why="again", now=NOW + 9)
+    (repeats,) = rows(store, "SELECT state, receipt_id FROM deliveries WHERE kind = 'open'")
+    assert repeats == ("ready", "by the update")
+
+
+def test_what_changes_while_an_update_brings_it_there_is_told(store: Store) -> None:
+    """Of a dead letter nobody is told changes; once it is none, those since the update are owed."""
+    enqueue(store, alert(severity="low"), "secops")
+    settle(store, claim(store), failed(due_at=NOW))
+    changed(store, "low", "medium")
+    dies(store, dead())
+    bringing = claim(store, now=NOW + 1)
+    changed(store, "medium", "low")
+    changed(store, "low", "critical")
+    assert settle(store, bringing, delivered(), now=NOW + 9)
+    told = claim(store, now=NOW + 9).delivery
+    assert (told.kind, told.revision, told.receipt) == (Kind.UPDATE, 4, Receipt(remote_id="R-1"))
+    assert [(change.field, change.old, change.new) for change in told.changes] == [("severity", "medium", "critical")]
+
+
+def test_an_update_that_had_nothing_to_send_brought_nothing_there(store: Store) -> None:
+    """Its receipt is empty: the alert does not stand there, and its dead letter stays."""
+    enqueue(store, alert(severity="high"), "secops")
+    settle(store, claim(store), failed(due_at=NOW))
+    changed(store, "high", "medium")
+    row = dies(store, dead())
+    settle(store, claim(store, now=NOW + 5), delivered(""))
+    assert store.operations.retry([row], now=NOW + 9) == 1
+
+
+@pytest.mark.parametrize("settlement", [dead(), failed(), uncertain()], ids=["dead", "ready", "uncertain"])
+def test_a_waiting_update_does_not_send_what_was_discarded(store: Store, settlement: Settlement) -> None:
+    """It would bring the whole alert there, for there is no message that it could change."""
+    enqueue(store, alert(severity="high"), "secops")
+    settle(store, claim(store), failed(due_at=NOW))
+    changed(store, "high", "medium")
+    claimed = claim(store)
+    settle(store, claimed, settlement)
+    assert store.operations.discard([claimed.delivery.id]) == 1
+    assert claim_all(store, now=NOW + 99) == []
+
+
+@pytest.mark.parametrize("again", ["replay", "worse"])
+def test_worse_news_that_went_after_a_discard_are_not_told_twice(store: Store, again: str) -> None:
+    """They waited when their open was discarded, and brought the alert there: it stands there from then on."""
+    enqueue(store, alert(severity="medium"), "secops")
+    settle(store, claim(store), failed(due_at=NOW))
+    changed(store, "medium", "high")
+    store.operations.discard([dies(store, dead())])
+    deliver(store, "secops", "by the update", now=NOW + 9)
+    if again == "worse":
+        changed(store, "high", "critical")
+    else:
+        store.operations.replay([alert().id], ["secops"], why="again", now=NOW + 9)
+    claimed = claim(store, now=NOW + 9).delivery
+    there = Receipt(remote_id="by the update")
+    expected = (Kind.UPDATE, there, None) if again == "worse" else (Kind.OPEN, there, there)
+    assert (claimed.kind, claimed.receipt, claimed.repeats) == expected
+
+
+def test_what_an_update_brought_there_in_an_older_database_is_no_dead_letter(store: Store) -> None:
+    """The step that brings a database up to date settles it as it would be settled now."""
+    row = brought_by_an_update(store)
+    sql = "UPDATE deliveries SET state = 'dead', receipt_id = NULL, receipt_url = NULL WHERE id = ?"
+    store.engine.write(lambda connection: connection.execute(sql, (row,)))
+    (step,) = [step for name, step in MIGRATIONS if name.endswith("_brought_by_updates")]
+    store.engine.write(lambda connection: connection.execute(step))
+    (found,) = rows(store, "SELECT state, receipt_id, receipt_url FROM deliveries WHERE id = ?", row)
+    assert found == ("delivered", "by the update", "https://x.example/1")
+
+
 # Rename
 
 
@@ -256,3 +351,20 @@ def test_a_discard_is_renamed_too(store: Store) -> None:
     store.operations.rename("old", "secops")
     changed(store, "high", "medium")
     assert claim_all(store, now=NOW + 9) == []
+
+
+@pytest.mark.parametrize("again", ["replay", "worse"])
+def test_a_renamed_discard_is_looked_for_by_the_name_that_it_was_sent_as(store: Store, again: str) -> None:
+    """It was discarded in doubt under the old name, by which alone it can be found."""
+    enqueue(store, alert(severity="high"), "old")
+    claimed = claim(store, "old")
+    settle(store, claimed, uncertain(due_at=NOW))
+    store.operations.discard([claimed.delivery.id])
+    for old, new in (("old", "newer"), ("newer", "secops")):
+        store.operations.rename(old, new)
+    if again == "replay":
+        store.operations.replay([alert().id], ["secops"], why="again", now=NOW)
+    else:
+        changed(store, "high", "critical")
+    found = claim(store, now=NOW + 9)
+    assert (found.uncertain, found.delivery.sent_as) == (True, "old")

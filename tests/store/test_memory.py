@@ -53,6 +53,19 @@ def test_a_renamed_connector_takes_its_memory_along(store: Store) -> None:
     assert store.memory.of("old") == {}
 
 
+def test_what_a_rename_hands_over_is_known_at_once(path: Path) -> None:
+    """The daemon runs while a person renames from another process, and asked for its memory before."""
+    with Store.open_exclusive(path) as store:
+        StoredMemory(store.memory, "old").put("channel", "C1")
+        memory = StoredMemory(store.memory, "new")
+        assert memory.get("channel") == ""
+        with Store.open_shared(path) as person:
+            person.operations.rename("old", "new")
+        assert memory.get("channel") == "C1"
+        memory.put("channel", "")
+        assert store.memory.of("new") == {}
+
+
 class Refusing(Engine):
     """A database that says no as long as ``refuses`` is set."""
 

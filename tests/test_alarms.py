@@ -1194,6 +1194,21 @@ def test_what_was_given_up_waits_while_its_connector_does_not_work(rig: Rig) -> 
     assert chat(rig, "seen") == [("open", State.UNCERTAIN)]
 
 
+def test_a_way_round_that_was_given_up_is_tried_again(wide: Rig) -> None:
+    """Where there is no other one: it may work by now."""
+    wide.use(to=["chat"], connectors=["chat", "other"])
+    wide.pause("chat")
+    fill_disk(wide)
+    wide.attempt(Retry("503"), "other")
+    wide.time.pass_(3601)
+    wide.try_again(Retry("503"), "other")
+    wide.deliver("other")
+    wide.restart().review()
+    assert [(row.connector, row.kind, row.state) for row in wide.rows() if "disk" in row.title] == [
+        ("other", "open", State.DELIVERED)
+    ]
+
+
 def test_worse_news_that_was_given_up_is_told_when_its_connector_works(rig: Rig) -> None:
     """Its beginning had arrived, and is not told once more."""
     rig.use(to=["chat"])

@@ -276,7 +276,8 @@ class Alarms(Listener):
         known = [name for name in others if sent.get(name, State.DEAD) is not State.DEAD]
         if known or any(state is State.DELIVERED for state in sent.values()):
             return [*works, *known]
-        untried = [name for name in others if name not in sent]
+        given_up = () if alarm is None else self._store.alarms.untold(alarm, refused=False)
+        untried = [name for name in others if name not in sent or name in given_up]
         latest = sorted(untried, key=self._store.outbox.answered_at, reverse=True)[:1]
         return [*works, *latest] or list(to)
 

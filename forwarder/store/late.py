@@ -26,12 +26,11 @@ FROM (
   SELECT {_COLUMNS} FROM deliveries AS d
   WHERE d.connector = :connector AND d.state IN ('ready', 'uncertain') AND d.rank = 0 AND {_WAITS}
   UNION ALL
-  SELECT * FROM (
-    SELECT {_COLUMNS} FROM deliveries AS d
-    WHERE d.connector = :connector AND d.state IN ('ready', 'uncertain')
-      AND d.rank > 0 AND d.rank < {AFTER_ALL_OPENS} AND {_WAITS}
-    ORDER BY d.rank LIMIT {LOOKED_AT}
-  )
+  SELECT {_COLUMNS} FROM (
+    SELECT * FROM deliveries
+    WHERE connector = :connector AND state IN ('ready', 'uncertain') AND rank > 0 AND rank < {AFTER_ALL_OPENS}
+    ORDER BY rank LIMIT {LOOKED_AT}
+  ) AS d WHERE {_WAITS}
   UNION ALL
   SELECT {_COLUMNS} FROM deliveries AS d
   WHERE d.connector = :connector AND d.state = 'sending' AND d.rank < {AFTER_ALL_OPENS} AND {_WAITS}

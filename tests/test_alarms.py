@@ -21,6 +21,7 @@ from forwarder.connector import (
     Kind,
     Origin,
     Outcome,
+    RateLimited,
     Receipt,
     Rejected,
     Retry,
@@ -149,6 +150,19 @@ class Rig:
             self.store.outbox.shift_deadlines(step, until=self.now() - step)
             self.alarms.shift_deadlines(step)
 
+    def limit(self, connector: str = "other", *, seconds: float = 0.0, **fields: Any) -> None:
+        """A critical is owed to a connector that answers only that it is asked too often, and time passes."""
+        critical = alert(**{"id": "limited", "title": "The limited one", "severity": "critical", **fields})
+        enqueue(self.store, critical, to=(connector,), now=self.now())
+        self.attempt(RateLimited(60.0, "Too many requests."), connector)
+        self.wait(seconds)
+
+    def orphan(self, connector: str = "gone", **fields: Any) -> None:
+        """An alert is owed to a connector that the config does not name."""
+        owed = alert(**{"id": "orphaned", "severity": "low", "cisa_kev": False, **fields})
+        enqueue(self.store, owed, to=(connector,), now=self.now())
+        self.alarms.review()
+
     def resume(self, connector: str = "chat") -> None:
         self.store.operations.resume(connector)
         self.alarms.review()
@@ -176,6 +190,16 @@ def made(to: Sequence[str] = TO, connectors: Sequence[str] = TO, **sentrytex: An
 @pytest.fixture
 def rig(tmp_path: Path) -> Iterator[Rig]:
     rig = Rig(tmp_path / "forwarder.db")
+    yield rig
+    rig.store.close()
+
+
+@pytest.fixture
+def rated(tmp_path: Path) -> Iterator[Rig]:
+    """A rig with a connector more, which sends one a minute."""
+    rig = Rig(tmp_path / "forwarder.db", connectors=(*TO, "other"))
+    settings = ConsoleConfig.model_validate({"type": "console", "max_rate": "1/min"})
+    rig.config.connectors["other"] = settings
     yield rig
     rig.store.close()
 
@@ -237,6 +261,8 @@ IN_THE_STORE: Final[dict[AlarmType, Callable[[Rig], object]]] = {
     AlarmType.UNROUTED: lambda rig: rig.poll(alert(severity="low", cisa_kev=False)),
     AlarmType.CONNECTOR_FAILING: lambda rig: rig.fail(seconds=1800),
     AlarmType.DELIVERY_FAILING: fail_alone,
+    AlarmType.LATE: lambda rig: rig.limit(seconds=601),
+    AlarmType.ORPHANED: lambda rig: rig.orphan("other-old"),
     AlarmType.RELOAD_REFUSED: lambda rig: rig.refuse_reload(),
     AlarmType.KEY_REFUSED: refuse_key,
     AlarmType.FEED_UNREAD: leave_unread,
@@ -251,6 +277,10 @@ HAPPENINGS: Final[dict[AlarmType, Callable[[Rig], object]]] = {
     AlarmType.DISK_FULL: fill_disk,
 }
 """How each trouble comes about."""
+SUBJECTS: Final = {AlarmType.SWEEP_SHORT: "low", AlarmType.ORPHANED: "other-old"}
+"""Where it is another one than ``other``."""
+AFTER_A_START: Final = {AlarmType.FEED_UNREAD: 601, AlarmType.LATE: 61}
+"""Seconds that a process that just started is given before it says so."""
 
 
 def value(kind: AlarmType) -> str:
@@ -263,7 +293,7 @@ def test_each_trouble_is_told_once_to_all_who_are_named(wide: Rig, kind: AlarmTy
     HAPPENINGS[kind](wide)
     wide.alarms.review()
     wide.restart().review()
-    title = kind.title_template.format(subject="low" if kind is AlarmType.SWEEP_SHORT else "other")
+    title = kind.title_template.format(subject=SUBJECTS.get(kind, "other"))
     told = [row for row in wide.rows() if row.title == title]
     assert [(row.connector, row.kind) for row in told] == [("chat", "open"), ("pager", "open")]
     history = wide.store.queries.history(told[0].alert_id)
@@ -283,7 +313,7 @@ def test_a_kill_before_the_alarm_is_made_up_for_at_the_next_start(wide: Rig, kin
     IN_THE_STORE[kind](wide)
     wide.time.pass_(0 if kind is not AlarmType.FEED_UNREAD else 601)
     alarms = wide.restart()
-    wide.time.pass_(0 if kind is not AlarmType.FEED_UNREAD else 601)
+    wide.time.pass_(AFTER_A_START.get(kind, 0))
     alarms.review()
     assert wide.owed() == [("chat", "open"), ("pager", "open")]
 
@@ -293,6 +323,8 @@ ENDS: Final[dict[AlarmType, Callable[[Rig], object]]] = {
     AlarmType.CONNECTOR_FAILING: lambda rig: rig.try_again(THERE),
     AlarmType.DELIVERY_FAILING: lambda rig: rig.try_again(THERE),
     AlarmType.DEAD_LETTER: lambda rig: rig.store.operations.discard([row.id for row in rows(rig.store, "other")]),
+    AlarmType.LATE: lambda rig: rig.try_again(THERE),
+    AlarmType.ORPHANED: lambda rig: rig.store.operations.rename("other-old", "other"),
     AlarmType.RELOAD_REFUSED: lambda rig: rig.store.alarms.cleared("reload_refused", ""),
     AlarmType.KEY_REFUSED: lambda rig: rig.poll(),
     AlarmType.FEED_UNREAD: lambda rig: rig.poll(),
@@ -369,18 +401,21 @@ def test_a_repetition_puts_the_end_off(rig: Rig) -> None:
 
 
 @pytest.mark.parametrize("kind", sorted(OF_CONNECTORS), ids=value)
-def test_a_connector_that_is_gone_has_no_alarm(wide: Rig, kind: AlarmType) -> None:
-    """Renamed or removed, nobody could end it: it ends, and is not told day after day."""
+def test_a_connector_that_is_gone_has_no_alarm_of_its_own(wide: Rig, kind: AlarmType) -> None:
+    """Renamed or removed, nobody could end it: what still waits there is what is told, and how to deal with that."""
     HAPPENINGS[kind](wide)
     wide.deliver()
+    waits = wide.store.queries.queues(["other"])[0].waiting > 0
     wide.use(connectors=TO)
-    assert wide.standing() == []
-    assert wide.rows()[-1].why == "It is no longer in the config."
+    assert wide.standing() == ["orphaned-other"] * waits
+    assert [row.why for row in wide.rows() if row.kind is Kind.WITHDRAW] == ["It is no longer in the config."] * 2
+    wide.store.operations.discard([row.id for row in rows(wide.store, "other")])
     for _ in range(3):
         wide.time.pass_(DAY + 1)
         wide.poll()
         wide.alarms.review()
-    assert wide.owed() == [("chat", "open"), ("pager", "open"), ("chat", "withdraw"), ("pager", "withdraw")]
+    about = kind.title_template.format(subject="other")
+    assert wide.owed(about) == [("chat", "open"), ("pager", "open"), ("chat", "withdraw"), ("pager", "withdraw")]
 
 
 def test_the_end_goes_to_no_connector_that_is_gone(rig: Rig) -> None:
@@ -672,6 +707,143 @@ def test_a_gap_is_as_bad_as_what_may_be_missing(rig: Rig, severity: Severity) ->
     assert first.startswith(f"Alerts of severity {severity.value} published from 1970-01-01T00:00:00Z to")
     assert "possibly never seen" in first
     assert way_out.startswith("Look at that stretch on Sentrytex's own page")
+
+
+# What waits, whatever the reason
+
+
+def test_a_critical_that_waits_is_told_whatever_the_reason(wide: Rig) -> None:
+    """A destination that only asks to wait is no failure, and says so for days: after ten minutes people hear of it."""
+    wide.limit(seconds=590)
+    assert wide.standing() == []
+    for _ in range(4):
+        wide.wait(60)
+        wide.attempt(RateLimited(60.0, "Too many requests."), "other")
+    assert wide.standing() == ["late-other"]
+    assert wide.owed() == [("chat", "open"), ("pager", "open")]
+    assert wide.text() == "The limited one (critical) has waited for 10m 50s: Too many requests."
+    wide.deliver()
+    wide.wait(60)
+    wide.attempt(THERE, "other")
+    wide.wait(0)
+    assert wide.owed()[2:] == [("chat", "withdraw"), ("pager", "withdraw")]
+
+
+@pytest.mark.parametrize(
+    ("severity", "kev", "late"),
+    [("critical", False, True), ("high", True, True), ("high", False, False), ("low", False, False)],
+)
+def test_only_what_counts_as_critical_is_late(wide: Rig, severity: str, kev: bool, late: bool) -> None:
+    """A backlog of the others at a rate limit is on the page, which says how long it takes."""
+    for number in range(3):
+        enqueue(wide.store, alert(id=f"{number}", severity=severity, cisa_kev=kev), to=("other",), now=wide.now())
+    wide.attempt(RateLimited(60.0, "Too many requests."), "other")
+    wide.wait(1200)
+    assert wide.standing() == ["late-other"] * late
+
+
+def test_a_critical_behind_a_backlog_is_told(wide: Rig) -> None:
+    """It would go first: what holds it up is the limit."""
+    for number in range(50):
+        enqueue(wide.store, low(number), to=("other",), now=wide.now())
+    wide.limit(seconds=601)
+    assert wide.standing() == ["late-other"]
+
+
+def test_a_burst_of_criticals_is_given_the_time_that_its_connector_needs(rated: Rig) -> None:
+    """At ``max_rate``, and ten minutes; one that takes longer is told, though some arrive."""
+    for number in range(30):
+        enqueue(rated.store, alert(id=f"{number}", severity="critical"), to=("other",), now=rated.now())
+    for _ in range(25):
+        rated.attempt(THERE, "other")
+        rated.wait(60)
+    assert rated.standing() == []
+    rated.wait(920)
+    assert rated.standing() == ["late-other"]
+
+
+def test_what_waited_out_an_outage_is_given_its_time(wide: Rig) -> None:
+    """It goes out from the first answer on: the outage was told, and is over."""
+    for number in range(5):
+        enqueue(wide.store, alert(id=f"{number}", severity="critical"), to=("other",), now=wide.now())
+    wide.attempt(Retry("503"), "other")
+    wide.wait(7200)
+    assert wide.standing() == ["connector_failing-other"]
+    wide.try_again(THERE)
+    wide.wait(30)
+    wide.wait(30)
+    assert wide.standing() == []
+    wide.wait(600)
+    assert wide.standing() == ["late-other"]
+
+
+def test_a_start_is_given_the_time_to_send_what_waited(wide: Rig) -> None:
+    """Unless it tried already: a run from cron has no more than that."""
+    enqueue(wide.store, alert(severity="critical"), to=("other",), now=wide.now())
+    wide.dies_before_events()
+    wide.time.pass_(3600)
+    wide.restart().review()
+    assert wide.standing() == []
+    wide.attempt(RateLimited(60.0, "Too many requests."), "other")
+    wide.alarms.review()
+    assert wide.standing() == ["late-other"]
+
+
+def test_what_is_told_as_late_is_not_told_by_another_name(wide: Rig) -> None:
+    """A pause, a failing connector and a delivery that fails by itself say why themselves."""
+    fail_alone(wide)
+    wide.fail("pager", severity="critical", id="fails", seconds=1200)
+    wide.pause("chat", severity="critical")
+    wide.wait(1200)
+    assert set(wide.standing()) == {"delivery_failing-other", "connector_failing-pager", "paused-chat"}
+
+
+def test_who_is_late_is_not_relied_upon(wide: Rig) -> None:
+    """A critical alarm that waits there goes another way."""
+    wide.use(to=["chat"], connectors=(*TO, "other"))
+    fill_disk(wide)
+    wide.attempt(RateLimited(60.0, "Too many requests."), "chat")
+    wide.wait(601)
+    assert len(wide.owed("disk")) == 2
+    assert "chat (late)" in told(wide, "disk").description
+
+
+@pytest.mark.parametrize("severity", Severity)
+def test_what_is_owed_to_a_connector_that_is_gone_is_told(rig: Rig, severity: Severity) -> None:
+    """As severe as the worst of it, with both ways out; it ends when nothing is left there."""
+    rig.orphan("old pager", severity="low")
+    rig.deliver()
+    rig.orphan("old pager", id="worse", severity=severity.value)
+    assert told(rig, "old pager").severity is severity
+    assert "`forwarder rename 'old pager' NEW`" in rig.text()
+    assert "`forwarder discard --connector 'old pager'`" in rig.text()
+    rig.deliver()
+    first, second = rows(rig.store, "old pager")
+    rig.store.operations.discard([first.id])
+    rig.restart().review()
+    assert rig.standing() == ["orphaned-old pager"]
+    rig.store.operations.discard([second.id])
+    rig.alarms.review()
+    rig.restart().review()
+    assert [kind for name, kind in rig.owed() if name == "chat"].count("withdraw") == 1
+    assert rig.standing() == []
+
+
+def test_a_connector_that_is_named_again_is_gone_no_more(wide: Rig) -> None:
+    """Then it gets what waits."""
+    wide.fail()
+    wide.use(connectors=TO)
+    wide.deliver()
+    wide.use(connectors=(*TO, "other"))
+    assert wide.standing() == []
+    assert wide.rows()[-1].why == "The config names it again."
+
+
+def test_alarms_that_wait_for_a_connector_that_is_gone_raise_none(rig: Rig) -> None:
+    """Whom the config names is told of them as well."""
+    refuse_key(rig)
+    rig.use(to=["pager"], connectors=["pager"])
+    assert rig.standing() == ["key_refused"]
 
 
 # What is worse is told again
@@ -1053,6 +1225,94 @@ def test_a_critical_alarm_goes_somewhere_also_where_nobody_is_named(rig: Rig) ->
     rig.alarms.review()
     assert len(rig.owed("key")) == 1
     assert "alarms.to names no connector" in told(rig, "key").description
+
+
+def give_up(rig: Rig) -> None:
+    """Chat takes nothing until the alarm that waits there is given up."""
+    rig.attempt(Retry("503"), "chat")
+    rig.time.pass_(3601)
+    if rig.store.feed.state().key_refused is None:
+        rig.store.feed.commit_page([], now=rig.now())
+    rig.try_again(Retry("503"), "chat")
+
+
+def chat(rig: Rig, about: str) -> list[tuple[str, State]]:
+    """What chat is or was owed for one alarm: the kind and the state."""
+    return [(row.kind, row.state) for row in rig.rows() if row.connector == "chat" and about in row.title]
+
+
+def test_an_alarm_that_was_given_up_is_told_once_when_its_connector_works(rig: Rig) -> None:
+    """For as long as the trouble stands: a dead letter told nobody. It may be there, so it is looked for first."""
+    rig.use(to=["chat"])
+    rig.gap(Severity.LOW)
+    give_up(rig)
+    assert chat(rig, "seen") == [("open", State.UNCERTAIN)]
+    rig.deliver("chat")
+    rig.restart().review()
+    assert chat(rig, "seen") == [("open", State.DELIVERED)]
+
+
+def test_what_was_given_up_waits_while_its_connector_does_not_work(rig: Rig) -> None:
+    """It would be given up once more."""
+    rig.use(to=["chat"])
+    rig.gap(Severity.LOW)
+    rig.dies_before_events()
+    give_up(rig)
+    rig.pause("chat")
+    rig.restart().review()
+    assert chat(rig, "seen") == [("open", State.DEAD)]
+    rig.resume("chat")
+    assert chat(rig, "seen") == [("open", State.UNCERTAIN)]
+
+
+def test_a_way_round_that_was_given_up_is_tried_again(wide: Rig) -> None:
+    """Where there is no other one: it may work by now."""
+    wide.use(to=["chat"], connectors=["chat", "other"])
+    wide.pause("chat")
+    fill_disk(wide)
+    wide.attempt(Retry("503"), "other")
+    wide.time.pass_(3601)
+    wide.try_again(Retry("503"), "other")
+    wide.deliver("other")
+    wide.restart().review()
+    assert [(row.connector, row.kind, row.state) for row in wide.rows() if "disk" in row.title] == [
+        ("other", "open", State.DELIVERED)
+    ]
+
+
+def test_worse_news_that_was_given_up_is_told_when_its_connector_works(rig: Rig) -> None:
+    """Its beginning had arrived, and is not told once more."""
+    rig.use(to=["chat"])
+    rig.poll(low(1))
+    rig.deliver("chat")
+    rig.poll(alert(**BAD))
+    give_up(rig)
+    rig.deliver("chat")
+    rig.restart().review()
+    assert chat(rig, "route") == [("open", State.DELIVERED), ("update", State.DELIVERED)]
+
+
+def test_an_alarm_that_was_refused_is_offered_once_a_day(rig: Rig) -> None:
+    """What was wrong with it, or with the connector, may be put right since; more often than that is of no use."""
+    rig.use(to=["chat"])
+    refuse_key(rig)
+    rig.attempt(Rejected("no such channel"), "chat")
+    rig.wait(DAY - 60)
+    assert chat(rig, "key") == [("open", State.DEAD)]
+    rig.wait(120)
+    assert chat(rig, "key") == [("open", State.READY)]
+
+
+def test_an_alarm_that_a_person_discarded_is_not_told_again(rig: Rig) -> None:
+    """They know of it."""
+    rig.use(to=["chat"])
+    refuse_key(rig)
+    rig.dies_before_events()
+    give_up(rig)
+    rig.store.operations.discard([row.id for row in rig.rows() if row.connector == "chat"])
+    rig.restart().review()
+    rig.wait(DAY + 60)
+    assert chat(rig, "key") == []
 
 
 def test_an_alarm_that_is_refused_raises_none(rig: Rig) -> None:

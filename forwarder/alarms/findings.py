@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shlex
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -13,6 +14,7 @@ from forwarder.common.clock import iso
 from forwarder.common.text import ago
 from forwarder.common.units import format_duration
 from forwarder.config import Config
+from forwarder.store.late import LATE_AFTER
 from forwarder.store.records import Alarm, Feed, Trouble
 
 DAY: Final = 86400.0
@@ -37,6 +39,8 @@ What is on CISA's list counts as critical. With the review's period, a critical 
 """
 ALONE_FOR: Final = 600.0
 """Seconds for which one critical alert may fail while others arrive: longer than a lost answer is looked up."""
+AFTER_A_START: Final = 60.0
+"""Seconds in which a process that just started may send what waited meanwhile, before that is late."""
 ROOM_AGAIN: Final = FREE_BYTES * 5 // 4
 """What must be free again before that ends: what wavers around the limit is told once."""
 
@@ -68,7 +72,36 @@ class Facts:
                 found[trouble.subject] = "paused"
             elif trouble.type == AlarmType.CONNECTOR_FAILING and self._fails_for(trouble, FAILS_FOR[Severity.CRITICAL]):
                 found[trouble.subject] = "failing"
+            elif trouble.type == AlarmType.LATE and self.is_late(trouble):
+                found.setdefault(trouble.subject, "late")
         return found
+
+    def is_late(self, trouble: Trouble) -> bool:
+        """Whether a critical has waited for longer than its connector needs at its ``max_rate`` for what goes first.
+
+        Once told, it is so for as long as one waits that long; before, what came during an outage is given its time.
+        """
+        settings, line = self.config.connectors.get(trouble.subject), trouble.line
+        if settings is None or line is None:
+            return False
+        most = LATE_AFTER + (line.ahead * settings.max_rate.interval if settings.max_rate else 0.0)
+        if self._stands(trouble.type, trouble.subject):
+            return self.now - trouble.last_at > most
+        if any(self._stands(kind, trouble.subject) for kind in (AlarmType.PAUSED, AlarmType.CONNECTOR_FAILING)):
+            return False
+        tried = line.tried_at is not None and line.tried_at >= self.started_at
+        since = max(trouble.last_at, line.since)
+        return self.now - since > most and (tried or self.now - self.started_at >= AFTER_A_START)
+
+    def is_told_otherwise(self, trouble: Trouble) -> bool:
+        """Whether another trouble says why a critical is late; where it is an alarm, what that is about does."""
+        if trouble.line is not None and trouble.line.own:
+            return True
+        if self._stands(trouble.type, trouble.subject):
+            return False
+        # What has only just begun to fail is told of soon, where a critical waits.
+        kinds = (AlarmType.PAUSED, AlarmType.CONNECTOR_FAILING)
+        return any(other.subject == trouble.subject and other.type in kinds for other in self.troubles)
 
     def fails_for_long(self, trouble: Trouble) -> bool:
         """Whether what fails has done so for long enough to tell people, who are told of it until it is over."""
@@ -78,8 +111,10 @@ class Facts:
         return self._fails_for(trouble, FAILS_FOR[worst])
 
     def _fails_for(self, trouble: Trouble, seconds: float) -> bool:
-        stands = any((alarm.type, alarm.subject) == (trouble.type, trouble.subject) for alarm in self.standing)
-        return stands or self.now - trouble.last_at >= seconds
+        return self._stands(trouble.type, trouble.subject) or self.now - trouble.last_at >= seconds
+
+    def _stands(self, kind: str, subject: str) -> bool:
+        return any((alarm.type, alarm.subject) == (kind, subject) for alarm in self.standing)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -226,6 +261,10 @@ def _of_rows(facts: Facts) -> Iterator[Finding]:
             continue
         if kind in _FAILING and not facts.fails_for_long(trouble):
             continue
+        if kind is AlarmType.LATE and (not facts.is_late(trouble) or facts.is_told_otherwise(trouble)):
+            continue
+        if kind is AlarmType.ORPHANED and trouble.subject in facts.config.connectors:
+            continue
         yield Finding(
             type=kind,
             subject=trouble.subject,
@@ -250,7 +289,7 @@ def _lasting(kind: AlarmType, text: str, *, instance: str = "") -> Finding:
 
 _FAILING: Final = frozenset({AlarmType.CONNECTOR_FAILING, AlarmType.DELIVERY_FAILING})
 """Troubles that are told only when they last."""
-_WAITED_FOR: Final = _FAILING | {AlarmType.PAUSED}
+_WAITED_FOR: Final = _FAILING | {AlarmType.PAUSED, AlarmType.LATE, AlarmType.ORPHANED}
 """Troubles that are as bad as what waits for a connector; what is on CISA's list counts as critical there."""
 
 
@@ -280,6 +319,15 @@ def _text(kind: AlarmType, trouble: Trouble, now: float) -> str:
             )
         case AlarmType.DELIVERY_FAILING:
             return f"{_named(facts)} has failed for {_span(trouble, now)}: {_sentence(trouble.reason)}"
+        case AlarmType.LATE:
+            why = _sentence(trouble.reason or "it has not been tried yet")
+            return f"{_named(facts)} has waited for {_span(trouble, now)}: {why}"
+        case AlarmType.ORPHANED:
+            name = shlex.quote(trouble.subject)
+            return (
+                f"{_waiting(trouble)} `forwarder rename {name} NEW` hands that over to a connector of another name, and"
+                f" `forwarder discard --connector {name}` gives it up."
+            )
         case AlarmType.SET_ASIDE:
             told = f"What can be read of it: {facts['told']}. " if facts.get("told") else ""
             return f"{told}What is wrong with it: {trouble.reason}."

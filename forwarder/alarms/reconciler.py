@@ -38,6 +38,8 @@ ENDINGS: Final = {
     AlarmType.SWEEP_OVERDUE: "The feed is swept again.",
     AlarmType.PAUSED: "It accepts deliveries again.",
     AlarmType.DELIVERY_FAILING: "It is not tried any more: it arrived, or is a dead letter.",
+    AlarmType.LATE: "It arrived, is owed no more, or another alarm says why it does not arrive.",
+    AlarmType.ORPHANED: "Nothing is owed under that name any more.",
     AlarmType.DEAD_LETTER: "There are no dead letters any more.",
     AlarmType.RELOAD_REFUSED: "A config was taken since.",
 }
@@ -162,7 +164,7 @@ class Alarms(Listener):
             started_at=self.started_at,
             config=self._config,
             feed=self._store.feed.state(),
-            troubles=self._store.alarms.troubles(now - DAY, now=now),
+            troubles=self._store.alarms.troubles(now - DAY, now=now, configured=self._config.connectors),
             standing=self._store.alarms.active(),
             free=self._free_bytes(place),
             place=str(place),
@@ -222,10 +224,11 @@ class Alarms(Listener):
         if changes:
             # What was owed by that may have to go another way.
             recipients = self._recipients(finding, facts, alarm)
-        if not changes and not finding.type.passes and self._now() - alarm.notified_at > DAY:
+        if lasts := not changes and not finding.type.passes and self._now() - alarm.notified_at > DAY:
             lasting = Change(field="lasting", old=None, new=format_duration(self._now() - alarm.since))
             self._store.alarms.remind(alarm, lasting, to=to, now=self._now())
             self._wake(to)
+        self._tell_again(alarm, finding, recipients, facts, refused=lasts)
         further = [name for name in recipients if name not in alarm.notified]
         if further and not self._may_be_renamed(alarm):
             alert = _as_alert(alarm, finding, _detour(recipients, facts))
@@ -238,6 +241,17 @@ class Alarms(Listener):
             return False
         sent = self._store.alarms.sent(alarm)
         return any(name not in self._config.connectors and state is not State.DEAD for name, state in sent.items())
+
+    def _tell_again(
+        self, alarm: Alarm, finding: Finding, recipients: Collection[str], facts: Facts, *, refused: bool
+    ) -> None:
+        """Owes it once more to those who work, and to whom it was given up before; once a day to who refused it."""
+        untold = self._store.alarms.untold(alarm, refused=refused)
+        again = {name: untold[name] for name in recipients if name in untold and name not in facts.broken}
+        if again:
+            form = _as_alert(alarm, finding, _detour(again, facts))
+            self._store.alarms.tell_again(alarm, again.values(), alert=form, now=self._now())
+            self._wake(again)
 
     def _revise(
         self, alarm: Alarm, finding: Finding, changes: tuple[Change, ...], to: Collection[str], detour: str
@@ -282,7 +296,8 @@ class Alarms(Listener):
         known = [name for name in others if sent.get(name, State.DEAD) is not State.DEAD]
         if known or any(state is State.DELIVERED for state in sent.values()):
             return [*works, *known]
-        untried = [name for name in others if name not in sent]
+        given_up = () if alarm is None else self._store.alarms.untold(alarm, refused=False)
+        untried = [name for name in others if name not in sent or name in given_up]
         latest = sorted(untried, key=self._store.outbox.answered_at, reverse=True)[:1]
         return [*works, *latest] or list(to)
 
@@ -295,6 +310,8 @@ class Alarms(Listener):
         kind = next((kind for kind in AlarmType if kind.value == alarm.type), None)
         if kind is None:
             return "It is over."
+        if kind is AlarmType.ORPHANED and alarm.subject in self._config.connectors:
+            return "The config names it again."
         if kind in OF_CONNECTORS and alarm.subject not in self._config.connectors:
             return "It is no longer in the config."
         if kind.passes and self._now() - alarm.last_at > DAY:

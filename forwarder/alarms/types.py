@@ -79,6 +79,20 @@ class AlarmType(StrEnum):
         "Read it on the status page and act on it from there. It is tried again until `give_up_after`; `forwarder"
         " explain` with its id shows every try.",
     )
+    LATE = (
+        "late",
+        Severity.CRITICAL,
+        "A critical alert waits too long for {subject}",
+        "Read what waits on the status page, and act on it from there. If the service asks to wait, look for what else"
+        " uses its limit, and at `max_rate`; nothing is lost, and criticals go out first.",
+    )
+    ORPHANED = (
+        "orphaned",
+        Severity.LOW,
+        "Alerts are owed to {subject}, which the config does not name",
+        "They reach nobody until you name it in the config again, hand them over with `forwarder rename`, or give them"
+        " up with `forwarder discard`.",
+    )
     DEAD_LETTER = (
         "dead_letter",
         Severity.HIGH,
@@ -133,6 +147,7 @@ OF_CONNECTORS: Final = frozenset(
         AlarmType.PAUSED,
         AlarmType.CONNECTOR_FAILING,
         AlarmType.DELIVERY_FAILING,
+        AlarmType.LATE,
         AlarmType.DEAD_LETTER,
         AlarmType.TEMPLATE_FAILED,
     }

@@ -18,6 +18,7 @@ from forwarder.store import troubles
 from forwarder.store.engine import Engine
 from forwarder.store.enqueue import enqueue, enqueue_withdrawal, record_change
 from forwarder.store.feed import body_of
+from forwarder.store.operations import owe_again
 from forwarder.store.records import Alarm, State, Trouble
 
 WHY: Final = "alarms.to names it"
@@ -29,16 +30,26 @@ VALUES (?, ?, ?, NULL, ?, ?, '[]', 0, ?)
 """
 
 
+_TELLINGS: Final = """
+SELECT id, connector, kind, state, settled_at,
+  (SELECT outcome FROM attempts WHERE delivery_id = d.id ORDER BY number DESC LIMIT 1) AS outcome
+FROM deliveries AS d WHERE alert_id = ? AND kind IN ('open', 'update') AND revision > 0 ORDER BY connector, revision
+"""
+
+
 class AlarmStore:
     """The side of the store that the alarms read and write."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
-    def troubles(self, since: float, *, now: float) -> list[Trouble]:
-        """What is wrong as far as rows tell it; of what passes, what happened ``since`` then."""
+    def troubles(self, since: float, *, now: float, configured: Collection[str] | None = None) -> list[Trouble]:
+        """What is wrong as far as rows tell it; of what passes, what happened ``since`` then.
+
+        ``configured`` are the connectors that the config names; None where all are as good as named.
+        """
         with self._engine.read() as connection:
-            return troubles.read(connection, since=since, now=now)
+            return troubles.read(connection, since=since, now=now, configured=configured)
 
     def failed(self, kind: str, subject: str, reason: str, *, now: float) -> None:
         """Notes what happened and leaves no other trace in the store."""
@@ -95,11 +106,7 @@ class AlarmStore:
             _set_form(connection, alarm, alert)
             if changes:
                 # What waits to be sent tells the new form, so it goes where that belongs in the line.
-                connection.execute(
-                    "UPDATE deliveries SET rank = ? WHERE alert_id = ? AND revision > 0"
-                    " AND state IN ('ready', 'uncertain')",
-                    (alert.severity.rank, alarm.alert_id),
-                )
+                _rank(connection, alarm, alert)
                 _enqueue_update(connection, alarm, changes, to=to, why="it got worse", now=now, worse=True)
 
         self._engine.write(work)
@@ -131,6 +138,30 @@ class AlarmStore:
                 (alarm.alert_id,),
             ).fetchall()
         return {row["connector"]: State(row["state"]) for row in rows}
+
+    def untold(self, alarm: Alarm, *, refused: bool) -> dict[str, int]:
+        """Whom a standing one did not reach though it was sent, and by which delivery it can be told after all.
+
+        That is who was given up; with ``refused``, also who took it for one that it will never accept.
+        """
+        with self._engine.read() as connection:
+            rows = connection.execute(_TELLINGS, (alarm.alert_id,)).fetchall()
+        found = {}
+        for name in {row["connector"] for row in rows}:
+            row = _untold([row for row in rows if row["connector"] == name])
+            if row is not None and (refused or row["outcome"] == "gave_up"):
+                found[name] = row["id"]
+        return found
+
+    def tell_again(self, alarm: Alarm, ids: Collection[int], *, alert: Alert, now: float) -> None:
+        """Owes deliveries of a standing one once more, in the form of ``alert``."""
+
+        def work(connection: sqlite3.Connection) -> None:
+            _set_form(connection, alarm, alert)
+            owe_again(connection, ids, now=now)
+            _rank(connection, alarm, alert)
+
+        self._engine.write(work)
 
     def unused_alert_id(self, key: str, now: float) -> str:
         """An id for the alert of an alarm that begins, which no earlier one of this key has."""
@@ -199,6 +230,27 @@ def _set_form(connection: sqlite3.Connection, alarm: Alarm, alert: Alert) -> Non
         "UPDATE alerts SET severity = ?, body = ? WHERE id = ?",
         (alert.severity.value, body_of(alert), alarm.alert_id),
     )
+
+
+def _rank(connection: sqlite3.Connection, alarm: Alarm, alert: Alert) -> None:
+    connection.execute(
+        "UPDATE deliveries SET rank = ? WHERE alert_id = ? AND revision > 0 AND state IN ('ready', 'uncertain')",
+        (alert.severity.rank, alarm.alert_id),
+    )
+
+
+def _untold(rows: Sequence[sqlite3.Row]) -> sqlite3.Row | None:
+    """Of what one connector was owed of an alarm, what is to be owed again; None where that was told, or still waits.
+
+    An open tells the alarm as it is now, so that it stands for all updates before it.
+    """
+    *_, latest = rows
+    if latest["state"] != State.DEAD or any(row["state"] not in (State.DEAD, State.DELIVERED) for row in rows):
+        return None
+    told = [row["settled_at"] for row in rows if row["state"] == State.DELIVERED]
+    if told:
+        return latest if latest["settled_at"] > max(told) else None
+    return next((row for row in rows if row["kind"] == Kind.OPEN), None)
 
 
 def _enqueue_opens(connection: sqlite3.Connection, alarm: Alarm, connectors: Iterable[str], now: float) -> None:

@@ -46,7 +46,7 @@ class Operations:
             chosen = json.dumps(list(ids))
             # First, for a retry makes of an open what a withdrawal has to wait for.
             taken_back = connection.execute(_LEFT_BEHIND, (chosen,)).fetchall()
-            count = connection.execute(_RETRY, (now, chosen)).rowcount
+            count = owe_again(connection, ids, now=now)
             return count + sum(
                 enqueue(connection, alert_id, connector, Kind.WITHDRAW, revision=1, why=OVER, now=now)
                 for alert_id, connector in taken_back
@@ -103,6 +103,11 @@ class Operations:
             )
 
         return self._engine.write(work)
+
+
+def owe_again(connection: sqlite3.Connection, ids: Collection[int], *, now: float) -> int:
+    """Owes dead letters once more, looked for first where they may have arrived; returns how many."""
+    return connection.execute(_RETRY, (now, json.dumps(list(ids)))).rowcount
 
 
 # It may be there where an attempt since the last one that surely arrived ended in doubt. A delivery that was given up

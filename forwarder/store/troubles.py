@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Any, Final
 
 from forwarder.alert import Severity, got_worse
-from forwarder.store import failing, unreadable
+from forwarder.store import failing, late, unreadable
 from forwarder.store.records import AFTER_ALL_OPENS, Trouble
 
 LOOKED_AT: Final = 1000
@@ -107,26 +107,81 @@ FROM (
   UNION ALL
   SELECT alert_id, rank FROM deliveries
   WHERE connector = :connector AND state = 'sending' AND rank < {AFTER_ALL_OPENS}
-) AS d JOIN alerts AS a ON a.id = d.alert_id
+) AS d JOIN alerts AS a ON a.id = d.alert_id AND a.origin <> :besides
 ORDER BY d.rank, kev DESC
 """
 _COUNT: Final = f"""
 SELECT count(*) FROM deliveries
 WHERE connector = :connector AND state IN ('ready', 'uncertain', 'sending') AND rank < {AFTER_ALL_OPENS}
+  AND (:besides = '' OR EXISTS (SELECT 1 FROM alerts AS a WHERE a.id = alert_id AND a.origin <> :besides))
 """
 
 
-def read(connection: sqlite3.Connection, *, since: float, now: float) -> list[Trouble]:
-    """Every trouble that rows tell of; of what passes, what happened ``since`` then."""
+# Each name is one step into an index, however much waits under it.
+_OWED: Final = """
+WITH RECURSIVE names (name) AS (
+  SELECT min(connector) FROM deliveries WHERE state IN ('ready', 'uncertain')
+  UNION ALL
+  SELECT (SELECT min(connector) FROM deliveries WHERE state IN ('ready', 'uncertain') AND connector > name)
+  FROM names WHERE name IS NOT NULL
+)
+SELECT name FROM names WHERE name IS NOT NULL
+UNION SELECT connector FROM deliveries WHERE state = 'sending'
+"""
+
+
+def read(
+    connection: sqlite3.Connection, *, since: float, now: float, configured: Collection[str] | None = None
+) -> list[Trouble]:
+    """Every trouble that rows tell of; of what passes, what happened ``since`` then.
+
+    ``configured`` are the connectors that the config names: what is owed to any other one is a trouble, too.
+    """
     values = {"since": since, "worse": json.dumps(_got_worse(connection, since))}
     found = [_trouble(row) for row in connection.execute(_TROUBLES, values).fetchall()]
     names = [name for (name,) in connection.execute(_CONNECTORS)]
-    return [*found, *(trouble for name in names for trouble in _of_connector(connection, name, now))]
+    found += [trouble for name in names for trouble in _of_connector(connection, name, now)]
+    for (name,) in connection.execute(_OWED).fetchall():
+        if configured is not None and name not in configured:
+            found += _orphaned(connection, name)
+        else:
+            alone = [one.instance for one in found if (one.type, one.subject) == ("delivery_failing", name)]
+            found += _late(connection, name, now, besides=int(alone[0]) if alone else None)
+    return found
+
+
+def _orphaned(connection: sqlite3.Connection, name: str) -> Iterator[Trouble]:
+    """What is owed to a connector that the config does not name: nobody will send it.
+
+    An alarm of our own is none of that, for whom the config names is told as well.
+    """
+    trouble = _stuck(connection, "orphaned", {"connector": name, "besides": "alarm"}, reason="", since=0.0)
+    if trouble.waiting:
+        yield trouble
+
+
+def _late(connection: sqlite3.Connection, name: str, now: float, *, besides: int | None) -> Iterator[Trouble]:
+    """The critical that has waited the longest."""
+    found = late.oldest(connection, name, kev=_KEV_OF_BODY.format("a.body"), besides=besides, now=now)
+    if found is None:
+        return
+    row, line = found
+    yield Trouble(
+        type="late",
+        subject=name,
+        severity=list(Severity)[row["rank"]],
+        kev=bool(row["kev"]),
+        instance=str(row["id"]),
+        facts=_facts(row["facts"]),
+        reason=line.reason,
+        last_at=row["enqueued_at"],
+        line=line,
+    )
 
 
 def _of_connector(connection: sqlite3.Connection, name: str, now: float) -> Iterator[Trouble]:
     """Whether a connector is paused; whether it fails; which of its alerts fails by itself while others arrive."""
-    values = {"connector": name, "now": now}
+    values = {"connector": name, "now": now, "besides": ""}
     pause = connection.execute("SELECT reason, since FROM pauses WHERE connector = ?", (name,)).fetchone()
     if pause is not None:
         yield _stuck(connection, "paused", values, reason=pause["reason"], since=pause["since"])

@@ -136,7 +136,7 @@ def _late(queue: Queue, facts: Facts) -> Point | None:
 def _orphaned(queue: Queue) -> Point:
     outstanding = counted(queue.waiting + queue.dead, "delivery is", "deliveries are")
     return Point(
-        level=Level.WATCH,
+        level=Level.BAD if queue.criticals else Level.WATCH,
         short=f"{queue.connector} is not in the config any more",
         text=f"{outstanding} owed to {queue.connector}, which the config does not name.",
         remedy=f"Name it in the config again, hand its queue over with `forwarder rename {queue.connector} NEW`, "

@@ -28,6 +28,8 @@ _SHOWN_OTHERWISE: Final = {
     AlarmType.KEY_REFUSED,
     AlarmType.FEED_UNREAD,
     AlarmType.PAUSED,
+    AlarmType.LATE,
+    AlarmType.ORPHANED,
     AlarmType.DEAD_LETTER,
     AlarmType.STORE_FAILED,
     AlarmType.DISK_FULL,

@@ -106,12 +106,14 @@ def test_a_delivery_that_waits_tells_what_for(desk: Desk, sandbox: Sandbox) -> N
     """In `deliveries` and `explain`, and for programs."""
     sandbox.slack.revoke()
     with running(desk) as process:
-        sandbox.sentrytex.publish(recent(1))
+        sandbox.sentrytex.publish(one := recent(1))
         until(lambda: states(desk)["secops"] == "paused")
-        until(lambda: len(desk.json("deliveries", "--state", "delivered")) == 2)
+        # The alarm about it goes out, too.
+        of_it = ("deliveries", "--alert", one["id"])
+        until(lambda: len(desk.json(*of_it, "--state", "delivered")) == 2)
         assert re.search(r"secops is paused, for \d+s now: .+ It is tried next in ", desk.says("deliveries"))
         assert re.search(r"\n  secops is paused, for \d+s now: ", desk.says("explain", "CVE-2026-20001"))
-        waits = {one["connector"]: one["waiting"] for one in desk.json("deliveries")}
+        waits = {one["connector"]: one["waiting"] for one in desk.json(*of_it)}
         assert waits["oncall"] is None
         assert waits["secops"]["for"] == "paused"
         assert datetime.fromisoformat(waits["secops"]["until"]).tzinfo is not None

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import io
 import json
-import os
 import re
 import signal
+import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
-from threading import Event
+from threading import Event, Thread
 from typing import Any, Final
 
 import httpx2
@@ -19,8 +20,8 @@ import pytest
 
 from forwarder.alarms.findings import DAY, UNREAD_AFTER
 from forwarder.app import Forwarder
-from forwarder.common import processes
 from forwarder.config import Listen
+from forwarder.daemon import note_start
 from forwarder.feed.client import SentrytexError
 from forwarder.logs import Redactor, configure
 from forwarder.sandbox import Fault, FaultKind, Sandbox
@@ -28,7 +29,7 @@ from forwarder.scheduler import REVIEW_EVERY
 from forwarder.store import Store
 from forwarder.store.records import State
 from forwarder.web.server import Server, bind
-from tests.kit.core import Process, Time, loaded, recent, rows, secrets, settings, until, written
+from tests.kit.core import Process, Time, loaded, recent, rows, secrets, settings, until
 from tests.kit.desk import Desk
 from tests.kit.web import words
 
@@ -75,7 +76,7 @@ class Scene:
         configure("info", "json", stream=self.log, redactor=redactor)
         self.forwarder = Forwarder(config, store, clock=self.hours.clock(), redactor=redactor)
         self.server = Server(self.forwarder, bind(Listen(host="127.0.0.1", port=0)))
-        store.daemon.started(os.getpid(), processes.began(os.getpid()), now=self.forwarder.clock(), config=None)
+        note_start(self.forwarder, self.folder / "config.yaml")
         self.server.start()
         self.forwarder.start(schedule=False)
         try:
@@ -93,16 +94,18 @@ class Scene:
     def turn(self, seconds: float = 0.0) -> None:
         """What the scheduler does once in ``seconds``: it polls, looks for troubles, and all that is due goes out."""
         self.hours.pass_(seconds)
+        self.poll()
+        self.settle()
+        self.forwarder.review_alarms()
+        self.settle()
 
-        def poll() -> None:
+    def poll(self) -> None:
+        def work() -> None:
             with suppress(SentrytexError):
                 self.forwarder.poll()
                 self.forwarder.sweep_if_due()
 
-        self.forwarder._guarded("poll", poll)
-        self.settle()
-        self.forwarder.review_alarms()
-        self.settle()
+        self.forwarder._guarded("poll", work)
 
     def settle(self) -> None:
         for dispatcher in self.forwarder.dispatchers.values():
@@ -145,7 +148,9 @@ def notified(sandbox: Sandbox) -> dict[str, str]:
     """What people were notified of that is no alert of the feed, by connector."""
     incidents = [one for key, one in sandbox.pagerduty.incidents.items() if "alarm" in key]
     return {
-        "secops": json.dumps([one for one in sandbox.slack.messages if "Forwarder" in str(one) or "arrives" in str(one)]),
+        "secops": json.dumps(
+            [one for one in sandbox.slack.messages if "Forwarder" in str(one) or "arrives" in str(one)]
+        ),
         "oncall": json.dumps(incidents),
         "tickets": json.dumps([issue for issue in sandbox.jira.issues.values() if "alarm" in str(issue)], default=str),
     }
@@ -396,3 +401,187 @@ def ended(sandbox: Sandbox, tells: tuple[str, ...]) -> bool:
         "tickets": bool(tickets) and all(issue["comments"] for issue in tickets),
     }
     return all(over[one] for one in tells)
+
+
+def test_a_full_disk_is_told_at_once_by_all_that_can_and_is_past_when_it_is(tmp_path: Path, sandbox: Sandbox) -> None:
+    """The database cannot keep the alarm: people are notified as soon as it takes a write again."""
+    scene = Scene(tmp_path, sandbox)
+    with scene.running():
+        scene.turn()
+        room(scene, 1)
+        scene.publish(*(recent(number, description="x" * 9000) for number in range(5)))
+        for waited in (REVIEW_EVERY, 90, 900):
+            scene.hours.pass_(waited)
+            scene.poll()
+            scene.forwarder.review_alarms()
+            told = scene.told()
+            assert told.page.startswith("This needs you now: the database refuses writes, so new alerts are neither")
+            assert "THE DATABASE REFUSES WRITES since" in told.printed
+            assert "the disk is full" in told.status["daemon"]["writes_refused"]["reason"]
+            assert {one["state"] for one in told.status["connectors"]} == {"stopped"}
+            assert '"store_failed"' in told.log
+        room(scene, 1_000_000)
+        title = "The database cannot be written"
+        assert passes_until(scene, lambda: all(title in text for text in notified(sandbox).values())) <= REVIEW_EVERY
+        told = scene.told()
+        assert "the database took no writes for" in told.page
+        assert "refuses" not in told.page
+        assert told.status["daemon"]["writes_refused"] is None
+        assert "REFUSES" not in told.printed
+        assert told.alarms() == [("store_failed", "")]
+        assert {row.state for row in rows(scene.store) if (row.origin, row.kind) == ("feed", "open")} == {
+            State.DELIVERED
+        }
+        scene.hours.pass_(DAY + 60)
+        assert passes_until(scene, lambda: scene.page().startswith("All is well")) <= REVIEW_EVERY
+        assert scene.told().alarms() == []
+        assert ended(sandbox, ALL)
+
+
+def room(scene: Scene, pages: int) -> None:
+    """Lets the database grow to so many pages."""
+    scene.store.engine.write(lambda connection: connection.execute(f"PRAGMA max_page_count = {pages}").fetchone())
+
+
+def test_a_backlog_is_told_with_how_long_it_takes(tmp_path: Path, sandbox: Sandbox) -> None:
+    """By the page and by `status`, at once; nothing is wrong, so nobody is notified, and no alarm is in the log."""
+    scene = Scene(tmp_path, sandbox, routes=[{"to": ["secops"]}])
+    scene.config["connectors"]["secops"]["max_rate"] = "1/s"
+    with scene.running():
+        scene.turn()
+        for start, severity in enumerate(("high", "medium", "low")):
+            scene.publish(*(recent(125 * start + number, severity=severity) for number in range(125)))
+        scene.poll()
+        scene.forwarder.review_alarms()
+        until(lambda: sandbox.slack.messages)
+        told = scene.told()
+        found = re.search(r"something to look at: (\d+) wait for secops: about 6 minutes at 1/s\.$", told.page)
+        assert found
+        assert re.search(r"^secops: \d+ wait, about 6 minutes at 1/s$", told.printed, re.MULTILINE)
+        (secops,) = [one for one in told.status["connectors"] if one["name"] == "secops"]
+        assert secops["waiting"] == secops["drains_in_seconds"] == pytest.approx(int(found[1]), abs=20)
+        assert secops["state"] == "working"
+        assert told.alarms() == logged(told.log, "alarm") == []
+        assert not sandbox.pagerduty.incidents
+        scene.reload(secops={"max_rate": "1000/s"})
+        until(lambda: len(sandbox.slack.messages) == 375)
+        scene.turn()
+        told = scene.told()
+        assert told.page.startswith("All is well")
+        assert "wait," not in told.printed
+        assert told.state_of("secops") == "idle"
+
+
+# What takes a process
+
+
+class Ward:
+    """The daemon as a process, with a page, and the commands beside it."""
+
+    def __init__(self, folder: Path, sandbox: Sandbox) -> None:
+        self.folder, self.sandbox = folder, sandbox
+        self.desk = Desk(folder, sandbox)
+        self.desk.config["alarms"] = {"to": list(ALL)}
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            self.port = free.getsockname()[1]
+        self.desk.config["web"] = {"listen": f"127.0.0.1:{self.port}"}
+
+    @contextmanager
+    def running(self) -> Iterator[Process]:
+        self.desk.write()
+        with Process(self.folder, secrets(self.sandbox)) as process:
+            process.until_started()
+            until(lambda: self.page().startswith("All is well"))
+            yield process
+
+    def page(self) -> str:
+        return sentence_at(f"http://127.0.0.1:{self.port}/")
+
+    def status(self) -> tuple[dict[str, Any], str]:
+        return self.desk.json("status"), self.desk.says("status")
+
+
+def test_a_dead_daemon_is_told_by_all_that_are_left(tmp_path: Path, sandbox: Sandbox) -> None:
+    """No page answers, `status` says that none runs, and nobody outside hears of it any more; the next one is well."""
+    ward = Ward(tmp_path, sandbox)
+    with Heartbeats() as beats:
+        ward.desk.config["heartbeat"] = {"url": beats.url}
+        with ward.running() as process:
+            until(lambda: beats.count)
+            process.kill()
+            with pytest.raises(httpx2.ConnectError):
+                ward.page()
+            status, printed = ward.status()
+            assert status["daemon"]["running"] is False
+            assert {one["state"] for one in status["connectors"]} == {"stopped"}
+            assert printed.startswith("NO DAEMON RUNS: the last sign of life was at")
+            assert process.logged("stopped") == []
+            before = beats.count
+        sandbox.sentrytex.publish(recent(1))
+        with ward.running() as process:
+            until(lambda: beats.count > before and sandbox.slack.messages)
+            status, printed = ward.status()
+            assert status["daemon"]["running"] is True
+            assert printed.startswith(f"The daemon runs: process {process.pid}")
+            assert process.stop() == 0
+            assert process.logged("stopped")
+
+
+def test_a_refused_reload_is_told_everywhere_and_its_end(tmp_path: Path, sandbox: Sandbox) -> None:
+    """With the mistake, by the page, `status` and the log, and to those whom alarms are for."""
+    ward = Ward(tmp_path, sandbox)
+    title = "The changed config was refused"
+    with ward.running() as process:
+        good = ward.desk.config["routes"]
+        ward.desk.config["routes"] = [{"to": ["nobody"]}]
+        ward.desk.write()
+        process.signal(signal.SIGHUP)
+        until(lambda: all(title in text for text in notified(sandbox).values()))
+        assert "the changed config was refused: the old one is still in use" in ward.page()
+        status, printed = ward.status()
+        assert status["daemon"]["reload"]["verdict"] == "refused"
+        assert [alarm["type"] for alarm in status["alarms"]] == ["reload_refused"]
+        assert "THE CONFIG ON DISK WAS REFUSED" in printed
+        mistakes = [str(process.logged("reload_refused")), printed, *notified(sandbox).values()]
+        assert all("nobody" in text for text in mistakes)
+        ward.desk.config["routes"] = good
+        ward.desk.write()
+        process.signal(signal.SIGHUP)
+        until(lambda: ended(sandbox, ALL))
+        assert ward.page().startswith("All is well")
+        status, printed = ward.status()
+        assert status["daemon"]["reload"]["verdict"] == "taken_over"
+        assert status["alarms"] == []
+        assert "REFUSED" not in printed
+        assert [line["alarm"] for line in process.logged("alarm_ended")] == ["reload_refused"]
+        assert process.stop() == 0
+
+
+class Heartbeats:
+    """An outside monitor that counts who reports to it."""
+
+    def __enter__(self) -> Heartbeats:
+        self.count = 0
+        monitor = self
+
+        class Answer(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                monitor.count += 1
+                self.send_response(200)
+                self.end_headers()
+
+            do_POST = do_HEAD = do_GET  # noqa: N815 - the library's names
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+        self._server = HTTPServer(("127.0.0.1", 0), Answer)
+        self.url = f"http://127.0.0.1:{self._server.server_port}/ping"
+        self._thread = Thread(target=self._server.serve_forever, daemon=True)
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()

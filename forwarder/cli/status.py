@@ -12,6 +12,7 @@ from typing import Any, Final, TypeVar
 
 import click
 
+from forwarder.alarms import is_unread
 from forwarder.alarms.types import severity_of
 from forwarder.alert import Severity
 from forwarder.cli.options import complete_known
@@ -63,7 +64,7 @@ def status(config_path: Path, database: Path | None, as_json: bool) -> None:
         store, connectors = view.store, view.connectors
         feed, totals = store.feed.state(), store.queries.totals()
         queues = store.queries.queues(connectors, since=now - 86400)
-        alarms, life, paces = store.alarms.active(), look(store), view.paces(queues, now)
+        alarms, life, paces, config = store.alarms.active(), look(store), view.paces(queues, now), view.config
     shown = [Shown(queue, _state(queue, connectors, life), paces.get(queue.connector)) for queue in queues]
     if as_json:
         print_json(
@@ -86,6 +87,8 @@ def status(config_path: Path, database: Path | None, as_json: bool) -> None:
         return
     for sentence in sentences(life, now):
         click.secho(sentence, bold=not life.runs or life.stalled or life.refusal is not None)
+    if life.runs and config is not None and is_unread(feed, config, started_at=life.state.started_at or now, now=now):
+        click.secho("THE FEED IS NOT READ: what is published meanwhile reaches nobody.", bold=True)
     click.echo(f"Last complete poll: {age(feed.polled_at, now)}" + (f" ({feed.poll_error})" if feed.poll_error else ""))
     click.echo(f"Read up to:         {'nothing yet' if feed.cursor is None else moment(feed.cursor)}")
     click.echo(

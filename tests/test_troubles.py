@@ -420,6 +420,8 @@ def test_a_full_disk_is_told_at_once_by_all_that_can_and_is_past_when_it_is(tmp_
             assert "the disk is full" in told.status["daemon"]["writes_refused"]["reason"]
             assert {one["state"] for one in told.status["connectors"]} == {"stopped"}
             assert '"store_failed"' in told.log
+            waits = [one["waiting"] for one in scene.desk.json("deliveries") if one["waiting"]]
+            assert {wait["for"] for wait in waits} <= {"no_writes", "sending"}
         room(scene, 1_000_000)
         title = "The database cannot be written"
         assert passes_until(scene, lambda: all(title in text for text in notified(sandbox).values())) <= REVIEW_EVERY

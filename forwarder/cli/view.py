@@ -42,13 +42,15 @@ class View:
 
     def waiting(self, deliveries: Iterable[int]) -> dict[int, Waiting]:
         """Why those of ``deliveries`` that are not settled wait, by id."""
+        life = look(self.store)
         return waiting(
             self.store,
             deliveries,
             connectors=self.connectors,
             rates=self.rates,
             now=time.time(),
-            runs=look(self.store).owned,
+            runs=life.owned,
+            refused=None if life.refusal is None else life.refusal.reason,
         )
 
     def paces(self, queues: Iterable[Queue], now: float) -> dict[str, Pace | None]:

@@ -45,6 +45,7 @@ OUTCOMES: Final = {
 CAUSES: Final[Mapping[Cause, str]] = {
     Cause.NO_CONNECTOR: "not in the config",
     Cause.NO_DAEMON: "no daemon runs",
+    Cause.NO_WRITES: "the database takes no writes",
     Cause.SENDING: "being sent",
     Cause.PAUSED: "paused, tried",
     Cause.BEHIND: "after another of this alert",

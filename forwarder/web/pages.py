@@ -176,7 +176,9 @@ class Pages:
         """Why those of ``deliveries`` that are not settled wait, by id."""
         named = self._forwarder.config.connectors
         rates = {name: settings.max_rate for name, settings in named.items() if settings.max_rate}
-        return waiting(self._store, deliveries, connectors=named, rates=rates, now=self._forwarder.clock())
+        refusal, now = self._writes.latest(), self._forwarder.clock()
+        refused = refusal.reason if refusal is not None and refusal.until is None else None
+        return waiting(self._store, deliveries, connectors=named, rates=rates, now=now, refused=refused)
 
     def _waits_of(self, alerts: Iterable[AlertRow], frame: Mapping[str, Any]) -> dict[int, Waiting]:
         """The same of all that alerts of a list are owed as new ones, but for what stands in a very long line."""

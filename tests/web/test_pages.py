@@ -292,6 +292,15 @@ def test_lists_tell_what_a_delivery_waits_for(site: Site) -> None:
     assert "The config has no connector renamed: `forwarder rename renamed NEW`" in site.text("/dead-letters")
 
 
+def test_nothing_is_in_line_while_the_database_refuses_writes(fresh: Site) -> None:
+    """No place and no time is promised then."""
+    store_kit.enqueue(fresh.store, alert(id="a"), "secops", now=NOW - 9)
+    fresh.forwarder.listeners.store_failed("The disk is full.")
+    text = fresh.text("/alerts/a")
+    assert "The database refuses writes, and nothing is sent until it takes them: The disk is full." in text
+    assert "secops: waiting the database takes no writes" in fresh.text("/alerts")
+
+
 def test_a_very_long_line_is_not_numbered_with_every_look(fresh: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     """A list leaves the places of it out; the alert's own page has its place all the same."""
     monkeypatch.setattr(pages, "LONG_LINE", 2)

@@ -147,12 +147,12 @@ def sentence_at(url: str) -> str:
 def notified(sandbox: Sandbox) -> dict[str, str]:
     """What people were notified of that is no alert of the feed, by connector."""
     incidents = [one for key, one in sandbox.pagerduty.incidents.items() if "alarm" in key]
+    tickets = [issue for issue in sandbox.jira.issues.values() if "alarm" in str(issue)]
+    messages = [message for message in sandbox.slack.messages if "Forwarder alarm" in message["text"]]
     return {
-        "secops": json.dumps(
-            [one for one in sandbox.slack.messages if "Forwarder" in str(one) or "arrives" in str(one)]
-        ),
+        "secops": json.dumps(messages),
         "oncall": json.dumps(incidents),
-        "tickets": json.dumps([issue for issue in sandbox.jira.issues.values() if "alarm" in str(issue)], default=str),
+        "tickets": json.dumps(tickets, default=str),
     }
 
 

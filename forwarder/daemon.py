@@ -17,10 +17,12 @@ from forwarder.common.clock import Clock
 from forwarder.common.signals import Signals
 from forwarder.common.text import cut
 from forwarder.config import Config, ConfigError
+from forwarder.events import Listener
 from forwarder.logs import Redactor, configure, get_logger
 from forwarder.store import Store, StoreError, pulse
 from forwarder.store.daemon import Reload, Verdict
 from forwarder.store.outbox import MAX_REASON
+from forwarder.store.records import PollResult
 from forwarder.web.server import Server, bind
 
 log = get_logger(__name__)
@@ -66,7 +68,7 @@ class Daemon:
             forwarder = Forwarder(self._config, store, clock=Clock(), redactor=self._redactor)
             web = Server(forwarder, listening) if listening else None
             forwarder.start()
-            _note_start(forwarder, self._path)
+            note_start(forwarder, self._path)
             try:
                 log.info("started", version=__version__, connectors=list(self._config.connectors), pid=os.getpid())
                 # Not only once the feed was read: `systemctl start`, and all that waits for it, would hang while the
@@ -133,8 +135,28 @@ class Daemon:
         return Verdict.TAKEN_OVER, []
 
 
-def _note_start(forwarder: Forwarder, path: Path | None) -> None:
-    """Tells commands which process is the daemon; the config that it began with was good."""
+class _Refusals(Listener):
+    """Leaves a note beside the database while that refuses writes: commands look there for it."""
+
+    def __init__(self, forwarder: Forwarder) -> None:
+        self._path, self._now = forwarder.config.database, forwarder.clock
+        self._noted: pulse.Refusal | None = None
+
+    def store_failed(self, reason: str) -> None:
+        if self._noted is None:
+            self._noted = pulse.Refusal(since=self._now(), reason=reason)
+            pulse.note(self._path, self._noted)
+
+    def polled(self, result: PollResult, seconds: float) -> None:  # noqa: ARG002
+        # A full disk still takes small writes; a poll's is what had to be put off.
+        if self._noted is not None and not result.sweep:
+            self._noted = None
+            pulse.note(self._path, None)
+
+
+def note_start(forwarder: Forwarder, path: Path | None) -> None:
+    """Tells commands which process is the daemon, and how its writes do; the config that it began with was good."""
+    forwarder.listeners.add(_Refusals(forwarder))
 
     def work() -> None:
         pid, config = os.getpid(), None if path is None else str(path.absolute())

@@ -24,6 +24,8 @@ class Life:
     """Whether a `forwarder once` owns it instead, which answers no signals and ends by itself."""
     seen_at: float | None
     state: DaemonState
+    refusal: pulse.Refusal | None = None
+    """That the database takes no writes, as the daemon says that runs."""
 
     @property
     def owned(self) -> bool:
@@ -42,7 +44,13 @@ def look(store: Store) -> Life:
     owned = is_owned(database)
     # Who owns it and has not said that it is the daemon is none, or one that begins only now.
     runs = owned and state.pid is not None and owner_pid(database) == state.pid
-    return Life(runs=runs, once=owned and not runs, seen_at=_last_seen(database, state), state=state)
+    return Life(
+        runs=runs,
+        once=owned and not runs,
+        seen_at=_last_seen(database, state),
+        state=state,
+        refusal=pulse.noted(database) if runs else None,
+    )
 
 
 def _last_seen(database: Path, state: DaemonState) -> float | None:
@@ -74,6 +82,11 @@ def sentences(life: Life, now: float) -> list[str]:
         said.append(f"NO DAEMON RUNS here: the last one began at {began}. `forwarder run` starts it.")
     else:
         said.append("NO DAEMON RUNS, and none has run here. `forwarder run` starts it.")
+    if life.refusal is not None:
+        said.append(
+            f"THE DATABASE REFUSES WRITES since {iso(int(life.refusal.since))}, so new alerts are neither read nor"
+            f" sent: {life.refusal.reason}"
+        )
     return said + _of_reload(life)
 
 
@@ -102,6 +115,9 @@ def life_json(life: Life) -> dict[str, Any]:
         "pid": state.pid if life.runs else None,
         "since": _iso(state.started_at) if life.runs else None,
         "last_sign_of_life": _iso(life.seen_at),
+        "writes_refused": None
+        if life.refusal is None
+        else {"since": iso(life.refusal.since), "reason": life.refusal.reason},
         "config_since": _iso(state.config_since),
         "reload": None
         if state.reload is None

@@ -12,6 +12,7 @@ from typing import Any, Final, TypeVar
 
 import click
 
+from forwarder.alarms import is_unread
 from forwarder.alarms.types import severity_of
 from forwarder.alert import Severity
 from forwarder.cli.options import complete_known
@@ -32,6 +33,7 @@ from forwarder.cli.view import view_options, viewing
 from forwarder.common.clock import iso
 from forwarder.common.text import counted
 from forwarder.connector import Origin
+from forwarder.delivery.pace import WORTH_AN_ESTIMATE, Pace
 from forwarder.delivery.waiting import lasting
 from forwarder.store.records import Alarm, Filter, Queue, State
 
@@ -54,15 +56,16 @@ _STATES = click.Choice([state.value for state in State])
 def status(config_path: Path, database: Path | None, as_json: bool) -> None:
     """Show whether the daemon runs, how far the feed was read, and how each connector does: what is stuck, and why.
 
-    A connector is working, idle, failing, paused, orphaned (no longer in the config) or stopped (no daemon runs).
+    A connector is working, idle, failing, paused, orphaned (no longer in the config) or stopped (no daemon
+    runs, or the database takes no writes).
     """
     now = time.time()
     with viewing(config_path, database) as view:
         store, connectors = view.store, view.connectors
         feed, totals = store.feed.state(), store.queries.totals()
         queues = store.queries.queues(connectors, since=now - 86400)
-        alarms, life = store.alarms.active(), look(store)
-    shown = [Shown(queue, _state(queue, connectors, life)) for queue in queues]
+        alarms, life, paces, config = store.alarms.active(), look(store), view.paces(queues, now), view.config
+    shown = [Shown(queue, _state(queue, connectors, life), paces.get(queue.connector)) for queue in queues]
     if as_json:
         print_json(
             {
@@ -83,7 +86,9 @@ def status(config_path: Path, database: Path | None, as_json: bool) -> None:
         )
         return
     for sentence in sentences(life, now):
-        click.secho(sentence, bold=not life.runs or life.stalled)
+        click.secho(sentence, bold=not life.runs or life.stalled or life.refusal is not None)
+    if life.runs and config is not None and is_unread(feed, config, started_at=life.state.started_at or now, now=now):
+        click.secho("THE FEED IS NOT READ: what is published meanwhile reaches nobody.", bold=True)
     click.echo(f"Last complete poll: {age(feed.polled_at, now)}" + (f" ({feed.poll_error})" if feed.poll_error else ""))
     click.echo(f"Read up to:         {'nothing yet' if feed.cursor is None else moment(feed.cursor)}")
     click.echo(
@@ -145,6 +150,8 @@ def _of_queue(one: Shown, life: Life, now: float) -> list[str]:
         said.append(f"{name} {verb}, for {lasts} now ({tries}{waits}): {queue.last_error}")
     elif queue.last_error:
         said.append(f"{name}, last error: {queue.last_error}")
+    if one.pace and (one.takes or 0.0) >= WORTH_AN_ESTIMATE:
+        said.append(f"{name}: {queue.waiting:,} wait, {one.pace.told(queue.waiting)}")
     if queue.notice:
         said.append(f"{name}: {queue.notice}")
     return said
@@ -163,7 +170,7 @@ class Condition(StrEnum):
     PAUSED = "paused"
     ORPHANED = "orphaned"
     STOPPED = "stopped"
-    """No daemon runs."""
+    """No daemon runs, or the database refuses writes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,6 +179,12 @@ class Shown:
 
     queue: Queue
     state: Condition
+    pace: Pace | None = None
+
+    @property
+    def takes(self) -> float | None:
+        """Seconds until all that waits has gone out, where it does and that is known."""
+        return self.pace.takes(self.queue.waiting) if self.pace and self.state is Condition.WORKING else None
 
 
 def _state(queue: Queue, connectors: Collection[str], life: Life) -> Condition:
@@ -181,7 +194,7 @@ def _state(queue: Queue, connectors: Collection[str], life: Life) -> Condition:
         return Condition.PAUSED
     if queue.failing_since is not None:
         return Condition.FAILING
-    if not life.runs or life.stalled:
+    if not life.runs or life.stalled or life.refusal is not None:
         return Condition.STOPPED
     return Condition.WORKING if queue.waiting else Condition.IDLE
 
@@ -198,6 +211,7 @@ def _queue_json(one: Shown) -> dict[str, Any]:
         "uncertain": queue.uncertain,
         "dead": queue.dead,
         "criticals": queue.criticals,
+        "drains_in_seconds": None if one.takes is None else round(one.takes),
         "delivered_24h": queue.delivered,
         "oldest_enqueued_at": None if queue.oldest_enqueued_at is None else iso(queue.oldest_enqueued_at),
         "last_delivered_at": None if queue.last_delivered_at is None else iso(queue.last_delivered_at),

@@ -17,8 +17,11 @@ from forwarder.common.text import counted
 from forwarder.config import Config, ConfigError, load, outline
 from forwarder.config.problems import did_you_mean
 from forwarder.config.variables import is_absent
+from forwarder.connector import Rate
+from forwarder.delivery.pace import Pace, measured_since, pace_of
 from forwarder.delivery.waiting import Waiting, waiting
 from forwarder.store import Store
+from forwarder.store.records import Queue
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -31,17 +34,31 @@ class View:
     connectors: tuple[str, ...]
     config: Config | None
 
+    @property
+    def rates(self) -> dict[str, Rate]:
+        """Each connector's ``max_rate``, where it has one."""
+        settings = self.config.connectors if self.config else {}
+        return {name: one.max_rate for name, one in settings.items() if one.max_rate}
+
     def waiting(self, deliveries: Iterable[int]) -> dict[int, Waiting]:
         """Why those of ``deliveries`` that are not settled wait, by id."""
-        settings = self.config.connectors if self.config else {}
+        life = look(self.store)
         return waiting(
             self.store,
             deliveries,
             connectors=self.connectors,
-            rates={name: one.max_rate for name, one in settings.items() if one.max_rate},
+            rates=self.rates,
             now=time.time(),
-            runs=look(self.store).owned,
+            runs=life.owned,
+            refused=None if life.refusal is None else life.refusal.reason,
         )
+
+    def paces(self, queues: Iterable[Queue], now: float) -> dict[str, Pace | None]:
+        """How fast each connector delivers what waits for it; None where that is not known, or nothing waits."""
+        busy = {queue.connector: queue for queue in queues if queue.waiting}
+        delivered = self.store.queries.delivered({name: measured_since(queue, now) for name, queue in busy.items()})
+        rates = self.rates
+        return {name: pace_of(queue, rates.get(name), delivered[name], now) for name, queue in busy.items()}
 
     def check_connector(self, name: str | None) -> None:
         """Stops the command where neither the config nor the database knows a connector ``name``."""

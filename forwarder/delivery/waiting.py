@@ -21,6 +21,8 @@ class Cause(StrEnum):
     NO_CONNECTOR = "no_connector"
     """The config has none of its connector's name."""
     NO_DAEMON = "no_daemon"
+    NO_WRITES = "no_writes"
+    """The database refuses writes."""
     SENDING = "sending"
     """It is under way."""
     PAUSED = "paused"
@@ -63,11 +65,12 @@ def waiting(
     rates: Mapping[str, Rate],
     now: float,
     runs: bool = True,
+    refused: str | None = None,
 ) -> dict[int, Waiting]:
     """Why those of ``deliveries`` that are not settled wait, by id.
 
     ``connectors`` are the config's, ``rates`` their ``max_rate`` where they have one; ``runs`` says whether a daemon
-    does.
+    does, ``refused`` why the database takes no writes, where it does not.
     """
     waits = store.waits.of(deliveries, now=now)
     names = {wait.connector for wait in waits.values()}
@@ -80,6 +83,7 @@ def waiting(
             queues[wait.connector],
             configured=wait.connector in connectors,
             runs=runs,
+            refused=refused,
             pace=paces[wait.connector],
             now=now,
         )
@@ -87,7 +91,16 @@ def waiting(
     }
 
 
-def why(wait: Wait, queue: Queue, *, configured: bool, runs: bool, pace: Pace | None, now: float) -> Waiting:
+def why(
+    wait: Wait,
+    queue: Queue,
+    *,
+    configured: bool,
+    runs: bool,
+    pace: Pace | None,
+    now: float,
+    refused: str | None = None,
+) -> Waiting:
     """The first that keeps it from going out: nothing that comes after it matters before that is over."""
     name = wait.connector
     if not configured:
@@ -98,6 +111,9 @@ def why(wait: Wait, queue: Queue, *, configured: bool, runs: bool, pace: Pace | 
     if wait.state is State.SENDING:
         since = "" if wait.tried_at is None else f", for {lasting(now - wait.tried_at)}"
         return Waiting(cause=Cause.SENDING, text=f"It is being sent now{since}.")
+    if refused is not None:
+        text = f"The database refuses writes, and nothing is sent until it takes them: {_sentence(refused)}"
+        return Waiting(cause=Cause.NO_WRITES, text=text)
     if queue.pause is not None:
         pause = queue.pause
         text = f"{name} is paused, for {lasting(now - pause.since)} now: {_sentence(pause.reason)}"

@@ -152,7 +152,7 @@ class _Site:
     def _alerts(self, request: Request) -> Response:
         frame = self._pages.frame()
         wanted = filter_of(request.query_params, frame["connectors"])
-        context = {**frame, **self._pages.alerts(wanted), "wanted": wanted}
+        context = {**frame, **self._pages.alerts(wanted, frame), "wanted": wanted}
         if context["more"]:
             context["more_link"] = "/alerts?" + urlencode({**request.query_params, "show": context["more"]})
         return self._show(request, "alerts.html", context)

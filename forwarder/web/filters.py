@@ -14,6 +14,7 @@ from forwarder import __version__
 from forwarder.common.clock import instant, iso
 from forwarder.common.text import ago, clean, counted, cut, is_web_url
 from forwarder.connector import format_duration
+from forwarder.delivery.waiting import Cause, Waiting
 from forwarder.store.records import State
 
 if TYPE_CHECKING:
@@ -41,6 +42,21 @@ OUTCOMES: Final = {
     "broken": "the destination is not accepting anything",
     "gave_up": "given up",
 }
+CAUSES: Final[Mapping[Cause, str]] = {
+    Cause.NO_CONNECTOR: "not in the config",
+    Cause.NO_DAEMON: "no daemon runs",
+    Cause.NO_WRITES: "the database takes no writes",
+    Cause.SENDING: "being sent",
+    Cause.PAUSED: "paused, tried",
+    Cause.BEHIND: "after another of this alert",
+    Cause.FAILING: "failing, tried",
+    Cause.UNCERTAIN: "may have arrived, looked for",
+    Cause.RATE_LIMIT: "rate limit",
+    Cause.BACKOFF: "failed, tried",
+    Cause.LINKS: "waits for links",
+    Cause.IN_LINE: "in line",
+}
+"""What a delivery waits for, before its place and a time."""
 
 
 def templates(redact: Callable[[str], str], *, base: str = "") -> Environment:
@@ -66,6 +82,7 @@ def templates(redact: Callable[[str], str], *, base: str = "") -> Environment:
     environment.filters |= {
         "clock": clock,
         "ago": ago,
+        "brief": brief,
         "cut": cut_text,
         "duration": duration,
         "fixed": "{:.1f}".format,
@@ -92,6 +109,17 @@ def clock(when: float | datetime, now: float) -> str:
     """An instant in UTC, to the second; of another day than today to the minute, with the date."""
     moment = when if isinstance(when, datetime) else instant(when)
     return moment.strftime("%H:%M:%S" if moment.date() == instant(now).date() else "%Y-%m-%d %H:%M")
+
+
+def brief(wait: Waiting, now: float) -> str:
+    """What a delivery waits for, its place and until when about, in a line of a list: ``paused, tried about 12:00``."""
+    text = CAUSES[wait.cause]
+    if wait.place:
+        text += f", place {wait.place:,} of {wait.line:,}" if wait.place > 1 else ", the next"
+    if wait.until is None:
+        return text.removesuffix(", tried")
+    comma = "" if text.endswith(("tried", "looked for")) else ","
+    return f"{text}{comma} about {clock(wait.until, now)}"
 
 
 def duration(seconds: float) -> str:

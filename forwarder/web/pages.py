@@ -8,15 +8,16 @@ from __future__ import annotations
 import shutil
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from forwarder.alert import Severity
 from forwarder.common.clock import instant
 from forwarder.delivery.pace import Pace, measured_since
+from forwarder.delivery.waiting import Waiting, waiting
 from forwarder.store import Store
-from forwarder.store.records import AlertHistory, DeliveryRow, Filter, Lateness, Queue, State
+from forwarder.store.records import AlertHistory, AlertRow, DeliveryRow, Filter, Lateness, Queue, State
 from forwarder.web import charts
 from forwarder.web.facts import Facts
 from forwarder.web.health import Health
@@ -32,10 +33,13 @@ STEPS: Final = (50, 200, 1000)
 """How many alerts a list shows at first, and after "show more"."""
 MOST_DELIVERIES: Final = 200
 ALL: Final = 100_000
+LONG_LINE: Final = 50_000
+"""Deliveries that wait for a connector from which on a list does not number them with every look."""
 CHART_DAYS: Final = 30
 CHARTS_STAY: Final = 60.0
 """Seconds for which drawn charts are good enough: they count everything of a month."""
 HOUR, DAY = 3600.0, 86400.0
+_UNSETTLED: Final = (State.READY, State.SENDING, State.UNCERTAIN)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -96,7 +100,7 @@ class Pages:
     def overview(self, frame: Mapping[str, Any]) -> dict[str, Any]:
         """How things stand, the connectors, the charts and the newest alerts."""
         facts = self._facts(frame)
-        feed = facts.feed
+        feed, newest = facts.feed, self._store.queries.alerts(Filter(limit=NEWEST))
         return {
             "standing": summarize(facts),
             "feed": feed,
@@ -104,16 +108,18 @@ class Pages:
             "budget": self._forwarder.budget.left,
             "cards": self._cards(facts),
             "drawn": self._drawn(),
-            "alerts": self._store.queries.alerts(Filter(limit=NEWEST)),
+            "alerts": newest,
+            "waits": self._waits_of(newest, frame),
         }
 
-    def alerts(self, wanted: Filter) -> dict[str, Any]:
+    def alerts(self, wanted: Filter, frame: Mapping[str, Any]) -> dict[str, Any]:
         """The alerts that a filter lets through; ``more`` is how many the next step would show, None at the end."""
         found = self._store.queries.alerts(wanted)
         full = len(found) == wanted.limit
         more = next((step for step in STEPS if step > wanted.limit), None)
         return {
             "alerts": found,
+            "waits": self._waits_of(found, frame),
             "full": full,
             "more": more if full else None,
             "vendors": sorted(self._store.feed.state().stack or ()),
@@ -129,6 +135,7 @@ class Pages:
             "row": history.row,
             "alert": history.row.alert,
             "events": sorted(_events(history), key=_when),
+            "waits": self._waits(delivery.id for delivery in history.row.deliveries),
         }
 
     def _only_match(self, text: str) -> AlertHistory | None:
@@ -141,11 +148,12 @@ class Pages:
             Filter(state=State.DEAD, connector=connector, origin=None, limit=MOST_DELIVERIES + 1)
         )
         orphans = self._orphans()
-        waiting = [row for name in orphans if connector in (None, name) for row in self._waiting(name, MOST_DELIVERIES)]
+        owed = [row for name in orphans if connector in (None, name) for row in self._waiting(name, MOST_DELIVERIES)]
         return {
             "rows": dead[:MOST_DELIVERIES],
             "cut": len(dead) > MOST_DELIVERIES,
-            "waiting": waiting[:MOST_DELIVERIES],
+            "waiting": owed[:MOST_DELIVERIES],
+            "waits": self._waits(row.id for row in owed[:MOST_DELIVERIES]),
             "orphans": orphans,
             "connector": connector,
         }
@@ -163,6 +171,20 @@ class Pages:
 
     def set_aside(self) -> dict[str, Any]:
         return {"asides": self._store.queries.set_aside()}
+
+    def _waits(self, deliveries: Iterable[int]) -> dict[int, Waiting]:
+        """Why those of ``deliveries`` that are not settled wait, by id."""
+        named = self._forwarder.config.connectors
+        rates = {name: settings.max_rate for name, settings in named.items() if settings.max_rate}
+        refusal, now = self._writes.latest(), self._forwarder.clock()
+        refused = refusal.reason if refusal is not None and refusal.until is None else None
+        return waiting(self._store, deliveries, connectors=named, rates=rates, now=now, refused=refused)
+
+    def _waits_of(self, alerts: Iterable[AlertRow], frame: Mapping[str, Any]) -> dict[int, Waiting]:
+        """The same of all that alerts of a list are owed as new ones, but for what stands in a very long line."""
+        long = {queue.connector for queue in frame["queues"] if queue.waiting > LONG_LINE}
+        opens = (delivery for row in alerts for delivery in row.deliveries if delivery.kind == "open")
+        return self._waits(one.id for one in opens if one.state in _UNSETTLED and one.connector not in long)
 
     def _orphans(self) -> list[str]:
         """Connectors that are owed something and not in the config."""

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from datetime import datetime
 
 from forwarder.sandbox import Fault, FaultKind, Sandbox
+from forwarder.store import Store
 from tests.kit.core import Process, recent, until
 from tests.kit.desk import Desk
 
@@ -60,6 +61,21 @@ def test_a_daemon_that_stands_still_is_told_from_one_that_runs(desk: Desk) -> No
         said = desk.says("status")
         assert "IT STANDS STILL: it has shown no sign of life for 5m" in said
         assert set(states(desk).values()) == {"stopped"}
+
+
+def test_a_feed_that_is_not_read_is_told_without_an_alarm(desk: Desk) -> None:
+    """A disk that is read-only keeps no alarm of it, and no note beside the database either."""
+    now = time.time()
+    store = Store.open_exclusive(desk.folder / "forwarder.db")
+    try:
+        store.daemon.started(os.getpid(), None, now=now - 1000)
+        store.feed.commit_page([], now=now - 590)
+        assert "NOT READ" not in desk.says("status")
+        store.feed.commit_page([], now=now - 900)
+        assert "THE FEED IS NOT READ" in desk.says("status")
+    finally:
+        store.close()
+    assert "NOT READ" not in desk.says("status")
 
 
 def test_a_connector_that_fails_is_called_failing(desk: Desk, sandbox: Sandbox) -> None:

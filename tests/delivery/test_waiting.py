@@ -147,6 +147,10 @@ def test_without_its_connector_or_a_daemon_nothing_goes(store: Store) -> None:
     settle(store, claim(store), paused(probe_at=NOW + 600))
     assert only(store, runs=False).text == "No daemon runs: it goes out once one does."
     assert only(store, connectors=["oncall"], runs=False).cause is Cause.NO_CONNECTOR
+    assert only(store, runs=False, refused="It is full.").cause is Cause.NO_DAEMON
+    refused = only(store, refused="It is full.")
+    assert refused.cause is Cause.NO_WRITES
+    assert refused.text == "The database refuses writes, and nothing is sent until it takes them: It is full."
 
 
 def test_a_long_list_is_told_at_once(store: Store) -> None:

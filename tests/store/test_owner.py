@@ -13,8 +13,8 @@ from typing import Final
 
 import pytest
 
-from forwarder.store import AlreadyRunning, Store, StoreError
-from forwarder.store.owner import is_owned
+from forwarder.store import AlreadyRunning, Store, StoreError, pulse
+from forwarder.store.owner import is_owned, owner_pid
 from tests.kit.samples import alert
 from tests.kit.store import enqueue, rows
 
@@ -249,3 +249,33 @@ def test_a_file_that_is_put_back_is_written_again(path: Path) -> None:
     enqueue(store, alert(id="after"), "secops")
     assert rows(store, "SELECT alert_id FROM deliveries ORDER BY id") == [("before",), ("after",)]
     store.close()
+
+
+def test_a_note_beside_the_database_is_read_by_others_and_ends_with_its_owner(tmp_path: Path) -> None:
+    """It is one line that is not too long, and the file still names the process."""
+    path = tmp_path / "forwarder.db"
+    store = Store.open_exclusive(path)
+    assert pulse.noted(path) is None
+    for reason in ("the disk is full\n" * 1000, "the disk is full: make room ."):
+        pulse.note(path, pulse.Refusal(since=60.0, reason=reason))
+        noted = pulse.noted(path)
+        assert noted is not None
+        assert noted.since == 60.0
+        assert noted.reason.startswith("the disk is full")
+        assert len(noted.reason) <= pulse.MOST
+        assert "\n" not in noted.reason
+        assert owner_pid(path) == os.getpid()
+    pulse.note(path, None)
+    assert (pulse.noted(path), owner_pid(path)) == (None, os.getpid())
+    pulse.note(path, pulse.Refusal(since=60.0, reason="It was killed with this."))
+    store.close()
+    store = Store.open_exclusive(path)
+    assert pulse.noted(path) is None
+    store.close()
+
+
+def test_a_note_that_cannot_be_left_hurts_nothing(tmp_path: Path) -> None:
+    """Nor does one that cannot be read."""
+    pulse.note(tmp_path / "missing.db", pulse.Refusal(since=1.0, reason="no"))
+    (tmp_path / "odd.db.lock").write_bytes(b"1" * 20 + b"\xff\xfe odd")
+    assert pulse.noted(tmp_path / "odd.db") is None

@@ -13,10 +13,12 @@ from urllib.parse import quote
 import pytest
 
 from forwarder.alert import Alert, Severity
+from forwarder.delivery.waiting import Cause
 from forwarder.store import Store, StoreError
 from forwarder.store.records import AttemptResult, Filter, Gap, State
+from forwarder.web import pages
 from forwarder.web.charts import Latency, days, days_chart, latencies, latency_chart
-from forwarder.web.filters import templates
+from forwarder.web.filters import CAUSES, templates
 from tests.kit import store as store_kit
 from tests.kit.samples import ALERT_ID, alert, hostile_alerts, odd_alerts
 from tests.kit.store import NOW
@@ -251,6 +253,66 @@ def test_a_history_shows_what_was_sent_and_what_changed(fresh: Site) -> None:
     text = fresh.text(f"/alerts/{ALERT_ID}")
     assert "&#34;text&#34;: &#34;as it &lt;went&gt; out&#34;" in text
     assert "Changed (revision 2) severity: high → critical" in text
+
+
+def test_what_waits_says_for_what_until_when_and_links_there(site: Site) -> None:
+    """On the alert's page in sentences, in place of a bare count of attempts."""
+    page = site.page("/alerts/high-1")
+    assert "oncall is paused, for 11m 30s now: token_revoked. It is tried next in 45s. About 12:00:45." in words(page)
+    assert '<a href="/#cards">' in page
+    page = site.page("/alerts/low-1")
+    text = words(page)
+    assert "It may have arrived: before it is sent again it is looked for, in 50s." in text
+    assert "The config has no connector renamed: `forwarder rename renamed NEW` hands over what it is owed." in text
+    assert '<a href="/dead-letters?connector=renamed">' in page
+
+
+def test_what_stands_in_line_tells_its_place(fresh: Site) -> None:
+    """On its page with a link to the line, and in the lists with one to its page; what is settled waits for nothing."""
+    for number in range(3):
+        store_kit.enqueue(fresh.store, alert(id=f"a{number}"), "secops", now=NOW - 9 + number)
+    page = fresh.page("/alerts/a1")
+    assert "Place 2 of 3." in words(page)
+    assert '<a href="/alerts?connector=secops&amp;state=ready">' in page
+    for path in ("/", "/alerts"):
+        found = re.findall(r'<a class="wait" href="(.*?)" title="(.*?)">(.*?)</a>', fresh.page(path))
+        assert ("/alerts/a1#delivery-2", "Place 2 of 3.", "in line, place 2 of 3") in found
+        assert [text for _, _, text in found] == ["in line, place 3 of 3", "in line, place 2 of 3", "in line, the next"]
+    for claimed in store_kit.claim_all(fresh.store):
+        store_kit.settle(fresh.store, claimed, store_kit.delivered())
+    assert 'class="wait' not in fresh.page("/alerts") + fresh.page("/alerts/a1")
+
+
+def test_lists_tell_what_a_delivery_waits_for(site: Site) -> None:
+    """In a few words, with about when it is tried; where the config has no such connector, with the way out."""
+    text = site.text("/alerts")
+    assert "oncall: waiting paused, tried about 12:00:45" in text
+    assert "tickets: uncertain may have arrived, looked for about 12:00:50" in text
+    assert "renamed: waiting not in the config" in text
+    assert "The config has no connector renamed: `forwarder rename renamed NEW`" in site.text("/dead-letters")
+
+
+def test_nothing_is_in_line_while_the_database_refuses_writes(fresh: Site) -> None:
+    """No place and no time is promised then."""
+    store_kit.enqueue(fresh.store, alert(id="a"), "secops", now=NOW - 9)
+    fresh.forwarder.listeners.store_failed("The disk is full.")
+    text = fresh.text("/alerts/a")
+    assert "The database refuses writes, and nothing is sent until it takes them: The disk is full." in text
+    assert "secops: waiting the database takes no writes" in fresh.text("/alerts")
+
+
+def test_a_very_long_line_is_not_numbered_with_every_look(fresh: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A list leaves the places of it out; the alert's own page has its place all the same."""
+    monkeypatch.setattr(pages, "LONG_LINE", 2)
+    for number in range(3):
+        store_kit.enqueue(fresh.store, alert(id=f"a{number}"), "secops", now=NOW - 9 + number)
+    assert 'class="wait"' not in fresh.page("/alerts")
+    assert "Place 2 of 3." in fresh.text("/alerts/a1")
+
+
+def test_every_cause_of_a_wait_has_its_words() -> None:
+    """A list has a phrase for each of them."""
+    assert set(CAUSES) == set(Cause)
 
 
 def test_every_outcome_of_an_attempt_has_its_icon_and_its_colour(site: Site) -> None:

@@ -18,7 +18,7 @@ from forwarder.connector import Delivery, Kind, Link, Origin, Receipt
 from forwarder.store import unreadable
 from forwarder.store.engine import Engine
 from forwarder.store.enqueue import enqueue, enqueue_links, enqueue_withdrawal, record_change
-from forwarder.store.order import changes_of, due, take_in
+from forwarder.store.order import changes_of, drop_outdated, due, take_in
 from forwarder.store.records import LINKS_ONLY, MOST_SEVERE, Claimed, Pause, Settlement, State, Turn
 
 MAX_REASON: Final = 1000
@@ -136,6 +136,8 @@ class Outbox:
                     enqueue_links(connection, row, followers, now, now + links_after)
                 elif row["kind"] == "update" and row["revision"] == LINKS_ONLY:
                     _enqueue_newer_links(connection, row, claimed.delivery.links, now + links_after)
+                elif row["kind"] == "update":
+                    drop_outdated(connection, row)
             return True
 
         return self._engine.write(work)

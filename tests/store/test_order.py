@@ -133,15 +133,12 @@ def test_links_that_are_owed_again_do_not_go_beside_the_news(store: Store) -> No
     assert [link.text for link in claim(store).delivery.links] == ["SEC-2"]
 
 
-@pytest.mark.parametrize(
-    "settlement", [failed(due_at=NOW + 900), uncertain(due_at=NOW + 900)], ids=["retry", "unclear"]
-)
-def test_worse_news_takes_in_what_failed_before_it(store: Store, settlement: Any) -> None:
+def test_worse_news_takes_in_what_failed_before_it(store: Store) -> None:
     """An earlier update in a backoff holds nothing up: the news tells its change, and it never comes after it."""
     news = News(store)
     news.told()
     news.change(cvss_score=6.5)
-    settle(store, claim(store), settlement)
+    settle(store, claim(store), failed(due_at=NOW + 900))
     news.change(severity="critical", cvss_score=9.9)
     update = claim(store)
     assert described(update) == ("a", "update", 3)
@@ -152,6 +149,52 @@ def test_worse_news_takes_in_what_failed_before_it(store: Store, settlement: Any
     settle(store, update, failed(due_at=NOW))
     assert claim(store).delivery.changes == update.delivery.changes
     assert claim_all(store, now=NOW + 10_000) == []
+
+
+def in_doubt(store: Store, **fields: Any) -> News:
+    """News of which an update may have arrived or not, and is looked for in a minute."""
+    news = News(store)
+    news.told()
+    news.change(**fields)
+    settle(store, claim(store), uncertain(due_at=NOW + 60))
+    return news
+
+
+def test_worse_news_does_not_take_in_what_may_have_arrived(store: Store) -> None:
+    """It goes at once and tells its own change alone; the earlier one is still looked for, and waits for it."""
+    news = in_doubt(store, cvss_score=6.5)
+    news.change(severity="critical")
+    update = claim(store)
+    assert update.delivery.changes == (Change(field="severity", old="low", new="critical"),)
+    settle(store, update, failed(due_at=NOW + 900))
+    assert claim_all(store, now=NOW + 60) == []
+    settle(store, claim(store, now=NOW + 900), delivered("M-1"))
+    earlier = claim(store, now=NOW + 900)
+    assert (described(earlier), earlier.uncertain) == (("a", "update", 2), True)
+    assert earlier.delivery.changes == (Change(field="cvss_score", old=3.0, new=6.5),)
+
+
+def test_what_may_have_arrived_is_dropped_once_it_is_out_of_date(store: Store) -> None:
+    """Where the news told a newer value of all that it says, it is neither looked for nor sent again."""
+    news = in_doubt(store, cvss_score=6.5)
+    news.change(severity="critical", cvss_score=9.9)
+    update = claim(store)
+    assert update.delivery.changes == (
+        Change(field="severity", old="low", new="critical"),
+        Change(field="cvss_score", old=6.5, new=9.9),
+    )
+    settle(store, update, delivered("M-1"))
+    assert claim_all(store, now=NOW + 10_000) == []
+    assert ("secops", "update", 2) not in states(store)
+
+
+def test_of_what_may_have_arrived_only_what_is_still_new_is_sent(store: Store) -> None:
+    """An older value never comes after a newer one."""
+    news = in_doubt(store, severity="high", cvss_score=6.5)
+    news.change(severity="critical")
+    settle(store, claim(store), delivered("M-1"))
+    earlier = claim(store, now=NOW + 60)
+    assert earlier.delivery.changes == (Change(field="cvss_score", old=3.0, new=6.5),)
 
 
 def test_worse_news_waits_for_what_is_being_sent(store: Store) -> None:

@@ -83,6 +83,12 @@ def due(connection: sqlite3.Connection, connector: str, limit: int, now: float, 
     return sorted(others + failing, key=_severity)[:limit] if not turn.failing_yields else (others + failing)[:limit]
 
 
+def has_untried(connection: sqlite3.Connection, connector: str, now: float) -> bool:
+    """Whether something is due that was never tried."""
+    values = {"connector": connector, "now": now}
+    return connection.execute(f"SELECT 1 {_UNTRIED} LIMIT 1", values).fetchone() is not None
+
+
 def take_in(connection: sqlite3.Connection, rows: Sequence[sqlite3.Row]) -> dict[int, int]:
     """Lets claimed worse news take in the updates that it overtakes: the first revision that each of them tells now.
 

@@ -200,6 +200,12 @@ INSERT INTO daemon (id) VALUES (1);
 """
 """Which process the daemon is, and what became of its last reload."""
 
+_REFUSALS: Final = """
+-- When by it the destination last seemed broken, or still at its rate limit: once others arrive, it is at fault itself.
+ALTER TABLE deliveries ADD COLUMN refused_at REAL;
+"""
+"""What alone calls a destination broken or at its limit is known after a restart."""
+
 MIGRATIONS: Final[tuple[tuple[str, str], ...]] = (
     ("0001_first", FIRST),
     ("0002_words", SECOND),
@@ -212,6 +218,7 @@ MIGRATIONS: Final[tuple[tuple[str, str], ...]] = (
     ("0009_alarms", _ALARMS),
     ("0010_dates", _DATES),
     ("0011_daemon", _DAEMON),
+    ("0012_refusals", _REFUSALS),
 )
 """Each step with its name, in order. A step that was released is never edited: the next one follows it."""
 

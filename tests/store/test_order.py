@@ -319,6 +319,33 @@ def test_a_draw_takes_any_that_was_never_tried(store: Store) -> None:
     assert ids(store.outbox.claim("secops", 1, now=NOW + 1, lease=LEASE, turn=Turn(draw=0.9))) == ["a0"]
 
 
+def test_what_was_never_tried_is_known(store: Store) -> None:
+    """Only what may go at once counts: an update behind its own open does not."""
+    assert not store.outbox.has_untried("secops", now=NOW)
+    news = News(store)
+    assert store.outbox.has_untried("secops", now=NOW)
+    news.told()
+    news.change(cvss_score=6.5)
+    settle(store, claim(store), failed(due_at=NOW))
+    news.change(cvss_score=6.6)
+    assert not store.outbox.has_untried("secops", now=NOW)
+    enqueue(store, alert(id="new"), "secops")
+    assert store.outbox.has_untried("secops", now=NOW)
+    assert not store.outbox.has_untried("oncall", now=NOW)
+
+
+def test_when_a_delivery_was_refused_is_kept(store: Store) -> None:
+    """Later results leave it, it moves along with a clock that was set, and what was tried stays tried."""
+    enqueue(store, alert(id="a"), "secops")
+    settle(store, claim(store), failed(due_at=NOW, refused_at=NOW - 5, spent=False))
+    settle(store, claim(store), failed(due_at=NOW, spent=False))
+    store.outbox.shift_deadlines(100)
+    again = claim(store, now=NOW + 100)
+    assert again.refused_at == NOW + 95
+    store.outbox.release(again)
+    assert not store.outbox.has_untried("secops", now=NOW + 100)
+
+
 def test_what_keeps_failing_can_be_held_back(store: Store) -> None:
     """By number, or until nothing else is due; what failed least often goes first among it."""
     for number in range(3):

@@ -86,6 +86,7 @@ class Breaker:
         if predecessor.health is not Health.DOWN:
             self._held_until, self._held_since = predecessor._held_until, predecessor._held_since
             self._is_limited, self._refusals = predecessor._is_limited, predecessor._refusals
+        self._early_probe_at, self._early_probes = predecessor._early_probe_at, predecessor._early_probes
 
     @property
     def searches(self) -> bool:

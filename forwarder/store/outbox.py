@@ -377,9 +377,11 @@ def _settled(claimed: Claimed, settlement: Settlement, now: float) -> dict[str, 
 
 def _pause(connection: sqlite3.Connection, connector: str, settlement: Settlement, now: float) -> None:
     connection.execute(
-        "INSERT INTO pauses (connector, since, reason, probes, probe_at) VALUES (?, ?, ?, ?, ?) ON CONFLICT (connector)"
-        " DO UPDATE SET reason = excluded.reason, probe_at = excluded.probe_at, probes = max(probes, excluded.probes)",
-        (connector, now, settlement.reason[:MAX_REASON], settlement.probes, settlement.probe_at),
+        "INSERT INTO pauses (connector, since, reason, probes, probe_at) VALUES (?1, ?2, ?3, ?4, ?5)"
+        # While an early probe was under way, a person may have asked for one at once.
+        " ON CONFLICT (connector) DO UPDATE"
+        " SET reason = ?3, probe_at = iif(?6, probe_at, ?5), probes = max(probes, ?4)",
+        (connector, now, settlement.reason[:MAX_REASON], settlement.probes, settlement.probe_at, settlement.early),
     )
 
 

@@ -108,7 +108,9 @@ def test_a_delivery_that_waits_tells_what_for(desk: Desk, sandbox: Sandbox) -> N
     with running(desk) as process:
         sandbox.sentrytex.publish(recent(1))
         until(lambda: states(desk)["secops"] == "paused")
-        until(lambda: len(desk.json("deliveries", "--state", "delivered")) == 2)
+        until(
+            lambda: len(desk.json("deliveries", "--state", "delivered")) >= 2
+        )  # the alarm about the pause may be there, too
         assert re.search(r"secops is paused, for \d+s now: .+ It is tried next in ", desk.says("deliveries"))
         assert re.search(r"\n  secops is paused, for \d+s now: ", desk.says("explain", "CVE-2026-20001"))
         waits = {one["connector"]: one["waiting"] for one in desk.json("deliveries")}

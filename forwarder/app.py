@@ -236,10 +236,13 @@ class Forwarder:
             self._wake(reclaimed)
 
     def deliver_due(self, patience: float, tick: threading.Event) -> int:
-        """Waits until nothing more goes out within ``patience`` seconds, and returns how many became dead letters."""
+        """Waits until nothing more goes out, and returns how many became dead letters.
+
+        A destination that takes nothing, or asks to wait, has ``patience`` seconds in all to take something.
+        """
         dispatchers = list(self.dispatchers.values())
         # A delivery may owe a link to one that was looked at before it: only a second look shows that it is over.
-        while not all(dispatcher.is_drained(patience) for dispatcher in dispatchers * 2):
+        while not all(dispatcher.is_drained(patience - dispatcher.waited) for dispatcher in dispatchers * 2):
             if tick.wait(0.02):
                 break
         return sum(dispatcher.dead for dispatcher in dispatchers) + self.store.outbox.set_aside.total()

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from forwarder.store import Store
 
 PATIENCE: Final = 30.0
-"""Seconds that `once` waits for a rate limit to pass; what waits longer is left for the next run."""
+"""Seconds that `once` waits in all for a destination to take something; what waits longer is left for the next run."""
 EX_STOPPED: Final = 130
 """Exit status where SIGTERM or Ctrl-C ended `once` (as a shell has it)."""
 

@@ -9,17 +9,20 @@ from typing import Any, Final
 
 from forwarder.common.clock import Now
 from forwarder.connector import Connector, Delivered, Delivery, Failed, Outcome, Payload, Receipt, Retry, Uncertain
-from forwarder.delivery.breaker import Breaker, Health
+from forwarder.delivery.breaker import Breaker
 from forwarder.delivery.rate_limiter import RateLimiter
 from forwarder.delivery.transitions import Context, not_found, settle, unrendered
 from forwarder.logs import get_logger
-from forwarder.store.records import Claimed, Settlement
+from forwarder.store.records import Claimed, Pause, Settlement
 from forwarder.wire.deadline import deadline
 
 log = get_logger(__name__)
 
 REQUESTS: Final = 8
 """Requests that an attempt has time for: those of a search, then those of a send in several steps."""
+
+_Probe = tuple[int, Pause | None]
+"""The number of a probe, 0 where an attempt is none, and the pause whose next probe it comes before."""
 
 
 class Attempts:
@@ -42,23 +45,26 @@ class Attempts:
 
     def carry_out(self, claimed: Claimed) -> Settlement:
         """What becomes of a claimed delivery."""
-        probe = self._breaker.probe
+        probe = self._breaker.probe, self._breaker.probes_early(self._now())
         with deadline(self.seconds):
             return self._reconcile(claimed, probe) or self._send(claimed, probe)
 
-    def _context(self, claimed: Claimed, probe: int) -> Context:
+    def _context(self, claimed: Claimed, probe: _Probe) -> Context:
+        now = self._now()
         return Context(
-            now=self._now(),
+            now=now,
             random=self._random,
             reconcile_after=self.connector.reconcile_after,
             give_up_after=self.connector.config.give_up_after.total_seconds(),
-            probe=probe,
+            probe=probe[0],
+            early=probe[1],
+            limited=self._breaker.tries(now),
             keeps_failing=self._breaker.keeps_failing(claimed.failing_since),
-            alone=self._breaker.fails_alone(claimed.delivery.id),
-            down=self._breaker.health is not Health.WORKING,
+            alone=self._breaker.keeps_failing(claimed.refused_at),
+            down=self._breaker.health.fails,
         )
 
-    def _reconcile(self, claimed: Claimed, probe: int) -> Settlement | None:
+    def _reconcile(self, claimed: Claimed, probe: _Probe) -> Settlement | None:
         """Looks for what may be there already; None where it is to be sent, for the first time or once more."""
         if not claimed.uncertain or not self.connector.reconcile_after:
             return None
@@ -83,7 +89,7 @@ class Attempts:
             settle(claimed, outcome, None, self._context(claimed, probe)), uncertain_since=claimed.uncertain_since
         )
 
-    def _send(self, claimed: Claimed, probe: int) -> Settlement:
+    def _send(self, claimed: Claimed, probe: _Probe) -> Settlement:
         try:
             payload = self.connector.render(claimed.delivery)
         except Exception as error:

@@ -138,6 +138,11 @@ class Dispatcher:
             return False
         return due is None or self._breaker.holds_back(due, now=self._now(), patience=patience)
 
+    @property
+    def waited(self) -> float:
+        """Seconds since the destination asked to wait or was found down; 0 where it has answered since."""
+        return self._breaker.waited(self._now())
+
     def shift_deadlines(self, seconds: float) -> None:
         """Moves what is kept in memory of deadlines along with a clock that was set."""
         # What is being learnt from an attempt still goes by the old clock.
@@ -228,12 +233,12 @@ class Dispatcher:
         if wait > 0:
             return wait
         now = self._now()
-        turn = self._turn_of(now)
+        turn, tries = self._turn_of(now), self._breaker.health is not Health.WORKING
         if turn.draw is not None:
             limit = 1
         claimed = self._store.outbox.claim(self.name, limit, now=now, lease=self.lease, turn=turn)
         if claimed:
-            self._take(claimed, probe=turn.probe or turn.draw is not None)
+            self._take(claimed, probe=tries or turn.draw is not None)
             return 0.0
         due = self._store.outbox.next_due(self.name)
         # What is due but cannot be claimed waits for an earlier delivery of its alert, which wakes us when it is done.
@@ -242,7 +247,6 @@ class Dispatcher:
     def _turn_of(self, now: float) -> Turn:
         """Which deliveries are next: the most severe, or what shows best whether the destination works."""
         breaker = self._breaker
-        working = breaker.health is Health.WORKING
         with self._state:
             failing = self._under_way.room_for_failing(self.connector.config.concurrency)
             asking = self._under_way.probes > 0
@@ -250,7 +254,7 @@ class Dispatcher:
             answered_at=breaker.answered_at,
             failing=failing,
             failing_yields=self._share.yields(now),
-            probe=not working,
+            probe=breaker.searches,
             draw=self._random() if breaker.draws and not asking else None,
         )
 
@@ -281,10 +285,12 @@ class Dispatcher:
         elif self._breaker.pause is not None:
             # A person may have asked for a probe at once, from another process.
             self._breaker.pause = self._store.outbox.pause_of(self.name)
+        now = self._now()
+        untried = self._breaker.probes_early(now) is not None and self._store.outbox.has_untried(self.name, now=now)
         with self._state:
             # What was under way before the destination seemed to be down is no probe of it, however long it takes.
             busy = self._under_way.busy if self._breaker.health is Health.WORKING else self._under_way.probes
-        limit, wait = self._breaker.room(self.connector.config.concurrency, busy=busy, now=self._now())
+        limit, wait = self._breaker.room(self.connector.config.concurrency, busy=busy, now=now, untried=untried)
         if self._rate_limiter.limited and self._breaker.pause is None:
             return 1, max(wait, self._rate_limiter.wait())
         return limit, wait
@@ -372,13 +378,12 @@ class Dispatcher:
         now, breaker = self._now(), self._breaker
         keeps_failing, answered_at = breaker.keeps_failing(claimed.failing_since), breaker.answered_at
         before = breaker.record(settlement, now, keeps_failing=keeps_failing)
-        breaker.remember(claimed.delivery.id, settlement, now)
         if keeps_failing and settlement.outcome not in _NEUTRAL:
             self._share.record(failed=not settlement.answers, seconds=seconds, now=now)
         was_paused = before is Health.PAUSED
         if settlement.probe_at is not None or (was_paused and settlement.answers):
             breaker.pause = self._store.outbox.pause_of(self.name)
-        if settlement.answers and before is not Health.WORKING:
+        if settlement.answers and before.fails:
             with suppress(StoreError):  # then each waits for its own backoff
                 self._store.outbox.make_due_now(self.name, since=answered_at)
         is_paused = breaker.pause is not None

@@ -18,12 +18,16 @@ from forwarder.connector import (
     Uncertain,
     format_duration,
 )
-from forwarder.store.records import AttemptResult, Claimed, Settlement, State
+from forwarder.store.records import AttemptResult, Claimed, Pause, Settlement, State
 
 ATTEMPTS: Final = Backoff(first=2.0, most=1800.0)
 """Between two attempts of one delivery: from seconds to half an hour."""
 PROBES: Final = Backoff(first=60.0, most=900.0)
 """Between two probes of a paused connector."""
+LIMITS: Final = Backoff(first=1.0, most=60.0)
+"""Between two tries of a destination that is still at its rate limit, where it names a shorter time."""
+SHORTEST, LONGEST = 1.0, 300.0
+"""Seconds within which every time that a remote names is kept: a mistaken one must neither flood it nor silence it."""
 
 CLOCK_ERROR: Final = 1e-3
 """Seconds by which a time that was added and taken away again may be off."""
@@ -35,10 +39,11 @@ class Context:
 
     ``reconcile_after`` are the seconds after an uncertain attempt at which the destination is searched for it,
     ``give_up_after`` the seconds of failing after which it becomes a dead letter, ``probe`` the number of the attempt
-    to find a paused connector working again; 0 where it is not paused.
+    to find a paused connector working again; 0 where it is not paused. ``early`` is the pause whose next probe this one
+    comes before, ``limited`` the number of the attempt to find a rate limit passed; 0 where none was reached.
 
     ``keeps_failing`` says that others have arrived since the delivery began to fail, ``alone`` that they have since it
-    last called the destination broken, ``down`` that the destination counts as down.
+    last called the destination broken or at its limit, ``down`` that the destination counts as down.
     """
 
     now: float
@@ -46,6 +51,8 @@ class Context:
     reconcile_after: Sequence[float]
     give_up_after: float
     probe: int = 0
+    early: Pause | None = None
+    limited: int = 0
     keeps_failing: bool = False
     alone: bool = False
     down: bool = False
@@ -81,21 +88,18 @@ def _settle(claimed: Claimed, outcome: Outcome, payload: Payload | None, at: Con
                 receipt=receipt,
                 payload=payload,
             )
+        case RateLimited(after, reason) if at.alone:
+            # The rate is reached for this one only: to hold the others would be for nothing.
+            return _again(claimed, after, reason, payload, at)
         case RateLimited(after, reason):
-            return _back(
-                claimed,
-                at.now + after,
-                AttemptResult.RATE_LIMITED,
-                reason,
-                spent=False,
-                failing_since=claimed.failing_since,
-            )
+            return _limited(claimed, after, reason, at)
         case Broken(reason) if at.alone:
             # It is broken for this one only: a pause would be for nothing, and hold up the others.
             return _again(claimed, None, reason, payload, at)
         case Broken(reason):
             # The destination's failure is not the delivery's: its time to give up begins anew once it works.
-            return _paused(_back(claimed, at.now, AttemptResult.BROKEN, reason, spent=False), at)
+            settlement = _back(claimed, at.now, AttemptResult.BROKEN, reason, spent=False)
+            return _paused(replace(settlement, refused_at=at.now), at)
         case Rejected(reason):
             return Settlement(
                 state=State.DEAD, due_at=at.now, outcome=AttemptResult.REJECTED, reason=reason, payload=payload
@@ -129,7 +133,17 @@ def not_found(claimed: Claimed, at: Context) -> Settlement | None:
     )
 
 
+def _limited(claimed: Claimed, after: float, reason: str, at: Context) -> Settlement:
+    pause = min(max(SHORTEST, LIMITS.after(at.limited + 1, at.random), after), LONGEST)
+    since = claimed.failing_since
+    settlement = _back(claimed, at.now + pause, AttemptResult.RATE_LIMITED, reason, spent=False, failing_since=since)
+    # The one before came when others had used up the rate, the ones after it may only have come too soon as well.
+    return replace(settlement, refused_at=at.now) if at.limited == 1 else settlement
+
+
 def _paused(settlement: Settlement, at: Context) -> Settlement:
+    if at.early is not None:
+        return replace(settlement, probe_at=at.early.probe_at, probes=at.early.probes, early=True)
     return replace(settlement, probe_at=at.now + PROBES.after(at.probe + 1, at.random), probes=at.probe)
 
 
@@ -161,10 +175,14 @@ def _again(claimed: Claimed, after: float | None, reason: str, payload: Payload 
     since = at.now if claimed.failing_since is None else claimed.failing_since
     if at.now - since > at.give_up_after:
         return _given_up(reason, payload, at)
-    pause = _backoff(claimed, at) if after is None else after
-    if at.keeps_failing:
+    backoff = _backoff(claimed, at)
+    if after is None:
+        pause = backoff
+    elif at.keeps_failing or at.alone:
         # A time that the remote names for each failure alike would have it tried for ever at the same pace.
-        pause = max(pause, _backoff(claimed, at))
+        pause = max(backoff, min(after, ATTEMPTS.most))
+    else:
+        pause = min(max(SHORTEST, after), LONGEST)
     return _back(
         claimed,
         at.now + pause,

@@ -18,7 +18,7 @@ BEFORE: Final = f"""
         -- Whatever else is sent brings the links along, so they never hold it up.
         WHEN d.kind = 'update' AND d.revision = {LINKS_ONLY} THEN 1
         WHEN e.kind = 'update' AND e.revision = {LINKS_ONLY} THEN 0
-        -- What was owed earlier goes first, but worse news takes earlier updates in, and they wait for it.
+        -- What was owed earlier goes first, but worse news overtakes earlier updates, and they wait for it.
         WHEN e.id < d.id THEN NOT (d.worse AND e.kind = 'update')
         ELSE e.worse AND d.kind = 'update'
       END)
@@ -45,8 +45,21 @@ _ANY: Final = _FROM % ("INDEXED BY deliveries_waiting", "1")
 
 _TAKE_IN: Final = f"""
 DELETE FROM deliveries WHERE alert_id = :alert_id AND connector = :connector AND kind = 'update' AND id < :id
-  AND revision <> {LINKS_ONLY} AND state IN ('ready', 'uncertain')
+  -- What may have arrived would be told twice.
+  AND revision <> {LINKS_ONLY} AND state = 'ready'
 RETURNING coalesce(first_revision, revision) AS first
+"""
+
+_IN_DOUBT: Final = f"""
+SELECT * FROM deliveries WHERE alert_id = :alert_id AND connector = :connector AND kind = 'update' AND id < :id
+  AND revision <> {LINKS_ONLY} AND state = 'uncertain'
+"""
+
+_TOLD_SINCE: Final = """
+SELECT changes FROM changes WHERE alert_id = :alert_id AND revision > :revision AND revision <= (
+  SELECT max(revision) FROM deliveries
+  WHERE alert_id = :alert_id AND connector = :connector AND kind = 'update' AND state = 'delivered'
+)
 """
 
 
@@ -70,8 +83,17 @@ def due(connection: sqlite3.Connection, connector: str, limit: int, now: float, 
     return sorted(others + failing, key=_severity)[:limit] if not turn.failing_yields else (others + failing)[:limit]
 
 
+def has_untried(connection: sqlite3.Connection, connector: str, now: float) -> bool:
+    """Whether something is due that was never tried."""
+    values = {"connector": connector, "now": now}
+    return connection.execute(f"SELECT 1 {_UNTRIED} LIMIT 1", values).fetchone() is not None
+
+
 def take_in(connection: sqlite3.Connection, rows: Sequence[sqlite3.Row]) -> dict[int, int]:
-    """Lets claimed worse news take in the updates that it overtakes: the first revision that each of them tells now."""
+    """Lets claimed worse news take in the updates that it overtakes: the first revision that each of them tells now.
+
+    What may have arrived is not taken in: it is looked for once the news has arrived.
+    """
     taken = {}
     for row in rows:
         if not row["worse"]:
@@ -85,7 +107,10 @@ def take_in(connection: sqlite3.Connection, rows: Sequence[sqlite3.Row]) -> dict
 
 
 def changes_of(connection: sqlite3.Connection, row: sqlite3.Row, first: int) -> tuple[Change, ...]:
-    """What changed from the revision ``first`` to the update's own: each field once, from its oldest value on."""
+    """What changed from the revision ``first`` to the update's own: each field once, from its oldest value on.
+
+    Fields of which something newer was told meanwhile are left out, unless these are all.
+    """
     found = connection.execute(
         "SELECT changes FROM changes WHERE alert_id = ? AND revision BETWEEN ? AND ? ORDER BY revision",
         (row["alert_id"], first, row["revision"]),
@@ -97,7 +122,25 @@ def changes_of(connection: sqlite3.Connection, row: sqlite3.Row, first: int) -> 
         merged[change.field] = Change(field=change.field, old=before.old, new=change.new)
     # Where all of it was taken back, the latest step is the news: without changes it would only bring links.
     kept = tuple(change for change in merged.values() if change.old != change.new)
-    return kept or tuple(steps[-1] if steps else ())
+    told = _told_since(connection, row)
+    return tuple(change for change in kept if change.field not in told) or kept or tuple(steps[-1] if steps else ())
+
+
+def drop_outdated(connection: sqlite3.Connection, told: sqlite3.Row) -> None:
+    """Forgets the earlier updates of which nobody knows whether they arrived, and which say nothing that is still new.
+
+    Worse news overtook them, and has told a newer value of each of their fields.
+    """
+    for row in connection.execute(_IN_DOUBT, {name: told[name] for name in ("alert_id", "connector", "id")}).fetchall():
+        changes = changes_of(connection, row, row["first_revision"] or row["revision"])
+        if {change.field for change in changes} <= _told_since(connection, row):
+            connection.execute("DELETE FROM deliveries WHERE id = ?", (row["id"],))
+
+
+def _told_since(connection: sqlite3.Connection, row: sqlite3.Row) -> set[str]:
+    """The fields of which newer updates have told something."""
+    found = connection.execute(_TOLD_SINCE, {name: row[name] for name in ("alert_id", "connector", "revision")})
+    return {change["field"] for (changes,) in found for change in json.loads(changes)}
 
 
 def _rows(connection: sqlite3.Connection, source: str, order: str, values: dict[str, Any]) -> list[sqlite3.Row]:

@@ -18,7 +18,7 @@ from forwarder.connector import Delivery, Kind, Link, Origin, Receipt
 from forwarder.store import clock, unreadable
 from forwarder.store.engine import Engine
 from forwarder.store.enqueue import enqueue, enqueue_links, enqueue_withdrawal, record_change
-from forwarder.store.order import changes_of, due, take_in
+from forwarder.store.order import changes_of, drop_outdated, due, has_untried, take_in
 from forwarder.store.records import LINKS_ONLY, MOST_SEVERE, Claimed, Pause, Settlement, State, Turn
 from forwarder.store.standing import adopt
 
@@ -42,6 +42,7 @@ _SETTLE: Final = """
 UPDATE deliveries SET state = :state, due_at = :due_at, claim = NULL, lease_until = NULL,
   attempts = attempts + :spent, excused = excused + :excused, lookups = :lookups, failing_since = :failing_since,
   uncertain_since = :uncertain_since, last = :last,
+  refused_at = CASE :state WHEN 'delivered' THEN NULL ELSE coalesce(:refused_at, refused_at) END,
   settled_at = :settled_at,
   receipt_id = coalesce(:receipt_id, receipt_id),
   receipt_url = CASE WHEN :receipt_id IS NULL THEN receipt_url ELSE :receipt_url END,
@@ -98,7 +99,7 @@ class Outbox:
         self._engine.write(
             lambda connection: connection.execute(
                 "UPDATE deliveries SET state = ?, claim = NULL, lease_until = NULL,"
-                " tried_at = iif(attempts = 0, NULL, tried_at) WHERE id = ? AND claim = ?",
+                " tried_at = iif(attempts = 0 AND refused_at IS NULL, NULL, tried_at) WHERE id = ? AND claim = ?",
                 ("uncertain" if claimed.uncertain else "ready", claimed.delivery.id, claimed.token),
             )
         )
@@ -139,6 +140,8 @@ class Outbox:
                     enqueue_links(connection, row, followers, now, now + links_after)
                 elif row["kind"] == "update" and row["revision"] == LINKS_ONLY:
                     _enqueue_newer_links(connection, row, claimed.delivery.links, now + links_after)
+                elif row["kind"] == "update":
+                    drop_outdated(connection, row)
             return True
 
         return self._engine.write(work)
@@ -209,6 +212,11 @@ class Outbox:
             ).fetchone()[0]
         return due
 
+    def has_untried(self, connector: str, *, now: float) -> bool:
+        """Whether something is due that was never tried."""
+        with self._engine.read() as connection:
+            return has_untried(connection, connector, now)
+
     def answered_at(self, connector: str) -> float:
         """When something last arrived at the connector's destination; minus infinity where nothing did yet."""
         with self._engine.read() as connection:
@@ -242,7 +250,7 @@ class Outbox:
             connection.execute(
                 "UPDATE deliveries SET due_at = max(due_at + ?1, 0), lease_until = lease_until + ?1,"
                 " failing_since = failing_since + ?1, enqueued_at = enqueued_at + ?1, tried_at = tried_at + ?1,"
-                " uncertain_since = uncertain_since + ?1"
+                " uncertain_since = uncertain_since + ?1, refused_at = refused_at + ?1"
                 " WHERE state IN ('ready', 'sending', 'uncertain')",
                 (seconds,),
             )
@@ -310,6 +318,7 @@ def _claimed(
         failing_since=row["failing_since"],
         uncertain_since=row["uncertain_since"],
         excused=row["excused"],
+        refused_at=row["refused_at"],
     )
 
 
@@ -364,6 +373,7 @@ def _settled(claimed: Claimed, settlement: Settlement, now: float) -> dict[str, 
         "excused": int(settlement.excused),
         "failing_since": settlement.failing_since,
         "uncertain_since": settlement.uncertain_since,
+        "refused_at": settlement.refused_at,
         "last": settlement.reason[:MAX_REASON],
         "settled_at": now if settlement.state.settled else None,
         "receipt_id": receipt.remote_id if receipt else None,
@@ -374,9 +384,11 @@ def _settled(claimed: Claimed, settlement: Settlement, now: float) -> dict[str, 
 
 def _pause(connection: sqlite3.Connection, connector: str, settlement: Settlement, now: float) -> None:
     connection.execute(
-        "INSERT INTO pauses (connector, since, reason, probes, probe_at) VALUES (?, ?, ?, ?, ?) ON CONFLICT (connector)"
-        " DO UPDATE SET reason = excluded.reason, probe_at = excluded.probe_at, probes = max(probes, excluded.probes)",
-        (connector, now, settlement.reason[:MAX_REASON], settlement.probes, settlement.probe_at),
+        "INSERT INTO pauses (connector, since, reason, probes, probe_at) VALUES (?1, ?2, ?3, ?4, ?5)"
+        # While an early probe was under way, a person may have asked for one at once.
+        " ON CONFLICT (connector) DO UPDATE"
+        " SET reason = ?3, probe_at = iif(?6, probe_at, ?5), probes = max(probes, ?4)",
+        (connector, now, settlement.reason[:MAX_REASON], settlement.probes, settlement.probe_at, settlement.early),
     )
 
 

@@ -149,7 +149,8 @@ class Claimed:
     """A delivery that one worker holds under ``token``; ``uncertain`` says that it must be looked for first.
 
     ``uncertain_since`` is when it was last sent without a clear answer, ``excused`` how many of its ``attempts`` failed
-    because of the destination.
+    because of the destination. ``refused_at`` is when by it the destination last seemed broken, or still at its rate
+    limit after the time to wait; None where it never did.
     """
 
     token: str
@@ -160,6 +161,7 @@ class Claimed:
     failing_since: float | None
     uncertain_since: float | None = None
     excused: int = 0
+    refused_at: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -205,7 +207,11 @@ class Settlement:
     probe_at: float | None = None
     """Set where the connector is broken: it is paused, and tried again then."""
     probes: int = 0
-    """How often it was tried in vain since it was paused."""
+    """How often it was tried in vain since it was paused, at the times that were planned."""
+    early: bool = False
+    """Whether it was tried in vain before such a time."""
+    refused_at: float | None = None
+    """Set where it says of the destination that it is broken, or still at its rate limit; else it stays as it was."""
 
     @property
     def answers(self) -> bool:

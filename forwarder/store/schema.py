@@ -228,6 +228,12 @@ WHERE kind = 'open' AND state = 'dead' AND receipt_id IS NULL AND EXISTS (
 """
 """What an update brought to its destination stands there, whatever became of its open."""
 
+_REFUSALS: Final = """
+-- When by it the destination last seemed broken, or still at its rate limit: once others arrive, it is at fault itself.
+ALTER TABLE deliveries ADD COLUMN refused_at REAL;
+"""
+"""What alone calls a destination broken or at its limit is known after a restart."""
+
 MIGRATIONS: Final[tuple[tuple[str, str], ...]] = (
     ("0001_first", FIRST),
     ("0002_words", SECOND),
@@ -241,6 +247,7 @@ MIGRATIONS: Final[tuple[tuple[str, str], ...]] = (
     ("0010_dates", _DATES),
     ("0011_daemon", _DAEMON),
     ("0012_brought_by_updates", _BROUGHT_BY_UPDATES),
+    ("0013_refusals", _REFUSALS),
 )
 """Each step with its name, in order. A step that was released is never edited: the next one follows it."""
 

@@ -55,6 +55,17 @@ def test_once_says_what_is_still_owed(desk: Desk, sandbox: Sandbox) -> None:
     assert result.stderr.splitlines()[-1] == "1 delivery is still waiting (`forwarder status` says why)."
 
 
+def test_once_does_not_wait_for_what_is_refused_again_and_again(desk: Desk, sandbox: Sandbox) -> None:
+    """One alert that alone is told to wait, whenever it is sent, holds up neither the others nor the end."""
+    slow_down = Fault(kind=FaultKind.STATUS, status=429, headers={"Retry-After": "1"}, text="Poisoned", times=None)
+    sandbox.pagerduty.inject(slow_down)
+    sandbox.sentrytex.publish(recent(1, title="Poisoned", minutes_ago=30), *(recent(number) for number in range(2, 6)))
+    result = desk.once()
+    assert result.returncode == 1
+    assert result.stderr.splitlines()[-1] == "1 delivery is still waiting (`forwarder status` says why)."
+    assert len(sandbox.pagerduty.incidents) == 4
+
+
 def test_once_tries_a_paused_connector_again(desk: Desk, sandbox: Sandbox) -> None:
     """After the token was put right, the next run brings what waited."""
     sandbox.slack.revoke()

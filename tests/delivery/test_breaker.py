@@ -54,7 +54,7 @@ def test_failures_in_a_row_mean_down(breaker: Breaker, outcome: AttemptResult) -
 def test_no_other_result_counts_as_a_failure(breaker: Breaker, outcome: AttemptResult) -> None:
     """A refusal is an answer, and neither a rate limit nor an empty search says that the destination is down."""
     fail(breaker, FAILURES * 2, outcome)
-    assert breaker.health is Health.WORKING
+    assert not breaker.health.fails
 
 
 @pytest.mark.parametrize("outcome", ANSWERS)
@@ -88,9 +88,9 @@ def test_a_rate_limit_holds_all(breaker: Breaker) -> None:
     """Until the time that the remote named; a later answer with a shorter one does not cut it short."""
     breaker.record(result(AttemptResult.RATE_LIMITED, due_at=NOW + 30), NOW)
     breaker.record(result(AttemptResult.RATE_LIMITED, due_at=NOW + 10), NOW)
-    assert breaker.room(4, busy=0, now=NOW) == (4, 30)
+    assert breaker.room(4, busy=0, now=NOW) == (1, 30)
     breaker.record(result(AttemptResult.DELIVERED), NOW)
-    assert breaker.room(4, busy=0, now=NOW + 20) == (4, 10)
+    assert breaker.room(4, busy=0, now=NOW + 20) == (1, 10)
 
 
 def test_a_failure_does_not_shorten_a_rate_limit(breaker: Breaker) -> None:
@@ -132,7 +132,7 @@ def test_deadlines_move_along_with_the_clock(breaker: Breaker) -> None:
     """A clock that was set neither shortens nor lengthens a rate limit."""
     breaker.record(result(AttemptResult.RATE_LIMITED, due_at=NOW + 30), NOW)
     breaker.shift_deadlines(3600)
-    assert breaker.room(4, busy=0, now=NOW + 3600) == (4, 30)
+    assert breaker.room(4, busy=0, now=NOW + 3600) == (1, 30)
 
 
 # What fails by itself
@@ -184,16 +184,86 @@ def test_the_destination_is_tried_with_any_before_it_counts_as_down(breaker: Bre
     assert not breaker.draws
 
 
-def test_a_delivery_alone_calls_the_destination_broken(breaker: Breaker) -> None:
-    """It does once another one got an answer since; what is settled is forgotten."""
-    breaker.remember(1, result(AttemptResult.BROKEN), NOW)
-    assert not breaker.fails_alone(1)
+def limit(breaker: Breaker, at: float, seconds: float = 5) -> None:
+    breaker.record(result(AttemptResult.RATE_LIMITED, due_at=at + seconds), at)
+
+
+def test_one_finds_out_whether_a_rate_limit_has_passed(breaker: Breaker) -> None:
+    """The others follow when it got an answer; one from before the limit shows nothing."""
+    limit(breaker, NOW)
     breaker.record(result(AttemptResult.DELIVERED), NOW + 1)
+    assert breaker.room(4, busy=0, now=NOW + 5) == (1, 0)
+    assert breaker.room(4, busy=1, now=NOW + 5) == (1, math.inf)
+    breaker.record(result(AttemptResult.DELIVERED), NOW + 6)
+    assert breaker.health is Health.WORKING
+    assert breaker.room(4, busy=1, now=NOW + 6)[0] == 3
+
+
+def test_where_one_is_refused_again_after_a_rate_limit_others_are_tried(breaker: Breaker) -> None:
+    """The most severe has the first try; what is refused while all wait is no try."""
+    limit(breaker, NOW)
+    limit(breaker, NOW + 0.1)
+    assert (breaker.tries(NOW + 4), breaker.tries(NOW + 6)) == (0, 1)
+    assert not breaker.searches
+    picked = []
+    for turn in range(1, 4):
+        limit(breaker, NOW + 6 * turn)
+        picked.append((breaker.searches, breaker.draws))
+    assert picked == [(True, True), (True, False), (True, True)]
+    assert breaker.tries(NOW + 30) == 4
+    breaker.record(result(AttemptResult.DELIVERED), NOW + 30)
+    assert (breaker.tries(NOW + 30), breaker.searches, breaker.draws) == (0, False, False)
+
+
+def test_a_successor_knows_of_the_rate_limit(breaker: Breaker) -> None:
+    """It waits as long, and one of its own finds out."""
+    limit(breaker, NOW)
+    limit(breaker, NOW + 6)
+    other = Breaker(random=lambda: 1.0)
+    other.follow(breaker)
+    assert other.room(4, busy=0, now=NOW + 6) == (1, 5)
+    assert (other.tries(NOW + 11), other.searches, other.waited(NOW + 11)) == (2, True, 11)
+
+
+def test_the_whole_time_without_an_answer_is_known(breaker: Breaker) -> None:
+    """However often it was tried meanwhile, and whatever it said."""
+    assert breaker.waited(NOW) == 0
+    limit(breaker, NOW)
+    limit(breaker, NOW + 6)
     breaker.shift_deadlines(3600)
-    assert breaker.fails_alone(1)
-    assert not breaker.fails_alone(2)
-    breaker.remember(1, result(AttemptResult.BROKEN), NOW + 3602)
-    assert not breaker.fails_alone(1)
-    breaker.remember(1, result(AttemptResult.DELIVERED, state=State.DELIVERED), NOW + 3603)
-    breaker.record(result(AttemptResult.DELIVERED), NOW + 3603)
-    assert not breaker.fails_alone(1)
+    fail(breaker)
+    assert breaker.waited(NOW + 3610) == 10
+    breaker.record(result(AttemptResult.DELIVERED), NOW + 3611)
+    assert breaker.waited(NOW + 3612) == 0
+
+
+def broken(breaker: Breaker, at: float, *, early: bool = False, probes: int = 0) -> None:
+    settlement = result(AttemptResult.BROKEN, probe_at=NOW + 900, probes=probes, early=early)
+    breaker.record(settlement, at)
+    breaker.pause = paused(NOW + 900, probes)
+
+
+def test_a_pause_is_probed_early_with_what_was_never_tried(breaker: Breaker) -> None:
+    """With pauses that grow up to a minute, every second one drawn; what was tried waits for the planned time."""
+    broken(breaker, NOW)
+    waits, drawn = [], []
+    for _ in range(8):
+        drawn.append(breaker.draws)
+        assert breaker.room(4, busy=0, now=NOW) == (1, 900)
+        waits.append(breaker.room(4, busy=0, now=NOW, untried=True)[1])
+        broken(breaker, NOW, early=True)
+    assert waits == [1, 2, 4, 8, 16, 32, 60, 60]
+    assert drawn == [False, True] * 4
+    assert breaker.room(4, busy=1, now=NOW + 61, untried=True) == (1, math.inf)
+    breaker.shift_deadlines(100)
+    assert breaker.room(4, busy=0, now=NOW + 100, untried=True) == (1, 60)
+
+
+def test_a_new_pause_is_probed_early_anew(breaker: Breaker) -> None:
+    """What an earlier one came to does not count."""
+    for _ in range(9):
+        broken(breaker, NOW, early=True)
+    breaker.record(result(AttemptResult.DELIVERED), NOW + 1)
+    breaker.pause = None
+    broken(breaker, NOW + 2)
+    assert breaker.room(4, busy=0, now=NOW + 2, untried=True) == (1, 1)

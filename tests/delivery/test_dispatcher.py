@@ -241,7 +241,8 @@ def test_a_broken_destination_is_paused_once_and_probed(rig: Rig) -> None:
     """Its queue is kept, one delivery probes it with growing pauses, and all go out when one gets through."""
     target = Scripted(concurrency=4)
     target.answers.extend([Broken("the token was revoked")] * 3)
-    enqueue(rig.store, *lows(10))
+    # All of them are under way when it breaks: what was never tried would be an early probe.
+    enqueue(rig.store, *lows(4))
     # The first one alone, so that only one meets the broken destination before it is known to be broken.
     first = threading.Event()
 
@@ -265,10 +266,47 @@ def test_a_broken_destination_is_paused_once_and_probed(rig: Rig) -> None:
         rig.until_outcomes(*["broken"] * (4 + probe))
     assert sum(attempt.paused for attempt in rig.heard.attempts) == 1
     rig.pass_(241)
-    rig.until_settled(10)
+    rig.until_settled(4)
     assert sum(attempt.resumed for attempt in rig.heard.attempts) == 1
     assert {row.attempts for row in rows(rig.store)} == {1}
     assert rig.store.outbox.pause_of("target") is None
+
+
+def test_a_new_alert_probes_a_paused_destination_early(rig: Rig) -> None:
+    """What paused it may be at fault itself: then the new one arrives, and the other fails by itself from then on."""
+    target = Scripted(concurrency=2)
+    target.answers.append(Broken("a firewall says 403"))
+    enqueue(rig.store, *lows(1))
+    rig.start(target)
+    rig.until_outcomes("broken")
+    target.answers.extend([receipt, Broken("a firewall says 403")])
+    enqueue(rig.store, URGENT)
+    rig.pass_(2)
+    rig.until_outcomes("broken", "delivered", "retry")
+    assert target.titles == ["low 0", "urgent", "low 0"]
+    assert rig.store.outbox.pause_of("target") is None
+
+
+def test_one_tries_after_a_rate_limit_and_the_others_follow(rig: Rig) -> None:
+    """What is under way when the limit is reached counts for nothing."""
+    target, let_go = Scripted(concurrency=3), threading.Event()
+    target.answers.append(RateLimited(60, "slow down"))
+    enqueue(rig.store, *lows(1))
+    rig.start(target)
+    rig.until_outcomes("rate_limited")
+
+    def hang(delivery: Delivery) -> Outcome:
+        let_go.wait(20)
+        return receipt(delivery)
+
+    target.answers.append(hang)
+    enqueue(rig.store, *lows(6)[1:])
+    rig.pass_(61)
+    until(lambda: len(target.sent) == 2)
+    rig.pass_(5)
+    assert len(target.sent) == 2
+    let_go.set()
+    rig.until_settled(6)
 
 
 def test_a_probe_that_fails_in_another_way_keeps_the_pause(rig: Rig) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,8 +14,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from forwarder.alert import Alert, Severity
-from forwarder.connector import Broken, Outcome, Retry, Uncertain
+from forwarder.connector import Broken, Delivery, Outcome, RateLimited, Retry, Uncertain
 from forwarder.delivery.breaker import DOWN
+from forwarder.delivery.transitions import LIMITS, LONGEST
+from forwarder.store.records import State
+from tests.kit.core import rows
 from tests.kit.samples import alert
 from tests.kit.simulation import Behaviour, Simulation
 
@@ -29,6 +33,14 @@ def fail_soon(_delivery: object) -> Outcome:
 
 def lose(_delivery: object) -> Outcome:
     return Uncertain("HTTP 502")
+
+
+def limit(_delivery: object) -> Outcome:
+    return RateLimited(1.0, "HTTP 429")
+
+
+def call_broken(_delivery: object) -> Outcome:
+    return Broken("the proxy says 403")
 
 
 def explode(_delivery: object) -> Outcome:
@@ -47,11 +59,19 @@ POISON: Final[Mapping[str, Behaviour]] = {
     "unrenderable": Behaviour(renders=False),
     "exploding": Behaviour(answer=explode),
     "against the contract": Behaviour(answer=break_contract),
+    "limited": Behaviour(answer=limit),
+    "broken": Behaviour(answer=call_broken),
     "timing out": Behaviour(answer=lose, seconds=TIMEOUT),
 }
-QUICK: Final = [name for name, one in POISON.items() if one.seconds < 1]
+HOLDING: Final = ("limited", "broken")
+"""These speak of the destination as a whole, which is held or paused until another one shows that it works."""
+QUICK: Final = [name for name, one in POISON.items() if one.seconds < 1 and name not in HOLDING]
 SECONDS: Final = 0.1
 """How long what works takes."""
+
+
+PROBES_AN_HOUR: Final = 130
+"""At most, of a destination that is broken, while new alerts come all the time."""
 
 
 @contextmanager
@@ -194,6 +214,166 @@ def test_what_was_learnt_outlives_the_process() -> None:
         assert healthy(simulation)() == 40
 
 
+@pytest.mark.parametrize("count", [1, 3, 10, 20])
+@pytest.mark.parametrize("kind", HOLDING)
+@pytest.mark.parametrize("concurrency", [1, 2])
+def test_what_speaks_of_the_destination_holds_up_others_for_seconds(kind: str, count: int, concurrency: int) -> None:
+    """A rate limit or a refusal that meets single messages is soon known for what it is."""
+    with simulated(poisoned(count, [kind]), seed=count, concurrency=concurrency) as simulation:
+        simulation.owe(*some(count, "poison", "critical"), *some(60, "healthy", "high"))
+        simulation.run(15 + 10 * count, until=lambda: healthy(simulation)() == 60)
+        assert healthy(simulation)() == 60
+        assert sends(simulation, "poison") <= 6 * count
+
+
+@pytest.mark.parametrize("kind", HOLDING)
+def test_what_speaks_of_the_destination_is_given_up_in_the_end(kind: str) -> None:
+    """Once it fails by itself, its time to give up runs, and nothing else is held or paused by it."""
+    with simulated(poisoned(1, [kind]), give_up_after="6h") as simulation:
+        simulation.owe(*some(1, "poison", "critical"), *some(3, "healthy", "low"))
+        simulation.run(60)
+        assert simulation.store.outbox.pause_of("target") is None
+        for hour in range(7):
+            simulation.owe(alert(id=f"healthy-{hour}-later", severity="low"))
+            simulation.run(3600)
+            assert f"healthy-{hour}-later" in simulation.delivered()
+        assert [row.state for row in rows(simulation.store, state=State.DEAD)] == ["dead"]
+
+
+@pytest.mark.parametrize("kind", HOLDING)
+def test_what_speaks_of_the_destination_is_known_after_a_restart(kind: str) -> None:
+    """Others were taken since it was refused, whichever process saw that."""
+    with simulated(poisoned(3, [kind])) as simulation:
+        simulation.owe(*some(3, "poison", "critical"), *some(10, "healthy-a", "high"))
+        simulation.run(60, until=lambda: healthy(simulation)() == 10)
+        for life in range(3):
+            simulation.restart(life)
+            simulation.owe(*some(10, f"healthy-{life}", "high"))
+            simulation.run(1 if life else 15, until=lambda: healthy(simulation)() == 20 + 10 * life)  # noqa: B023
+            assert healthy(simulation)() == 20 + 10 * life
+
+
+@pytest.mark.parametrize("kind", HOLDING)
+@pytest.mark.parametrize("seed", range(4))
+def test_one_that_is_refused_for_hours_does_not_delay_a_new_critical(kind: str, seed: int) -> None:
+    """However long the destination was held or paused because of it: what was never tried is soon tried."""
+    with simulated(poisoned(1, [kind]), seed=seed, concurrency=2) as simulation:
+        simulation.owe(*some(1, "poison", "critical"))
+        simulation.run(7200 + 137 * seed)
+        simulation.owe(alert(id="healthy", severity="critical"))
+        simulation.run(DOWN.most + 1, until=lambda: healthy(simulation)() == 1)
+        assert healthy(simulation)() == 1
+
+
+def test_a_mistaken_time_to_wait_silences_nothing_for_an_hour() -> None:
+    """It is asked again after five minutes at most, and sends nothing meanwhile."""
+    answers = iter([RateLimited(3600.0, "HTTP 429")])
+    first = Behaviour(answer=lambda delivery: next(answers, None) or Behaviour().answer(delivery))
+    with simulated({"healthy-0": first}, concurrency=1) as simulation:
+        simulation.owe(*some(3, "healthy", "critical"))
+        simulation.run(LONGEST - 1)
+        assert len(simulation.heard) == 1
+        simulation.run(3)
+        assert healthy(simulation)() == 3
+
+
+@pytest.mark.parametrize("after", [0.0, -5.0, float("nan")])
+def test_a_rate_limit_without_a_time_is_no_hot_loop(after: float) -> None:
+    """Whatever time a connector names, and however many wait, the tries are a second apart and grow rarer."""
+    with simulated({}, concurrency=4) as simulation:
+        simulation.destination.down = lambda: RateLimited(after, "HTTP 429")
+        simulation.owe(*some(50, "high", "high"))
+        simulation.run(10)
+        assert len(simulation.heard) <= 4 + 4
+        simulation.run(3600)
+        assert len(simulation.heard) <= 4 + 4 + 3600 / (LIMITS.most / 2) + 1
+
+
+def test_a_rate_limit_for_all_spends_no_attempt() -> None:
+    """After an hour at its limit, all arrive by severity, each with its first attempt."""
+    with simulated({}, concurrency=2) as simulation:
+        simulation.destination.down = lambda: RateLimited(10.0, "HTTP 429") if simulation.elapsed < 3600 else None
+        simulation.owe(*some(5, "low", "low"), *some(5, "critical", "critical"))
+        simulation.run(3700)
+        order = list(simulation.delivered())
+        assert len(order) == 10
+        assert sum(name.startswith("critical") for name in order[:6]) == 5
+        assert {row.attempts for row in rows(simulation.store)} == {1}
+
+
+def test_a_rate_limit_that_is_kept_loses_no_order() -> None:
+    """At a destination that takes one a second and says so, several workers send criticals first."""
+    with simulated({}, concurrency=3) as simulation:
+        taken = [-1.0]
+
+        def one_a_second() -> Outcome | None:
+            if simulation.elapsed - taken[0] < 1:
+                return RateLimited(1.0, "HTTP 429")
+            return None
+
+        def take(delivery: Delivery) -> Outcome:
+            taken[0] = simulation.elapsed
+            return Behaviour().answer(delivery)
+
+        simulation.destination.behaviour = defaultdict(lambda: Behaviour(answer=take))
+        simulation.destination.down = one_a_second
+        simulation.owe(*some(20, "low", "low"), *some(20, "critical", "critical"))
+        simulation.run(120)
+        order = list(simulation.delivered())
+        assert len(order) == 40
+        # With three workers the last criticals are under way together with the first lows.
+        assert sum(name.startswith("critical") for name in order[:22]) == 20
+        assert {row.attempts for row in rows(simulation.store)} == {1}
+
+
+def test_a_rate_limit_that_names_too_short_a_time_counts_against_nobody() -> None:
+    """Where ten a minute are taken and "in a second" is always said, criticals go first and few attempts fail."""
+    with simulated({}, concurrency=2) as simulation:
+        taken: Counter[int] = Counter()
+
+        def take(delivery: Delivery) -> Outcome:
+            taken[int(simulation.elapsed / 60)] += 1
+            return Behaviour().answer(delivery)
+
+        simulation.destination.behaviour = defaultdict(lambda: Behaviour(answer=take))
+        simulation.destination.down = lambda: (
+            RateLimited(1.0, "HTTP 429") if taken[int(simulation.elapsed / 60)] >= 10 else None
+        )
+        simulation.owe(*some(40, "low", "low"), *some(40, "critical", "critical"))
+        simulation.run(1200)
+        order = list(simulation.delivered())
+        assert len(order) == 80
+        assert sum(name.startswith("critical") for name in order[:50]) == 40
+        assert sum(row.attempts for row in rows(simulation.store)) <= 80 + 4
+
+
+def test_a_destination_that_is_really_broken_is_not_hammered() -> None:
+    """However many new alerts come, it is probed about once a minute, and all arrive soon after it is put right."""
+    with simulated({}, concurrency=4) as simulation:
+        simulation.destination.down = lambda: Broken("the token was revoked")
+        for number in range(720):
+            simulation.owe(alert(id=f"new-{number}", severity="critical"))
+            simulation.run(5)
+        assert len(simulation.heard) <= PROBES_AN_HOUR
+        simulation.destination.down = lambda: None
+        simulation.owe(alert(id="last", severity="critical"))
+        simulation.run(DOWN.most + 75 * 2)
+        assert len(simulation.delivered()) == 721
+        assert {row.attempts for row in rows(simulation.store)} == {1}
+
+
+def test_probes_with_what_is_new_put_off_no_planned_one() -> None:
+    """A paused destination is probed at the planned times as before, so that what was tried waits no longer."""
+    with simulated({}) as simulation:
+        simulation.destination.down = lambda: Broken("the token was revoked")
+        simulation.owe(*some(6, "new", "critical"))
+        simulation.run(50)
+        pause = simulation.store.outbox.pause_of("target")
+        assert pause is not None
+        assert (pause.probes, pause.probe_at - simulation.start < 61) == (0, True)
+        assert len(simulation.heard) >= 5
+
+
 def test_a_paused_destination_is_probed_with_what_was_tried_least_recently() -> None:
     """What paused it may be the message's own trouble, and what cannot be rendered is no probe at all."""
     broken = Behaviour(answer=lambda _: Broken("the proxy says 403"))
@@ -224,13 +404,18 @@ def test_one_message_that_calls_the_destination_broken_holds_up_no_other() -> No
 def bound(working: int, failing: list[str], *, interval: float, concurrency: int) -> float:
     """Seconds within which every healthy delivery has arrived, whatever the dice say.
 
-    As docs/reliability.md has it: what is ahead at the connector's pace and 1/19 more; two sends of each that fails;
-    the time-outs of two of these sends, for each that times out; and the pauses while the destination looks down.
+    As docs/reliability.md has it: what is ahead at the connector's pace and 1/19 more; two sends of each that fails, or
+    four; the time-outs of two of these sends, for each that times out; the pauses while the destination looks down, as
+    many once more while it looks broken; and the times for which a rate limit is waited out.
     """
+    sends = sum(4 if kind in HOLDING else 2 for kind in failing)
     step = max(interval, SECONDS) if concurrency == 1 else max(interval, SECONDS / concurrency)
     slow = sum(kind == "timing out" for kind in failing)
     pauses: float = sum(min(DOWN.most, DOWN.first * 2**number) for number in range(len(failing)))
-    return (working + 2 * len(failing) + 4) * step * 20 / 19 + 2 * slow * TIMEOUT + pauses + SECONDS
+    limited = failing.count("limited")
+    holds: float = 3 * limited + sum(min(LIMITS.most, LIMITS.first * 2**number) for number in range(limited + 1))
+    pauses += pauses * ("broken" in failing) + holds * (limited > 0)
+    return (working + sends + 4) * step * 20 / 19 + 2 * slow * TIMEOUT + pauses + SECONDS
 
 
 SEVERITIES: Final = st.sampled_from(list(Severity))

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from forwarder.connector import Broken, Delivered, Outcome, RateLimited, Receipt, Rejected, Retry, Uncertain
-from forwarder.delivery.transitions import ATTEMPTS, PROBES, Context, not_found, settle, unrendered
-from forwarder.store.records import Claimed, State
+from forwarder.delivery.transitions import ATTEMPTS, LIMITS, LONGEST, PROBES, Context, not_found, settle, unrendered
+from forwarder.store.records import Claimed, Pause, State
 from tests.kit.samples import delivery
 
 NOW: Final = 1_772_366_400.0
@@ -147,6 +147,62 @@ def test_wait_puts_back_as_if_not_tried() -> None:
     for since in (None, NOW - 60):
         settlement = settle(claimed(failing_since=since), RateLimited(7.0, "HTTP 429"), PAYLOAD, at())
         assert (settlement.state, settlement.due_at, settlement.failing_since) == (State.READY, NOW + 7.0, since)
+
+
+@pytest.mark.parametrize(
+    ("named", "tried", "pause"),
+    [
+        (0.0, 0, 1.0),
+        (-3.0, 0, 1.0),
+        (float("nan"), 0, 1.0),
+        (7.0, 0, 7.0),
+        (0.0, 1, 2.0),
+        (1.0, 3, 8.0),
+        (30.0, 3, 30.0),
+        (1.0, 99, LIMITS.most),
+        (3600.0, 0, LONGEST),
+        (float("inf"), 5, LONGEST),
+    ],
+)
+def test_a_rate_limit_is_kept_within_reason(named: float, tried: int, pause: float) -> None:
+    """A second at least, which grows while it is refused again, and a few minutes at most, whatever is named."""
+    settlement = settle(claimed(), RateLimited(named, "HTTP 429"), None, replace(at(), limited=tried))
+    assert settlement.due_at == NOW + pause
+    assert (settlement.state, settlement.spent, settlement.failing_since) == (State.READY, False, None)
+
+
+def test_a_named_time_to_retry_is_kept_within_reason() -> None:
+    """Neither at once, nor in an hour."""
+    for named, pause in ((0.0, 1.0), (float("nan"), 1.0), (3600.0, LONGEST)):
+        assert settle(claimed(), Retry("HTTP 503", after=named), None, at()).due_at == NOW + pause
+
+
+def test_what_is_first_to_be_refused_after_a_rate_limit_is_noted() -> None:
+    """The one before came when others had used up the rate; those after it may only have come too soon."""
+    noted = [
+        settle(claimed(), RateLimited(1.0, "x"), None, replace(at(), limited=tried)).refused_at for tried in range(4)
+    ]
+    assert noted == [None, NOW, None, None]
+    assert settle(claimed(), Broken("x"), None, at()).refused_at == NOW
+
+
+def test_what_alone_is_at_its_rate_limit_is_tried_again_by_itself() -> None:
+    """An attempt is spent, whatever time is named it backs off, and becomes a dead letter in the end."""
+    alone = replace(at(), alone=True)
+    settlement = settle(claimed(attempts=3), RateLimited(1.0, "HTTP 429"), None, alone)
+    assert (settlement.outcome, settlement.spent, settlement.due_at) == ("retry", True, NOW + 16.0)
+    assert settlement.failing_since == NOW
+    assert settle(claimed(), RateLimited(float("inf"), "x"), None, alone).due_at == NOW + ATTEMPTS.most
+    late = claimed(failing_since=NOW - GIVE_UP_AFTER - 1)
+    assert settle(late, RateLimited(1.0, "HTTP 429"), None, alone).state is State.DEAD
+
+
+def test_an_early_probe_leaves_the_planned_ones_alone() -> None:
+    """What was never tried may be a probe at any time; how often it failed says nothing of the planned ones."""
+    pause = Pause(connector="target", since=NOW - 99, reason="revoked", probes=2, probe_at=NOW + 77)
+    for outcome in (Broken("revoked"), Retry("x"), RateLimited(1.0, "x"), Uncertain("x")):
+        settlement = settle(claimed(), outcome, None, replace(at(probe=3), early=pause))
+        assert (settlement.probe_at, settlement.probes, settlement.early) == (NOW + 77, 2, True)
 
 
 def test_broken_is_not_the_delivery_s_failure() -> None:

@@ -13,6 +13,7 @@ from typing import Any
 from forwarder.alert import Alert
 from forwarder.connector import Delivery, Failed, Outcome, Payload, Receipt, Retry
 from forwarder.delivery.dispatcher import Dispatcher
+from forwarder.delivery.transitions import ATTEMPTS
 from forwarder.events import AttemptFinished, Listener
 from forwarder.store import Store
 from forwarder.store.records import Claimed
@@ -113,7 +114,10 @@ class Simulation:
         )
 
     def restart(self, seed: int = 1) -> None:
-        """Goes on in another process, with what the store knows."""
+        """Goes on in another process, with what the store knows; what was under way died with the first."""
+        self._under_way.clear()
+        self.store.outbox.reclaim_expired(now=self.time.now, due_at={}, all_claims=True)
+        self.store.outbox.reset_deadlines(now=self.time.now, most=ATTEMPTS.most)
         self._dispatcher = self._made(seed)
         self._dispatcher.recall()
 

@@ -133,15 +133,12 @@ def test_links_that_are_owed_again_do_not_go_beside_the_news(store: Store) -> No
     assert [link.text for link in claim(store).delivery.links] == ["SEC-2"]
 
 
-@pytest.mark.parametrize(
-    "settlement", [failed(due_at=NOW + 900), uncertain(due_at=NOW + 900)], ids=["retry", "unclear"]
-)
-def test_worse_news_takes_in_what_failed_before_it(store: Store, settlement: Any) -> None:
+def test_worse_news_takes_in_what_failed_before_it(store: Store) -> None:
     """An earlier update in a backoff holds nothing up: the news tells its change, and it never comes after it."""
     news = News(store)
     news.told()
     news.change(cvss_score=6.5)
-    settle(store, claim(store), settlement)
+    settle(store, claim(store), failed(due_at=NOW + 900))
     news.change(severity="critical", cvss_score=9.9)
     update = claim(store)
     assert described(update) == ("a", "update", 3)
@@ -152,6 +149,52 @@ def test_worse_news_takes_in_what_failed_before_it(store: Store, settlement: Any
     settle(store, update, failed(due_at=NOW))
     assert claim(store).delivery.changes == update.delivery.changes
     assert claim_all(store, now=NOW + 10_000) == []
+
+
+def in_doubt(store: Store, **fields: Any) -> News:
+    """News of which an update may have arrived or not, and is looked for in a minute."""
+    news = News(store)
+    news.told()
+    news.change(**fields)
+    settle(store, claim(store), uncertain(due_at=NOW + 60))
+    return news
+
+
+def test_worse_news_does_not_take_in_what_may_have_arrived(store: Store) -> None:
+    """It goes at once and tells its own change alone; the earlier one is still looked for, and waits for it."""
+    news = in_doubt(store, cvss_score=6.5)
+    news.change(severity="critical")
+    update = claim(store)
+    assert update.delivery.changes == (Change(field="severity", old="low", new="critical"),)
+    settle(store, update, failed(due_at=NOW + 900))
+    assert claim_all(store, now=NOW + 60) == []
+    settle(store, claim(store, now=NOW + 900), delivered("M-1"))
+    earlier = claim(store, now=NOW + 900)
+    assert (described(earlier), earlier.uncertain) == (("a", "update", 2), True)
+    assert earlier.delivery.changes == (Change(field="cvss_score", old=3.0, new=6.5),)
+
+
+def test_what_may_have_arrived_is_dropped_once_it_is_out_of_date(store: Store) -> None:
+    """Where the news told a newer value of all that it says, it is neither looked for nor sent again."""
+    news = in_doubt(store, cvss_score=6.5)
+    news.change(severity="critical", cvss_score=9.9)
+    update = claim(store)
+    assert update.delivery.changes == (
+        Change(field="severity", old="low", new="critical"),
+        Change(field="cvss_score", old=6.5, new=9.9),
+    )
+    settle(store, update, delivered("M-1"))
+    assert claim_all(store, now=NOW + 10_000) == []
+    assert ("secops", "update", 2) not in states(store)
+
+
+def test_of_what_may_have_arrived_only_what_is_still_new_is_sent(store: Store) -> None:
+    """An older value never comes after a newer one."""
+    news = in_doubt(store, severity="high", cvss_score=6.5)
+    news.change(severity="critical")
+    settle(store, claim(store), delivered("M-1"))
+    earlier = claim(store, now=NOW + 60)
+    assert earlier.delivery.changes == (Change(field="cvss_score", old=3.0, new=6.5),)
 
 
 def test_worse_news_waits_for_what_is_being_sent(store: Store) -> None:
@@ -274,6 +317,33 @@ def test_a_draw_takes_any_that_was_never_tried(store: Store) -> None:
     for one in [*drawn, claim(store)]:
         settle(store, one, failed(due_at=NOW))
     assert ids(store.outbox.claim("secops", 1, now=NOW + 1, lease=LEASE, turn=Turn(draw=0.9))) == ["a0"]
+
+
+def test_what_was_never_tried_is_known(store: Store) -> None:
+    """Only what may go at once counts: an update behind its own open does not."""
+    assert not store.outbox.has_untried("secops", now=NOW)
+    news = News(store)
+    assert store.outbox.has_untried("secops", now=NOW)
+    news.told()
+    news.change(cvss_score=6.5)
+    settle(store, claim(store), failed(due_at=NOW))
+    news.change(cvss_score=6.6)
+    assert not store.outbox.has_untried("secops", now=NOW)
+    enqueue(store, alert(id="new"), "secops")
+    assert store.outbox.has_untried("secops", now=NOW)
+    assert not store.outbox.has_untried("oncall", now=NOW)
+
+
+def test_when_a_delivery_was_refused_is_kept(store: Store) -> None:
+    """Later results leave it, it moves along with a clock that was set, and what was tried stays tried."""
+    enqueue(store, alert(id="a"), "secops")
+    settle(store, claim(store), failed(due_at=NOW, refused_at=NOW - 5, spent=False))
+    settle(store, claim(store), failed(due_at=NOW, spent=False))
+    store.outbox.shift_deadlines(100)
+    again = claim(store, now=NOW + 100)
+    assert again.refused_at == NOW + 95
+    store.outbox.release(again)
+    assert not store.outbox.has_untried("secops", now=NOW + 100)
 
 
 def test_what_keeps_failing_can_be_held_back(store: Store) -> None:

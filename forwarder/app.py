@@ -16,10 +16,10 @@ from forwarder.common.units import format_duration
 from forwarder.config import Config, secrets_of
 from forwarder.connector import Connector
 from forwarder.delivery.dispatcher import LINKS_AFTER, Dispatcher
-from forwarder.delivery.leaving import Leaving
+from forwarder.delivery.leaving import Leaving, Pauses
 from forwarder.delivery.memory import StoredMemory
 from forwarder.delivery.transitions import ATTEMPTS
-from forwarder.events import AttemptFinished, Listener, Listeners
+from forwarder.events import Listeners
 from forwarder.feed.client import FeedClient, RequestBudget, SentrytexError
 from forwarder.feed.poller import Poller
 from forwarder.heartbeat import Heartbeat
@@ -65,7 +65,7 @@ class Forwarder:
         self.alarms = Alarms(store, config, now=self.clock, wake=self._wake)
         self.listeners.add(self.alarms)
         self.started_at = self.alarms.started_at
-        self.listeners.add(_Pauses(self))
+        self.listeners.add(Pauses(self))
         self.dispatchers: dict[str, Dispatcher] = {}
         self.leaving: list[Leaving] = []
         """Dispatchers that a reload replaced or removed, while they still send."""
@@ -390,23 +390,6 @@ class Forwarder:
         for name in names:
             if name in self.dispatchers:
                 self.dispatchers[name].wake()
-
-
-class _Pauses(Listener):
-    """Tells a connector's dispatcher of a pause that its predecessor's last attempts began or ended."""
-
-    def __init__(self, forwarder: Forwarder) -> None:
-        self._forwarder = forwarder
-
-    def attempt_finished(self, attempt: AttemptFinished) -> None:
-        forwarder, name = self._forwarder, attempt.connector
-        if not (attempt.paused or attempt.resumed) or name not in forwarder.dispatchers:
-            return
-        if any(leaving.dispatcher.name == name for leaving in forwarder.leaving):
-            # What the old settings led to says nothing of the new ones: they are tried at once.
-            with suppress(StoreError):
-                forwarder.store.operations.probe_now(name, now=forwarder.clock())
-        forwarder.dispatchers[name].recall()
 
 
 def _first_looks(connectors: Iterable[Connector[Any]], now: float) -> dict[str, float]:

@@ -14,8 +14,9 @@ from forwarder.common.clock import iso
 from forwarder.common.text import ago
 from forwarder.common.units import format_duration
 from forwarder.config import Config
+from forwarder.store.alarm_records import Alarm, Trouble
 from forwarder.store.late import LATE_AFTER
-from forwarder.store.records import Alarm, Feed, Trouble
+from forwarder.store.records import Feed
 
 DAY: Final = 86400.0
 """Seconds without a new instance after which a trouble that passes is over."""

@@ -24,7 +24,8 @@ from forwarder.connector import format_duration
 from forwarder.events import AttemptFinished, Listener
 from forwarder.logs import get_logger
 from forwarder.store import Store, StoreError
-from forwarder.store.records import Alarm, PollResult, State
+from forwarder.store.alarm_records import Alarm
+from forwarder.store.records import PollResult, State
 
 if TYPE_CHECKING:
     from forwarder.feed.client import SentrytexError

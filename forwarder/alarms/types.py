@@ -6,7 +6,7 @@ from enum import StrEnum
 from typing import Final, Self
 
 from forwarder.alert import Severity
-from forwarder.store.records import Alarm
+from forwarder.store.alarm_records import Alarm
 
 
 class AlarmType(StrEnum):

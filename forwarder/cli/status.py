@@ -35,7 +35,8 @@ from forwarder.common.text import counted
 from forwarder.connector import Origin
 from forwarder.delivery.pace import WORTH_AN_ESTIMATE, Pace
 from forwarder.delivery.waiting import lasting
-from forwarder.store.records import Alarm, Filter, Queue, State
+from forwarder.store.alarm_records import Alarm
+from forwarder.store.records import Filter, Queue, State
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 

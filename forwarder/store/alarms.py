@@ -15,11 +15,12 @@ from typing import Any, Final
 from forwarder.alert import Alert, Change, Severity
 from forwarder.connector import Kind, Origin
 from forwarder.store import troubles
+from forwarder.store.alarm_records import Alarm, Trouble
 from forwarder.store.engine import Engine
 from forwarder.store.enqueue import enqueue, enqueue_withdrawal, record_change
 from forwarder.store.feed import body_of
 from forwarder.store.operations import owe_again
-from forwarder.store.records import Alarm, State, Trouble
+from forwarder.store.records import State
 
 WHY: Final = "alarms.to names it"
 """Why a connector gets an alarm."""

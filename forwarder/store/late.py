@@ -5,8 +5,9 @@ from __future__ import annotations
 import sqlite3
 from typing import Any, Final
 
+from forwarder.store.alarm_records import Line
 from forwarder.store.failing import ANSWERED
-from forwarder.store.records import AFTER_ALL_OPENS, Line
+from forwarder.store.records import AFTER_ALL_OPENS
 
 LATE_AFTER: Final = 600.0
 """Seconds that a critical alert may wait for, beyond those that its connector needs for what goes before it."""

@@ -18,6 +18,7 @@ from forwarder.connector import Delivery, Kind, Link, Origin, Receipt
 from forwarder.store import clock, unreadable
 from forwarder.store.engine import Engine
 from forwarder.store.enqueue import enqueue, enqueue_links, enqueue_withdrawal, record_change
+from forwarder.store.links import delivered_of, elsewhere
 from forwarder.store.order import changes_of, drop_outdated, due, has_untried, take_in
 from forwarder.store.records import LINKS_ONLY, MOST_SEVERE, Claimed, Pause, Settlement, State, Turn
 from forwarder.store.standing import adopt
@@ -31,11 +32,6 @@ REMEMBERED_SIZE: Final = 16_384
 _CLAIM: Final = """
 UPDATE deliveries SET state = 'sending', claim = ?, lease_until = ?, tried_at = ?
 WHERE id IN (SELECT value FROM json_each(?))
-"""
-
-_ELSEWHERE: Final = """
-SELECT alert_id, id, connector, receipt_id, receipt_url FROM deliveries
-WHERE alert_id IN (SELECT value FROM json_each(?)) AND state = 'delivered' ORDER BY settled_at, id
 """
 
 _SETTLE: Final = """
@@ -78,7 +74,7 @@ class Outbox:
                     break
                 connection.execute(_CLAIM, (token, now + lease, now, json.dumps([row["id"] for row in rows])))
                 first = take_in(connection, rows)
-                delivered = _delivered(connection, [row["alert_id"] for row in rows])
+                delivered = delivered_of(connection, [row["alert_id"] for row in rows])
                 for row in rows:
                     others = delivered.get(row["alert_id"], ())
                     try:
@@ -293,7 +289,7 @@ def _claimed(
     kind = Kind(row["kind"])
     # An open or a links-only update tells the alert as it is now, whatever its revision was when it came to be owed.
     revision = row["revision"] if kind is not Kind.OPEN else row["alert_revision"]
-    receipt, links = _elsewhere(row, delivered)
+    receipt, links = elsewhere(row, delivered)
     delivery = Delivery(
         id=row["id"],
         alert=_alert_of(row["body"]),
@@ -339,28 +335,6 @@ def _recent(body: str) -> Alert:
     return Alert.parse(json.loads(body))
 
 
-def _delivered(connection: sqlite3.Connection, alert_ids: Sequence[str]) -> dict[str, list[sqlite3.Row]]:
-    """The deliveries of each alert that arrived, in the order in which they did."""
-    found: dict[str, list[sqlite3.Row]] = {}
-    for row in connection.execute(_ELSEWHERE, (json.dumps(alert_ids),)):
-        found.setdefault(row["alert_id"], []).append(row)
-    return found
-
-
-def _elsewhere(row: sqlite3.Row, delivered: Sequence[sqlite3.Row]) -> tuple[Receipt | None, tuple[Link, ...]]:
-    """Where the alert of a delivery stands at its connector, and at the others that gave a link."""
-    receipt, links = None, {}
-    for other in delivered:
-        name, url = other["connector"], other["receipt_url"]
-        if other["id"] == row["id"]:
-            continue
-        if name == row["connector"]:
-            receipt = Receipt(remote_id=other["receipt_id"], url=url)
-        elif url:
-            links[name] = Link(connector=name, text=other["receipt_id"], url=url)
-    return receipt, tuple(links.values())
-
-
 def _settled(claimed: Claimed, settlement: Settlement, now: float) -> dict[str, Any]:
     receipt = settlement.receipt
     return {
@@ -396,7 +370,7 @@ def _enqueue_newer_links(
     connection: sqlite3.Connection, settled: sqlite3.Row, told: Sequence[Link], due_at: float
 ) -> None:
     """Owes the links once more where another one came while these were being sent."""
-    _, links = _elsewhere(settled, _delivered(connection, [settled["alert_id"]]).get(settled["alert_id"], ()))
+    _, links = elsewhere(settled, delivered_of(connection, [settled["alert_id"]]).get(settled["alert_id"], ()))
     if {link.url for link in links} - {link.url for link in told}:
         connection.execute(
             "UPDATE deliveries SET state = 'ready', due_at = ?, settled_at = NULL WHERE id = ?",

@@ -9,7 +9,8 @@ from typing import Any, Final
 
 from forwarder.alert import Severity, got_worse
 from forwarder.store import failing, late, unreadable
-from forwarder.store.records import AFTER_ALL_OPENS, Trouble
+from forwarder.store.alarm_records import Trouble
+from forwarder.store.records import AFTER_ALL_OPENS
 
 LOOKED_AT: Final = 1000
 """Of how many deliveries that wait, the worst first, it is looked whether CISA's list has their alert."""

@@ -11,7 +11,8 @@ from forwarder.alarms.types import severity_of
 from forwarder.alert import Severity
 from forwarder.config import Config
 from forwarder.delivery.pace import Pace, pace_of
-from forwarder.store.records import Alarm, Feed, Gap, Queue
+from forwarder.store.alarm_records import Alarm
+from forwarder.store.records import Feed, Gap, Queue
 from forwarder.web.writes import Refusal
 
 

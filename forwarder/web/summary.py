@@ -11,7 +11,8 @@ from forwarder.alert import Severity
 from forwarder.common.text import ago, counted
 from forwarder.connector import format_duration
 from forwarder.delivery.pace import WORTH_AN_ESTIMATE, about
-from forwarder.store.records import Alarm, Queue
+from forwarder.store.alarm_records import Alarm
+from forwarder.store.records import Queue
 from forwarder.web.connectors import of_connectors
 from forwarder.web.facts import Facts, Level, Point, Standing
 from forwarder.web.filters import clock

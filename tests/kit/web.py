@@ -18,7 +18,8 @@ from forwarder.common.clock import Clock
 from forwarder.config import Config, Listen, WebConfig
 from forwarder.logs import Redactor
 from forwarder.store import Store
-from forwarder.store.records import Alarm, Gap
+from forwarder.store.alarm_records import Alarm
+from forwarder.store.records import Gap
 from forwarder.web.server import Server, bind
 from tests.kit import store as store_kit
 from tests.kit.samples import alert

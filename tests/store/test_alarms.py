@@ -11,7 +11,8 @@ import pytest
 from forwarder.alert import Change, SetAside, Severity
 from forwarder.connector import Origin
 from forwarder.store import Store
-from forwarder.store.records import Alarm, Gap, Trouble
+from forwarder.store.alarm_records import Alarm, Trouble
+from forwarder.store.records import Gap
 from tests.kit.samples import alert
 from tests.kit.store import NOW, claim, dead, deliver, enqueue, pause, routed, rows, settle, states
 

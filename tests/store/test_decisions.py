@@ -10,7 +10,8 @@ import pytest
 
 from forwarder.connector import Kind, Receipt
 from forwarder.store import Store
-from forwarder.store.records import Alarm, AttemptResult, Settlement
+from forwarder.store.alarm_records import Alarm
+from forwarder.store.records import AttemptResult, Settlement
 from forwarder.store.schema import MIGRATIONS
 from tests.kit.samples import alert
 from tests.kit.store import (

@@ -20,7 +20,8 @@ from forwarder.alarms import AlarmType
 from forwarder.connector import Kind
 from forwarder.store import Store, StoreError
 from forwarder.store import schema as store_schema
-from forwarder.store.records import Alarm, AttemptResult, State
+from forwarder.store.alarm_records import Alarm
+from forwarder.store.records import AttemptResult, State
 from forwarder.store.schema import MIGRATIONS, migrate
 from tests.kit.store import LEASE, NOW, claim, claim_all, delivered, rows, settle
 

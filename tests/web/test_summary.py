@@ -9,7 +9,8 @@ import pytest
 from forwarder.alarms import AlarmType
 from forwarder.alert import Severity
 from forwarder.connector import Rate
-from forwarder.store.records import Alarm, Feed, Gap, Pause, Queue
+from forwarder.store.alarm_records import Alarm
+from forwarder.store.records import Feed, Gap, Pause, Queue
 from forwarder.web.facts import Facts, Level, Standing
 from forwarder.web.summary import summarize
 from forwarder.web.writes import Refusal

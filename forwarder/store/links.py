@@ -1,0 +1,37 @@
+"""Where else an alert stands: the receipt at the connector itself, and links to the others."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Sequence
+from typing import Final
+
+from forwarder.connector import Link, Receipt
+
+_ELSEWHERE: Final = """
+SELECT alert_id, id, connector, receipt_id, receipt_url FROM deliveries
+WHERE alert_id IN (SELECT value FROM json_each(?)) AND state = 'delivered' ORDER BY settled_at, id
+"""
+
+
+def delivered_of(connection: sqlite3.Connection, alert_ids: Sequence[str]) -> dict[str, list[sqlite3.Row]]:
+    """The deliveries of each alert that arrived, in the order in which they did."""
+    found: dict[str, list[sqlite3.Row]] = {}
+    for row in connection.execute(_ELSEWHERE, (json.dumps(alert_ids),)):
+        found.setdefault(row["alert_id"], []).append(row)
+    return found
+
+
+def elsewhere(row: sqlite3.Row, delivered: Sequence[sqlite3.Row]) -> tuple[Receipt | None, tuple[Link, ...]]:
+    """Where the alert of a delivery stands at its connector, and at the others that gave a link."""
+    receipt, links = None, {}
+    for other in delivered:
+        name, url = other["connector"], other["receipt_url"]
+        if other["id"] == row["id"]:
+            continue
+        if name == row["connector"]:
+            receipt = Receipt(remote_id=other["receipt_id"], url=url)
+        elif url:
+            links[name] = Link(connector=name, text=other["receipt_id"], url=url)
+    return receipt, tuple(links.values())

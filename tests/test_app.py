@@ -508,7 +508,8 @@ def test_a_successor_keeps_to_the_rate(tmp_path: Path, sandbox: Sandbox) -> None
             config["connectors"]["secops"]["give_up_after"] = f"{days}d"
             forwarder.reload(loaded(tmp_path, sandbox, config))
             if days % 5 == 0:
-                until(lambda: len(sandbox.slack.messages) > before)  # noqa: B023
+                # The last one may have gone out before.
+                until(lambda: len(sandbox.slack.messages) > min(before, 5))  # noqa: B023
         until(lambda: all_delivered(forwarder))
     sent = [seen.at for seen in sandbox.slack.requests if seen.path.endswith("chat.postMessage")]
     assert len(sent) == 6

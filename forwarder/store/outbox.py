@@ -8,16 +8,16 @@ import secrets
 import sqlite3
 import zlib
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, Final
 
-from forwarder.alert import Alert, Change
+from forwarder.alert import Alert
 from forwarder.common.clock import instant
 from forwarder.connector import Delivery, Kind, Link, Origin, Receipt
 from forwarder.store import clock, unreadable
 from forwarder.store.engine import Engine
-from forwarder.store.enqueue import enqueue, enqueue_links, enqueue_withdrawal, record_change
+from forwarder.store.enqueue import enqueue_links
 from forwarder.store.links import delivered_of, elsewhere
 from forwarder.store.order import changes_of, drop_outdated, due, has_untried, take_in
 from forwarder.store.records import LINKS_ONLY, MOST_SEVERE, Claimed, Pause, Settlement, State, Turn
@@ -178,26 +178,6 @@ class Outbox:
             return counts
 
         return self._engine.write(work)
-
-    def withdraw(self, alert_id: str, *, now: float, why: str) -> frozenset[str]:
-        """Owes a withdrawal to each connector that was sent the alert; forgets what nobody was told yet."""
-
-        return self._engine.write(lambda connection: enqueue_withdrawal(connection, alert_id, why=why, now=now))
-
-    def remind(self, alert_id: str, connectors: Iterable[str], *, now: float, why: str, change: Change) -> None:
-        """Owes one more update of an alert of our own, which says that it still stands."""
-
-        def work(connection: sqlite3.Connection) -> None:
-            row = connection.execute(
-                "UPDATE alerts SET revision = revision + 1 WHERE id = ? RETURNING revision", (alert_id,)
-            ).fetchone()
-            if row is None:
-                return
-            record_change(connection, alert_id, row["revision"], (change,), now)
-            for name in connectors:
-                enqueue(connection, alert_id, name, Kind.UPDATE, revision=row["revision"], why=why, now=now)
-
-        self._engine.write(work)
 
     def next_due(self, connector: str) -> float | None:
         """When the connector's next delivery is due; None where nothing waits."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import sqlite3
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -12,9 +13,11 @@ from pydantic import SecretStr
 
 from forwarder.alert import Alert, Change
 from forwarder.config import Config
-from forwarder.connector import ConnectorConfig, Receipt
+from forwarder.connector import ConnectorConfig, Kind, Receipt
 from forwarder.routing import Decision, Verdict
 from forwarder.store import Store
+from forwarder.store.enqueue import enqueue as owe
+from forwarder.store.enqueue import enqueue_withdrawal, record_change
 from forwarder.store.records import AttemptResult, Claimed, RoutedAlert, Settlement, State
 from tests.kit.samples import alert
 
@@ -164,3 +167,22 @@ def pause(store: Store, connector: str = "oncall") -> str:
     enqueue(store, alert(id=f"pauses {connector}"), connector)
     settle(store, claim(store, connector), paused(probe_at=NOW + 60))
     return connector
+
+
+def withdraw(store: Store, alert_id: str, *, now: float = NOW, why: str = "It is over.") -> frozenset[str]:
+    """Owes a withdrawal of an alert to each connector that was sent it, as the end of an alarm does."""
+    return store.engine.write(lambda connection: enqueue_withdrawal(connection, alert_id, why=why, now=now))
+
+
+def remind(store: Store, alert_id: str, connectors: Iterable[str], *, change: Change, now: float, why: str) -> None:
+    """Owes one more update of an alert, as an alarm that still stands does."""
+
+    def work(connection: sqlite3.Connection) -> None:
+        row = connection.execute(
+            "UPDATE alerts SET revision = revision + 1 WHERE id = ? RETURNING revision", (alert_id,)
+        ).fetchone()
+        record_change(connection, alert_id, row["revision"], (change,), now)
+        for name in connectors:
+            owe(connection, alert_id, name, Kind.UPDATE, revision=row["revision"], why=why, now=now)
+
+    store.engine.write(work)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any, Final
 
 import pytest
@@ -17,12 +15,6 @@ from tests.kit.samples import alert
 from tests.kit.store import NOW, claim, dead, deliver, enqueue, pause, routed, rows, settle, states
 
 SINCE: Final = NOW - 86400
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    with Store.open_exclusive(tmp_path / "forwarder.db") as store:
-        yield store
 
 
 def troubles(store: Store, since: float = SINCE) -> dict[tuple[str, str], Trouble]:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
@@ -24,21 +22,16 @@ from tests.kit.store import (
     delivered,
     enqueue,
     failed,
+    remind,
     routed,
     rows,
     settle,
     states,
     uncertain,
+    withdraw,
 )
 
 GAVE_UP = replace(dead("Gave up after 3d: timed out"), outcome=AttemptResult.GAVE_UP)
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    opened = Store.open_exclusive(tmp_path / "forwarder.db")
-    yield opened
-    opened.close()
 
 
 def dies(store: Store, settlement: Settlement = GAVE_UP, *, in_doubt: bool = False) -> int:
@@ -139,7 +132,7 @@ def test_an_alert_that_was_withdrawn_elsewhere_is_not_sent(store: Store) -> None
     enqueue(store, alert(), "oncall", "secops")
     deliver(store, "oncall")
     row = dies(store, dead())
-    store.outbox.withdraw(alert().id, now=NOW, why="It was withdrawn.")
+    withdraw(store, alert().id, now=NOW, why="It was withdrawn.")
     assert store.operations.retry([row], now=NOW) == 0
 
 
@@ -331,7 +324,7 @@ def test_all_of_an_alert_is_renamed_or_nothing(store: Store) -> None:
         deliver(store, "old")
     deliver(store, "new")
     for alert_id in ("both", "one"):
-        store.outbox.remind(alert_id, ["old"], now=NOW, why="x", change=LASTING)
+        remind(store, alert_id, ["old"], now=NOW, why="x", change=LASTING)
     assert store.operations.rename("old", "new") == 2
     assert [(one.delivery.alert.id, one.delivery.kind) for one in claim_all(store, "new")] == [("one", Kind.UPDATE)]
     assert [one.delivery.alert.id for one in claim_all(store, "old")] == ["both"]

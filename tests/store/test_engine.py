@@ -9,7 +9,7 @@ import stat
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final
@@ -69,18 +69,6 @@ except StoreError as error:
     print(error)
 """
 """A process that copies a database where no file can be larger than 64 KiB."""
-
-
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "forwarder.db"
-
-
-@pytest.fixture
-def store(path: Path) -> Iterator[Store]:
-    opened = Store.open_exclusive(path)
-    yield opened
-    opened.close()
 
 
 def pragma(path: Path, name: str) -> object:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -25,13 +24,6 @@ from tests.kit.store import (
     settle,
     uncertain,
 )
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    opened = Store.open_exclusive(tmp_path / "forwarder.db")
-    yield opened
-    opened.close()
 
 
 def queue_of(store: Store, connector: str = "secops") -> Queue:

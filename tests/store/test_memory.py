@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -15,17 +15,6 @@ from forwarder.store import Store
 from forwarder.store.engine import Engine
 from forwarder.store.memory import MemoryStore
 from tests.kit.store import rows
-
-
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "forwarder.db"
-
-
-@pytest.fixture
-def store(path: Path) -> Iterator[Store]:
-    with Store.open_exclusive(path) as opened:
-        yield opened
 
 
 def test_what_is_put_is_there_in_the_next_process(path: Path) -> None:

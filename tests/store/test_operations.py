@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
@@ -28,21 +26,16 @@ from tests.kit.store import (
     ids,
     pause,
     paused,
+    remind,
     routed,
     rows,
     settle,
     states,
     uncertain,
+    withdraw,
 )
 
 ASIDE = SetAside(digest="d1", raw="{}", reason="the alert has no id")
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    opened = Store.open_exclusive(tmp_path / "forwarder.db")
-    yield opened
-    opened.close()
 
 
 # Deadlines
@@ -190,7 +183,7 @@ def test_a_renamed_connector_keeps_its_deliveries(store: Store) -> None:
     deliver_first = store.outbox.claim("old", 1, now=NOW, lease=LEASE)[0]
     settle(store, deliver_first, delivered("R-1"))
     assert store.operations.rename("old", "new") == 1
-    store.outbox.remind("a", ["new"], now=NOW, why="x", change=LASTING)
+    remind(store, "a", ["new"], now=NOW, why="x", change=LASTING)
     by_id = {one.delivery.alert.id: one.delivery for one in claim_all(store, "new")}
     assert by_id["a"].receipt == Receipt(remote_id="R-1")
     assert by_id["b"].kind is Kind.OPEN
@@ -218,11 +211,11 @@ def test_what_follows_a_replay_goes_where_the_replay_went(store: Store) -> None:
     """An update after a replay belongs to the new message, not to an update of the old one."""
     enqueue(store, alert(), "secops")
     deliver(store, "secops", "old message", now=NOW)
-    store.outbox.remind(alert().id, ["secops"], now=NOW, why="x", change=LASTING)
+    remind(store, alert().id, ["secops"], now=NOW, why="x", change=LASTING)
     deliver(store, "secops", "old reply", now=NOW + 1)
     store.operations.replay([alert().id], ["secops"], why="replayed by hand", now=NOW + 2)
     deliver(store, "secops", "new message", now=NOW + 3)
-    store.outbox.remind(alert().id, ["secops"], now=NOW + 4, why="x", change=LASTING)
+    remind(store, alert().id, ["secops"], now=NOW + 4, why="x", change=LASTING)
     receipt = claim(store, now=NOW + 4).delivery.receipt
     assert receipt is not None
     assert receipt.remote_id == "new message"
@@ -237,23 +230,12 @@ def test_a_withdrawal_goes_to_those_who_heard(store: Store) -> None:
     deliver(store, "told")
     settle(store, claim(store, "failing"), failed(due_at=NOW))
     settle(store, claim(store, "died"), dead())
-    assert store.outbox.withdraw(alert().id, now=NOW, why="It is over.") == {"told", "failing"}
+    assert withdraw(store, alert().id, now=NOW, why="It is over.") == {"told", "failing"}
     assert claim(store, "told").delivery.kind is Kind.WITHDRAW
     assert claim_all(store, "untold") == []
     assert claim(store, "failing").delivery.kind is Kind.OPEN
-    assert store.outbox.withdraw(alert().id, now=NOW, why="It is over.") == {"told", "failing"}
+    assert withdraw(store, alert().id, now=NOW, why="It is over.") == {"told", "failing"}
     assert rows(store, "SELECT count(*) FROM deliveries WHERE kind = 'withdraw' AND connector = 'told'") == [(1,)]
-
-
-def test_a_reminder_is_an_update(store: Store) -> None:
-    """Each reminder is one more update with its change; of an alert that is gone there is none."""
-    enqueue(store, alert(), "secops")
-    deliver(store, "secops")
-    for _ in range(2):
-        store.outbox.remind(alert().id, ["secops"], now=NOW, why="it still stands", change=LASTING)
-    store.outbox.remind("unknown", ["secops"], now=NOW, why="it still stands", change=LASTING)
-    assert [key[2] for key in states(store)] == [1, 2, 3]
-    assert claim(store).delivery.changes == (LASTING,)
 
 
 # Links

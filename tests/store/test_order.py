@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -30,14 +28,8 @@ from tests.kit.store import (
     settle,
     states,
     uncertain,
+    withdraw,
 )
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    opened = Store.open_exclusive(tmp_path / "forwarder.db")
-    yield opened
-    opened.close()
 
 
 class News:
@@ -287,7 +279,7 @@ def test_a_withdrawal_does_not_wait_for_links(store: Store) -> None:
     news = News(store)
     news.told()
     news.gets_a_link()
-    store.outbox.withdraw("a", now=NOW, why="It is over.")
+    withdraw(store, "a", now=NOW, why="It is over.")
     assert claim(store).delivery.kind is Kind.WITHDRAW
 
 

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import re
 import sqlite3
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -33,6 +31,7 @@ from tests.kit.store import (
     failed,
     ids,
     paused,
+    remind,
     routed,
     rows,
     settle,
@@ -48,13 +47,6 @@ FROM deliveries WHERE kind = {kind}
 """Owes what is owed once more: an update of the same revision, or a second open."""
 
 ASIDE = SetAside(digest="d1", raw="{}", reason="the alert has no id")
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    opened = Store.open_exclusive(tmp_path / "forwarder.db")
-    yield opened
-    opened.close()
 
 
 # A page is one transaction
@@ -229,7 +221,7 @@ def test_a_claim_says_all_that_a_connector_needs(store: Store) -> None:
 def test_an_update_never_overtakes_its_open(store: Store) -> None:
     """While an open waits, is under way or uncertain, what follows it for the same alert waits, whatever its rank."""
     enqueue(store, alert(severity="low"), "secops")
-    store.outbox.remind(alert().id, ["secops"], now=NOW, why="x", change=LASTING)
+    remind(store, alert().id, ["secops"], now=NOW, why="x", change=LASTING)
     opening = claim(store)
     assert opening.delivery.kind is Kind.OPEN
     assert claim_all(store) == []
@@ -245,7 +237,7 @@ def test_an_update_of_one_alert_holds_up_no_other(store: Store) -> None:
     """Only the same alert at the same connector waits."""
     enqueue(store, alert(id="a"), "secops", "oncall")
     enqueue(store, alert(id="b"), "secops")
-    store.outbox.remind("a", ["secops", "oncall"], now=NOW, why="x", change=LASTING)
+    remind(store, "a", ["secops", "oncall"], now=NOW, why="x", change=LASTING)
     deliver(store, "oncall")
     assert ids(claim_all(store)) == ["a", "b"]
     assert claim(store, "oncall").delivery.kind is Kind.UPDATE
@@ -463,7 +455,7 @@ def test_the_periodic_rescue_leaves_live_claims(store: Store) -> None:
 def test_a_row_that_must_not_be_is_refused(store: Store, sql: str, constraint: str) -> None:
     """Every invariant that a row can break is held by the database itself."""
     enqueue(store, alert(id="a"), "secops")
-    store.outbox.remind("a", ["secops"], now=NOW, why="x", change=LASTING)
+    remind(store, "a", ["secops"], now=NOW, why="x", change=LASTING)
     with pytest.raises(sqlite3.IntegrityError, match=re.escape(constraint)):
         store.engine.write(lambda connection: connection.execute(sql))
 

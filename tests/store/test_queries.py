@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -25,19 +23,13 @@ from tests.kit.store import (
     enqueue,
     failed,
     paused,
+    remind,
     routed,
     settle,
     uncertain,
 )
 
 DAY = 86400.0
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    opened = Store.open_exclusive(tmp_path / "forwarder.db")
-    yield opened
-    opened.close()
 
 
 @pytest.fixture
@@ -253,7 +245,7 @@ def test_latencies_are_from_owed_to_delivered(store: Store) -> None:
     enqueue(store, alert(id="b"), "oncall")
     deliver(store, "secops", now=NOW + 7)
     settle(store, claim(store, "oncall"), dead())
-    store.outbox.remind("a", ["secops"], now=NOW, why="x", change=Change(field="x", old=1, new=2))
+    remind(store, "a", ["secops"], now=NOW, why="x", change=Change(field="x", old=1, new=2))
     deliver(store, "secops", now=NOW + 9)
     assert store.queries.latencies(NOW) == [("secops", 7.0)]
     assert store.queries.latencies(NOW + 8) == []

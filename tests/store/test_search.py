@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
 
 from forwarder.store import Store
@@ -26,12 +23,6 @@ OTHER = alert(
 )
 NAMELESS = alert(id="0a1b2c3d-4e5f-4000-8000-000000000003", cve_id=None, title="No CVE at all", affected_vendors=[])
 ALL = [LOG4SHELL, OTHER, NAMELESS]
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    with Store.open_exclusive(tmp_path / "forwarder.db") as opened:
-        yield opened
 
 
 @pytest.fixture

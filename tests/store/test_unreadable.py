@@ -21,7 +21,7 @@ from forwarder.store import Store
 from forwarder.store.records import AttemptResult, Filter, State
 from tests.kit import core
 from tests.kit.samples import alert
-from tests.kit.store import LASTING, NOW, claim_all, deliver, delivered, enqueue, ids, routed, rows, settle
+from tests.kit.store import LASTING, NOW, claim_all, deliver, delivered, enqueue, ids, remind, routed, rows, settle
 from tests.kit.web import Site, serving
 
 Damage = Callable[[sqlite3.Connection], object]
@@ -87,11 +87,6 @@ def damage(path: Path, how: Damage) -> None:
 
 
 @pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "forwarder.db"
-
-
-@pytest.fixture
 def store(path: Path) -> Iterator[Store]:
     opened = Store.open_exclusive(path)
     enqueue(opened, alert(id=BAD, title="bad"), "secops")
@@ -121,7 +116,7 @@ def test_what_cannot_be_read_is_set_aside(store: Store, path: Path, how: str) ->
 def test_an_update_whose_changes_cannot_be_read(store: Store, path: Path) -> None:
     """It is set aside, and the message that it was to change stays."""
     deliver(store, "secops")
-    store.outbox.remind(BAD, ["secops"], now=NOW, why="x", change=LASTING)
+    remind(store, BAD, ["secops"], now=NOW, why="x", change=LASTING)
     damage(path, sql("UPDATE changes SET changes = '[{\"fie'"))
     assert ids(claim_all(store)) == [GOOD]
     assert [(row.kind, row.state) for row in store.queries.deliveries(ALL) if row.alert_id == BAD] == [

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+import structlog
 from hypothesis import settings
 
 from forwarder.sandbox import Sandbox
@@ -12,6 +13,14 @@ from forwarder.sandbox import Sandbox
 # A check that CI made must be the check that anyone makes again; `make torture` is where new examples are sought.
 settings.register_profile("repeatable", derandomize=True, deadline=None)
 settings.load_profile("repeatable")
+
+
+@pytest.fixture(autouse=True)
+def _log_settings() -> Iterator[None]:
+    """What a command sets up for its log, its level above all, is gone with its test."""
+    before = structlog.get_config()
+    yield
+    structlog.configure(**before)
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.request import HTTPHandler, HTTPSHandler, OpenerDirector, ProxyHandler, Request
 
 from forwarder.connector import redirect_host
-from forwarder.wire.deadline import MAX_BODY, bounded, connect, deadline, encrypted
+from forwarder.wire.deadline import MAX_BODY, bounded, connect, deadline, encrypted, hang_up
 
 if TYPE_CHECKING:
     from slack_sdk import WebClient
@@ -97,6 +97,15 @@ class _Connects:
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         self._create_connection = _connect
+
+    def _tunnel(self) -> None:
+        proxy: Any = self.sock  # type: ignore[attr-defined] # of the connection, whose class this is mixed into
+        try:
+            super()._tunnel()  # type: ignore[misc] # private in the standard library, and no part of its stubs
+        except BaseException:
+            # Before Python 3.11.4 the proxy's answer stays open, and with it the connection, until it is collected.
+            hang_up(proxy)
+            raise
 
 
 def _connect(address: tuple[str, int], timeout: float, _source: None = None) -> Any:

@@ -106,6 +106,13 @@ def _connected(address: Any, seconds: float | None) -> Socket:
     return connection
 
 
+def hang_up(connection: socket.socket) -> None:
+    """Closes a connection at once, also where somebody still holds a file of it that is read no more."""
+    descriptor = connection.detach()
+    if descriptor != -1:
+        socket.close(descriptor)
+
+
 def encrypted(context: ssl.SSLContext) -> ssl.SSLContext:
     """``context``, whose connections keep to the deadline."""
     context.sslsocket_class = TlsSocket

@@ -9,23 +9,12 @@ from pathlib import Path
 from typing import Final
 
 import pytest
-import structlog
 from structlog.testing import capture_logs
 
 from forwarder.store import Store
-from forwarder.web import app, middleware
-from forwarder.web import sessions as sessions_module
 from forwarder.web.sessions import IDLE, LONGEST, MOST, SAVE_EVERY, Sessions
 from tests.kit.store import NOW, Time
 from tests.kit.web import HTML, TOKEN, Site, serving, words
-
-
-@pytest.fixture(autouse=True)
-def _fresh_loggers(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A logger that an earlier test used keeps that test's processors, and shows nothing to this one's."""
-    for module in (app, middleware, sessions_module):
-        monkeypatch.setattr(module, "log", structlog.get_logger())
-
 
 OTHER: Final = "another-web-token-"
 DAY: Final = 86400.0

@@ -14,7 +14,7 @@ from forwarder.common.clock import iso
 from forwarder.common.text import ago
 from forwarder.common.units import format_duration
 from forwarder.config import Config
-from forwarder.store.alarm_records import Alarm, Trouble
+from forwarder.store.alarm_records import Alarm, Symptom
 from forwarder.store.late import LATE_AFTER
 from forwarder.store.records import Feed
 
@@ -58,7 +58,7 @@ class Facts:
     started_at: float
     config: Config
     feed: Feed
-    troubles: Sequence[Trouble]
+    symptoms: Sequence[Symptom]
     standing: Sequence[Alarm]
     free: int
     place: str
@@ -68,51 +68,51 @@ class Facts:
     def broken(self) -> Mapping[str, str]:
         """The connectors by which nobody can be reached now, each with what is wrong with it in a word."""
         found = {}
-        for trouble in self.troubles:
-            if trouble.type == AlarmType.PAUSED:
-                found[trouble.subject] = "paused"
-            elif trouble.type == AlarmType.CONNECTOR_FAILING and self._fails_for(trouble, FAILS_FOR[Severity.CRITICAL]):
-                found[trouble.subject] = "failing"
-            elif trouble.type == AlarmType.LATE and self.is_late(trouble):
-                found.setdefault(trouble.subject, "late")
+        for symptom in self.symptoms:
+            if symptom.type == AlarmType.PAUSED:
+                found[symptom.subject] = "paused"
+            elif symptom.type == AlarmType.CONNECTOR_FAILING and self._fails_for(symptom, FAILS_FOR[Severity.CRITICAL]):
+                found[symptom.subject] = "failing"
+            elif symptom.type == AlarmType.LATE and self.is_late(symptom):
+                found.setdefault(symptom.subject, "late")
         return found
 
-    def is_late(self, trouble: Trouble) -> bool:
+    def is_late(self, symptom: Symptom) -> bool:
         """Whether a critical has waited for longer than its connector needs at its ``max_rate`` for what goes first.
 
         Once told, it is so for as long as one waits that long; before, what came during an outage is given its time.
         """
-        settings, line = self.config.connectors.get(trouble.subject), trouble.line
+        settings, line = self.config.connectors.get(symptom.subject), symptom.line
         if settings is None or line is None:
             return False
         most = LATE_AFTER + (line.ahead * settings.max_rate.interval if settings.max_rate else 0.0)
-        if self._stands(trouble.type, trouble.subject):
-            return self.now - trouble.last_at > most
-        if any(self._stands(kind, trouble.subject) for kind in (AlarmType.PAUSED, AlarmType.CONNECTOR_FAILING)):
+        if self._stands(symptom.type, symptom.subject):
+            return self.now - symptom.last_at > most
+        if any(self._stands(kind, symptom.subject) for kind in (AlarmType.PAUSED, AlarmType.CONNECTOR_FAILING)):
             return False
         tried = line.tried_at is not None and line.tried_at >= self.started_at
-        since = max(trouble.last_at, line.since)
+        since = max(symptom.last_at, line.since)
         return self.now - since > most and (tried or self.now - self.started_at >= AFTER_A_START)
 
-    def is_told_otherwise(self, trouble: Trouble) -> bool:
+    def is_told_otherwise(self, symptom: Symptom) -> bool:
         """Whether another trouble says why a critical is late; where it is an alarm, what that is about does."""
-        if trouble.line is not None and trouble.line.own:
+        if symptom.line is not None and symptom.line.own:
             return True
-        if self._stands(trouble.type, trouble.subject):
+        if self._stands(symptom.type, symptom.subject):
             return False
         # What has only just begun to fail is told of soon, where a critical waits.
         kinds = (AlarmType.PAUSED, AlarmType.CONNECTOR_FAILING)
-        return any(other.subject == trouble.subject and other.type in kinds for other in self.troubles)
+        return any(other.subject == symptom.subject and other.type in kinds for other in self.symptoms)
 
-    def fails_for_long(self, trouble: Trouble) -> bool:
+    def fails_for_long(self, symptom: Symptom) -> bool:
         """Whether what fails has done so for long enough to tell people, who are told of it until it is over."""
-        if trouble.type == AlarmType.DELIVERY_FAILING:
-            return self._fails_for(trouble, ALONE_FOR)
-        worst = Severity.CRITICAL if trouble.kev else trouble.severity or Severity.LOW
-        return self._fails_for(trouble, FAILS_FOR[worst])
+        if symptom.type == AlarmType.DELIVERY_FAILING:
+            return self._fails_for(symptom, ALONE_FOR)
+        worst = Severity.CRITICAL if symptom.kev else symptom.severity or Severity.LOW
+        return self._fails_for(symptom, FAILS_FOR[worst])
 
-    def _fails_for(self, trouble: Trouble, seconds: float) -> bool:
-        return self._stands(trouble.type, trouble.subject) or self.now - trouble.last_at >= seconds
+    def _fails_for(self, symptom: Symptom, seconds: float) -> bool:
+        return self._stands(symptom.type, symptom.subject) or self.now - symptom.last_at >= seconds
 
     def _stands(self, kind: str, subject: str) -> bool:
         return any((alarm.type, alarm.subject) == (kind, subject) for alarm in self.standing)
@@ -254,26 +254,26 @@ def _of_store(facts: Facts) -> Iterator[Finding]:
 def _of_rows(facts: Facts) -> Iterator[Finding]:
     """What the store has rows of. A connector that the config does not name has no alarm, for nobody could end it."""
     types = {kind.value: kind for kind in AlarmType}
-    for trouble in facts.troubles:
-        kind = types.get(trouble.type)
-        if kind is None or (kind in OF_CONNECTORS and trouble.subject not in facts.config.connectors):
+    for symptom in facts.symptoms:
+        kind = types.get(symptom.type)
+        if kind is None or (kind in OF_CONNECTORS and symptom.subject not in facts.config.connectors):
             continue
         if kind is AlarmType.STORE_FAILED and facts.refused is not None:
             continue
-        if kind in _FAILING and not facts.fails_for_long(trouble):
+        if kind in _FAILING and not facts.fails_for_long(symptom):
             continue
-        if kind is AlarmType.LATE and (not facts.is_late(trouble) or facts.is_told_otherwise(trouble)):
+        if kind is AlarmType.LATE and (not facts.is_late(symptom) or facts.is_told_otherwise(symptom)):
             continue
-        if kind is AlarmType.ORPHANED and trouble.subject in facts.config.connectors:
+        if kind is AlarmType.ORPHANED and symptom.subject in facts.config.connectors:
             continue
         yield Finding(
             type=kind,
-            subject=trouble.subject,
-            severity=_severity(kind, trouble),
-            kev=trouble.kev,
-            text=_text(kind, trouble, facts.now),
-            instance=trouble.instance,
-            last_at=trouble.last_at,
+            subject=symptom.subject,
+            severity=_severity(kind, symptom),
+            kev=symptom.kev,
+            text=_text(kind, symptom, facts.now),
+            instance=symptom.instance,
+            last_at=symptom.last_at,
         )
 
 
@@ -294,66 +294,66 @@ _WAITED_FOR: Final = _FAILING | {AlarmType.PAUSED, AlarmType.LATE, AlarmType.ORP
 """Troubles that are as bad as what waits for a connector; what is on CISA's list counts as critical there."""
 
 
-def _severity(kind: AlarmType, trouble: Trouble) -> Severity:
-    severity = trouble.severity or kind.severity
-    if trouble.kev and kind in _WAITED_FOR:
+def _severity(kind: AlarmType, symptom: Symptom) -> Severity:
+    severity = symptom.severity or kind.severity
+    if symptom.kev and kind in _WAITED_FOR:
         return Severity.CRITICAL
     # A pause is serious whatever waits: a medium one behind a low one is no news.
     return most_severe(severity, kind.severity) if kind is AlarmType.PAUSED else severity
 
 
-def _text(kind: AlarmType, trouble: Trouble, now: float) -> str:
-    facts = trouble.facts
+def _text(kind: AlarmType, symptom: Symptom, now: float) -> str:
+    facts = symptom.facts
     match kind:
         case AlarmType.GAP:
-            severity = (trouble.severity or kind.severity).value
+            severity = (symptom.severity or kind.severity).value
             stretch = f"from {iso(facts['since'])} to {iso(facts['until'])}"
             return (
                 f"Alerts of severity {severity} published {stretch} were possibly never seen: more came at once than"
                 " the API shows, and nobody was told of those."
             )
         case AlarmType.PAUSED:
-            return f"{_sentence(trouble.reason)} {_waiting(trouble)}".strip()
+            return f"{_sentence(symptom.reason)} {_waiting(symptom)}".strip()
         case AlarmType.CONNECTOR_FAILING:
             return (
-                f"Nothing has arrived there for {_span(trouble, now)}: {_sentence(trouble.reason)} {_waiting(trouble)}"
+                f"Nothing has arrived there for {_span(symptom, now)}: {_sentence(symptom.reason)} {_waiting(symptom)}"
             )
         case AlarmType.DELIVERY_FAILING:
-            return f"{_named(facts)} has failed for {_span(trouble, now)}: {_sentence(trouble.reason)}"
+            return f"{_named(facts)} has failed for {_span(symptom, now)}: {_sentence(symptom.reason)}"
         case AlarmType.LATE:
-            why = _sentence(trouble.reason or "it has not been tried yet")
-            return f"{_named(facts)} has waited for {_span(trouble, now)}: {why}"
+            why = _sentence(symptom.reason or "it has not been tried yet")
+            return f"{_named(facts)} has waited for {_span(symptom, now)}: {why}"
         case AlarmType.ORPHANED:
-            name = shlex.quote(trouble.subject)
+            name = shlex.quote(symptom.subject)
             return (
-                f"{_waiting(trouble)} `forwarder rename {name} NEW` hands that over to a connector of another name, and"
+                f"{_waiting(symptom)} `forwarder rename {name} NEW` hands that over to a connector of another name, and"
                 f" `forwarder discard --connector {name}` gives it up."
             )
         case AlarmType.SET_ASIDE:
             told = f"What can be read of it: {facts['told']}. " if facts.get("told") else ""
-            return f"{told}What is wrong with it: {trouble.reason}."
+            return f"{told}What is wrong with it: {symptom.reason}."
         case AlarmType.UNROUTED:
             return f"The worst one is {_named(facts)}."
         case AlarmType.DEAD_LETTER:
-            return f"{_named(facts)}: {trouble.reason}"
-    return trouble.reason
+            return f"{_named(facts)}: {symptom.reason}"
+    return symptom.reason
 
 
-def _span(trouble: Trouble, now: float) -> str:
-    return format_duration(max(round(now - trouble.last_at), 1))
+def _span(symptom: Symptom, now: float) -> str:
+    return format_duration(max(round(now - symptom.last_at), 1))
 
 
 def _sentence(reason: str) -> str:
     return f"{reason.rstrip('. ')}." if reason else "the last try failed."
 
 
-def _waiting(trouble: Trouble) -> str:
+def _waiting(symptom: Symptom) -> str:
     """What waits for a connector, for people; nothing where nothing does."""
-    if not trouble.waiting:
+    if not symptom.waiting:
         return ""
-    if trouble.waiting == 1:
-        return f"What waits is {_named(trouble.facts)}."
-    return f"{trouble.waiting} deliveries wait; the worst is {_named(trouble.facts)}."
+    if symptom.waiting == 1:
+        return f"What waits is {_named(symptom.facts)}."
+    return f"{symptom.waiting} deliveries wait; the worst is {_named(symptom.facts)}."
 
 
 def _named(facts: Mapping[str, Any]) -> str:

@@ -165,7 +165,7 @@ class Alarms(Listener):
             started_at=self.started_at,
             config=self._config,
             feed=self._store.feed.state(),
-            troubles=self._store.alarms.troubles(now - DAY, now=now, configured=self._config.connectors),
+            symptoms=self._store.alarms.symptoms(now - DAY, now=now, configured=self._config.connectors),
             standing=self._store.alarms.active(),
             free=self._free_bytes(place),
             place=str(place),

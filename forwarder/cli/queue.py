@@ -63,7 +63,7 @@ def retry(config_path: Path, ids: tuple[int, ...], connector: str | None, every:
     """
     _one_way(ids, connector, every)
     config = locate_whole(config_path)
-    with visit(config) as store:
+    with opened(config) as store:
         if connector in _orphans(store, config):
             raise Stop(_orphaned(connector))
         if connector is not None:
@@ -105,7 +105,7 @@ def discard(config_path: Path, ids: tuple[int, ...], connector: str | None, ever
     """
     _one_way(ids, connector, every)
     config = locate_whole(config_path)
-    with visit(config) as store:
+    with opened(config) as store:
         orphan = connector in _orphans(store, config)
         if connector is not None and not orphan:
             check_configured(config.connectors, connector)
@@ -145,7 +145,7 @@ def rename(config_path: Path, old: str, new: str) -> None:
     check_configured(config.connectors, new)
     if old in config.connectors:
         raise Stop(f"The config still has a connector {old}: rename it there first, then here.")
-    with visit(config) as store:
+    with opened(config) as store:
         before = _orphans(store, config)
         moved = store.operations.rename(old, new)
         if not moved and old not in before:
@@ -161,7 +161,7 @@ def rename(config_path: Path, old: str, new: str) -> None:
 
 
 @contextmanager
-def visit(config: Config | Located) -> Iterator[Store]:
+def opened(config: Config | Located) -> Iterator[Store]:
     """The config's database, beside the daemon."""
     store = Store.open_shared(config.database)
     try:

@@ -15,7 +15,7 @@ import click
 from forwarder import routing
 from forwarder.alert import Severity
 from forwarder.cli.options import complete_connector, configured
-from forwarder.cli.queue import ALL, SOON, confirm, visit, yes_option
+from forwarder.cli.queue import ALL, SOON, confirm, opened, yes_option
 from forwarder.cli.root import SEVERITIES, config_option, load_config
 from forwarder.cli.status import since_option
 from forwarder.common.text import counted
@@ -59,7 +59,7 @@ def replay(
     if only is not None:
         configured(config, only)
     wanted = Filter(since=since, severity=Severity(severity) if severity else None, limit=ALL)
-    with visit(config) as store:
+    with opened(config) as store:
         alerts = [
             row for row in store.queries.alerts(wanted) if not _never_meant(row) or row.alert.published_at >= since
         ]

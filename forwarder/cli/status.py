@@ -33,7 +33,7 @@ from forwarder.cli.view import view_options, viewing
 from forwarder.common.clock import iso
 from forwarder.common.text import counted
 from forwarder.connector import Origin
-from forwarder.delivery.pace import WORTH_AN_ESTIMATE, Pace
+from forwarder.delivery.throughput import WORTH_AN_ESTIMATE, Throughput
 from forwarder.delivery.waiting import lasting
 from forwarder.store.alarm_records import Alarm
 from forwarder.store.records import Filter, Queue, State
@@ -65,8 +65,9 @@ def status(config_path: Path, database: Path | None, as_json: bool) -> None:
         store, connectors = view.store, view.connectors
         feed, totals = store.feed.state(), store.queries.totals()
         queues = store.queries.queues(connectors, since=now - 86400)
-        alarms, life, paces, config = store.alarms.active(), look(store), view.paces(queues, now), view.config
-    shown = [Shown(queue, _state(queue, connectors, life), paces.get(queue.connector)) for queue in queues]
+        throughputs = view.throughputs(queues, now)
+        alarms, life, config = store.alarms.active(), look(store), view.config
+    shown = [Shown(queue, _state(queue, connectors, life), throughputs.get(queue.connector)) for queue in queues]
     if as_json:
         print_json(
             {
@@ -151,8 +152,8 @@ def _of_queue(one: Shown, life: Life, now: float) -> list[str]:
         said.append(f"{name} {verb}, for {lasts} now ({tries}{waits}): {queue.last_error}")
     elif queue.last_error:
         said.append(f"{name}, last error: {queue.last_error}")
-    if one.pace and (one.takes or 0.0) >= WORTH_AN_ESTIMATE:
-        said.append(f"{name}: {queue.waiting:,} wait, {one.pace.told(queue.waiting)}")
+    if one.throughput and (one.takes or 0.0) >= WORTH_AN_ESTIMATE:
+        said.append(f"{name}: {queue.waiting:,} wait, {one.throughput.told(queue.waiting)}")
     if queue.notice:
         said.append(f"{name}: {queue.notice}")
     return said
@@ -180,12 +181,14 @@ class Shown:
 
     queue: Queue
     state: Condition
-    pace: Pace | None = None
+    throughput: Throughput | None = None
 
     @property
     def takes(self) -> float | None:
         """Seconds until all that waits has gone out, where it does and that is known."""
-        return self.pace.takes(self.queue.waiting) if self.pace and self.state is Condition.WORKING else None
+        return (
+            self.throughput.takes(self.queue.waiting) if self.throughput and self.state is Condition.WORKING else None
+        )
 
 
 def _state(queue: Queue, connectors: Collection[str], life: Life) -> Condition:

@@ -18,7 +18,7 @@ from forwarder.config import Config, ConfigError, load, outline
 from forwarder.config.problems import did_you_mean
 from forwarder.config.variables import is_absent
 from forwarder.connector import Rate
-from forwarder.delivery.pace import Pace, measured_since, pace_of
+from forwarder.delivery.throughput import Throughput, measured_since, throughput_of
 from forwarder.delivery.waiting import Waiting, waiting
 from forwarder.store import Store
 from forwarder.store.records import Queue
@@ -53,12 +53,12 @@ class View:
             refused=None if life.refusal is None else life.refusal.reason,
         )
 
-    def paces(self, queues: Iterable[Queue], now: float) -> dict[str, Pace | None]:
+    def throughputs(self, queues: Iterable[Queue], now: float) -> dict[str, Throughput | None]:
         """How fast each connector delivers what waits for it; None where that is not known, or nothing waits."""
         busy = {queue.connector: queue for queue in queues if queue.waiting}
         delivered = self.store.queries.delivered({name: measured_since(queue, now) for name, queue in busy.items()})
         rates = self.rates
-        return {name: pace_of(queue, rates.get(name), delivered[name], now) for name, queue in busy.items()}
+        return {name: throughput_of(queue, rates.get(name), delivered[name], now) for name, queue in busy.items()}
 
     def check_connector(self, name: str | None) -> None:
         """Stops the command where neither the config nor the database knows a connector ``name``."""

@@ -9,7 +9,7 @@ from enum import StrEnum
 from forwarder.common.text import ago, counted
 from forwarder.common.units import format_duration
 from forwarder.connector import Kind, Rate
-from forwarder.delivery.pace import Pace, measured_since, pace_of
+from forwarder.delivery.throughput import Throughput, measured_since, throughput_of
 from forwarder.store import Store
 from forwarder.store.records import LINKS_ONLY, AttemptResult, Queue, State
 from forwarder.store.waits import Wait
@@ -76,7 +76,7 @@ def waiting(
     names = {wait.connector for wait in waits.values()}
     queues = {queue.connector: queue for queue in store.queries.queues(sorted(names))} if names else {}
     delivered = store.queries.delivered({name: measured_since(queues[name], now) for name in names})
-    paces = {name: pace_of(queues[name], rates.get(name), delivered[name], now) for name in names}
+    throughputs = {name: throughput_of(queues[name], rates.get(name), delivered[name], now) for name in names}
     return {
         number: why(
             wait,
@@ -84,7 +84,7 @@ def waiting(
             configured=wait.connector in connectors,
             runs=runs,
             refused=refused,
-            pace=paces[wait.connector],
+            throughput=throughputs[wait.connector],
             now=now,
         )
         for number, wait in waits.items()
@@ -97,7 +97,7 @@ def why(
     *,
     configured: bool,
     runs: bool,
-    pace: Pace | None,
+    throughput: Throughput | None,
     now: float,
     refused: str | None = None,
 ) -> Waiting:
@@ -121,7 +121,7 @@ def why(
         return Waiting(cause=Cause.PAUSED, text=text, until=max(pause.probe_at, now))
     if wait.behind is not None:
         return Waiting(cause=Cause.BEHIND, text=f"Delivery {wait.behind} of the same alert to {name} goes first.")
-    return _put_off(wait, queue, now) if wait.due_at > now else _due(wait, queue, pace, now)
+    return _put_off(wait, queue, now) if wait.due_at > now else _due(wait, queue, throughput, now)
 
 
 def _put_off(wait: Wait, queue: Queue, now: float) -> Waiting:
@@ -147,7 +147,7 @@ def _put_off(wait: Wait, queue: Queue, now: float) -> Waiting:
     return Waiting(cause=Cause.BACKOFF, text=f"It is due {ago(now - until)}.", until=until)
 
 
-def _due(wait: Wait, queue: Queue, pace: Pace | None, now: float) -> Waiting:
+def _due(wait: Wait, queue: Queue, throughput: Throughput | None, now: float) -> Waiting:
     """Of what may go at once, and does not yet."""
     place, line = _place(wait), {"place": wait.place, "line": wait.line}
     if queue.failing_since is not None:
@@ -156,10 +156,10 @@ def _due(wait: Wait, queue: Queue, pace: Pace | None, now: float) -> Waiting:
     ahead = wait.place - 1
     if wait.held_until is not None:
         text = f"{wait.connector} asked to wait: it takes the next {ago(now - wait.held_until)}. {place}."
-        takes = pace.takes(ahead) if pace else 0.0
+        takes = throughput.takes(ahead) if throughput else 0.0
         return Waiting(cause=Cause.RATE_LIMIT, text=text, until=wait.held_until + takes, **line)
-    until = now + pace.takes(wait.place) if pace else None
-    how_long = f", {pace.told(wait.place)}" if pace else ""
+    until = now + throughput.takes(wait.place) if throughput else None
+    how_long = f", {throughput.told(wait.place)}" if throughput else ""
     if wait.state is State.UNCERTAIN:
         text = f"It may have arrived, so it is looked for before it is sent again. {place}{how_long}."
         return Waiting(cause=Cause.UNCERTAIN, text=text, until=until, **line)

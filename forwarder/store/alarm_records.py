@@ -49,7 +49,7 @@ class Line:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Trouble:
+class Symptom:
     """What the rows of the store say of one trouble, such as the dead letters of a connector.
 
     ``severity`` is that of its worst instance, None where its rows have none; ``kev`` says whether any instance is on

@@ -14,8 +14,8 @@ from typing import Any, Final
 
 from forwarder.alert import Alert, Change, Severity
 from forwarder.connector import Kind, Origin
-from forwarder.store import troubles
-from forwarder.store.alarm_records import Alarm, Trouble
+from forwarder.store import symptoms
+from forwarder.store.alarm_records import Alarm, Symptom
 from forwarder.store.engine import Engine
 from forwarder.store.enqueue import enqueue, enqueue_withdrawal, record_change
 from forwarder.store.feed import body_of
@@ -44,13 +44,13 @@ class AlarmStore:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
-    def troubles(self, since: float, *, now: float, configured: Collection[str] | None = None) -> list[Trouble]:
+    def symptoms(self, since: float, *, now: float, configured: Collection[str] | None = None) -> list[Symptom]:
         """What is wrong as far as rows tell it; of what passes, what happened ``since`` then.
 
         ``configured`` are the connectors that the config names; None where all are as good as named.
         """
         with self._engine.read() as connection:
-            return troubles.read(connection, since=since, now=now, configured=configured)
+            return symptoms.read(connection, since=since, now=now, configured=configured)
 
     def failed(self, kind: str, subject: str, reason: str, *, now: float) -> None:
         """Notes what happened and leaves no other trace in the store."""

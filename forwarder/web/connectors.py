@@ -8,7 +8,7 @@ from urllib.parse import urlencode
 
 from forwarder.common.text import counted
 from forwarder.connector import format_duration
-from forwarder.delivery.pace import WORTH_AN_ESTIMATE
+from forwarder.delivery.throughput import WORTH_AN_ESTIMATE
 from forwarder.store.records import Queue
 from forwarder.web.facts import Facts, Level, Point
 from forwarder.web.filters import clock
@@ -65,8 +65,10 @@ def _failing(queue: Queue, since: float, facts: Facts) -> Iterator[Point]:
         return
     what = f", with {counted(queue.criticals, 'critical')} waiting" if queue.criticals else ""
     reached = " Until it answers, the criticals reach nobody there: read them here." if queue.criticals else ""
-    pace = facts.pace(queue)
-    drains = f" Once it answers, they take {pace.told(queue.waiting)}." if pace and queue.waiting > 1 else ""
+    throughput = facts.throughput(queue)
+    drains = (
+        f" Once it answers, they take {throughput.told(queue.waiting)}." if throughput and queue.waiting > 1 else ""
+    )
     yield Point(
         level=Level.BAD if urgent else Level.WATCH,
         short=f"{queue.connector} is failing{what}",
@@ -111,18 +113,18 @@ def _late(queue: Queue, facts: Facts) -> Point | None:
     """What waits for long, or will, without the connector failing: a backlog, a rate limit, one that nobody takes."""
     if queue.oldest_enqueued_at is None:
         return None
-    now, pace = facts.now, facts.pace(queue)
+    now, throughput = facts.now, facts.throughput(queue)
     waited = now - queue.oldest_enqueued_at
     critical = queue.oldest_critical_at is not None and now - queue.oldest_critical_at >= CRITICAL_LATE
-    takes = pace.takes(queue.waiting) if pace else 0.0
+    takes = throughput.takes(queue.waiting) if throughput else 0.0
     if not critical and takes < LATE and waited < (FAILING if queue.last_error else LATE):
         return None
     short = f"{queue.connector} is {format_duration(round(waited))} behind"
     if critical:
         short = f"{counted(queue.criticals, 'critical waits', 'criticals wait')} for {queue.connector}"
-    elif pace and takes >= WORTH_AN_ESTIMATE:
-        short = f"{queue.waiting:,} wait for {queue.connector}: {pace.told(queue.waiting)}"
-    how_long = f" They take {pace.told(queue.waiting)}." if pace else ""
+    elif throughput and takes >= WORTH_AN_ESTIMATE:
+        short = f"{queue.waiting:,} wait for {queue.connector}: {throughput.told(queue.waiting)}"
+    how_long = f" They take {throughput.told(queue.waiting)}." if throughput else ""
     return Point(
         level=Level.BAD if critical else Level.WATCH,
         short=short,

@@ -10,7 +10,7 @@ from forwarder.alarms import DAY, AlarmType
 from forwarder.alarms.types import severity_of
 from forwarder.alert import Severity
 from forwarder.config import Config
-from forwarder.delivery.pace import Pace, pace_of
+from forwarder.delivery.throughput import Throughput, throughput_of
 from forwarder.store.alarm_records import Alarm
 from forwarder.store.records import Feed, Gap, Queue
 from forwarder.web.writes import Refusal
@@ -68,11 +68,11 @@ class Facts:
     refusal: Refusal | None = None
     free: int | None = None
 
-    def pace(self, queue: Queue) -> Pace | None:
+    def throughput(self, queue: Queue) -> Throughput | None:
         """How fast a connector delivers; None where that is not known, or it does not."""
         settings = self.config.connectors.get(queue.connector)
         limit = settings.max_rate if settings else None
-        return pace_of(queue, limit, self.delivered.get(queue.connector, 0), self.now)
+        return throughput_of(queue, limit, self.delivered.get(queue.connector, 0), self.now)
 
     @property
     def critical_gaps(self) -> Sequence[Gap]:

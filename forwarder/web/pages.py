@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from forwarder.alert import Severity
 from forwarder.common.clock import instant
-from forwarder.delivery.pace import Pace, measured_since
+from forwarder.delivery.throughput import Throughput, measured_since
 from forwarder.delivery.waiting import Waiting, waiting
 from forwarder.store import Store
 from forwarder.store.records import AlertHistory, AlertRow, DeliveryRow, Filter, Lateness, Queue, State
@@ -51,7 +51,7 @@ class Card:
     state: str
     last_hour: int
     max_rate: str | None
-    pace: Pace | None
+    throughput: Throughput | None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -271,7 +271,7 @@ def _card(queue: Queue, facts: Facts, last_hour: int) -> Card:
         state=_state(queue, configured=config is not None, refused=facts.refused),
         last_hour=last_hour,
         max_rate=str(rate) if rate else None,
-        pace=facts.pace(queue) if queue.waiting else None,
+        throughput=facts.throughput(queue) if queue.waiting else None,
     )
 
 

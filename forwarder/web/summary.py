@@ -10,7 +10,7 @@ from forwarder.alarms.types import severity_of
 from forwarder.alert import Severity
 from forwarder.common.text import ago, counted
 from forwarder.connector import format_duration
-from forwarder.delivery.pace import WORTH_AN_ESTIMATE, about
+from forwarder.delivery.throughput import WORTH_AN_ESTIMATE, about
 from forwarder.store.alarm_records import Alarm
 from forwarder.store.records import Queue
 from forwarder.web.connectors import of_connectors
@@ -79,10 +79,10 @@ def _well(facts: Facts) -> str:
 
 def _how_long(queues: Sequence[Queue], facts: Facts) -> str:
     """How long it takes until all of them are empty, where that is more than one waits for without a word."""
-    paces = [(queue.waiting, facts.pace(queue)) for queue in queues]
-    if any(pace is None and waiting >= MANY for waiting, pace in paces):
+    throughputs = [(queue.waiting, facts.throughput(queue)) for queue in queues]
+    if any(throughput is None and waiting >= MANY for waiting, throughput in throughputs):
         return "; how long they take is not known yet"
-    longest = max((pace.takes(waiting) for waiting, pace in paces if pace), default=0.0)
+    longest = max((throughput.takes(waiting) for waiting, throughput in throughputs if throughput), default=0.0)
     return f", the last of them in {about(longest)}" if longest >= WORTH_AN_ESTIMATE else ""
 
 

@@ -35,15 +35,15 @@ class TooManyTries(Exception):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Pace:
+class Allowance:
     """So many wrong tries at once, then one every so many seconds."""
 
     burst: int
     every: float
 
 
-BY_PEER: Final = Pace(burst=5, every=1.0)
-BY_ALL: Final = Pace(burst=20, every=0.5)
+BY_PEER: Final = Allowance(burst=5, every=1.0)
+BY_ALL: Final = Allowance(burst=20, every=0.5)
 """For all who come from elsewhere together: addresses are cheap, and those that a proxy passes on can be made up."""
 
 
@@ -70,28 +70,31 @@ class Throttle:
         """Takes a place in the line, and returns the seconds until its turn; raises TooManyTries."""
         now = self._clock()
         lines = self._lines(door)
-        wait = max(max(self._free_at.get(key, now), now) - now - (pace.burst - 1) * pace.every for key, pace in lines)
+        wait = max(
+            max(self._free_at.get(key, now), now) - now - (allowance.burst - 1) * allowance.every
+            for key, allowance in lines
+        )
         if wait > PATIENCE:
             raise TooManyTries(math.ceil(wait - PATIENCE))
         # What has emptied is forgotten, so only as many are known as can have failed of late.
         self._free_at = {key: at for key, at in self._free_at.items() if at > now}
-        for key, pace in lines:
-            self._free_at[key] = max(self._free_at.get(key, now), now) + pace.every
+        for key, allowance in lines:
+            self._free_at[key] = max(self._free_at.get(key, now), now) + allowance.every
         return max(wait, 0.0)
 
     def leave(self, door: Door) -> None:
         """Gives the place back: the token was right."""
-        for key, pace in self._lines(door):
+        for key, allowance in self._lines(door):
             if key in self._free_at:
-                self._free_at[key] -= pace.every
+                self._free_at[key] -= allowance.every
 
     def __len__(self) -> int:
         """How many lines are known."""
         return len(self._free_at)
 
     @staticmethod
-    def _lines(door: Door) -> list[tuple[Door | bool, Pace]]:
-        own: tuple[Door | bool, Pace] = (door, BY_PEER)
+    def _lines(door: Door) -> list[tuple[Door | bool, Allowance]]:
+        own: tuple[Door | bool, Allowance] = (door, BY_PEER)
         return [own] if door.direct else [own, (door.by_header, BY_ALL)]
 
 

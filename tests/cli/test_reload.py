@@ -32,7 +32,7 @@ def state_of(desk: Desk) -> DaemonState:
 def refused(desk: Desk) -> list[str]:
     """The reasons that the alarm of a refused reload goes by."""
     with Store.open_shared(desk.folder / "forwarder.db") as store:
-        return [trouble.reason for trouble in store.alarms.troubles(0.0, now=0.0) if trouble.type == "reload_refused"]
+        return [symptom.reason for symptom in store.alarms.symptoms(0.0, now=0.0) if symptom.type == "reload_refused"]
 
 
 def spoil(desk: Desk) -> None:

@@ -9,7 +9,7 @@ import pytest
 from forwarder.alert import Change, SetAside, Severity
 from forwarder.connector import Origin
 from forwarder.store import Store
-from forwarder.store.alarm_records import Alarm, Trouble
+from forwarder.store.alarm_records import Alarm, Symptom
 from forwarder.store.records import Gap
 from tests.kit.samples import alert
 from tests.kit.store import NOW, claim, dead, deliver, enqueue, pause, routed, rows, settle, states
@@ -17,13 +17,13 @@ from tests.kit.store import NOW, claim, dead, deliver, enqueue, pause, routed, r
 SINCE: Final = NOW - 86400
 
 
-def troubles(store: Store, since: float = SINCE) -> dict[tuple[str, str], Trouble]:
-    return {(trouble.type, trouble.subject): trouble for trouble in store.alarms.troubles(since, now=NOW)}
+def symptoms(store: Store, since: float = SINCE) -> dict[tuple[str, str], Symptom]:
+    return {(symptom.type, symptom.subject): symptom for symptom in store.alarms.symptoms(since, now=NOW)}
 
 
-def the_one(store: Store, since: float = SINCE) -> Trouble:
-    (trouble,) = store.alarms.troubles(since, now=NOW)
-    return trouble
+def the_one(store: Store, since: float = SINCE) -> Symptom:
+    (symptom,) = store.alarms.symptoms(since, now=NOW)
+    return symptom
 
 
 def bury(store: Store, connector: str, **fields: Any) -> None:
@@ -55,7 +55,7 @@ def begin(store: Store, **changes: Any) -> Alarm:
 
 def test_nothing_is_wrong_with_a_new_database(store: Store) -> None:
     """No row, no trouble."""
-    assert store.alarms.troubles(SINCE, now=NOW) == []
+    assert store.alarms.symptoms(SINCE, now=NOW) == []
 
 
 def test_dead_letters_are_known_by_the_worst_of_each_connector(store: Store) -> None:
@@ -64,7 +64,7 @@ def test_dead_letters_are_known_by_the_worst_of_each_connector(store: Store) -> 
     bury(store, "secops", id="2", severity="high", cisa_kev=False, title="The first high one")
     bury(store, "secops", id="3", severity="high", cisa_kev=False)
     bury(store, "oncall", id="4", severity="critical", cisa_kev=False)
-    found = troubles(store)
+    found = symptoms(store)
     assert found.keys() == {("dead_letter", "secops"), ("dead_letter", "oncall")}
     worst = found["dead_letter", "secops"]
     assert (worst.severity, worst.kev, worst.facts["title"]) == (Severity.HIGH, True, "The first high one")
@@ -78,7 +78,7 @@ def test_an_alarm_s_own_dead_letter_is_none(store: Store) -> None:
     settle(store, claim(store), dead())
     enqueue(store, alert(id="c"), "oncall")
     deliver(store, "oncall")
-    assert store.alarms.troubles(SINCE, now=NOW) == []
+    assert store.alarms.symptoms(SINCE, now=NOW) == []
 
 
 def test_what_passes_is_known_for_as_long_as_is_asked(store: Store) -> None:
@@ -92,17 +92,17 @@ def test_what_passes_is_known_for_as_long_as_is_asked(store: Store) -> None:
         set_aside=[SetAside(digest="d", raw="{", reason="it is cut")],
     )
     store.alarms.failed("template_failed", "secops", "no title", now=NOW)
-    types = {kind for kind, _ in troubles(store, NOW)}
+    types = {kind for kind, _ in symptoms(store, NOW)}
     assert types == {"paused", "dead_letter", "unrouted", "gap", "set_aside", "template_failed"}
-    assert {kind for kind, _ in troubles(store, NOW + 1)} == {"paused", "dead_letter"}
+    assert {kind for kind, _ in symptoms(store, NOW + 1)} == {"paused", "dead_letter"}
 
 
 def test_the_same_failure_again_is_one_row(store: Store) -> None:
     """With the last time and its reason."""
     for seconds in range(3):
         store.alarms.failed("template_failed", "secops", f"reason {seconds}", now=NOW + seconds)
-    trouble = the_one(store)
-    assert (trouble.reason, trouble.last_at, trouble.severity) == ("reason 2", NOW + 2, None)
+    symptom = the_one(store)
+    assert (symptom.reason, symptom.last_at, symptom.severity) == ("reason 2", NOW + 2, None)
 
 
 @pytest.mark.parametrize(
@@ -122,8 +122,8 @@ def test_how_bad_a_text_that_is_no_alert_is_may_be_read_of_it(
 ) -> None:
     """Whatever it is, no review fails by it."""
     store.feed.commit_page([], now=NOW, set_aside=[SetAside(digest="d", raw=raw, reason="the alert has no id")])
-    trouble = the_one(store)
-    assert (trouble.severity, trouble.kev) == (severity, kev)
+    symptom = the_one(store)
+    assert (symptom.severity, symptom.kev) == (severity, kev)
 
 
 @pytest.mark.parametrize(
@@ -142,7 +142,7 @@ def test_an_old_alert_without_a_route_counts_again_when_it_gets_worse(
     before, after = alert(**old), alert(**new)
     store.feed.commit_page([routed(before)], now=NOW - 7 * 86400)
     store.feed.commit_page([routed(after, known=before)], now=NOW)
-    assert bool(store.alarms.troubles(SINCE, now=NOW)) is known
+    assert bool(store.alarms.symptoms(SINCE, now=NOW)) is known
 
 
 def test_an_alarm_begins_with_what_is_owed_for_it(store: Store) -> None:

@@ -122,7 +122,7 @@ def test_the_file_is_whole_afterwards(store: Store) -> None:
 
 def test_an_alarm_that_stood_is_known_to_last(store: Store) -> None:
     """What had left no row but the alarm's own has one now, so that no start ends it before its time."""
-    (failure,) = [trouble for trouble in store.alarms.troubles(0.0, now=math.inf) if trouble.type == "template_failed"]
+    (failure,) = [symptom for symptom in store.alarms.symptoms(0.0, now=math.inf) if symptom.type == "template_failed"]
     assert (failure.subject, failure.reason, failure.last_at) == ("secops", "The template title fails.", NOW + 2)
 
 

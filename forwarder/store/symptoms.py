@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from forwarder.alert import Severity, got_worse
 from forwarder.store import failing, late, unreadable
-from forwarder.store.alarm_records import Trouble
+from forwarder.store.alarm_records import Symptom
 from forwarder.store.records import AFTER_ALL_OPENS
 
 LOOKED_AT: Final = 1000
@@ -133,15 +133,15 @@ UNION SELECT connector FROM deliveries WHERE state = 'sending'
 
 def read(
     connection: sqlite3.Connection, *, since: float, now: float, configured: Collection[str] | None = None
-) -> list[Trouble]:
+) -> list[Symptom]:
     """Every trouble that rows tell of; of what passes, what happened ``since`` then.
 
     ``configured`` are the connectors that the config names: what is owed to any other one is a trouble, too.
     """
     values = {"since": since, "worse": json.dumps(_got_worse(connection, since))}
-    found = [_trouble(row) for row in connection.execute(_TROUBLES, values).fetchall()]
+    found = [_symptom(row) for row in connection.execute(_TROUBLES, values).fetchall()]
     names = [name for (name,) in connection.execute(_CONNECTORS)]
-    found += [trouble for name in names for trouble in _of_connector(connection, name, now)]
+    found += [symptom for name in names for symptom in _of_connector(connection, name, now)]
     for (name,) in connection.execute(_OWED).fetchall():
         if configured is not None and name not in configured:
             found += _orphaned(connection, name)
@@ -151,23 +151,23 @@ def read(
     return found
 
 
-def _orphaned(connection: sqlite3.Connection, name: str) -> Iterator[Trouble]:
+def _orphaned(connection: sqlite3.Connection, name: str) -> Iterator[Symptom]:
     """What is owed to a connector that the config does not name: nobody will send it.
 
     An alarm of our own is none of that, for whom the config names is told as well.
     """
-    trouble = _stuck(connection, "orphaned", {"connector": name, "besides": "alarm"}, reason="", since=0.0)
-    if trouble.waiting:
-        yield trouble
+    symptom = _stuck(connection, "orphaned", {"connector": name, "besides": "alarm"}, reason="", since=0.0)
+    if symptom.waiting:
+        yield symptom
 
 
-def _late(connection: sqlite3.Connection, name: str, now: float, *, besides: int | None) -> Iterator[Trouble]:
+def _late(connection: sqlite3.Connection, name: str, now: float, *, besides: int | None) -> Iterator[Symptom]:
     """The critical that has waited the longest."""
     found = late.oldest(connection, name, kev=_KEV_OF_BODY.format("a.body"), besides=besides, now=now)
     if found is None:
         return
     row, line = found
-    yield Trouble(
+    yield Symptom(
         type="late",
         subject=name,
         severity=list(Severity)[row["rank"]],
@@ -180,7 +180,7 @@ def _late(connection: sqlite3.Connection, name: str, now: float, *, besides: int
     )
 
 
-def _of_connector(connection: sqlite3.Connection, name: str, now: float) -> Iterator[Trouble]:
+def _of_connector(connection: sqlite3.Connection, name: str, now: float) -> Iterator[Symptom]:
     """Whether a connector is paused; whether it fails; which of its alerts fails by itself while others arrive."""
     values = {"connector": name, "now": now, "besides": ""}
     pause = connection.execute("SELECT reason, since FROM pauses WHERE connector = ?", (name,)).fetchone()
@@ -198,11 +198,11 @@ def _of_connector(connection: sqlite3.Connection, name: str, now: float) -> Iter
         yield from _alone(connection, name, by_itself)
 
 
-def _stuck(connection: sqlite3.Connection, kind: str, values: dict[str, Any], *, reason: str, since: float) -> Trouble:
+def _stuck(connection: sqlite3.Connection, kind: str, values: dict[str, Any], *, reason: str, since: float) -> Symptom:
     """A trouble of a whole connector, which is as bad as the worst that waits for it."""
     waiting = connection.execute(_WAITING, values).fetchall()
     (count,) = connection.execute(_COUNT, values).fetchone()
-    return Trouble(
+    return Symptom(
         type=kind,
         subject=values["connector"],
         severity=list(Severity)[waiting[0]["rank"]] if waiting else None,
@@ -215,14 +215,14 @@ def _stuck(connection: sqlite3.Connection, kind: str, values: dict[str, Any], *,
     )
 
 
-def _alone(connection: sqlite3.Connection, name: str, rows: list[sqlite3.Row]) -> Iterator[Trouble]:
+def _alone(connection: sqlite3.Connection, name: str, rows: list[sqlite3.Row]) -> Iterator[Symptom]:
     """The alert that fails by itself: a critical one, or one on CISA's list, that has failed the longest."""
     for row in rows:
         alert = connection.execute(
             f"SELECT body, {_KEV_OF_BODY.format('body')} AS kev FROM alerts WHERE id = ?", (row["alert_id"],)
         ).fetchone()
         if row["rank"] == Severity.CRITICAL.rank or alert["kev"]:
-            yield Trouble(
+            yield Symptom(
                 type="delivery_failing",
                 subject=name,
                 severity=list(Severity)[row["rank"]],
@@ -244,8 +244,8 @@ def _got_worse(connection: sqlite3.Connection, since: float) -> dict[str, float]
     }
 
 
-def _trouble(row: sqlite3.Row) -> Trouble:
-    return Trouble(
+def _symptom(row: sqlite3.Row) -> Symptom:
+    return Symptom(
         type=row["type"],
         subject=row["subject"],
         severity=list(Severity)[row["rank"]] if row["rank"] < len(Severity) else None,

@@ -21,7 +21,7 @@ WORTH_AN_ESTIMATE: Final = 60.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Pace:
+class Throughput:
     """Deliveries a second, and the same for people."""
 
     per_second: float
@@ -42,13 +42,13 @@ def measured_since(queue: Queue, now: float) -> float:
     return since if queue.oldest_enqueued_at is None else min(max(since, queue.oldest_enqueued_at), now)
 
 
-def pace_of(queue: Queue, limit: Rate | None, delivered: int, now: float) -> Pace | None:
+def throughput_of(queue: Queue, limit: Rate | None, delivered: int, now: float) -> Throughput | None:
     """The pace of a connector that may send at ``limit`` and ``delivered`` so many lately; None where none is known."""
     worked = now - measured_since(queue, now)
     measured = delivered / worked if queue.waiting and worked >= SHORTEST else 0.0
     if limit is not None and (not measured or measured * limit.interval >= NEARLY):
-        return Pace(per_second=1 / limit.interval, text=str(limit))
-    return Pace(per_second=measured, text=_rate(measured)) if measured else None
+        return Throughput(per_second=1 / limit.interval, text=str(limit))
+    return Throughput(per_second=measured, text=_rate(measured)) if measured else None
 
 
 def about(seconds: float) -> str:

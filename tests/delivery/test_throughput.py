@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from forwarder.connector import Rate
-from forwarder.delivery.pace import about, measured_since, pace_of
+from forwarder.delivery.throughput import about, measured_since, throughput_of
 from forwarder.store.records import Queue
 from tests.kit.store import NOW
 
@@ -31,15 +31,15 @@ def test_the_pace_is_the_limit_or_what_is_measured(
     waiting: int, worked: float, limit: Rate | None, delivered: int, told: str
 ) -> None:
     """``max_rate`` counts where it is what holds the queue up, and what went out lately where that is less."""
-    pace = pace_of(backlog(waiting, since=worked), limit, delivered, NOW)
-    assert pace
-    assert pace.told(waiting) == told
+    throughput = throughput_of(backlog(waiting, since=worked), limit, delivered, NOW)
+    assert throughput
+    assert throughput.told(waiting) == told
 
 
 @pytest.mark.parametrize(("worked", "delivered"), [(3, 20), (600, 0)])
 def test_a_pace_that_nobody_knows_is_not_made_up(worked: float, delivered: int) -> None:
     """A few seconds of work, or work without any result, tell nothing."""
-    assert pace_of(backlog(50, since=worked), None, delivered, NOW) is None
+    assert throughput_of(backlog(50, since=worked), None, delivered, NOW) is None
 
 
 def test_time_without_work_does_not_count() -> None:

@@ -23,6 +23,7 @@ from forwarder.connector import (
     Outcome,
     Payload,
     Receipt,
+    Response,
     Retry,
     Texts,
     clean,
@@ -32,8 +33,22 @@ from forwarder.connector import (
 _WRITING: Final = threading.Lock()
 """One for all: several consoles may share the standard output, and a line must stay a line."""
 
-_HEADS: Final = {Kind.OPEN: "", Kind.UPDATE: "changed: ", Kind.WITHDRAW: "no longer stands: "}
-_ORIGINS: Final = {Origin.FEED: "", Origin.ALARM: "ALARM ", Origin.TEST: "TEST "}
+_HEADS: Final = {
+    Kind.OPEN: "",
+    Kind.UPDATE: "changed: ",
+    Kind.WITHDRAW: "no longer stands: ",
+    Kind.ACKNOWLEDGE: "acknowledged: ",
+    Kind.RESOLVE: "resolved: ",
+    Kind.REOPEN: "reopened: ",
+    Kind.REMIND: "still open: ",
+}
+_ORIGINS: Final = {
+    Origin.FEED: "",
+    Origin.ALARM: "ALARM ",
+    Origin.TEST: "TEST ",
+    Origin.DIGEST: "DIGEST ",
+    Origin.REPORT: "REPORT ",
+}
 _DETAILS: Final = ("cve_id", "cvss_score", "epss_score", "cisa_kev", "affected_vendors", "alert_type", "source_urls")
 
 
@@ -52,6 +67,7 @@ class Console(Connector[ConsoleConfig]):
     """The standard output of this process, or ``stream``."""
 
     Config = ConsoleConfig
+    tells_responses = True
 
     def __init__(
         self, name: str, config: ConsoleConfig, texts: Texts | None = None, *, stream: TextIO | None = None
@@ -77,6 +93,7 @@ class Console(Connector[ConsoleConfig]):
             "changes": {
                 change.field: {"old": _plain(change.old), "new": _plain(change.new)} for change in delivery.changes
             },
+            **({"response": _response(delivery.response)} if delivery.response else {}),
             "links": [{"connector": link.connector, "text": link.text, "url": link.url} for link in delivery.links],
         }
 
@@ -112,6 +129,7 @@ class Console(Connector[ConsoleConfig]):
             f"EPSS {payload['epss_score']:.1%}" if payload["epss_score"] is not None else "",
             "CISA KEV" if payload["cisa_kev"] else "",
             *(f"{name}: {change['old']} → {change['new']}" for name, change in payload["changes"].items()),
+            payload.get("response", {}).get("words", ""),
             payload["link"],
             *(link["url"] for link in payload["links"]),
         ]
@@ -124,6 +142,17 @@ class Console(Connector[ConsoleConfig]):
 
 def _details(alert: Alert) -> dict[str, Any]:
     return {name: _plain(getattr(alert, name)) for name in _DETAILS}
+
+
+def _response(response: Response) -> dict[str, Any]:
+    return {
+        "words": response.words,
+        "person": response.person,
+        "place": response.place,
+        "reason": response.reason,
+        "resolution": response.resolution,
+        "at": response.at.isoformat(),
+    }
 
 
 def _plain(value: Any) -> Any:

@@ -18,11 +18,12 @@ from forwarder.connector import Connector
 from forwarder.delivery.dispatcher import LINKS_AFTER, Dispatcher
 from forwarder.delivery.leaving import Leaving, Pauses
 from forwarder.delivery.memory import StoredMemory
-from forwarder.delivery.transitions import ATTEMPTS
+from forwarder.delivery.transitions import ATTEMPTS, first_looks
 from forwarder.events import Listeners
 from forwarder.feed.client import FeedClient, RequestBudget, SentrytexError
 from forwarder.feed.poller import Poller
 from forwarder.heartbeat import Heartbeat
+from forwarder.lifecycle import Responses
 from forwarder.logs import Redactor, get_logger
 from forwarder.scheduler import Jobs, Scheduler
 from forwarder.store import Store, StoreError
@@ -76,6 +77,14 @@ class Forwarder:
         self._source = self._make_source(config)
         self._heartbeat = Heartbeat(config.heartbeat)
         self.poller = Poller(config, self._source, store, now=self.clock)
+        self.responses = Responses(
+            store,
+            now=self.clock,
+            connectors=self._in_use,
+            wake=self._wake,
+            listener=self.listeners,
+            redact=self.redactor,
+        )
         self._unfollowed = 0.0
         self._retired: list[FeedClient] = []
         self._retired_heartbeats: list[Heartbeat] = []
@@ -88,7 +97,7 @@ class Forwarder:
     def start(self, *, schedule: bool = True) -> None:
         """Takes over what an earlier process left, and begins to deliver; to poll too, where ``schedule`` is set."""
         now, connectors = self.clock(), self._make_connectors(self.config)
-        reclaimed = self.store.outbox.reclaim_expired(now=now, due_at=_first_looks(connectors, now), all_claims=True)
+        reclaimed = self.store.outbox.reclaim_expired(now=now, due_at=first_looks(connectors, now), all_claims=True)
         if reclaimed:
             log.warning("found_unsettled", deliveries=reclaimed)
         self.store.outbox.reset_deadlines(now=now, most=ATTEMPTS.most)
@@ -229,7 +238,7 @@ class Forwarder:
     def reclaim_expired(self) -> None:
         """Takes deliveries back whose worker did not report before its lease ended."""
         now = self.clock()
-        due = _first_looks([dispatcher.connector for dispatcher in self.dispatchers.values()], now)
+        due = first_looks(self._in_use().values(), now)
         reclaimed = self.store.outbox.reclaim_expired(now=now, due_at=due, all_claims=False)
         if reclaimed:
             log.warning("lease_ended", deliveries=reclaimed)
@@ -258,6 +267,7 @@ class Forwarder:
 
     def prune(self) -> None:
         """Forgets what is older than ``keep``."""
+        self.responses.forget()
         now = self.clock()
         keep = max(self.config.keep, self.config.sentrytex.look_back).total_seconds()
         look_back = (self.config.sentrytex.look_back + self.config.sentrytex.overlap).total_seconds()
@@ -324,7 +334,7 @@ class Forwarder:
                     made.append(plugins.load_type(settings.type)(name, settings, self._texts_of(name, settings)))
         except BaseException:
             for connector in made:
-                if connector not in self._connectors():
+                if connector not in self._in_use().values():
                     connector.close()
             raise
         return made
@@ -332,8 +342,8 @@ class Forwarder:
     def _texts_of(self, name: str, settings: Any) -> TemplateTexts:
         return TemplateTexts(settings.templates, lambda reason: self.listeners.template_failed(name, reason))
 
-    def _connectors(self) -> list[Connector[Any]]:
-        return [dispatcher.connector for dispatcher in self.dispatchers.values()]
+    def _in_use(self) -> dict[str, Connector[Any]]:
+        return {name: dispatcher.connector for name, dispatcher in self.dispatchers.items()}
 
     def _change_dispatchers(self, connectors: list[Connector[Any]]) -> None:
         """Those of ``connectors`` are there, and no others: each that is new takes over at once from its like."""
@@ -356,6 +366,7 @@ class Forwarder:
                 # Not when it is made: a reload that is refused must leave what the connector of today keeps as it is.
                 self._give_memory(dispatcher.connector)
                 dispatcher.start(before.get(name))
+        self._jobs.follow(connectors)
 
     def _give_memory(self, connector: Connector[Any]) -> None:
         """Gives a connector its memory. One that fails at that still delivers, and keeps no other one from starting."""
@@ -390,8 +401,3 @@ class Forwarder:
         for name in names:
             if name in self.dispatchers:
                 self.dispatchers[name].wake()
-
-
-def _first_looks(connectors: Iterable[Connector[Any]], now: float) -> dict[str, float]:
-    """When each connector looks first for what a worker left behind."""
-    return {connector.name: now + next(iter(connector.reconcile_after), 0.0) for connector in connectors}

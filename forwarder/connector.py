@@ -38,9 +38,23 @@ from forwarder.common.backoff import retry_after
 from forwarder.common.text import clean, cut, is_web_url, one_line
 from forwarder.common.units import Duration, Rate, SendRate, format_duration
 from forwarder.common.urls import redirect_host, web_address
+from forwarder.outcome import Broken, Delivered, Failed, Outcome, RateLimited, Receipt, Rejected, Retry, Uncertain
+from forwarder.response import (
+    Action,
+    Desk,
+    Look,
+    MuteRequest,
+    MuteScope,
+    Reaction,
+    Resolution,
+    Response,
+    Sighting,
+    Status,
+)
 
 __all__ = [
     "NOTICE",
+    "Action",
     "Broken",
     "BuiltInTexts",
     "Change",
@@ -48,12 +62,16 @@ __all__ = [
     "ConnectorConfig",
     "Delivered",
     "Delivery",
+    "Desk",
     "Duration",
     "Failed",
     "Finding",
     "Kind",
     "Link",
+    "Look",
     "Memory",
+    "MuteRequest",
+    "MuteScope",
     "Origin",
     "Outcome",
     "Payload",
@@ -61,11 +79,16 @@ __all__ = [
     "Question",
     "Rate",
     "RateLimited",
+    "Reaction",
     "Receipt",
     "Rejected",
+    "Resolution",
+    "Response",
     "Retry",
     "SendRate",
     "Setup",
+    "Sighting",
+    "Status",
     "Templates",
     "Texts",
     "Uncertain",
@@ -84,27 +107,40 @@ Payload = Mapping[str, Any]
 
 
 class Kind(StrEnum):
-    """What a delivery tells: that an alert is there, that it changed, or that it no longer stands."""
+    """What a delivery tells of an alert.
+
+    That it is there, that it changed, that it no longer stands; what a person decided about it; or that it is time
+    that somebody did.
+    """
 
     OPEN = "open"
     UPDATE = "update"
     WITHDRAW = "withdraw"
+    ACKNOWLEDGE = "acknowledge"
+    RESOLVE = "resolve"
+    REOPEN = "reopen"
+    REMIND = "remind"
+
+    @property
+    def responds(self) -> bool:
+        """Whether it tells what a person decided."""
+        return self in _RESPONSES
+
+
+_RESPONSES: Final = frozenset({Kind.ACKNOWLEDGE, Kind.RESOLVE, Kind.REOPEN})
 
 
 class Origin(StrEnum):
-    """Where an alert comes from: the Sentrytex feed, the forwarder's own troubles, or a person's trial."""
+    """Where an alert comes from: the Sentrytex feed, the forwarder's own troubles, or a person's trial.
+
+    A digest and a report are no alerts, but take the same way: their text is all that there is of them.
+    """
 
     FEED = "feed"
     ALARM = "alarm"
     TEST = "test"
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Receipt:
-    """Where an alert stands at a destination: the remote's id, as the connector reads it again, and a link."""
-
-    remote_id: str
-    url: str | None = None
+    DIGEST = "digest"
+    REPORT = "report"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -127,6 +163,9 @@ class Delivery:
     ``repeats`` is where the alert stands already that a person has sent again on purpose: ``find`` looks for a newer
     one. ``sent_as`` is the connector's name when this was first owed, where it was renamed since: a mark that holds
     the name holds that one.
+
+    ``response`` is what a person decided, where the delivery tells that; ``latest`` the last such thing that is known
+    of the alert by now, whatever the delivery tells, None while nobody reacted. ``changes`` of a response are empty.
     """
 
     id: int
@@ -142,65 +181,18 @@ class Delivery:
     links: tuple[Link, ...] = ()
     repeats: Receipt | None = None
     sent_as: str | None = None
+    response: Response | None = None
+    latest: Response | None = None
 
+    @property
+    def status(self) -> Status:
+        """How far the alert has come by now."""
+        return self.latest.status if self.latest else Status.OPEN
 
-@dataclass(frozen=True, slots=True)
-class Delivered:
-    """The remote said yes. ``note`` is for people: that it was there already, that its form had to be simplified."""
-
-    receipt: Receipt
-    note: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Retry:
-    """Not now: again after a backoff, or after ``after`` seconds where the remote named a time. Spends an attempt."""
-
-    reason: str
-    after: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class RateLimited:
-    """A rate limit: nothing more for ``after`` seconds. The delivery is put back as if it had not been tried."""
-
-    after: float
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class Uncertain:
-    """The remote may have it: a reply that was lost, late or unreadable."""
-
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class Rejected:
-    """The remote will never accept this delivery, but others."""
-
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class Broken:
-    """The destination accepts nothing until a person acts: a revoked token, an archived channel, a missing project."""
-
-    reason: str
-
-
-Outcome = Delivered | Retry | RateLimited | Uncertain | Rejected | Broken
-
-
-class Failed(Exception):
-    """The attempt ends with ``outcome``, said from deep down; ``deliver`` and ``find`` may let it out.
-
-    Out of ``find`` it means that the destination could not be asked: the delivery stays uncertain, and is not sent.
-    """
-
-    def __init__(self, outcome: Retry | RateLimited | Uncertain | Rejected | Broken) -> None:
-        super().__init__(outcome.reason)
-        self.outcome = outcome
+    @property
+    def is_superseded(self) -> bool:
+        """Whether it tells what a person decided, and something else was decided since: to act on it would be wrong."""
+        return self.response is not None and self.response != self.latest
 
 
 @dataclass(frozen=True, slots=True)
@@ -361,6 +353,18 @@ class Connector(ABC, Generic[C]):
     follows_links: bool = False
     """Whether a message that was sent can be given links later, by an update without ``changes``."""
 
+    tells_responses: ClassVar[bool] = False
+    """Whether it delivers what people decide: the kinds that ``Kind.responds``. Without it none is owed to it."""
+
+    shows_own_responses: ClassVar[bool] = False
+    """Whether a response from here is delivered here too, for what stands here does not show it by itself."""
+
+    listens: bool = False
+    """Whether ``listen`` hears people act; without it ``listen`` is never called."""
+
+    look_every: float | None = None
+    """Seconds between two calls of ``look``; None where nobody looks."""
+
     def __init__(self, name: str, config: C, texts: Texts | None = None) -> None:
         self.name = name
         self.config = config
@@ -395,5 +399,15 @@ class Connector(ABC, Generic[C]):
     def preview(self, payload: Payload) -> str:
         """``payload`` as a person would see it at the destination, in plain text."""
 
+    def listen(self, desk: Desk) -> None:
+        """Sees to it that what people do here reaches ``desk``; called again every few seconds, and does not block.
+
+        Raises Failed where nothing is heard right now, with the reason.
+        """
+
+    def look(self, cursor: str) -> Look:
+        """What people did here since the look that gave ``cursor``, empty at the first; raises Failed."""
+        return Look(cursor=cursor)
+
     def close(self) -> None:
-        """Lets go of connections. Nothing is delivered afterwards."""
+        """Lets go of connections. Nothing is delivered or heard afterwards."""

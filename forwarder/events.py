@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from forwarder.logs import get_logger
+from forwarder.store.life_records import Responded
 from forwarder.store.records import Claimed, Settlement
 
 if TYPE_CHECKING:
@@ -55,6 +56,9 @@ class Listener:
     def reloaded(self, *, ok: bool) -> None:
         """Another config was taken over, or refused."""
 
+    def responded(self, responded: Responded) -> None:
+        """A person decided something about an alert, and it changed how that stands."""
+
 
 class Listeners(Listener):
     """Several listeners as one."""
@@ -85,6 +89,9 @@ class Listeners(Listener):
 
     def reloaded(self, *, ok: bool) -> None:
         self._tell(lambda listener: listener.reloaded(ok=ok))
+
+    def responded(self, responded: Responded) -> None:
+        self._tell(lambda listener: listener.responded(responded))
 
     def _tell(self, what: Callable[[Listener], None]) -> None:
         """Tells each of them; one that fails keeps it neither from the others nor from those to whom it happened."""

@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from queue import SimpleQueue
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 from apscheduler.executors.debug import DebugExecutor
 from apscheduler.schedulers.background import BackgroundScheduler
@@ -18,9 +19,11 @@ from forwarder.common.backoff import Backoff
 from forwarder.common.clock import Now
 from forwarder.common.units import format_duration
 from forwarder.config import Config
+from forwarder.connector import Connector
 from forwarder.events import Listeners
 from forwarder.feed.client import KeyRefused, SentrytexError, TooManyRequests
 from forwarder.feed.poller import Poller
+from forwarder.lifecycle import Responses
 from forwarder.logs import get_logger
 from forwarder.store import Store
 
@@ -98,6 +101,12 @@ class Scheduler:
         with self._lock:
             job = self._jobs[name] = _Job(name, work, every, hangs)
             job.due = self._now() + first
+
+    def ensure(self, name: str, work: Work, every: Callable[[], float]) -> None:
+        """Runs ``work`` now and then again and again, also where a job of that name, which does the same, is there."""
+        if name not in self._jobs:
+            self.add(name, work, every)
+        self.plan(name, 0.0)
 
     def plan(self, name: str, seconds: float) -> None:
         """Makes a job due in so many seconds, in place of when it was; one under way runs once more."""
@@ -209,6 +218,9 @@ class Turns(Protocol):
 
     def close_retired(self) -> None: ...
 
+    @property
+    def responses(self) -> Responses: ...
+
 
 class Jobs:
     """What is done again and again, and when: polls and sweeps plan the next of their kind by what became of them."""
@@ -216,6 +228,7 @@ class Jobs:
     def __init__(self, turns: Turns, scheduler: Scheduler, rng: Callable[[], float]) -> None:
         self._turns, self._scheduler, self._rng = turns, scheduler, rng
         self._poll_failures = 0
+        self._scheduled = False
         self.stop, self.join = scheduler.stop, scheduler.join
         self.look, self.stalled = scheduler.look, scheduler.stalled
 
@@ -229,6 +242,21 @@ class Jobs:
         add("alarms", _job(turns.review_alarms), lambda: REVIEW_EVERY, first=REVIEW_EVERY)
         add("prune", _job(turns.prune), lambda: PRUNE_EVERY, first=FIRST_PRUNE, hangs=PRUNE_HANGS)
         self._scheduler.start()
+        self._scheduled = True
+
+    def follow(self, connectors: Iterable[Connector[Any]]) -> None:
+        """Looks at, and listens to, those of the connectors that tell what people do at their destination."""
+        if not self._scheduled:
+            return
+        responses = self._turns.responses
+        for connector in connectors:
+            name = connector.name
+            if connector.look_every is not None:
+                self._scheduler.ensure(
+                    f"look at {name}", partial(responses.look, name), partial(responses.look_every, name)
+                )
+            if connector.listens:
+                self._scheduler.ensure(f"listen to {name}", partial(responses.listen, name), lambda: math.inf)
 
     def replan(self) -> None:
         """Polls at once, and sweeps when the config says, whose feed was replaced; what failed was another one."""

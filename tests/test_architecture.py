@@ -14,11 +14,11 @@ ROOT: Final = Path(__file__).resolve().parent.parent
 
 ROOMS: Final = (
     # What everything is made of, and the two contracts.
-    *("common", "alert", "connector", "places", "wire"),
+    *("common", "alert", "outcome", "response", "connector", "places", "wire"),
     # Each does one thing, and knows nothing of the daemon.
     *("logs", "plugins", "templates", "config", "routing", "store"),
     # The turns, and what people and monitors hear of them.
-    *("events", "feed", "delivery", "alarms", "heartbeat", "scheduler"),
+    *("events", "feed", "delivery", "lifecycle", "alarms", "heartbeat", "scheduler"),
     # What puts them together, what stands in for the world, and what people meet.
     *("app", "web", "daemon", "sandbox", "cli"),
 )

@@ -151,6 +151,8 @@ def _small_print(delivery: Delivery) -> str:
             return "A test of sentrytex-forwarder: there is nothing to do."
         case Origin.ALARM:
             return "An alarm of sentrytex-forwarder itself."
+        case Origin.DIGEST | Origin.REPORT:
+            return "Sent by sentrytex-forwarder."
         case Origin.FEED:
             return f"Sentrytex alert {cut_line(delivery.alert.id, MAX_LABEL)}"
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Any, Final
 
 from forwarder.common.backoff import Backoff
 from forwarder.connector import (
     Broken,
+    Connector,
     Delivered,
     Outcome,
     Payload,
@@ -228,3 +229,8 @@ def _given_up(reason: str, payload: Payload | None, at: Context) -> Settlement:
         reason=f"Gave up after {format_duration(at.give_up_after)}: {reason}",
         payload=payload,
     )
+
+
+def first_looks(connectors: Iterable[Connector[Any]], now: float) -> dict[str, float]:
+    """When each connector looks first for what a worker left behind."""
+    return {connector.name: now + next(iter(connector.reconcile_after), 0.0) for connector in connectors}

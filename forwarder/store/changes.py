@@ -9,6 +9,7 @@ from forwarder.alert import Alert, Change, got_worse
 from forwarder.connector import Kind
 from forwarder.store.enqueue import enqueue, enqueue_discarded, record_change
 from forwarder.store.records import RoutedAlert
+from forwarder.store.responses import reopen_worse
 
 
 def enqueue_change(
@@ -45,6 +46,8 @@ def enqueue_change(
     if changes:
         record_change(connection, alert.id, revision, changes, now)
         _reorder(connection, alert, worse=worse)
+        if worse:
+            reopen_worse(connection, alert.id, why, now)
         for connector in _told(opened, connectors, worse=worse):
             enqueue(connection, alert.id, connector, Kind.UPDATE, revision=revision, why=why, now=now, worse=worse)
             reached.add(connector)

@@ -15,8 +15,8 @@ _ENQUEUE: Final = """
 INSERT INTO deliveries (alert_id, connector, kind, revision, state, rank, published_at, why, enqueued_at, due_at, worse)
 SELECT a.id, json_extract(owed.value, '$[1]'), :kind, :revision, 'ready',
   CASE a.severity WHEN 'critical' THEN 0 WHEN 'high' THEN 1 WHEN 'medium' THEN 2 ELSE 3 END,
-  -- Among equals the oldest goes first, and worse news before all of them.
-  iif(:worse, 0, a.published_at), json_extract(owed.value, '$[2]'), :now, 0, :worse
+  -- Among equals the oldest goes first, and worse news and what people wait for before all of them.
+  iif(:worse OR :responds, 0, a.published_at), json_extract(owed.value, '$[2]'), :now, 0, :worse
 FROM json_each(:owed) AS owed JOIN alerts AS a ON a.id = json_extract(owed.value, '$[0]')
 WHERE true ORDER BY owed.key
 ON CONFLICT DO NOTHING
@@ -62,6 +62,7 @@ def _enqueue(
         "now": now,
         "owed": json.dumps(outstanding),
         "worse": int(worse),
+        "responds": int(kind.responds),
     }
     return connection.execute(_ENQUEUE, values).rowcount
 

@@ -156,7 +156,8 @@ FROM deliveries WHERE {_UNDECIDED} AND kind = 'open'
 
 # Each would bring the whole alert there, for it has nothing that it could change.
 _FORGET_UPDATES: Final = f"""
-DELETE FROM deliveries WHERE kind = 'update' AND worse = 0 AND state IN ('ready', 'uncertain') AND EXISTS (
+DELETE FROM deliveries WHERE kind NOT IN ('open', 'withdraw') AND worse = 0 AND state IN ('ready', 'uncertain')
+AND EXISTS (
   SELECT 1 FROM deliveries AS o WHERE o.alert_id = deliveries.alert_id AND o.connector = deliveries.connector
     AND o.kind = 'open' AND o.{_UNDECIDED}
 ) AND id NOT IN (SELECT value FROM json_each(?1))

@@ -18,9 +18,9 @@ BEFORE: Final = f"""
         -- Whatever else is sent brings the links along, so they never hold it up.
         WHEN d.kind = 'update' AND d.revision = {LINKS_ONLY} THEN 1
         WHEN e.kind = 'update' AND e.revision = {LINKS_ONLY} THEN 0
-        -- What was owed earlier goes first, but worse news overtakes earlier updates, and they wait for it.
-        WHEN e.id < d.id THEN NOT (d.worse AND e.kind = 'update')
-        ELSE e.worse AND d.kind = 'update'
+        -- What was owed earlier goes first, but worse news overtakes all but the open itself, and it waits for it.
+        WHEN e.id < d.id THEN NOT (d.worse AND e.kind NOT IN ('open', 'withdraw'))
+        ELSE e.worse AND d.kind NOT IN ('open', 'withdraw')
       END)
 """
 """Whether the delivery ``e`` of the same alert goes before the delivery ``d``."""

@@ -9,18 +9,20 @@ import sqlite3
 import zlib
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Final
 
 from forwarder.alert import Alert
 from forwarder.common.clock import instant
-from forwarder.connector import Delivery, Kind, Link, Origin, Receipt
+from forwarder.connector import Delivery, Kind, Link, Origin, Receipt, Response
 from forwarder.store import clock, unreadable
 from forwarder.store.engine import Engine
 from forwarder.store.enqueue import enqueue_links
 from forwarder.store.links import delivered_of, elsewhere
 from forwarder.store.order import changes_of, drop_outdated, due, has_untried, take_in
 from forwarder.store.records import LINKS_ONLY, MOST_SEVERE, Claimed, Pause, Settlement, State, Turn
+from forwarder.store.responses import responses_of
 from forwarder.store.standing import adopt
 
 MAX_REASON: Final = 1000
@@ -74,11 +76,16 @@ class Outbox:
                     break
                 connection.execute(_CLAIM, (token, now + lease, now, json.dumps([row["id"] for row in rows])))
                 first = take_in(connection, rows)
-                delivered = delivered_of(connection, [row["alert_id"] for row in rows])
+                ids = [row["alert_id"] for row in rows]
+                delivered, responses = delivered_of(connection, ids), responses_of(connection, ids)
                 for row in rows:
-                    others = delivered.get(row["alert_id"], ())
+                    known = _Known(
+                        delivered=delivered.get(row["alert_id"], ()),
+                        responses=responses.get(row["alert_id"], ()),
+                        first_revision=first.get(row["id"]),
+                    )
                     try:
-                        claimed.append(_claimed(connection, row, token, others, first.get(row["id"])))
+                        claimed.append(_claimed(connection, row, token, known))
                     except sqlite3.Error:
                         raise  # that is no fault of the row's
                     except Exception as error:
@@ -259,17 +266,25 @@ class Outbox:
         return None if row is None else Pause(**dict(row))
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Known:
+    """What else the store knows of a claimed delivery's alert; ``first_revision`` is set where it took others in."""
+
+    delivered: Sequence[sqlite3.Row]
+    responses: Sequence[Response]
+    first_revision: int | None
+
+
 def _claimed(
     connection: sqlite3.Connection,
     row: sqlite3.Row,
     token: str,
-    delivered: Sequence[sqlite3.Row],
-    first: int | None,
+    known: _Known,
 ) -> Claimed:
     kind = Kind(row["kind"])
     # An open or a links-only update tells the alert as it is now, whatever its revision was when it came to be owed.
     revision = row["revision"] if kind is not Kind.OPEN else row["alert_revision"]
-    receipt, links = elsewhere(row, delivered)
+    receipt, links = elsewhere(row, known.delivered)
     delivery = Delivery(
         id=row["id"],
         alert=_alert_of(row["body"]),
@@ -280,10 +295,14 @@ def _claimed(
         revision=revision,
         attempt=row["attempts"] + 1,
         receipt=receipt,
-        changes=changes_of(connection, row, first or row["first_revision"] or revision) if kind is Kind.UPDATE else (),
+        changes=changes_of(connection, row, known.first_revision or row["first_revision"] or revision)
+        if kind is Kind.UPDATE
+        else (),
         links=links,
         repeats=_repeated(row, kind),
         sent_as=row["sent_as"],
+        response=next((one for one in known.responses if kind.responds and one.number == row["revision"]), None),
+        latest=known.responses[-1] if known.responses else None,
     )
     return Claimed(
         token=token,

@@ -8,7 +8,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Final
 
 from forwarder.alert import SetAside, Severity
-from forwarder.connector import NOTICE, Kind, Origin, Receipt
+from forwarder.connector import NOTICE, Kind, Origin, Receipt, Status
 from forwarder.store import failing, search, unreadable
 from forwarder.store.engine import Engine
 from forwarder.store.records import (
@@ -25,6 +25,7 @@ from forwarder.store.records import (
     Revision,
     State,
 )
+from forwarder.store.responses import responses_of
 
 _DELIVERIES: Final = """
 SELECT d.*, a.severity, a.cve_id, a.origin, a.body
@@ -75,6 +76,7 @@ class Queries:
                 row=_alert_row(row, deliveries),
                 trail=unreadable.trail_in(row["trail"]),
                 revisions=_revisions(connection, row["id"]),
+                responses=responses_of(connection, [row["id"]]).get(row["id"], ()),
                 attempts={delivery.id: _attempts(connection, delivery.id) for delivery in deliveries},
                 payloads=_payloads(connection, row["id"]),
             )
@@ -256,6 +258,7 @@ def _alert_row(row: sqlite3.Row, deliveries: Sequence[DeliveryRow]) -> AlertRow:
         revision=row["revision"],
         seen_at=unreadable.seconds(row["seen_at"]),
         unrouted=bool(row["unrouted"]),
+        status=unreadable.member(Status, row["status"], Status.OPEN),
         deliveries=deliveries,
         unreadable=fault,
     )

@@ -11,13 +11,14 @@ from enum import StrEnum
 from typing import Any, Final
 
 from forwarder.alert import Alert, Change, SetAside, Severity
-from forwarder.connector import Delivery, Kind, Origin, Receipt
+from forwarder.connector import Delivery, Kind, Origin, Receipt, Response, Status
 from forwarder.routing import Decision
 
 
 class State(StrEnum):
     """Where a delivery stands.
 
+    held      -> ready      its time has come
     ready     -> sending    a worker claimed it when it was due
     sending   -> delivered  the remote said yes
     sending   -> ready      it failed and is tried again, or was not tried at all
@@ -29,6 +30,7 @@ class State(StrEnum):
     delivered -> ready      a person asked for it once more
     """
 
+    HELD = "held"
     READY = "ready"
     SENDING = "sending"
     UNCERTAIN = "uncertain"
@@ -324,6 +326,7 @@ class AlertRow:
     revision: int
     seen_at: float
     unrouted: bool
+    status: Status = Status.OPEN
     deliveries: Sequence[DeliveryRow] = ()
     unreadable: str = ""
 
@@ -344,6 +347,7 @@ class AlertHistory:
     row: AlertRow
     trail: Sequence[Mapping[str, Any]]
     revisions: Sequence[Revision]
+    responses: Sequence[Response]
     attempts: Mapping[int, Sequence[Attempt]]
     payloads: Mapping[int, Mapping[str, Any]]
 

@@ -22,7 +22,7 @@ _OLD: Final = """
 SELECT id FROM alerts AS a
 WHERE seen_at < ?1 AND published_at < min(?2, (SELECT coalesce(cursor, ?2) FROM feed) - ?3)
   AND NOT EXISTS (
-    SELECT 1 FROM deliveries AS d WHERE d.alert_id = a.id AND d.state IN ('ready', 'sending', 'uncertain', 'dead')
+    SELECT 1 FROM deliveries AS d WHERE d.alert_id = a.id AND d.state <> 'delivered'
   )
   -- By the alert of an alarm that stands people are told that it ended.
   AND NOT EXISTS (SELECT 1 FROM alarms WHERE alarms.alert_id = a.id)

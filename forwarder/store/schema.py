@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 from forwarder.store.first_steps import FIRST, SECOND
+from forwarder.store.life_steps import LIFE
 
 if TYPE_CHECKING:
     import sqlite_utils
@@ -22,6 +23,14 @@ _WORDS: Final = """
   char(10) || coalesce(json_extract({alert}.body, '$.title'), '')
   || char(10) || coalesce((SELECT group_concat(value, char(10)) FROM json_each({alert}.body, '$.affected_vendors')), '')
   ELSE '' END
+"""
+_WATCHES: Final = f"""
+CREATE TRIGGER alerts_searchable AFTER INSERT ON alerts BEGIN
+  INSERT INTO searchable (alert_id, words) VALUES (new.id, {_WORDS.format(alert="new")});
+END;
+CREATE TRIGGER alerts_searchable_again AFTER UPDATE OF body ON alerts BEGIN
+  UPDATE searchable SET words = {_WORDS.format(alert="new")} WHERE alert_id = new.id;
+END;
 """
 _SEARCH: Final = f"""
 CREATE TABLE searchable (
@@ -40,13 +49,7 @@ END;
 CREATE TRIGGER searchable_removed AFTER DELETE ON searchable BEGIN
   INSERT INTO search (search, rowid, words) VALUES ('delete', old.id, old.words);
 END;
-CREATE TRIGGER alerts_searchable AFTER INSERT ON alerts BEGIN
-  INSERT INTO searchable (alert_id, words) VALUES (new.id, {_WORDS.format(alert="new")});
-END;
-CREATE TRIGGER alerts_searchable_again AFTER UPDATE OF body ON alerts BEGIN
-  UPDATE searchable SET words = {_WORDS.format(alert="new")} WHERE alert_id = new.id;
-END;
-INSERT INTO searchable (alert_id, words) SELECT id, {_WORDS.format(alert="alerts")} FROM alerts;
+{_WATCHES}INSERT INTO searchable (alert_id, words) SELECT id, {_WORDS.format(alert="alerts")} FROM alerts;
 CREATE INDEX deliveries_receipt ON deliveries (receipt_id COLLATE NOCASE) WHERE receipt_id IS NOT NULL;
 """
 """Alerts are found by any part of what they are called by, and by their receipts."""
@@ -248,6 +251,7 @@ MIGRATIONS: Final[tuple[tuple[str, str], ...]] = (
     ("0011_daemon", _DAEMON),
     ("0012_brought_by_updates", _BROUGHT_BY_UPDATES),
     ("0013_refusals", _REFUSALS),
+    ("0014_life", LIFE.format(search=_WATCHES)),
 )
 """Each step with its name, in order. A step that was released is never edited: the next one follows it."""
 

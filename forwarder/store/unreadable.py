@@ -24,7 +24,7 @@ LAST_SECOND: Final = 253_402_214_400.0
 MOST: Final = 200
 """Characters of what is wrong with a row that are told."""
 
-KNOWN_STATES: Final = "('ready', 'sending', 'uncertain', 'delivered', 'dead')"
+KNOWN_STATES: Final = "('held', 'ready', 'sending', 'uncertain', 'delivered', 'dead')"
 
 _SET_ASIDE: Final = """
 UPDATE deliveries SET state = 'dead', claim = NULL, lease_until = NULL, settled_at = ?2, last = ?3 WHERE id = ?1

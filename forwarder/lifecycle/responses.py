@@ -1,0 +1,195 @@
+"""What people decide, wherever they are: heard at a connector, seen by a look at it, or said on the page."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Collection, Mapping
+from typing import Any, Final
+
+from forwarder.common.clock import Now
+from forwarder.connector import Action, Connector, Desk, Failed, MuteRequest, RateLimited, Reaction, Resolution, Status
+from forwarder.events import Listener
+from forwarder.logs import get_logger
+from forwarder.response import PAGE
+from forwarder.store import Store, StoreError
+from forwarder.store.life_records import Heard, Responded
+
+log = get_logger(__name__)
+
+LISTEN_EVERY: Final = 5.0
+"""Seconds between two looks at whether a connector still hears."""
+FORGET_AFTER: Final = 7 * 86400.0
+"""Seconds after which no destination tells of the same event again: Slack repeats for an hour at most."""
+
+
+class Responses:
+    """Takes in what people decide, and wakes those who are owed the news of it.
+
+    ``connectors`` gives those in use, by name, whenever it is called.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        *,
+        now: Now,
+        connectors: Callable[[], Mapping[str, Connector[Any]]],
+        wake: Callable[[Collection[str]], None],
+        listener: Listener,
+        redact: Callable[[str], str] = str,
+    ) -> None:
+        self._store, self._now, self._connectors = store, now, connectors
+        self._wake, self._listener, self._redact = wake, listener, redact
+        self.deaf: dict[str, str] = {}
+        """Connectors that should hear people act and do not right now, with the reason."""
+
+    def respond(
+        self,
+        alert_id: str,
+        action: Action,
+        *,
+        person: str = "",
+        reason: str = "",
+        resolution: Resolution | None = None,
+        place: str = PAGE,
+    ) -> Responded:
+        """What a person decided where no connector is; raises StoreError where it cannot be kept."""
+        return self._told(
+            place,
+            self._store.lifecycle.respond(
+                alert_id,
+                action,
+                place=place,
+                now=self._now(),
+                connectors=self._telling(),
+                person=person,
+                reason=reason,
+                resolution=resolution,
+            ),
+        )
+
+    def react(self, connector: Connector[Any], reaction: Reaction) -> Responded:
+        """What a person did at a connector's destination; raises StoreError where it cannot be kept."""
+        return self._told(
+            connector.name,
+            self._store.lifecycle.react(
+                connector.name,
+                reaction,
+                now=self._now(),
+                connectors=self._telling(),
+                too=connector.shows_own_responses,
+            ),
+        )
+
+    def look(self, name: str) -> float | None:
+        """Looks at what people did at a connector's destination; the seconds until the next look, None for the usual.
+
+        A look that fails is written down, and the next one asks for what it missed.
+        """
+        connector = self._connectors().get(name)
+        if connector is None or connector.look_every is None:
+            return math.inf
+        cursor = self._store.lifecycle.look_of(name).cursor
+        try:
+            look = connector.look(cursor)
+        except Failed as failed:
+            outcome = failed.outcome
+            self._look_failed(name, outcome.reason)
+            return max(outcome.after, connector.look_every) if isinstance(outcome, RateLimited) else None
+        except Exception as error:
+            # A connector that breaks its contract misses a look, but keeps nothing else from turning.
+            log.exception("look_failed", connector=name)
+            self._look_failed(name, f"Looking at it failed unexpectedly ({type(error).__name__}).")
+            return None
+        changed = self._store.lifecycle.looked(name, look, now=self._now(), connectors=self._telling())
+        for responded in changed:
+            self._told(name, responded)
+        return None
+
+    def look_every(self, name: str) -> float:
+        """Seconds between two looks at a connector; without end for one that is never looked at."""
+        connector = self._connectors().get(name)
+        return math.inf if connector is None or connector.look_every is None else connector.look_every
+
+    def listen(self, name: str) -> float:
+        """Sees to it that a connector hears people act; the seconds until that is seen to again."""
+        connector = self._connectors().get(name)
+        if connector is None or not connector.listens:
+            self.deaf.pop(name, None)
+            return math.inf
+        try:
+            connector.listen(_Desk(self, connector))
+        except Failed as failed:
+            self._is_deaf(name, failed.outcome.reason)
+        except Exception as error:
+            log.exception("listen_failed", connector=name)
+            self._is_deaf(name, f"Listening failed unexpectedly ({type(error).__name__}).")
+        else:
+            self.deaf.pop(name, None)
+        return LISTEN_EVERY
+
+    def forget(self) -> None:
+        """Forgets the names of events that no destination tells of again."""
+        self._store.lifecycle.forget_heard(before=self._now() - FORGET_AFTER)
+
+    def _telling(self) -> list[str]:
+        return [name for name, connector in self._connectors().items() if connector.tells_responses]
+
+    def _told(self, place: str, responded: Responded) -> Responded:
+        if responded.heard is Heard.CHANGED and responded.latest is not None:
+            response = responded.latest
+            log.info(
+                "responded",
+                alert=responded.alert_id,
+                action=response.action.value,
+                place=place,
+                person=response.person,
+                to=sorted(responded.connectors),
+            )
+            self._wake(responded.connectors)
+            self._listener.responded(responded)
+        return responded
+
+    def _look_failed(self, name: str, reason: str) -> None:
+        reason = self._redact(reason)
+        log.warning("look_failed", connector=name, reason=reason)
+        self._store.lifecycle.look_failed(name, reason, now=self._now())
+
+    def _is_deaf(self, name: str, reason: str) -> None:
+        reason = self._redact(reason)
+        if self.deaf.get(name) != reason:
+            log.warning("listen_failed", connector=name, reason=reason)
+        self.deaf[name] = reason
+
+
+class _Desk(Desk):
+    """Where one connector reports what people do at its destination."""
+
+    def __init__(self, responses: Responses, connector: Connector[Any]) -> None:
+        self._responses, self._connector = responses, connector
+
+    def react(self, reaction: Reaction) -> str:
+        try:
+            return answer(self._responses.react(self._connector, reaction))
+        except StoreError:
+            return _NOT_KEPT
+        except Exception:
+            log.exception("reaction_failed", connector=self._connector.name)
+            return _NOT_KEPT
+
+    def mute(self, request: MuteRequest) -> str:  # noqa: ARG002
+        return _NOT_KEPT
+
+
+_NOT_KEPT: Final = "This could not be kept: the forwarder's log says why. Try again in a moment."
+
+
+def answer(responded: Responded) -> str:
+    """What the person is told who decided this; empty where the alert's own message will show it."""
+    if responded.heard is Heard.UNKNOWN:
+        return "The forwarder does not know this alert any more."
+    if responded.heard is not Heard.UNCHANGED:
+        return ""
+    if responded.latest is None or responded.status is Status.OPEN:
+        return f"It is {responded.status.value} already."
+    return f"{responded.latest.words} already."

@@ -1,0 +1,42 @@
+"""What goes into and comes out of the store about what people decide: plain facts, no SQL."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from forwarder.connector import Response, Status
+
+
+class Heard(StrEnum):
+    """What became of something that a person did."""
+
+    CHANGED = "changed"
+    UNCHANGED = "unchanged"
+    """The alert was there already: somebody was faster."""
+    REPEATED = "repeated"
+    """The place has told of it before."""
+    UNKNOWN = "unknown"
+    """There is no such alert."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Responded:
+    """What a response led to: how the alert stands now, by which response, and who is owed the news of it."""
+
+    heard: Heard
+    alert_id: str = ""
+    status: Status = Status.OPEN
+    latest: Response | None = None
+    connectors: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LookState:
+    """How far a destination was looked at for what people did there; times are None where there was none."""
+
+    connector: str
+    cursor: str = ""
+    looked_at: float | None = None
+    failing_since: float | None = None
+    error: str | None = None

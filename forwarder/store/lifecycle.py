@@ -1,0 +1,173 @@
+"""An alert's life: what people decide about it, wherever they are, and how far each place was looked at for that."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Collection
+from typing import Final
+
+from forwarder.connector import Action, Look, Reaction, Resolution, Sighting, Status
+from forwarder.response import actions_between
+from forwarder.store.engine import Engine
+from forwarder.store.life_records import Heard, LookState, Responded
+from forwarder.store.responses import respond
+
+_STANDS: Final = """
+SELECT alert_id FROM deliveries
+WHERE receipt_id = ? COLLATE NOCASE AND connector = ? AND state = 'delivered' ORDER BY id DESC LIMIT 1
+"""
+
+_SEE: Final = """
+INSERT INTO sightings (alert_id, connector, status) VALUES (?, ?, ?)
+ON CONFLICT (alert_id, connector) DO UPDATE SET status = excluded.status
+"""
+
+_LOOKED: Final = """
+INSERT INTO looks (connector, cursor, looked_at) VALUES (?1, ?2, ?3)
+ON CONFLICT (connector) DO UPDATE SET cursor = ?2, looked_at = ?3, failing_since = NULL, error = NULL
+"""
+
+_LOOK_FAILED: Final = """
+INSERT INTO looks (connector, failing_since, error) VALUES (?1, ?2, ?3)
+ON CONFLICT (connector) DO UPDATE SET failing_since = coalesce(failing_since, ?2), error = ?3
+"""
+
+
+class LifecycleStore:
+    """The side of the store that people's decisions come in by."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def respond(
+        self,
+        alert_id: str,
+        action: Action,
+        *,
+        place: str,
+        now: float,
+        connectors: Collection[str],
+        person: str = "",
+        reason: str = "",
+        resolution: Resolution | None = None,
+    ) -> Responded:
+        """What a person decided at ``place``, which is no connector, about an alert of the feed."""
+        return self._engine.write(
+            lambda connection: respond(
+                connection,
+                alert_id,
+                action,
+                place=place,
+                at=now,
+                now=now,
+                connectors=connectors,
+                person=person,
+                reason=reason,
+                resolution=resolution,
+            )
+        )
+
+    def react(
+        self, connector: str, reaction: Reaction, *, now: float, connectors: Collection[str], too: bool
+    ) -> Responded:
+        """What a person did at a connector's destination, however often that tells of it.
+
+        ``too`` owes the connector itself the news as well.
+        """
+
+        def work(connection: sqlite3.Connection) -> Responded:
+            if not heard_first(connection, connector, reaction.key, now=now):
+                return Responded(heard=Heard.REPEATED)
+            alert_id = alert_at(connection, connector, reaction.remote_id)
+            if alert_id is None:
+                return Responded(heard=Heard.UNKNOWN)
+            return respond(
+                connection,
+                alert_id,
+                reaction.action,
+                place=connector,
+                at=reaction.at.timestamp(),
+                now=now,
+                connectors=connectors,
+                person=reaction.person,
+                reason=reaction.reason,
+                resolution=reaction.resolution,
+                too=too,
+            )
+
+        return self._engine.write(work)
+
+    def looked(self, connector: str, look: Look, *, now: float, connectors: Collection[str]) -> list[Responded]:
+        """Takes in what a look brought, together with where the next one begins; returns what changed.
+
+        What counts is that an alert stands otherwise there than when it was last seen: so nothing is heard twice.
+        """
+
+        def work(connection: sqlite3.Connection) -> list[Responded]:
+            changed = [
+                responded
+                for sighting in look.sightings
+                for responded in _seen(connection, connector, sighting, now, connectors)
+            ]
+            connection.execute(_LOOKED, (connector, look.cursor, now))
+            return changed
+
+        return self._engine.write(work)
+
+    def look_failed(self, connector: str, reason: str, *, now: float) -> None:
+        """Writes down why a destination could not be looked at, and since when."""
+        self._engine.write(lambda connection: connection.execute(_LOOK_FAILED, (connector, now, reason)))
+
+    def look_of(self, connector: str) -> LookState:
+        """How far a destination was looked at."""
+        with self._engine.read() as connection:
+            row = connection.execute("SELECT * FROM looks WHERE connector = ?", (connector,)).fetchone()
+        return LookState(**dict(row)) if row else LookState(connector=connector)
+
+    def forget_heard(self, *, before: float) -> None:
+        """Forgets the names of events that no destination tells of again."""
+        self._engine.write(lambda connection: connection.execute("DELETE FROM heard WHERE at < ?", (before,)))
+
+
+def heard_first(connection: sqlite3.Connection, connector: str, key: str, *, now: float) -> bool:
+    """Whether a destination tells of an event for the first time."""
+    return bool(
+        connection.execute("INSERT INTO heard VALUES (?, ?, ?) ON CONFLICT DO NOTHING", (connector, key, now)).rowcount
+    )
+
+
+def alert_at(connection: sqlite3.Connection, connector: str, remote_id: str) -> str | None:
+    """The alert that stands at a connector's destination under ``remote_id``."""
+    row = connection.execute(_STANDS, (remote_id, connector)).fetchone() if remote_id else None
+    return None if row is None else str(row["alert_id"])
+
+
+def _seen(
+    connection: sqlite3.Connection, connector: str, sighting: Sighting, now: float, connectors: Collection[str]
+) -> list[Responded]:
+    alert_id = alert_at(connection, connector, sighting.remote_id)
+    if alert_id is None:
+        return []
+    row = connection.execute(
+        "SELECT status FROM sightings WHERE alert_id = ? AND connector = ?", (alert_id, connector)
+    ).fetchone()
+    connection.execute(_SEE, (alert_id, connector, sighting.status.value))
+    if sighting.ours:
+        return []
+    before = Status(row["status"]) if row else Status.OPEN
+    responses = [
+        respond(
+            connection,
+            alert_id,
+            action,
+            place=connector,
+            at=sighting.at.timestamp(),
+            now=now,
+            connectors=connectors,
+            person=sighting.person,
+            reason=sighting.reason,
+            resolution=sighting.resolution,
+        )
+        for action in actions_between(before, sighting.status)
+    ]
+    return [response for response in responses if response.heard is Heard.CHANGED]

@@ -41,6 +41,8 @@ from forwarder.common.urls import redirect_host, web_address
 from forwarder.outcome import Broken, Delivered, Failed, Outcome, RateLimited, Receipt, Rejected, Retry, Uncertain
 from forwarder.response import (
     FEED,
+    NOT_KEPT,
+    NOT_KNOWN,
     Action,
     Desk,
     Look,
@@ -56,6 +58,8 @@ from forwarder.response import (
 __all__ = [
     "FEED",
     "NOTICE",
+    "NOT_KEPT",
+    "NOT_KNOWN",
     "Action",
     "Broken",
     "BuiltInTexts",

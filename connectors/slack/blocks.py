@@ -355,7 +355,9 @@ def _drawn(blocks: Sequence[Mapping[str, Any]], margin: str) -> list[str]:
     for block in blocks:
         texts = [block["text"]] if "text" in block else block.get("fields", [])
         if block["type"] == "actions":
-            lines += [f"[{button['text']['text']}] {button.get('url', '')}" for button in block["elements"]]
+            links = [f"[{button['text']['text']}] {button['url']}" for button in block["elements"] if "url" in button]
+            acts = " ".join(f"[{button['text']['text']}]" for button in block["elements"] if "url" not in button)
+            lines += [*links, *filter(None, [acts])]
         elif block["type"] == "context":
             lines.append(" · ".join(map(_read, block["elements"])))
         elif "fields" in block:

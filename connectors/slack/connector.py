@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
 from connectors.slack import blocks
@@ -41,6 +41,7 @@ from forwarder.connector import (
     Connector,
     Delivered,
     Delivery,
+    Desk,
     Failed,
     Finding,
     Kind,
@@ -53,7 +54,8 @@ from forwarder.connector import (
     one_line,
 )
 
-T = TypeVar("T")
+if TYPE_CHECKING:
+    from connectors.slack.listener import Listener
 
 _PATIENCE: Final = 2.0  # seconds, for what is only nice to know
 _FOLLOW_UPS: Final = frozenset(kind for kind in Kind if kind.responds) | {Kind.UPDATE, Kind.REMIND}
@@ -84,6 +86,8 @@ class Slack(Connector[SlackConfig]):
     ) -> None:
         super().__init__(name, config, texts)
         self._remote = _remote(config, now)
+        self._listener = _listener(name, config, self._remote, now)
+        self.listens = self._listener is not None
         if isinstance(self._remote, Workspace):
             self.reconcile_after = tuple(after.total_seconds() for after in config.reconcile_after)
             self.follows_links = True
@@ -156,7 +160,7 @@ class Slack(Connector[SlackConfig]):
     def check(self) -> list[Finding]:
         """Asks about the token, its scopes and the channel; a webhook can only be looked at."""
         if isinstance(self._remote, Workspace):
-            return self._remote.findings()
+            return self._remote.findings() + (self._listener.findings() if self._listener else [])
         url = urlsplit(self.config.webhook_url.get_secret_value() if self.config.webhook_url else "")
         untried = f"Slack has no way to try it without posting: forwarder test {self.name} posts a test alert."
         if url.hostname not in _WEBHOOK_HOSTS:
@@ -165,6 +169,16 @@ class Slack(Connector[SlackConfig]):
             form = f"https://{url.hostname}/services/"
             return [Finding(False, f"The webhook's address must begin with {form}: copy it from your Slack app again.")]
         return [Finding(True, f"The webhook's address has the right form. {untried}")]
+
+    def listen(self, desk: Desk) -> None:
+        """Hears the buttons that people press, over Socket Mode; raises Failed where nothing is heard right now."""
+        if self._listener:
+            self._listener.listen(desk)
+
+    def close(self) -> None:
+        """Hears nothing more."""
+        if self._listener:
+            self._listener.close()
 
     def preview(self, payload: Payload) -> str:
         """The message in plain text, with its buttons and its reply."""
@@ -219,6 +233,22 @@ def _remote(config: SlackConfig, now: Callable[[], datetime]) -> Workspace | Web
 
 def _only_brings_links(delivery: Delivery) -> bool:
     return delivery.kind is Kind.UPDATE and delivery.receipt is not None and not delivery.changes
+
+
+def _listener(
+    name: str, config: SlackConfig, remote: Workspace | Webhook, now: Callable[[], datetime]
+) -> Listener | None:
+    if not (config.app_token and config.token and isinstance(remote, Workspace)):
+        return None
+    from connectors.slack.listener import Access, Listener
+
+    access = Access(
+        app_token=config.app_token.get_secret_value(),
+        token=config.token.get_secret_value(),
+        base_url=config.base_url,
+        seconds=config.timeout.total_seconds(),
+    )
+    return Listener(name, access, remote.account, now)
 
 
 def _is_older(found: Place, repeats: Place | None) -> bool:

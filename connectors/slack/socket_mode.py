@@ -203,11 +203,14 @@ def _client(mode: SocketMode) -> SocketModeClient:
 
         def disconnect(self) -> None:
             wire: Any = self.sock
-            if wire is not None:
-                # Else it would wait for the one who receives, for seconds.
-                with suppress(OSError):
-                    wire.shutdown()
-            super().disconnect()
+            if wire is None:
+                return
+            # First of all: else who sends or receives right now would be waited for, for seconds.
+            with suppress(OSError):
+                wire.shutdown()
+            with self.sock_send_lock:
+                self.sock = None
+            wire.close()
             mode._wake.set()
 
     class Client(SocketModeClient):

@@ -5,10 +5,8 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from contextlib import suppress
-from datetime import UTC, datetime
 from typing import Any
 
-from connectors.slack import Slack, SlackConfig
 from forwarder.connector import Delivery, Desk, Failed, MuteRequest, Reaction
 from forwarder.sandbox import Sandbox
 from forwarder.sandbox.slack_socket import Interaction

@@ -153,7 +153,8 @@ def test_every_key_is_in_the_example() -> None:
     """Whoever reads the example has seen every key of the file's own sections."""
     text = EXAMPLE.read_text("utf-8")
     schema = json_schema()
-    own = ("SentrytexConfig", "Route", "WebConfig", "AlarmsConfig", "HeartbeatConfig", "LogConfig")
+    own = ("SentrytexConfig", "Route", "Schedule", "Mute", "Reminder", "Report", "Recurring")
+    own += ("WebConfig", "AlarmsConfig", "HeartbeatConfig", "LogConfig")
     keys = {key for name in own for key in schema["$defs"][name]["properties"]} | schema["properties"].keys()
     assert [key for key in sorted(keys) if key not in text] == []
 

@@ -21,7 +21,9 @@ UTC: Final = ZoneInfo("UTC")
 
 _CLOCK: Final = r"([01]?\d|2[0-3]):([0-5]\d)"
 _HOURS: Final = rf"{_CLOCK}\s*-\s*({_CLOCK}|24:00)"
-_DAYS: Final = "daily|mon(day)?|tue(sday)?|wed(nesday)?|thu(rsday)?|fri(day)?|sat(urday)?|sun(day)?"
+_DAYS: Final = (
+    "[Dd]aily|[Mm]on(day)?|[Tt]ue(sday)?|[Ww]ed(nesday)?|[Tt]hu(rsday)?|[Ff]ri(day)?|[Ss]at(urday)?|[Ss]un(day)?"
+)
 _MOMENT: Final = rf"({_DAYS})\s+{_CLOCK}"
 _SPAN: Final = r"(\d+(\.\d+)?\s*(s|min|m|h|d|w)\s*)+"
 
@@ -94,10 +96,11 @@ def _hours(value: object) -> Hours:
 def _every(value: object) -> Moment | timedelta:
     if isinstance(value, Moment | timedelta):
         return value
-    text = value.strip().lower() if isinstance(value, str) else ""
+    text = value.strip() if isinstance(value, str) else ""
     if match := re.fullmatch(_MOMENT, text):
         *_, hour, minute = match.groups()
-        return Moment(None if match[1] == "daily" else Day(match[1][:3]), time(int(hour), int(minute)))
+        name = match[1].lower()
+        return Moment(None if name == "daily" else Day(name[:3]), time(int(hour), int(minute)))
     if re.fullmatch(_SPAN, text):
         return _span_within(parse_duration(text))
     raise ValueError("must be a day and a time such as monday 09:00 or daily 09:00, or a span such as 4h")

@@ -180,7 +180,7 @@ class Route(Conditions):
     digest: Digest | None = Field(
         default=None,
         description='When all that has come meanwhile is told in one message: "monday 09:00", "daily 09:00" or 4h, in '
-        "UTC; or a section with `every` and `timezone`.",
+        "UTC; or a section with every and timezone.",
     )
 
     @model_validator(mode="after")
@@ -266,7 +266,7 @@ class Config(Scalars):
     routes: tuple[Route, ...] = Field(
         min_length=1, description="An alert goes to every connector named by any route that it matches, once each."
     )
-    schedules: dict[str, Schedule] = Field(default={}, description="Name -> times, for routes to name in `during`.")
+    schedules: dict[str, Schedule] = Field(default={}, description="Name -> times, for routes to name at during.")
     mutes: tuple[Mute, ...] = Field(default=(), description="Alerts that do not go out for a time, with the reason.")
     owners: Owners = Field(
         default={},

@@ -21,9 +21,8 @@ UTC: Final = ZoneInfo("UTC")
 
 _CLOCK: Final = r"([01]?\d|2[0-3]):([0-5]\d)"
 _HOURS: Final = rf"{_CLOCK}\s*-\s*({_CLOCK}|24:00)"
-_DAYS: Final = (
-    "[Dd]aily|[Mm]on(day)?|[Tt]ue(sday)?|[Ww]ed(nesday)?|[Tt]hu(rsday)?|[Ff]ri(day)?|[Ss]at(urday)?|[Ss]un(day)?"
-)
+_NAMES: Final = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
+_DAYS: Final = "|".join(("[Dd]aily", *(f"[{day[0].upper()}{day[0]}]{day[1:3]}({day[3:]})?" for day in _NAMES)))
 _MOMENT: Final = rf"({_DAYS})\s+{_CLOCK}"
 _SPAN: Final = r"(\d+(\.\d+)?\s*(s|min|m|h|d|w)\s*)+"
 

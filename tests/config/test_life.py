@@ -163,7 +163,7 @@ def test_all_problems_at_once(problems: Problems) -> None:
           - {to: post, during: ofice}
           - {to: post, during: office, digest: daily 09:00}
           - {to: [post, pager], digest: someday}
-          - {to: post, digest: {evry: 4h}}
+          - {to: post, digest: {ever: 4h}}
           - {to: post, digest: {every: 4h, timezone: Europe/Berlin}}
           - {to: post, digest: 10s}
           - {to: post, digest: 4}
@@ -214,7 +214,7 @@ def test_all_problems_at_once(problems: Problems) -> None:
         "out",
         f"config.yaml:19: routes[2].digest: {every}",
         f"config.yaml:19: routes[2].to[1]: {one_at_a_time}",
-        "config.yaml:20: routes[3].digest.evry: unknown key (did you mean every?)",
+        "config.yaml:20: routes[3].digest.ever: unknown key (did you mean every?)",
         "config.yaml:21: routes[4].digest: a span such as 4h is the same in every zone: leave timezone out, or name a "
         "time of day",
         "config.yaml:22: routes[5].digest: must be at least 1m",

@@ -33,11 +33,12 @@ from typing import Any, ClassVar, Final, Generic, Protocol, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from forwarder.alert import Alert, Change, Severity
+from forwarder.alert import Alert, Change
 from forwarder.common.backoff import retry_after
 from forwarder.common.text import clean, cut, is_web_url, one_line
 from forwarder.common.units import Duration, Rate, SendRate, format_duration
 from forwarder.common.urls import redirect_host, web_address
+<<<<<<< HEAD
 from forwarder.outcome import Broken, Delivered, Failed, Outcome, RateLimited, Receipt, Rejected, Retry, Uncertain
 from forwarder.response import (
     Action,
@@ -51,6 +52,9 @@ from forwarder.response import (
     Sighting,
     Status,
 )
+=======
+from forwarder.setup import Finding, Question, Setup
+>>>>>>> w/lifeconfig
 
 __all__ = [
     "NOTICE",
@@ -195,44 +199,6 @@ class Delivery:
         return self.response is not None and self.response != self.latest
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One sentence of a live check: what works, or what is missing and where to put it right."""
-
-    ok: bool
-    text: str
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Question:
-    """What `forwarder init` asks for one key of a connector's config.
-
-    With ``variable`` the answer is a secret: it is kept in that environment variable, and not shown. Without a
-    ``default`` there must be an answer; with an empty one the key is left out. An answer that is a web address belongs
-    to ``if_address``, where there is one, and the questions after it are not asked.
-    """
-
-    key: str
-    prompt: str
-    variable: str = ""
-    default: str | None = None
-    choices: Sequence[str] = ()
-    if_address: Question | None = None
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Setup:
-    """How `forwarder init` sets a connector up: the name it gets, whether it is wanted, and what must be known.
-
-    ``severities`` are those that the first routes send there.
-    """
-
-    name: str
-    offer: str
-    questions: Sequence[Question]
-    severities: Sequence[Severity] = tuple(Severity)
-
-
 class Texts(Protocol):
     """Titles and texts as the config's templates word them, else the connector's own. Never raises."""
 
@@ -343,6 +309,15 @@ class Connector(ABC, Generic[C]):
 
     setup: ClassVar[Setup | None] = None
     """What `forwarder init` asks; without it, `init` does not offer the type."""
+
+    Owner: ClassVar[type[BaseModel] | None] = None
+    """The model of what the config's ``owners`` say for this type of who must act; None where it can name nobody.
+
+    A RootModel where it is a text alone.
+    """
+
+    takes_digests: ClassVar[bool] = True
+    """Whether it takes messages that tell of many alerts: digests and reports."""
 
     reconcile_after: Sequence[float] = ()
     """Seconds after an Uncertain (or a crash) at which ``find`` is asked; after the last one it is sent again.

@@ -23,7 +23,7 @@ from forwarder.events import Listeners
 from forwarder.feed.client import FeedClient, RequestBudget, SentrytexError
 from forwarder.feed.poller import Poller
 from forwarder.heartbeat import Heartbeat
-from forwarder.lifecycle import Responses
+from forwarder.lifecycle import Held, Responses
 from forwarder.logs import Redactor, get_logger
 from forwarder.scheduler import Jobs, Scheduler
 from forwarder.store import Store, StoreError
@@ -85,6 +85,7 @@ class Forwarder:
             listener=self.listeners,
             redact=self.redactor,
         )
+        self.held = Held(store, now=self.clock, wake=self._wake)
         self._unfollowed = 0.0
         self._retired: list[FeedClient] = []
         self._retired_heartbeats: list[Heartbeat] = []

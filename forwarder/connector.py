@@ -38,7 +38,6 @@ from forwarder.common.backoff import retry_after
 from forwarder.common.text import clean, cut, is_web_url, one_line
 from forwarder.common.units import Duration, Rate, SendRate, format_duration
 from forwarder.common.urls import redirect_host, web_address
-<<<<<<< HEAD
 from forwarder.outcome import Broken, Delivered, Failed, Outcome, RateLimited, Receipt, Rejected, Retry, Uncertain
 from forwarder.response import (
     Action,
@@ -52,9 +51,7 @@ from forwarder.response import (
     Sighting,
     Status,
 )
-=======
 from forwarder.setup import Finding, Question, Setup
->>>>>>> w/lifeconfig
 
 __all__ = [
     "NOTICE",

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
@@ -24,15 +24,21 @@ class Verdict:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Decision:
-    """Where an alert goes: each connector with the reason, and what every route that was looked at said."""
+    """Where an alert goes: each connector with the reason, and what every route that was looked at said.
+
+    ``later`` has those of them that no matching route reaches at once, with the first route that reaches them later.
+    """
 
     targets: dict[str, str]
     trail: tuple[Verdict, ...]
+    later: Mapping[str, Route] = field(default_factory=dict)
 
 
 def targets(alert: Alert, routes: Sequence[Route]) -> Decision:
     """Every connector that any matching route names, once each, until a matching route says ``stop``."""
     reached: dict[str, str] = {}
+    at_once: set[str] = set()
+    later: dict[str, Route] = {}
     trail = []
     for number, route in enumerate(routes, start=1):
         matched, reason = matches(alert, route)
@@ -41,10 +47,19 @@ def targets(alert: Alert, routes: Sequence[Route]) -> Decision:
         if not matched:
             continue
         for connector in route.to:
-            reached.setdefault(connector, f"route {number}: {why}")
+            waits = route.during or route.digest
+            if connector in reached and (waits or connector in at_once):
+                continue
+            # A route that sends at once is the reason, though one that waits came before it.
+            reached[connector] = f"route {number}: {why}"
+            if waits:
+                later[connector] = route
+            else:
+                at_once.add(connector)
+                later.pop(connector, None)
         if route.stop:
             break
-    return Decision(targets=reached, trail=tuple(trail))
+    return Decision(targets=reached, trail=tuple(trail), later=later)
 
 
 def matches(alert: Alert, conditions: Conditions) -> tuple[bool, str]:

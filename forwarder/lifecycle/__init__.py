@@ -1,12 +1,10 @@
-<<<<<<< HEAD
 """What people do with alerts, and when these may be told.
 
-``responses`` takes in what people decide, wherever they are.
+``responses`` takes in what people decide, wherever they are, ``held`` lets out what waited for its time; ``schedules``
+and ``holds``, both pure, say when an alert may go out.
 """
 
+from forwarder.lifecycle.held import Held
 from forwarder.lifecycle.responses import Responses
 
-__all__ = ["Responses"]
-=======
-"""What happens to an alert after it was routed. Pure: what is decided here is given the time, and touches no store."""
->>>>>>> w/lifeconfig
+__all__ = ["Held", "Responses"]

@@ -4,8 +4,20 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Final
 
 from forwarder.connector import Response, Status
+
+DIGEST: Final = "digest"
+"""What a delivery is held for that waits for its connector's next digest; a schedule is named ``during NAME``."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Hold:
+    """That a delivery is not due before ``until``, in seconds since the epoch by the wall clock, and for what."""
+
+    until: float
+    reason: str
 
 
 class Heard(StrEnum):

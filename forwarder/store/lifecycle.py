@@ -9,6 +9,7 @@ from typing import Final
 from forwarder.connector import Action, Look, Reaction, Resolution, Sighting, Status
 from forwarder.response import actions_between
 from forwarder.store.engine import Engine
+from forwarder.store.holds import release_due
 from forwarder.store.life_records import Heard, LookState, Responded
 from forwarder.store.responses import respond
 
@@ -123,6 +124,18 @@ class LifecycleStore:
         with self._engine.read() as connection:
             row = connection.execute("SELECT * FROM looks WHERE connector = ?", (connector,)).fetchone()
         return LookState(**dict(row)) if row else LookState(connector=connector)
+
+    def release(self, *, now: float) -> frozenset[str]:
+        """Makes due what was held for a schedule that is open by now; the connectors that are owed it."""
+        return self._engine.write(lambda connection: release_due(connection, now=now))
+
+    def next_release(self) -> float | None:
+        """When the next held delivery may go out; None where none is held."""
+        with self._engine.read() as connection:
+            until: float | None = connection.execute(
+                "SELECT min(held_until) FROM deliveries WHERE state = 'held'"
+            ).fetchone()[0]
+        return until
 
     def forget_heard(self, *, before: float) -> None:
         """Forgets the names of events that no destination tells of again."""

@@ -167,6 +167,7 @@ class Delivery:
 
     ``response`` is what a person decided, where the delivery tells that; ``latest`` the last such thing that is known
     of the alert by now, whatever the delivery tells, None while nobody reacted. ``changes`` of a response are empty.
+    ``items`` are the alerts that a digest tells, the most severe first.
     """
 
     id: int
@@ -184,6 +185,7 @@ class Delivery:
     sent_as: str | None = None
     response: Response | None = None
     latest: Response | None = None
+    items: tuple[Alert, ...] = ()
 
     @property
     def status(self) -> Status:

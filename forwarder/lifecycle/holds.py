@@ -20,11 +20,16 @@ def holds(decision: Decision, config: Config, now: datetime) -> dict[str, Hold]:
     return {connector: hold for connector, hold in found.items() if hold is not None}
 
 
+def held_during(schedule: str) -> str:
+    """What is held for a schedule is held for, by its name."""
+    return f"during {schedule}"
+
+
 def hold_of(route: Route, schedules: Mapping[str, Schedule], now: datetime) -> Hold | None:
     """Until when a route holds what it sends; None where it goes out at once."""
     if route.digest:
         return Hold(until=next_time(route.digest, now).timestamp(), reason=DIGEST)
     if route.during:
         opening = next_opening(schedules[route.during], now)
-        return Hold(until=opening.timestamp(), reason=f"during {route.during}") if opening > now else None
+        return Hold(until=opening.timestamp(), reason=held_during(route.during)) if opening > now else None
     return None

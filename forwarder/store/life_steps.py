@@ -127,6 +127,14 @@ CREATE TABLE looks (
   failing_since REAL,
   error TEXT
 ) STRICT, WITHOUT ROWID;
+-- What each digest tells; a digest itself is an alert of that origin.
+CREATE TABLE digest_items (
+  digest_id TEXT NOT NULL REFERENCES alerts (id) ON DELETE CASCADE,
+  position INTEGER NOT NULL CHECK (position >= 0),
+  alert_id TEXT NOT NULL REFERENCES alerts (id) ON DELETE CASCADE,
+  PRIMARY KEY (digest_id, position)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX digest_items_alert ON digest_items (alert_id);
 CREATE TABLE sightings (
   alert_id TEXT NOT NULL REFERENCES alerts (id) ON DELETE CASCADE,
   connector TEXT NOT NULL,

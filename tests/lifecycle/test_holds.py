@@ -64,7 +64,7 @@ def test_what_is_held_goes_out_once_when_its_time_comes(store: Store) -> None:
     at, time, woken = office({"to": "secops", "during": "office"}), Time(), list[str]()
     held(store, alert(id="low", severity="low"), at)
     held(store, alert(id="high", severity="high"), at)
-    release = Held(store, now=time, wake=woken.extend).release
+    release = Held(store, at, now=time, wake=woken.extend).release
     assert release() == 10.0
     assert states(store) == {("secops", "open", 1): "held"}
     assert claim_all(store, now=MONDAY - 1) == []
@@ -77,8 +77,9 @@ def test_what_is_held_goes_out_once_when_its_time_comes(store: Store) -> None:
 
 
 def test_the_last_look_before_it_is_due_comes_in_time(store: Store) -> None:
-    held(store, alert(), office({"to": "secops", "during": "office"}))
-    assert Held(store, now=Time(MONDAY - 3), wake=lambda _: None).release() == pytest.approx(3)
+    at = office({"to": "secops", "during": "office"})
+    held(store, alert(), at)
+    assert Held(store, at, now=Time(MONDAY - 3), wake=lambda _: None).release() == pytest.approx(3)
 
 
 def test_an_alert_that_gets_worse_is_held_no_longer(store: Store) -> None:

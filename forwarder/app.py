@@ -24,7 +24,7 @@ from forwarder.events import Listeners
 from forwarder.feed.client import FeedClient, RequestBudget, SentrytexError
 from forwarder.feed.poller import Poller
 from forwarder.heartbeat import Heartbeat
-from forwarder.lifecycle import Held, Responses
+from forwarder.lifecycle import Held, Reminders, Responses
 from forwarder.logs import Redactor, get_logger
 from forwarder.scheduler import Jobs, Scheduler
 from forwarder.store import Store, StoreError
@@ -86,6 +86,7 @@ class Forwarder:
             listener=self.listeners,
             redact=self.redactor,
         )
+        self.reminders = Reminders(store, config, now=self.clock, connectors=self._in_use, wake=self._wake)
         self.held = Held(store, config, now=self.clock, wake=self._wake)
         self._unfollowed = 0.0
         self._retired: list[FeedClient] = []
@@ -151,7 +152,7 @@ class Forwarder:
             self._retired_heartbeats.append(self._heartbeat)
             self._heartbeat = Heartbeat(config.heartbeat)
         self.config = config
-        for part in (self.poller, self.alarms, self.held):
+        for part in (self.poller, self.alarms, self.held, self.reminders):
             part.use(config)
         self._change_dispatchers(connectors)
         self._guarded("restart", lambda: self.store.outbox.reset_deadlines(now=self.clock(), most=ATTEMPTS.most))

@@ -23,8 +23,9 @@ from forwarder.connector import Connector
 from forwarder.events import Listeners
 from forwarder.feed.client import KeyRefused, SentrytexError, TooManyRequests
 from forwarder.feed.poller import Poller
-from forwarder.lifecycle import Held, Responses
+from forwarder.lifecycle import Held, Reminders, Responses
 from forwarder.lifecycle.held import RELEASE_EVERY
+from forwarder.lifecycle.reminders import REMIND_EVERY
 from forwarder.logs import get_logger
 from forwarder.store import Store
 
@@ -223,6 +224,9 @@ class Turns(Protocol):
     def responses(self) -> Responses: ...
 
     @property
+    def reminders(self) -> Reminders: ...
+
+    @property
     def held(self) -> Held: ...
 
 
@@ -246,6 +250,7 @@ class Jobs:
         add("alarms", _job(turns.review_alarms), lambda: REVIEW_EVERY, first=REVIEW_EVERY)
         add("prune", _job(turns.prune), lambda: PRUNE_EVERY, first=FIRST_PRUNE, hangs=PRUNE_HANGS)
         add("release", turns.held.release, lambda: RELEASE_EVERY, first=0.0)
+        add("remind", _job(turns.reminders.judge), lambda: REMIND_EVERY, first=REMIND_EVERY)
         self._scheduler.start()
         self._scheduled = True
 

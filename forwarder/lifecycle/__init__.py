@@ -1,10 +1,12 @@
 """What people do with alerts, and when these may be told.
 
-``responses`` takes in what people decide, wherever they are, ``held`` lets out what waited for its time; ``schedules``
+``responses`` takes in what people decide, wherever they are, ``held`` lets out what waited for its time, and
+``reminders`` tells what nobody acted on; ``schedules``
 and ``holds``, both pure, say when an alert may go out.
 """
 
 from forwarder.lifecycle.held import Held
+from forwarder.lifecycle.reminders import Reminders
 from forwarder.lifecycle.responses import Responses
 
-__all__ = ["Held", "Responses"]
+__all__ = ["Held", "Reminders", "Responses"]

@@ -8,10 +8,10 @@ from typing import Final
 from forwarder.common.clock import Now, instant
 from forwarder.config import Config
 from forwarder.lifecycle.digests import compose
-from forwarder.lifecycle.holds import held_during
 from forwarder.lifecycle.schedules import next_opening
 from forwarder.logs import get_logger
 from forwarder.store import Store
+from forwarder.store.life_records import held_during
 
 log = get_logger(__name__)
 

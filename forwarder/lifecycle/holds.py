@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from forwarder.lifecycle.schedules import next_opening, next_time
-from forwarder.store.life_records import DIGEST, Hold
+from forwarder.store.life_records import DIGEST, Hold, held_during
 
 if TYPE_CHECKING:
     from forwarder.config import Config, Route, Schedule
@@ -18,11 +18,6 @@ def holds(decision: Decision, config: Config, now: datetime) -> dict[str, Hold]:
     """The connectors that get the alert later, with when; what a schedule lets through at once is not among them."""
     found = {connector: hold_of(route, config.schedules, now) for connector, route in decision.later.items()}
     return {connector: hold for connector, hold in found.items() if hold is not None}
-
-
-def held_during(schedule: str) -> str:
-    """What is held for a schedule is held for, by its name."""
-    return f"during {schedule}"
 
 
 def hold_of(route: Route, schedules: Mapping[str, Schedule], now: datetime) -> Hold | None:

@@ -309,6 +309,7 @@ def _claimed(
         sent_as=row["sent_as"],
         response=next((one for one in known.responses if kind.responds and one.number == row["revision"]), None),
         items=known.items,
+        reminder=row["why"] if kind is Kind.REMIND else "",
         latest=known.responses[-1] if known.responses else None,
     )
     return Claimed(

@@ -24,7 +24,7 @@ from forwarder.events import Listeners
 from forwarder.feed.client import FeedClient, RequestBudget, SentrytexError
 from forwarder.feed.poller import Poller
 from forwarder.heartbeat import Heartbeat
-from forwarder.lifecycle import Held, Reminders, Responses
+from forwarder.lifecycle import Held, Reminders, Reports, Responses
 from forwarder.logs import Redactor, get_logger
 from forwarder.scheduler import Jobs, Scheduler
 from forwarder.store import Store, StoreError
@@ -87,6 +87,7 @@ class Forwarder:
             redact=self.redactor,
         )
         self.reminders = Reminders(store, config, now=self.clock, connectors=self._in_use, wake=self._wake)
+        self.reports = Reports(store, config, now=self.clock, connectors=self._in_use, wake=self._wake)
         self.held = Held(store, config, now=self.clock, wake=self._wake)
         self._unfollowed = 0.0
         self._retired: list[FeedClient] = []
@@ -152,7 +153,7 @@ class Forwarder:
             self._retired_heartbeats.append(self._heartbeat)
             self._heartbeat = Heartbeat(config.heartbeat)
         self.config = config
-        for part in (self.poller, self.alarms, self.held, self.reminders):
+        for part in (self.poller, self.alarms, self.held, self.reminders, self.reports):
             part.use(config)
         self._change_dispatchers(connectors)
         self._guarded("restart", lambda: self.store.outbox.reset_deadlines(now=self.clock(), most=ATTEMPTS.most))

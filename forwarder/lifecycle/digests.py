@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any, Final
 
 from forwarder.alert import Alert, Severity
+from forwarder.common import text
 from forwarder.common.clock import iso
 from forwarder.common.text import cut
 
@@ -34,7 +35,7 @@ def counted(alerts: Sequence[Alert]) -> str:
     """``12 alerts (3 high, 9 low)``."""
     counts = Counter(alert.severity for alert in alerts)
     parts = ", ".join(f"{counts[severity]} {severity}" for severity in Severity if counts[severity])
-    return f"{len(alerts)} {'alert' if len(alerts) == 1 else 'alerts'} ({parts})"
+    return f"{text.counted(len(alerts), 'alert')} ({parts})"
 
 
 def lines(alerts: Sequence[Alert], most: int) -> list[str]:

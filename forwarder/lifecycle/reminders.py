@@ -10,7 +10,7 @@ from typing import Any, Final
 from forwarder import routing
 from forwarder.alert import Severity
 from forwarder.common.clock import Now, instant
-from forwarder.common.units import format_duration
+from forwarder.common.units import roughly
 from forwarder.config import Config
 from forwarder.config.life import Reminder
 from forwarder.connector import Connector, Status
@@ -97,19 +97,11 @@ def step_at(begins: float, every: timedelta | None, now: float) -> int:
 def words(reminder: Reminder, late: float) -> str:
     """What it is time for, ``late`` seconds after the reminder was first due."""
     if reminder.unacknowledged_for is not None:
-        return f"Nobody has acknowledged it for {_lasting(reminder.unacknowledged_for, late)}"
-    return f"It is overdue for {_lasting(reminder.overdue_for or timedelta(), late)}, and nobody has resolved it"
+        return f"Nobody has acknowledged it for {roughly(reminder.unacknowledged_for.total_seconds() + late)}"
+    late += (reminder.overdue_for or timedelta()).total_seconds()
+    return f"It is overdue for {roughly(late)}, and nobody has resolved it"
 
 
 def key_of(reminder: Reminder) -> str:
     """What names a reminder by what it asks for: whoever else is told by it, or moves it, makes no other of it."""
     return hashlib.sha256(reminder.model_dump_json(exclude={"to"}).encode()).hexdigest()[:32]
-
-
-def _lasting(span: timedelta, late: float) -> str:
-    seconds = span.total_seconds() + late
-    # In whole parts of the largest unit: nobody wants to read seconds of a day.
-    for unit in (86400, 3600, 60):
-        if seconds >= unit:
-            return format_duration(int(seconds // unit * unit))
-    return format_duration(int(seconds))

@@ -10,7 +10,7 @@ from typing import Final
 from forwarder.alert import Alert
 from forwarder.connector import Kind, Origin
 from forwarder.store import unreadable
-from forwarder.store.enqueue import enqueue
+from forwarder.store.enqueue import enqueue, keep_own
 from forwarder.store.life_records import DIGEST
 
 Compose = Callable[[str, Sequence[Alert]], Alert]
@@ -71,18 +71,7 @@ def _make(
     connection: sqlite3.Connection, connector: str, rows: Sequence[sqlite3.Row], compose: Compose, now: float
 ) -> None:
     digest = compose(connector, [unreadable.alert_of(row, row["alert_id"])[0] for row in rows])
-    connection.execute(
-        "INSERT INTO alerts (id, origin, severity, published_at, body, seen_at, trail, unrouted)"
-        " VALUES (?, ?, ?, ?, ?, ?, '[]', 0)",
-        (
-            digest.id,
-            Origin.DIGEST.value,
-            digest.severity.value,
-            digest.published_at.timestamp(),
-            json.dumps(dict(digest.raw)),
-            now,
-        ),
-    )
+    keep_own(connection, digest, Origin.DIGEST, now=now)
     connection.executemany(
         "INSERT INTO digest_items (digest_id, position, alert_id) VALUES (?, ?, ?)",
         [(digest.id, position, row["alert_id"]) for position, row in enumerate(rows)],

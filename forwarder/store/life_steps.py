@@ -141,6 +141,11 @@ CREATE TABLE reminders (
   reminder TEXT PRIMARY KEY CHECK (reminder <> ''),
   since REAL NOT NULL
 ) STRICT, WITHOUT ROWID;
+-- When each report was last made, by what it asks for.
+CREATE TABLE reports (
+  report TEXT PRIMARY KEY CHECK (report <> ''),
+  made_at REAL NOT NULL
+) STRICT, WITHOUT ROWID;
 CREATE TABLE reminded (
   alert_id TEXT NOT NULL REFERENCES alerts (id) ON DELETE CASCADE,
   reminder TEXT NOT NULL,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from contextlib import closing
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
@@ -48,8 +47,7 @@ def _summary(view: View, since: float, until: float) -> Summary:
         return summarize(view.store, connectors, since=since, until=until)
     finally:
         for connector in connectors.values():
-            with closing(connector):
-                pass
+            connector.close()
 
 
 def _as_json(summary: Summary) -> dict[str, Any]:

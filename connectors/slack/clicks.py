@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from connectors.slack import modal
@@ -16,6 +16,8 @@ from forwarder.connector import clean, cut, one_line
 
 MAX_NAME: Final = 80
 """Characters of a person's name; Slack takes no longer ones."""
+
+_EARLY: Final = timedelta(minutes=2)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -43,6 +45,11 @@ class Click:
     person: Person
     trigger_id: str
     thread: str
+
+    @property
+    def is_early(self) -> bool:
+        """Whether the message had just been sent: its receipt may not be kept yet."""
+        return self.at - _instant(self.ts) < _EARLY
 
     @property
     def remote_id(self) -> str:

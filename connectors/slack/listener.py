@@ -6,7 +6,8 @@ envelope unacknowledged: Slack shows the person that it did not get through, and
 connection is there by then. A desk that is slow is waited for. By its key (``Click.key``) the desk knows what it has
 kept already; that is acknowledged and does nothing more.
 
-Only a receipt makes a message ours: what the desk does not know of is answered, and does nothing.
+Only a receipt makes a message ours: what the desk does not know of is answered, and does nothing. Of a message that was
+sent just now the receipt may not be kept yet: it is asked for again for a moment, and then left unacknowledged.
 """
 
 from __future__ import annotations
@@ -38,6 +39,7 @@ log = logging.getLogger(__name__)
 _PATIENCE: Final = 2.0  # seconds, for the first connection and for what ends
 _NAME_WITHIN: Final = 1.0  # seconds of the three in which Slack wants to hear
 _SAID_ALREADY: Final = 100
+_LOOKS, _LOOK_AGAIN = 8, 0.2  # how often, and after how many seconds each, a message that is new is looked for
 _NO_REASON: Final = "Say why: it stands beside every alert that is kept from going out."
 
 
@@ -140,7 +142,9 @@ class Listener:
             at=click.at,
             person=self._people.name(click.person),
         )
-        answer = self._asked(lambda desk: desk.react(reaction))
+        answer = self._reacted(click, reaction)
+        if answer is None:
+            return
         if answer != NOT_KEPT:
             self._mode.acknowledge(envelope)
         elif click.key in self._answered:
@@ -148,6 +152,16 @@ class Listener:
         if answer:
             self._answered.append(click.key)
             self._answering.do(lambda: self._whisper(click, answer))
+
+    def _reacted(self, click: Click, reaction: Reaction) -> str | None:
+        """The desk's answer; None where the message is so new that its receipt may not be kept yet."""
+        for _ in range(_LOOKS):
+            answer = self._asked(lambda desk: desk.react(reaction))
+            if answer != NOT_KNOWN or not click.is_early:
+                return answer
+            if self._closed.wait(_LOOK_AGAIN):
+                break
+        return None
 
     def _mute(self, envelope: str, submission: Submission) -> None:
         if self._closed.is_set():

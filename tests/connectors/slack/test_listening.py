@@ -190,8 +190,30 @@ def test_a_message_that_the_store_does_not_know_is_answered(sandbox: Sandbox) ->
     """Whether a message is ours only a receipt shows: the person is told, and the click does not come again."""
     with closing(Office(sandbox, HearingDesk(lambda _: NOT_KNOWN))) as office:
         office.open()
-        assert office.click(office.posted()).wait(PATIENCE)
+        ts = office.posted()
+        sandbox.clock.advance(121)
+        assert office.click(ts).wait(PATIENCE)
         until(lambda: [one["text"] for one in sandbox.slack.ephemerals] == [NOT_KNOWN])
+
+
+def test_a_person_may_be_quicker_than_the_receipt(sandbox: Sandbox) -> None:
+    """Of a message that was sent just now the desk may not know yet: it is asked again, and nobody is told nonsense."""
+    answers = [NOT_KNOWN, NOT_KNOWN]
+    with closing(Office(sandbox, HearingDesk(lambda _: answers.pop() if answers else ""))) as office:
+        office.open()
+        assert office.click(office.posted()).wait(PATIENCE)
+        assert len(office.heard.told) == 3
+        assert sandbox.slack.ephemerals == []
+
+
+def test_what_stays_unknown_is_left_to_whoever_knows_it(sandbox: Sandbox) -> None:
+    """Another forwarder with the same app may have sent the message: it is not acknowledged, so Slack asks on."""
+    sandbox.slack.socket.ack_within, sandbox.slack.socket.resends = 0.1, 1000
+    with closing(Office(sandbox, HearingDesk(lambda _: NOT_KNOWN))) as office:
+        office.open()
+        click = office.click(office.posted())
+        until(lambda: len(office.heard.told) > 8)
+        assert (click.acknowledged, sandbox.slack.ephemerals) == (False, [])
 
 
 def test_two_connectors_of_one_app_hear_each_other_s_clicks(sandbox: Sandbox) -> None:

@@ -77,6 +77,7 @@ class SocketMode:
         self._since = -math.inf  # when the connection of today was made, in monotonic seconds
         self._trouble = "the connection is being made"
         self._greeted: Mapping[str, Any] | None = None
+        self._tls: ssl.SSLContext | None = None
         self._client: SocketModeClient | None = None
         self._thread: threading.Thread | None = None
 
@@ -152,11 +153,15 @@ class SocketMode:
 
     # From the SDK's threads
 
-    def _open(self, url: str, tls: ssl.SSLContext | None) -> Wire:
-        if tls is not None and not url.startswith("wss:"):
+    def _open(self, url: str) -> Wire:
+        encrypts = url.lower().startswith("wss:")
+        if not encrypts and self._address.lower().startswith("https:"):
             raise Refused(Refusal.RETRY, "Slack named an address for the connection that is not encrypted")
+        if encrypts and self._tls is None:
+            # Kept, for reading the system's certificates takes long.
+            self._tls = encrypted(ssl.create_default_context())
         try:
-            wire = open_websocket(url, self._seconds, tls)
+            wire = open_websocket(url, self._seconds, self._tls if encrypts else None)
         except NoWebSocket as error:
             status = f"HTTP {error}" if str(error) else "nothing"
             why = f"a proxy or firewall lets no WebSocket through (its answer was {status})"
@@ -173,7 +178,7 @@ class SocketMode:
         """Whether a message is about the connection itself, and dealt with."""
         said = _read(message)
         if said.get("type") == "hello":
-            self._greeted = said
+            self._greeted, self._trouble = said, "the connection ended, and is being made anew"
             self._tried.set()
             return True
         if said.get("type") != "disconnect":
@@ -194,11 +199,9 @@ def _client(mode: SocketMode) -> SocketModeClient:
     from slack_sdk.socket_mode.builtin.client import SocketModeClient
     from slack_sdk.socket_mode.builtin.connection import Connection
 
-    tls = encrypted(ssl.create_default_context()) if mode._address.lower().startswith("https:") else None
-
     class Line(Connection):
         def connect(self) -> None:
-            self.sock = mode._open(self.url, tls)  # type: ignore[assignment] # of it no more is used than a Wire has
+            self.sock = mode._open(self.url)  # type: ignore[assignment] # of it no more is used than a Wire has
             self.ping(f"{self.session_id}:{time.time()}")
 
         def disconnect(self) -> None:

@@ -347,6 +347,27 @@ def test_listening_never_blocks_long(sandbox: Sandbox) -> None:
     sandbox.slack.clear_faults()
 
 
+@pytest.mark.parametrize("path", ["apps.connections.open", "/link/"])
+def test_no_token_is_told(sandbox: Sandbox, path: str) -> None:
+    """Whatever an answer repeats of the app token or the connection's ticket, no sentence has it."""
+    token = sandbox.slack.app_token
+    answers = [
+        Fault(
+            kind=FaultKind.STATUS, status=302, headers={"Location": f"https://{token}.example.com/{token}"}, path=path
+        ),
+        Fault(kind=FaultKind.STATUS, status=403, body=token, path=path),
+        Fault(kind=FaultKind.STATUS, status=200, body=f'{{"ok": false, "error": "{token}"}}', path=path),
+        Fault(kind=FaultKind.STATUS, status=200, body=f'{{"ok": true, "url": "wss://{token}:x/{token}"}}', path=path),
+        Fault(kind=FaultKind.STATUS, status=200, body=f'{{"ok": true, "url": "ws://[{token}"}}', path=path),
+    ]
+    for answer in answers:
+        sandbox.slack.inject(answer, answer)
+        with closing(Office(sandbox)) as office:
+            told = [office.trouble(), *(finding.text for finding in office.slack.check())]
+        sandbox.slack.clear_faults()
+        assert not any(secret in text for text in told for secret in (token, "ticket=")), told
+
+
 # The end
 
 

@@ -15,7 +15,7 @@ import sys
 import threading
 import traceback
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from email.message import Message
@@ -43,6 +43,12 @@ class Request:
     query: Mapping[str, str]
     headers: Message
     body: bytes
+    pairs: Sequence[tuple[str, str]] = ()
+    """The query in full: of a name that comes several times, ``query`` holds the last value alone."""
+
+    def every(self, name: str) -> list[str]:
+        """All values of one name in the query."""
+        return [value for key, value in self.pairs if key == name]
 
     @property
     def line(self) -> str:
@@ -134,6 +140,10 @@ class Service(ABC):
     @abstractmethod
     def refuse(self, status: int) -> Reply:
         """What the real service says at an error ``status``."""
+
+    def refuse_to(self, request: Request, status: int) -> Reply:  # noqa: ARG002 - for those with more than one API
+        """What the real service says at an error ``status`` to this request."""
+        return self.refuse(status)
 
     @abstractmethod
     def credentials(self) -> dict[str, str]:
@@ -305,10 +315,12 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _read(self) -> Request:
         target = urlsplit(self.path)
+        pairs = parse_qsl(target.query, keep_blank_values=True)
         return Request(
             method=self.command,
             path=unquote(target.path),
-            query=dict(parse_qsl(target.query, keep_blank_values=True)),
+            query=dict(pairs),
+            pairs=pairs,
             headers=self.headers,
             body=self.rfile.read(int(self.headers.get("Content-Length") or 0)),
         )
@@ -319,7 +331,7 @@ class _Handler(BaseHTTPRequestHandler):
             service.pause(fault.seconds)
         reply = service.answer(request) if kind.has_effect else Reply.text(_PAGE, content_type="text/html")
         if kind in (FaultKind.STATUS, FaultKind.STATUS_AFTER):
-            reply = _reply_of(fault, service.refuse(fault.status))
+            reply = _reply_of(fault, service.refuse_to(request, fault.status))
         silent = kind in _SILENT
         service.note(request, None if silent else reply.status)
         if silent:

@@ -40,7 +40,7 @@ from forwarder.store import Store
 from forwarder.store.records import DeliveryRow, Filter, RoutedAlert
 from tests.kit.samples import alert_json
 
-PATIENCE: Final = 20.0
+PATIENCE: Final = 60.0
 """Seconds that a test waits for what must happen: many more than it takes, for a busy machine is no fault."""
 FORWARDER: Final = Path(sys.executable).with_name("forwarder")
 EVERYTHING: Final = {"to": ["oncall", "tickets", "secops"]}

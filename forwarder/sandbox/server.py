@@ -120,7 +120,7 @@ class Service(ABC):
         self.arrived: list[str] = []
         self.lock = threading.RLock()
         self.revoked = False
-        self._faults = Faults()
+        self.faults = Faults()
         self._seen: list[Seen] = []
         self._released = threading.Event()
         self._server = _Server(self)
@@ -156,11 +156,11 @@ class Service(ABC):
     def inject(self, *faults: Fault) -> None:
         """Let ``faults`` strike, after those injected before."""
         for fault in faults:
-            self._faults.add(fault)
+            self.faults.add(fault)
 
     def clear_faults(self) -> None:
         """Let nothing more go wrong."""
-        self._faults.clear()
+        self.faults.clear()
 
     def revoke(self) -> None:
         """Make the credentials bad, as a person does who revokes them."""
@@ -184,7 +184,7 @@ class Service(ABC):
 
     def take_fault(self, request: Request) -> Fault | None:
         """The fault that strikes ``request``, one time of it used up."""
-        return self._faults.take(request.line, request.body)
+        return self.faults.take(request.line, request.body)
 
     def answer(self, request: Request) -> Reply:
         """Do what is asked. The lock is held for as long as the state changes, never while something waits."""

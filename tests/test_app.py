@@ -618,7 +618,12 @@ def test_a_stop_shares_its_time_with_what_a_reload_left(tmp_path: Path, sandbox:
         config["connectors"]["tickets"]["labels"] = ["other"]
         forwarder.reload(loaded(tmp_path, sandbox, config))
         assert sending(forwarder, "tickets")
-        letting_go = threading.Thread(target=lambda: (until(lambda: forwarder.stopping), sandbox.jira.let_go()))
+
+        def let_go() -> None:
+            until(lambda: forwarder.stopping)
+            sandbox.jira.let_go()
+
+        letting_go = threading.Thread(target=let_go)
         letting_go.start()
         assert forwarder.stop(PATIENCE)
         letting_go.join()

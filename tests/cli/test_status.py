@@ -69,7 +69,7 @@ def test_a_feed_that_is_not_read_is_told_without_an_alarm(desk: Desk) -> None:
     store = Store.open_exclusive(desk.folder / "forwarder.db")
     try:
         store.daemon.started(os.getpid(), None, now=now - 1000)
-        store.feed.commit_page([], now=now - 590)
+        store.feed.commit_page([], now=now - 540)
         assert "NOT READ" not in desk.says("status")
         store.feed.commit_page([], now=now - 900)
         assert "THE FEED IS NOT READ" in desk.says("status")

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import signal
+import socket
 import subprocess
 import sys
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from copy import deepcopy
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -202,6 +204,22 @@ def recent(number: int, *, minutes_ago: float = 1.0, severity: str = "critical",
             **changes,
         }
     )
+
+
+def free_port() -> int:
+    """A port at which nobody listens, and which the system gives to nobody who asks for any: those are higher."""
+    for port in random.SystemRandom().sample(range(15_000, 32_000), 100):
+        with suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            return port
+    raise AssertionError("no port is free")
+
+
+@contextmanager
+def nobody_listens() -> Iterator[int]:
+    """A port that is taken, so that nobody else gets it, and at which every connection is refused."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        yield taken.getsockname()[1]
 
 
 def secrets(sandbox: Sandbox) -> dict[str, str]:

@@ -81,11 +81,14 @@ class Time:
 
     def __init__(self, *, stands_still: bool = False) -> None:
         self._passed = self._set = 0.0
-        wall, uptime = time.time(), time.monotonic()
-        self._wall, self._uptime = (lambda: wall, lambda: uptime) if stands_still else (time.time, time.monotonic)
+        self._began = (time.time(), time.monotonic()) if stands_still else None
 
     def clock(self) -> Clock:
-        return Clock(wall=lambda: self._wall() + self._passed + self._set, uptime=lambda: self._uptime() + self._passed)
+        return Clock(wall=lambda: self._read()[0] + self._set, uptime=lambda: self._read()[1])
+
+    def _read(self) -> tuple[float, float]:
+        wall, uptime = self._began or (time.time(), time.monotonic())
+        return wall + self._passed, uptime + self._passed
 
     def pass_(self, seconds: float) -> None:
         self._passed += seconds

@@ -102,7 +102,7 @@ def run(folder: Path, statuses: Sequence[int] = STATUSES) -> Row:
             sandbox.sentrytex.url,
             sandbox.sentrytex.token,
             budget=RequestBudget(limit=1_000_000),
-            timeout=httpx2.Timeout(0.25),
+            timeout=httpx2.Timeout(1.0),
         )
         for cell in cells(statuses):
             rig.forwarder.poller.read_from(hasty if cell.fault.seconds == HANG else rig.feed)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-import signal
 import sqlite3
 import time
 from collections.abc import Iterator
@@ -55,7 +54,7 @@ def test_it_says_whether_a_daemon_runs(desk: Desk) -> None:
 def test_a_daemon_that_stands_still_is_told_from_one_that_runs(desk: Desk) -> None:
     """It holds the database, and shows no life."""
     with running(desk) as process:
-        process.signal(signal.SIGSTOP)
+        process.freeze()
         long_ago = time.time() - 300
         os.utime(desk.folder / "forwarder.db.lock", (long_ago, long_ago))
         said = desk.says("status")

@@ -450,7 +450,7 @@ def test_another_process_that_holds_the_database(path: Path, store: Store) -> No
         written = threads.submit(store.engine.write, insert("waited"))
         other.execute("INSERT INTO set_aside (digest, raw, reason, seen_at) VALUES ('other', '', '', 0)")
         other.execute("COMMIT")
-        assert written.result(10) == "waited"
+        assert written.result(PATIENCE) == "waited"
     other.close()
     assert names(store) == {"other", "waited"}
 

@@ -265,7 +265,7 @@ def test_a_daemon_that_is_killed_or_stands_still_is_seen(browser: Browser, tmp_p
         with core.Process(tmp_path, core.secrets(sandbox)) as process:
             process.until_started()
             with clocked(browser, f"http://127.0.0.1:{port}/") as page:
-                process.signal(signal.SIGSTOP)
+                process.freeze()
                 page.clock.fast_forward(10_000)
                 expect(page.get_by_role("alert")).to_contain_text("does not answer")
                 process.signal(signal.SIGCONT)

@@ -201,7 +201,7 @@ class Service(ABC):
 
     def take_message_fault(self, line: str, body: bytes) -> Fault | None:
         """The fault that strikes a message over a WebSocket, which is called ``line``, one time of it used up."""
-        return self._faults.take(line, body, MESSAGE_KINDS)
+        return self.faults.take(line, body, MESSAGE_KINDS)
 
     def answer(self, request: Request) -> Reply:
         """Do what is asked. The lock is held for as long as the state changes, never while something waits."""
@@ -223,6 +223,10 @@ class Service(ABC):
         released = self._released
         self.arrived.append(request.line)
         return released
+
+    def pause(self, seconds: float) -> None:
+        """Hold a message for so many seconds, or until nothing may be held any longer."""
+        self._released.wait(seconds)
 
     def let_go(self) -> None:
         """Hold nothing that has arrived any longer, as if the seconds of its latency or fault had passed."""

@@ -5,8 +5,6 @@ https://docs.slack.dev/reference/methods and https://docs.slack.dev/messaging/se
 
 from __future__ import annotations
 
-import base64
-import binascii
 import json
 import math
 from collections.abc import Callable, Mapping
@@ -28,13 +26,14 @@ from forwarder.sandbox.slack_message import (
     content,
     public,
 )
+from forwarder.sandbox.slack_messages import Messages
+from forwarder.sandbox.slack_params import Params, page, read, truth
 from forwarder.sandbox.slack_people import People
 from forwarder.sandbox.slack_views import Views
 
 _API: Final = "/api/"
 _WEBHOOK: Final = "/services/T0SANDBOX/B0SANDBOX/not-a-real-webhook-secret"
 _TEAM_URL: Final = "https://sandbox.slack.com"
-_JSON_PARAMS: Final = ("blocks", "attachments", "metadata", "view")
 _CONNECTIONS_PER_MINUTE: Final = 50
 _APP_TOKEN: Final = "xapp-"  # noqa: S105 - the kind of token, not one
 _SECONDS_PER_MESSAGE: Final = 1.0
@@ -48,9 +47,6 @@ _WEBHOOK_STATUS: Final = {
     "rate_limited": 429,
 }
 _REFUSALS: Final = {429: "ratelimited", 503: "service_unavailable", 408: "request_timeout"}
-
-
-Params = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +86,6 @@ class Slack(Service):
         self.people = People()
         self.views = Views(clock)
         self.socket = slack_socket.SocketMode(self)
-        self.ephemerals: list[dict[str, Any]] = []
         self._interactions = Interactions(
             clock=clock,
             origin=lambda: self.origin,
@@ -101,10 +96,9 @@ class Slack(Service):
             respond=self._respond,
         )
         self._channels = Channels("secops", "alerts", "oncall", "general")
-        self._messages: dict[tuple[str, str], dict[str, Any]] = {}
+        self._messages = Messages(clock)
         self._rates: dict[str, Trickle] = {}
         self._connecting = SlidingWindow(_CONNECTIONS_PER_MINUTE, 60)
-        self._last_ts = 0
         self._methods: Final = {
             "auth.test": _Method(self._auth_test),
             "chat.postMessage": _Method(self._post, ("chat:write",)),
@@ -137,7 +131,13 @@ class Slack(Service):
     def messages(self) -> list[dict[str, Any]]:
         """Every message that was ever posted, oldest first, deleted ones included."""
         with self.lock:
-            return list(self._messages.values())
+            return self._messages.all
+
+    @property
+    def ephemerals(self) -> list[dict[str, Any]]:
+        """Every message that one person alone sees, oldest first."""
+        with self.lock:
+            return list(self._messages.ephemerals)
 
     def add_channel(self, name: str, *, archived: bool = False, private: bool = False, member: bool = True) -> str:
         """Make the channel ``name`` (or remake it), and tell its id."""
@@ -214,7 +214,7 @@ class Slack(Service):
                     "edits": len(message["edits"]),
                     "deleted": message["deleted"],
                 }
-                for message in self._messages.values()
+                for message in self._messages.all
             ]
         }
 
@@ -242,7 +242,7 @@ class Slack(Service):
             return Reply.json({"ok": False, "error": error.code, **error.more}, headers=headers)
 
     def _call(self, name: str, request: Request) -> dict[str, Any]:
-        params = _params(request)
+        params = read(request)
         method = self._methods.get(name)
         if method is not None and method.app:
             self._authenticate_app(request, params)
@@ -293,23 +293,17 @@ class Slack(Service):
         channel = self._writable(self._channels.meant(params.get("channel")))
         said = content(params, max_text=MAX_TEXT)
         thread = params.get("thread_ts")
-        if thread is not None and (channel.id, thread) not in self._messages:
+        if thread is not None and self._messages.get(channel.id, thread) is None:
             raise SlackError("thread_not_found")
         self._spend(channel.id)
-        message = self._store(channel.id, said, thread=thread, broadcast=_truth(params.get("reply_broadcast")))
+        message = self._messages.add(channel.id, said, thread=thread, broadcast=truth(params.get("reply_broadcast")))
         return {"channel": channel.id, "ts": message["ts"], "message": public(message, metadata=True)}
 
     def _update(self, params: Params) -> dict[str, Any]:
         message = self._message(params)
         self._writable(self._channels.by_id(message["channel"]))
         said = content(params, max_text=MAX_TEXT_UPDATE)
-        message["edits"].append({key: message[key] for key in ("text", "blocks", "attachments", "metadata")})
-        if "text" in params or "blocks" in params:
-            message["text"], message["blocks"] = said["text"], said["blocks"]
-        for kept in ("attachments", "metadata"):
-            if kept in params:
-                message[kept] = said[kept]
-        message["pings"] += said["pings"]
+        self._messages.edit(message, params, said)
         return {
             "channel": message["channel"],
             "ts": message["ts"],
@@ -319,7 +313,7 @@ class Slack(Service):
 
     def _delete(self, params: Params) -> dict[str, Any]:
         message = self._message(params)
-        message.update(text="", blocks=[], attachments=[], metadata=None, subtype="tombstone", deleted=True)
+        self._messages.erase(message)
         return {"channel": message["channel"], "ts": message["ts"]}
 
     def _permalink(self, params: Params) -> dict[str, Any]:
@@ -331,44 +325,19 @@ class Slack(Service):
         channel = self._channels.by_id(params.get("channel"))
         if not channel.member:
             raise SlackError("not_in_channel")
-        return self._shown(
-            params,
-            [
-                message
-                for message in reversed(self._messages.values())
-                if message["channel"] == channel.id
-                and not message["deleted"]
-                and (message["thread_ts"] is None or message["reply_broadcast"])
-            ],
-        )
+        return self._messages.history(channel.id, params)
 
     def _replies(self, params: Params) -> dict[str, Any]:
-        channel, thread = self._channels.by_id(params.get("channel")), str(params.get("ts"))
+        channel = self._channels.by_id(params.get("channel"))
         if not channel.member:
             raise SlackError("not_in_channel")
-        replies = [message for message in self._messages.values() if message["thread_ts"] == thread]
-        parent = self._messages.get((channel.id, thread))
-        if parent is None or (parent["deleted"] and not replies):
-            raise SlackError("thread_not_found")
-        return self._shown(params, [parent, *(reply for reply in replies if not reply["deleted"])])
-
-    def _shown(self, params: Params, messages: list[dict[str, Any]]) -> dict[str, Any]:
-        """A page of those of ``messages`` that lie within ``oldest`` and ``latest``."""
-        oldest, latest = _ts(params, "oldest", 0.0), _ts(params, "latest", math.inf)
-        inclusive, metadata = _truth(params.get("inclusive")), _truth(params.get("include_all_metadata"))
-        found = [
-            public(message, metadata=metadata)
-            for message in messages
-            if oldest < float(message["ts"]) < latest or (inclusive and float(message["ts"]) in (oldest, latest))
-        ]
-        page, more = _page(found, params)
-        return {"messages": page, "has_more": bool(more), "response_metadata": {"next_cursor": more}}
+        return self._messages.replies(channel.id, params)
 
     def _list(self, params: Params) -> dict[str, Any]:
         kinds = str(params.get("types", "public_channel")).split(",")
-        shown = self._channels.listed(kinds, archived=not _truth(params.get("exclude_archived")))
-        page, more = _page(shown, params)
-        return {"channels": page, "response_metadata": {"next_cursor": more}}
+        listed = self._channels.listed(kinds, archived=not truth(params.get("exclude_archived")))
+        shown, more = page(listed, params)
+        return {"channels": shown, "response_metadata": {"next_cursor": more}}
 
     def _info(self, params: Params) -> dict[str, Any]:
         return {"channel": self._channels.by_id(params.get("channel")).as_json()}
@@ -379,12 +348,7 @@ class Slack(Service):
         if user["deleted"]:
             raise SlackError("user_not_in_channel")
         said = content(params, max_text=MAX_TEXT)
-        return {"message_ts": self._whisper(channel, user["id"], said, params.get("thread_ts"))}
-
-    def _whisper(self, channel: Channel, user: str, said: dict[str, Any], thread: Any = None) -> str:
-        ts = self._next_ts()
-        self.ephemerals.append({"channel": channel.id, "user": user, "ts": ts, "thread_ts": thread, **said})
-        return ts
+        return {"message_ts": self._messages.whisper(channel.id, user["id"], said, params.get("thread_ts"))}
 
     def _connect(self, _params: Params) -> dict[str, Any]:
         wait = self._connecting.take(self.clock()) if self.limited else 0
@@ -396,11 +360,11 @@ class Slack(Service):
         return self.people.info(params, emails="users:read.email" in self.scopes)
 
     def _users(self, params: Params) -> dict[str, Any]:
-        page, more = _page(self.people.listed(emails="users:read.email" in self.scopes), params)
-        return {"members": page, "response_metadata": {"next_cursor": more}}
+        shown, more = page(self.people.listed(emails="users:read.email" in self.scopes), params)
+        return {"members": shown, "response_metadata": {"next_cursor": more}}
 
     def _groups(self, params: Params) -> dict[str, Any]:
-        asked = {name: _truth(params.get(f"include_{name}")) for name in ("disabled", "users", "count")}
+        asked = {name: truth(params.get(f"include_{name}")) for name in ("disabled", "users", "count")}
         return self.people.groups(**asked)
 
     def _in_sight(self, channel: str, ts: str) -> tuple[Channel, dict[str, Any]]:
@@ -411,16 +375,16 @@ class Slack(Service):
     def _respond(self, channel: Channel, message: dict[str, Any], user: str, params: Params) -> None:
         """Do what was sent to the ``response_url`` of ``message``."""
         place = {"channel": channel.id, "ts": message["ts"]}
-        if _truth(params.get("delete_original")):
+        if truth(params.get("delete_original")):
             self._delete(place)
             return
         said = content(params, max_text=MAX_TEXT)
-        if _truth(params.get("replace_original")):
+        if truth(params.get("replace_original")):
             self._update({**params, **place})
         elif params.get("response_type") == "in_channel":
-            self._store(channel.id, said, thread=params.get("thread_ts"))
+            self._messages.add(channel.id, said, thread=params.get("thread_ts"))
         else:
-            self._whisper(channel, user, said, params.get("thread_ts"))
+            self._messages.whisper(channel.id, user, said, params.get("thread_ts"))
 
     def _webhook(self, request: Request) -> Reply:
         try:
@@ -448,28 +412,7 @@ class Slack(Service):
             raise SlackError("channel_is_archived")
         said = content(params, max_text=MAX_TEXT)
         self._spend(channel.id)
-        self._store(channel.id, said, thread=params.get("thread_ts"), webhook=True)
-
-    def _store(
-        self, channel: str, said: dict[str, Any], *, thread: Any, broadcast: bool = False, webhook: bool = False
-    ) -> dict[str, Any]:
-        ts = self._next_ts()
-        message = {
-            "channel": channel,
-            "ts": ts,
-            **said,
-            "thread_ts": thread,
-            "reply_broadcast": broadcast,
-            "edits": [],
-            "webhook": webhook,
-            "deleted": False,
-        }
-        self._messages[channel, ts] = message
-        return message
-
-    def _next_ts(self) -> str:
-        self._last_ts = max(self._last_ts + 1, int(self.clock().timestamp() * 1_000_000))
-        return f"{self._last_ts // 1_000_000}.{self._last_ts % 1_000_000:06d}"
+        self._messages.add(channel.id, said, thread=params.get("thread_ts"), webhook=True)
 
     def _spend(self, channel: str) -> None:
         if not self.limited:
@@ -480,7 +423,7 @@ class Slack(Service):
 
     def _message(self, params: Params) -> dict[str, Any]:
         channel = self._channels.by_id(params.get("channel"))
-        message = self._messages.get((channel.id, str(params.get("ts"))))
+        message = self._messages.get(channel.id, params.get("ts"))
         if message is None or message["deleted"]:
             raise SlackError("message_not_found")
         return message
@@ -491,46 +434,3 @@ class Slack(Service):
         if not channel.member and "chat:write.public" not in self.scopes:
             raise SlackError("not_in_channel")
         return channel
-
-
-def _params(request: Request) -> Params:
-    """The arguments, from the query, a form or a JSON body; in the first two, structures are JSON in a text."""
-    params: Params = dict(request.query)
-    if "json" in request.header("Content-Type"):
-        try:
-            body = request.json() if request.body else {}
-        except ValueError:
-            raise SlackError("invalid_json") from None
-        if not isinstance(body, dict):
-            raise SlackError("json_not_object")
-        return params | body
-    params |= request.form()
-    for key in _JSON_PARAMS:
-        if params.get(key):
-            try:
-                params[key] = json.loads(params[key])
-            except ValueError:
-                raise SlackError("invalid_arguments") from None
-    return params
-
-
-def _page(items: list[dict[str, Any]], params: Params) -> tuple[list[dict[str, Any]], str]:
-    """One page of ``items``, and the cursor of the next, empty at the end."""
-    try:
-        limit = min(max(int(params.get("limit") or 100), 1), 1000)
-        start = int(base64.b64decode(str(params.get("cursor") or ""), validate=True) or 0)
-    except (ValueError, binascii.Error):
-        raise SlackError("invalid_cursor") from None
-    end = start + limit
-    return items[start:end], base64.b64encode(str(end).encode()).decode() if end < len(items) else ""
-
-
-def _ts(params: Params, name: str, default: float) -> float:
-    try:
-        return float(params.get(name) or default)
-    except ValueError:
-        raise SlackError(f"invalid_ts_{name}") from None
-
-
-def _truth(value: Any) -> bool:
-    return value in (True, 1, "1", "true", "True")

@@ -70,6 +70,7 @@ class App:
     """The real SDK's Socket Mode client. ``heard`` are the envelopes that came; ``answer`` is what acknowledges one."""
 
     def __init__(self, sandbox: Sandbox, web: WebClient) -> None:
+        self.socket = sandbox.slack.socket
         self.heard: queue.Queue[SocketModeRequest] = queue.Queue()
         self.hellos: queue.Queue[dict[str, Any]] = queue.Queue()
         self.answer: Callable[[SocketModeRequest], dict[str, Any] | None] = lambda _: {}
@@ -83,6 +84,9 @@ class App:
         self.client.connect()
 
     def close(self) -> None:
+        # A connection that ends by itself is let go at once; of one that stands the client waits for the next message.
+        self.client.auto_reconnect_enabled = False
+        self.socket.cut(reset=False)
         self.client.close()
 
     def next(self) -> SocketModeRequest:

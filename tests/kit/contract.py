@@ -66,6 +66,7 @@ class Target:
     that looks for it (parts of ``METHOD /path``); ``count`` tells how often an alert stands there. ``lost`` is what an
     answer that never came whole must come to, ``statuses`` what each HTTP status of ``send`` must. ``once`` is false
     where the remote cannot tell what it has, so that a repeat shows twice; ``edits`` where it cannot change it.
+    ``again`` is how often more an alert stands there once it was reopened.
     """
 
     name: str
@@ -79,6 +80,7 @@ class Target:
     statuses: Mapping[int, Kinds]
     once: bool = True
     edits: bool = True
+    again: int = 0
     find_path: str = ""
 
     def connect(self, sandbox: Sandbox, **config: Any) -> Connector[Any]:
@@ -206,6 +208,7 @@ TARGETS: Final = (
         send="/v2/enqueue",
         secrets=lambda sandbox: (sandbox.pagerduty.routing_key,),
         count=_incidents,
+        again=1,
         lost=(Retry,),
         statuses={**_FINAL, 407: (Broken,), 408: (Retry,), 409: (Rejected,), **dict.fromkeys(_SERVER, (Retry,))},
     ),

@@ -121,6 +121,8 @@ class Service(ABC):
     """
 
     name: ClassVar[str]
+    verbs: ClassVar[tuple[str, ...]] = ()
+    """What people can do there: methods whose arguments are plain values."""
 
     def __init__(self, *, clock: Clock, latency: float = 0.0) -> None:
         self.clock = clock
@@ -236,6 +238,8 @@ class Service(ABC):
                 self.revoke()
             case "POST restore":
                 self.restore()
+            case line if line.removeprefix("POST people/") in self.verbs:
+                getattr(self, line.removeprefix("POST people/"))(**request.json())
             case _:
                 return Reply.json({"error": "no such control path"}, 404)
         return Reply.json({"ok": True})
@@ -342,13 +346,17 @@ class _Handler(BaseHTTPRequestHandler):
             self.close_connection = True
         elif kind is FaultKind.DRIP:
             self._drip(reply.wire(service.clock()), fault.seconds)
-        elif kind in CHUNKED:
+            self._hand_over(reply)
+        elif kind in CHUNKED and reply.takeover is None:
             self._chunked(fault, reply)
         else:
             self._send(reply)
 
     def _send(self, reply: Reply) -> None:
         self.wfile.write(reply.wire(self.server.service.clock()))
+        self._hand_over(reply)
+
+    def _hand_over(self, reply: Reply) -> None:
         if reply.takeover is not None:
             self.close_connection = True
             reply.takeover(self.connection, self.rfile)
@@ -388,7 +396,7 @@ _SILENT: Final = {FaultKind.RESET_BEFORE, FaultKind.RESET_AFTER, FaultKind.TIMEO
 def _controlled(service: Service, request: Request) -> Reply:
     try:
         return service.control(request)
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, LookupError) as error:
         return Reply.json({"error": str(error)}, 400)
 
 

@@ -203,7 +203,7 @@ class Service(ABC):
 
     def take_message_fault(self, line: str, body: bytes) -> Fault | None:
         """The fault that strikes a message over a WebSocket, which is called ``line``, one time of it used up."""
-        return self._faults.take(line, body, MESSAGE_KINDS)
+        return self.faults.take(line, body, MESSAGE_KINDS)
 
     def answer(self, request: Request) -> Reply:
         """Do what is asked. The lock is held for as long as the state changes, never while something waits."""
@@ -230,6 +230,10 @@ class Service(ABC):
         """Hold nothing that has arrived any longer, as if the seconds of its latency or fault had passed."""
         released, self._released = self._released, threading.Event()
         released.set()
+
+    def pause(self, seconds: float) -> None:
+        """Wait, unless the sandbox closes or lets go of what it holds."""
+        self._released.wait(seconds)
 
     def control(self, request: Request) -> Reply:
         """The control path, by which another process sees the state and makes trouble."""

@@ -42,11 +42,13 @@ class Queries:
     def alerts(self, wanted: Filter) -> list[AlertRow]:
         """Alerts, the newest seen first, each with its deliveries."""
         where, values = _conditions(wanted)
+        sought = search.wanted(wanted.text, wanted.vendor, wanted.cve_id)
         with self._engine.read() as connection:
-            rows = connection.execute(
-                f"SELECT a.* FROM alerts AS a{where} ORDER BY a.seen_at DESC, a.published_at DESC LIMIT ?",
-                (*values, wanted.limit),
-            ).fetchall()
+            if sought is None:
+                sql = f"SELECT a.* FROM alerts AS a WHERE {where} ORDER BY {search.NEWEST_FIRST} LIMIT ?"
+                rows = connection.execute(sql, (*values, wanted.limit)).fetchall()
+            else:
+                rows = search.newest(connection, sought, where=where, values=values, limit=wanted.limit)
             deliveries = _deliveries_of(connection, [row["id"] for row in rows])
         return [_alert_row(row, deliveries.get(row["id"], ())) for row in rows]
 
@@ -55,7 +57,7 @@ class Queries:
         where, values = _delivery_conditions(wanted)
         with self._engine.read() as connection:
             rows = connection.execute(
-                f"{_DELIVERIES}{where} ORDER BY d.enqueued_at DESC, d.id DESC LIMIT ?", (*values, wanted.limit)
+                f"{_DELIVERIES} WHERE {where} ORDER BY d.enqueued_at DESC, d.id DESC LIMIT ?", (*values, wanted.limit)
             ).fetchall()
         return [_delivery_row(row) for row in rows]
 
@@ -173,16 +175,14 @@ class Queries:
 
 
 _Condition = tuple[str, tuple[Any, ...]]
-"""A piece of a WHERE clause, and the values of its parameters."""
+"""A condition, and the values of its parameters."""
 
 
 def _conditions(wanted: Filter) -> _Condition:
-    """The WHERE clause for alerts ``a``; every value is a parameter."""
+    """The condition for alerts ``a`` but for what is searched; every value is a parameter."""
     parts = _shared_conditions(wanted)
     if wanted.alert_id:
         parts.append(("a.id = ?", (wanted.alert_id,)))
-    if wanted.text:
-        parts.append(search.condition(wanted.text))
     if wanted.since:
         parts.append(("a.seen_at >= ?", (wanted.since.timestamp(),)))
     if wanted.before is not None:
@@ -202,7 +202,7 @@ def _conditions(wanted: Filter) -> _Condition:
 
 
 def _delivery_conditions(wanted: Filter) -> _Condition:
-    """The WHERE clause for deliveries ``d`` of alerts ``a``."""
+    """The condition for deliveries ``d`` of alerts ``a``."""
     parts = _shared_conditions(wanted)
     if wanted.alert_id:
         parts.append(("d.alert_id = ?", (wanted.alert_id,)))
@@ -235,9 +235,7 @@ def _shared_conditions(wanted: Filter) -> list[_Condition]:
 
 
 def _where(parts: Sequence[_Condition]) -> _Condition:
-    if not parts:
-        return "", ()
-    return " WHERE " + " AND ".join(sql for sql, _ in parts), tuple(value for _, values in parts for value in values)
+    return " AND ".join([sql for sql, _ in parts] or ["true"]), tuple(value for _, values in parts for value in values)
 
 
 def _deliveries_of(connection: sqlite3.Connection, alert_ids: Sequence[str]) -> dict[str, list[DeliveryRow]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from forwarder.alert import Severity
 from forwarder.store import Store
 from forwarder.store.records import Filter
 from tests.kit.samples import alert
@@ -57,6 +58,16 @@ def found(store: Store, text: str) -> list[str]:
         "sec-0",
         "https://example.atlassian.net/browse/SEC-0",
         "log4 %_",
+        "cve 2021 44228",
+        "CVE2021-44228",
+        "CVE\u20112021\u201344228",
+        "\ufeffCVE-2021-44228\u200b",
+        "(CVE-2021-44228),",
+        "https://nvd.nist.gov/vuln/detail/CVE-2021-44228#range",
+        "4s",
+        "sh 4s re",
+        "ß",
+        " ".join("log4shell"[place : place + 2] for place in range(8)) + " re em mo ot te ec cu ut ti io on",
     ],
 )
 def test_what_people_type_finds_the_alert(seen: Store, text: str) -> None:
@@ -64,7 +75,23 @@ def test_what_people_type_finds_the_alert(seen: Store, text: str) -> None:
     assert found(seen, text) == [LOG4SHELL.title]
 
 
-@pytest.mark.parametrize("text", ["CVE-2022", "log5", "sec-9", '"', "*", "NEAR(a b)", "log4 shell-less", "'; DROP"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "CVE-2022",
+        "CVE-2021-442289",
+        "2q",
+        "log4shell 2q",
+        "CVE-2021-44228x",
+        "log5",
+        "sec-9",
+        '"',
+        "*",
+        "NEAR(a b)",
+        "log4 shell-less",
+        "'; DROP",
+    ],
+)
 def test_nothing_else_is_found(seen: Store, text: str) -> None:
     """And nothing breaks, whatever is typed."""
     assert found(seen, text) == []
@@ -83,6 +110,26 @@ def test_a_new_title_is_found_and_the_old_one_not(seen: Store) -> None:
     seen.feed.commit_page([routed(renamed, known=OTHER)], now=NOW, connectors=["tickets"])
     assert found(seen, "nobody foresaw") == [renamed.title]
     assert found(seen, "another one") == []
+
+
+def test_however_much_matches_the_newest_come_first_and_no_more_is_read(store: Store) -> None:
+    """What is in nearly all alerts takes no longer than what is in one, with other conditions and without."""
+    many = [alert(id=f"0a1b2c3d-{number:05}", title=f"Flaw {number}", severity="low") for number in range(20_000)]
+    for number in range(0, len(many), 1000):
+        store.feed.commit_page([routed(one) for one in many[number : number + 1000]], now=NOW + number)
+    steps = 0
+
+    def count() -> None:
+        nonlocal steps
+        steps += 1
+
+    for text in ("flaw", "cve-", "fl", "f", "flaw cve", "CVE-20"):
+        with store.engine.read() as connection:
+            connection.set_progress_handler(count, 1000)
+        steps = 0
+        rows = store.queries.alerts(Filter(text=text, severity=Severity.LOW, limit=10))
+        assert [row.seen_at for row in rows] == [NOW + 19_000] * 10
+        assert steps < 50, text
 
 
 def test_what_is_pruned_is_not_found(seen: Store) -> None:

@@ -68,18 +68,29 @@ def wanted(text: str | None, *phrases: str | None) -> Wanted | None:
 
 
 def newest(
-    connection: sqlite3.Connection, wanted: Wanted, *, where: str = "true", values: Sequence[Any] = (), limit: int
+    connection: sqlite3.Connection,
+    wanted: Wanted,
+    *,
+    where: str = "true",
+    values: Sequence[Any] = (),
+    among: tuple[str, Sequence[Any]] | None = None,
+    limit: int,
 ) -> list[sqlite3.Row]:
-    """Of the alerts ``a`` that are ``wanted`` and meet ``where`` with its ``values`` those that were seen last."""
+    """Of the alerts ``a`` that are ``wanted`` and meet ``where`` with its ``values`` those that were seen last.
+
+    ``among`` selects the ids of few alerts, with its values, where others are not in question.
+    """
     found: dict[str, sqlite3.Row] = {}
     if wanted.receipt:
         sql = f"SELECT a.* FROM alerts AS a WHERE a.id IN ({_BY_RECEIPT}) AND {where} ORDER BY {NEWEST_FIRST} LIMIT ?"
         found |= {row["id"]: row for row in connection.execute(sql, (wanted.receipt, *values, limit))}
     asked, read = _plan(wanted.phrases)
-    condition = " AND ".join([*["w.words LIKE ? ESCAPE '\\'"] * len(read), where])
-    sql = (_BY_INDEX if asked else _BY_READING).format(condition)
+    source, row = (_BY_INDEX, "search.rowid") if asked else (_BY_READING, "w.id")
+    select, few = among or ("", ())
+    within = [f"{row} IN (SELECT id FROM searchable WHERE alert_id IN ({select}))"] if among else []
+    condition = " AND ".join([*within, *["w.words LIKE ? ESCAPE '\\'"] * len(read), where])
     match = [" AND ".join(asked)] if asked else []
-    matching = connection.execute(sql, (*match, *map(anywhere, read), *values, limit))
+    matching = connection.execute(source.format(condition), (*match, *few, *map(anywhere, read), *values, limit))
     found |= {row["id"]: row for row in matching}
     return sorted(found.values(), key=lambda row: (row["seen_at"], row["published_at"]), reverse=True)[:limit]
 

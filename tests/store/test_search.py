@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-from forwarder.alert import Severity
 from forwarder.store import Store
 from forwarder.store.records import Filter
 from tests.kit.samples import alert
@@ -110,26 +109,6 @@ def test_a_new_title_is_found_and_the_old_one_not(seen: Store) -> None:
     seen.feed.commit_page([routed(renamed, known=OTHER)], now=NOW, connectors=["tickets"])
     assert found(seen, "nobody foresaw") == [renamed.title]
     assert found(seen, "another one") == []
-
-
-def test_however_much_matches_the_newest_come_first_and_no_more_is_read(store: Store) -> None:
-    """What is in nearly all alerts takes no longer than what is in one, with other conditions and without."""
-    many = [alert(id=f"0a1b2c3d-{number:05}", title=f"Flaw {number}", severity="low") for number in range(20_000)]
-    for number in range(0, len(many), 1000):
-        store.feed.commit_page([routed(one) for one in many[number : number + 1000]], now=NOW + number)
-    steps = 0
-
-    def count() -> None:
-        nonlocal steps
-        steps += 1
-
-    for text in ("flaw", "cve-", "fl", "f", "flaw cve", "CVE-20"):
-        with store.engine.read() as connection:
-            connection.set_progress_handler(count, 1000)
-        steps = 0
-        rows = store.queries.alerts(Filter(text=text, severity=Severity.LOW, limit=10))
-        assert [row.seen_at for row in rows] == [NOW + 19_000] * 10
-        assert steps < 50, text
 
 
 def test_what_is_pruned_is_not_found(seen: Store) -> None:

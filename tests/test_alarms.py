@@ -1354,8 +1354,7 @@ def test_a_trouble_that_lasts_is_told_again_after_a_day(rig: Rig) -> None:
     assert [change.new for change in history.revisions[0].changes] == ["1d 1m"]
 
 
-# Which of two failures is by itself is judged by when others arrived, and what is settled keeps its time.
-@pytest.mark.parametrize("kind", [kind for kind in HAPPENINGS if kind is not AlarmType.DELIVERY_FAILING], ids=value)
+@pytest.mark.parametrize("kind", HAPPENINGS, ids=value)
 @pytest.mark.parametrize("days", [(2,), (-2,), (2, -2), (-2, 2)], ids=str)
 def test_a_clock_that_is_set_tells_nothing(wide: Rig, kind: AlarmType, days: tuple[int, ...]) -> None:
     """No trouble is over, or lasts for long, because the clock jumped; from then on each takes its usual time."""

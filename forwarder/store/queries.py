@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import sqlite3
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Final
@@ -88,7 +89,8 @@ class Queries:
 
     def outstanding(self, connectors: Collection[str]) -> int:
         """How many deliveries of ``connectors`` are not settled."""
-        return sum(queue.waiting for queue in self.queues(connectors) if queue.connector in connectors)
+        queues = self.queues(connectors, since=math.inf)
+        return sum(queue.waiting for queue in queues if queue.connector in connectors)
 
     def gaps(self) -> list[Gap]:
         """Stretches of the feed that were not shown, the newest first."""

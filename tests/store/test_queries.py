@@ -10,6 +10,7 @@ import pytest
 
 from forwarder.alert import Severity
 from forwarder.connector import Change, Origin, Receipt
+from forwarder.delivery.waiting import waiting
 from forwarder.store import Store
 from forwarder.store.records import Filter, Gap, State
 from tests.kit.samples import HOSTILE_TEXTS, alert
@@ -154,6 +155,14 @@ def test_however_much_matches_no_more_is_read_than_is_shown(many: Store, text: s
 def test_the_newest_deliveries_are_found_without_looking_at_all(many: Store, wanted: dict[str, Any]) -> None:
     """Of many or of few."""
     assert looks(many, lambda: many.queries.deliveries(Filter(**wanted))) < 100
+
+
+def test_what_waits_is_told_without_looking_at_what_arrived(many: Store) -> None:
+    """However much did."""
+    enqueue(many, alert(id="waits"), "secops", now=NOW + 3)
+    (row,) = many.queries.deliveries(Filter(alert_id="waits"))
+    assert looks(many, lambda: waiting(many, [row.id], connectors=("secops",), rates={}, now=NOW + 4)) < 50
+    assert looks(many, lambda: many.queries.outstanding(["secops"])) < 50
 
 
 @pytest.fixture(scope="module")

@@ -6,6 +6,9 @@ into the open incident. So there is nothing to look for after a lost reply, and 
 An alert that got worse (its severity rose, or CISA lists it as exploited now) is triggered again under the same key.
 While its incident is open, PagerDuty notes that in the incident and pages nobody anew; where people have resolved it, a
 new incident opens: an escalation deserves that. No other change pages anyone.
+
+What people decide elsewhere is sent under that key as well: acknowledge, resolve, and for an alert that is open again
+a trigger, which opens a new incident where the old one was resolved. Nothing is sent that holds no more by then.
 """
 
 from __future__ import annotations
@@ -16,12 +19,12 @@ from typing import Final
 
 from connectors.pagerduty.client import EventsApi
 from connectors.pagerduty.config import PagerDutyConfig
-from connectors.pagerduty.event import dedup_key, trigger_event
+from connectors.pagerduty.event import dedup_key, nothing_to_send, trigger_event
 from connectors.pagerduty.setup import SETUP
-from forwarder.alert import got_worse
 from forwarder.connector import Connector, Delivered, Delivery, Failed, Finding, Kind, Outcome, Payload, Receipt, Texts
 
-_NOTHING: Final = "nothing to page for"
+_ACTIONS: Final = {Kind.WITHDRAW: "resolve", Kind.ACKNOWLEDGE: "acknowledge", Kind.RESOLVE: "resolve"}
+_DOES: Final = {"acknowledge": "acknowledges", "resolve": "resolves"}
 
 
 class PagerDuty(Connector[PagerDutyConfig]):
@@ -31,6 +34,7 @@ class PagerDuty(Connector[PagerDutyConfig]):
     noun = ("page", "pages")
     replayed = "carry the same dedup key: PagerDuty pages again only where the incident was resolved"
     withdrawn = "its incident is resolved"
+    tells_responses = True
     setup = SETUP
 
     def __init__(
@@ -47,10 +51,10 @@ class PagerDuty(Connector[PagerDutyConfig]):
     def render(self, delivery: Delivery) -> Payload:
         """The event as the API takes it, without the routing key; ``{"nothing_to_send": why}`` where none is due."""
         key = delivery.receipt.remote_id if delivery.receipt else dedup_key(delivery.alert)
-        if delivery.kind is Kind.WITHDRAW:
-            return {"event_action": "resolve", "dedup_key": key}
-        if delivery.kind is Kind.UPDATE and delivery.receipt and not got_worse(delivery.changes):
-            return {"nothing_to_send": _NOTHING}
+        if why := nothing_to_send(delivery):
+            return {"nothing_to_send": why}
+        if action := _ACTIONS.get(delivery.kind):
+            return {"event_action": action, "dedup_key": key}
         return trigger_event(delivery, key, self.texts)
 
     def deliver(self, delivery: Delivery, payload: Payload) -> Outcome:
@@ -78,8 +82,8 @@ class PagerDuty(Connector[PagerDutyConfig]):
         """The incident's title, its facts, its links and its details, one a line."""
         if "nothing_to_send" in payload:
             return f"PagerDuty: {payload['nothing_to_send']}"
-        if payload["event_action"] == "resolve":
-            return f"PagerDuty resolves the incident {payload['dedup_key']}"
+        if does := _DOES.get(payload["event_action"]):
+            return f"PagerDuty {does} the incident {payload['dedup_key']}"
         event = payload["payload"]
         lines = [
             f"PagerDuty incident: {event['summary']}",

@@ -189,6 +189,8 @@ def _conditions(wanted: Filter) -> _Condition:
         parts.append(("a.seen_at >= ?", (wanted.since.timestamp(),)))
     if wanted.before is not None:
         parts.append(("a.seen_at < ?", (wanted.before,)))
+    if wanted.status:
+        parts.append(("a.status = ?", (wanted.status.value,)))
     if wanted.unrouted:
         parts.append(("a.unrouted = 1", ()))
     told = [(sql, value) for sql, value in (("d.connector", wanted.connector), ("d.state", wanted.state)) if value]

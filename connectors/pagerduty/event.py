@@ -23,6 +23,9 @@ MAX_SUMMARY: Final = 1024
 MAX_DEDUP_KEY: Final = 255
 """Characters."""
 
+KEY_PREFIX: Final = "sentrytex:"
+"""What each dedup key begins with."""
+
 MAX_EVENT: Final = 512_000
 """Bytes of the whole event as JSON. The vendor says 512 KB, and not which kilobyte: the smaller one is safe."""
 
@@ -57,8 +60,8 @@ _ROUTING_KEY_FIELD: Final = len(',"routing_key":""') + ROUTING_KEY_LENGTH
 
 def dedup_key(alert: Alert) -> str:
     """The key under which PagerDuty folds everything about ``alert`` into one incident."""
-    key = f"sentrytex:{alert.id}"
-    return key if len(key) <= MAX_DEDUP_KEY else f"sentrytex:{hashlib.sha256(alert.id.encode()).hexdigest()}"
+    key = f"{KEY_PREFIX}{alert.id}"
+    return key if len(key) <= MAX_DEDUP_KEY else f"{KEY_PREFIX}{hashlib.sha256(alert.id.encode()).hexdigest()}"
 
 
 def nothing_to_send(delivery: Delivery) -> str:

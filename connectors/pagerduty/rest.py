@@ -54,10 +54,12 @@ _UNREADABLE: Final = "PagerDuty's answer could not be read"
 
 
 class RestApi:
-    """The REST API as the holder of one key sees it. Every method raises Failed."""
+    """The REST API as the holder of one key sees it. Every method raises Failed. ``reach`` is how far pages reach."""
 
-    def __init__(self, config: PagerDutyConfig, token: str, now: Callable[[], datetime]) -> None:
-        self._config, self._token, self._now = config, token, now
+    def __init__(
+        self, config: PagerDutyConfig, token: str, now: Callable[[], datetime], *, reach: int = MAX_REACH
+    ) -> None:
+        self._config, self._token, self._now, self._reach = config, token, now, reach
         self._lock = Lock()
         self._client: Client | None = None
 
@@ -87,7 +89,7 @@ class RestApi:
                 # The newest come first: two of one second keep the order in which they happened.
                 return found[::-1], asked_at
             offset += len(page)
-            if offset + PAGE > MAX_REACH:
+            if offset + PAGE > self._reach:
                 until, offset = _further_back(page, until), 0
 
     def alert_keys(self, incident_id: str) -> Iterator[str]:
@@ -112,7 +114,7 @@ class RestApi:
 
     def _all(self, path: str, name: str, query: Mapping[str, Any] | None = None) -> Iterator[Item]:
         offset, more = 0, True
-        while more and offset + PAGE <= MAX_REACH:
+        while more and offset + PAGE <= self._reach:
             answer = self._get(path, _page(offset) | dict(query or {}))
             page = answer.items(name)
             yield from page

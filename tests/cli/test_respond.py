@@ -73,6 +73,18 @@ def test_what_is_decided_at_the_command_line_reaches_the_pager(pager: Desk, sand
     assert status(sandbox, SECOND) == ("triggered", 1)
 
 
+def test_once_hears_what_people_did_since_the_run_before(pager: Desk, sandbox: Sandbox) -> None:
+    """Under cron nobody stays to look again and again, so each run looks once, and delivers what came of it."""
+    pagerduty = sandbox.pagerduty
+    pager.config["connectors"]["oncall"] |= {"api_token": pagerduty.api_token, "api_url": pagerduty.url}
+    pager.write()
+    assert pager.once().returncode == 0
+    pagerduty.acknowledge(f"sentrytex:{FIRST}", "Alice")
+    assert pager.once().returncode == 0
+    assert (told(pager)["action"], told(pager)["person"]) == ("acknowledge", "Alice Example")
+    assert told(pager)["place"] == "oncall"
+
+
 def test_who_decides_is_the_login_name_where_no_other_is_said(pager: Desk) -> None:
     pager.says("ack", FIRST)
     assert (told(pager)["person"], told(pager)["place"]) == (getpass.getuser(), "the command line")

@@ -15,7 +15,7 @@ from pydantic import ValidationError
 
 from connectors.pagerduty import PagerDuty, PagerDutyConfig
 from connectors.pagerduty.incident_log import OVERLAP, WINDOW, Cursor, Entry
-from connectors.pagerduty.rest import MAX_REACH, PAGE
+from connectors.pagerduty.rest import PAGE, RestApi
 from forwarder.connector import Broken, Failed, RateLimited, Retry, Status
 from forwarder.sandbox import Fault, FaultKind, Sandbox
 from forwarder.sandbox.pagerduty_incidents import Agent
@@ -185,14 +185,17 @@ def test_a_key_that_may_not_read_services_is_good_enough(watch: Watch) -> None:
     assert watch.look() == [(KEY, Status.ACKNOWLEDGED, "Alice Example")]
 
 
-def test_each_alert_of_a_grouped_incident_is_told(watch: Watch) -> None:
-    """It has no key of its own, so it is asked for those of its alerts; of others' it holds none is told."""
+@pytest.mark.parametrize("incident_key", [None, "disk full"])
+def test_each_alert_of_a_grouped_incident_is_told(watch: Watch, incident_key: str | None) -> None:
+    """Its own key tells nothing of them, so it is asked for those of its alerts; of others' it holds none is told."""
     watch.sandbox.pagerduty.grouping = True
     watch.page("a")
     other = delivery(alert=alert(id="x"))
     watch.connector.deliver(other, {**watch.connector.render(other), "dedup_key": "disk full"})
     watch.page("b")
     watch.sandbox.pagerduty.acknowledge(KEY)
+    (incident,) = watch.sandbox.pagerduty._incidents.all.values()
+    incident.key = incident_key
     assert watch.look() == [
         (KEY, Status.ACKNOWLEDGED, "Alice Example"),
         ("sentrytex:b", Status.ACKNOWLEDGED, "Alice Example"),
@@ -234,6 +237,7 @@ def test_what_comes_into_view_after_what_followed_it_is_left(watch: Watch) -> No
     log = watch.sandbox.pagerduty._incidents.log
     watch.sandbox.pagerduty.acknowledge(KEY)
     hidden = log.pop()
+    hidden.id = "late"
     watch.sandbox.clock.advance(5)
     watch.sandbox.pagerduty.resolve(KEY, "Bob")
     assert watch.look() == [(KEY, Status.RESOLVED, "Bob Example")]
@@ -259,17 +263,22 @@ def test_more_than_a_page_is_read_to_its_end(watch: Watch) -> None:
 
 
 def test_more_than_can_be_paged_is_asked_for_by_time(watch: Watch) -> None:
-    """PagerDuty lets nobody page further than ten thousand lines."""
+    """PagerDuty lets nobody page further than some thousands of lines; of one second there must not be as many."""
+    reach, log = 3 * PAGE, watch.sandbox.pagerduty._incidents
     watch.page("a")
-    watch.sandbox.clock.advance(1)
-    watch.sandbox.pagerduty.acknowledge(KEY)
-    log = watch.sandbox.pagerduty._incidents.log
-    for number in range(MAX_REACH):
-        if number % 1000 == 0:
+    start = len(log.log)
+    for number in range(2 * reach):
+        if number % PAGE == 0:
             watch.sandbox.clock.advance(1)
-        noise = watch.sandbox.pagerduty._incidents
-        noise._note("notify_log_entry", noise._service, "auto", log[0].incident)
-    assert watch.look(after=1) == [(KEY, Status.ACKNOWLEDGED, "Alice Example")]
+        log._note("notify_log_entry", log._service, "auto", log.log[0].incident)
+    config = watch.connector.config
+    with closing(RestApi(config, watch.sandbox.pagerduty.api_token, watch.sandbox.clock, reach=reach)) as rest:
+        ids, _ = rest.log_entries(NOW, None, lambda item: item["id"])
+        assert list(dict.fromkeys(ids))[start:] == [entry.id for entry in log.log[start:]]
+        for _ in range(reach):
+            log._note("notify_log_entry", log._service, "auto", log.log[0].incident)
+        with pytest.raises(Failed, match="of one second"):
+            rest.log_entries(NOW, None, lambda item: item["id"])
 
 
 def test_a_long_outage_is_made_up_for_piece_by_piece(watch: Watch) -> None:

@@ -133,14 +133,14 @@ def what_it_said(response: Response, secret: str, name: str) -> str:
     return f": {cut(text, 300)}" if text else ""
 
 
-def no_answer(error: BaseException, address: str, config: PagerDutyConfig) -> str:
-    """Why a request to ``address`` has no answer that can be used, as a sentence."""
+def no_answer(error: BaseException, address: str, config: PagerDutyConfig, keys: str = "region and base_url") -> str:
+    """Why a request to ``address``, which follows from ``keys``, has no answer that can be used, as a sentence."""
     import httpx2
 
     from forwarder.wire.client import TooLarge
     from forwarder.wire.unreachable import why_unreachable
 
-    if why := why_unreachable(error, address, "region and base_url"):
+    if why := why_unreachable(error, address, keys):
         return f"PagerDuty cannot be reached: {why}"
     if isinstance(error, httpx2.TimeoutException):
         return f"PagerDuty did not answer within {format_duration(config.timeout)}"

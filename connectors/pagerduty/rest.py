@@ -127,7 +127,8 @@ class RestApi:
         try:
             answer = self._opened().get(f"{self._config.api_address}/{path}", params=dict(query))
         except httpx2.HTTPError as error:
-            raise Failed(Retry(no_answer(error, self._config.api_address, self._config))) from None
+            why = no_answer(error, self._config.api_address, self._config, "region and api_url")
+            raise Failed(Retry(why)) from None
         if answer.status_code != 200:
             raise Failed(self._refusal(answer))
         try:

@@ -125,7 +125,7 @@ def test_every_question_is_about_a_key_of_its_connector() -> None:
             field = kind.Config.model_fields[question.key]
             assert ("SecretStr" in repr(field.annotation)) == bool(question.variable), f"{kind}: {question.key}"
             asked += 1
-    assert asked == 10
+    assert asked == 11
 
 
 def test_the_config_that_is_written_loads(sandbox: Sandbox, tmp_path: Path) -> None:

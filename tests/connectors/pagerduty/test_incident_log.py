@@ -454,6 +454,15 @@ def test_a_look_that_shows_nothing_is_said_so(watch: Watch, fault: Fault, outcom
     assert watch.sandbox.pagerduty.api_token not in repr(caught.value.outcome)
 
 
+def test_an_address_that_nobody_answers_names_the_key_of_the_config(watch: Watch) -> None:
+    with Sandbox() as gone:
+        nobody = gone.pagerduty.url
+    with closing(connect(watch.sandbox, api_url=nobody)) as connector, pytest.raises(Failed, match="cannot be reached"):
+        connector.look("")
+    with closing(connect(watch.sandbox, api_url="http://localhost:1")) as connector:
+        assert not connector.check()[-1].ok
+
+
 def test_a_rate_limit_tells_when_to_come_back(watch: Watch) -> None:
     watch.sandbox.pagerduty.inject(Fault(kind=FaultKind.STATUS, status=429, headers={"ratelimit-reset": "17"}))
     with pytest.raises(Failed) as caught:

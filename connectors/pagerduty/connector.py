@@ -50,6 +50,7 @@ class PagerDuty(Connector[PagerDutyConfig]):
     withdrawn = "its incident is resolved"
     tells_responses = True
     setup = SETUP
+    takes_digests = False
 
     def __init__(
         self,

@@ -45,6 +45,7 @@ COMMANDS: Final = {
     "status": "status:status",
     "alerts": "status:alerts",
     "deliveries": "status:deliveries",
+    "report": "report:report",
     "ack": "respond:ack",
     "resolve": "respond:resolve",
     "reopen": "respond:reopen",

@@ -174,6 +174,8 @@ def _details(delivery: Delivery, text: str) -> dict[str, Any]:
     }
     if delivery.changes:
         known["changes"] = [f"{change.field}: {plain(change.old)} → {plain(change.new)}" for change in delivery.changes]
+    if delivery.reminder:
+        known["reminder"] = clean(delivery.reminder)
     if delivery.kind is Kind.REOPEN and delivery.response:
         known["reopened"] = clean(": ".join(filter(None, (delivery.response.words, delivery.response.reason))))
     details = {name: value for name, value in known.items() if not _says_nothing(value)}

@@ -135,13 +135,16 @@ def test_a_reminder_pages_again_where_people_closed_the_incident(oncall: PagerDu
     """It is folded into an open incident, and opens a new one where there is none."""
     one = fresh()
     receipt = Receipt(remote_id=dedup_key(one))
-    reminder = delivery(alert=one, kind=Kind.REMIND, receipt=receipt)
+    why = "Nobody has acknowledged it for 15m"
+    reminder = delivery(alert=one, kind=Kind.REMIND, receipt=receipt, reminder=why)
     send(oncall, delivery(alert=one))
     send(oncall, reminder)
     assert incident(service, one) == (1, "triggered")
     send(oncall, delivery(alert=one, kind=Kind.WITHDRAW, receipt=receipt))
     send(oncall, reminder)
     assert incident(service, one) == (2, "triggered")
+    event = service.pagerduty.incidents[dedup_key(one)]["events"][-1]
+    assert event["payload"]["custom_details"]["reminder"] == why
 
 
 def test_worse_news_pages_whatever_was_decided_before_it(oncall: PagerDuty, service: Sandbox) -> None:

@@ -70,6 +70,8 @@ def nothing_to_send(delivery: Delivery) -> str:
     An alert that people have resolved by now wakes nobody: neither because it came late, nor as a reminder. One that a
     person sends again on purpose does.
     """
+    if delivery.origin not in _ORIGINS:
+        return "nobody is paged for a message that tells of many alerts"
     latest = delivery.latest
     if delivery.is_superseded and latest is not None:
         return f"not sent, because something newer was decided: {clean(latest.words)}"

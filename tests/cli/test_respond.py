@@ -221,4 +221,4 @@ def test_alerts_are_completed_by_their_cve(pager: Desk, monkeypatch: pytest.Monk
         monkeypatch.setenv(name, value)
     shell = ShellComplete(group, {}, "forwarder", "_FORWARDER_COMPLETE")
     assert [item.value for item in shell.get_completions([command], "cve-")] == ["CVE-2026-10001"]
-    assert shell.get_completions([command], "x") == []
+    assert shell.get_completions([command], "gate") == []

@@ -13,7 +13,7 @@ import pytest
 from connectors.pagerduty import PagerDuty, PagerDutyConfig
 from connectors.pagerduty.event import dedup_key
 from forwarder.alert import Alert, Change
-from forwarder.connector import Action, Delivered, Delivery, Kind, Receipt, Resolution, Response
+from forwarder.connector import Action, Delivered, Delivery, Kind, Origin, Receipt, Resolution, Response
 from forwarder.sandbox import Sandbox
 from tests.kit.samples import NOW, alert, delivery
 
@@ -156,6 +156,14 @@ def test_worse_news_pages_whatever_was_decided_before_it(oncall: PagerDuty, serv
     )  # fmt: skip
     send(oncall, update)
     assert incident(service, one) == (1, "triggered")
+
+
+@pytest.mark.parametrize("origin", [Origin.DIGEST, Origin.REPORT])
+def test_a_digest_pages_nobody(oncall: PagerDuty, service: Sandbox, origin: Origin) -> None:
+    """The config leads none here; one that is there all the same ends quietly."""
+    one = fresh()
+    assert "nobody is paged" in send(oncall, delivery(alert=one, origin=origin)).note
+    assert incident(service, one) == (0, "")
 
 
 def test_what_a_person_sends_again_is_sent(oncall: PagerDuty, service: Sandbox) -> None:

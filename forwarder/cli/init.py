@@ -125,7 +125,9 @@ def _ask(kind: str, setup: Setup, url: str | None, again: bool) -> Section:
         if not question.variable:
             values |= _given(**{question.key: _ask_value(question)})
             continue
-        key, secrets[key] = _ask_either(question, again)
+        key, secret = _ask_either(question, again)
+        if secret.value.get_secret_value():
+            secrets[key] = secret
         if key != question.key:
             break
     else:
@@ -148,19 +150,19 @@ def _ask_either(question: Question, again: bool) -> tuple[str, Secret]:
     other = question.if_address
     is_set = other is not None and bool(os.environ.get(other.variable)) and not again
     variable = other.variable if other and is_set else question.variable
-    secret = _ask_secret(variable, f"  {question.prompt}", again)
+    secret = _ask_secret(variable, f"  {question.prompt}", again, question.default)
     if other and secret.value.get_secret_value().startswith(("https://", "http://")):
         return other.key, Secret(variable=other.variable, value=secret.value)
     return question.key, secret
 
 
-def _ask_secret(variable: str, question: str, again: bool) -> Secret:
-    """What the environment has, unless it has just failed, else what a person types."""
+def _ask_secret(variable: str, question: str, again: bool, default: str | None = None) -> Secret:
+    """What the environment has, unless it has just failed, else what a person types; nothing only by ``default``."""
     value = os.environ.get(variable, "")
     if value and not again:
         click.echo(f"{question}: taken from {variable}.")
     else:
-        value = click.prompt(question, hide_input=True)
+        value = click.prompt(question, hide_input=True, default=default, show_default=False)
     return Secret(variable=variable, value=SecretStr(value.strip()))
 
 

@@ -22,13 +22,19 @@ _Condition = tuple[str, tuple[Any, ...]]
 
 _IN_STATE: Final = {
     # An index that holds only some states is used where the query says so literally.
+    State.HELD: "d.state = 'held'",
     State.READY: "d.state IN ('ready', 'uncertain') AND d.state = 'ready'",
     State.UNCERTAIN: "d.state IN ('ready', 'uncertain') AND d.state = 'uncertain'",
     State.SENDING: "d.state = 'sending'",
     State.DEAD: "d.state = 'dead'",
     State.DELIVERED: "d.settled_at IS NOT NULL AND d.state = 'delivered'",
 }
-_BY_INDEX: Final = ("d.settled_at IS NOT NULL", "d.state IN ('ready', 'uncertain')", "d.state = 'sending'")
+_BY_INDEX: Final = (
+    "d.settled_at IS NOT NULL",
+    "d.state IN ('ready', 'uncertain')",
+    "d.state = 'sending'",
+    "d.state = 'held'",
+)
 """Each delivery meets one of these, and each of these has an index."""
 
 
@@ -93,6 +99,8 @@ def _alert_conditions(wanted: Filter) -> _Condition:
         parts.append(("a.seen_at >= ?", (wanted.since.timestamp(),)))
     if wanted.before is not None:
         parts.append(("a.seen_at < ?", (wanted.before,)))
+    if wanted.status:
+        parts.append(("a.status = ?", (wanted.status.value,)))
     if wanted.unrouted:
         parts.append(("a.unrouted = 1", ()))
     told = [(sql, value) for sql, value in (("d.connector", wanted.connector), ("d.state", wanted.state)) if value]

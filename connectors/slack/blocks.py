@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-from connectors.slack import life
+from connectors.slack import digest, life
 from connectors.slack.markup import escape, escape_within, moment, mrkdwn, plain_text
 from forwarder.alert import Alert, Severity
 from forwarder.connector import Action, Change, Delivery, Kind, Origin, Payload, clean, cut, is_web_url, one_line
@@ -99,7 +99,11 @@ def _body_and_links(delivery: Delivery, body: str, room: int) -> list[dict[str, 
 def _text_alone(delivery: Delivery, title: str, body: str) -> dict[str, Any]:
     shown = heading(delivery, title)
     header = {"type": "header", "text": plain_text(cut(shown, MAX_HEADER))}
-    details = _body_and_links(delivery, body, MAX_TOTAL - _FRAME - size([header]))
+    room = MAX_TOTAL - _FRAME - size([header])
+    if delivery.items and body == clean(delivery.alert.description):
+        details = digest.sections(delivery.items, _EMOJI, MAX_SECTION, room)
+    else:
+        details = _body_and_links(delivery, body, room)
     return {
         "text": escape_within(cut(shown, MAX_VALUE), MAX_TEXT),
         "blocks": [header],

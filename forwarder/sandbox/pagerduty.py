@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Any, Final
 
 from forwarder.sandbox.limits import Clock, SlidingWindow
-from forwarder.sandbox.pagerduty_incidents import Incidents
+from forwarder.sandbox.pagerduty_incidents import SERVICE, Agent, Incidents
 from forwarder.sandbox.pagerduty_rest import RESOURCES, Rest, error
 from forwarder.sandbox.server import Reply, Request, Service
 
@@ -34,6 +34,7 @@ class PagerDuty(Service):
     """
 
     name = "pagerduty"
+    verbs = ("acknowledge", "unacknowledge", "resolve")
 
     def __init__(self, *, clock: Clock, latency: float = 0.0, limits: bool = True) -> None:
         super().__init__(clock=clock, latency=latency)
@@ -42,6 +43,7 @@ class PagerDuty(Service):
         self._window = SlidingWindow(_EVENTS_PER_MINUTE, 60)
         self._incidents = Incidents(clock)
         self.rest = Rest(self._incidents, clock=clock, limits=limits)
+        self.rest.routing_keys[self.routing_key] = Agent(*SERVICE)
 
     @property
     def url(self) -> str:

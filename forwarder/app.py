@@ -21,6 +21,7 @@ from forwarder.delivery.memory import StoredMemory
 from forwarder.delivery.transitions import ATTEMPTS
 from forwarder.events import Listeners
 from forwarder.feed.client import FeedClient, RequestBudget, SentrytexError
+from forwarder.feed.evidence import EvidenceReader
 from forwarder.feed.poller import Poller
 from forwarder.heartbeat import Heartbeat
 from forwarder.logs import Redactor, get_logger
@@ -76,6 +77,7 @@ class Forwarder:
         self._source = self._make_source(config)
         self._heartbeat = Heartbeat(config.heartbeat)
         self.poller = Poller(config, self._source, store, now=self.clock)
+        self._evidence = EvidenceReader(store, now=self.clock, random=rng)
         self._unfollowed = 0.0
         self._retired: list[FeedClient] = []
         self._retired_heartbeats: list[Heartbeat] = []
@@ -225,6 +227,24 @@ class Forwarder:
             # A clock that was set back while nothing ran must not put the sweep off by as much.
             return 0.0
         return swept_at + self.config.sentrytex.sweep_every.total_seconds() - now
+
+    def read_stack(self) -> frozenset[str]:
+        """Reads the stack where that is due, and returns the vendors that joined it since it was last read."""
+        grown = self.poller.stack_grew()
+        # What was routed without its vendors' categories goes where these lead.
+        self._wake(self.poller.route_again())
+        return grown
+
+    def read_evidence(self) -> float:
+        """Reads the evidence for single alerts where that is due, and returns the seconds until the next turn."""
+        source = self._source
+        wanting = [connector.name for connector in self._connectors() if connector.wants_evidence]
+        try:
+            return self._evidence.read(source, wanting)
+        except RuntimeError:
+            if source is self._source:
+                raise
+            return 0.0  # a reload closed the client in the midst of it
 
     def reclaim_expired(self) -> None:
         """Takes deliveries back whose worker did not report before its lease ended."""

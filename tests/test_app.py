@@ -18,7 +18,7 @@ from forwarder.app import STANDS_STILL, Forwarder, ReloadRefused
 from forwarder.connector import Memory
 from forwarder.events import Listener
 from forwarder.feed.client import SentrytexError
-from forwarder.feed.poller import STACK_EVERY
+from forwarder.feed.stack import STACK_EVERY
 from forwarder.sandbox import Fault, FaultKind, Sandbox
 from forwarder.scheduler import RECLAIM_EVERY, REVIEW_EVERY
 from forwarder.store import Store, StoreError

@@ -11,7 +11,7 @@ import math
 from collections.abc import Mapping
 from typing import Any, Final
 
-from forwarder.alert import Alert, Severity
+from forwarder.alert import Alert, Change, Severity
 from forwarder.connector import Delivery, Origin, Texts, clean, cut, one_line
 
 ROUTING_KEY_LENGTH: Final = 32
@@ -65,15 +65,15 @@ def trigger_event(delivery: Delivery, key: str, texts: Texts) -> dict[str, Any]:
     alert = delivery.alert
     built_in = built_in_title(alert)
     title = _ORIGINS[delivery.origin] + (one_line(clean(texts.title(delivery, built_in))) or built_in)
-    vendors = ", ".join(alert.affected_vendors)
+    vendors = delivery.vendor_names
     payload: dict[str, Any] = {
         "summary": cut(title, MAX_SUMMARY),
-        "source": cut(alert.affected_vendors[0] if alert.affected_vendors else "sentrytex", MAX_TEXT),
+        "source": cut(vendors[0] if vendors else "sentrytex", MAX_TEXT),
         "severity": _SEVERITIES[alert.severity],
         "timestamp": delivery.enqueued_at.isoformat(),
     }
     if vendors:
-        payload["group"] = cut(vendors, MAX_TEXT)
+        payload["group"] = cut(", ".join(vendors), MAX_TEXT)
     if alert.alert_type:
         payload["class"] = cut(alert.alert_type, MAX_TEXT)
     event: dict[str, Any] = {
@@ -145,7 +145,9 @@ def _details(delivery: Delivery, text: str) -> dict[str, Any]:
         "cvss_score": alert.cvss_score,
         "epss_score": alert.epss_score,
         "cisa_kev": alert.cisa_kev,
+        "vendors": list(delivery.vendor_names) if delivery.vendors else [],
         "affected_vendors": list(alert.affected_vendors),
+        "evidence": list(delivery.evidence),
         "alert_type": alert.alert_type,
         "published_at": alert.published_at.isoformat() + (f" ({alert.date_note})" if alert.date_note else ""),
         "source_urls": list(alert.source_urls),
@@ -153,13 +155,20 @@ def _details(delivery: Delivery, text: str) -> dict[str, Any]:
         "id": alert.id,
     }
     if delivery.changes:
-        known["changes"] = [f"{change.field}: {plain(change.old)} → {plain(change.new)}" for change in delivery.changes]
+        known["changes"] = [_told(change, delivery) for change in delivery.changes]
     details = {name: value for name, value in known.items() if not _says_nothing(value)}
     for name, value in alert.raw.items():
         # A known field is here again where its value could not be read as its type: then it is shown as it came.
         if not _says_nothing(value):
             details.setdefault(clean(name), plain(value))
     return details
+
+
+def _told(change: Change, delivery: Delivery) -> str:
+    old, new = change.old, change.new
+    if change.field == "affected_vendors":
+        old, new = (list(delivery.named(keys)) if isinstance(keys, list | tuple) else keys for keys in (old, new))
+    return f"{change.field}: {plain(old)} → {plain(new)}"
 
 
 def plain(value: object, depth: int = 0) -> Any:

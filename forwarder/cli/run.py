@@ -126,7 +126,9 @@ class _Turn:
         try:
             forwarder.poll()
             forwarder.beat()
+            forwarder.read_stack()
             forwarder.sweep_if_due()
+            forwarder.read_evidence()
         except SentrytexError as error:
             self.problem = str(error)
         forwarder.review_alarms()

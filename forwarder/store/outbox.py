@@ -15,7 +15,7 @@ from typing import Any, Final
 from forwarder.alert import Alert
 from forwarder.common.clock import instant
 from forwarder.connector import Delivery, Kind, Link, Origin, Receipt
-from forwarder.store import clock, unreadable
+from forwarder.store import clock, evidence, unreadable, vendors
 from forwarder.store.engine import Engine
 from forwarder.store.enqueue import enqueue_links
 from forwarder.store.links import delivered_of, elsewhere
@@ -74,11 +74,13 @@ class Outbox:
                     break
                 connection.execute(_CLAIM, (token, now + lease, now, json.dumps([row["id"] for row in rows])))
                 first = take_in(connection, rows)
-                delivered = delivered_of(connection, [row["alert_id"] for row in rows])
+                alert_ids = [row["alert_id"] for row in rows]
+                delivered, known = delivered_of(connection, alert_ids), evidence.of(connection, alert_ids)
                 for row in rows:
-                    others = delivered.get(row["alert_id"], ())
+                    others, lines = delivered.get(row["alert_id"], ()), known.get(row["alert_id"], ())
                     try:
-                        claimed.append(_claimed(connection, row, token, others, first.get(row["id"])))
+                        told_since = first.get(row["id"])
+                        claimed.append(_claimed(connection, row, token, others, first=told_since, evidence_lines=lines))
                     except sqlite3.Error:
                         raise  # that is no fault of the row's
                     except Exception as error:
@@ -264,15 +266,19 @@ def _claimed(
     row: sqlite3.Row,
     token: str,
     delivered: Sequence[sqlite3.Row],
+    *,
     first: int | None,
+    evidence_lines: tuple[str, ...],
 ) -> Claimed:
     kind = Kind(row["kind"])
     # An open or a links-only update tells the alert as it is now, whatever its revision was when it came to be owed.
     revision = row["revision"] if kind is not Kind.OPEN else row["alert_revision"]
     receipt, links = elsewhere(row, delivered)
+    alert = _alert_of(row["body"])
+    changes = changes_of(connection, row, first or row["first_revision"] or revision) if kind is Kind.UPDATE else ()
     delivery = Delivery(
         id=row["id"],
-        alert=_alert_of(row["body"]),
+        alert=alert,
         connector=row["connector"],
         enqueued_at=instant(row["enqueued_at"]),
         kind=kind,
@@ -280,10 +286,12 @@ def _claimed(
         revision=revision,
         attempt=row["attempts"] + 1,
         receipt=receipt,
-        changes=changes_of(connection, row, first or row["first_revision"] or revision) if kind is Kind.UPDATE else (),
+        changes=changes,
         links=links,
         repeats=_repeated(row, kind),
         sent_as=row["sent_as"],
+        vendors=vendors.of(connection, alert, changes),
+        evidence=evidence_lines,
     )
     return Claimed(
         token=token,

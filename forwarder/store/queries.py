@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 from forwarder.alert import SetAside, Severity
 from forwarder.connector import NOTICE, Kind, Origin, Receipt
-from forwarder.store import failing, search, unreadable
+from forwarder.store import evidence, failing, search, unreadable, vendors
 from forwarder.store.engine import Engine
 from forwarder.store.records import (
     AlertHistory,
@@ -48,7 +49,9 @@ class Queries:
                 (*values, wanted.limit),
             ).fetchall()
             deliveries = _deliveries_of(connection, [row["id"] for row in rows])
-        return [_alert_row(row, deliveries.get(row["id"], ())) for row in rows]
+            found = [_alert_row(row, deliveries.get(row["id"], ())) for row in rows]
+            known = vendors.of_all(connection, (row.alert for row in found))
+        return [replace(row, vendors=known) for row in found]
 
     def deliveries(self, wanted: Filter) -> list[DeliveryRow]:
         """Deliveries, the newest owed first."""
@@ -71,12 +74,14 @@ class Queries:
             if row is None:
                 return None
             deliveries = _deliveries_of(connection, [row["id"]]).get(row["id"], ())
+            shown = _alert_row(row, deliveries)
             return AlertHistory(
-                row=_alert_row(row, deliveries),
+                row=replace(shown, vendors=vendors.of(connection, shown.alert)),
                 trail=unreadable.trail_in(row["trail"]),
                 revisions=_revisions(connection, row["id"]),
                 attempts={delivery.id: _attempts(connection, delivery.id) for delivery in deliveries},
                 payloads=_payloads(connection, row["id"]),
+                evidence=evidence.of(connection, [row["id"]]).get(row["id"], ()),
             )
 
     def queues(self, connectors: Collection[str], *, since: float = 0.0) -> list[Queue]:
@@ -227,8 +232,9 @@ def _shared_conditions(wanted: Filter) -> list[_Condition]:
         parts.append(
             (
                 "CASE WHEN json_valid(a.body) THEN"
-                " EXISTS (SELECT 1 FROM json_each(a.body, '$.affected_vendors') AS v WHERE v.value = ?) END",
-                (wanted.vendor,),
+                " EXISTS (SELECT 1 FROM json_each(a.body, '$.affected_vendors') AS v WHERE v.value = ?"
+                " OR v.value IN (SELECT key FROM vendors WHERE name = ? COLLATE NOCASE)) END",
+                (wanted.vendor, wanted.vendor),
             )
         )
     return parts

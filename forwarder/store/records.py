@@ -10,7 +10,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, Final
 
-from forwarder.alert import Alert, Change, SetAside, Severity
+from forwarder.alert import Alert, Change, SetAside, Severity, Vendors, named
 from forwarder.connector import Delivery, Kind, Origin, Receipt
 from forwarder.routing import Decision
 
@@ -106,13 +106,15 @@ class RoutedAlert:
     """An alert that the store does not know in this form, what the routes said, and the connectors that get it.
 
     ``known`` is the form that the store has. ``targets`` holds the reason for each connector. ``decision`` is None for
-    an alert from before the floor: it is known from now on, and goes nowhere.
+    an alert from before the floor: it is known from now on, and goes nowhere. ``uncategorized`` says that not all of
+    its vendors' categories were known: it is routed again once the stack was read.
     """
 
     alert: Alert
     known: Alert | None = None
     decision: Decision | None
     targets: Mapping[str, str]
+    uncategorized: bool = False
 
     @property
     def past(self) -> bool:
@@ -326,6 +328,12 @@ class AlertRow:
     unrouted: bool
     deliveries: Sequence[DeliveryRow] = ()
     unreadable: str = ""
+    vendors: Vendors = field(default_factory=dict)
+
+    @property
+    def vendor_names(self) -> tuple[str, ...]:
+        """The alert's vendors as people read them."""
+        return named(self.alert.affected_vendors, self.vendors)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -346,6 +354,7 @@ class AlertHistory:
     revisions: Sequence[Revision]
     attempts: Mapping[int, Sequence[Attempt]]
     payloads: Mapping[int, Mapping[str, Any]]
+    evidence: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

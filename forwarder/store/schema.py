@@ -234,6 +234,33 @@ ALTER TABLE deliveries ADD COLUMN refused_at REAL;
 """
 """What alone calls a destination broken or at its limit is known after a restart."""
 
+_VENDORS: Final = """
+CREATE TABLE vendors (
+  key TEXT PRIMARY KEY CHECK (key <> ''),
+  name TEXT NOT NULL CHECK (name <> ''),
+  categories TEXT NOT NULL CHECK (json_valid(categories))
+) STRICT, WITHOUT ROWID;
+-- Of an older version only the keys are known: the stack counts as unread until its next reading.
+ALTER TABLE feed DROP COLUMN stack;
+ALTER TABLE feed ADD COLUMN stack_read INTEGER NOT NULL DEFAULT 0 CHECK (stack_read IN (0, 1));
+
+-- Alerts that were routed while the stack may have had vendors of theirs that were not known.
+CREATE TABLE uncategorized (
+  alert_id TEXT PRIMARY KEY REFERENCES alerts (id) ON DELETE CASCADE
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE evidence (
+  alert_id TEXT PRIMARY KEY REFERENCES alerts (id) ON DELETE CASCADE,
+  -- The alert's revision when it was read; 0 before the first time.
+  revision INTEGER NOT NULL CHECK (revision >= 0),
+  lines TEXT NOT NULL CHECK (json_valid(lines)),
+  -- How often it could not be read since, and when it is tried again.
+  failures INTEGER NOT NULL CHECK (failures >= 0),
+  due_at REAL NOT NULL
+) STRICT, WITHOUT ROWID;
+"""
+"""What the stack says of vendors, and what the API says of the evidence for single alerts."""
+
 MIGRATIONS: Final[tuple[tuple[str, str], ...]] = (
     ("0001_first", FIRST),
     ("0002_words", SECOND),
@@ -248,6 +275,7 @@ MIGRATIONS: Final[tuple[tuple[str, str], ...]] = (
     ("0011_daemon", _DAEMON),
     ("0012_brought_by_updates", _BROUGHT_BY_UPDATES),
     ("0013_refusals", _REFUSALS),
+    ("0014_vendors", _VENDORS),
 )
 """Each step with its name, in order. A step that was released is never edited: the next one follows it."""
 

@@ -22,8 +22,9 @@ from forwarder.feed.client import (
     Stack,
     Unavailable,
 )
-from forwarder.feed.poller import STACK_EVERY, Poller
+from forwarder.feed.poller import Poller
 from forwarder.feed.reader import Source, _at_once
+from forwarder.feed.stack import STACK_EVERY
 from forwarder.sandbox import Fault, FaultKind, Sandbox
 from forwarder.store import Store
 from forwarder.store.records import Gap, PollResult

@@ -163,7 +163,7 @@ def test_a_database_that_takes_no_write_is_noticed_by_whoever_looks(fresh: Site)
 
 def test_a_stack_without_vendors_is_told(fresh: Site) -> None:
     """An account that no alert will ever come for is not called well."""
-    fresh.store.feed.remember_stack([])
+    fresh.store.vendors.keep({})
     assert "This needs you now: the stack has no vendors, so no alert will ever come." in fresh.text("/")
 
 

@@ -10,7 +10,7 @@ import json
 import math
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from enum import StrEnum
@@ -93,6 +93,17 @@ Vendors = Mapping[str, Vendor]
 def named(keys: Iterable[str], vendors: Vendors) -> tuple[str, ...]:
     """Vendors as people read them: by name, where it is known, else by key; each name once."""
     return tuple(dict.fromkeys(vendors[key].name if key in vendors else key for key in keys))
+
+
+def in_names(change: Change, vendors: Vendors) -> Change:
+    """``change`` with vendors as people read them."""
+    if change.field != "affected_vendors":
+        return change
+    old, new = (
+        list(named(map(str, keys), vendors)) if isinstance(keys, list | tuple) else keys
+        for keys in (change.old, change.new)
+    )
+    return replace(change, old=old, new=new)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -77,7 +77,7 @@ class Forwarder:
         self._source = self._make_source(config)
         self._heartbeat = Heartbeat(config.heartbeat)
         self.poller = Poller(config, self._source, store, now=self.clock)
-        self._evidence = EvidenceReader(store, now=self.clock, random=rng)
+        self.evidence = EvidenceReader(store, lambda: self._source, self._wanting, now=self.clock, random=rng)
         self._unfollowed = 0.0
         self._retired: list[FeedClient] = []
         self._retired_heartbeats: list[Heartbeat] = []
@@ -235,17 +235,6 @@ class Forwarder:
         self._wake(self.poller.route_again())
         return grown
 
-    def read_evidence(self) -> float:
-        """Reads the evidence for single alerts where that is due, and returns the seconds until the next turn."""
-        source = self._source
-        wanting = [connector.name for connector in self._connectors() if connector.wants_evidence]
-        try:
-            return self._evidence.read(source, wanting)
-        except RuntimeError:
-            if source is self._source:
-                raise
-            return 0.0  # a reload closed the client in the midst of it
-
     def reclaim_expired(self) -> None:
         """Takes deliveries back whose worker did not report before its lease ended."""
         now = self.clock()
@@ -354,6 +343,9 @@ class Forwarder:
 
     def _connectors(self) -> list[Connector[Any]]:
         return [dispatcher.connector for dispatcher in self.dispatchers.values()]
+
+    def _wanting(self) -> list[str]:
+        return [connector.name for connector in self._connectors() if connector.wants_evidence]
 
     def _change_dispatchers(self, connectors: list[Connector[Any]]) -> None:
         """Those of ``connectors`` are there, and no others: each that is new takes over at once from its like."""

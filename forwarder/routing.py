@@ -100,10 +100,15 @@ def _category(keys: Sequence[str], patterns: Sequence[str], vendors: Vendors) ->
 def _glob(name: str, values: Sequence[str], patterns: Sequence[str]) -> tuple[bool, str]:
     for value in values:
         for pattern in patterns:
-            if fnmatchcase(value.casefold(), pattern.casefold()):
+            if is_like(value, pattern):
                 return True, f"{name} {value} matches {pattern}"
     told = ", ".join(values) or "none"
     return False, f"{name} is {told}, not {_any_of(patterns)}"
+
+
+def is_like(name: str, pattern: str) -> bool:
+    """Whether ``name`` is what ``pattern`` stands for, whatever the case."""
+    return fnmatchcase(name.casefold(), pattern.casefold())
 
 
 def _any_of(names: Sequence[str]) -> str:

@@ -20,7 +20,7 @@ from forwarder.common.units import format_duration
 from forwarder.config import Config
 from forwarder.events import Listeners
 from forwarder.feed.client import KeyRefused, SentrytexError, TooManyRequests
-from forwarder.feed.evidence import READ_EVERY
+from forwarder.feed.evidence import READ_EVERY, EvidenceReader
 from forwarder.logs import get_logger
 from forwarder.store import Store
 
@@ -191,6 +191,7 @@ class Turns(Protocol):
     config: Config
     store: Store
     listeners: Listeners
+    evidence: EvidenceReader
 
     def poll(self) -> object: ...
 
@@ -199,8 +200,6 @@ class Turns(Protocol):
     def until_sweep(self) -> float: ...
 
     def read_stack(self) -> frozenset[str]: ...
-
-    def read_evidence(self) -> float: ...
 
     def beat(self) -> None: ...
 
@@ -228,7 +227,7 @@ class Jobs:
         add("poll", self._poll, self._poll_every, first=0.0)
         add("heartbeat", _job(turns.beat), lambda: math.inf)
         add("sweep", self._sweep, self._sweep_again, first=max(turns.until_sweep(), FIRST_SWEEP))
-        add("evidence", turns.read_evidence, lambda: READ_EVERY, first=READ_EVERY)
+        add("evidence", turns.evidence.read, lambda: READ_EVERY, first=READ_EVERY)
         add("reclaim", _job(turns.reclaim_expired), lambda: RECLAIM_EVERY, first=RECLAIM_EVERY)
         add("alarms", _job(turns.review_alarms), lambda: REVIEW_EVERY, first=REVIEW_EVERY)
         add("prune", _job(turns.prune), lambda: PRUNE_EVERY, first=FIRST_PRUNE, hangs=PRUNE_HANGS)

@@ -11,7 +11,7 @@ import math
 from collections.abc import Mapping
 from typing import Any, Final
 
-from forwarder.alert import Alert, Change, Severity
+from forwarder.alert import Alert, Severity, in_names
 from forwarder.connector import Delivery, Origin, Texts, clean, cut, one_line
 
 ROUTING_KEY_LENGTH: Final = 32
@@ -155,20 +155,14 @@ def _details(delivery: Delivery, text: str) -> dict[str, Any]:
         "id": alert.id,
     }
     if delivery.changes:
-        known["changes"] = [_told(change, delivery) for change in delivery.changes]
+        changes = [in_names(change, delivery.vendors) for change in delivery.changes]
+        known["changes"] = [f"{change.field}: {plain(change.old)} → {plain(change.new)}" for change in changes]
     details = {name: value for name, value in known.items() if not _says_nothing(value)}
     for name, value in alert.raw.items():
         # A known field is here again where its value could not be read as its type: then it is shown as it came.
         if not _says_nothing(value):
             details.setdefault(clean(name), plain(value))
     return details
-
-
-def _told(change: Change, delivery: Delivery) -> str:
-    old, new = change.old, change.new
-    if change.field == "affected_vendors":
-        old, new = (list(delivery.named(keys)) if isinstance(keys, list | tuple) else keys for keys in (old, new))
-    return f"{change.field}: {plain(old)} → {plain(new)}"
 
 
 def plain(value: object, depth: int = 0) -> Any:

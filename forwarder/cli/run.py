@@ -128,7 +128,7 @@ class _Turn:
             forwarder.beat()
             forwarder.read_stack()
             forwarder.sweep_if_due()
-            forwarder.read_evidence()
+            forwarder.evidence.read()
         except SentrytexError as error:
             self.problem = str(error)
         forwarder.review_alarms()

@@ -12,7 +12,7 @@ from typing import Any, Final, Protocol
 from forwarder.common.backoff import Backoff
 from forwarder.common.clock import Now
 from forwarder.common.text import clean, cut, one_line
-from forwarder.feed.client import KeyRefused, NotFound, SentrytexError, TooManyRequests
+from forwarder.feed.client import KeyRefused, NotFound, SentrytexError, TooManyRequests, Unavailable
 from forwarder.logs import get_logger
 from forwarder.store import Store
 from forwarder.store.evidence import LATEST, Unread
@@ -49,23 +49,35 @@ class AlertSource(Protocol):
 
 
 class EvidenceReader:
-    """Reads the evidence for the alerts that the store says are still to be read. One turn at a time."""
+    """Reads the evidence for the alerts that the store says are still to be read. One turn at a time.
 
-    def __init__(self, store: Store, *, now: Now, random: Callable[[], float]) -> None:
-        self._store, self._now, self._random = store, now, random
+    ``source`` is where they come from just now, ``connectors`` are those whose alerts are read: a reload changes both.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        source: Callable[[], AlertSource],
+        connectors: Callable[[], Collection[str]],
+        *,
+        now: Now,
+        random: Callable[[], float],
+    ) -> None:
+        self._store, self._source, self._connectors = store, source, connectors
+        self._now, self._random = now, random
         self._failures = 0
         self._not_before = -math.inf
 
-    def read(self, source: AlertSource, connectors: Collection[str]) -> float:
-        """Reads what is due for ``connectors``, as far as the API lets us, and returns the seconds until the next."""
+    def read(self) -> float:
+        """Reads what is due, as far as the API lets us, and returns the seconds until the next turn."""
         now = self._now()
         # A clock that was set back must not put it off for long.
         if now < self._not_before <= now + LATEST:
             return self._not_before - now
-        unread = self._store.evidence.unread(connectors, now=now, limit=AT_ONCE) if connectors else []
+        unread = self._store.evidence.unread(self._connectors(), now=now, limit=AT_ONCE)
         for one in unread:
             try:
-                self._read(source, one)
+                self._read(one)
             except SentrytexError as error:
                 wait = self._put_off(one, error)
                 self._not_before = self._now() + wait
@@ -73,9 +85,14 @@ class EvidenceReader:
             self._failures = 0
         return 0.0 if len(unread) == AT_ONCE else READ_EVERY
 
-    def _read(self, source: AlertSource, one: Unread) -> None:
+    def _read(self, one: Unread) -> None:
+        source = self._source()
         try:
             answer = source.alert(one.alert_id)
+        except RuntimeError as error:
+            if source is self._source():
+                raise
+            raise Unavailable("A reload closed the client in the midst of it.") from error
         except NotFound:
             # Withdrawn, or out of the stack: that is an answer, too.
             self._store.evidence.keep(one, ())

@@ -74,11 +74,12 @@ class Queries:
             if row is None:
                 return None
             deliveries = _deliveries_of(connection, [row["id"]]).get(row["id"], ())
-            shown = _alert_row(row, deliveries)
+            shown, revisions = _alert_row(row, deliveries), _revisions(connection, row["id"])
+            changes = [change for revision in revisions for change in revision.changes]
             return AlertHistory(
-                row=replace(shown, vendors=vendors.of(connection, shown.alert)),
+                row=replace(shown, vendors=vendors.of(connection, shown.alert, changes)),
                 trail=unreadable.trail_in(row["trail"]),
-                revisions=_revisions(connection, row["id"]),
+                revisions=revisions,
                 attempts={delivery.id: _attempts(connection, delivery.id) for delivery in deliveries},
                 payloads=_payloads(connection, row["id"]),
                 evidence=evidence.of(connection, [row["id"]]).get(row["id"], ()),

@@ -238,11 +238,15 @@ _VENDORS: Final = """
 CREATE TABLE vendors (
   key TEXT PRIMARY KEY CHECK (key <> ''),
   name TEXT NOT NULL CHECK (name <> ''),
-  categories TEXT NOT NULL CHECK (json_valid(categories))
+  -- None where an older version read the stack, which kept the keys alone.
+  categories TEXT CHECK (categories IS NULL OR json_valid(categories))
 ) STRICT, WITHOUT ROWID;
--- Of an older version only the keys are known: the stack counts as unread until its next reading.
-ALTER TABLE feed DROP COLUMN stack;
 ALTER TABLE feed ADD COLUMN stack_read INTEGER NOT NULL DEFAULT 0 CHECK (stack_read IN (0, 1));
+UPDATE feed SET stack_read = 1 WHERE stack IS NOT NULL;
+INSERT OR IGNORE INTO vendors
+SELECT value, value, NULL FROM feed, json_each(CASE WHEN json_valid(feed.stack) THEN feed.stack ELSE '[]' END)
+WHERE json_each.type = 'text' AND value <> '';
+ALTER TABLE feed DROP COLUMN stack;
 
 -- Alerts that were routed while the stack may have had vendors of theirs that were not known.
 CREATE TABLE uncategorized (

@@ -11,7 +11,8 @@ from forwarder.alert import Alert, Change, Vendor, Vendors
 from forwarder.store import unreadable
 from forwarder.store.engine import Engine
 
-_OF: Final = "SELECT * FROM vendors WHERE key IN (SELECT value FROM json_each(?))"
+_ALL: Final = "SELECT * FROM vendors WHERE categories IS NOT NULL ORDER BY name COLLATE NOCASE, key"
+_OF: Final = "SELECT * FROM vendors WHERE key IN (SELECT value FROM json_each(?)) AND categories IS NOT NULL"
 
 
 class VendorStore:
@@ -21,9 +22,9 @@ class VendorStore:
         self._engine = engine
 
     def known(self) -> Vendors:
-        """What the stack said of its vendors when it was last read."""
+        """What the stack said of its vendors when it was last read; nothing of those that an older version read."""
         with self._engine.read() as connection:
-            rows = connection.execute("SELECT * FROM vendors ORDER BY name COLLATE NOCASE, key").fetchall()
+            rows = connection.execute(_ALL).fetchall()
         return _vendors(rows)
 
     def keys(self) -> frozenset[str] | None:

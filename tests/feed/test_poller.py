@@ -488,7 +488,8 @@ def test_a_stack_that_cannot_be_read_is_no_empty_stack(
 ) -> None:
     """A failure to read the stack changes nothing, so that its vendors do not seem to join afterwards."""
     sandbox.sentrytex.add_vendor("github")
-    poller.stack_grew()
+    time.advance(STACK_EVERY)
+    assert poller.stack_grew() == frozenset({"github"})
     sandbox.sentrytex.inject(Fault(kind=FaultKind.STATUS, status=403, times=2))
     for _ in range(3):
         time.advance(86400)

@@ -51,9 +51,9 @@ def test_the_stack_is_known_before_the_first_page_is_routed(sandbox: Sandbox, st
 def test_a_database_of_an_older_version_asks_first(sandbox: Sandbox, store: Store, make: MakePoller) -> None:
     """Its feed was read long ago, and the categories were not."""
     make().poll()
-    store.engine.write(lambda connection: connection.execute("DELETE FROM vendors"))
-    store.engine.write(lambda connection: connection.execute("UPDATE feed SET stack_read = 0"))
     sandbox.sentrytex.add_vendor("stripe", "Stripe", "payments")
+    store.vendors.keep(stack("example", stripe="payments"))
+    store.engine.write(lambda connection: connection.execute("UPDATE vendors SET categories = NULL"))
     payments(sandbox, "one")
     make(by_category()).poll()
     assert outstanding(store) == PAGED

@@ -417,7 +417,7 @@ def test_the_periodic_rescue_leaves_live_claims(store: Store) -> None:
     ("sql", "constraint"),
     [
         ("UPDATE feed SET id = 2", "id = 1"),
-        ("UPDATE feed SET stack = '{'", "json_valid"),
+        ("INSERT INTO vendors VALUES ('github', 'GitHub', '{')", "json_valid"),
         ("UPDATE alerts SET id = ''", "id <> ''"),
         ("UPDATE alerts SET origin = 'x'", "origin IN"),
         ("UPDATE alerts SET severity = 'odd'", "severity IN"),

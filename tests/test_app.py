@@ -773,8 +773,8 @@ def test_names_and_evidence_reach_the_places(tmp_path: Path, sandbox: Sandbox) -
             assert "GitHub" in str(place)
         sandbox.sentrytex.update(raw["id"], cisa_kev=True)
         until(lambda: sandbox.slack.messages[0]["edits"] and sandbox.jira.issues["SEC-1"]["comments"])
-        for place in (sandbox.slack.messages, sandbox.pagerduty.incidents, sandbox.jira.issues):
-            until(lambda place=place: "state: verified" in str(place))
+        places = (sandbox.slack.messages, sandbox.pagerduty.incidents, sandbox.jira.issues)
+        until(lambda: all("state: verified" in str(place) for place in places))
 
 
 def test_evidence_that_cannot_be_read_keeps_nothing_back(tmp_path: Path, sandbox: Sandbox) -> None:

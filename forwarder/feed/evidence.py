@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import fields
 from typing import Any, Final, Protocol
 
+from forwarder.alert import Alert
 from forwarder.common.backoff import Backoff
 from forwarder.common.clock import Now
 from forwarder.common.text import clean, cut, one_line
@@ -36,6 +38,8 @@ PAUSE: Final = Backoff(first=2.0, most=240.0)
 KEY_AGAIN: Final = 300.0
 """Seconds until the next try with a key that was refused."""
 
+_LISTED: Final = frozenset(field.name for field in fields(Alert))
+"""Fields that the reference names for an alert of the list, whether or not that had them."""
 _HEADING: Final = "evidence"
 """What the name of a field holds that is evidence wherever it stands."""
 _TITLES: Final = frozenset({_HEADING, "evidence_state"})
@@ -118,7 +122,11 @@ class EvidenceReader:
 
 def evidence_in(answer: Mapping[str, Any], listed: Collection[str]) -> tuple[str, ...]:
     """What a single alert's answer says beyond the fields ``listed``, as at most MAX_LINES lines of plain text."""
-    told = {name: value for name, value in answer.items() if _HEADING in name.lower() or name not in listed}
+    told = {
+        name: value
+        for name, value in answer.items()
+        if _HEADING in name.lower() or not (name in listed or name in _LISTED)
+    }
     lines: list[str] = []
     for path, text in _values({name: value for name, value in told.items() if value not in (None, "")}, (), 0):
         if len(lines) == MAX_LINES:

@@ -123,16 +123,16 @@ class Poller:
             return frozenset()
         with self._turn():
             settled, self._stack.settled = self._stack.settled, frozenset()
-            alerts = self._store.feed.alerts_of(settled)
             vendors = self._store.vendors.known()
-            routed = [self._routed_again(alert, vendors) for alert in alerts]
+            routed = [self._routed_again(*one, vendors) for one in self._store.feed.uncategorized(settled)]
             return self._store.feed.commit_again(
                 routed, settled=settled, now=self._now(), connectors=self.config.connectors
             )
 
-    def _routed_again(self, alert: Alert, vendors: Vendors) -> RoutedAlert:
+    def _routed_again(self, alert: Alert, unknown: frozenset[str], vendors: Vendors) -> RoutedAlert:
         decision = routing.targets(alert, self.config.routes, vendors)
-        before = routing.targets(alert, self.config.routes).targets
+        then = {key: vendor for key, vendor in vendors.items() if key not in unknown}
+        before = routing.targets(alert, self.config.routes, then).targets
         targets = {name: why for name, why in decision.targets.items() if name not in before}
         _log_routing(alert, decision, targets, again=True)
         return RoutedAlert(alert=alert, known=alert, decision=decision, targets=targets)
@@ -228,7 +228,7 @@ class Poller:
         """Where each unseen alert goes. What is from before the floor is known from now on, and goes nowhere."""
         unseen = self._store.feed.unseen(alerts)
         past = self._store.feed.past([alert for alert, _ in unseen], undated_are_past=undated_are_past)
-        vendors, doubtful = self._vendors_of([alert for alert, _ in unseen if alert.id not in past])
+        vendors, unknown = self._vendors_of([alert for alert, _ in unseen if alert.id not in past])
         routed = []
         for alert, known in unseen:
             if alert.id in past:
@@ -249,13 +249,13 @@ class Poller:
                     known=known,
                     decision=decision,
                     targets=targets,
-                    uncategorized=alert.id in doubtful,
+                    uncategorized=tuple(key for key in alert.affected_vendors if key in unknown),
                 )
             )
         return routed
 
     def _vendors_of(self, alerts: Sequence[Alert]) -> tuple[Vendors, frozenset[str]]:
-        """What the routes must know of vendors, and those of ``alerts`` of whose vendors not all is known yet."""
+        """What the routes must know of the vendors of ``alerts``, and those of whom it is not known yet."""
         if not alerts or not routing.ask_for_categories(self.config.routes):
             return {}, frozenset()
         return self._stack.vendors_of(self._source, alerts)

@@ -51,13 +51,13 @@ class StackReader:
         return grown
 
     def vendors_of(self, source: Source, alerts: Iterable[Alert]) -> tuple[Vendors, frozenset[str]]:
-        """What the stack says of vendors, and those of ``alerts`` whose vendors it may have had since it was read.
+        """What the stack says of vendors, and those of the ``alerts``' vendors that it may have had since it was read.
 
-        It is asked at once where it was read a while ago and does not have one of theirs.
+        It is asked at once where it was read a while ago and does not have one of them.
         """
-        alerts, vendors = list(alerts), self._store.vendors.known()
-        doubtful = _unknown(alerts, vendors)
-        if not doubtful:
+        vendors = self._store.vendors.known()
+        unknown = frozenset(key for alert in alerts for key in alert.affected_vendors if key not in vendors)
+        if not unknown:
             return vendors, frozenset()
         if self._is_due(self._sooner):
             with deadline(PATIENCE):
@@ -66,7 +66,7 @@ class StackReader:
         elif not self._failures:
             # Once the alerts are stored they can be routed again, as soon as the stack may be read again.
             self._due = min(self._due, self._sooner)
-        return vendors, doubtful
+        return vendors, unknown
 
     def read(self, source: Source, *, share: Share = Share.STACK) -> datetime | None:
         """Reads the stack, and returns the server's time; raises SentrytexError."""
@@ -106,7 +106,3 @@ class StackReader:
     def _is_due(self, due: float) -> bool:
         # A clock that was set back must not put it off for long.
         return not self._now() < due <= self._now() + STACK_MOST
-
-
-def _unknown(alerts: Iterable[Alert], vendors: Vendors) -> frozenset[str]:
-    return frozenset(alert.id for alert in alerts if any(key not in vendors for key in alert.affected_vendors))

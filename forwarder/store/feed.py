@@ -154,7 +154,7 @@ class FeedStore:
                     reached_connectors |= reached
                     if told:
                         changed.append(item.alert)
-            vendors.note_uncategorized(connection, [item.alert.id for item in routed if item.uncategorized])
+            vendors.note_uncategorized(connection, routed)
             if origin is Origin.FEED:
                 if swept:
                     _note_sweep(connection, reach, short, now)
@@ -202,11 +202,12 @@ class FeedStore:
             )
         )
 
-    def alerts_of(self, alert_ids: Collection[str]) -> list[Alert]:
-        """Those of the alerts that are still to be routed again, in the form that the store has."""
+    def uncategorized(self, alert_ids: Collection[str]) -> list[tuple[Alert, frozenset[str]]]:
+        """Those of the alerts that are still to be routed again, each with its vendors that were not known."""
         with self._engine.read() as connection:
             rows = connection.execute(_UNCATEGORIZED, (json.dumps(list(alert_ids)),)).fetchall()
-        return [alert for (body,) in rows if (alert := _read(body)) is not None]
+        read = ((_read(row["body"]), vendors.unknown_in(row["vendors"])) for row in rows)
+        return [(alert, keys) for alert, keys in read if alert is not None]
 
     def commit_again(
         self, routed: Sequence[RoutedAlert], *, settled: Collection[str], now: float, connectors: Collection[str]
@@ -224,7 +225,7 @@ class FeedStore:
 
 
 _UNCATEGORIZED: Final = """
-SELECT a.body FROM uncategorized AS u JOIN alerts AS a ON a.id = u.alert_id
+SELECT a.body, u.vendors FROM uncategorized AS u JOIN alerts AS a ON a.id = u.alert_id
 WHERE u.alert_id IN (SELECT value FROM json_each(?)) ORDER BY a.published_at
 """
 

@@ -106,15 +106,15 @@ class RoutedAlert:
     """An alert that the store does not know in this form, what the routes said, and the connectors that get it.
 
     ``known`` is the form that the store has. ``targets`` holds the reason for each connector. ``decision`` is None for
-    an alert from before the floor: it is known from now on, and goes nowhere. ``uncategorized`` says that not all of
-    its vendors' categories were known: it is routed again once the stack was read.
+    an alert from before the floor: it is known from now on, and goes nowhere. ``uncategorized`` are those of
+    its vendors whose categories were not known: it is routed again once the stack was read.
     """
 
     alert: Alert
     known: Alert | None = None
     decision: Decision | None
     targets: Mapping[str, str]
-    uncategorized: bool = False
+    uncategorized: tuple[str, ...] = ()
 
     @property
     def past(self) -> bool:

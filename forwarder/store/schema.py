@@ -248,9 +248,10 @@ SELECT value, value, NULL FROM feed, json_each(CASE WHEN json_valid(feed.stack) 
 WHERE json_each.type = 'text' AND value <> '';
 ALTER TABLE feed DROP COLUMN stack;
 
--- Alerts that were routed while the stack may have had vendors of theirs that were not known.
+-- Alerts that were routed while the stack may have had vendors of theirs that were not known, and these vendors.
 CREATE TABLE uncategorized (
-  alert_id TEXT PRIMARY KEY REFERENCES alerts (id) ON DELETE CASCADE
+  alert_id TEXT PRIMARY KEY REFERENCES alerts (id) ON DELETE CASCADE,
+  vendors TEXT NOT NULL CHECK (json_valid(vendors))
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE evidence (

@@ -10,6 +10,7 @@ from typing import Final
 from forwarder.alert import Alert, Change, Vendor, Vendors
 from forwarder.store import unreadable
 from forwarder.store.engine import Engine
+from forwarder.store.records import RoutedAlert
 
 _ALL: Final = "SELECT * FROM vendors WHERE categories IS NOT NULL ORDER BY name COLLATE NOCASE, key"
 _OF: Final = "SELECT * FROM vendors WHERE key IN (SELECT value FROM json_each(?)) AND categories IS NOT NULL"
@@ -72,9 +73,16 @@ def of_all(connection: sqlite3.Connection, alerts: Iterable[Alert]) -> Vendors:
     return _vendors(connection.execute(_OF, (json.dumps(sorted(told)),)).fetchall()) if told else {}
 
 
-def note_uncategorized(connection: sqlite3.Connection, alert_ids: Collection[str]) -> None:
-    """Notes that these alerts are to be routed again once the stack was read."""
-    connection.executemany("INSERT OR IGNORE INTO uncategorized VALUES (?)", [(alert_id,) for alert_id in alert_ids])
+def note_uncategorized(connection: sqlite3.Connection, routed: Iterable[RoutedAlert]) -> None:
+    """Notes which of ``routed`` are to be routed again once the stack was read, and whose vendors were not known."""
+    noted = [(item.alert.id, json.dumps(item.uncategorized)) for item in routed if item.uncategorized]
+    # What was not known at first is what the first routing went without.
+    connection.executemany("INSERT INTO uncategorized VALUES (?, ?) ON CONFLICT DO NOTHING", noted)
+
+
+def unknown_in(text: str) -> frozenset[str]:
+    """The vendors of such a note; none where it cannot be read."""
+    return unreadable.read(lambda: frozenset(map(str, json.loads(text))), lambda _: frozenset())
 
 
 def forget_uncategorized(connection: sqlite3.Connection, alert_ids: Collection[str]) -> None:

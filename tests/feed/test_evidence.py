@@ -81,13 +81,13 @@ def single_reads(sandbox: Sandbox) -> list[str]:
             ("1.url: https://a.example", "1.ok: yes", "2: b", "3: c"),
         ),
         ({"verified": True, "checks": {"nvd": "found"}}, ("verified: yes", "checks.nvd: found")),
-        ({"title": "listed already", "severity": "low", "evidence_count": 3}, ("evidence_count: 3",)),
+        ({"title": "listed already", "epss_score": 0.3, "news": "listed", "evidence_count": 3}, ("evidence_count: 3",)),
         ({"evidence": float("nan")}, ("evidence: none",)),
     ],
 )
 def test_whatever_its_shape_it_becomes_lines(said: dict[str, Any], lines: tuple[str, ...]) -> None:
     """A value a line, with the way to it; what the list says of the alert is no evidence."""
-    assert evidence_in(said, {"title", "severity"}) == lines
+    assert evidence_in(said, {"title", "news"}) == lines
 
 
 def test_what_the_list_calls_evidence_is_shown_all_the_same() -> None:

@@ -192,6 +192,27 @@ def test_only_what_the_stack_brings_is_owed(sandbox: Sandbox, store: Store, make
     assert outstanding(store) == PAGED
 
 
+def test_a_vendor_outside_the_stack_brings_nothing_of_the_past(
+    sandbox: Sandbox, store: Store, make: MakePoller, time: Time
+) -> None:
+    """An alert that changes a little is no reason to send it by a route that was added since, whoever else it names."""
+    sandbox.sentrytex.add_vendor("stripe", "Stripe", "payments")
+    make(config([{"to": "tickets"}], start_from="now")).poll()
+    publish(sandbox, "one", 5, affected_vendors=["stripe", "elsewhere"])
+    before = make(config([{"to": "secops"}], start_from="now"))
+    before.poll()
+    sandbox.sentrytex.inject(UNREADABLE)
+    after = make(by_category())
+    sandbox.sentrytex.update("one", epss_score=0.9)
+    after.poll()
+    assert rows(store, "SELECT * FROM uncategorized") == [("one", '["elsewhere"]')]
+    sandbox.sentrytex.clear_faults()
+    time.advance(STACK_MOST)
+    after.stack_grew()
+    assert (after.route_again(), outstanding(store)) == (frozenset(), NOT_PAGED)
+    assert rows(store, "SELECT * FROM uncategorized") == []
+
+
 def test_a_route_that_stops_needs_the_category(sandbox: Sandbox, store: Store, make: MakePoller) -> None:
     """What is known to be a lab's is not sent to the pager first."""
     sandbox.sentrytex.add_vendor("stripe", "Stripe", "lab")

@@ -45,7 +45,7 @@ class StackReader:
 
     def grew(self, source: Source) -> frozenset[str]:
         """Vendors that joined the stack since this was asked last. It is read now and then: each call may ask."""
-        if self._is_due(self._due):
+        if self._is_due(self._due) or (self._is_due(self._sooner) and self._store.vendors.uncategorized()):
             self._try(source)
         grown, self._grown = self._grown, frozenset()
         return grown
@@ -63,9 +63,6 @@ class StackReader:
             with deadline(PATIENCE):
                 if self._try(source):
                     return self._store.vendors.known(), frozenset()
-        elif not self._failures:
-            # Once the alerts are stored they can be routed again, as soon as the stack may be read again.
-            self._due = min(self._due, self._sooner)
         return vendors, unknown
 
     def read(self, source: Source, *, share: Share = Share.STACK) -> datetime | None:

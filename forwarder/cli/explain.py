@@ -14,7 +14,7 @@ import click
 from forwarder.alert import Alert, Severity, Vendors, in_names
 from forwarder.cli.options import build, connector_argument
 from forwarder.cli.output import alert_json, moment, print_json, told_vendors
-from forwarder.cli.root import SEVERITIES, Stop, config_option, json_option, load_config
+from forwarder.cli.root import SEVERITIES, Stop, config_option, json_option, load_config, quiet_logs
 from forwarder.cli.view import view_options, viewing
 from forwarder.common.clock import iso
 from forwarder.common.text import clean
@@ -134,6 +134,7 @@ def _ask_the_api(config: Config, alert_id: str) -> str:
     """What the API says of an alert that we never saw."""
     from forwarder.feed.client import FeedClient, NotFound, SentrytexError
 
+    quiet_logs()
     source = FeedClient(config.sentrytex.base_url, config.sentrytex.api_key.get_secret_value())
     try:
         published = source.alert(alert_id).get("published_at", "at an unknown time")

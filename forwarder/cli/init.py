@@ -14,7 +14,7 @@ from pydantic import BaseModel, SecretStr, ValidationError
 
 from forwarder.cli.init_text import Secret, Section, config_text, env_text
 from forwarder.cli.live import check_connector, check_feed, report
-from forwarder.cli.root import EX_CONFIG, Stop, command_name
+from forwarder.cli.root import EX_CONFIG, Stop, command_name, quiet_logs
 from forwarder.config import ConfigError, SentrytexConfig, load
 from forwarder.config.problems import path_of, sentences
 from forwarder.connector import Connector, Finding, Question, Setup
@@ -58,6 +58,7 @@ def init(path: Path, force: bool, **urls: str | None) -> None:
     as SENTRYTEX_API_KEY, is not asked for. Nothing is sent anywhere; `forwarder test` does that.
     """
     _check_place(path, force)
+    quiet_logs()
     click.echo(f"A few questions, then {path} is written. What you type as a secret is not shown.\n")
     feed = _ask_until_good(FEED, lambda again: _ask_feed(urls["sentrytex_url"], again), needed=True)
     assert feed is not None, "only what is not needed can be left out"  # noqa: S101

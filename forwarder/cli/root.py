@@ -157,6 +157,13 @@ def json_option(command: Command) -> Command:
     return click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")(command)
 
 
+def quiet_logs() -> None:
+    """Keeps what is logged on the way, but for warnings, from a person who reads what a command says."""
+    from forwarder.logs import configure
+
+    configure("warning", "auto")
+
+
 def command_name() -> str:
     """What a person types to run this program once more: where it is not on the PATH, its place."""
     called = Path(sys.argv[0])

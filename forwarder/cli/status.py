@@ -314,7 +314,7 @@ def alerts(config_path: Path, database: Path | None, as_json: bool, limit: int, 
 @click.option("--severity", type=SEVERITIES, help="Only those of this severity.")
 @click.option("--connector", shell_complete=complete_known, help="Only those to this connector.")
 @click.option("--state", type=_STATES, help="Only those in this state.")
-@click.option("--alert", "alert_id", help="Only those of this alert.")
+@click.option("--alert", "text", help="Only those of alerts with these words: an id, a CVE, a title, a ticket's key.")
 @click.option("--limit", type=click.IntRange(1, 10000), default=50, show_default=True, help="Maximum rows.")
 @since_option()
 def deliveries(config_path: Path, database: Path | None, as_json: bool, limit: int, **wanted: Any) -> None:

@@ -17,6 +17,7 @@ from forwarder.config.model import (
 )
 from forwarder.config.outline import Outline, outline
 from forwarder.config.problems import ConfigError, Problem
+from forwarder.config.restart import needs_restart
 
 __all__ = [
     "AlarmsConfig",
@@ -35,6 +36,7 @@ __all__ = [
     "dump",
     "json_schema",
     "load",
+    "needs_restart",
     "outline",
     "secrets_of",
 ]

@@ -14,6 +14,7 @@ from forwarder.store.records import RoutedAlert
 
 _ALL: Final = "SELECT * FROM vendors WHERE categories IS NOT NULL ORDER BY name COLLATE NOCASE, key"
 _OF: Final = "SELECT * FROM vendors WHERE key IN (SELECT value FROM json_each(?)) AND categories IS NOT NULL"
+_KEY: Final = "SELECT key FROM vendors WHERE key = ?1 OR name = ?1 COLLATE NOCASE ORDER BY key = ?1 DESC, key LIMIT 1"
 
 
 class VendorStore:
@@ -71,6 +72,12 @@ def of_all(connection: sqlite3.Connection, alerts: Iterable[Alert]) -> Vendors:
     """What is known of the vendors that any of ``alerts`` names."""
     told = {key for alert in alerts for key in alert.affected_vendors}
     return _vendors(connection.execute(_OF, (json.dumps(sorted(told)),)).fetchall()) if told else {}
+
+
+def key_of(connection: sqlite3.Connection, text: str) -> str:
+    """The key of the vendor that people call ``text``, by key or by name; ``text`` itself where none is called so."""
+    row = connection.execute(_KEY, (text,)).fetchone()
+    return text if row is None else str(row[0])
 
 
 def note_uncategorized(connection: sqlite3.Connection, routed: Iterable[RoutedAlert]) -> None:

@@ -57,6 +57,7 @@ class Jira(Connector[JiraConfig]):
     replayed = "are found by their label, and no second ticket is made"
     withdrawn = "its ticket is closed"
     setup = SETUP
+    wants_evidence = True
 
     def __init__(
         self,

@@ -22,6 +22,9 @@ MAX_LABEL: Final = 255
 MAX_SOURCES: Final = 10
 """Sources that a description lists; an alert can come with hundreds."""
 
+MAX_EVIDENCE: Final = 10
+"""Lines of evidence; more would bury what they prove."""
+
 LABEL: Final = "sentrytex"
 """On every ticket; the label by which one is found again begins with it."""
 
@@ -85,8 +88,12 @@ def comment(delivery: Delivery, texts: Texts) -> Content:
     if delivery.kind is Kind.WITHDRAW:
         built_in = _WITHDRAWN[delivery.origin]
     else:
-        built_in = "\n".join(map(_sentence, delivery.changes)) or "This alert changed."
-    return Content(text=texts.text(delivery, built_in), facts=_links(delivery), small_print=marker(delivery))
+        sentences = (_sentence(change, delivery) for change in delivery.changes)
+        built_in = "\n".join(sentences) or "This alert changed."
+    # A withdrawal needs no evidence any more.
+    evidence = _evidence(delivery) if delivery.kind is Kind.UPDATE else []
+    facts = [*evidence, *_links(delivery)]
+    return Content(text=texts.text(delivery, built_in), facts=facts, small_print=marker(delivery))
 
 
 def marker(delivery: Delivery) -> str:
@@ -118,12 +125,16 @@ def _facts(delivery: Delivery) -> list[Fact]:
     if delivery.origin is not Origin.ALARM:
         facts.append(Fact(name="CISA KEV", value="yes, known to be exploited" if alert.cisa_kev else "no"))
     if alert.affected_vendors:
-        facts.append(Fact(name="Vendors", value=cut_line(", ".join(alert.affected_vendors), _MAX_VALUE)))
+        facts.append(Fact(name="Vendors", value=cut_line(", ".join(delivery.vendor_names), _MAX_VALUE)))
     if alert.alert_type:
         facts.append(Fact(name="Type", value=cut_line(alert.alert_type, MAX_LABEL)))
     note = f" ({alert.date_note})" if alert.date_note else ""
     facts.append(Fact(name="Published", value=f"{alert.published_at:%Y-%m-%d %H:%M} UTC{note}"))
-    return [*facts, *_sources(alert.source_urls), *_links(delivery)]
+    return [*facts, *_evidence(delivery), *_sources(alert.source_urls), *_links(delivery)]
+
+
+def _evidence(delivery: Delivery) -> list[Fact]:
+    return [Fact(name="Evidence", value=cut_line(line, _MAX_VALUE)) for line in delivery.evidence[:MAX_EVIDENCE]]
 
 
 def _sources(urls: tuple[str, ...]) -> list[Fact]:
@@ -157,7 +168,7 @@ def _small_print(delivery: Delivery) -> str:
             return f"Sentrytex alert {cut_line(delivery.alert.id, MAX_LABEL)}"
 
 
-def _sentence(change: Change) -> str:
+def _sentence(change: Change, delivery: Delivery) -> str:
     match change.field:
         case "cisa_kev":
             now = "now" if change.new else "no longer"
@@ -166,7 +177,7 @@ def _sentence(change: Change) -> str:
             before, after = set(change.old or ()), set(change.new or ())
             differences = (("Also affected", after - before), ("No longer affected", before - after))
             return " ".join(
-                f"{what}: {_value(', '.join(sorted(vendors)))}." for what, vendors in differences if vendors
+                f"{what}: {_value(', '.join(delivery.named(sorted(keys))))}." for what, keys in differences if keys
             )
     return f"{_NAMES.get(change.field, change.field)} is now {_value(change.new)}; it was {_value(change.old)}."
 

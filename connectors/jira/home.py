@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Any, Final
+from typing import Final
 from urllib.parse import quote
 
-from connectors.jira.client import RequestFailed, Site, count, dig, unreadable
+from connectors.jira.client import RequestFailed, Site, dig
+from connectors.jira.history import EXPAND, History
 from forwarder.connector import Broken, Retry
 
 _BROWSE: Final = "BROWSE_PROJECTS"
@@ -53,30 +53,19 @@ class HomeProject:
         return _project(ticket) in self._names or self._was_moved(ticket)
 
     def _was_moved(self, ticket: str) -> bool:
-        query = {"fields": "project", "expand": "changelog"}
+        query = {"fields": "project", "expand": EXPAND}
         try:
-            changes = self._site.ask("GET", f"issue/{quote(ticket, safe='')}", params=query).get("changelog")
+            history = History.of(self._site.ask("GET", f"issue/{quote(ticket, safe='')}", params=query))
         except RequestFailed as failed:
             if failed.status == 404:
                 return False  # deleted since the search
             raise
-        histories = dig(changes, "histories")
-        if not isinstance(histories, list):
-            raise RequestFailed(unreadable(writes=False))
-        if any(_project(str(key)) in self._names for key in _former_keys(histories)):
+        if any(_project(key) in self._names for key in history.former_keys):
             return True
-        if count(dig(changes, "total")) > len(histories):
+        if not history.whole:
             raise RequestFailed(Retry(f"Jira does not tell where {ticket} was created, for its history is too long"))
         return False
 
 
 def _project(ticket: str) -> str:
     return ticket.rpartition("-")[0].upper()
-
-
-def _former_keys(histories: list[Mapping[str, Any]]) -> Iterator[object]:
-    for history in histories:
-        items = dig(history, "items")
-        for item in items if isinstance(items, list) else []:
-            if str(dig(item, "field")).lower() == "key":
-                yield dig(item, "fromString")

@@ -40,6 +40,7 @@ from forwarder.common.units import Duration, Rate, SendRate, format_duration
 from forwarder.common.urls import redirect_host, web_address
 from forwarder.outcome import Broken, Delivered, Failed, Outcome, RateLimited, Receipt, Rejected, Retry, Uncertain
 from forwarder.response import (
+    FEED,
     Action,
     Desk,
     Look,
@@ -53,6 +54,7 @@ from forwarder.response import (
 )
 
 __all__ = [
+    "FEED",
     "NOTICE",
     "Action",
     "Broken",

@@ -39,6 +39,13 @@ class JiraConfig(ConnectorConfig):
         default={},
         description="Further fields of every ticket, by id, as Jira's API takes them: components, customfield_…",
     )
+    on_acknowledge: Literal["comment", "none"] = Field(
+        default="comment", description="What becomes of a ticket whose alert was acknowledged elsewhere."
+    )
+    on_resolve: Literal["comment", "close", "none"] = Field(
+        default="comment",
+        description="What becomes of a ticket whose alert was resolved elsewhere: close moves it to done and comments.",
+    )
     reconcile_after: tuple[Duration, ...] = Field(
         default=(timedelta(seconds=10), timedelta(seconds=60), timedelta(seconds=300)),
         min_length=1,

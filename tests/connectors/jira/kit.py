@@ -7,7 +7,7 @@ from typing import Any
 
 from connectors.jira import Jira, JiraConfig
 from connectors.jira.markup import plain
-from forwarder.connector import Change, Delivered, Delivery, Kind, Outcome, Receipt
+from forwarder.connector import Change, Delivered, Delivery, Kind, Outcome, Receipt, Response
 from forwarder.sandbox import Sandbox
 from tests.kit.samples import ALERT_ID, delivery
 
@@ -52,3 +52,10 @@ def units(body: Any) -> int:
     """What Jira counts: UTF-16 units, over a document's JSON."""
     text = body if isinstance(body, str) else json.dumps(body, ensure_ascii=False, separators=(",", ":"))
     return len(text.encode("utf-16-le", "surrogatepass")) // 2
+
+
+def told(response: Response, receipt: Receipt | None, **changes: Any) -> Delivery:
+    """What a person decided, and nobody since."""
+    kind = Kind(response.action.value)
+    told = {"revision": response.number, "response": response, "latest": response, "receipt": receipt, **changes}
+    return delivery(id=3, kind=kind, **told)

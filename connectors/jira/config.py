@@ -46,6 +46,10 @@ class JiraConfig(ConnectorConfig):
         default="comment",
         description="What becomes of a ticket whose alert was resolved elsewhere: close moves it to done and comments.",
     )
+    sync_every: Duration = Field(
+        default=timedelta(minutes=1),
+        description="How often Jira is asked, by one search, what people did with tickets; 1s at least.",
+    )
     reconcile_after: tuple[Duration, ...] = Field(
         default=(timedelta(seconds=10), timedelta(seconds=60), timedelta(seconds=300)),
         min_length=1,
@@ -76,6 +80,13 @@ class JiraConfig(ConnectorConfig):
         if not re.fullmatch(r"[!-~]+", token.get_secret_value()):
             raise ValueError("must be one word of plain characters, as Jira shows it when it is made")
         return token
+
+    @field_validator("sync_every")
+    @classmethod
+    def _is_not_too_often(cls, every: timedelta) -> timedelta:
+        if every < timedelta(seconds=1):
+            raise ValueError("must be at least 1s")
+        return every
 
     @field_validator("labels")
     @classmethod

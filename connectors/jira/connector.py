@@ -14,15 +14,18 @@ from typing import Any, ClassVar, Final
 from urllib.parse import quote
 
 from connectors.jira import ticket
+from connectors.jira.account import Account
 from connectors.jira.check import findings
 from connectors.jira.client import RequestFailed, Site, dig
 from connectors.jira.comment import comment_for, marker
 from connectors.jira.config import JiraConfig
-from connectors.jira.home import no_project
+from connectors.jira.home import HomeProject, no_project
 from connectors.jira.markup import Body, Content, adf, plain, wiki
 from connectors.jira.refusal import NOT_ON_SCREEN, LeftOut, remedy
 from connectors.jira.search import LabelSearch
 from connectors.jira.setup import SETUP
+from connectors.jira.urgency import Urgency
+from connectors.jira.watch import Watch
 from connectors.jira.workflow import close, path_of
 from forwarder.connector import (
     Broken,
@@ -33,6 +36,7 @@ from forwarder.connector import (
     Failed,
     Finding,
     Kind,
+    Look,
     Memory,
     Outcome,
     Payload,
@@ -77,7 +81,12 @@ class Jira(Connector[JiraConfig]):
             config.email,
             timeout=config.timeout.total_seconds(),
             connections=config.concurrency,
+            now=now,
         )
+        self._account = Account(self._site)
+        self._urgency = Urgency(self._site, self._account, config, now)
+        self._watch = Watch(self._site, self._account, HomeProject(self._site, config.project))
+        self.look_every = config.sync_every.total_seconds()
         self._search = LabelSearch(self._site, config.project)
         self._left_out = LeftOut(config)
 
@@ -129,6 +138,10 @@ class Jira(Connector[JiraConfig]):
         there = key and (delivery.kind is Kind.OPEN or self._has_comment(key, marker(delivery)))
         return self._receipt(key) if key and there else None
 
+    def look(self, cursor: str) -> Look:
+        """How the tickets stand that were changed since the look before; the first one reaches back some days."""
+        return self._watch.look(cursor)
+
     def check(self) -> list[Finding]:
         """Signs in, and compares the config with what the project asks for and offers. Creates nothing."""
         return findings(self._site, self.config)
@@ -145,20 +158,15 @@ class Jira(Connector[JiraConfig]):
         self._site.close()
 
     def _fields(self, delivery: Delivery) -> dict[str, Any]:
-        config, severity = self.config, delivery.alert.severity
-        fields = {
-            **config.fields,
-            "project": {"key": config.project},
-            "issuetype": {"name": config.issue_type},
+        return {
+            **self.config.fields,
+            "project": {"key": self.config.project},
+            "issuetype": {"name": self.config.issue_type},
             "summary": ticket.summary(delivery, self.texts),
             "description": self._write(ticket.description(delivery, self.texts)),
-            "labels": ticket.labels(delivery, config.labels),
+            "labels": ticket.labels(delivery, self.config.labels),
+            **self._urgency.fields(delivery.alert.severity, delivery.enqueued_at),
         }
-        if severity in config.priority:
-            fields["priority"] = {"name": config.priority[severity]}
-        if severity in config.due_in:
-            fields["duedate"] = (delivery.enqueued_at.astimezone(UTC) + config.due_in[severity]).date().isoformat()
-        return fields
 
     def _write(self, content: Content) -> Body:
         return adf(content) if self._site.cloud else wiki(content)
@@ -256,6 +264,8 @@ class Jira(Connector[JiraConfig]):
         """What is done to the ticket itself; what of it could not be, in words."""
         if delivery.kind is Kind.WITHDRAW:
             return close(self._site, key)
+        if delivery.kind is Kind.UPDATE:
+            return self._urgency.rise(delivery, key)
         if delivery.kind is Kind.RESOLVE and self.config.on_resolve == "close":
             if delivery.response is None or delivery.is_superseded:
                 return "the ticket stays as it is: something else was decided since"

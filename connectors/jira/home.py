@@ -23,6 +23,8 @@ class HomeProject:
     def __init__(self, site: Site, key: str) -> None:
         self._site, self._key = site, key
         self._names = {key.upper()}
+        self._others: set[str] = set()
+        """Projects of which it is known that they are others."""
 
     def check_sight(self) -> None:
         """Raises where the account sees none of the project's tickets: a search that found nothing then says nothing.
@@ -51,6 +53,20 @@ class HomeProject:
         # A project whose key was changed is still found under the old one.
         self._names.add(str(self._site.ask("GET", f"project/{quote(self._key)}").get("key")).upper())
         return _project(ticket) in self._names or self._was_moved(ticket)
+
+    def names_of(self, ticket: str, history: History | None) -> list[str]:
+        """The keys under which the ticket may be known: today's, and those that it had before."""
+        project, _, number = ticket.rpartition("-")
+        keys = [ticket, *(history.former_keys if history else ())]
+        if self._is_called(project):
+            keys += [f"{name}-{number}" for name in self._names]
+        return list(dict.fromkeys(keys))
+
+    def _is_called(self, project: str) -> bool:
+        if project.upper() not in self._names | self._others:
+            self._names.add(str(self._site.ask("GET", f"project/{quote(self._key)}").get("key")).upper())
+            self._others |= {project.upper()} - self._names
+        return project.upper() in self._names
 
     def _was_moved(self, ticket: str) -> bool:
         query = {"fields": "project", "expand": EXPAND}

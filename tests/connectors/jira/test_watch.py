@@ -1,0 +1,395 @@
+"""What people do with tickets is seen: once, whole, and whose doing it was."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+import pytest
+
+from connectors.jira import Jira
+from connectors.jira.client import PAGE_SIZE
+from connectors.jira.watch import FIRST, OVERLAP
+from forwarder.connector import (
+    Action,
+    Broken,
+    Failed,
+    Outcome,
+    RateLimited,
+    Resolution,
+    Response,
+    Retry,
+    Sighting,
+    Status,
+)
+from forwarder.sandbox import Fault, FaultKind, Sandbox
+from tests.connectors.jira.kit import SEARCH, do, opened, send, told
+from tests.kit.samples import alert, delivery
+
+MINUTE: Final = 60.0
+
+
+@pytest.fixture
+def sandbox() -> Iterator[Sandbox]:
+    """Its clock stands still unless it is moved."""
+    with Sandbox(clock=lambda: datetime(2026, 3, 2, 12, 0, tzinfo=UTC), limits=False) as running:
+        yield running
+
+
+@pytest.fixture
+def connect(connect: Callable[..., Jira], sandbox: Sandbox) -> Callable[..., Jira]:
+    """Makes connectors whose clock is the sandbox's."""
+    return lambda **changes: connect(**{"now": sandbox.clock, **changes})
+
+
+@pytest.fixture
+def ticket(jira: Jira, sandbox: Sandbox) -> str:
+    """A ticket, seen as it was created."""
+    key = opened(jira, delivery()).remote_id
+    sandbox.clock.advance(MINUTE)
+    return key
+
+
+class Looks:
+    """Looks one after the other, a minute apart."""
+
+    def __init__(self, jira: Jira, sandbox: Sandbox) -> None:
+        self.jira, self._sandbox, self.cursor = jira, sandbox, ""
+
+    def __call__(self, after: float = MINUTE) -> list[Sighting]:
+        self._sandbox.clock.advance(after)
+        look = self.jira.look(self.cursor)
+        self.cursor = look.cursor
+        return list(look.sightings)
+
+
+@pytest.fixture
+def look(jira: Jira, sandbox: Sandbox) -> Looks:
+    return Looks(jira, sandbox)
+
+
+def failed(look: Callable[[], object]) -> Outcome:
+    with pytest.raises(Failed) as caught:
+        look()
+    return caught.value.outcome
+
+
+def test_a_ticket_that_nobody_moved_is_as_it_was_created(ticket: str, look: Looks) -> None:
+    (seen,) = look()
+    assert (seen.remote_id, seen.status, seen.ours) == (ticket, Status.OPEN, True)
+    assert look() == []
+
+
+def test_what_people_do_is_seen_with_who_did_it(ticket: str, look: Looks, sandbox: Sandbox) -> None:
+    """In progress is its assignee's, else whoever began; done is whoever closed it; each at its time."""
+    look()
+    do.assign(sandbox, ticket, "Ada")
+    (seen,) = look()
+    assert seen.status is Status.OPEN
+    at = sandbox.clock()
+    do.move(sandbox, ticket, "indeterminate", by="Bob")
+    (seen,) = look()
+    assert seen == Sighting(remote_id=ticket, status=Status.ACKNOWLEDGED, at=at, person="Ada")
+    do.assign(sandbox, ticket, None)
+    (seen,) = look()
+    assert (seen.status, seen.person) == (Status.ACKNOWLEDGED, "Bob")
+    do.move(sandbox, ticket, "done", by="Cem")
+    (seen,) = look()
+    assert (seen.status, seen.person, seen.resolution, seen.reason) == (Status.RESOLVED, "Cem", Resolution.DONE, "")
+    do.move(sandbox, ticket, "new", by="Bob")
+    (seen,) = look()
+    assert (seen.status, seen.person, seen.resolution) == (Status.OPEN, "Bob", None)
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("Done", (Resolution.DONE, "")),
+        ("Fixed", (Resolution.DONE, "")),
+        ("Not Affected", (Resolution.NOT_AFFECTED, "")),
+        ("False Positive", (Resolution.NOT_AFFECTED, "False Positive")),
+        ("Won't Do", (Resolution.DONE, "Won't Do")),
+        ("Duplicate", (Resolution.DONE, "Duplicate")),
+        ("Erledigt", (Resolution.DONE, "Erledigt")),
+    ],
+)
+def test_a_resolution_is_told_by_its_name(
+    ticket: str, look: Looks, sandbox: Sandbox, name: str, told: tuple[Resolution, str]
+) -> None:
+    """Only a name that clearly says so means that there was nothing to do."""
+    do.move(sandbox, ticket, "done", by="Ada", resolution=name)
+    (seen,) = look()
+    assert (seen.resolution, seen.reason) == told
+
+
+def test_a_look_costs_one_request(ticket: str, look: Looks, sandbox: Sandbox) -> None:
+    """Who the forwarder is, is asked once."""
+    look()
+    before = len(sandbox.jira.requests)
+    do.move(sandbox, ticket, "done", by="Ada")
+    assert len(look()) == 1
+    assert look() == []
+    assert len(sandbox.jira.requests) - before == 2
+
+
+# What is our own doing
+
+
+def test_what_the_forwarder_did_is_its_own(connect: Callable[..., Jira], sandbox: Sandbox) -> None:
+    """A ticket that was closed for somebody elsewhere was not closed by anybody here; its reopening is a person's."""
+    jira = connect(on_resolve="close")
+    look = Looks(jira, sandbox)
+    receipt = opened(jira, delivery())
+    look()
+    send(jira, told(_resolved(sandbox), receipt))
+    (seen,) = look()
+    assert (seen.status, seen.ours) == (Status.RESOLVED, True)
+    do.move(sandbox, receipt.remote_id, "new", by="Ada")
+    (seen,) = look()
+    assert (seen.status, seen.ours, seen.person) == (Status.OPEN, False, "Ada")
+
+
+def test_what_a_person_undid_at_once_is_heard(connect: Callable[..., Jira], sandbox: Sandbox) -> None:
+    """Between two looks the forwarder closed the ticket and Ada reopened it: both are told, so that hers counts."""
+    jira = connect(on_resolve="close")
+    look = Looks(jira, sandbox)
+    receipt = opened(jira, delivery())
+    look()
+    send(jira, told(_resolved(sandbox), receipt))
+    sandbox.clock.advance(5)
+    do.move(sandbox, receipt.remote_id, "new", by="Ada")
+    assert [(seen.status, seen.ours) for seen in look()] == [(Status.RESOLVED, True), (Status.OPEN, False)]
+    do.assign(sandbox, receipt.remote_id, "Ada")
+    assert [(seen.status, seen.ours) for seen in look()] == [(Status.OPEN, False)]
+
+
+def _resolved(sandbox: Sandbox) -> Response:
+    return Response(number=1, action=Action.RESOLVE, at=sandbox.clock(), place="secops", resolution=Resolution.DONE)
+
+
+# What an index does not show, or not yet
+
+
+def test_what_the_index_learns_late_is_seen(jira: Jira, look: Looks, sandbox: Sandbox) -> None:
+    """Another ticket, changed later, was seen before it."""
+    first, second = (opened(jira, delivery(alert=alert(id=name))).remote_id for name in ("a", "b"))
+    look()
+    sandbox.jira.index_lag = (OVERLAP - timedelta(minutes=2)).total_seconds()
+    do.move(sandbox, first, "done", by="Ada")
+    sandbox.clock.advance(MINUTE)
+    sandbox.jira.index_lag = 0
+    do.move(sandbox, second, "done", by="Ada")
+    assert [seen.remote_id for seen in look()] == [second]
+    assert [seen.remote_id for seen in look(OVERLAP.total_seconds() - 2 * MINUTE)] == [first]
+    assert look() == []
+
+
+def test_an_index_that_answers_with_the_past_undoes_nothing(ticket: str, look: Looks, sandbox: Sandbox) -> None:
+    """One node knows less than the other that was asked before."""
+    look()
+    issue = sandbox.jira.issues[ticket]
+    before = dict(issue)
+    do.move(sandbox, ticket, "done", by="Ada")
+    assert [seen.status for seen in look()] == [Status.RESOLVED]
+    after = list(issue["indexed"])
+    issue["indexed"][:] = after[:-1]
+    assert look() == []
+    issue["indexed"][:] = after
+    assert look() == []
+    assert before["status"].category == "new"
+
+
+def test_whose_doing_it_was_is_asked_of_the_ticket_where_the_index_does_not_tell(
+    ticket: str, look: Looks, sandbox: Sandbox
+) -> None:
+    """Cloud shows only the latest of a long history."""
+    look()
+    do.move(sandbox, ticket, "done", by="Ada")
+    shown = sandbox.jira.issues[ticket]
+    body = {
+        "issues": [
+            {
+                "key": ticket,
+                "fields": {
+                    "status": {"id": "10002", "name": "Fertig", "statusCategory": {"key": "done"}},
+                    "updated": shown["updated"].isoformat(),
+                },
+                "changelog": {"total": 1, "histories": []},
+            }
+        ],
+        "total": 1,
+        "isLast": True,
+    }
+    sandbox.jira.inject(Fault(kind=FaultKind.STATUS, status=200, body=json.dumps(body), path=SEARCH))
+    (seen,) = look()
+    assert (seen.status, seen.person) == (Status.RESOLVED, "Ada")
+
+
+def test_more_than_a_page_is_seen_whole(jira: Jira, look: Looks, sandbox: Sandbox) -> None:
+    keys = [opened(jira, delivery(alert=alert(id=f"many-{number}"))).remote_id for number in range(2 * PAGE_SIZE + 5)]
+    look()
+    for key in keys:
+        do.move(sandbox, key, "done", by="Ada")
+    assert sorted(seen.remote_id for seen in look()) == sorted(keys)
+    assert look() == []
+
+
+def test_a_look_that_lacks_a_page_brings_nothing(jira: Jira, look: Looks, sandbox: Sandbox) -> None:
+    """What it lacks would be passed over: the next one asks for all of it."""
+    keys = [opened(jira, delivery(alert=alert(id=f"many-{number}"))).remote_id for number in range(PAGE_SIZE + 1)]
+    sandbox.jira.inject(
+        Fault(kind=FaultKind.LATENCY, path=SEARCH), Fault(kind=FaultKind.STATUS, status=503, path=SEARCH)
+    )
+    assert isinstance(failed(look), Retry)
+    assert sorted(seen.remote_id for seen in look()) == sorted(keys)
+
+
+def test_where_the_account_may_not_browse_the_look_says_so(ticket: str, look: Looks, sandbox: Sandbox) -> None:
+    look()
+    sandbox.jira.permissions.discard("BROWSE_PROJECTS")
+    assert isinstance(failed(look), Broken)
+    sandbox.jira.permissions.add("BROWSE_PROJECTS")
+    do.move(sandbox, ticket, "done", by="Ada")
+    assert [seen.status for seen in look()] == [Status.RESOLVED]
+
+
+@pytest.mark.parametrize(
+    ("fault", "expected"),
+    [
+        (Fault(kind=FaultKind.STATUS, status=401), Broken),
+        (Fault(kind=FaultKind.STATUS, status=403), Broken),
+        (Fault(kind=FaultKind.STATUS, status=404), Broken),
+        (Fault(kind=FaultKind.STATUS, status=429), RateLimited),
+        (Fault(kind=FaultKind.STATUS, status=500), Retry),
+        (Fault(kind=FaultKind.STATUS, status=200, body="{}"), Retry),
+        (Fault(kind=FaultKind.STATUS, status=200, body='{"issues": [{"key": "SEC-1"}], "total": 1}'), Retry),
+        (Fault(kind=FaultKind.HTML), Retry),
+        (Fault(kind=FaultKind.TRUNCATED), Retry),
+        (Fault(kind=FaultKind.RESET_AFTER), Retry),
+    ],
+)
+def test_a_look_that_failed_is_made_up_for(
+    ticket: str, look: Looks, sandbox: Sandbox, fault: Fault, expected: type[Outcome]
+) -> None:
+    """Whatever kept it from being whole; also where that lasts."""
+    for path in ("/myself", SEARCH):
+        sandbox.jira.inject(replace(fault, path=path))
+        assert isinstance(failed(look), expected)
+    look()
+    do.move(sandbox, ticket, "done", by="Ada")
+    sandbox.jira.inject(replace(fault, path=SEARCH, times=3))
+    for _ in range(3):
+        assert isinstance(failed(look), expected)
+    assert [seen.status for seen in look()] == [Status.RESOLVED]
+
+
+# Since when
+
+
+def test_the_first_look_reaches_back(jira: Jira, look: Looks, sandbox: Sandbox) -> None:
+    """What was done before anybody looked counts, up to a week."""
+    old = opened(jira, delivery(alert=alert(id="old"))).remote_id
+    do.move(sandbox, old, "done", by="Ada")
+    sandbox.clock.advance(FIRST.total_seconds())
+    young = opened(jira, delivery(alert=alert(id="young"))).remote_id
+    sandbox.clock.advance(FIRST.total_seconds() - 2 * MINUTE)
+    do.move(sandbox, young, "done", by="Ada")
+    assert [(seen.remote_id, seen.person) for seen in look()] == [(young, "Ada")]
+
+
+def test_a_site_without_tickets_is_asked_again(jira: Jira, look: Looks, sandbox: Sandbox) -> None:
+    assert look() == []
+    key = opened(jira, delivery()).remote_id
+    do.move(sandbox, key, "done", by="Ada")
+    assert [seen.status for seen in look()] == [Status.RESOLVED]
+
+
+def test_what_was_done_while_nobody_looked_is_seen(ticket: str, look: Looks, sandbox: Sandbox) -> None:
+    """However long that was."""
+    look()
+    do.move(sandbox, ticket, "done", by="Ada")
+    assert [seen.status for seen in look(40 * 86400.0)] == [Status.RESOLVED]
+
+
+@pytest.mark.parametrize("cursor", ["?", "{}", "[]", '{"until": 1}', '{"until": "2026-03-02", "tickets": []}', "null"])
+def test_a_cursor_that_cannot_be_read_begins_anew(ticket: str, jira: Jira, cursor: str) -> None:
+    assert [seen.remote_id for seen in jira.look(cursor).sightings] == [ticket]
+
+
+@pytest.mark.parametrize("zone", ["Etc/UTC", "Europe/Berlin", "America/New_York", "Asia/Kolkata", "Pacific/Kiritimati"])
+@pytest.mark.parametrize(
+    "changes_at",
+    [
+        datetime(2026, 3, 29, 1, 0, tzinfo=UTC),  # Berlin, an hour is skipped
+        datetime(2026, 10, 25, 1, 0, tzinfo=UTC),  # Berlin, an hour comes twice
+        datetime(2026, 3, 8, 7, 0, tzinfo=UTC),  # New York, an hour is skipped
+        datetime(2026, 11, 1, 6, 0, tzinfo=UTC),  # New York, an hour comes twice
+    ],
+)
+def test_no_hour_is_lost_or_seen_twice_where_the_clocks_change(
+    connect: Callable[..., Jira], sandbox: Sandbox, zone: str, changes_at: datetime
+) -> None:
+    """Every quarter of an hour around the change a ticket is moved, in whatever zone the account is."""
+    do.set_zone(sandbox, zone)
+    sandbox.clock.advance((changes_at - timedelta(hours=2) - sandbox.clock()).total_seconds())
+    jira = connect()
+    look = Looks(jira, sandbox)
+    key = opened(jira, delivery()).remote_id
+    look()
+    for number in range(16):
+        category = ("indeterminate", "new")[number % 2]
+        do.move(sandbox, key, category, by="Ada")
+        assert len(look(10 * MINUTE)) == 1
+        assert look(5 * MINUTE) == []
+
+
+@pytest.mark.parametrize("wrong_by", [timedelta(days=-3), timedelta(hours=-1), timedelta(hours=5)])
+def test_our_own_clock_does_not_matter(connect: Callable[..., Jira], sandbox: Sandbox, wrong_by: timedelta) -> None:
+    """Nor that it is set between two looks: how long ago something was is told by the site."""
+    error = timedelta()
+    jira = connect(now=lambda: sandbox.clock() + error)
+    look = Looks(jira, sandbox)
+    key = opened(jira, delivery()).remote_id
+    look()
+    do.move(sandbox, key, "done", by="Ada")
+    sandbox.clock.advance(3 * 3600)
+    error = wrong_by
+    assert [seen.status for seen in look()] == [Status.RESOLVED]
+    do.move(sandbox, key, "new", by="Ada")
+    with closing(connect(now=lambda: sandbox.clock() + error)) as restarted:
+        sandbox.clock.advance(3 * 3600)
+        assert [seen.status for seen in restarted.look(look.cursor).sightings] == [Status.OPEN]
+
+
+# Wherever the ticket is by now
+
+
+def test_a_ticket_in_another_project_is_seen_under_the_key_that_it_had(
+    ticket: str, look: Looks, sandbox: Sandbox
+) -> None:
+    look()
+    sandbox.jira.project.send_away(ticket, "OPS-7")
+    do.move(sandbox, "OPS-7", "done", by="Ada")
+    assert {seen.remote_id for seen in look() if seen.status is Status.RESOLVED} == {ticket, "OPS-7"}
+
+
+def test_a_ticket_of_a_renamed_project_is_seen_under_both_keys(ticket: str, look: Looks, sandbox: Sandbox) -> None:
+    look()
+    sandbox.jira.project.rename("SECURITY")
+    do.move(sandbox, "SECURITY-1", "done", by="Ada")
+    before = len(sandbox.jira.requests)
+    assert {seen.remote_id for seen in look() if seen.status is Status.RESOLVED} == {ticket, "SECURITY-1"}
+    assert look() == []
+    assert len(sandbox.jira.requests) - before == 3
+
+
+def test_what_was_seen_is_forgotten_in_time(jira: Jira, look: Looks, sandbox: Sandbox) -> None:
+    """The cursor stays small, however many tickets there are."""
+    for number in range(40):
+        opened(jira, delivery(alert=alert(id=f"one-{number}")))
+        look(5 * MINUTE)
+    assert len(json.loads(look.cursor)["tickets"]) < 10

@@ -6,6 +6,12 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from connectors.jira.client import MAX_PAGES, PAGE_SIZE, RequestFailed, Site, cut_short, unreadable
+from connectors.jira.ticket import LABEL
+
+
+def changed_in(minutes: int) -> str:
+    """The query for the forwarder's tickets that were changed in the last ``minutes``, the latest first."""
+    return f'labels = "{LABEL}" AND updated >= -{minutes}m ORDER BY updated DESC'
 
 
 def tickets(site: Site, jql: str, *, fields: str, **further: str) -> Iterator[Mapping[str, Any]]:

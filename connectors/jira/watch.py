@@ -18,9 +18,8 @@ from connectors.jira.account import Account, name_of
 from connectors.jira.client import RequestFailed, Site
 from connectors.jira.history import EXPAND, Edit, moment
 from connectors.jira.home import HomeProject
-from connectors.jira.query import tickets
+from connectors.jira.query import changed_in, tickets
 from connectors.jira.standing import FIELDS, Ticket
-from connectors.jira.ticket import LABEL
 from connectors.jira.workflow import path_of
 from forwarder.connector import Look, Sighting, Status
 
@@ -120,9 +119,8 @@ class Watch:
 
     def _changed_in(self, minutes: int) -> dict[str, Ticket]:
         # The latest first: what is changed while the pages are read moves to the front, and hides nothing behind it.
-        query = f'labels = "{LABEL}" AND updated >= -{minutes}m ORDER BY updated DESC'
         found: dict[str, Ticket] = {}
-        for issue in tickets(self._site, query, fields=FIELDS, expand=EXPAND):
+        for issue in tickets(self._site, changed_in(minutes), fields=FIELDS, expand=EXPAND):
             # What was moved towards the end by that shows once more, as it stood before or stands by now.
             ticket = Ticket.of(issue)
             if ticket.key not in found or found[ticket.key].updated < ticket.updated:

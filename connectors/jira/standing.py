@@ -28,6 +28,16 @@ _NOT_AFFECTED: Final = frozenset(
         "not applicable",
         "not exposed",
         "not vulnerable",
+        "falsch positiv",
+        "fehlalarm",
+        "nicht betroffen",
+        "nicht zutreffend",
+        "faux positif",
+        "non affecté",
+        "non concerné",
+        "falso positivo",
+        "no afectado",
+        "no aplicable",
     }
 )
 """Names of resolutions that say that there was nothing to do. A site that words it otherwise, or declines to act, says

@@ -59,31 +59,3 @@ def told(response: Response, receipt: Receipt | None, **changes: Any) -> Deliver
     kind = Kind(response.action.value)
     told = {"revision": response.number, "response": response, "latest": response, "receipt": receipt, **changes}
     return delivery(id=3, kind=kind, **told)
-
-
-class do:  # noqa: N801 - reads as what people do
-    """What people do with tickets."""
-
-    @staticmethod
-    def move(sandbox: Sandbox, key: str, category: str, *, by: str, resolution: str | None = None) -> None:
-        issue, project = sandbox.jira.issues[key], sandbox.jira.project
-        issue["resolution"] = {"name": resolution} if resolution else None
-        way = next(status.transition for status in project.workflow if status.category == category)
-        assert project.move(issue, way, do.person(by))
-
-    @staticmethod
-    def assign(sandbox: Sandbox, key: str, name: str | None) -> None:
-        do.set(sandbox, key, by="Somebody", assignee=do.person(name) if name else None)
-
-    @staticmethod
-    def set(sandbox: Sandbox, key: str, *, by: str, **fields: Any) -> None:
-        issue, project = sandbox.jira.issues[key], sandbox.jira.project
-        project.edit(issue, {"fields": fields}, rich=False, author=do.person(by))
-
-    @staticmethod
-    def person(name: str) -> dict[str, str]:
-        return {"accountId": f"id-{name}", "name": name.lower(), "displayName": name}
-
-    @staticmethod
-    def set_zone(sandbox: Sandbox, zone: str) -> None:
-        pass

@@ -23,7 +23,7 @@ from forwarder.connector import (
     Retry,
 )
 from forwarder.sandbox import Fault, FaultKind, Sandbox
-from tests.connectors.jira.kit import comments, do, follow_up, opened, send
+from tests.connectors.jira.kit import comments, follow_up, opened, send
 from tests.kit.samples import alert, delivery
 
 NOW = datetime(2026, 3, 3, 22, 0, tzinfo=UTC)
@@ -72,7 +72,7 @@ def test_what_stands_as_it_was_set_is_raised(jira: Jira, sandbox: Sandbox) -> No
 
 def test_what_people_chose_is_theirs(jira: Jira, sandbox: Sandbox) -> None:
     receipt = opened(jira, opening())
-    do.set(sandbox, "SEC-1", by="Ada", priority={"name": "Low"}, duedate="2026-06-01")
+    sandbox.jira.edit("SEC-1", {"priority": {"name": "Low"}, "duedate": "2026-06-01"})
     assert note(send(jira, rose(receipt))) == ""
     assert stands(sandbox) == ("Low", "2026-06-01")
     assert puts(sandbox) == 0
@@ -80,7 +80,7 @@ def test_what_people_chose_is_theirs(jira: Jira, sandbox: Sandbox) -> None:
 
 def test_a_due_date_that_people_took_away_stays_away(jira: Jira, sandbox: Sandbox) -> None:
     receipt = opened(jira, opening())
-    do.set(sandbox, "SEC-1", by="Ada", duedate=None)
+    sandbox.jira.edit("SEC-1", {"duedate": None})
     assert note(send(jira, rose(receipt))) == "priority raised to Highest"
     assert stands(sandbox) == ("Highest", None)
 

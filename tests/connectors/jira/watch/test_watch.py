@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
-from contextlib import closing
+from collections.abc import Callable
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
-from typing import Final
+from datetime import datetime, timedelta
 
 import pytest
 
 from connectors.jira import Jira
 from connectors.jira.client import PAGE_SIZE
-from connectors.jira.watch import FIRST, OVERLAP
+from connectors.jira.watch import OVERLAP
 from forwarder.connector import (
     Action,
     Broken,
@@ -27,49 +25,8 @@ from forwarder.connector import (
     Status,
 )
 from forwarder.sandbox import Fault, FaultKind, Sandbox
-from tests.connectors.jira.kit import SEARCH, opened, send, told
+from tests.connectors.jira.kit import MINUTE, SEARCH, Looks, opened, send, told
 from tests.kit.samples import alert, delivery
-
-MINUTE: Final = 60.0
-
-
-@pytest.fixture
-def sandbox() -> Iterator[Sandbox]:
-    """Its clock stands still unless it is moved."""
-    with Sandbox(clock=lambda: datetime(2026, 3, 2, 12, 0, tzinfo=UTC), limits=False) as running:
-        yield running
-
-
-@pytest.fixture
-def connect(connect: Callable[..., Jira], sandbox: Sandbox) -> Callable[..., Jira]:
-    """Makes connectors whose clock is the sandbox's."""
-    return lambda **changes: connect(**{"now": sandbox.clock, **changes})
-
-
-@pytest.fixture
-def ticket(jira: Jira, sandbox: Sandbox) -> str:
-    """A ticket, seen as it was created."""
-    key = opened(jira, delivery()).remote_id
-    sandbox.clock.advance(MINUTE)
-    return key
-
-
-class Looks:
-    """Looks one after the other, a minute apart."""
-
-    def __init__(self, jira: Jira, sandbox: Sandbox) -> None:
-        self.jira, self._sandbox, self.cursor = jira, sandbox, ""
-
-    def __call__(self, after: float = MINUTE) -> list[Sighting]:
-        self._sandbox.clock.advance(after)
-        look = self.jira.look(self.cursor)
-        self.cursor = look.cursor
-        return list(look.sightings)
-
-
-@pytest.fixture
-def look(jira: Jira, sandbox: Sandbox) -> Looks:
-    return Looks(jira, sandbox)
 
 
 def failed(look: Callable[[], object]) -> Outcome:
@@ -299,111 +256,3 @@ def test_a_look_that_failed_is_made_up_for(
     for _ in range(3):
         assert isinstance(failed(look), expected)
     assert [seen.status for seen in look()] == [Status.RESOLVED]
-
-
-# Since when
-
-
-def test_the_first_look_reaches_back(jira: Jira, look: Looks, sandbox: Sandbox) -> None:
-    """What was done before anybody looked counts, up to a week."""
-    old = opened(jira, delivery(alert=alert(id="old"))).remote_id
-    sandbox.jira.move(old, "done", by="alice")
-    sandbox.clock.advance(FIRST.total_seconds())
-    young = opened(jira, delivery(alert=alert(id="young"))).remote_id
-    sandbox.clock.advance(FIRST.total_seconds() - 2 * MINUTE)
-    sandbox.jira.move(young, "done", by="alice")
-    assert [(seen.remote_id, seen.person) for seen in look()] == [(young, "Alice Example")]
-
-
-def test_a_site_without_tickets_is_asked_again(jira: Jira, look: Looks, sandbox: Sandbox) -> None:
-    assert look() == []
-    key = opened(jira, delivery()).remote_id
-    sandbox.jira.move(key, "done", by="alice")
-    assert [seen.status for seen in look()] == [Status.RESOLVED]
-
-
-def test_what_was_done_while_nobody_looked_is_seen(ticket: str, look: Looks, sandbox: Sandbox) -> None:
-    """However long that was."""
-    look()
-    sandbox.jira.move(ticket, "done", by="alice")
-    assert [seen.status for seen in look(40 * 86400.0)] == [Status.RESOLVED]
-
-
-@pytest.mark.parametrize("cursor", ["?", "{}", "[]", '{"until": 1}', '{"until": "2026-03-02", "tickets": []}', "null"])
-def test_a_cursor_that_cannot_be_read_begins_anew(ticket: str, jira: Jira, cursor: str) -> None:
-    assert [seen.remote_id for seen in jira.look(cursor).sightings] == [ticket]
-
-
-@pytest.mark.parametrize("zone", ["Etc/UTC", "Europe/Berlin", "America/New_York", "Asia/Kolkata", "Pacific/Kiritimati"])
-@pytest.mark.parametrize(
-    "changes_at",
-    [
-        datetime(2026, 3, 29, 1, 0, tzinfo=UTC),  # Berlin, an hour is skipped
-        datetime(2026, 10, 25, 1, 0, tzinfo=UTC),  # Berlin, an hour comes twice
-        datetime(2026, 3, 8, 7, 0, tzinfo=UTC),  # New York, an hour is skipped
-        datetime(2026, 11, 1, 6, 0, tzinfo=UTC),  # New York, an hour comes twice
-    ],
-)
-def test_no_hour_is_lost_or_seen_twice_where_the_clocks_change(
-    connect: Callable[..., Jira], sandbox: Sandbox, zone: str, changes_at: datetime
-) -> None:
-    """Every quarter of an hour around the change a ticket is moved, in whatever zone the account is."""
-    sandbox.jira.time_zone = zone
-    sandbox.clock.advance((changes_at - timedelta(hours=2) - sandbox.clock()).total_seconds())
-    jira = connect()
-    look = Looks(jira, sandbox)
-    key = opened(jira, delivery()).remote_id
-    look()
-    for number in range(16):
-        category = ("indeterminate", "new")[number % 2]
-        sandbox.jira.move(key, category, by="alice")
-        assert len(look(10 * MINUTE)) == 1
-        assert look(5 * MINUTE) == []
-
-
-@pytest.mark.parametrize("wrong_by", [timedelta(days=-3), timedelta(hours=-1), timedelta(hours=5)])
-def test_our_own_clock_does_not_matter(connect: Callable[..., Jira], sandbox: Sandbox, wrong_by: timedelta) -> None:
-    """Nor that it is set between two looks: how long ago something was is told by the site."""
-    error = timedelta()
-    jira = connect(now=lambda: sandbox.clock() + error)
-    look = Looks(jira, sandbox)
-    key = opened(jira, delivery()).remote_id
-    look()
-    sandbox.jira.move(key, "done", by="alice")
-    sandbox.clock.advance(3 * 3600)
-    error = wrong_by
-    assert [seen.status for seen in look()] == [Status.RESOLVED]
-    sandbox.jira.move(key, "new", by="alice")
-    with closing(connect(now=lambda: sandbox.clock() + error)) as restarted:
-        sandbox.clock.advance(3 * 3600)
-        assert [seen.status for seen in restarted.look(look.cursor).sightings] == [Status.OPEN]
-
-
-# Wherever the ticket is by now
-
-
-def test_a_ticket_in_another_project_is_seen_under_the_key_that_it_had(
-    ticket: str, look: Looks, sandbox: Sandbox
-) -> None:
-    look()
-    sandbox.jira.project.send_away(ticket, "OPS-7")
-    sandbox.jira.move("OPS-7", "done", by="alice")
-    assert {seen.remote_id for seen in look() if seen.status is Status.RESOLVED} == {ticket, "OPS-7"}
-
-
-def test_a_ticket_of_a_renamed_project_is_seen_under_both_keys(ticket: str, look: Looks, sandbox: Sandbox) -> None:
-    look()
-    sandbox.jira.project.rename("SECURITY")
-    sandbox.jira.move("SECURITY-1", "done", by="alice")
-    before = len(sandbox.jira.requests)
-    assert {seen.remote_id for seen in look() if seen.status is Status.RESOLVED} == {ticket, "SECURITY-1"}
-    assert look() == []
-    assert len(sandbox.jira.requests) - before == 3
-
-
-def test_what_was_seen_is_forgotten_in_time(jira: Jira, look: Looks, sandbox: Sandbox) -> None:
-    """The cursor stays small, however many tickets there are."""
-    for number in range(40):
-        opened(jira, delivery(alert=alert(id=f"one-{number}")))
-        look(5 * MINUTE)
-    assert len(json.loads(look.cursor)["tickets"]) < 10

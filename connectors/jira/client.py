@@ -89,6 +89,7 @@ class Site:
         connections: int,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
+        self.url = url
         self.cloud = email is not None
         self._now = now
         self._ahead = timedelta()

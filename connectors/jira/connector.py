@@ -80,7 +80,7 @@ class Jira(Connector[JiraConfig]):
             config.token.get_secret_value(),
             config.email,
             timeout=config.timeout.total_seconds(),
-            connections=config.concurrency,
+            connections=config.concurrency + 1,  # one for the looks
             now=now,
         )
         self._account = Account(self._site)

@@ -14,12 +14,16 @@ def changed_in(minutes: int) -> str:
     return f'labels = "{LABEL}" AND updated >= -{minutes}m ORDER BY updated DESC'
 
 
-def tickets(site: Site, jql: str, *, fields: str, **further: str) -> Iterator[Mapping[str, Any]]:
+def tickets(
+    site: Site, jql: str, *, fields: str, most: int = PAGE_SIZE, expand: str | None = None
+) -> Iterator[Mapping[str, Any]]:
     """Each ticket that ``jql`` finds, with its key and ``fields``; raises RequestFailed where not all are shown.
 
-    ``further`` is what else is asked for, such as ``expand``.
+    They come by pages of ``most`` at most. ``expand`` is what else is to come with each.
     """
-    query: dict[str, Any] = {"jql": jql, "fields": fields, "maxResults": PAGE_SIZE, **further}
+    query: dict[str, Any] = {"jql": jql, "fields": fields, "maxResults": most}
+    if expand is not None:
+        query["expand"] = expand
     seen = 0
     for _ in range(MAX_PAGES):
         answer = site.ask("GET", "search/jql" if site.cloud else "search", params=query)

@@ -29,6 +29,12 @@ FIRST: Final = timedelta(days=7)
 OVERLAP: Final = timedelta(minutes=10)
 """How late an index may learn of a change: seconds as a rule, minutes where the site is in trouble."""
 
+_SKEW: Final = timedelta(minutes=1)
+"""How far two clocks of one site may be apart."""
+
+_PAGE: Final = 50
+"""Tickets of one answer, each with its history, of which Data Center holds nothing back."""
+
 _KEPT: Final = 2 * OVERLAP
 """How long what was seen is known exactly: no later look reaches further back."""
 
@@ -37,29 +43,33 @@ _KEPT: Final = 2 * OVERLAP
 class Seen:
     """What was seen so far: the newest time of a change, and how each ticket stood that was changed shortly before.
 
-    All times are the site's own.
+    All times are the site's own, whose address is ``site``.
     """
 
+    site: str
     until: datetime | None = None
     tickets: Mapping[str, tuple[datetime, str]] = field(default_factory=dict)
 
     @classmethod
-    def read(cls, cursor: str) -> Seen:
-        """What ``cursor`` says; nothing where it says nothing that can be read."""
+    def read(cls, cursor: str, site: str) -> Seen:
+        """What ``cursor`` says of the site; nothing where it says nothing that can be read, or is of another one."""
         try:
             kept = json.loads(cursor or "{}")
+            if kept.get("site") != site:
+                return cls(site=site)
             until = moment(kept.get("until"))
             seen = {key: (moment(at), str(status)) for key, (at, status) in dict(kept.get("tickets", {})).items()}
         except (ValueError, TypeError, AttributeError):
-            return cls()
-        return cls(until=until, tickets={key: (at, status) for key, (at, status) in seen.items() if at})
+            return cls(site=site)
+        return cls(site=site, until=until, tickets={key: (at, status) for key, (at, status) in seen.items() if at})
 
     @property
     def cursor(self) -> str:
         if self.until is None:
             return ""
         seen = {key: (at.isoformat(), status) for key, (at, status) in self.tickets.items()}
-        return json.dumps({"until": self.until.isoformat(), "tickets": seen}, separators=(",", ":"))
+        kept = {"site": self.site, "until": self.until.isoformat(), "tickets": seen}
+        return json.dumps(kept, separators=(",", ":"))
 
     def knows(self, ticket: Ticket) -> bool:
         """Whether it stood like that before, or stands otherwise by now: an index may answer with what is past."""
@@ -73,16 +83,17 @@ class Seen:
             return edit.at <= at
         return self.until is not None and edit.at < self.until - _KEPT
 
-    def and_then(self, found: Iterable[Ticket]) -> Seen:
-        """What is seen after a look that ``found`` these."""
-        seen = {**self.tickets, **{one.key: (one.updated, str(one.status)) for one in found if not self.knows(one)}}
-        until = max([at for at, _ in seen.values()], default=self.until)
-        if until is None or (self.until and until < self.until):
-            until = self.until
-        return Seen(
-            until=until,
-            tickets={key: (at, status) for key, (at, status) in seen.items() if until and at >= until - _KEPT},
-        )
+    def and_then(self, new: Iterable[Ticket], now: datetime) -> Seen:
+        """What is seen after a look that brought these: ``new``, for it did not know them."""
+        # What a node dates in the future must not drag the next looks along.
+        latest = now + _SKEW
+        seen = {**self.tickets, **{one.key: (min(one.updated, latest), str(one.status)) for one in new}}
+        times = [at for at, _ in seen.values()] + ([self.until] if self.until else [])
+        if not times:
+            return self
+        until = min(max(times), latest)
+        kept = {key: (at, status) for key, (at, status) in seen.items() if at >= until - _KEPT}
+        return Seen(site=self.site, until=until, tickets=kept)
 
 
 class Watch:
@@ -93,7 +104,7 @@ class Watch:
 
     def look(self, cursor: str) -> Look:
         """What was done since the look that gave ``cursor``; raises RequestFailed where not all of it is shown."""
-        seen = Seen.read(cursor)
+        seen = Seen.read(cursor, self._site.url)
         found = self._found(seen)
         if not found:
             # An account that may not browse is answered like one for whom there is nothing.
@@ -101,7 +112,8 @@ class Watch:
         new = list(filter(None, (self._certain(ticket) for ticket in found if not seen.knows(ticket))))
         sightings = [sighting for ticket in new for sighting in self._sightings(ticket, seen)]
         return Look(
-            cursor=seen.and_then(new).cursor, sightings=tuple(sorted(sightings, key=lambda sighting: sighting.at))
+            cursor=seen.and_then(new, self._site.time()).cursor,
+            sightings=tuple(sorted(sightings, key=lambda sighting: sighting.at)),
         )
 
     def _found(self, seen: Seen) -> list[Ticket]:
@@ -120,7 +132,7 @@ class Watch:
     def _changed_in(self, minutes: int) -> dict[str, Ticket]:
         # The latest first: what is changed while the pages are read moves to the front, and hides nothing behind it.
         found: dict[str, Ticket] = {}
-        for issue in tickets(self._site, changed_in(minutes), fields=FIELDS, expand=EXPAND):
+        for issue in tickets(self._site, changed_in(minutes), fields=FIELDS, most=_PAGE, expand=EXPAND):
             # What was moved towards the end by that shows once more, as it stood before or stands by now.
             ticket = Ticket.of(issue)
             if ticket.key not in found or found[ticket.key].updated < ticket.updated:

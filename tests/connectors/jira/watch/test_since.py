@@ -116,6 +116,33 @@ def test_a_ticket_of_a_renamed_project_is_seen_under_both_keys(ticket: str, look
     assert len(sandbox.jira.requests) - before == 3
 
 
+def test_another_site_begins_anew(connect: Callable[..., Jira], look: Looks, sandbox: Sandbox) -> None:
+    """What was seen at one says nothing of the other, though keys may be the same."""
+    opened(look.jira, delivery())
+    look()
+    with Sandbox(clock=sandbox.clock, limits=False) as other:
+        email = look.jira.config.email and other.jira.email
+        moved = connect(url=other.jira.url, email=email, token=other.jira.token)
+        opened(moved, delivery())
+        other.jira.move("SEC-1", "done", by="bob")
+        sandbox.clock.advance(86400.0)
+        (seen,) = moved.look(look.cursor).sightings
+    assert (seen.status, seen.person) == (Status.RESOLVED, "Bob Example")
+
+
+def test_a_change_that_is_dated_in_the_future_drags_no_look_along(jira: Jira, look: Looks, sandbox: Sandbox) -> None:
+    """One node's clock is wrong: what the others date right is not passed over."""
+    wrong, right = (opened(jira, delivery(alert=alert(id=name))).remote_id for name in ("a", "b"))
+    look()
+    sandbox.clock.advance(86400.0)
+    sandbox.jira.move(wrong, "done", by="alice")
+    sandbox.clock.advance(-86400.0)
+    assert len(look()) == 1
+    for key, by in ((right, "alice"), (wrong, "bob")):
+        sandbox.jira.move(key, "indeterminate", by=by)
+        assert (key, Status.ACKNOWLEDGED) in [(seen.remote_id, seen.status) for seen in look(3600.0)]
+
+
 def test_what_was_seen_is_forgotten_in_time(jira: Jira, look: Looks, sandbox: Sandbox) -> None:
     """The cursor stays small, however many tickets there are."""
     for number in range(40):

@@ -85,14 +85,17 @@ class Seen:
 
     def and_then(self, new: Iterable[Ticket], now: datetime) -> Seen:
         """What is seen after a look that brought these: ``new``, for it did not know them."""
-        # What a node dates in the future must not drag the next looks along.
-        latest = now + _SKEW
-        seen = {**self.tickets, **{one.key: (min(one.updated, latest), str(one.status)) for one in new}}
-        times = [at for at, _ in seen.values()] + ([self.until] if self.until else [])
+
+        def at(time: datetime) -> datetime:
+            # What a node dates in the future must not drag the next looks along.
+            return time if time <= now + _SKEW else now
+
+        seen = {**self.tickets, **{one.key: (at(one.updated), str(one.status)) for one in new}}
+        times = [time for time, _ in seen.values()] + ([at(self.until)] if self.until else [])
         if not times:
             return self
-        until = min(max(times), latest)
-        kept = {key: (at, status) for key, (at, status) in seen.items() if at >= until - _KEPT}
+        until = max(times)
+        kept = {key: (time, status) for key, (time, status) in seen.items() if time >= until - _KEPT}
         return Seen(site=self.site, until=until, tickets=kept)
 
 

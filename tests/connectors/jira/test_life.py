@@ -210,7 +210,8 @@ def test_worse_news_says_that_the_alert_is_open_again(jira: Jira, sandbox: Sandb
     sandbox.jira.project.move(sandbox.jira.issues["SEC-1"], "31")
     again = response(Action.REOPEN, place=FEED, person="", reason="changed: severity")
     send(jira, follow_up(Kind.UPDATE, receipt, latest=again))
-    send(jira, follow_up(Kind.UPDATE, receipt, revision=3, changes=(Change(field="cvss_score", old=1, new=2),)))
+    better = Change(field="cvss_score", old=1, new=2)
+    send(jira, follow_up(Kind.UPDATE, receipt, revision=3, changes=(better,), latest=again))
     assert "open again, for it got worse" in comments(sandbox)[0]
     assert "open again" not in comments(sandbox)[1]
     assert status(sandbox) == "done"

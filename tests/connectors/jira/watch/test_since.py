@@ -118,14 +118,14 @@ def test_a_ticket_of_a_renamed_project_is_seen_under_both_keys(ticket: str, look
 
 def test_another_site_begins_anew(connect: Callable[..., Jira], look: Looks, sandbox: Sandbox) -> None:
     """What was seen at one says nothing of the other, though keys may be the same."""
-    opened(look.jira, delivery())
-    look()
     with Sandbox(clock=sandbox.clock, limits=False) as other:
         email = look.jira.config.email and other.jira.email
         moved = connect(url=other.jira.url, email=email, token=other.jira.token)
         opened(moved, delivery())
         other.jira.move("SEC-1", "done", by="bob")
         sandbox.clock.advance(86400.0)
+        opened(look.jira, delivery())
+        look()
         (seen,) = moved.look(look.cursor).sightings
     assert (seen.status, seen.person) == (Status.RESOLVED, "Bob Example")
 

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import replace
 from datetime import datetime, timedelta
+from typing import Any, Final
 
 import pytest
 
 from connectors.jira import Jira
-from connectors.jira.client import PAGE_SIZE
-from connectors.jira.watch import OVERLAP
+from connectors.jira.account import Account
+from connectors.jira.client import PAGE_SIZE, Site
+from connectors.jira.home import HomeProject
+from connectors.jira.watch import OVERLAP, Watch
 from forwarder.connector import (
     Action,
     Broken,
@@ -150,13 +154,15 @@ def test_what_the_index_learns_late_is_seen(jira: Jira, look: Looks, sandbox: Sa
     assert look() == []
 
 
-def index_shows(sandbox: Sandbox, key: str, category: str, updated: datetime, *, changes: int = 0) -> None:
-    """Let the next search answer that, with a history that is not told."""
+def index_shows(
+    sandbox: Sandbox, key: str, category: str, updated: datetime, *, changes: int = 0, history: Sequence[Any] = ()
+) -> None:
+    """Let the next search answer that, with a part of the history."""
     status = {"id": "10002", "name": "Fertig", "statusCategory": {"key": category}}
     issue = {
         "key": key,
         "fields": {"status": status, "updated": updated.isoformat()},
-        "changelog": {"total": changes, "histories": []},
+        "changelog": {"total": changes, "histories": list(history)},
     }
     body = json.dumps({"issues": [issue], "total": 1, "isLast": True})
     sandbox.jira.inject(Fault(kind=FaultKind.STATUS, status=200, body=body, path=SEARCH))
@@ -173,13 +179,22 @@ def test_an_index_that_answers_with_the_past_undoes_nothing(ticket: str, look: L
     assert look() == []
 
 
+_EARLIER: Final = {
+    "author": {"accountId": "id", "name": "bob", "displayName": "Bob Example"},
+    "created": "2026-03-02T13:01:00.000+0100",
+    "items": [{"field": "status", "from": "10000", "to": "10001"}],
+}
+
+
+@pytest.mark.parametrize("history", [[], [_EARLIER]])
 def test_whose_doing_it_was_is_asked_of_the_ticket_where_the_index_does_not_tell(
-    ticket: str, look: Looks, sandbox: Sandbox
+    ticket: str, look: Looks, sandbox: Sandbox, history: list[Any]
 ) -> None:
     """Cloud shows only the latest of a long history, and what it shows may not be of one moment."""
     look()
+    sandbox.jira.move(ticket, "indeterminate", by="bob")
     sandbox.jira.move(ticket, "done", by="alice")
-    index_shows(sandbox, ticket, "done", sandbox.clock(), changes=1)
+    index_shows(sandbox, ticket, "done", sandbox.clock(), changes=len(history) + 1, history=history)
     (seen,) = look()
     assert (seen.status, seen.person) == (Status.RESOLVED, "Alice Example")
 
@@ -207,6 +222,35 @@ def test_more_than_a_page_is_seen_whole(jira: Jira, look: Looks, sandbox: Sandbo
         sandbox.jira.move(key, "done", by="alice")
     assert sorted(seen.remote_id for seen in look()) == sorted(keys)
     assert look() == []
+
+
+class Busy(Site):
+    """A site where somebody edits tickets while the pages of a search are read."""
+
+    def __init__(self, sandbox: Sandbox, *keys: str, email: str | None) -> None:
+        super().__init__(sandbox.jira.url, sandbox.jira.token, email, timeout=30, connections=1, now=sandbox.clock)
+        self._sandbox, self._keys = sandbox, list(keys)
+
+    def ask(self, method: str, path: str, **asked: Any) -> dict[str, Any]:
+        answer = super().ask(method, path, **asked)
+        if "search" in path and self._keys:
+            self._sandbox.jira.edit(self._keys.pop(), {"summary": "Edited meanwhile"})
+        return answer
+
+
+@pytest.mark.parametrize("edited", [0, 60, 119])
+def test_what_is_edited_while_the_pages_are_read_hides_nothing(jira: Jira, sandbox: Sandbox, edited: int) -> None:
+    """A ticket that leaves its place for another lets none slip from one page to one that was read already."""
+    keys = []
+    for number in range(120):
+        keys.append(opened(jira, delivery(alert=alert(id=f"many-{number}"))).remote_id)
+        sandbox.clock.advance(MINUTE)
+    site = Busy(sandbox, keys[edited], email=jira.config.email)
+    with closing(site):
+        watch = Watch(site, Account(site), HomeProject(site, "SEC"))
+        first = watch.look("")
+        second = watch.look(first.cursor)
+    assert {seen.remote_id for look in (first, second) for seen in look.sightings} == {*keys}
 
 
 def test_a_look_that_lacks_a_page_brings_nothing(jira: Jira, look: Looks, sandbox: Sandbox) -> None:

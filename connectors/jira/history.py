@@ -40,10 +40,10 @@ class History:
         histories = dig(changelog, "histories")
         if not isinstance(histories, list):
             raise RequestFailed(unreadable(writes=False))
-        edits = [edit for history in histories for edit in _edits(history)]
         # Cloud tells the latest first, Data Center the oldest.
+        edits = [edit for history in sorted(histories, key=_order) for edit in _edits(history)]
         return cls(
-            edits=tuple(sorted(edits, key=lambda edit: edit.at)),
+            edits=tuple(edits),
             whole=count(dig(changelog, "total")) <= len(histories),
         )
 
@@ -64,6 +64,11 @@ def moment(value: object) -> datetime | None:
     except ValueError:
         return None
     return at.astimezone(UTC) if at.tzinfo else None
+
+
+def _order(history: object) -> tuple[datetime, int]:
+    number = str(dig(history, "id"))
+    return moment(dig(history, "created")) or _UNDATED, int(number) if number.isdecimal() else 0
 
 
 def _edits(history: object) -> Iterator[Edit]:

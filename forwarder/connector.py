@@ -52,6 +52,7 @@ from forwarder.response import (
     Sighting,
     Status,
 )
+from forwarder.setup import Finding, Question, Setup
 
 __all__ = [
     "FEED",
@@ -168,6 +169,8 @@ class Delivery:
 
     ``response`` is what a person decided, where the delivery tells that; ``latest`` the last such thing that is known
     of the alert by now, whatever the delivery tells, None while nobody reacted. ``changes`` of a response are empty.
+    ``items`` are the alerts that a digest tells, the most severe first. ``reminder`` says, where the delivery is one,
+    what it is time for, as the beginning of a sentence: ``Nobody has acknowledged it for 15m``.
     """
 
     id: int
@@ -185,6 +188,8 @@ class Delivery:
     sent_as: str | None = None
     response: Response | None = None
     latest: Response | None = None
+    items: tuple[Alert, ...] = ()
+    reminder: str = ""
 
     @property
     def status(self) -> Status:
@@ -195,44 +200,6 @@ class Delivery:
     def is_superseded(self) -> bool:
         """Whether it tells what a person decided, and something else was decided since: to act on it would be wrong."""
         return self.response is not None and self.response != self.latest
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One sentence of a live check: what works, or what is missing and where to put it right."""
-
-    ok: bool
-    text: str
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Question:
-    """What `forwarder init` asks for one key of a connector's config.
-
-    With ``variable`` the answer is a secret: it is kept in that environment variable, and not shown. Without a
-    ``default`` there must be an answer; with an empty one the key is left out. An answer that is a web address belongs
-    to ``if_address``, where there is one, and the questions after it are not asked.
-    """
-
-    key: str
-    prompt: str
-    variable: str = ""
-    default: str | None = None
-    choices: Sequence[str] = ()
-    if_address: Question | None = None
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Setup:
-    """How `forwarder init` sets a connector up: the name it gets, whether it is wanted, and what must be known.
-
-    ``severities`` are those that the first routes send there.
-    """
-
-    name: str
-    offer: str
-    questions: Sequence[Question]
-    severities: Sequence[Severity] = tuple(Severity)
 
 
 class Texts(Protocol):
@@ -346,6 +313,15 @@ class Connector(ABC, Generic[C]):
     setup: ClassVar[Setup | None] = None
     """What `forwarder init` asks; without it, `init` does not offer the type."""
 
+    Owner: ClassVar[type[BaseModel] | None] = None
+    """The model of what the config's ``owners`` say for this type of who must act; None where it can name nobody.
+
+    A RootModel where it is a text alone.
+    """
+
+    takes_digests: ClassVar[bool] = True
+    """Whether it takes messages that tell of many alerts: digests and reports."""
+
     reconcile_after: Sequence[float] = ()
     """Seconds after an Uncertain (or a crash) at which ``find`` is asked; after the last one it is sent again.
 
@@ -400,6 +376,10 @@ class Connector(ABC, Generic[C]):
     @abstractmethod
     def preview(self, payload: Payload) -> str:
         """``payload`` as a person would see it at the destination, in plain text."""
+
+    def due(self, severity: Severity, since: datetime) -> datetime | None:  # noqa: ARG002
+        """By when an alert that came to be owed ``since`` should be resolved here; None where there is no such date."""
+        return None
 
     def listen(self, desk: Desk) -> None:
         """Sees to it that what people do here reaches ``desk``; called again every few seconds, and does not block.

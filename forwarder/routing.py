@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from forwarder.alert import Alert
-    from forwarder.config import Route
+    from forwarder.config import Conditions, Route
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -24,47 +24,68 @@ class Verdict:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Decision:
-    """Where an alert goes: each connector with the reason, and what every route that was looked at said."""
+    """Where an alert goes: each connector with the reason, and what every route that was looked at said.
+
+    ``later`` has those of them that no matching route reaches at once, with the first route that reaches them later.
+    """
 
     targets: dict[str, str]
     trail: tuple[Verdict, ...]
+    later: Mapping[str, Route] = field(default_factory=dict)
 
 
 def targets(alert: Alert, routes: Sequence[Route]) -> Decision:
     """Every connector that any matching route names, once each, until a matching route says ``stop``."""
     reached: dict[str, str] = {}
+    at_once: set[str] = set()
+    later: dict[str, Route] = {}
     trail = []
     for number, route in enumerate(routes, start=1):
-        conditions = list(_conditions(alert, route))
-        failed = [why for met, why in conditions if not met]
-        why = "; ".join(failed or [why for _, why in conditions]) or "the route has no conditions"
-        trail.append(Verdict(route=number, matched=not failed, why=why, to=tuple(route.to)))
-        if failed:
+        matched, reason = matches(alert, route)
+        why = reason or "the route has no conditions"
+        trail.append(Verdict(route=number, matched=matched, why=why, to=tuple(route.to)))
+        if not matched:
             continue
         for connector in route.to:
-            reached.setdefault(connector, f"route {number}: {why}")
+            waits = route.during or route.digest
+            if connector in reached and (waits or connector in at_once):
+                continue
+            # A route that sends at once is the reason, though one that waits came before it.
+            reached[connector] = f"route {number}: {why}"
+            if waits:
+                later[connector] = route
+            else:
+                at_once.add(connector)
+                later.pop(connector, None)
         if route.stop:
             break
-    return Decision(targets=reached, trail=tuple(trail))
+    return Decision(targets=reached, trail=tuple(trail), later=later)
 
 
-def _conditions(alert: Alert, route: Route) -> Iterator[tuple[bool, str]]:
-    """Each condition that the route sets: whether the alert meets it, and a sentence that says so."""
-    if route.severity:
-        met = alert.severity in route.severity
-        yield met, f"severity is {alert.severity_label}" + ("" if met else f", not {_any_of(route.severity)}")
-    if route.cisa_kev is not None:
-        yield alert.cisa_kev == route.cisa_kev, f"it is {'' if alert.cisa_kev else 'not '}on CISA KEV"
-    if route.vendors:
-        yield _glob("vendor", alert.affected_vendors, route.vendors)
-    if route.min_cvss is not None:
-        yield _at_least("CVSS", alert.cvss_score, route.min_cvss)
-    if route.min_epss is not None:
-        yield _at_least("EPSS", alert.epss_score, route.min_epss)
-    if route.alert_type:
-        yield _glob("alert type", (alert.alert_type,) if alert.alert_type else (), route.alert_type)
-    if route.cve_id:
-        yield _glob("CVE", (alert.cve_id,) if alert.cve_id else (), route.cve_id)
+def matches(alert: Alert, conditions: Conditions) -> tuple[bool, str]:
+    """Whether an alert meets all conditions, and why, or why not, in words; none where there are no conditions."""
+    judged = list(_judged(alert, conditions))
+    failed = [why for met, why in judged if not met]
+    return not failed, "; ".join(failed or [why for _, why in judged])
+
+
+def _judged(alert: Alert, conditions: Conditions) -> Iterator[tuple[bool, str]]:
+    """Each condition that is set: whether the alert meets it, and a sentence that says so."""
+    if conditions.severity:
+        met = alert.severity in conditions.severity
+        yield met, f"severity is {alert.severity_label}" + ("" if met else f", not {_any_of(conditions.severity)}")
+    if conditions.cisa_kev is not None:
+        yield alert.cisa_kev == conditions.cisa_kev, f"it is {'' if alert.cisa_kev else 'not '}on CISA KEV"
+    if conditions.vendors:
+        yield _glob("vendor", alert.affected_vendors, conditions.vendors)
+    if conditions.min_cvss is not None:
+        yield _at_least("CVSS", alert.cvss_score, conditions.min_cvss)
+    if conditions.min_epss is not None:
+        yield _at_least("EPSS", alert.epss_score, conditions.min_epss)
+    if conditions.alert_type:
+        yield _glob("alert type", (alert.alert_type,) if alert.alert_type else (), conditions.alert_type)
+    if conditions.cve_id:
+        yield _glob("CVE", (alert.cve_id,) if alert.cve_id else (), conditions.cve_id)
 
 
 def _at_least(name: str, score: float | None, least: float) -> tuple[bool, str]:

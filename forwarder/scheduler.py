@@ -23,7 +23,10 @@ from forwarder.connector import Connector
 from forwarder.events import Listeners
 from forwarder.feed.client import KeyRefused, SentrytexError, TooManyRequests
 from forwarder.feed.poller import Poller
-from forwarder.lifecycle import Responses
+from forwarder.lifecycle import Held, Reminders, Reports, Responses
+from forwarder.lifecycle.held import RELEASE_EVERY
+from forwarder.lifecycle.reminders import REMIND_EVERY
+from forwarder.lifecycle.reports import REPORT_EVERY
 from forwarder.logs import get_logger
 from forwarder.store import Store
 
@@ -221,6 +224,15 @@ class Turns(Protocol):
     @property
     def responses(self) -> Responses: ...
 
+    @property
+    def reports(self) -> Reports: ...
+
+    @property
+    def reminders(self) -> Reminders: ...
+
+    @property
+    def held(self) -> Held: ...
+
 
 class Jobs:
     """What is done again and again, and when: polls and sweeps plan the next of their kind by what became of them."""
@@ -241,6 +253,9 @@ class Jobs:
         add("reclaim", _job(turns.reclaim_expired), lambda: RECLAIM_EVERY, first=RECLAIM_EVERY)
         add("alarms", _job(turns.review_alarms), lambda: REVIEW_EVERY, first=REVIEW_EVERY)
         add("prune", _job(turns.prune), lambda: PRUNE_EVERY, first=FIRST_PRUNE, hangs=PRUNE_HANGS)
+        add("release", turns.held.release, lambda: RELEASE_EVERY, first=0.0)
+        add("remind", _job(turns.reminders.judge), lambda: REMIND_EVERY, first=REMIND_EVERY)
+        add("report", _job(turns.reports.judge), lambda: REPORT_EVERY, first=REPORT_EVERY)
         self._scheduler.start()
         self._scheduled = True
 

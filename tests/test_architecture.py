@@ -14,11 +14,11 @@ ROOT: Final = Path(__file__).resolve().parent.parent
 
 ROOMS: Final = (
     # What everything is made of, and the two contracts.
-    *("common", "alert", "outcome", "response", "connector", "places", "wire"),
+    *("common", "alert", "outcome", "response", "setup", "connector", "places", "wire"),
     # Each does one thing, and knows nothing of the daemon.
     *("logs", "plugins", "templates", "config", "routing", "store"),
     # The turns, and what people and monitors hear of them.
-    *("events", "feed", "delivery", "lifecycle", "alarms", "heartbeat", "scheduler"),
+    *("events", "lifecycle", "feed", "delivery", "alarms", "heartbeat", "scheduler"),
     # What puts them together, what stands in for the world, and what people meet.
     *("app", "web", "daemon", "sandbox", "cli"),
 )
@@ -195,7 +195,7 @@ def test_only_the_store_holds_sql() -> None:
 
 def test_the_pure_rooms_touch_no_clock_and_no_chance() -> None:
     """Routing, transitions and backoff are given the time and the random numbers, and touch nothing of the world."""
-    for module in ("routing", "delivery/transitions", "common/backoff", "templates"):
+    for module in ("routing", "lifecycle/schedules", "delivery/transitions", "common/backoff", "templates"):
         names = {name.split(".")[0] for name in imports(parse(ROOT / "forwarder" / f"{module}.py"))}
         assert not names & {"time", "random", "os", "threading", "httpx2", "sqlite3"}, module
 

@@ -26,7 +26,7 @@ from pydantic import BaseModel
 from forwarder.alarms import AlarmType
 from forwarder.cli import root
 from forwarder.cli.root import COMMANDS, group
-from forwarder.config import Config, Route, json_schema, load
+from forwarder.config import Config, Mute, Recurring, Reminder, Report, Route, Schedule, json_schema, load
 from forwarder.connector import ConnectorConfig
 from forwarder.plugins import connector_types, load_type
 from forwarder.sandbox import Sandbox
@@ -129,11 +129,12 @@ def test_every_command_and_option_is_there(site: Path) -> None:
 def test_every_config_key_is_there(site: Path) -> None:
     """The reference has each key, with what it is, and the page of each connector has its own."""
     reference = read(site, "config-reference")
-    models: dict[str, type[BaseModel]] = {"connector": ConnectorConfig, "routes": Route}
+    models: dict[str, type[BaseModel]] = {"connector": ConnectorConfig, "routes": Route, "digest": Recurring}
+    models |= {"schedules": Schedule, "mutes": Mute, "reminders": Reminder, "reports": Report}
     for name, field in Config.model_fields.items():
         if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
             models[name] = field.annotation
-        elif name not in ("connectors", "routes"):
+        else:
             assert f'id="{name}"' in reference
     for name, model in models.items():
         assert_keys(reference, name, model)

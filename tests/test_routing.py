@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -9,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from forwarder.alert import Severity
-from forwarder.config import Route
-from forwarder.routing import targets
+from forwarder.config import Conditions, Mute, Reminder, Route
+from forwarder.routing import matches, targets
 from tests.kit.samples import alert, bare_alert
 
 
@@ -61,6 +62,27 @@ def test_the_conditions_of_a_route_are_anded() -> None:
     both = route(severity="critical", cisa_kev=True)
     assert why(both, cisa_kev=True) == (True, "severity is critical; it is on CISA KEV")
     assert why(both) == (False, "it is not on CISA KEV")
+
+
+@pytest.mark.parametrize(
+    "conditions",
+    [
+        Conditions.model_validate({"severity": "critical", "vendors": "git*"}),
+        Mute.model_validate({"severity": "critical", "vendors": "git*", "until": "2027-01-31", "reason": "moved"}),
+        Reminder.model_validate(
+            {"severity": "critical", "vendors": "git*", "unacknowledged_for": timedelta(minutes=15), "to": "a"}
+        ),
+    ],
+)
+def test_conditions_mean_the_same_wherever_they_stand(conditions: Conditions) -> None:
+    """A mute and a reminder judge an alert as a route does, with the same words."""
+    assert matches(alert(), conditions) == (True, "severity is critical; vendor github matches git*")
+    assert matches(alert(affected_vendors=["okta"]), conditions) == (False, "vendor is okta, not git*")
+
+
+def test_no_conditions_match_everything_without_a_reason() -> None:
+    """Who has no conditions means every alert; what to say of that is the asker's."""
+    assert matches(alert(), Conditions()) == (True, "")
 
 
 def test_every_matching_route_counts() -> None:

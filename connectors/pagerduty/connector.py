@@ -32,6 +32,7 @@ class PagerDuty(Connector[PagerDutyConfig]):
     replayed = "carry the same dedup key: PagerDuty pages again only where the incident was resolved"
     withdrawn = "its incident is resolved"
     setup = SETUP
+    takes_digests = False
 
     def __init__(
         self,

@@ -6,10 +6,23 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
-from pydantic import BaseModel, TypeAdapter
+from pydantic import BaseModel, RootModel, TypeAdapter
 from pydantic.fields import FieldInfo
 
-from forwarder.config import AlarmsConfig, Config, HeartbeatConfig, LogConfig, Route, SentrytexConfig, WebConfig
+from forwarder.config import (
+    AlarmsConfig,
+    Config,
+    HeartbeatConfig,
+    LogConfig,
+    Mute,
+    Recurring,
+    Reminder,
+    Report,
+    Route,
+    Schedule,
+    SentrytexConfig,
+    WebConfig,
+)
 from forwarder.config.masking import jsonable
 from forwarder.config.model import Scalars
 from forwarder.connector import ConnectorConfig, Duration, SendRate, Templates
@@ -26,12 +39,20 @@ _NAMED: Final = (
 _SECTIONS: Final[dict[str, type[BaseModel]]] = {
     "sentrytex": SentrytexConfig,
     "routes": Route,
+    "schedules": Schedule,
+    "mutes": Mute,
+    "reminders": Reminder,
+    "reports": Report,
     "web": WebConfig,
     "alarms": AlarmsConfig,
     "heartbeat": HeartbeatConfig,
     "log": LogConfig,
 }
-"""The sections in the order in which people meet them; ``connectors`` comes after the first."""
+"""The sections in the order in which people meet them; ``connectors`` comes after the first, ``owners`` after mutes."""
+_OF_MANY: Final = {
+    **dict.fromkeys(("routes", "mutes", "reminders", "reports"), "Each item of the list has these keys."),
+    "schedules": "A name has 1 to 64 letters, digits, `-` and `_`. Each section has these keys.",
+}
 
 
 def reference() -> str:
@@ -41,6 +62,10 @@ def reference() -> str:
         parts += _section(name, model)
         if name == "sentrytex":
             parts += _connectors()
+        if name == "routes":
+            parts += ["### `digest` { #digest }", _table(Recurring, Recurring.model_fields, "digest.")]
+        if name == "mutes":
+            parts += _owners()
     return "\n\n".join(parts)
 
 
@@ -53,11 +78,11 @@ def connector_keys(kind: str) -> str:
 
 
 def _section(name: str, model: type[BaseModel]) -> Iterator[str]:
-    many = "Each item of the list has these keys. " if name == "routes" else ""
+    many = _OF_MANY.get(name, "")
     description = Config.model_fields[name].description or ""
     optional = "" if Config.model_fields[name].is_required() else " The section may be left out."
     yield f"## `{name}` {{ #{name} }}"
-    yield f"{description} {many}{optional}".strip()
+    yield f"{description} {many}{optional}".replace("  ", " ").strip()
     yield _table(model, model.model_fields, f"{name}.")
 
 
@@ -74,6 +99,17 @@ def _connectors() -> Iterator[str]:
         yield f"### `type: {kind}` {{ #{kind} }}"
         yield " ".join((model.__doc__ or "").split())
         yield _table(model, _own(model), f"{kind}.")
+
+
+def _owners() -> Iterator[str]:
+    yield "## `owners` { #owners }"
+    yield f"{Config.model_fields['owners'].description} The section may be left out."
+    for kind in connector_types():
+        if model := load_type(kind).Owner:
+            yield f"### `{kind}` {{ #owners-{kind} }}"
+            yield " ".join((model.__doc__ or "").split())
+            if not issubclass(model, RootModel):
+                yield _table(model, model.model_fields, f"owners.{kind}.")
 
 
 def _own(model: type[BaseModel]) -> list[str]:
@@ -113,7 +149,7 @@ def in_words(node: Schema, definitions: Schema) -> str:
     """What a value with this JSON Schema is, for people."""
     if "$ref" in node:
         name = str(node["$ref"]).rpartition("/")[2]
-        return "a section" if name == Templates.__name__ else in_words(definitions[name], definitions)
+        return "a section" if "properties" in definitions[name] else in_words(definitions[name], definitions)
     for known, words in _NAMED:
         if known.items() <= node.items():
             return words

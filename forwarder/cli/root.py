@@ -45,6 +45,7 @@ COMMANDS: Final = {
     "status": "status:status",
     "alerts": "status:alerts",
     "deliveries": "status:deliveries",
+    "report": "report:report",
     "retry": "queue:retry",
     "discard": "queue:discard",
     "rename": "queue:rename",

@@ -2,6 +2,7 @@
 
 from forwarder.config.advice import advice
 from forwarder.config.json_schema import json_schema
+from forwarder.config.life import Conditions, Mute, Owners, Reminder, Report
 from forwarder.config.loading import load
 from forwarder.config.masking import dump, secrets_of
 from forwarder.config.model import (
@@ -17,17 +18,28 @@ from forwarder.config.model import (
 )
 from forwarder.config.outline import Outline, outline
 from forwarder.config.problems import ConfigError, Problem
+from forwarder.config.times import Day, Hours, Moment, Recurring, Schedule
 
 __all__ = [
     "AlarmsConfig",
+    "Conditions",
     "Config",
     "ConfigError",
+    "Day",
     "HeartbeatConfig",
+    "Hours",
     "Listen",
     "LogConfig",
+    "Moment",
+    "Mute",
     "Outline",
+    "Owners",
     "Problem",
+    "Recurring",
+    "Reminder",
+    "Report",
     "Route",
+    "Schedule",
     "SentrytexConfig",
     "StartFrom",
     "WebConfig",

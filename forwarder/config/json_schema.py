@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final
 
+from pydantic import BaseModel
 from pydantic.json_schema import GenerateJsonSchema
 
 from forwarder.config.masking import jsonable
@@ -15,7 +16,8 @@ Schema = dict[str, Any]
 
 _VARIABLE: Final[Schema] = {"type": "string", "pattern": r"^\$\{"}
 _SHORTEST: Final = len("${A}")
-_OPTIONAL: Final = ("web", "alarms", "heartbeat", "log")
+_NAME: Final[Schema] = {"pattern": "^[A-Za-z0-9_-]{1,64}$"}
+_OPTIONAL: Final = ("schedules", "mutes", "owners", "reminders", "reports", "web", "alarms", "heartbeat", "log")
 
 
 class _Generator(GenerateJsonSchema):
@@ -35,7 +37,7 @@ def json_schema() -> Schema:
         definitions |= _connector(kind)
     properties = schema["properties"]
     properties["connectors"] |= {
-        "propertyNames": {"pattern": "^[A-Za-z0-9_-]{1,64}$"},
+        "propertyNames": _NAME,
         "additionalProperties": {
             "type": "object",
             "required": ["type"],
@@ -43,6 +45,15 @@ def json_schema() -> Schema:
             # Not `oneOf`: of a typo that would only say that none of the types fits.
             "allOf": [_if_of_type(kind) for kind in connector_types()],
         },
+    }
+    properties["schedules"]["propertyNames"] = _NAME
+    properties["owners"]["additionalProperties"] = {
+        "type": "object",
+        "minProperties": 1,
+        "properties": {
+            kind: {"$ref": f"#/$defs/{name}"} for kind in connector_types() if (name := _owner(kind)) in definitions
+        },
+        "additionalProperties": False,
     }
     for name in _OPTIONAL:
         properties[name] = _or({"type": "null"}, properties[name])
@@ -61,14 +72,26 @@ def _connector(kind: str) -> dict[str, Schema]:
     """The definitions that one connector type brings, its own first; an open object where it cannot be loaded."""
     pinned: Schema = {"const": kind, "description": "What kind of destination this is."}
     try:
-        model = load_type(kind).Config
+        made = load_type(kind)
     except PluginError as error:
         return {kind: {"type": "object", "description": str(error), "properties": {"type": pinned}}}
-    schema = _untitled(model.model_json_schema(schema_generator=_Generator, ref_template=f"#/$defs/{kind}.{{model}}"))
-    inner = {f"{kind}.{name}": definition for name, definition in schema.pop("$defs", {}).items()}
+    definitions = _definitions(kind, kind, made.Config)
+    schema = definitions[kind]
     schema["properties"]["type"] = pinned
     schema["required"] = sorted({"type", *schema.get("required", ())})
-    return {kind: schema, **inner}
+    return definitions | (_definitions(kind, _owner(kind), made.Owner) if made.Owner else {})
+
+
+def _owner(kind: str) -> str:
+    """The name of the definition of who must act at a connector of a type."""
+    return f"{kind}.owner"
+
+
+def _definitions(kind: str, name: str, model: type[BaseModel]) -> dict[str, Schema]:
+    """The definition of a type's model under ``name``, then those that it rests on."""
+    schema = _untitled(model.model_json_schema(schema_generator=_Generator, ref_template=f"#/$defs/{kind}.{{model}}"))
+    inner = {f"{kind}.{other}": definition for other, definition in schema.pop("$defs", {}).items()}
+    return {name: schema, **inner}
 
 
 def _untitled(schema: Schema) -> Schema:

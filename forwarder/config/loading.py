@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final, TypeVar
+from urllib.parse import urlsplit
 
 from pydantic import BaseModel, SecretStr, ValidationError
 
 from forwarder.common.units import format_duration
 from forwarder.config.document import Document, NotYaml, Where, read
+from forwarder.config.life import Mute, Owners, Reminder, Report
 from forwarder.config.model import (
     AlarmsConfig,
     Config,
@@ -23,13 +26,14 @@ from forwarder.config.model import (
     WebConfig,
 )
 from forwarder.config.problems import ConfigError, Problem, did_you_mean, known_keys, path_of, sentences
+from forwarder.config.times import Schedule
 from forwarder.config.variables import Variables, os_reason
-from forwarder.connector import ConnectorConfig
+from forwarder.connector import Connector, ConnectorConfig
 from forwarder.logs import Redactor
 from forwarder.plugins import PluginError, connector_types, load_type
 from forwarder.templates import problems as template_problems
 
-CONNECTOR_NAME: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
+NAME: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -84,6 +88,11 @@ class _Checker:
         log = self._section(LogConfig, root, "log")
         connectors = self._connectors(root.get("connectors"))
         routes = self._routes(root.get("routes"))
+        schedules = self._schedules(root.get("schedules"))
+        mutes = self._list(Mute, root, "mutes")
+        owners = self._owners(root.get("owners"))
+        reminders = self._list(Reminder, root, "reminders")
+        reports = self._list(Report, root, "reports")
         self._check_names(root)
         self._check_bounds(scalars, sentrytex, web)
         if scalars and (folder / scalars.database.expanduser()).is_dir():
@@ -95,7 +104,12 @@ class _Checker:
             keep=scalars.keep,
             sentrytex=sentrytex,
             connectors=connectors,
-            routes=tuple(routes),
+            routes=routes,
+            schedules=schedules,
+            mutes=mutes,
+            owners=owners,
+            reminders=reminders,
+            reports=reports,
             web=web,
             alarms=alarms,
             heartbeat=heartbeat,
@@ -137,21 +151,15 @@ class _Checker:
         return {name: config for name, config in found.items() if config}
 
     def _connector(self, name: str, raw: Any, at: Where) -> ConnectorConfig | None:
-        if not CONNECTOR_NAME.fullmatch(name):
+        if not NAME.fullmatch(name):
             self._fault(at, "a connector's name has 1 to 64 letters, digits, - and _")
         if not isinstance(raw, dict):
             self._fault(at, "must be a section with a type and its keys")
             return None
-        known, kind = list(connector_types()), raw.get("type")
-        if kind not in known:
-            what = "no connector of this type is installed" if kind else "is missing"
-            self._fault((*at, "type"), f"{what}; installed types: {', '.join(known)}{did_you_mean(kind, known)}")
+        made = self._type(raw.get("type"), (*at, "type"))
+        if made is None:
             return None
-        try:
-            model = load_type(kind).Config
-        except PluginError as error:
-            self._fault((*at, "type"), str(error))
-            return None
+        model = made.Config
         config = self._model(model, raw, at)
         if config:
             conceal = self._concealer(model, raw)
@@ -159,33 +167,99 @@ class _Checker:
                 self._fault((*at, "templates", key), conceal(message))
         return config
 
-    def _routes(self, raw: Any) -> list[Route]:
-        at: Where = ("routes",)
+    def _type(self, kind: Any, at: Where) -> type[Connector[Any]] | None:
+        known = list(connector_types())
+        if kind not in known:
+            what = "no connector of this type is installed" if kind else "is missing"
+            self._fault(at, f"{what}; installed types: {', '.join(known)}{did_you_mean(kind, known)}")
+            return None
+        try:
+            return load_type(kind)
+        except PluginError as error:
+            self._fault(at, str(error))
+            return None
+
+    def _routes(self, raw: Any) -> tuple[Route, ...]:
         if not raw or not isinstance(raw, list):
-            self._fault(at, "must be a list of at least one route, or no alert is sent anywhere")
-            return []
-        found = [self._model(Route, route, (*at, place)) for place, route in enumerate(raw)]
-        return [route for route in found if route]
+            self._fault(("routes",), "must be a list of at least one route, or no alert is sent anywhere")
+            return ()
+        return self._items(Route, raw, "routes")
+
+    def _list(self, model: type[M], root: dict[str, Any], name: str) -> tuple[M, ...]:
+        raw = root.get(name)
+        if raw is not None and not isinstance(raw, list):
+            self._fault((name,), "must be a list")
+            return ()
+        return self._items(model, raw or [], name)
+
+    def _items(self, model: type[M], raw: list[Any], name: str) -> tuple[M, ...]:
+        found = [self._model(model, item, (name, place)) for place, item in enumerate(raw)]
+        return tuple(item for item in found if item)
+
+    def _schedules(self, raw: Any) -> dict[str, Schedule]:
+        at: Where = ("schedules",)
+        if raw is not None and not isinstance(raw, dict):
+            self._fault(at, "must be a section of names, each with days, hours and a timezone")
+            return {}
+        for name in raw or {}:
+            if not NAME.fullmatch(name):
+                self._fault((*at, name), "a schedule's name has 1 to 64 letters, digits, - and _")
+        found = {name: self._model(Schedule, section, (*at, name)) for name, section in (raw or {}).items()}
+        return {name: schedule for name, schedule in found.items() if schedule}
+
+    def _owners(self, raw: Any) -> Owners:
+        at: Where = ("owners",)
+        if raw is not None and not isinstance(raw, dict):
+            self._fault(at, "must be a section of vendor keys and categories, each with those who must act")
+            return {}
+        return {name: self._owner(section, (*at, name)) for name, section in (raw or {}).items()}
+
+    def _owner(self, raw: Any, at: Where) -> dict[str, Any]:
+        if not raw or not isinstance(raw, dict):
+            self._fault(at, "must be a section of connector types, each with who must act there")
+            return {}
+        return {kind: self._owner_at(kind, value, (*at, kind)) for kind, value in raw.items()}
+
+    def _owner_at(self, kind: str, raw: Any, at: Where) -> BaseModel | None:
+        made = self._type(kind, at)
+        if made and made.Owner is None:
+            self._fault(at, "connectors of this type can name nobody who must act")
+        return self._model(made.Owner, raw, at) if made and made.Owner else None
 
     def _check_names(self, root: dict[str, Any]) -> None:
-        """Whether whatever ``to`` names is a connector; silent where no connector is."""
-        connectors = root.get("connectors")
-        if not connectors or not isinstance(connectors, dict):
+        """Whether whatever is named exists, and can do what it is named for."""
+        for where, name in _named(root, "to"):
+            self._check_connector(root, where, name)
+        schedules = root.get("schedules")
+        for where, name in _named(root, "during"):
+            if isinstance(name, str) and name and name not in (known := _names_in(schedules)):
+                self._fault(where, self._unknown("schedule", name, known))
+
+    def _check_connector(self, root: dict[str, Any], where: Where, name: Any) -> None:
+        """Silent where no connector is: that is told already."""
+        known = _names_in(root.get("connectors"))
+        if not known or not isinstance(name, str) or not name:
             return
-        routes = root.get("routes")
-        lists: list[tuple[Where, Any]] = [
-            (("routes", place, "to"), route.get("to"))
-            for place, route in enumerate(routes if isinstance(routes, list) else [])
-            if isinstance(route, dict)
-        ]
-        if isinstance(alarms := root.get("alarms"), dict):
-            lists.append((("alarms", "to"), alarms.get("to")))
-        for where, names in lists:
-            for place, name in enumerate(names if isinstance(names, list) else [names]):
-                if isinstance(name, str) and name and name not in connectors:
-                    named = "has this name" if name in self._variables.values else f"is named '{name}'"
-                    message = f"no connector {named}{did_you_mean(name, connectors)}"
-                    self._fault((*where, place) if isinstance(names, list) else where, message)
+        if name not in known:
+            self._fault(where, self._unknown("connector", name, known))
+        elif _tells_of_many(root, where) and self._refuses_digests(root["connectors"][name]):
+            self._fault(
+                where,
+                "a connector of this type takes one alert at a time, and neither digests nor reports: "
+                "name another, or give it a route without digest",
+            )
+
+    def _unknown(self, what: str, name: str, known: Collection[str]) -> str:
+        named = "has this name" if name in self._variables.values else f"is named '{name}'"
+        return f"no {what} {named}{did_you_mean(name, known)}"
+
+    def _refuses_digests(self, connector: Any) -> bool:
+        kind = connector.get("type") if isinstance(connector, dict) else None
+        if not isinstance(kind, str):
+            return False
+        with suppress(PluginError):  # a type that cannot be used has been told already
+            return not load_type(kind).takes_digests
+        return False
 
     def _check_bounds(self, scalars: Scalars | None, sentrytex: SentrytexConfig | None, web: WebConfig | None) -> None:
         """What two keys must agree on."""
@@ -202,8 +276,36 @@ class _Checker:
         if web and web.listen and web.public_hosts and not web.token:
             why = "whoever reaches the page under these names could read and change everything"
             self._fault(("web", "public_hosts"), f"{why}: set web.token as well")
+        if web and web.public_url and urlsplit(web.public_url).path != web.base_path:
+            path = web.base_path or "a host name and a port"
+            self._fault(("web", "public_url"), f"must end with {path}: base_path says below which path the page is")
 
     def _fault(self, where: Where, message: str) -> None:
         # What could not be read has been reported already, and has no value to check.
         if not self._document.spoiled(where):
             self.faults.setdefault(where, message)
+
+
+def _named(root: dict[str, Any], key: str) -> Iterator[tuple[Where, Any]]:
+    """What stands at ``key`` in sections that name others, item by item where it is a list."""
+    for section in ("routes", "reminders", "reports", "alarms"):
+        raw = root.get(section)
+        items: list[tuple[Where, Any]] = [((section,), raw)]
+        if isinstance(raw, list):
+            items = [((section, place), item) for place, item in enumerate(raw)]
+        for where, item in items:
+            names = item.get(key) if isinstance(item, dict) else None
+            if isinstance(names, list):
+                yield from (((*where, key, place), name) for place, name in enumerate(names))
+            else:
+                yield (*where, key), names
+
+
+def _names_in(section: Any) -> Collection[str]:
+    return section.keys() if isinstance(section, dict) else ()
+
+
+def _tells_of_many(root: dict[str, Any], where: Where) -> bool:
+    """Whether what is sent to the connector named at ``where`` tells of many alerts at once."""
+    section, place, *_ = where
+    return section == "reports" or (section == "routes" and root["routes"][place].get("digest") is not None)

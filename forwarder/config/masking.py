@@ -7,7 +7,7 @@ from datetime import date, timedelta
 from enum import Enum
 from typing import Any, Final
 
-from pydantic import BaseModel, SecretBytes, SecretStr
+from pydantic import BaseModel, RootModel, SecretBytes, SecretStr
 
 from forwarder.common.units import format_duration
 from forwarder.config.model import Config
@@ -40,6 +40,8 @@ def jsonable(value: Any) -> Any:
             return format_duration(value)
         case date():
             return value.isoformat()
+        case RootModel():
+            return jsonable(value.root)
         case BaseModel():
             return {name: jsonable(getattr(value, name)) for name in type(value).model_fields}
         case Mapping():

@@ -3,31 +3,29 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Annotated, Final, Literal, TypeVar
+from typing import Annotated, Final, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import (
     AfterValidator,
-    BaseModel,
     BeforeValidator,
-    ConfigDict,
     Field,
-    GetJsonSchemaHandler,
     PlainValidator,
     SecretStr,
     SerializeAsAny,
     WithJsonSchema,
+    model_validator,
 )
-from pydantic.json_schema import JsonSchemaValue
-from pydantic_core import CoreSchema
 
-from forwarder.alert import Severity
-from forwarder.common.units import Duration, format_duration, parse_duration
+from forwarder.common.units import Duration, parse_duration
 from forwarder.common.urls import is_loopback, web_address
+from forwarder.config.life import Conditions, Mute, Owners, Reminder, Report
+from forwarder.config.times import Digest, Schedule
+from forwarder.config.values import DECADE, Names, OneOrMore, Section, Text, bounded, instant, within
 from forwarder.connector import ConnectorConfig
 
 StartFrom = Literal["now"] | timedelta | datetime
@@ -62,6 +60,9 @@ class Listen:
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
+_far_back = bounded(timedelta(0))
+
+
 def _base_address(url: str) -> str:
     parts = urlsplit(web_address(url))
     if "@" in parts.netloc:
@@ -91,39 +92,15 @@ def _web_token(token: SecretStr) -> SecretStr:
     return token
 
 
-def _within(least: timedelta, most: timedelta, why: str = "") -> Callable[[timedelta], timedelta]:
-    def check(duration: timedelta) -> timedelta:
-        if duration < least:
-            raise ValueError(f"must be at least {format_duration(least)}{why}")
-        if duration > most:
-            raise ValueError(f"must be at most {format_duration(most)}")
-        return duration
-
-    return check
-
-
 def _start_from(value: object) -> StartFrom:
     if isinstance(value, timedelta) or value == "now":
         return value
-    instant: datetime | None = value if isinstance(value, datetime) else None
     if isinstance(value, str):
-        try:
+        with suppress(ValueError):
             return _far_back(parse_duration(value))
-        except ValueError:
-            instant = _instant(value)
-    if instant is None:
-        raise ValueError('must be "now", a duration back such as 24h, or an ISO date such as 2026-01-31')
-    try:
-        return (instant if instant.tzinfo else instant.replace(tzinfo=UTC)).astimezone(UTC)
-    except OverflowError:
-        raise ValueError("is out of range in UTC") from None
-
-
-def _instant(text: str) -> datetime | None:
-    try:
-        return datetime.fromisoformat(text.strip())
-    except ValueError:
-        return None
+    if moment := instant(value):
+        return moment
+    raise ValueError('must be "now", a duration back such as 24h, or an ISO date such as 2026-01-31')
 
 
 def _listen(value: object) -> Listen | None:
@@ -135,16 +112,6 @@ def _listen(value: object) -> Listen | None:
     if not match or int(match[2]) > 65535:
         raise ValueError('must be an address and a port such as 127.0.0.1:8585, or "off"')
     return Listen(host=match[1].strip("[]"), port=int(match[2]))
-
-
-def _as_list(value: object) -> object:
-    return [value] if isinstance(value, str) else value
-
-
-def _not_empty(items: tuple[T, ...]) -> tuple[T, ...]:
-    if not items:
-        raise ValueError("must not be an empty list: omit the key if it does not matter")
-    return items
 
 
 def _host_name(host: str) -> str:
@@ -164,31 +131,6 @@ def _base_path(path: str) -> str:
     return f"/{inside}"
 
 
-class _ScalarToo:
-    """Tells the schema that one item may stand without the list around it."""
-
-    def __get_pydantic_json_schema__(self, core_schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
-        listed = handler(core_schema)
-        return {"anyOf": [listed["items"], listed]}
-
-
-T = TypeVar("T")
-Names = Annotated[tuple[T, ...], BeforeValidator(_as_list), _ScalarToo()]
-"""A list, or one item without the list around it."""
-OneOrMore = Annotated[tuple[T, ...], BeforeValidator(_as_list), AfterValidator(_not_empty), _ScalarToo()]
-"""The same, not empty where it is given."""
-
-Text = Annotated[str, Field(min_length=1)]
-_DECADE: Final = timedelta(days=3653)
-_far_back = _within(timedelta(0), _DECADE)
-
-
-class Section(BaseModel):
-    """A part of the config: fixed, and nothing in it that is not known."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
-
-
 class SentrytexConfig(Section):
     """The feed that is polled."""
 
@@ -201,9 +143,9 @@ class SentrytexConfig(Section):
     )
     poll_every: Annotated[
         Duration,
-        AfterValidator(_within(timedelta(seconds=1), timedelta(days=1), ": the API allows 100 requests a minute")),
+        within(timedelta(seconds=1), timedelta(days=1), ": the API allows 100 requests a minute"),
     ] = Field(default=timedelta(seconds=30), description="How often new alerts are asked for; 1s at least.")
-    overlap: Annotated[Duration, AfterValidator(_within(timedelta(0), _DECADE))] = Field(
+    overlap: Annotated[Duration, within(timedelta(0))] = Field(
         default=timedelta(hours=2),
         description="How far every poll reaches behind the newest alert seen: alerts are verified before they show, "
         "so arriving late is normal.",
@@ -217,36 +159,35 @@ class SentrytexConfig(Section):
         description='Where the first start begins: "now", a duration back, or an ISO date (UTC where it names no zone).'
         " Later starts go on where the last one ended.",
     )
-    sweep_every: Annotated[Duration, AfterValidator(_within(timedelta(seconds=1), _DECADE))] = Field(
+    sweep_every: Annotated[Duration, within(timedelta(seconds=1))] = Field(
         default=timedelta(minutes=15),
         description="How often look_back is read again, for alerts that were verified late or have changed; "
         "1s at least.",
     )
-    look_back: Annotated[Duration, AfterValidator(_within(timedelta(seconds=1), _DECADE))] = Field(
+    look_back: Annotated[Duration, within(timedelta(seconds=1))] = Field(
         default=timedelta(days=7), description="How far back a sweep reads."
     )
 
 
-class Route(Section):
+class Route(Conditions):
     """Which alerts go where: every condition that is given must hold; in a list, one of its items must."""
 
-    severity: OneOrMore[Severity] = Field(default=(), description="Severities: critical, high, medium, low.")
-    cisa_kev: bool | None = Field(
-        default=None, description="Whether CISA lists it as exploited (the KEV catalog): true or false."
-    )
-    vendors: OneOrMore[Text] = Field(
-        default=(), description="Vendor keys of your stack, such as github; * and ? stand for any characters."
-    )
-    min_epss: float | None = Field(
-        default=None, ge=0, le=1, description="Minimum EPSS score: a probability from 0 to 1, so 0.1 is 10%."
-    )
-    min_cvss: float | None = Field(default=None, ge=0, le=10, description="Minimum CVSS score, from 0 to 10.")
-    alert_type: OneOrMore[Text] = Field(default=(), description="Alert types, such as cve.")
-    cve_id: OneOrMore[Text] = Field(
-        default=(), description="CVE ids, such as CVE-2026-*; * and ? stand for any characters."
-    )
     to: OneOrMore[Text] = Field(description="Names of the connectors that get it.")
     stop: bool = Field(default=False, description="Whether the routes below are passed over for what matches here.")
+    during: Text | None = Field(
+        default=None, description="Name of the schedule outside which it waits, and then goes out most severe first."
+    )
+    digest: Digest | None = Field(
+        default=None,
+        description='When all that has come meanwhile is told in one message: "monday 09:00", "daily 09:00" or 4h, in '
+        "UTC; or a section with every and timezone.",
+    )
+
+    @model_validator(mode="after")
+    def _one_time(self) -> Self:
+        if self.during and self.digest:
+            raise ValueError("has both during and digest: a digest has times of its own, so leave one of them out")
+        return self
 
 
 class WebConfig(Section):
@@ -271,6 +212,11 @@ class WebConfig(Section):
     )
     base_path: Annotated[str, AfterValidator(_base_path)] = Field(
         default="", description="The path below which a proxy shows the page, such as /forwarder."
+    )
+    public_url: Annotated[str, AfterValidator(_base_address)] | None = Field(
+        default=None,
+        description="The address under which people reach the page, base_path included, for links in messages: "
+        "https, or http to this machine.",
     )
 
 
@@ -304,7 +250,7 @@ class Scalars(Section):
         default=Path("forwarder.db"),
         description="The SQLite file that keeps the state; a relative path counts from the config file's folder.",
     )
-    keep: Annotated[Duration, AfterValidator(_within(timedelta(seconds=1), 10 * _DECADE))] = Field(
+    keep: Annotated[Duration, within(timedelta(seconds=1), 10 * DECADE)] = Field(
         default=timedelta(days=400),
         description="How long alerts, deliveries and attempts stay in the database; never less than look_back.",
     )
@@ -319,6 +265,19 @@ class Config(Scalars):
     )
     routes: tuple[Route, ...] = Field(
         min_length=1, description="An alert goes to every connector named by any route that it matches, once each."
+    )
+    schedules: dict[str, Schedule] = Field(default={}, description="Name -> times, for routes to name at during.")
+    mutes: tuple[Mute, ...] = Field(default=(), description="Alerts that do not go out for a time, with the reason.")
+    owners: Owners = Field(
+        default={},
+        description="Vendor key or category -> who must act, by connector type: those who are mentioned, assigned or "
+        "named there.",
+    )
+    reminders: tuple[Reminder, ...] = Field(
+        default=(), description="What is told when nobody acts, once for each alert and step."
+    )
+    reports: tuple[Report, ...] = Field(
+        default=(), description="Summaries: what was new, is open or overdue, and how long it took."
     )
     web: WebConfig = Field(default=WebConfig(), description="Where people and monitors look.")
     alarms: AlarmsConfig = Field(default=AlarmsConfig(), description="Who is notified of its own problems.")

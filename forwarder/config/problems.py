@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from types import UnionType
-from typing import Any, Final, Union, get_args, get_origin
+from typing import Annotated, Any, Final, Union, get_args, get_origin
 
-from pydantic import BaseModel
+from pydantic import BaseModel, RootModel
 from pydantic_core import ErrorDetails
 
 from forwarder.common.text import cut, one_line
@@ -155,7 +155,7 @@ def _place(error: ErrorDetails, raw: Any) -> Where:
 
 def known_keys(model: type[BaseModel], where: Where) -> list[str]:
     """The keys of the section at ``where`` below a model's own; none where no model says."""
-    found: type[BaseModel] | None = model
+    found = _model_in(model)
     for step in where:
         if isinstance(step, int) or found is None:
             continue
@@ -165,8 +165,10 @@ def known_keys(model: type[BaseModel], where: Where) -> list[str]:
 
 
 def _model_in(annotation: Any) -> type[BaseModel] | None:
+    if isinstance(annotation, type) and issubclass(annotation, RootModel):
+        return _model_in(annotation.model_fields["root"].annotation)
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return annotation
-    if get_origin(annotation) in {Union, UnionType, list, tuple}:
+    if get_origin(annotation) in {Annotated, Union, UnionType, list, tuple}:
         return next((model for part in get_args(annotation) if (model := _model_in(part))), None)
     return None

@@ -20,6 +20,7 @@ from forwarder.common.clock import Now, instant
 from forwarder.config import Config
 from forwarder.feed.client import KeyRefused, SentrytexError, Share
 from forwarder.feed.reader import FeedSnapshot, Source, Stretch, Worth, read
+from forwarder.lifecycle.holds import holds
 from forwarder.logs import get_logger
 from forwarder.store import Store
 from forwarder.store.records import Feed, Gap, PollResult, RoutedAlert
@@ -233,6 +234,7 @@ class Poller:
                 continue
             decision = routing.targets(alert, self.config.routes)
             targets = dict(decision.targets)
+            held = holds(decision, self.config, instant(self._now())) if decision.later else {}
             if known is not None and not got_worse(alert.changes_from(known)):
                 # Only what the change itself brought: a route that was added since must not send the past. Worse news
                 # goes wherever the routes lead now; the store knows who has the alert already.
@@ -246,7 +248,7 @@ class Poller:
                 to=list(targets),
                 why=[f"route {verdict.route}: {verdict.why}" for verdict in decision.trail if verdict.matched],
             )
-            routed.append(RoutedAlert(alert=alert, known=known, decision=decision, targets=targets))
+            routed.append(RoutedAlert(alert=alert, known=known, decision=decision, targets=targets, holds=held))
         return routed
 
     def _commit(self, snapshot: FeedSnapshot, cursor: datetime, *, undated_are_past: bool) -> PollResult:

@@ -7,16 +7,21 @@ import sqlite3
 from collections.abc import Collection, Sequence
 from typing import Final
 
-from forwarder.alert import Change
-from forwarder.connector import Kind
+from forwarder.alert import Alert, Change
+from forwarder.connector import Kind, Origin
+from forwarder.store.life_records import Hold
 from forwarder.store.records import AFTER_ALL_OPENS, LINKS_ONLY
 
 _ENQUEUE: Final = """
-INSERT INTO deliveries (alert_id, connector, kind, revision, state, rank, published_at, why, enqueued_at, due_at, worse)
-SELECT a.id, json_extract(owed.value, '$[1]'), :kind, :revision, 'ready',
+INSERT INTO deliveries (
+  alert_id, connector, kind, revision, state, rank, published_at, why, enqueued_at, due_at, worse, held_until, held_for
+)
+SELECT a.id, json_extract(owed.value, '$[1]'), :kind, :revision,
+  iif(json_extract(owed.value, '$[3]') IS NULL, 'ready', 'held'),
   CASE a.severity WHEN 'critical' THEN 0 WHEN 'high' THEN 1 WHEN 'medium' THEN 2 ELSE 3 END,
   -- Among equals the oldest goes first, and worse news and what people wait for before all of them.
-  iif(:worse OR :responds, 0, a.published_at), json_extract(owed.value, '$[2]'), :now, 0, :worse
+  iif(:worse OR :responds, 0, a.published_at), json_extract(owed.value, '$[2]'), :now, 0, :worse,
+  json_extract(owed.value, '$[3]'), json_extract(owed.value, '$[4]')
 FROM json_each(:owed) AS owed JOIN alerts AS a ON a.id = json_extract(owed.value, '$[0]')
 WHERE true ORDER BY owed.key
 ON CONFLICT DO NOTHING
@@ -33,23 +38,33 @@ def enqueue(
     why: str,
     now: float,
     worse: bool = False,
+    hold: Hold | None = None,
 ) -> bool:
-    """Owes one delivery, due at once; False where the very same one is or was owed already.
+    """Owes one delivery, due at once or held; False where the very same one is or was owed already.
 
     ``worse`` says that an update carries worse news: it waits for no earlier update of the same alert, nor for others
     of its severity.
     """
-    return _enqueue(connection, [(alert_id, connector, why)], kind, revision, now, worse=worse) > 0
+    return _enqueue(connection, [_owed(alert_id, connector, why, hold)], kind, revision, now, worse=worse) > 0
 
 
-def enqueue_all(connection: sqlite3.Connection, opens: Sequence[tuple[str, str, str]], *, now: float) -> None:
-    """Owes new alerts: of each the id, the connector, and why."""
-    _enqueue(connection, opens, Kind.OPEN, 1, now)
+def enqueue_all(
+    connection: sqlite3.Connection, opens: Sequence[tuple[str, str, str, Hold | None]], *, now: float
+) -> None:
+    """Owes new alerts: of each the id, the connector, why, and for what it is held."""
+    _enqueue(connection, [_owed(*one) for one in opens], Kind.OPEN, 1, now)
+
+
+_Owed = tuple[str, str, str, float | None, str | None]
+
+
+def _owed(alert_id: str, connector: str, why: str, hold: Hold | None) -> _Owed:
+    return (alert_id, connector, why, hold.until if hold else None, hold.reason if hold else None)
 
 
 def _enqueue(
     connection: sqlite3.Connection,
-    outstanding: Sequence[tuple[str, str, str]],
+    outstanding: Sequence[_Owed],
     kind: Kind,
     revision: int,
     now: float,
@@ -74,7 +89,10 @@ def enqueue_withdrawal(
 
     ``among`` leaves out all others, such as connectors that the config does not name any more.
     """
-    connection.execute("DELETE FROM deliveries WHERE alert_id = ? AND state = 'ready' AND attempts = 0", (alert_id,))
+    connection.execute(
+        "DELETE FROM deliveries WHERE alert_id = ? AND (state = 'held' OR state = 'ready' AND attempts = 0)",
+        (alert_id,),
+    )
     rows = connection.execute(
         "SELECT DISTINCT connector FROM deliveries WHERE alert_id = ? AND state <> 'dead'", (alert_id,)
     ).fetchall()
@@ -139,3 +157,19 @@ def record_change(
 ) -> None:
     told = json.dumps([{"field": change.field, "old": change.old, "new": change.new} for change in changes])
     connection.execute("INSERT INTO changes VALUES (?, ?, ?, ?)", (alert_id, revision, now, told))
+
+
+def keep_own(connection: sqlite3.Connection, own: Alert, origin: Origin, *, now: float) -> None:
+    """Keeps what the forwarder tells of its own accord, as an alert of that origin."""
+    connection.execute(
+        "INSERT INTO alerts (id, origin, severity, published_at, body, seen_at, trail, unrouted)"
+        " VALUES (?, ?, ?, ?, ?, ?, '[]', 0)",
+        (
+            own.id,
+            origin.value,
+            own.severity.value,
+            own.published_at.timestamp(),
+            json.dumps(dict(own.raw), sort_keys=True, separators=(",", ":")),
+            now,
+        ),
+    )

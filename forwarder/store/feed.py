@@ -285,7 +285,11 @@ def _insert(
     added = {alert_id for (alert_id,) in connection.execute(_INSERT, (now, json.dumps(rows))).fetchall()}
     new = [item for item in items if item.alert.id in added]
     dates.keep(connection, [item.alert for item in new])
-    opens = [(item.alert.id, connector, why) for item in new for connector, why in item.targets.items()]
+    opens = [
+        (item.alert.id, connector, why, item.holds.get(connector))
+        for item in new
+        for connector, why in item.targets.items()
+    ]
     enqueue_all(connection, opens, now=now)
     return new
 

@@ -4,8 +4,33 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Final
 
 from forwarder.connector import Response, Status
+
+DIGEST: Final = "digest"
+"""What a delivery is held for that waits for its connector's next digest; a schedule is named ``during NAME``."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Hold:
+    """That a delivery is not due before ``until``, in seconds since the epoch by the wall clock, and for what."""
+
+    until: float
+    reason: str
+
+
+_DURING: Final = "during "
+
+
+def held_during(schedule: str) -> str:
+    """What is held for a schedule is held for, by its name."""
+    return f"{_DURING}{schedule}"
+
+
+def schedule_of(hold: Hold) -> str | None:
+    """The schedule that something is held for; None where it is held for a digest."""
+    return hold.reason.removeprefix(_DURING) if hold.reason.startswith(_DURING) else None
 
 
 class Heard(StrEnum):

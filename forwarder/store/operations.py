@@ -12,6 +12,7 @@ from forwarder.connector import Kind
 from forwarder.store import memory
 from forwarder.store.engine import Engine
 from forwarder.store.enqueue import enqueue, enqueue_discarded
+from forwarder.store.holds import release_alert
 from forwarder.store.standing import OVER, catch_up
 
 
@@ -64,6 +65,7 @@ class Operations:
         def work(connection: sqlite3.Connection) -> int:
             chosen = (json.dumps(list(ids)),)
             kept = connection.execute(_KEEP_FORMER, chosen).rowcount
+            connection.execute(_DISCARD_DIGESTS, chosen)
             connection.execute(_NOTE_DISCARDS, chosen)
             connection.execute(_FORGET_UPDATES, chosen)
             return kept + connection.execute(f"DELETE FROM deliveries WHERE {_UNDECIDED}", chosen).rowcount
@@ -139,7 +141,7 @@ SELECT alert_id, connector FROM deliveries
 WHERE state = 'dead' AND kind = 'open' AND id IN (SELECT value FROM json_each(?)) AND {_IS_OVER} AND {_MAY_BE_THERE}
 """
 
-_UNDECIDED: Final = "state IN ('dead', 'ready', 'uncertain') AND id IN (SELECT value FROM json_each(?))"
+_UNDECIDED: Final = "state IN ('dead', 'held', 'ready', 'uncertain') AND id IN (SELECT value FROM json_each(?))"
 _REPEATS: Final = "kind = 'open' AND receipt_id IS NOT NULL"
 
 _KEEP_FORMER: Final = f"""
@@ -152,6 +154,13 @@ _NOTE_DISCARDS: Final = f"""
 INSERT OR REPLACE INTO discards (alert_id, connector, enqueued_at, uncertain, sent_as)
 SELECT alert_id, connector, enqueued_at, state = 'uncertain' OR {_MAY_BE_THERE}, sent_as
 FROM deliveries WHERE {_UNDECIDED} AND kind = 'open'
+"""
+
+# With a digest goes what it would have told.
+_DISCARD_DIGESTS: Final = f"""
+DELETE FROM deliveries WHERE state = 'held' AND held_for IN (
+  SELECT 'digest ' || alert_id FROM deliveries WHERE {_UNDECIDED} AND kind = 'open'
+)
 """
 
 # Each would bring the whole alert there, for it has nothing that it could change.
@@ -199,6 +208,8 @@ WHERE alert_id = ?3 AND connector = ?4 AND kind = 'open' AND state = 'dead'
 
 def _requeue(connection: sqlite3.Connection, alert_id: str, connector: str, why: str, now: float) -> bool:
     connection.execute("UPDATE alerts SET unrouted = 0 WHERE id = ?", (alert_id,))
+    if release_alert(connection, alert_id, now=now, connector=connector):
+        return True
     for statement in (_REPEAT, _REVIVE):
         if connection.execute(statement, (why, now, alert_id, connector)).rowcount:
             return True

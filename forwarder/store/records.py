@@ -13,6 +13,7 @@ from typing import Any, Final
 from forwarder.alert import Alert, Change, SetAside, Severity
 from forwarder.connector import Delivery, Kind, Origin, Receipt, Response, Status
 from forwarder.routing import Decision
+from forwarder.store.life_records import Hold
 
 
 class State(StrEnum):
@@ -108,13 +109,15 @@ class RoutedAlert:
     """An alert that the store does not know in this form, what the routes said, and the connectors that get it.
 
     ``known`` is the form that the store has. ``targets`` holds the reason for each connector. ``decision`` is None for
-    an alert from before the floor: it is known from now on, and goes nowhere.
+    an alert from before the floor: it is known from now on, and goes nowhere. ``holds`` has those of them that get it
+    later.
     """
 
     alert: Alert
     known: Alert | None = None
     decision: Decision | None
     targets: Mapping[str, str]
+    holds: Mapping[str, Hold] = field(default_factory=dict)
 
     @property
     def past(self) -> bool:

@@ -6,10 +6,8 @@ import itertools
 import json
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from textwrap import dedent
 from typing import Any
 
 import pytest
@@ -17,8 +15,9 @@ from jsonschema import Draft202012Validator
 from ruamel.yaml import YAML
 
 from forwarder.alert import Severity
-from forwarder.config import Config, ConfigError, Listen, advice, dump, json_schema, load, secrets_of
-from forwarder.plugins import GROUP, PluginError, connector_types, load_type
+from forwarder.config import ConfigError, Listen, advice, dump, json_schema, load, secrets_of
+from forwarder.plugins import PluginError, connector_types, load_type
+from tests.config.conftest import MINIMAL, Load, Problems
 
 EXAMPLE = Path(__file__).parents[2] / "config.example.yaml"
 EXAMPLE_ENV = {
@@ -27,92 +26,6 @@ EXAMPLE_ENV = {
     "PAGERDUTY_ROUTING_KEY": "not-a-real-routing-key-32-chars!",
     "JIRA_API_TOKEN": "not-a-real-jira-token",
 }
-
-PIGEON = """
-from enum import Enum
-from typing import Any, Literal
-from pydantic import Field, SecretStr, model_validator
-from forwarder.connector import Connector, ConnectorConfig
-
-class PigeonConfig(ConnectorConfig):
-    type: Literal["pigeon"]
-    ring: SecretStr
-    loft: str = Field(default="roof", min_length=3, description="Where it flies to.")
-    speed: Literal["slow", "fast"] = "slow"
-    size: int | float = Field(default=1, description="How large it is.")
-    fields: dict[str, Any] = Field(default={})
-
-    @model_validator(mode="after")
-    def _no_gap(self):
-        if self.loft == "nowhere":
-            raise ValueError(f"the ring {self.ring.get_secret_value()} fits no loft")
-        return self
-
-class Pigeon(Connector[PigeonConfig]):
-    Config = PigeonConfig
-    def render(self, delivery): return {}
-    def deliver(self, delivery, payload): raise NotImplementedError
-    def check(self): return []
-    def preview(self, payload): return ""
-"""
-
-
-@pytest.fixture(scope="module", autouse=True)
-def pigeon_package(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Another package that is installed: a connector that works, and some that do not."""
-    site = tmp_path_factory.mktemp("site")
-    (site / "pigeon_post.py").write_text(PIGEON)
-    (site / "stuffed_pigeon.py").write_text("class Stuffed: ...\n")
-    (site / "sick_pigeon.py").write_text("raise RuntimeError('no wings')")
-    metadata = site / "pigeon_post-1.0.dist-info"
-    metadata.mkdir()
-    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: pigeon-post\nVersion: 1.0\n")
-    (metadata / "entry_points.txt").write_text(
-        f"[{GROUP}]\npigeon = pigeon_post:Pigeon\nstuffed = stuffed_pigeon:Stuffed\nsick = sick_pigeon:Sick\n"
-        "console = pigeon_post:Pigeon\n"
-    )
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(str(site))
-        connector_types.cache_clear()
-        yield
-    connector_types.cache_clear()
-
-
-MINIMAL = """\
-sentrytex:
-  api_key: vk_not_a_real_key
-connectors:
-  post: {type: pigeon, ring: not-a-real-ring}
-routes:
-  - to: post
-"""
-
-Load = Callable[..., Config]
-Problems = Callable[..., list[str]]
-
-
-@pytest.fixture
-def loaded(tmp_path: Path) -> Load:
-    """Loads a text as the file config.yaml of an empty folder."""
-
-    def load_text(text: str, env: Mapping[str, str] | None = None) -> Config:
-        (tmp_path / "config.yaml").write_text(dedent(text), "utf-8")
-        return load(tmp_path / "config.yaml", env or {})
-
-    return load_text
-
-
-@pytest.fixture
-def problems(loaded: Load, tmp_path: Path) -> Problems:
-    """What is wrong with a text, without the folder's name."""
-
-    def problems_of(text: str, env: Mapping[str, str] | None = None) -> list[str]:
-        with pytest.raises(ConfigError) as caught:
-            loaded(text, env)
-        assert str(caught.value) == "\n".join(str(problem) for problem in caught.value.problems)
-        return [str(problem).removeprefix(f"{tmp_path}/") for problem in caught.value.problems]
-
-    return problems_of
 
 
 def with_line(line: str, section: str = "sentrytex") -> str:
@@ -153,7 +66,10 @@ def test_every_key_is_in_the_example() -> None:
     """Whoever reads the example has seen every key of the file's own sections."""
     text = EXAMPLE.read_text("utf-8")
     schema = json_schema()
-    own = ("SentrytexConfig", "Route", "WebConfig", "AlarmsConfig", "HeartbeatConfig", "LogConfig")
+    own = (
+        *("SentrytexConfig", "Route", "Schedule", "Mute", "Reminder", "Report", "Recurring"),
+        *("WebConfig", "AlarmsConfig", "HeartbeatConfig", "LogConfig"),
+    )
     keys = {key for name in own for key in schema["$defs"][name]["properties"]} | schema["properties"].keys()
     assert [key for key in sorted(keys) if key not in text] == []
 

@@ -57,9 +57,10 @@ def _decision(response: Response) -> str:
 
 
 def _reminder(delivery: Delivery) -> str:
+    words = f"Still open. {delivery.reminder}." if delivery.reminder else "This alert is still open."
     if delivery.status is Status.ACKNOWLEDGED and delivery.latest is not None:
-        return f"Still open: this alert is not resolved yet. {cut_line(delivery.latest.words, _MAX_VALUE)}."
-    return "Still open: nobody has acknowledged this alert yet."
+        words += f" {cut_line(delivery.latest.words, _MAX_VALUE)}."
+    return words
 
 
 def _sentence(change: Change) -> str:

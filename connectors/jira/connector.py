@@ -27,6 +27,7 @@ from connectors.jira.setup import SETUP
 from connectors.jira.urgency import Urgency
 from connectors.jira.watch import Watch
 from connectors.jira.workflow import close, path_of
+from forwarder.alert import Severity
 from forwarder.connector import (
     Broken,
     Connector,
@@ -43,6 +44,7 @@ from forwarder.connector import (
     Receipt,
     Rejected,
     Retry,
+    Status,
     Texts,
     Uncertain,
 )
@@ -50,6 +52,14 @@ from forwarder.places import Places
 
 _KEY: Final = re.compile(r"[A-Za-z][A-Za-z0-9_]*-\d+")
 _WRITTEN_FROM_THE_ALERT: Final = frozenset({"summary", "description"})
+_SILENCED_BY: Final = {
+    Kind.ACKNOWLEDGE: ("on_acknowledge",),
+    Kind.RESOLVE: ("on_resolve",),
+    # It undoes the one or the other: whoever hears of any wants to hear of its end.
+    Kind.REOPEN: ("on_acknowledge", "on_resolve"),
+}
+"""The keys of the config by which nothing is said of a response, where each of them is ``none``."""
+
 _PROJECT: Final = "project"
 """The key of the memory for the project of today."""
 
@@ -99,10 +109,10 @@ class Jira(Connector[JiraConfig]):
     def render(self, delivery: Delivery) -> Payload:
         """``fields`` of the ticket to create, ``comment`` for the one that is there, or both where either may be.
 
-        Nothing at all where the config wants to hear nothing of it.
+        Nothing at all where nothing is to be said.
         """
         payload: dict[str, Any] = {}
-        if delivery.kind is not Kind.OPEN and not self._is_unwanted(delivery.kind):
+        if delivery.kind is not Kind.OPEN and not self._why_silent(delivery):
             payload["comment"] = self._write(comment_for(delivery, self.texts))
         if delivery.kind is Kind.OPEN or (delivery.kind is Kind.UPDATE and _ticket(delivery) is None):
             payload["fields"] = self._fields(delivery)
@@ -115,9 +125,7 @@ class Jira(Connector[JiraConfig]):
         always the last request: where one before it fails, the whole can be repeated.
         """
         if not payload:
-            return Delivered(
-                delivery.receipt or Receipt(remote_id=""), note=f"the config wants no {delivery.kind} here"
-            )
+            return Delivered(delivery.receipt or Receipt(remote_id=""), note=self._why_silent(delivery))
         try:
             # Only what was never tried may share its search: after a failure the plainest question counts.
             key = self._key(delivery, shared=delivery.attempt == 1)
@@ -138,6 +146,11 @@ class Jira(Connector[JiraConfig]):
         there = key and (delivery.kind is Kind.OPEN or self._has_comment(key, marker(delivery)))
         return self._receipt(key) if key and there else None
 
+    def due(self, severity: Severity, since: datetime) -> datetime | None:
+        """The due date that its ticket gets, as a moment."""
+        due_in = self.config.due_in.get(severity)
+        return None if due_in is None else since + due_in
+
     def look(self, cursor: str) -> Look:
         """How the tickets stand that were changed since the look before; the first one reaches back some days."""
         return self._watch.look(cursor)
@@ -152,12 +165,13 @@ class Jira(Connector[JiraConfig]):
         parts = [ticket.preview(fields)] if fields else []
         if "comment" in payload:
             parts.append("Comment\n\n" + plain(payload["comment"]))
-        return "\n\n".join(parts) or "Nothing is sent: the config wants no word of this."
+        return "\n\n".join(parts) or "Nothing is said."
 
     def close(self) -> None:
         self._site.close()
 
     def _fields(self, delivery: Delivery) -> dict[str, Any]:
+        urgency = self._urgency.fields(delivery.alert.severity, delivery.enqueued_at)
         return {
             **self.config.fields,
             "project": {"key": self.config.project},
@@ -165,7 +179,7 @@ class Jira(Connector[JiraConfig]):
             "summary": ticket.summary(delivery, self.texts),
             "description": self._write(ticket.description(delivery, self.texts)),
             "labels": ticket.labels(delivery, self.config.labels),
-            **self._urgency.fields(delivery.alert.severity, delivery.enqueued_at),
+            **(urgency if ticket.is_alert(delivery) else {}),
         }
 
     def _write(self, content: Content) -> Body:
@@ -236,17 +250,14 @@ class Jira(Connector[JiraConfig]):
         answer = self._site.ask("GET", "mypermissions", params=query)
         return dig(answer, "permissions", "CREATE_ISSUES", "havePermission") is not False
 
-    def _is_unwanted(self, kind: Kind) -> bool:
-        told = {self.config.on_acknowledge, self.config.on_resolve}
-        match kind:
-            case Kind.ACKNOWLEDGE:
-                return self.config.on_acknowledge == "none"
-            case Kind.RESOLVE:
-                return self.config.on_resolve == "none"
-            case Kind.REOPEN:
-                # It undoes the one or the other: whoever hears of any wants to hear of its end.
-                return told == {"none"}
-        return False
+    def _why_silent(self, delivery: Delivery) -> str:
+        """Why nothing is said of it; empty where something is."""
+        if delivery.kind is Kind.REMIND and delivery.status is Status.RESOLVED:
+            return "nothing is said: the alert was resolved meanwhile"
+        keys = _SILENCED_BY.get(delivery.kind, ())
+        if keys and all(getattr(self.config, key) == "none" for key in keys):
+            return f"nothing is said: {' and '.join(keys)} none"
+        return ""
 
     def _follow_up(self, delivery: Delivery, key: str, comment: Body) -> Outcome:
         try:

@@ -56,6 +56,11 @@ def labels(delivery: Delivery, further: tuple[str, ...]) -> list[str]:
     return list(dict.fromkeys([*further, *own]))
 
 
+def is_alert(delivery: Delivery) -> bool:
+    """Whether it tells of one alert: of a digest and a report their text is all that there is."""
+    return delivery.origin not in {Origin.DIGEST, Origin.REPORT}
+
+
 def summary(delivery: Delivery, texts: Texts) -> str:
     """One line of at most MAX_SUMMARY characters."""
     alert = delivery.alert
@@ -69,7 +74,7 @@ def description(delivery: Delivery, texts: Texts) -> Content:
     """What is known of the alert, and its text."""
     return Content(
         text=texts.text(delivery, delivery.alert.description),
-        facts=_facts(delivery),
+        facts=_facts(delivery) if is_alert(delivery) else links(delivery),
         small_print=_small_print(delivery),
     )
 

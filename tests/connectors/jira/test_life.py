@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
 from connectors.jira import Jira
+from connectors.jira.markup import plain
+from forwarder.alert import Severity
 from forwarder.connector import (
     FEED,
     Action,
@@ -18,6 +20,7 @@ from forwarder.connector import (
     Change,
     Delivered,
     Kind,
+    Origin,
     RateLimited,
     Receipt,
     Resolution,
@@ -27,7 +30,7 @@ from forwarder.connector import (
 )
 from forwarder.sandbox import Fault, FaultKind, Sandbox
 from tests.connectors.jira.kit import comments, follow_up, opened, send, told
-from tests.kit.samples import HOSTILE_TEXTS, delivery
+from tests.kit.samples import HOSTILE_TEXTS, alert, delivery
 
 AT = datetime(2026, 3, 2, 9, 30, tzinfo=UTC)
 
@@ -220,11 +223,36 @@ def test_worse_news_says_that_the_alert_is_open_again(jira: Jira, sandbox: Sandb
 def test_a_reminder_is_a_comment_once(jira: Jira, sandbox: Sandbox) -> None:
     """It says whether anybody has the alert."""
     receipt = opened(jira, delivery())
-    one = follow_up(Kind.REMIND, receipt, revision=1)
+    one = follow_up(Kind.REMIND, receipt, revision=1, reminder="Nobody has acknowledged it for 15m")
     assert send(jira, one) == Delivered(receipt)
     assert jira.find(one) == receipt
     assert jira.find(replace(one, revision=2)) is None
-    assert send(jira, replace(one, revision=2, latest=response(Action.ACKNOWLEDGE))) == Delivered(receipt)
+    overdue = "It is overdue for 1d, and nobody has resolved it"
+    late = replace(one, revision=2, latest=response(Action.ACKNOWLEDGE), reminder=overdue)
+    assert send(jira, late) == Delivered(receipt)
     first, second = comments(sandbox)
-    assert first == "Still open: nobody has acknowledged this alert yet.\n\nsentrytex remind r1"
-    assert second.startswith("Still open: this alert is not resolved yet. Acknowledged by Ada Lovelace.\n")
+    assert first == "Still open. Nobody has acknowledged it for 15m.\n\nsentrytex remind r1"
+    assert second.startswith("Still open. It is overdue for 1d, and nobody has resolved it. Acknowledged by Ada")
+
+
+def test_a_reminder_of_what_was_resolved_meanwhile_is_none(jira: Jira, sandbox: Sandbox) -> None:
+    receipt = opened(jira, delivery())
+    outcome = send(jira, follow_up(Kind.REMIND, receipt, latest=RESOLVED))
+    assert outcome == Delivered(receipt, note="nothing is said: the alert was resolved meanwhile")
+    assert comments(sandbox) == []
+
+
+def test_a_due_date_is_told_to_whoever_reminds(connect: Callable[..., Jira]) -> None:
+    jira = connect(due_in={"high": "7d"})
+    assert jira.due(Severity.HIGH, AT) == AT + timedelta(days=7)
+    assert jira.due(Severity.LOW, AT) is None
+
+
+@pytest.mark.parametrize("origin", [Origin.DIGEST, Origin.REPORT])
+def test_a_digest_is_a_ticket_of_its_text_alone(connect: Callable[..., Jira], sandbox: Sandbox, origin: Origin) -> None:
+    """It has no severity to be due by, and no facts of one alert."""
+    jira = connect(priority={"critical": "High"}, due_in={"critical": "2d"})
+    opened(jira, delivery(origin=origin, alert=alert(description="high · one\nlow · two")))
+    fields = sandbox.jira.issues["SEC-1"]["fields"]
+    assert not {"priority", "duedate"} & fields.keys()
+    assert plain(fields["description"]) == "high · one\nlow · two\n\nSent by sentrytex-forwarder."

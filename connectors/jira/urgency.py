@@ -60,21 +60,29 @@ class Urgency:
     def _still_ours(self, key: str, before: Severity, wanted: Mapping[str, Any]) -> dict[str, Any]:
         """What of ``wanted`` may be set: people keep what they chose, and no date is put off."""
         issue = self._site.ask("GET", path_of(key), params={"fields": "priority,duedate", "expand": EXPAND})
+        history = History.of(issue)
+        priority, due = str(dig(issue, "fields", "priority", "name")), str(dig(issue, "fields", "duedate") or "")
         mine = dict(wanted)
-        priority = str(dig(issue, "fields", "priority", "name")).casefold()
-        if priority != self._config.priority.get(before, "").casefold() or _is_called(wanted, priority):
-            mine.pop("priority", None)
-        if "duedate" in mine and not self._may_advance(issue, before, mine["duedate"]):
+        if "priority" in mine and (
+            _same(priority, mine["priority"]["name"]) or not self._is_our_priority(priority, before, history)
+        ):
+            del mine["priority"]
+        if "duedate" in mine and ((due and due <= mine["duedate"]) or not self._is_our_date(due, before, history)):
             del mine["duedate"]
         return mine
 
-    def _may_advance(self, issue: Mapping[str, Any], before: Severity, new: str) -> bool:
-        due = dig(issue, "fields", "duedate")
-        if bool(due) is not (before in self._config.due_in) or (due and new >= str(due)):
-            return False
-        history = History.of(issue)
-        edits = history.of_field("duedate")
-        return (history.whole or bool(edits)) and all(self._account.is_ours(edit.author) for edit in edits)
+    def _is_our_priority(self, name: str, before: Severity, history: History) -> bool:
+        edits = history.of_field("priority")
+        # An attempt that raised it may have been cut off before it could say so.
+        return _same(name, self._config.priority.get(before, "")) or (
+            bool(edits) and self._account.is_ours(edits[-1].author)
+        )
+
+    def _is_our_date(self, due: str, before: Severity, history: History) -> bool:
+        """Which day it was created with is not known here: but whether anybody else set another one is."""
+        if edits := history.of_field("duedate"):
+            return all(self._account.is_ours(edit.author) for edit in edits)
+        return history.whole and bool(due) is (before in self._config.due_in)
 
     def _set(self, key: str, fields: dict[str, Any]) -> tuple[dict[str, Any], str]:
         """What was set, and why the rest was not."""
@@ -104,8 +112,8 @@ def _is_refusal(failed: RequestFailed) -> bool:
     return answered and not isinstance(failed.outcome, Retry)
 
 
-def _is_called(wanted: Mapping[str, Any], priority: str) -> bool:
-    return str(dig(wanted, "priority", "name")).casefold() == priority
+def _same(name: str, other: str) -> bool:
+    return name.casefold() == other.casefold()
 
 
 def _told(raised: Mapping[str, Any]) -> str:

@@ -129,6 +129,18 @@ def test_a_rise_whose_answer_was_lost_is_made_once(jira: Jira, sandbox: Sandbox,
     assert len(comments(sandbox)) == 1
 
 
+def test_a_rise_that_was_cut_off_is_gone_on_with(jira: Jira, sandbox: Sandbox) -> None:
+    """The comment was not taken, and a further rise took its news in: it tells of both as one."""
+    receipt = opened(jira, opening("low"))
+    sandbox.jira.edit("SEC-1", {"priority": {"name": "Low"}}, by="forwarder")
+    sandbox.jira.inject(Fault(kind=FaultKind.STATUS, status=429, path="/comment"))
+    assert isinstance(send(jira, rose(receipt, "low", "high")), RateLimited)
+    assert stands(sandbox) == ("High", "2026-03-10")
+    assert (
+        note(send(jira, rose(receipt, "low", "critical", revision=3))) == "priority raised to Highest, due 2026-03-05"
+    )
+
+
 def test_a_field_that_jira_does_not_take_keeps_the_other_from_nothing(jira: Jira, sandbox: Sandbox) -> None:
     receipt = opened(jira, opening())
     del sandbox.jira.project.priorities["1"]

@@ -30,6 +30,7 @@ from forwarder.connector import (
 )
 from forwarder.sandbox import Fault, FaultKind, Sandbox
 from tests.connectors.jira.kit import MINUTE, SEARCH, Looks, opened, send, told
+from tests.kit.contract import UNSEEN
 from tests.kit.samples import alert, delivery
 
 
@@ -222,6 +223,23 @@ def test_more_than_a_page_is_seen_whole(jira: Jira, look: Looks, sandbox: Sandbo
         sandbox.jira.move(key, "done", by="alice")
     assert sorted(seen.remote_id for seen in look()) == sorted(keys)
     assert look() == []
+
+
+@pytest.mark.parametrize("path", ["/myself", "/search", "/issue"])
+def test_whatever_is_no_answer_is_no_look(
+    ticket: str, connect: Callable[..., Jira], sandbox: Sandbox, path: str
+) -> None:
+    """Every status, empty and foreign bodies, cut connections: none of them says that nobody did anything."""
+    for fault in UNSEEN:
+        jira = connect()
+        sandbox.jira.clear_faults()
+        if path == "/issue":
+            index_shows(sandbox, ticket, "done", sandbox.clock(), changes=1)
+        sandbox.jira.inject(replace(fault, path=path))
+        if path == "/issue" and fault.status == 404:
+            assert jira.look("").sightings == ()
+        else:
+            failed(lambda jira=jira: jira.look(""))  # type: ignore[misc]
 
 
 class Busy(Site):

@@ -81,13 +81,13 @@ class Forwarder:
         self.responses = Responses(
             store,
             now=self.clock,
-            connectors=self._in_use,
+            connectors=self.in_use,
             wake=self._wake,
             listener=self.listeners,
             redact=self.redactor,
         )
-        self.reminders = Reminders(store, config, now=self.clock, connectors=self._in_use, wake=self._wake)
-        self.reports = Reports(store, config, now=self.clock, connectors=self._in_use, wake=self._wake)
+        self.reminders = Reminders(store, config, now=self.clock, connectors=self.in_use, wake=self._wake)
+        self.reports = Reports(store, config, now=self.clock, connectors=self.in_use, wake=self._wake)
         self.held = Held(store, config, now=self.clock, wake=self._wake)
         self._unfollowed = 0.0
         self._retired: list[FeedClient] = []
@@ -242,7 +242,7 @@ class Forwarder:
     def reclaim_expired(self) -> None:
         """Takes deliveries back whose worker did not report before its lease ended."""
         now = self.clock()
-        due = first_looks(self._in_use().values(), now)
+        due = first_looks(self.in_use().values(), now)
         reclaimed = self.store.outbox.reclaim_expired(now=now, due_at=due, all_claims=False)
         if reclaimed:
             log.warning("lease_ended", deliveries=reclaimed)
@@ -337,12 +337,13 @@ class Forwarder:
                     )
         except BaseException:
             for connector in made:
-                if connector not in self._in_use().values():
+                if connector not in self.in_use().values():
                     connector.close()
             raise
         return made
 
-    def _in_use(self) -> dict[str, Connector[Any]]:
+    def in_use(self) -> dict[str, Connector[Any]]:
+        """The connectors of the config of now, by name."""
         return {name: dispatcher.connector for name, dispatcher in self.dispatchers.items()}
 
     def _change_dispatchers(self, connectors: list[Connector[Any]]) -> None:

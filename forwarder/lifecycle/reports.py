@@ -79,21 +79,27 @@ class Reports:
 
 def summarize(store: Store, connectors: Mapping[str, Connector[Any]], *, since: float, until: float) -> Summary:
     """What became of the alerts from ``since`` to ``until``, which is now."""
-    overdue: dict[Severity, int] = {}
-    oldest: list[Unfinished] = []
-    for severity in Severity:
-        opens = store.figures.unfinished_since(severity) if dated(severity, connectors, until) else []
-        late = sum(_is_overdue(since, severity, connectors, until) for since in opens)
-        overdue |= {severity: late} if late else {}
-        oldest += store.figures.unfinished(severity, OLDEST)
+    oldest = [one for severity in Severity for one in store.figures.unfinished(severity, OLDEST)]
     oldest.sort(key=lambda one: one.seen_at)
     return Summary(
         since=since,
         until=until,
         figures=store.figures.between(since, until),
-        overdue=overdue,
+        overdue=overdue(store, connectors, until),
         oldest=oldest[:OLDEST],
     )
+
+
+def overdue(store: Store, connectors: Mapping[str, Connector[Any]], now: float) -> dict[Severity, int]:
+    """How many alerts of each severity are not resolved although their date has passed; those of which any are."""
+    found = {}
+    for severity in Severity:
+        if not any(connector.due(severity, instant(now)) for connector in connectors.values()):
+            continue  # no such alert has a date anywhere
+        opens = store.figures.unfinished_since(severity)
+        if late := sum(_is_overdue(since, severity, connectors, now) for since in opens):
+            found[severity] = late
+    return found
 
 
 def as_alert(summary: Summary, alert_id: str) -> Alert:
@@ -167,11 +173,6 @@ def key_of(report: Report) -> str:
     """What names a report by when it is made and for whom."""
     told = f"{report.every} {report.timezone} {' '.join(sorted(report.to))}"
     return hashlib.sha256(told.encode()).hexdigest()[:16]
-
-
-def dated(severity: Severity, connectors: Mapping[str, Connector[Any]], now: float) -> bool:
-    """Whether alerts of a severity have a date anywhere by which they should be resolved."""
-    return any(connector.due(severity, instant(now)) for connector in connectors.values())
 
 
 def _is_overdue(

@@ -40,8 +40,9 @@ class Responses:
     ) -> None:
         self._store, self._now, self._connectors = store, now, connectors
         self._wake, self._listener, self._redact = wake, listener, redact
+        self._heard: set[str] = set()
         self.deaf: dict[str, str] = {}
-        """Connectors that should hear people act and do not right now, with the reason."""
+        """Connectors that should hear people act and do not right now, with the reason; those that do are not in it."""
 
     def respond(
         self,
@@ -125,7 +126,10 @@ class Responses:
             log.exception("listen_failed", connector=name)
             self._is_deaf(name, f"Listening failed unexpectedly ({type(error).__name__}).")
         else:
-            self.deaf.pop(name, None)
+            # An earlier process may have written down that it did not.
+            if self.deaf.pop(name, None) or name not in self._heard:
+                self._store.lifecycle.hears(name)
+                self._heard.add(name)
         return LISTEN_EVERY
 
     def forget(self) -> None:
@@ -159,6 +163,7 @@ class Responses:
         reason = self._redact(reason)
         if self.deaf.get(name) != reason:
             log.warning("listen_failed", connector=name, reason=reason)
+            self._store.lifecycle.deaf(name, reason, now=self._now())
         self.deaf[name] = reason
 
 

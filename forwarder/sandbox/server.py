@@ -117,7 +117,8 @@ class Seen:
 class Service(ABC):
     """A stand-in for one service, listening on 127.0.0.1 at a port of its own from ``start`` to ``close``.
 
-    ``latency`` is the seconds that every answer takes.
+    ``latency`` is the seconds that every answer takes. ``arrived`` has ``METHOD /path`` of every request from its
+    arrival on, whatever then delays its effect and its answer; ``requests`` has it only once it is answered.
     """
 
     name: ClassVar[str]
@@ -125,11 +126,12 @@ class Service(ABC):
     def __init__(self, *, clock: Clock, latency: float = 0.0) -> None:
         self.clock = clock
         self.latency = latency
+        self.arrived: list[str] = []
         self.lock = threading.RLock()
         self.revoked = False
-        self._faults = Faults()
+        self.faults = Faults()
         self._seen: list[Seen] = []
-        self._closing = threading.Event()
+        self._released = threading.Event()
         self._server = _Server(self)
         self._thread = threading.Thread(target=self._server.serve, name=f"sandbox-{self.name}", daemon=True)
 
@@ -167,11 +169,11 @@ class Service(ABC):
     def inject(self, *faults: Fault) -> None:
         """Let ``faults`` strike, after those injected before."""
         for fault in faults:
-            self._faults.add(fault)
+            self.faults.add(fault)
 
     def clear_faults(self) -> None:
         """Let nothing more go wrong."""
-        self._faults.clear()
+        self.faults.clear()
 
     def revoke(self) -> None:
         """Make the credentials bad, as a person does who revokes them."""
@@ -187,7 +189,7 @@ class Service(ABC):
 
     def close(self) -> None:
         """End at once: sleeping faults wake up, connections are cut."""
-        self._closing.set()
+        self._released.set()
         self._server.stop()
         if self._thread.ident is not None:
             self._thread.join()
@@ -195,11 +197,11 @@ class Service(ABC):
 
     def take_fault(self, request: Request) -> Fault | None:
         """The fault that strikes ``request``, one time of it used up."""
-        return self._faults.take(request.line, request.body)
+        return self.faults.take(request.line, request.body)
 
     def take_message_fault(self, line: str, body: bytes) -> Fault | None:
         """The fault that strikes a message over a WebSocket, which is called ``line``, one time of it used up."""
-        return self._faults.take(line, body, MESSAGE_KINDS)
+        return self.faults.take(line, body, MESSAGE_KINDS)
 
     def answer(self, request: Request) -> Reply:
         """Do what is asked. The lock is held for as long as the state changes, never while something waits."""
@@ -216,10 +218,20 @@ class Service(ABC):
         with self.lock:
             self._seen.append(seen)
 
+    def arrive(self, request: Request) -> threading.Event:
+        """Put ``request`` into ``arrived``; what is returned is set once nothing may hold it any longer."""
+        released = self._released
+        self.arrived.append(request.line)
+        return released
+
     def pause(self, seconds: float) -> None:
-        """Wait, unless the sandbox closes."""
-        if seconds > 0:
-            self._closing.wait(seconds)
+        """Hold a message for so many seconds, or until nothing may be held any longer."""
+        self._released.wait(seconds)
+
+    def let_go(self) -> None:
+        """Hold nothing that has arrived any longer, as if the seconds of its latency or fault had passed."""
+        released, self._released = self._released, threading.Event()
+        released.set()
 
     def control(self, request: Request) -> Reply:
         """The control path, by which another process sees the state and makes trouble."""
@@ -302,9 +314,9 @@ class _Handler(BaseHTTPRequestHandler):
         if request.path.startswith(_CONTROL):
             self._send(_controlled(service, request))
             return
-        service.pause(service.latency)
-        fault = service.take_fault(request)
-        if fault is None:
+        self._released = service.arrive(request)
+        self._released.wait(service.latency)
+        if (fault := service.take_fault(request)) is None:
             reply = service.answer(request)
             service.note(request, reply.status)
             self._send(reply)
@@ -328,7 +340,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _strike(self, fault: Fault, request: Request) -> None:
         service, kind = self.server.service, fault.kind
         if kind is FaultKind.LATENCY:
-            service.pause(fault.seconds)
+            self._released.wait(fault.seconds)
         reply = service.answer(request) if kind.has_effect else Reply.text(_PAGE, content_type="text/html")
         if kind in (FaultKind.STATUS, FaultKind.STATUS_AFTER):
             reply = _reply_of(fault, service.refuse_to(request, fault.status))
@@ -356,7 +368,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _drip(self, wire: bytes, seconds: float) -> None:
         for byte in wire:
             self.wfile.write(bytes((byte,)))
-            self.server.service.pause(seconds / len(wire))
+            self._released.wait(seconds / len(wire))
 
     def _chunked(self, fault: Fault, reply: Reply) -> None:
         encoded = {"Content-Encoding": "gzip"} if fault.kind is FaultKind.BOMB else {}
@@ -365,13 +377,13 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(head.replace(b"Content-Length: 0\r\n", b""))
         for piece, pause in pieces(fault, reply.body):
             self.wfile.write(b"%x\r\n%s\r\n" % (len(piece), piece))
-            self.server.service.pause(pause)
+            self._released.wait(pause)
         self.wfile.write(b"0\r\n\r\n")
 
     def _break_off(self, fault: Fault) -> None:
         self.close_connection = True
         if fault.kind in (FaultKind.TIMEOUT_BEFORE, FaultKind.TIMEOUT_AFTER):
-            self.server.service.pause(fault.seconds)
+            self._released.wait(fault.seconds)
             return
         # Lingering for no time turns the close into a reset; the reader must let go of the socket first.
         self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
+from forwarder.alert import Severity
 from forwarder.connector import Response, Status
 
 DIGEST: Final = "digest"
@@ -47,21 +48,31 @@ class Heard(StrEnum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Responded:
-    """What a response led to: how the alert stands now, by which response, and who is owed the news of it."""
+    """What a response led to: how the alert stands now, by which response, and who is owed the news of it.
+
+    ``severity`` and ``seen_at``, in seconds since the epoch, are the alert's.
+    """
 
     heard: Heard
     alert_id: str = ""
     status: Status = Status.OPEN
     latest: Response | None = None
     connectors: frozenset[str] = frozenset()
+    severity: Severity = Severity.CRITICAL
+    seen_at: float = 0.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LookState:
-    """How far a destination was looked at for what people did there; times are None where there was none."""
+    """How far a destination was looked at for what people did there; times are None where there was none.
+
+    ``deaf`` is why nobody is heard there who acts, where somebody should be, and ``deaf_since`` since when.
+    """
 
     connector: str
     cursor: str = ""
     looked_at: float | None = None
     failing_since: float | None = None
     error: str | None = None
+    deaf_since: float | None = None
+    deaf: str | None = None

@@ -14,7 +14,7 @@ from tests.kit.samples import ALERT_ID, delivery
 LABEL = f"sentrytex-{ALERT_ID}"
 CREATE, SEARCH = "/issue", "/search"
 MINUTE: Final = 60.0
-SHORT, LONG = "500ms", "30s"
+SHORT, LONG = "2s", "60s"
 
 
 def config(**changes: Any) -> JiraConfig:

@@ -52,7 +52,7 @@ class Urgency:
             raised, refused = self._set(key, self._still_ours(key, before, wanted))
         except RequestFailed as failed:
             lasts = isinstance(failed.outcome, Retry) and delivery.attempt >= _PATIENT
-            if failed.status == 404 or not (lasts or _is_refusal(failed)):
+            if not (lasts or _is_refusal(failed)):
                 raise
             return f"not raised with the severity: {failed.outcome.reason}"
         return "; ".join(filter(None, [_told(raised), refused]))

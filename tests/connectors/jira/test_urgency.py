@@ -94,6 +94,14 @@ def test_a_due_date_is_never_put_off(connect: Callable[..., Jira], sandbox: Sand
     assert stands(sandbox) == before
 
 
+def test_a_due_date_that_the_project_gave_is_not_the_forwarders(connect: Callable[..., Jira], sandbox: Sandbox) -> None:
+    """Nobody changed it, but by the config there was none to raise."""
+    receipt = opened(connect(fields={"duedate": "2026-06-01"}), opening())
+    jira = connect(due_in={"critical": "2d"}, now=lambda: NOW)
+    assert note(send(jira, rose(receipt))) == ""
+    assert stands(sandbox)[1] == "2026-06-01"
+
+
 @pytest.mark.parametrize(
     "change",
     [

@@ -122,6 +122,8 @@ class Service(ABC):
     """
 
     name: ClassVar[str]
+    verbs: ClassVar[tuple[str, ...]] = ()
+    """What people can do there: methods whose arguments are plain values."""
 
     def __init__(self, *, clock: Clock, latency: float = 0.0) -> None:
         self.clock = clock
@@ -224,14 +226,14 @@ class Service(ABC):
         self.arrived.append(request.line)
         return released
 
-    def pause(self, seconds: float) -> None:
-        """Hold a message for so many seconds, or until nothing may be held any longer."""
-        self._released.wait(seconds)
-
     def let_go(self) -> None:
         """Hold nothing that has arrived any longer, as if the seconds of its latency or fault had passed."""
         released, self._released = self._released, threading.Event()
         released.set()
+
+    def pause(self, seconds: float) -> None:
+        """Wait, unless the sandbox closes or lets go of what it holds."""
+        self._released.wait(seconds)
 
     def control(self, request: Request) -> Reply:
         """The control path, by which another process sees the state and makes trouble."""
@@ -248,6 +250,8 @@ class Service(ABC):
                 self.revoke()
             case "POST restore":
                 self.restore()
+            case line if line.removeprefix("POST people/") in self.verbs:
+                getattr(self, line.removeprefix("POST people/"))(**request.json())
             case _:
                 return Reply.json({"error": "no such control path"}, 404)
         return Reply.json({"ok": True})
@@ -354,13 +358,17 @@ class _Handler(BaseHTTPRequestHandler):
             self.close_connection = True
         elif kind is FaultKind.DRIP:
             self._drip(reply.wire(service.clock()), fault.seconds)
-        elif kind in CHUNKED:
+            self._hand_over(reply)
+        elif kind in CHUNKED and reply.takeover is None:
             self._chunked(fault, reply)
         else:
             self._send(reply)
 
     def _send(self, reply: Reply) -> None:
         self.wfile.write(reply.wire(self.server.service.clock()))
+        self._hand_over(reply)
+
+    def _hand_over(self, reply: Reply) -> None:
         if reply.takeover is not None:
             self.close_connection = True
             reply.takeover(self.connection, self.rfile)
@@ -400,7 +408,7 @@ _SILENT: Final = {FaultKind.RESET_BEFORE, FaultKind.RESET_AFTER, FaultKind.TIMEO
 def _controlled(service: Service, request: Request) -> Reply:
     try:
         return service.control(request)
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, LookupError) as error:
         return Reply.json({"error": str(error)}, 400)
 
 

@@ -103,7 +103,11 @@ class Site:
 
     def time(self) -> datetime:
         """What time it is at the site, by its last answer; by our clock where none has told yet."""
-        return self._now() + self._ahead
+        return self.in_its_time(self._now())
+
+    def in_its_time(self, moment: datetime) -> datetime:
+        """What the site's clock said at a moment of ours."""
+        return moment + self._ahead
 
     @property
     def _session(self) -> ResilientSession:

@@ -37,7 +37,7 @@ def close(site: Site, key: str, *, unless_moved_after: datetime | None = None) -
     issue = site.ask("GET", path_of(key), params={"fields": "status", **history})
     if status_of(issue) is Status.RESOLVED:
         return ""
-    if unless_moved_after is not None and _was_moved_after(issue, unless_moved_after):
+    if unless_moved_after is not None and _was_moved_after(issue, site.in_its_time(unless_moved_after)):
         return "the ticket stays as it is: it was moved after that"
     offered = site.ask("GET", f"{path_of(key)}/transitions").get("transitions")
     ways = offered if isinstance(offered, list) else []

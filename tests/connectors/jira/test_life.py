@@ -166,6 +166,27 @@ def test_a_resolution_that_others_followed_closes_nothing(closing: Jira, sandbox
     assert len(comments(sandbox)) == 1
 
 
+@pytest.mark.parametrize("wrong_by", [timedelta(minutes=-5), timedelta(), timedelta(minutes=5)])
+def test_whether_a_person_moved_it_since_is_told_whatever_the_clocks_say(
+    connect: Callable[..., Jira], sandbox: Sandbox, wrong_by: timedelta
+) -> None:
+    """Jira's clock and ours need not agree."""
+    jira = connect(on_resolve="close", now=lambda: datetime.now(UTC) + wrong_by)
+    receipt = opened(jira, delivery())
+    at = datetime.now(UTC) + wrong_by
+    sandbox.clock.advance(60)
+    sandbox.jira.move("SEC-1", "indeterminate", by="alice")
+    sandbox.clock.advance(-60)
+    outcome = send(jira, told(response(Action.RESOLVE, at=at), receipt))
+    assert outcome == Delivered(receipt, note="the ticket stays as it is: it was moved after that")
+    sandbox.clock.advance(-60)
+    sandbox.jira.issues["SEC-1"]["history"].clear()
+    sandbox.jira.move("SEC-1", "new", by="alice")
+    sandbox.clock.advance(60)
+    assert send(jira, told(response(Action.RESOLVE, at=at, number=4), receipt)) == Delivered(receipt)
+    assert status(sandbox) == "done"
+
+
 def test_a_ticket_that_is_done_is_not_closed_again(closing: Jira, sandbox: Sandbox) -> None:
     receipt = opened(closing, delivery())
     sandbox.jira.project.move(sandbox.jira.issues["SEC-1"], "31")

@@ -136,7 +136,8 @@ class Poller:
         before = routing.targets(alert, self.config.routes, then).targets
         targets = {name: why for name, why in decision.targets.items() if name not in before}
         _log_routing(alert, decision, targets, again=True)
-        return RoutedAlert(alert=alert, known=alert, decision=decision, targets=targets)
+        held = holds(decision, self.config, instant(self._now())) if decision.later else {}
+        return RoutedAlert(alert=alert, known=alert, decision=decision, targets=targets, holds=held)
 
     # Where a turn begins
 

@@ -23,7 +23,7 @@ from forwarder.events import Listeners
 from forwarder.feed.client import FeedClient, RequestBudget, SentrytexError
 from forwarder.feed.poller import Poller
 from forwarder.heartbeat import Heartbeat
-from forwarder.lifecycle import Held, Responses
+from forwarder.lifecycle import Held, Mutes, Responses
 from forwarder.logs import Redactor, get_logger
 from forwarder.scheduler import Jobs, Scheduler
 from forwarder.store import Store, StoreError
@@ -77,12 +77,14 @@ class Forwarder:
         self._source = self._make_source(config)
         self._heartbeat = Heartbeat(config.heartbeat)
         self.poller = Poller(config, self._source, store, now=self.clock)
+        self.mutes = Mutes(store, config=lambda: self.config, now=self.clock, wake=self._wake)
         self.responses = Responses(
             store,
             now=self.clock,
             connectors=self._in_use,
             wake=self._wake,
             listener=self.listeners,
+            mutes=self.mutes,
             redact=self.redactor,
         )
         self.held = Held(store, now=self.clock, wake=self._wake)
@@ -116,7 +118,7 @@ class Forwarder:
         self._retired.append(self._source)
         self._retired_heartbeats.append(self._heartbeat)
         self.close_retired()
-        self._close_heartbeats()
+        _close_all(self._retired_heartbeats)
         return ended
 
     @property
@@ -155,6 +157,7 @@ class Forwarder:
         self._change_dispatchers(connectors)
         self._guarded("restart", lambda: self.store.outbox.reset_deadlines(now=self.clock(), most=ATTEMPTS.most))
         self._wake(self.dispatchers)
+        self._jobs.judge_mutes()
         if other_feed:
             # Only then: whoever reloads again and again must not spend the API's requests.
             self._guarded("replan", self._jobs.replan)
@@ -260,7 +263,7 @@ class Forwarder:
     def beat(self) -> None:
         """Reports to the outside monitor that a poll was complete."""
         self._heartbeat.beat()
-        self._close_heartbeats()
+        _close_all(self._retired_heartbeats)
 
     def review_alarms(self) -> None:
         """Looks for troubles that begin, last or end without an event."""
@@ -282,24 +285,11 @@ class Forwarder:
 
     def close_retired(self) -> None:
         """Closes the clients that a reload replaced; called once no poll uses them any more."""
-        with suppress(IndexError):
-            while True:
-                self._retired.pop().close()
-
-    def _close_heartbeats(self) -> None:
-        with suppress(IndexError):
-            while True:
-                self._retired_heartbeats.pop().close()
+        _close_all(self._retired)
 
     def _polled(self, result: PollResult, seconds: float) -> None:
         self._wake(result.connectors)
-        counts = {
-            "new": len(result.new),
-            "changed": len(result.changed),
-            "unrouted": len(result.unrouted),
-            "gaps": len(result.gaps),
-            "set_aside": len(result.set_aside),
-        }
+        counts = result.counts
         write = log.info if any(counts.values()) else log.debug
         write("swept" if result.sweep else "polled", seconds=round(seconds, 3), read=result.read, **counts)
         self.listeners.polled(result, seconds)
@@ -402,3 +392,9 @@ class Forwarder:
         for name in names:
             if name in self.dispatchers:
                 self.dispatchers[name].wake()
+
+
+def _close_all(retired: list[Any]) -> None:
+    with suppress(IndexError):
+        while True:
+            retired.pop().close()

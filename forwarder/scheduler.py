@@ -23,8 +23,9 @@ from forwarder.connector import Connector
 from forwarder.events import Listeners
 from forwarder.feed.client import KeyRefused, SentrytexError, TooManyRequests
 from forwarder.feed.poller import Poller
-from forwarder.lifecycle import Held, Responses
+from forwarder.lifecycle import Held, Mutes, Responses
 from forwarder.lifecycle.held import RELEASE_EVERY
+from forwarder.lifecycle.mutes import TEND_EVERY
 from forwarder.logs import get_logger
 from forwarder.store import Store
 
@@ -225,6 +226,9 @@ class Turns(Protocol):
     @property
     def held(self) -> Held: ...
 
+    @property
+    def mutes(self) -> Mutes: ...
+
 
 class Jobs:
     """What is done again and again, and when: polls and sweeps plan the next of their kind by what became of them."""
@@ -246,6 +250,7 @@ class Jobs:
         add("alarms", _job(turns.review_alarms), lambda: REVIEW_EVERY, first=REVIEW_EVERY)
         add("prune", _job(turns.prune), lambda: PRUNE_EVERY, first=FIRST_PRUNE, hangs=PRUNE_HANGS)
         add("release", turns.held.release, lambda: RELEASE_EVERY, first=0.0)
+        add("mutes", turns.mutes.tend, lambda: TEND_EVERY, first=0.0)
         self._scheduler.start()
         self._scheduled = True
 
@@ -262,6 +267,10 @@ class Jobs:
                 )
             if connector.listens:
                 self._scheduler.ensure(f"listen to {name}", partial(responses.listen, name), lambda: math.inf)
+
+    def judge_mutes(self) -> None:
+        """Looks at once at what is muted: the config has changed."""
+        self._scheduler.plan("mutes", 0.0)
 
     def replan(self) -> None:
         """Polls at once, and sweeps when the config says, whose feed was replaced; what failed was another one."""

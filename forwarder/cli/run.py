@@ -123,6 +123,8 @@ class _Turn:
         from forwarder.feed.client import SentrytexError
 
         forwarder = self._forwarder
+        forwarder.mutes.tend()
+        forwarder.held.release()
         try:
             forwarder.poll()
             forwarder.beat()

@@ -21,6 +21,7 @@ from forwarder.config import Config
 from forwarder.feed.client import KeyRefused, SentrytexError, Share
 from forwarder.feed.reader import FeedSnapshot, Source, Stretch, Worth, read
 from forwarder.lifecycle.holds import holds
+from forwarder.lifecycle.mutes import muted_by, standing
 from forwarder.logs import get_logger
 from forwarder.store import Store
 from forwarder.store.records import Feed, Gap, PollResult, RoutedAlert
@@ -226,6 +227,8 @@ class Poller:
         """Where each unseen alert goes. What is from before the floor is known from now on, and goes nowhere."""
         unseen = self._store.feed.unseen(alerts)
         past = self._store.feed.past([alert for alert, _ in unseen], undated_are_past=undated_are_past)
+        now = self._now()
+        mutes = standing(self.config, self._store, now) if unseen else []
         routed = []
         for alert, known in unseen:
             if alert.id in past:
@@ -234,8 +237,10 @@ class Poller:
                 continue
             decision = routing.targets(alert, self.config.routes)
             targets = dict(decision.targets)
-            held = holds(decision, self.config, instant(self._now())) if decision.later else {}
-            if known is not None and not got_worse(alert.changes_from(known)):
+            held = holds(decision, self.config, instant(now)) if decision.later else {}
+            worse = known is not None and got_worse(alert.changes_from(known))
+            mute = muted_by(alert, mutes, now, worse=worse)
+            if known is not None and not worse:
                 # Only what the change itself brought: a route that was added since must not send the past. Worse news
                 # goes wherever the routes lead now; the store knows who has the alert already.
                 for connector in routing.targets(known, self.config.routes).targets:
@@ -247,8 +252,12 @@ class Poller:
                 changed=known is not None,
                 to=list(targets),
                 why=[f"route {verdict.route}: {verdict.why}" for verdict in decision.trail if verdict.matched],
+                muted_by=mute and mute.id,
             )
-            routed.append(RoutedAlert(alert=alert, known=known, decision=decision, targets=targets, holds=held))
+            muted = mute.note if mute else None
+            routed.append(
+                RoutedAlert(alert=alert, known=known, decision=decision, targets=targets, holds=held, muted=muted)
+            )
         return routed
 
     def _commit(self, snapshot: FeedSnapshot, cursor: datetime, *, undated_are_past: bool) -> PollResult:

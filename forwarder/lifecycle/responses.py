@@ -6,13 +6,25 @@ import math
 from collections.abc import Callable, Collection, Mapping
 from typing import Any, Final
 
-from forwarder.common.clock import Now
-from forwarder.connector import Action, Connector, Desk, Failed, MuteRequest, RateLimited, Reaction, Resolution, Status
+from forwarder.common.clock import Now, iso
+from forwarder.connector import (
+    Action,
+    Connector,
+    Desk,
+    Failed,
+    MuteRequest,
+    MuteScope,
+    RateLimited,
+    Reaction,
+    Resolution,
+    Status,
+)
 from forwarder.events import Listener
+from forwarder.lifecycle.mutes import Mutes, words
 from forwarder.logs import get_logger
 from forwarder.response import PAGE
 from forwarder.store import Store, StoreError
-from forwarder.store.life_records import Heard, Responded
+from forwarder.store.life_records import Asked, Heard, Responded
 
 log = get_logger(__name__)
 
@@ -36,10 +48,12 @@ class Responses:
         connectors: Callable[[], Mapping[str, Connector[Any]]],
         wake: Callable[[Collection[str]], None],
         listener: Listener,
+        mutes: Mutes,
         redact: Callable[[str], str] = str,
     ) -> None:
         self._store, self._now, self._connectors = store, now, connectors
         self._wake, self._listener, self._redact = wake, listener, redact
+        self.mutes = mutes
         self.deaf: dict[str, str] = {}
         """Connectors that should hear people act and do not right now, with the reason."""
 
@@ -177,8 +191,16 @@ class _Desk(Desk):
             log.exception("reaction_failed", connector=self._connector.name)
             return _NOT_KEPT
 
-    def mute(self, request: MuteRequest) -> str:  # noqa: ARG002
-        return _NOT_KEPT
+    def mute(self, request: MuteRequest) -> str:
+        if not request.reason.strip():
+            return "Nothing was muted: say why, for whoever asks where an alert has gone."
+        try:
+            return mute_answer(self._responses.mutes.ask(self._connector.name, request), request)
+        except StoreError:
+            return _NOT_KEPT
+        except Exception:
+            log.exception("mute_failed", connector=self._connector.name)
+            return _NOT_KEPT
 
 
 _NOT_KEPT: Final = "This could not be kept: the forwarder's log says why. Try again in a moment."
@@ -193,3 +215,17 @@ def answer(responded: Responded) -> str:
     if responded.latest is None or responded.status is Status.OPEN:
         return f"It is {responded.status.value} already."
     return f"{responded.latest.words} already."
+
+
+def mute_answer(asked: Asked, request: MuteRequest) -> str:
+    """What the person is told who asked for a mute."""
+    if asked.mute is not None and asked.mute.rule is not None:
+        until = iso(int(asked.mute.until))
+        return f"Muted until {until}: {words(asked.mute.rule)}. What has gone out already is not taken back."
+    if asked.heard is Heard.REPEATED:
+        return "It is muted already."
+    if asked.heard is Heard.UNKNOWN:
+        return "The forwarder does not know this alert any more."
+    if request.scope is MuteScope.CVE:
+        return "Nothing was muted, for this alert has no CVE: mute its vendor."
+    return "Nothing was muted, for this alert names no vendor: mute its CVE."

@@ -191,6 +191,8 @@ def _conditions(wanted: Filter) -> _Condition:
         parts.append(("a.seen_at < ?", (wanted.before,)))
     if wanted.unrouted:
         parts.append(("a.unrouted = 1", ()))
+    if wanted.muted:
+        parts.append(("a.muted_by IS NOT NULL", ()))
     told = [(sql, value) for sql, value in (("d.connector", wanted.connector), ("d.state", wanted.state)) if value]
     if told:
         matching = " AND ".join(f"{sql} = ?" for sql, _ in told)
@@ -258,6 +260,7 @@ def _alert_row(row: sqlite3.Row, deliveries: Sequence[DeliveryRow]) -> AlertRow:
         revision=row["revision"],
         seen_at=unreadable.seconds(row["seen_at"]),
         unrouted=bool(row["unrouted"]),
+        muted=unreadable.muted_by_in(row["muted_by"], row["mute"]),
         status=unreadable.member(Status, row["status"], Status.OPEN),
         deliveries=deliveries,
         unreadable=fault,

@@ -13,7 +13,7 @@ from typing import Any, Final
 from forwarder.alert import Alert, Change, SetAside, Severity
 from forwarder.connector import Delivery, Kind, Origin, Receipt, Response, Status
 from forwarder.routing import Decision
-from forwarder.store.life_records import Hold
+from forwarder.store.life_records import Hold, MutedBy
 
 
 class State(StrEnum):
@@ -110,7 +110,7 @@ class RoutedAlert:
 
     ``known`` is the form that the store has. ``targets`` holds the reason for each connector. ``decision`` is None for
     an alert from before the floor: it is known from now on, and goes nowhere. ``holds`` has those of them that get it
-    later.
+    later. An alert that has gone nowhere yet goes nowhere while it is ``muted``.
     """
 
     alert: Alert
@@ -118,6 +118,12 @@ class RoutedAlert:
     decision: Decision | None
     targets: Mapping[str, str]
     holds: Mapping[str, Hold] = field(default_factory=dict)
+    muted: MutedBy | None = None
+
+    @property
+    def owed(self) -> Mapping[str, str]:
+        """Of a new alert: the connectors that are owed it right away, each with the reason."""
+        return {} if self.muted else self.targets
 
     @property
     def past(self) -> bool:
@@ -126,8 +132,8 @@ class RoutedAlert:
 
     @property
     def unrouted(self) -> bool:
-        """Whether no route names a connector for it."""
-        return self.decision is not None and not self.decision.targets
+        """Whether no route names a connector for it; of one that is muted that is not asked."""
+        return self.decision is not None and not self.decision.targets and self.muted is None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -141,12 +147,25 @@ class PollResult:
     new: Sequence[Alert] = ()
     changed: Sequence[Alert] = ()
     unrouted: Sequence[Alert] = ()
+    muted: Sequence[Alert] = ()
     connectors: frozenset[str] = frozenset()
     gaps: Sequence[Gap] = ()
     set_aside: Sequence[SetAside] = ()
     sweep: bool = False
     read: int = 0
     reach: datetime | None = None
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """How many there are of what is worth telling."""
+        return {
+            "new": len(self.new),
+            "changed": len(self.changed),
+            "unrouted": len(self.unrouted),
+            "muted": len(self.muted),
+            "gaps": len(self.gaps),
+            "set_aside": len(self.set_aside),
+        }
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -321,7 +340,8 @@ class DeliveryRow:
 class AlertRow:
     """An alert as people look at it, with where each delivery of it stands.
 
-    Where it cannot be read, ``unreadable`` says what is wrong, and ``alert`` is one in its place.
+    Where it cannot be read, ``unreadable`` says what is wrong, and ``alert`` is one in its place. ``muted`` is what
+    keeps it from going out, or to where it did not go on purpose.
     """
 
     alert: Alert
@@ -329,6 +349,7 @@ class AlertRow:
     revision: int
     seen_at: float
     unrouted: bool
+    muted: MutedBy | None = None
     status: Status = Status.OPEN
     deliveries: Sequence[DeliveryRow] = ()
     unreadable: str = ""
@@ -368,6 +389,7 @@ class Filter:
     alert_id: str | None = None
     since: datetime | None = None
     unrouted: bool = False
+    muted: bool = False
     origin: Origin | None = Origin.FEED
     limit: int = 50
     before: float | None = field(default=None)

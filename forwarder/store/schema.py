@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from forwarder.store.first_steps import FIRST, SECOND
 from forwarder.store.life_steps import LIFE
+from forwarder.store.mute_steps import MUTES
 
 if TYPE_CHECKING:
     import sqlite_utils
@@ -252,6 +253,7 @@ MIGRATIONS: Final[tuple[tuple[str, str], ...]] = (
     ("0012_brought_by_updates", _BROUGHT_BY_UPDATES),
     ("0013_refusals", _REFUSALS),
     ("0014_life", LIFE.format(search=_WATCHES)),
+    ("0015_mutes", MUTES),
 )
 """Each step with its name, in order. A step that was released is never edited: the next one follows it."""
 

@@ -1,0 +1,197 @@
+"""What is muted: judged by one pure function, whether the config says it or a person; and what becomes of it later."""
+
+from __future__ import annotations
+
+import glob
+import hashlib
+import json
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+from forwarder import routing
+from forwarder.alert import Alert
+from forwarder.common.clock import Now, instant
+from forwarder.config import Config, Mute
+from forwarder.connector import MuteRequest, MuteScope
+from forwarder.lifecycle.holds import holds
+from forwarder.logs import get_logger
+from forwarder.store import Store
+from forwarder.store.life_records import CONFIG, Asked, MutedBy, MuteRow
+from forwarder.store.records import RoutedAlert
+
+log = get_logger(__name__)
+
+TEND_EVERY: Final = 10.0
+"""Seconds between two looks at what has ended, at most: commands end mutes, and the clock may be set."""
+
+_NAMES: Final = {"severity": "severity", "vendors": "vendor", "cve_id": "CVE", "alert_type": "type"}
+_LEAST: Final = {"min_cvss": "CVSS", "min_epss": "EPSS"}
+
+
+def muted_by(alert: Alert, mutes: Iterable[MuteRow], now: float, *, worse: bool = False) -> MuteRow | None:
+    """Which of ``mutes`` keeps an alert quiet at ``now``; of several the one that holds it the longest.
+
+    ``worse`` says that the alert has got worse: then only those count that are ``even_if_worse``.
+    """
+    matching = [
+        (rule.even_if_worse, mute.until, mute)
+        for mute in mutes
+        if (rule := mute.rule) is not None
+        and mute.stands(now)
+        and (rule.even_if_worse or not worse)
+        and routing.matches(alert, rule)[0]
+    ]
+    return max(matching, key=lambda found: found[:2])[2] if matching else None
+
+
+def of_config(config: Config) -> list[MuteRow]:
+    """The mutes of the config, also those that have ended. What one says is its id: where it changes, it is another."""
+    return [
+        MuteRow(id=_id_of(rule), rule=rule, until=rule.until.timestamp(), reason=rule.reason, place=CONFIG)
+        for rule in config.mutes
+    ]
+
+
+def _id_of(rule: Mute) -> str:
+    said = json.dumps(rule.model_dump(mode="json", exclude_defaults=True), sort_keys=True)
+    return f"config-{hashlib.sha256(said.encode()).hexdigest()[:8]}"
+
+
+def words(rule: Mute) -> str:
+    """What a mute is about, for people: ``vendor wordpress or drupal; severity low``."""
+    given = rule.model_dump(mode="json", exclude_defaults=True, exclude={"until", "reason", "even_if_worse"})
+    return "; ".join(_condition(name, value) for name, value in given.items())
+
+
+def _condition(name: str, value: Any) -> str:
+    if name == "cisa_kev":
+        return "on CISA KEV" if value else "not on CISA KEV"
+    if name in _LEAST:
+        return f"{_LEAST[name]} of at least {value:g}"
+    listed = value if isinstance(value, list) else [value]
+    return f"{_NAMES.get(name, name.replace('_', ' '))} {' or '.join(map(str, listed))}"
+
+
+def mute_of(
+    alert: Alert, scope: MuteScope, *, until: datetime, reason: str, even_if_worse: bool = False
+) -> Mute | None:
+    """The mute of what one alert is about: its CVE, or its vendors; None where it has none.
+
+    What an alert says is no pattern: one that calls its vendor ``*`` must not mute all others.
+    """
+    cve = (glob.escape(alert.cve_id),) if alert.cve_id else ()
+    vendors = tuple(map(glob.escape, alert.affected_vendors))
+    told = {"cve_id": cve} if scope is MuteScope.CVE else {"vendors": vendors}
+    if not any(told.values()):
+        return None
+    return Mute.model_validate({**told, "until": until, "reason": reason, "even_if_worse": even_if_worse})
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Added:
+    """A mute that was set, and how many alerts that waited for their time it keeps quiet from now on."""
+
+    mute: MuteRow
+    hushed: int
+
+
+class Mutes:
+    """All mutes: sets and ends those of people, and lets out what no mute keeps quiet any more.
+
+    ``config`` gives the config in use whenever it is called; ``wake`` calls those who are owed what is let out.
+    """
+
+    def __init__(
+        self, store: Store, *, config: Callable[[], Config], now: Now, wake: Callable[[Collection[str]], None]
+    ) -> None:
+        self._store, self._config, self._now, self._wake = store, config, now, wake
+        self._known: frozenset[str] = frozenset()
+
+    def list(self, *, every: bool = False) -> list[MuteRow]:
+        """The mutes of the config and of people, the next to end first; with ``every`` also those that have ended."""
+        mutes = [*of_config(self._config()), *self._store.mutes.all()]
+        return sorted((mute for mute in mutes if every or mute.stands(self._now())), key=lambda mute: mute.until)
+
+    def add(self, rule: Mute, *, person: str, place: str) -> Added:
+        """Sets a mute; raises StoreError where it cannot be kept."""
+        return self._added(self._store.mutes.add(rule, person=person, place=place, now=self._now()))
+
+    def ask(self, connector: str, request: MuteRequest) -> Asked:
+        """Sets the mute that somebody asked for at a connector's destination; raises StoreError."""
+        until = request.at + request.lasts
+
+        def rule(alert: Alert) -> Mute | None:
+            return mute_of(alert, request.scope, until=until, reason=request.reason)
+
+        asked = self._store.mutes.ask(connector, request, rule, now=self._now())
+        if asked.mute is not None:
+            self._added(asked.mute)
+        return asked
+
+    def end(self, number: int, *, by: str) -> bool:
+        """Ends a person's mute, and lets out at once what it kept quiet; False where none of that number stands."""
+        ended = self._store.mutes.end(number, by=by, now=self._now())
+        if ended:
+            log.info("mute_ended", mute=number, by=by)
+            self.tend()
+        return ended
+
+    def tend(self) -> float:
+        """Lets out what no mute keeps quiet any more, and hushes what waits and is muted by now.
+
+        Returns the seconds until a mute ends. A batch that is let out is committed as a whole, so a process that dies
+        in between leaves the rest muted by what has ended, which the next one finds.
+        """
+        now, config = self._now(), self._config()
+        standing = [mute for mute in of_config(config) if mute.stands(now)]
+        people = self._store.mutes.standing(now)
+        self._hush_new([*standing, *people])
+        ids = [mute.id for mute in standing]
+
+        def route(alert: Alert, people: Sequence[MuteRow], worse: bool) -> RoutedAlert:
+            return _routed(alert, config, muted_by(alert, [*standing, *people], now, worse=worse), now)
+
+        while (batch := self._store.mutes.route_anew(route, standing=ids, now=now)).judged:
+            log.info(
+                "unmuted",
+                alerts=batch.judged - batch.still_muted,
+                still_muted=batch.still_muted,
+                to=sorted(batch.connectors),
+            )
+            self._wake(batch.connectors)
+        until = min((mute.until for mute in (*standing, *people)), default=now + TEND_EVERY)
+        return min(max(until - self._now(), 0.1), TEND_EVERY)
+
+    def _hush_new(self, standing: Sequence[MuteRow]) -> None:
+        """Hushes what waits and is muted by a mute that began."""
+        ids = frozenset(mute.id for mute in standing)
+        began = [mute for mute in standing if mute.id not in self._known]
+        if began:
+            self._hush(began)
+        self._known = ids
+
+    def _added(self, mute: MuteRow) -> Added:
+        assert mute.rule is not None  # noqa: S101 - it was made from one
+        log.info("muted", mute=mute.id, what=words(mute.rule), place=mute.place, person=mute.person)
+        return Added(mute=mute, hushed=self._hush([mute]))
+
+    def _hush(self, mutes: Sequence[MuteRow]) -> int:
+        def muted(alert: Alert) -> MutedBy | None:
+            found = muted_by(alert, mutes, self._now())
+            return found.note if found else None
+
+        return self._store.mutes.hush_held(muted)
+
+
+def standing(config: Config, store: Store, now: float) -> list[MuteRow]:
+    """All mutes that stand, of the config and of people."""
+    return [*(mute for mute in of_config(config) if mute.stands(now)), *store.mutes.standing(now)]
+
+
+def _routed(alert: Alert, config: Config, mute: MuteRow | None, now: float) -> RoutedAlert:
+    decision = routing.targets(alert, config.routes)
+    held = holds(decision, config, instant(now)) if decision.later else {}
+    muted = mute.note if mute else None
+    return RoutedAlert(alert=alert, known=alert, decision=decision, targets=decision.targets, holds=held, muted=muted)

@@ -55,8 +55,8 @@ def of_config(config: Config) -> list[MuteRow]:
 
 
 def _id_of(rule: Mute) -> str:
-    said = json.dumps(rule.model_dump(mode="json", exclude_defaults=True), sort_keys=True)
-    return f"config-{hashlib.sha256(said.encode()).hexdigest()[:8]}"
+    told = {**rule.model_dump(mode="json", exclude_defaults=True, exclude={"until"}), "until": rule.until.timestamp()}
+    return f"config-{hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:8]}"
 
 
 def words(rule: Mute) -> str:
@@ -169,20 +169,23 @@ class Mutes:
         ids = frozenset(mute.id for mute in standing)
         began = [mute for mute in standing if mute.id not in self._known]
         if began:
-            self._hush(began)
+            hush(self._store, began, self._now())
         self._known = ids
 
     def _added(self, mute: MuteRow) -> Added:
         assert mute.rule is not None  # noqa: S101 - it was made from one
         log.info("muted", mute=mute.id, what=words(mute.rule), place=mute.place, person=mute.person)
-        return Added(mute=mute, hushed=self._hush([mute]))
+        return Added(mute=mute, hushed=hush(self._store, [mute], self._now()))
 
-    def _hush(self, mutes: Sequence[MuteRow]) -> int:
-        def muted(alert: Alert) -> MutedBy | None:
-            found = muted_by(alert, mutes, self._now())
-            return found.note if found else None
 
-        return self._store.mutes.hush_held(muted)
+def hush(store: Store, mutes: Sequence[MuteRow], now: float) -> int:
+    """Keeps quiet what ``mutes`` match of the alerts that have gone nowhere yet, for they wait for their time."""
+
+    def muted(alert: Alert) -> MutedBy | None:
+        found = muted_by(alert, mutes, now)
+        return found.note if found else None
+
+    return store.mutes.hush_held(muted)
 
 
 def standing(config: Config, store: Store, now: float) -> list[MuteRow]:

@@ -24,6 +24,7 @@ CREATE TABLE mutes (
 
 -- Which mute keeps an alert quiet, whether a person's or the config's, and what people are told of it.
 ALTER TABLE alerts ADD COLUMN muted_by TEXT CHECK (muted_by <> '');
-ALTER TABLE alerts ADD COLUMN mute TEXT CHECK (mute IS NULL OR json_valid(mute)) CHECK ((mute IS NULL) = (muted_by IS NULL));
+ALTER TABLE alerts ADD COLUMN mute TEXT
+  CHECK (mute IS NULL OR json_valid(mute)) CHECK ((mute IS NULL) = (muted_by IS NULL));
 CREATE INDEX alerts_muted ON alerts (muted_by) WHERE muted_by IS NOT NULL;
 """

@@ -113,9 +113,7 @@ def _summary(kind: type[Connector[Any]], share: Share) -> str:
     if share.again:
         text += f"; {share.again} of them went there before and {kind.replayed}"
     if share.muted:
-        text += (
-            f"; {share.muted} of them {'is' if share.muted == 1 else 'are'} muted"
-        )
+        text += f"; {share.muted} of them {'is' if share.muted == 1 else 'are'} muted"
     if share.waiting:
         text += f"; {share.waiting} more {'waits' if share.waiting == 1 else 'wait'} there already"
     return text

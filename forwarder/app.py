@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
+from functools import partial
 from typing import Any, Final
 
 from forwarder import plugins
@@ -23,7 +24,7 @@ from forwarder.events import Listeners
 from forwarder.feed.client import FeedClient, RequestBudget, SentrytexError
 from forwarder.feed.poller import Poller
 from forwarder.heartbeat import Heartbeat
-from forwarder.lifecycle import Held, Mutes, Responses
+from forwarder.lifecycle import Held, Mutes, Reminders, Reports, Responses
 from forwarder.logs import Redactor, get_logger
 from forwarder.scheduler import Jobs, Scheduler
 from forwarder.store import Store, StoreError
@@ -77,17 +78,14 @@ class Forwarder:
         self._source = self._make_source(config)
         self._heartbeat = Heartbeat(config.heartbeat)
         self.poller = Poller(config, self._source, store, now=self.clock)
-        self.mutes = Mutes(store, config=lambda: self.config, now=self.clock, wake=self._wake)
+        now, wake, in_use = self.clock, self._wake, self._in_use
+        self.mutes = Mutes(store, config, now=now, wake=wake)
         self.responses = Responses(
-            store,
-            now=self.clock,
-            connectors=self._in_use,
-            wake=self._wake,
-            listener=self.listeners,
-            mutes=self.mutes,
-            redact=self.redactor,
+            store, self.mutes, now=now, connectors=in_use, wake=wake, listener=self.listeners, redact=self.redactor
         )
-        self.held = Held(store, now=self.clock, wake=self._wake)
+        self.reminders = Reminders(store, config, now=now, connectors=in_use, wake=wake)
+        self.reports = Reports(store, config, now=now, connectors=in_use, wake=wake)
+        self.held = Held(store, config, now=now, wake=wake)
         self._unfollowed = 0.0
         self._retired: list[FeedClient] = []
         self._retired_heartbeats: list[Heartbeat] = []
@@ -118,7 +116,7 @@ class Forwarder:
         self._retired.append(self._source)
         self._retired_heartbeats.append(self._heartbeat)
         self.close_retired()
-        _close_all(self._retired_heartbeats)
+        _close(self._retired_heartbeats)
         return ended
 
     @property
@@ -152,12 +150,11 @@ class Forwarder:
             self._retired_heartbeats.append(self._heartbeat)
             self._heartbeat = Heartbeat(config.heartbeat)
         self.config = config
-        self.poller.use(config)
-        self.alarms.use(config)
+        for part in (self.poller, self.alarms, self.mutes, self.held, self.reminders, self.reports):
+            part.use(config)
         self._change_dispatchers(connectors)
         self._guarded("restart", lambda: self.store.outbox.reset_deadlines(now=self.clock(), most=ATTEMPTS.most))
         self._wake(self.dispatchers)
-        self._jobs.judge_mutes()
         if other_feed:
             # Only then: whoever reloads again and again must not spend the API's requests.
             self._guarded("replan", self._jobs.replan)
@@ -263,7 +260,7 @@ class Forwarder:
     def beat(self) -> None:
         """Reports to the outside monitor that a poll was complete."""
         self._heartbeat.beat()
-        _close_all(self._retired_heartbeats)
+        _close(self._retired_heartbeats)
 
     def review_alarms(self) -> None:
         """Looks for troubles that begin, last or end without an event."""
@@ -285,7 +282,7 @@ class Forwarder:
 
     def close_retired(self) -> None:
         """Closes the clients that a reload replaced; called once no poll uses them any more."""
-        _close_all(self._retired)
+        _close(self._retired)
 
     def _polled(self, result: PollResult, seconds: float) -> None:
         self._wake(result.connectors)
@@ -322,16 +319,19 @@ class Forwarder:
                 if (known := self.dispatchers.get(name)) and self.config.connectors.get(name) == settings:
                     made.append(known.connector)
                 else:
-                    made.append(plugins.load_type(settings.type)(name, settings, self._texts_of(name, settings)))
+                    made.append(
+                        plugins.load_type(settings.type)(
+                            name,
+                            settings,
+                            TemplateTexts(settings.templates, partial(self.listeners.template_failed, name)),
+                        )
+                    )
         except BaseException:
             for connector in made:
                 if connector not in self._in_use().values():
                     connector.close()
             raise
         return made
-
-    def _texts_of(self, name: str, settings: Any) -> TemplateTexts:
-        return TemplateTexts(settings.templates, lambda reason: self.listeners.template_failed(name, reason))
 
     def _in_use(self) -> dict[str, Connector[Any]]:
         return {name: dispatcher.connector for name, dispatcher in self.dispatchers.items()}
@@ -394,7 +394,7 @@ class Forwarder:
                 self.dispatchers[name].wake()
 
 
-def _close_all(retired: list[Any]) -> None:
+def _close(retired: list[FeedClient] | list[Heartbeat]) -> None:
     with suppress(IndexError):
         while True:
             retired.pop().close()

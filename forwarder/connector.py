@@ -33,7 +33,7 @@ from typing import Any, ClassVar, Final, Generic, Protocol, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from forwarder.alert import Alert, Change
+from forwarder.alert import Alert, Change, Severity
 from forwarder.common.backoff import retry_after
 from forwarder.common.text import clean, cut, is_web_url, one_line
 from forwarder.common.units import Duration, Rate, SendRate, format_duration
@@ -167,6 +167,8 @@ class Delivery:
 
     ``response`` is what a person decided, where the delivery tells that; ``latest`` the last such thing that is known
     of the alert by now, whatever the delivery tells, None while nobody reacted. ``changes`` of a response are empty.
+    ``items`` are the alerts that a digest tells, the most severe first. ``reminder`` says, where the delivery is one,
+    what it is time for, as the beginning of a sentence: ``Nobody has acknowledged it for 15m``.
     """
 
     id: int
@@ -184,6 +186,8 @@ class Delivery:
     sent_as: str | None = None
     response: Response | None = None
     latest: Response | None = None
+    items: tuple[Alert, ...] = ()
+    reminder: str = ""
 
     @property
     def status(self) -> Status:
@@ -370,6 +374,10 @@ class Connector(ABC, Generic[C]):
     @abstractmethod
     def preview(self, payload: Payload) -> str:
         """``payload`` as a person would see it at the destination, in plain text."""
+
+    def due(self, severity: Severity, since: datetime) -> datetime | None:  # noqa: ARG002
+        """By when an alert that came to be owed ``since`` should be resolved here; None where there is no such date."""
+        return None
 
     def listen(self, desk: Desk) -> None:
         """Sees to it that what people do here reaches ``desk``; called again every few seconds, and does not block.

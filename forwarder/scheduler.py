@@ -23,9 +23,11 @@ from forwarder.connector import Connector
 from forwarder.events import Listeners
 from forwarder.feed.client import KeyRefused, SentrytexError, TooManyRequests
 from forwarder.feed.poller import Poller
-from forwarder.lifecycle import Held, Mutes, Responses
+from forwarder.lifecycle import Held, Mutes, Reminders, Reports, Responses
 from forwarder.lifecycle.held import RELEASE_EVERY
 from forwarder.lifecycle.mutes import TEND_EVERY
+from forwarder.lifecycle.reminders import REMIND_EVERY
+from forwarder.lifecycle.reports import REPORT_EVERY
 from forwarder.logs import get_logger
 from forwarder.store import Store
 
@@ -224,6 +226,12 @@ class Turns(Protocol):
     def responses(self) -> Responses: ...
 
     @property
+    def reports(self) -> Reports: ...
+
+    @property
+    def reminders(self) -> Reminders: ...
+
+    @property
     def held(self) -> Held: ...
 
     @property
@@ -251,13 +259,17 @@ class Jobs:
         add("prune", _job(turns.prune), lambda: PRUNE_EVERY, first=FIRST_PRUNE, hangs=PRUNE_HANGS)
         add("release", turns.held.release, lambda: RELEASE_EVERY, first=0.0)
         add("mutes", turns.mutes.tend, lambda: TEND_EVERY, first=0.0)
+        add("remind", _job(turns.reminders.judge), lambda: REMIND_EVERY, first=REMIND_EVERY)
+        add("report", _job(turns.reports.judge), lambda: REPORT_EVERY, first=REPORT_EVERY)
         self._scheduler.start()
         self._scheduled = True
 
     def follow(self, connectors: Iterable[Connector[Any]]) -> None:
-        """Looks at, and listens to, those of the connectors that tell what people do at their destination."""
+        """Goes by another config: judges what is muted, and looks at, and listens to, those of the connectors that tell
+        what people do at their destination."""
         if not self._scheduled:
             return
+        self._scheduler.plan("mutes", 0.0)
         responses = self._turns.responses
         for connector in connectors:
             name = connector.name
@@ -267,10 +279,6 @@ class Jobs:
                 )
             if connector.listens:
                 self._scheduler.ensure(f"listen to {name}", partial(responses.listen, name), lambda: math.inf)
-
-    def judge_mutes(self) -> None:
-        """Looks at once at what is muted: the config has changed."""
-        self._scheduler.plan("mutes", 0.0)
 
     def replan(self) -> None:
         """Polls at once, and sweeps when the config says, whose feed was replaced; what failed was another one."""

@@ -48,6 +48,7 @@ COMMANDS: Final = {
     "mute": "mute:mute",
     "unmute": "mute:unmute",
     "mutes": "mute:mutes",
+    "report": "report:report",
     "retry": "queue:retry",
     "discard": "queue:discard",
     "rename": "queue:rename",

@@ -26,6 +26,12 @@ def parse_duration(text: str) -> timedelta:
         raise ValueError("is longer than any duration can be") from None
 
 
+def roughly(seconds: float) -> str:
+    """A span in whole parts of its largest unit: nobody wants to read the seconds of a day."""
+    unit = next((unit for unit in (86400, 3600, 60) if seconds >= unit), 1)
+    return format_duration(int(seconds // unit * unit))
+
+
 def format_duration(duration: timedelta | float) -> str:
     """A duration in its two largest units, as a person says it: ``2h 5m``, ``0.4s``."""
     seconds = duration.total_seconds() if isinstance(duration, timedelta) else duration

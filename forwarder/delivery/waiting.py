@@ -11,6 +11,7 @@ from forwarder.common.units import format_duration
 from forwarder.connector import Kind, Rate
 from forwarder.delivery.throughput import Throughput, measured_since, throughput_of
 from forwarder.store import Store
+from forwarder.store.life_records import DIGEST, Hold, schedule_of
 from forwarder.store.records import LINKS_ONLY, AttemptResult, Queue, State
 from forwarder.store.waits import Wait
 
@@ -20,6 +21,10 @@ class Cause(StrEnum):
 
     NO_CONNECTOR = "no_connector"
     """The config has none of its connector's name."""
+    SCHEDULE = "schedule"
+    """Its route sends during the hours of a schedule."""
+    DIGEST = "digest"
+    """It is told in a digest."""
     NO_DAEMON = "no_daemon"
     NO_WRITES = "no_writes"
     """The database refuses writes."""
@@ -106,6 +111,8 @@ def why(
     if not configured:
         text = f"The config has no connector {name}: `forwarder rename {name} NEW` hands over what it is owed."
         return Waiting(cause=Cause.NO_CONNECTOR, text=text)
+    if wait.hold is not None:
+        return _held(wait.hold, now)
     if not runs:
         return Waiting(cause=Cause.NO_DAEMON, text="No daemon runs: it goes out once one does.")
     if wait.state is State.SENDING:
@@ -122,6 +129,20 @@ def why(
     if wait.behind is not None:
         return Waiting(cause=Cause.BEHIND, text=f"Delivery {wait.behind} of the same alert to {name} goes first.")
     return _put_off(wait, queue, now) if wait.due_at > now else _due(wait, queue, throughput, now)
+
+
+def _held(hold: Hold, now: float) -> Waiting:
+    """Of what is held until its time."""
+    if schedule := schedule_of(hold):
+        text = (
+            f"The schedule {schedule} is closed: it goes out {ago(now - hold.until)}, or at once where it gets worse."
+        )
+        return Waiting(cause=Cause.SCHEDULE, text=text, until=hold.until)
+    if hold.reason == DIGEST:
+        text = f"It is told in the digest that is due {ago(now - hold.until)}, or at once where it gets worse."
+        return Waiting(cause=Cause.DIGEST, text=text, until=hold.until)
+    text = f"It is told in {hold.reason.removeprefix(DIGEST).strip()}, which has not arrived yet."
+    return Waiting(cause=Cause.DIGEST, text=text)
 
 
 def _put_off(wait: Wait, queue: Queue, now: float) -> Waiting:
@@ -154,10 +175,10 @@ def _due(wait: Wait, queue: Queue, throughput: Throughput | None, now: float) ->
         text = f"{_failing(queue, now)} One at a time is tried meanwhile. {place}."
         return Waiting(cause=Cause.FAILING, text=text, **line)
     ahead = wait.place - 1
-    if wait.held_until is not None:
-        text = f"{wait.connector} asked to wait: it takes the next {ago(now - wait.held_until)}. {place}."
+    if wait.limited_until is not None:
+        text = f"{wait.connector} asked to wait: it takes the next {ago(now - wait.limited_until)}. {place}."
         takes = throughput.takes(ahead) if throughput else 0.0
-        return Waiting(cause=Cause.RATE_LIMIT, text=text, until=wait.held_until + takes, **line)
+        return Waiting(cause=Cause.RATE_LIMIT, text=text, until=wait.limited_until + takes, **line)
     until = now + throughput.takes(wait.place) if throughput else None
     how_long = f", {throughput.told(wait.place)}" if throughput else ""
     if wait.state is State.UNCERTAIN:

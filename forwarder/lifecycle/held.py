@@ -5,9 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from typing import Final
 
-from forwarder.common.clock import Now
+from forwarder.common.clock import Now, instant
+from forwarder.config import Config
+from forwarder.lifecycle.digests import compose
+from forwarder.lifecycle.schedules import next_opening
 from forwarder.logs import get_logger
 from forwarder.store import Store
+from forwarder.store.life_records import held_during
 
 log = get_logger(__name__)
 
@@ -18,12 +22,28 @@ RELEASE_EVERY: Final = 10.0
 class Held:
     """What waits for its time; ``wake`` calls those who are owed it then."""
 
-    def __init__(self, store: Store, *, now: Now, wake: Callable[[Collection[str]], None]) -> None:
+    def __init__(self, store: Store, config: Config, *, now: Now, wake: Callable[[Collection[str]], None]) -> None:
         self._store, self._now, self._wake = store, now, wake
+        self._schedules = config.schedules
+        self._follows = False
+
+    def use(self, config: Config) -> None:
+        """Goes by another config's schedules from now on, also for what is held already."""
+        self._schedules, self._follows = config.schedules, False
 
     def release(self) -> float:
-        """Makes due what may go out by now; the seconds until more may."""
-        connectors = self._store.lifecycle.release(now=self._now())
+        """Makes due what may go out by now, and the digests of now; the seconds until more may."""
+        now = self._now()
+        if not self._follows:
+            openings = {
+                held_during(name): next_opening(schedule, instant(now)).timestamp()
+                for name, schedule in self._schedules.items()
+            }
+            self._store.lifecycle.retime(openings, now=now)
+            self._follows = True
+        connectors = self._store.lifecycle.release(now=now) | self._store.lifecycle.collect_digests(
+            lambda connector, alerts: compose(connector, alerts, instant(now)), now=now
+        )
         if connectors:
             log.info("released", to=sorted(connectors))
             self._wake(connectors)

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from forwarder.lifecycle.schedules import next_opening, next_time
-from forwarder.store.life_records import DIGEST, Hold
+from forwarder.store.life_records import DIGEST, Hold, held_during
 
 if TYPE_CHECKING:
     from forwarder.config import Config, Route, Schedule
@@ -26,5 +26,5 @@ def hold_of(route: Route, schedules: Mapping[str, Schedule], now: datetime) -> H
         return Hold(until=next_time(route.digest, now).timestamp(), reason=DIGEST)
     if route.during:
         opening = next_opening(schedules[route.during], now)
-        return Hold(until=opening.timestamp(), reason=f"during {route.during}") if opening > now else None
+        return Hold(until=opening.timestamp(), reason=held_during(route.during)) if opening > now else None
     return None

@@ -100,18 +100,20 @@ class Added:
 class Mutes:
     """All mutes: sets and ends those of people, and lets out what no mute keeps quiet any more.
 
-    ``config`` gives the config in use whenever it is called; ``wake`` calls those who are owed what is let out.
+    ``wake`` calls those who are owed what is let out.
     """
 
-    def __init__(
-        self, store: Store, *, config: Callable[[], Config], now: Now, wake: Callable[[Collection[str]], None]
-    ) -> None:
+    def __init__(self, store: Store, config: Config, *, now: Now, wake: Callable[[Collection[str]], None]) -> None:
         self._store, self._config, self._now, self._wake = store, config, now, wake
         self._known: frozenset[str] = frozenset()
 
+    def use(self, config: Config) -> None:
+        """Goes by another config's mutes, and routes, from now on."""
+        self._config = config
+
     def list(self, *, every: bool = False) -> list[MuteRow]:
         """The mutes of the config and of people, the next to end first; with ``every`` also those that have ended."""
-        mutes = [*of_config(self._config()), *self._store.mutes.all()]
+        mutes = [*of_config(self._config), *self._store.mutes.all()]
         return sorted((mute for mute in mutes if every or mute.stands(self._now())), key=lambda mute: mute.until)
 
     def add(self, rule: Mute, *, person: str, place: str) -> Added:
@@ -144,7 +146,7 @@ class Mutes:
         Returns the seconds until a mute ends. A batch that is let out is committed as a whole, so a process that dies
         in between leaves the rest muted by what has ended, which the next one finds.
         """
-        now, config = self._now(), self._config()
+        now, config = self._now(), self._config
         standing = [mute for mute in of_config(config) if mute.stands(now)]
         people = self._store.mutes.standing(now)
         self._hush_new([*standing, *people])

@@ -43,17 +43,16 @@ class Responses:
     def __init__(
         self,
         store: Store,
+        mutes: Mutes,
         *,
         now: Now,
         connectors: Callable[[], Mapping[str, Connector[Any]]],
         wake: Callable[[Collection[str]], None],
         listener: Listener,
-        mutes: Mutes,
         redact: Callable[[str], str] = str,
     ) -> None:
-        self._store, self._now, self._connectors = store, now, connectors
+        self._store, self.mutes, self._now, self._connectors = store, mutes, now, connectors
         self._wake, self._listener, self._redact = wake, listener, redact
-        self.mutes = mutes
         self.deaf: dict[str, str] = {}
         """Connectors that should hear people act and do not right now, with the reason."""
 

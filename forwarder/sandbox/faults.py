@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import zlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from itertools import chain, repeat
@@ -43,6 +43,8 @@ class FaultKind(StrEnum):
     """Effect; the answer is the fault's status nevertheless."""
     LATENCY = "latency"
     """Nothing wrong, but the fault's seconds late."""
+    TWICE = "twice"
+    """Of a message over a WebSocket: it comes twice. Over HTTP nothing is wrong."""
 
     @property
     def has_effect(self) -> bool:
@@ -58,7 +60,7 @@ class Fault:
     """One thing that is to go wrong.
 
     It strikes requests whose ``METHOD /path`` holds ``path`` and whose body holds ``text``, ``times`` times (None:
-    until the faults are cleared).
+    until the faults are cleared). A message over a WebSocket is called ``SOCKET type``.
     ``status``, ``headers`` and ``body`` are of the answer where the kind has one of its own; a ``body`` of None is what
     the service says at such a status. ``seconds`` is how long the kind takes.
     """
@@ -77,6 +79,12 @@ class Fault:
         """The fault that a JSON object describes; raises ValueError or TypeError where it describes none."""
         return cls(**{**raw, "kind": FaultKind(raw.get("kind", ""))})
 
+
+MESSAGE_KINDS: Final = {
+    FaultKind.TRUNCATED, FaultKind.RESET_BEFORE, FaultKind.RESET_AFTER, FaultKind.TIMEOUT_BEFORE,
+    FaultKind.TIMEOUT_AFTER, FaultKind.DRIP, FaultKind.HTML, FaultKind.LATENCY, FaultKind.TWICE,
+}  # fmt: skip
+"""The kinds that strike messages over a WebSocket."""
 
 CHUNKED: Final = {FaultKind.DRIP_BODY, FaultKind.FLOOD, FaultKind.BOMB}
 """The kinds whose body comes in ``pieces``."""
@@ -118,13 +126,13 @@ class Faults:
         with self._lock:
             self._pending.clear()
 
-    def take(self, line: str, body: bytes = b"") -> Fault | None:
-        """The fault that strikes the request ``METHOD /path`` with that body, one time of it used up."""
+    def take(self, line: str, body: bytes = b"", kinds: Container[FaultKind] | None = None) -> Fault | None:
+        """The fault, of ``kinds`` alone, that strikes ``METHOD /path`` with that body, one time of it used up."""
         if not self._pending:
             return None
         with self._lock:
             for index, (fault, left) in enumerate(self._pending):
-                if fault.path not in line or fault.text.encode() not in body:
+                if fault.path not in line or fault.text.encode() not in body or (kinds and fault.kind not in kinds):
                     continue
                 if left is not None and left <= 1:
                     del self._pending[index]

@@ -11,14 +11,21 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
+from zoneinfo import ZoneInfo
 
 from forwarder.sandbox import jira_view as view
 from forwarder.sandbox import jql
+from forwarder.sandbox.jira_accounts import BOT
+from forwarder.sandbox.jira_people import People
 from forwarder.sandbox.jira_project import FieldErrors, Project
+from forwarder.sandbox.jira_workflow import RESOLUTIONS, IllegalMove
 from forwarder.sandbox.limits import Clock
 from forwarder.sandbox.server import Reply, Request, Service
 
 _DENIED: Final = {"X-Seraph-LoginReason": "AUTHENTICATED_FAILED"}
+_MAX_PAGE: Final = 100
+_MAX_BARE: Final = 5000
+"""Of a page of Cloud's search, with fields and without."""
 _NO_ISSUE: Final = "Issue does not exist or you do not have permission to see it."
 _NO_PROJECT: Final = "No project could be found with key '{}'."
 _PERMISSIONS: Final = (
@@ -49,9 +56,10 @@ class _Call:
         return value
 
 
-class Jira(Service):
+class Jira(People, Service):
     """A site with one project (``project``, by which the site is shaped).
 
+    ``time_zone`` is that of the account, in which searches read dates and answers tell them.
     ``seraph`` makes Cloud treat bad credentials as it may: as nobody's, who finds nothing, instead of with a 401.
     ``permissions`` is what the account may do in the project.
     """
@@ -65,6 +73,7 @@ class Jira(Service):
         self.seraph = False
         self.permissions = set(_PERMISSIONS)
         self.project = Project(clock=clock)
+        self._time_zone = "Etc/UTC"
         self._routes: Final[list[tuple[re.Pattern[str], Callable[[_Call], Reply]]]] = [
             (re.compile(pattern), run)
             for pattern, run in (
@@ -73,6 +82,8 @@ class Jira(Service):
                 (r"GET mypermissions", self._my_permissions),
                 (r"GET field", self._every_field),
                 (r"GET priority", self._priorities),
+                (r"GET status", self._statuses),
+                (r"GET resolution", self._resolutions),
                 (r"GET project/([^/]+)", self._project),
                 (r"GET issue/createmeta/([^/]+)/issuetypes", self._issue_types),
                 (r"GET issue/createmeta/([^/]+)/issuetypes/([^/]+)", self._fields),
@@ -82,6 +93,7 @@ class Jira(Service):
                 (r"DELETE issue/([^/]+)", self._delete),
                 (r"GET issue/([^/]+)/comment", self._comments),
                 (r"POST issue/([^/]+)/comment", self._comment),
+                (r"GET issue/([^/]+)/changelog", self._changes),
                 (r"GET issue/([^/]+)/transitions", self._transitions),
                 (r"POST issue/([^/]+)/transitions", self._transition),
                 (r"(?:GET|POST) search", self._old_search),
@@ -98,6 +110,14 @@ class Jira(Service):
         """By key: ``fields`` as sent, ``comments``, ``transitions`` (ids gone through), ``status``."""
         with self.lock:
             return dict(self.project.issues)
+
+    @property
+    def time_zone(self) -> str:
+        return self._time_zone
+
+    @time_zone.setter
+    def time_zone(self, name: str) -> None:
+        self.project.zone, self._time_zone = ZoneInfo(name), name
 
     @property
     def index_lag(self) -> float:
@@ -148,7 +168,7 @@ class Jira(Service):
             reply = run(call)
         except FieldErrors as wrong:
             reply = view.errors(400, fields=wrong.errors)
-        except jql.JqlError as wrong:
+        except (jql.JqlError, IllegalMove) as wrong:
             reply = view.errors(400, str(wrong))
         except (ValueError, TypeError, KeyError, AttributeError):
             reply = view.errors(400, "Invalid request payload. Refer to the REST API documentation and try again.")
@@ -204,6 +224,12 @@ class Jira(Service):
     def _priorities(self, _call: _Call) -> Reply:
         return Reply.json(self.project.options("priority"))
 
+    def _statuses(self, _call: _Call) -> Reply:
+        return Reply.json([view.status(status) for status in self.project.workflow])
+
+    def _resolutions(self, _call: _Call) -> Reply:
+        return Reply.json([{"id": key, "name": name} for key, name in RESOLUTIONS.items()])
+
     def _project(self, call: _Call) -> Reply:
         if not self._sees(call, call.part[0]):
             return view.errors(404, _NO_PROJECT.format(call.part[0]))
@@ -242,8 +268,18 @@ class Jira(Service):
         issue = self._issue(call)
         if issue is None:
             return view.errors(404, _NO_ISSUE)
-        changelog = {"changelog": view.changelog(issue)} if "changelog" in call.query.get("expand", "") else {}
-        return Reply.json({**self._shown(call, issue, call.query.get("fields", "*all")), **changelog})
+        return Reply.json(self._shown(call, issue, call.query, "*all"))
+
+    def _changes(self, call: _Call) -> Reply:
+        issue = self._issue(call)
+        if not call.cloud:
+            return view.errors(404, "null for uri")
+        if issue is None:
+            return view.errors(404, _NO_ISSUE)
+        start, most = _window(call.query, 100)
+        every = view.changes(self.project, issue, self._person(call))
+        told = {"startAt": start, "maxResults": most, "total": len(every), "isLast": start + most >= len(every)}
+        return Reply.json({**told, "values": every[start : start + most]})
 
     def _edit(self, call: _Call) -> Reply:
         issue = self._issue(call)
@@ -269,7 +305,7 @@ class Jira(Service):
             return view.errors(404, _NO_ISSUE)
         start, most = _window(call.query)
         shown = [
-            view.comment(comment, self._user(call), rich=call.rich)
+            view.comment(comment, self._person(call), self.project.zone, rich=call.rich)
             for comment in issue["comments"][start : start + most]
         ]
         total = len(issue["comments"])
@@ -282,13 +318,15 @@ class Jira(Service):
         if not self._may(call, "ADD_COMMENTS"):
             return view.errors(403, "You do not have permission to comment on this issue.")
         comment = self.project.comment(issue, call.body().get("body"), rich=call.rich)
-        return Reply.json(view.comment(comment, self._user(call), rich=call.rich), 201)
+        return Reply.json(view.comment(comment, self._person(call), self.project.zone, rich=call.rich), 201)
 
     def _transitions(self, call: _Call) -> Reply:
-        if self._issue(call) is None:
+        issue = self._issue(call)
+        if issue is None:
             return view.errors(404, _NO_ISSUE)
-        ways = self.project.workflow if self._may(call, "TRANSITION_ISSUES") else ()
-        told = [{"id": way.transition, "name": way.name, "to": view.status(way)} for way in ways]
+        ways = self.project.ways(issue) if self._may(call, "TRANSITION_ISSUES") else []
+        fields = "transitions.fields" in call.query.get("expand", "")
+        told = [view.transition(way, self.project, fields=fields) for way in ways]
         return Reply.json({"expand": "transitions", "transitions": told})
 
     def _transition(self, call: _Call) -> Reply:
@@ -296,11 +334,12 @@ class Jira(Service):
         if issue is None:
             return view.errors(404, _NO_ISSUE)
         body = call.body()
+        if not (body.get("transition") or {}).get("id"):
+            return view.errors(400, "Missing 'transition' identifier")
         wanted = body["transition"]["id"]
-        if not self._may(call, "TRANSITION_ISSUES") or not self.project.move(issue, wanted):
-            return view.errors(
-                400, f"It seems that you have tried to perform an illegal workflow operation ({wanted})."
-            )
+        if not self._may(call, "TRANSITION_ISSUES"):
+            raise IllegalMove(f"It seems that you have tried to perform an illegal workflow operation ({wanted}).")
+        self.project.move(issue, wanted, body.get("fields"))
         for verb in (body.get("update") or {}).get("comment", []):
             self.project.comment(issue, verb["add"]["body"], rich=call.rich)
         return Reply(status=204)
@@ -313,7 +352,7 @@ class Jira(Service):
         asked = _asked(call)
         found = self._found(call, asked)
         start, most = _window(asked)
-        page = [self._shown(call, issue, asked.get("fields", "*all")) for issue in found[start : start + most]]
+        page = [self._shown(call, issue, asked, "*all", searched=True) for issue in found[start : start + most]]
         return Reply.json({"startAt": start, "maxResults": most, "total": len(found), "issues": page})
 
     def _search(self, call: _Call) -> Reply:
@@ -323,8 +362,10 @@ class Jira(Service):
         if not jql.parse(str(asked.get("jql", ""))).bounded:
             return view.errors(400, "Unbounded JQL queries are not allowed here. Please add a search restriction.")
         found = self._found(call, asked)
-        start, most = int(asked.get("nextPageToken") or 0), int(asked.get("maxResults") or 50)
-        page = [self._shown(call, issue, asked.get("fields", "id")) for issue in found[start : start + most]]
+        few = set(view.split(asked.get("fields", "id"))) <= {"id", "key"}
+        start = int(asked.get("nextPageToken") or 0)
+        most = min(int(asked.get("maxResults") or 50), _MAX_BARE if few else _MAX_PAGE)
+        page = [self._shown(call, issue, asked, "id", searched=True) for issue in found[start : start + most]]
         more = {"nextPageToken": str(start + most)} if start + most < len(found) else {}
         return Reply.json({"issues": page, "isLast": not more, **more})
 
@@ -349,9 +390,15 @@ class Jira(Service):
     def _may(self, call: _Call, permission: str) -> bool:
         return not call.anonymous and permission in self.permissions
 
-    def _shown(self, call: _Call, issue: Mapping[str, Any], wanted: Any) -> dict[str, Any]:
-        address = view.address(self.origin, issue, rich=call.rich)
-        return view.issue(self.project, issue, wanted, author=self._user(call), address=address, rich=call.rich)
+    def _shown(
+        self, call: _Call, issue: Mapping[str, Any], asked: Mapping[str, Any], default: str, *, searched: bool = False
+    ) -> dict[str, Any]:
+        address, person = view.address(self.origin, issue, rich=call.rich), self._person(call)
+        wanted = asked.get("fields", default)
+        shown = view.issue(self.project, issue, wanted, person=person, address=address, rich=call.rich)
+        if "changelog" in asked.get("expand", ""):
+            shown["changelog"] = view.changelog(self.project, issue, person, cloud=call.cloud, searched=searched)
+        return shown
 
     def _listed(self, call: _Call, cloud_name: str, items: list[dict[str, Any]]) -> Reply:
         start, most = _window(call.query)
@@ -361,13 +408,21 @@ class Jira(Service):
         return Reply.json({**told, "isLast": start + most >= len(items), "values": items[start : start + most]})
 
     def _user(self, call: _Call) -> dict[str, Any]:
-        about = {"displayName": "Forwarder", "emailAddress": self.email, "active": True, "timeZone": "Etc/UTC"}
-        return {**about, "accountId": "5f0000000000000000000000"} if call.cloud else {**about, "name": "forwarder"}
+        """The account itself, which alone sees all of it."""
+        account = self.project.accounts.named(BOT)
+        return {**account.shown(cloud=call.cloud), "emailAddress": self.email, "timeZone": self.time_zone}
+
+    def _person(self, call: _Call) -> view.Person:
+        return lambda name: self.project.accounts.named(name).shown(cloud=call.cloud)
 
 
 def _asked(call: _Call) -> Mapping[str, Any]:
-    return call.body() if call.request.method == "POST" else call.query
+    """What a search asks; in a query, a list may come as one text with commas or as several."""
+    if call.request.method == "POST":
+        return call.body()
+    lists = {name: ",".join(call.request.every(name)) for name in ("fields", "reconcileIssues") if name in call.query}
+    return {**call.query, **lists}
 
 
-def _window(asked: Mapping[str, Any]) -> tuple[int, int]:
-    return int(asked.get("startAt") or 0), int(asked.get("maxResults") or 50)
+def _window(asked: Mapping[str, Any], default: int = 50) -> tuple[int, int]:
+    return int(asked.get("startAt") or 0), int(asked.get("maxResults") or default)

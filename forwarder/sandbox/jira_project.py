@@ -7,11 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, timedelta, tzinfo
 from typing import Any, Final
 
-from forwarder.sandbox import adf
-from forwarder.sandbox.jql import Query
+from forwarder.sandbox import adf, jira_workflow
+from forwarder.sandbox.jira_accounts import BOT, Accounts
+from forwarder.sandbox.jira_index import Index
+from forwarder.sandbox.jira_workflow import CATEGORIES, RESOLUTIONS, WORKFLOW, Status
+from forwarder.sandbox.jql import JqlError, Query
 from forwarder.sandbox.limits import Clock
 
 MAX_SUMMARY: Final = 255
@@ -41,27 +44,12 @@ class FieldErrors(Exception):
         self.errors = dict(errors)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Status:
-    """One status and the transition that leads to it. ``category`` is new, indeterminate or done."""
-
-    id: str
-    name: str
-    transition: str
-    category: str
-
-
-WORKFLOW: Final = (
-    Status(id="10000", name="Zu erledigen", transition="11", category="new"),
-    Status(id="10001", name="In Arbeit", transition="21", category="indeterminate"),
-    Status(id="10002", name="Fertig", transition="31", category="done"),
-)
-"""In German: names differ per site and language, categories do not."""
-
-
 @dataclass(kw_only=True)
 class Project:
-    """One project. ``index_lag`` is the seconds until a search finds what was written.
+    """One project. ``index_lag`` is the seconds until a search finds what was written, and what was changed.
+
+    ``zone`` is the time zone of the account that searches. ``resolves`` is whether a step to done sets a resolution;
+    a step from there takes it away.
 
     ``required_fields`` maps the ids of required custom fields to their names, ``optional_fields`` those of further
     custom fields; ``hidden_fields`` are not on the screen and cannot be set.
@@ -81,10 +69,10 @@ class Project:
     hidden_fields: set[str] = field(default_factory=set)
     issues: dict[str, dict[str, Any]] = field(default_factory=dict)
     former_keys: list[str] = field(default_factory=list)
-    _findable: dict[str, dict[str, datetime]] = field(default_factory=dict)
-    """label (or none at all) -> id -> since when the index has it"""
-    _indexed: dict[str, set[str]] = field(default_factory=dict)
-    """id -> the labels under which the index has it"""
+    accounts: Accounts = field(default_factory=Accounts)
+    zone: tzinfo = UTC
+    resolves: bool = True
+    _index: Index = field(default_factory=Index)
     _count: int = 0
 
     def create(self, fields: Mapping[str, Any], *, rich: bool) -> dict[str, Any]:
@@ -102,14 +90,17 @@ class Project:
             "comments": [],
             "transitions": [],
             "former_keys": [],
+            "history": [],
+            "resolution": None,
+            "resolved": None,
             "created": now,
             "updated": now,
         }
         self.issues[issue["key"]] = issue
-        self._index(issue)
+        self._note(issue)
         return issue
 
-    def edit(self, issue: dict[str, Any], body: Mapping[str, Any], *, rich: bool) -> None:
+    def edit(self, issue: dict[str, Any], body: Mapping[str, Any], *, rich: bool, by: str = BOT) -> None:
         """Set ``fields`` and apply the verbs of ``update``. Raises FieldErrors."""
         fields = dict(body.get("fields") or {})
         for name, verbs in (body.get("update") or {}).items():
@@ -118,13 +109,14 @@ class Project:
         errors = self._problems(fields, rich=rich)
         if errors:
             raise FieldErrors(errors)
-        issue["fields"].update(fields)
-        issue["updated"] = self.clock()
-        self._index(issue)
+        old = issue["fields"]
+        items = [_item(name, old.get(name), value) for name, value in fields.items() if old.get(name) != value]
+        old.update(fields)
+        self._changed(issue, items, by)
         for verb in (body.get("update") or {}).get("comment", []):
-            self.comment(issue, verb["add"]["body"], rich=rich)
+            self.comment(issue, verb["add"]["body"], rich=rich, by=by)
 
-    def comment(self, issue: dict[str, Any], text: Any, *, rich: bool) -> dict[str, Any]:
+    def comment(self, issue: dict[str, Any], text: Any, *, rich: bool, by: str = BOT) -> dict[str, Any]:
         """A new comment. Raises FieldErrors."""
         wrong = _text_problem(text, rich=rich)
         if wrong is None and not plain(text).strip():
@@ -135,24 +127,37 @@ class Project:
             "id": str(30_000 + len(issue["comments"]) + 100 * int(issue["id"])),
             "body": text,
             "at": self.clock(),
+            "by": by,
         }
         issue["comments"].append(comment)
+        self._changed(issue, [], by)
         return comment
 
-    def move(self, issue: dict[str, Any], transition: Any) -> bool:
-        """Take the issue through the transition of that id; False where there is none."""
-        for status in self.workflow:
-            if status.transition == str(transition):
-                issue["status"] = status
-                issue["transitions"].append(status.transition)
-                issue["updated"] = self.clock()
-                return True
-        return False
+    def ways(self, issue: Mapping[str, Any]) -> list[Status]:
+        """The statuses to which a transition leads from where the issue is."""
+        return [status for status in self.workflow if status.is_reached_from(issue["status"])]
+
+    def move(
+        self, issue: dict[str, Any], transition: object, fields: Mapping[str, Any] | None = None, *, by: str = BOT
+    ) -> None:
+        """Take the issue through the transition of that id. Raises IllegalMove and FieldErrors."""
+        status = jira_workflow.step(self.workflow, issue["status"], transition, issue["key"])
+        errors = jira_workflow.field_errors(status, fields or {})
+        if errors:
+            raise FieldErrors(errors)
+        old = issue["status"]
+        items = [_item("status", {"id": old.id, "name": old.name}, {"id": status.id, "name": status.name})]
+        resolution = self._resolution(issue, status, fields or {})
+        if resolution != issue["resolution"]:
+            items.append(_item("resolution", _named(issue["resolution"]), _named(resolution)))
+            issue["resolution"], issue["resolved"] = resolution, self.clock() if resolution else None
+        issue["status"] = status
+        issue["transitions"].append(status.transition)
+        self._changed(issue, items, by)
 
     def delete(self, issue: Mapping[str, Any]) -> None:
         del self.issues[issue["key"]]
-        for label in self._indexed.pop(issue["id"]):
-            del self._findable[label][issue["id"]]
+        self._index.forget(issue["id"])
 
     def rename(self, key: str) -> None:
         """Give the project another key, and its issues with it; the old keys go on leading there."""
@@ -168,6 +173,8 @@ class Project:
         issue["key"] = new
         issue["former_keys"].append((old, told))
         self.issues[new] = issue
+        if told:
+            self._changed(issue, [{"field": "Key", "fieldtype": "jira", "fromString": old, "toString": new}], BOT)
 
     def get(self, wanted: str) -> dict[str, Any] | None:
         """The issue of that key, an earlier key or an id."""
@@ -182,16 +189,21 @@ class Project:
 
     def find(self, query: Query, *, at_once: Iterable[str] = ()) -> list[dict[str, Any]]:
         """What the index knows; ids in ``at_once`` are looked up past it."""
+        self._refuse_unknown(query)
         labels, now, fresh = query.values("labels"), self.clock(), set(at_once)
         by_id = {issue["id"]: issue for issue in self.issues.values()}
-        ids = by_id if labels is None else dict.fromkeys(i for label in labels for i in self._findable.get(label, {}))
         found = []
-        for issue in map(by_id.__getitem__, ids):
-            seen = [self._findable.get(label, {}).get(issue["id"]) for label in (labels or [""])]
-            indexed = any(since is not None and since <= now for since in seen)
-            if (indexed or issue["id"] in fresh) and self._matches(issue, query):
-                found.append(issue)
-        return sorted(found, key=lambda issue: int(issue["id"]), reverse=query.newest_first)
+        for issue in map(by_id.__getitem__, self._index.ids(labels)):
+            at_once_too = issue["id"] in fresh
+            stamp = (issue["updated"], issue["status"]) if at_once_too else self._index.stamp(issue["id"], now)
+            if stamp is None or not (at_once_too or self._index.knows(issue["id"], labels, now)):
+                continue
+            seen = {**issue, "updated": stamp[0], "status": stamp[1]}
+            if self._matches(seen, query):
+                found.append((seen, issue))
+        for name, descending in reversed(query.order):
+            found.sort(key=lambda pair: _rank(pair[0], name), reverse=descending)
+        return [issue for _, issue in found]
 
     def by_label(self) -> dict[str, list[str]]:
         """The keys of the issues that bear each label, whatever the index knows."""
@@ -229,24 +241,55 @@ class Project:
         """Whether an issue stands in this project, and was not moved to another one."""
         return str(issue["key"]).startswith(f"{self.key}-")
 
-    def _index(self, issue: Mapping[str, Any]) -> None:
-        key, labels = issue["id"], {"", *issue["fields"]["labels"]}
-        since = self.clock() + timedelta(seconds=self.index_lag)
-        for label in self._indexed.get(key, set()) - labels:
-            del self._findable[label][key]
-        for label in labels:
-            self._findable.setdefault(label, {}).setdefault(key, since)
-        self._indexed[key] = labels
+    def _changed(self, issue: dict[str, Any], items: list[dict[str, Any]], by: str) -> None:
+        """Stamp the issue, tell the index, and keep in its history what was changed, if anything was."""
+        issue["updated"] = self.clock()
+        if items:
+            number = str(40_000 + 100 * int(issue["id"]) + len(issue["history"]))
+            issue["history"].append({"id": number, "by": by, "at": issue["updated"], "items": items})
+        self._note(issue)
+
+    def _note(self, issue: Mapping[str, Any]) -> None:
+        self._index.note(issue, self.clock() + timedelta(seconds=self.index_lag))
+
+    def _resolution(self, issue: Mapping[str, Any], status: Status, fields: Mapping[str, Any]) -> Any:
+        if "resolution" in fields:
+            return jira_workflow.resolution(fields["resolution"])
+        if status.category != "done":
+            return None if self.resolves else issue["resolution"]
+        return issue["resolution"] or (next(iter(RESOLUTIONS.items())) if self.resolves else None)
+
+    def _refuse_unknown(self, query: Query) -> None:
+        known = {
+            "status": {name.lower() for status in self.workflow for name in (status.id, status.name)},
+            "statuscategory": {str(name).lower() for key, names in CATEGORIES.items() for name in (key, *names)},
+        }
+        for name, values in (*query.clauses, *query.exclusions):
+            for value in values:
+                if name in known and value.lower() not in known[name]:
+                    raise JqlError(f"The value '{value}' does not exist for the field '{name}'.")
 
     def _matches(self, issue: Mapping[str, Any], query: Query) -> bool:
-        kind = named(issue["fields"]["issuetype"], self.issue_types)
+        kind, status = named(issue["fields"]["issuetype"], self.issue_types), issue["status"]
         facts = {
             "project": {self.key, *self.former_keys, self.id, self.name} if self.has(issue) else set(),
             "key": {issue["key"], issue["id"]},
             "issuetype": set(kind or ()),
+            "labels": set(issue["fields"]["labels"]),
+            "status": {status.id, status.name.lower()},
+            "statuscategory": {str(name).lower() for name in (status.category, *CATEGORIES[status.category])},
         }
-        facts["labels"] = set(issue["fields"]["labels"])
-        return all(facts[name] & values for name, values in query.clauses)
+        lower = ("status", "statuscategory")
+
+        def meets(name: str, values: frozenset[str]) -> bool:
+            return bool(facts[name] & ({value.lower() for value in values} if name in lower else values))
+
+        now = self.clock()
+        return (
+            all(meets(name, values) for name, values in query.clauses)
+            and not any(meets(name, values) for name, values in query.exclusions)
+            and all(one.holds(issue[one.field], zone=self.zone, now=now) for one in query.moments)
+        )
 
     def _missing(self, fields: Mapping[str, Any]) -> dict[str, str]:
         errors = {name: f"{label} is required." for name, label in self.required_fields.items() if not fields.get(name)}
@@ -272,8 +315,15 @@ class Project:
             "duedate": _date_problem(fields.get("duedate")),
             "priority": _name_problem("priority", [fields.get("priority")], self.priorities),
             "components": _name_problem("component", fields.get("components") or [], self.components),
+            "assignee": self._assignee_problem(fields.get("assignee")),
         }
         return errors | {name: wrong for name, wrong in checks.items() if wrong and name in known}
+
+    def _assignee_problem(self, value: Any) -> str | None:
+        given = [one for one in value.values() if one] if isinstance(value, dict) else [value] if value else []
+        if not given or self.accounts.meant(value):
+            return None
+        return f"User '{given[0]}' does not exist."
 
 
 def named(value: Any, names: Mapping[str, str]) -> tuple[str, str] | None:
@@ -284,6 +334,35 @@ def named(value: Any, names: Mapping[str, str]) -> tuple[str, str] | None:
         if value.get("id") == key or value.get("name") == name:
             return key, name
     return None
+
+
+def _item(name: str, old: Any, new: Any) -> dict[str, Any]:
+    """One line of a history."""
+    (old_id, old_name), (new_id, new_name) = _told(old), _told(new)
+    about = {"field": name, "fieldtype": "jira", "fieldId": name}
+    return {**about, "from": old_id, "fromString": old_name, "to": new_id, "toString": new_name}
+
+
+def _told(value: Any) -> tuple[str | None, str | None]:
+    """The id and the text by which a history names a value."""
+    if value is None:
+        return None, None
+    if isinstance(value, dict) and value.get("type") != "doc":
+        told = value.get("displayName") or value.get("name")
+        return value.get("accountId") or value.get("id") or value.get("name"), told or value.get("id")
+    if isinstance(value, list):
+        return None, " ".join(str(_told(one)[1]) for one in value)
+    return None, plain(value)
+
+
+def _named(pair: tuple[str, str] | None) -> dict[str, str] | None:
+    return pair and {"id": pair[0], "name": pair[1]}
+
+
+def _rank(issue: Mapping[str, Any], name: str) -> Any:
+    """By what issues are sorted; where it is the same, by their age."""
+    number = int(issue["id"])
+    return (issue[name], number) if name in ("updated", "created") else (number,)
 
 
 def plain(text: Any) -> str:

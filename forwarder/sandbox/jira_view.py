@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from datetime import datetime
-from typing import Any
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime, tzinfo
+from typing import Any, Final
 
 from forwarder.sandbox import adf
-from forwarder.sandbox.jira_project import Project, Status, named, plain
+from forwarder.sandbox.jira_accounts import BOT
+from forwarder.sandbox.jira_project import Project, named, plain
+from forwarder.sandbox.jira_workflow import CATEGORIES, RESOLUTIONS, Status
 from forwarder.sandbox.server import Reply
+
+Person = Callable[[str], dict[str, Any]]
+"""How the account of a name is shown."""
+
+_SEARCHED_CHANGES: Final = 40
+"""As many changes of each issue as Cloud's search shows."""
 
 
 def issue(
-    of: Project, raw: Mapping[str, Any], wanted: Any, *, author: dict[str, Any], address: str, rich: bool
+    of: Project, raw: Mapping[str, Any], wanted: Any, *, person: Person, address: str, rich: bool
 ) -> dict[str, Any]:
     """The issue ``raw`` with the fields that are ``wanted``; ``rich`` shows texts as documents (API v3)."""
     fields = raw["fields"]
@@ -26,9 +34,13 @@ def issue(
         "issuetype": {"id": kind[0], "name": kind[1], "subtask": False},
         "priority": {"id": priority[0], "name": priority[1]},
         "status": status(raw["status"]),
-        "created": time(raw["created"]),
-        "updated": time(raw["updated"]),
-        "comment": {"comments": [comment(one, author, rich=rich) for one in raw["comments"]]},
+        "assignee": assignee(of, fields.get("assignee"), person),
+        "reporter": person(BOT),
+        "resolution": raw["resolution"] and {"id": raw["resolution"][0], "name": raw["resolution"][1]},
+        "resolutiondate": raw["resolved"] and time(raw["resolved"], of.zone),
+        "created": time(raw["created"], of.zone),
+        "updated": time(raw["updated"], of.zone),
+        "comment": {"comments": [comment(one, person, of.zone, rich=rich) for one in raw["comments"]]},
     }
     names = set(split(wanted))
     if names == {"id"}:
@@ -37,20 +49,35 @@ def issue(
     return {"id": raw["id"], "key": raw["key"], "self": address, "fields": shown}
 
 
-def comment(raw: Mapping[str, Any], author: dict[str, Any], *, rich: bool) -> dict[str, Any]:
-    at = time(raw["at"])
-    return {"id": raw["id"], "author": author, "body": text(raw["body"], rich=rich), "created": at, "updated": at}
+def assignee(of: Project, value: Any, person: Person) -> Any:
+    """Who was meant, as an account is shown; what means nobody known is shown as it was sent."""
+    account = of.accounts.meant(value)
+    return person(account.name) if account else value
 
 
-def changelog(raw: Mapping[str, Any]) -> dict[str, Any]:
-    """What was changed of an issue: the moves to other projects, which are all that is kept here."""
-    keys = [*(old for old, _ in raw["former_keys"]), raw["key"]]
-    histories = [
-        {"id": str(number), "items": [{"field": "Key", "fieldtype": "jira", "fromString": old, "toString": new}]}
-        for number, (old, new, (_, told)) in enumerate(zip(keys, keys[1:], raw["former_keys"], strict=False))
-        if told
+def comment(raw: Mapping[str, Any], person: Person, zone: tzinfo, *, rich: bool) -> dict[str, Any]:
+    at, author = time(raw["at"], zone), person(raw["by"])
+    body = text(raw["body"], rich=rich)
+    return {
+        "id": raw["id"], "author": author, "updateAuthor": author, "body": body, "created": at, "updated": at,
+    }  # fmt: skip
+
+
+def changelog(of: Project, raw: Mapping[str, Any], person: Person, *, cloud: bool, searched: bool) -> dict[str, Any]:
+    """What was changed of an issue, and by whom: on Cloud newest first, and in a search no more than so many."""
+    histories = changes(of, raw, person)
+    if cloud:
+        histories.reverse()
+    shown = histories[:_SEARCHED_CHANGES] if cloud and searched else histories
+    return {"startAt": 0, "maxResults": len(shown), "total": len(histories), "histories": shown}
+
+
+def changes(of: Project, raw: Mapping[str, Any], person: Person) -> list[dict[str, Any]]:
+    """All of an issue's history, oldest first."""
+    return [
+        {"id": one["id"], "author": person(one["by"]), "created": time(one["at"], of.zone), "items": one["items"]}
+        for one in raw["history"]
     ]
-    return {"startAt": 0, "maxResults": len(histories), "total": len(histories), "histories": histories}
 
 
 def project(of: Project) -> dict[str, str]:
@@ -58,7 +85,25 @@ def project(of: Project) -> dict[str, str]:
 
 
 def status(of: Status) -> dict[str, Any]:
-    return {"id": of.id, "name": of.name, "statusCategory": {"key": of.category, "name": of.name}}
+    number, _ = CATEGORIES[of.category]
+    category = {"id": number, "key": of.category, "name": of.name}  # translated, as the status is
+    return {"id": of.id, "name": of.name, "statusCategory": category}
+
+
+def transition(of: Status, project: Project, *, fields: bool) -> dict[str, Any]:
+    """The way that leads to a status, with the ``fields`` of its screen if they were asked for."""
+    told: dict[str, Any] = {"id": of.transition, "name": of.name, "to": status(of)}
+    told |= {"hasScreen": bool(of.required or of.screen), "isAvailable": True, "isConditional": False}
+    if fields:
+        told["fields"] = {name: _screen_field(of, name, project) for name in (*of.required, *of.screen)}
+    return told
+
+
+def _screen_field(of: Status, name: str, project: Project) -> dict[str, Any]:
+    options = RESOLUTIONS if name == "resolution" else {}
+    values = [{"id": key, "name": label} for key, label in options.items()] or project.options(name)
+    told = {"required": name in of.required, "name": name.title(), "key": name, "operations": ["set"]}
+    return {**told, **({"allowedValues": values} if values else {}), "hasDefaultValue": False}
 
 
 def address(origin: str, raw: Mapping[str, Any], *, rich: bool) -> str:
@@ -74,8 +119,9 @@ def text(value: Any, *, rich: bool) -> Any:
     return plain(value)
 
 
-def time(instant: datetime) -> str:
-    return instant.strftime("%Y-%m-%dT%H:%M:%S.000%z")
+def time(instant: datetime, zone: tzinfo = UTC) -> str:
+    local = instant.astimezone(zone)
+    return f"{local:%Y-%m-%dT%H:%M:%S}.{local.microsecond // 1000:03}{local:%z}"
 
 
 def split(value: Any) -> list[str]:

@@ -32,6 +32,12 @@ class SlidingWindow:
         self._taken: deque[datetime] = deque()
         self._lock = threading.Lock()
 
+    @property
+    def left(self) -> int:
+        """How many requests may pass yet."""
+        with self._lock:
+            return max(self.limit - len(self._taken), 0)
+
     def take(self, now: datetime) -> float:
         """0 where the request may pass, else the seconds until one may."""
         with self._lock:

@@ -1,4 +1,7 @@
-"""A stand-in for PagerDuty's Events API v2 (https://developer.pagerduty.com/docs/events-api-v2/trigger-events/)."""
+"""A stand-in for PagerDuty: the Events API v2, and at the same address the REST API, with a key of its own.
+
+https://developer.pagerduty.com/docs/events-api-v2/trigger-events/
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,8 @@ from datetime import datetime
 from typing import Any, Final
 
 from forwarder.sandbox.limits import Clock, SlidingWindow
+from forwarder.sandbox.pagerduty_incidents import Incidents
+from forwarder.sandbox.pagerduty_rest import RESOURCES, Rest, error
 from forwarder.sandbox.server import Reply, Request, Service
 
 _ACTIONS: Final = ("trigger", "acknowledge", "resolve")
@@ -18,14 +23,14 @@ _MAX_DEDUP_KEY: Final = 255
 _MAX_SUMMARY: Final = 1024
 _MAX_EVENT: Final = 512 * 1024
 _EVENTS_PER_MINUTE: Final = 120
-_STATUS_AFTER: Final = {"trigger": "triggered", "acknowledge": "acknowledged", "resolve": "resolved"}
 
 
 class PagerDuty(Service):
-    """One integration. ``limit_per_minute`` of None is no limit.
+    """One integration of one service. ``limit_per_minute`` of None is no limit.
 
     ``incidents`` maps a dedup key to a dict with ``dedup_key``, ``status`` (of the newest incident), ``count`` (how
     many incidents the key opened) and ``events`` (all that were accepted, as sent, without the routing key).
+    ``rest`` is the REST API. Whatever names an incident, in the verbs of people, is its id or a dedup key.
     """
 
     name = "pagerduty"
@@ -35,26 +40,69 @@ class PagerDuty(Service):
         self.routing_key = "not-a-real-routing-key-123456789"
         self.limit_per_minute = _EVENTS_PER_MINUTE if limits else None
         self._window = SlidingWindow(_EVENTS_PER_MINUTE, 60)
-        self._incidents: dict[str, dict[str, Any]] = {}
+        self._incidents = Incidents(clock)
+        self.rest = Rest(self._incidents, clock=clock, limits=limits)
 
     @property
     def url(self) -> str:
         return self.origin
 
     @property
+    def api_token(self) -> str:
+        """The key of the REST API."""
+        return self.rest.token
+
+    @property
     def incidents(self) -> dict[str, dict[str, Any]]:
         """By dedup key, in the order in which the keys were first seen."""
         with self.lock:
-            return dict(self._incidents)
+            return dict(self._incidents.by_key)
+
+    @property
+    def grouping(self) -> bool:
+        """Whether the service puts all alerts that come while an incident is open into that one."""
+        return self._incidents.grouping
+
+    @grouping.setter
+    def grouping(self, value: bool) -> None:
+        self._incidents.grouping = value
+
+    def add_user(self, name: str, email: str = "") -> str:
+        """Make (or remake) a user, and tell the id."""
+        with self.lock:
+            return self._incidents.add_user(name, email)
+
+    def acknowledge(self, incident: str, user: str = "Alice") -> None:
+        """Let ``user`` (an id or a name) acknowledge; raises LookupError where there is no such thing."""
+        with self.lock:
+            self._incidents.acknowledge(incident, user)
+
+    def unacknowledge(self, incident: str) -> None:
+        """Let an acknowledgement time out."""
+        with self.lock:
+            self._incidents.unacknowledge(incident)
+
+    def resolve(self, incident: str, user: str = "Alice") -> None:
+        """Let ``user`` (an id or a name) resolve; raises LookupError where there is no such thing."""
+        with self.lock:
+            self._incidents.resolve(incident, user)
+
+    def revoke_api_token(self) -> None:
+        """Make the REST API's key bad, and leave the integration as it is."""
+        self.rest.revoked = True
+
+    def restore_api_token(self) -> None:
+        """Make the REST API's key good again."""
+        self.rest.revoked = False
 
     def credentials(self) -> dict[str, str]:
-        return {"url": self.url, "routing_key": self.routing_key}
+        return {"url": self.url, "routing_key": self.routing_key, "api_token": self.api_token}
 
     def snapshot(self) -> dict[str, Any]:
         return {
             "incidents": {
                 key: {"count": incident["count"], "events": len(incident["events"]), "status": incident["status"]}
-                for key, incident in self._incidents.items()
+                for key, incident in self._incidents.by_key.items()
             }
         }
 
@@ -63,7 +111,12 @@ class PagerDuty(Service):
             return _answer(429, "throttle exceeded", "Requests for this integration are arriving too quickly")
         return _answer(status, "error", "Internal Server Error")
 
+    def refuse_to(self, request: Request, status: int) -> Reply:
+        return error(status) if _is_rest(request) else self.refuse(status)
+
     def respond(self, request: Request) -> Reply:
+        if _is_rest(request):
+            return self.rest.respond(request, self.origin)
         if request.line != "POST /v2/enqueue":
             return Reply.json({"status": "not found", "message": "Not Found"}, 404)
         if len(request.body) > _MAX_EVENT:
@@ -80,7 +133,7 @@ class PagerDuty(Service):
         if self._over_limit():
             return self.refuse(429)
         dedup_key = event.get("dedup_key") or uuid.uuid4().hex
-        self._process(dedup_key, event)
+        self._incidents.process(dedup_key, event)
         return Reply.json({"status": "success", "message": "Event processed", "dedup_key": dedup_key}, 202)
 
     def _over_limit(self) -> bool:
@@ -89,20 +142,9 @@ class PagerDuty(Service):
         self._window.limit = self.limit_per_minute
         return self._window.take(self.clock()) > 0
 
-    def _process(self, dedup_key: str, event: dict[str, Any]) -> None:
-        incident, action = self._incidents.get(dedup_key), event["event_action"]
-        if incident is None:
-            if action != "trigger":
-                return  # accepted, and without a meaning: there is nothing to acknowledge or resolve
-            incident = {"dedup_key": dedup_key, "status": "resolved", "count": 0, "events": []}
-            self._incidents[dedup_key] = incident
-        incident["events"].append({key: value for key, value in event.items() if key != "routing_key"})
-        is_open = incident["status"] != "resolved"
-        if action == "trigger" and not is_open:
-            incident["count"] += 1
-            incident["status"] = "triggered"
-        elif action != "trigger" and is_open:
-            incident["status"] = _STATUS_AFTER[action]
+
+def _is_rest(request: Request) -> bool:
+    return request.path.split("/")[1] in RESOURCES
 
 
 def _problems(event: Any) -> Iterator[str]:

@@ -15,20 +15,22 @@ import sys
 import threading
 import traceback
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from email.message import Message
 from email.utils import format_datetime
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler
+from io import BufferedIOBase
 from typing import Any, ClassVar, Final, Self
 from urllib.parse import parse_qsl, unquote, urlsplit
 
-from forwarder.sandbox.faults import CHUNKED, Fault, FaultKind, Faults, pieces
+from forwarder.sandbox.faults import CHUNKED, MESSAGE_KINDS, Fault, FaultKind, Faults, pieces
 from forwarder.sandbox.limits import Clock
 
 _CONTROL: Final = "/_sandbox/"
+_WITHOUT_BODY: Final = {HTTPStatus.NO_CONTENT, HTTPStatus.SWITCHING_PROTOCOLS}
 _PAGE: Final = "<!doctype html><title>Sign in</title><h1>Sign in to continue</h1>"
 
 
@@ -41,6 +43,12 @@ class Request:
     query: Mapping[str, str]
     headers: Message
     body: bytes
+    pairs: Sequence[tuple[str, str]] = ()
+    """The query in full: of a name that comes several times, ``query`` holds the last value alone."""
+
+    def every(self, name: str) -> list[str]:
+        """All values of one name in the query."""
+        return [value for key, value in self.pairs if key == name]
 
     @property
     def line(self) -> str:
@@ -62,12 +70,13 @@ class Request:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Reply:
-    """One answer, before the wire."""
+    """One answer, before the wire. ``takeover`` is given the connection after a 101, to speak another protocol."""
 
     status: int = 200
     body: bytes = b""
     content_type: str = "application/json; charset=utf-8"
     headers: Mapping[str, str] = field(default_factory=dict)
+    takeover: Callable[[socket.socket, BufferedIOBase], None] | None = None
 
     @classmethod
     def json(cls, value: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Self:
@@ -85,7 +94,7 @@ class Reply:
             **self.headers,
             "Content-Length": str(len(self.body)),
         }
-        if not self.body and self.status == HTTPStatus.NO_CONTENT:
+        if not self.body and self.status in _WITHOUT_BODY:
             del head["Content-Type"], head["Content-Length"]
         lines = [
             f"HTTP/1.1 {self.status} {_phrase(self.status)}",
@@ -131,6 +140,10 @@ class Service(ABC):
     @abstractmethod
     def refuse(self, status: int) -> Reply:
         """What the real service says at an error ``status``."""
+
+    def refuse_to(self, request: Request, status: int) -> Reply:  # noqa: ARG002 - for those with more than one API
+        """What the real service says at an error ``status`` to this request."""
+        return self.refuse(status)
 
     @abstractmethod
     def credentials(self) -> dict[str, str]:
@@ -183,6 +196,10 @@ class Service(ABC):
     def take_fault(self, request: Request) -> Fault | None:
         """The fault that strikes ``request``, one time of it used up."""
         return self._faults.take(request.line, request.body)
+
+    def take_message_fault(self, line: str, body: bytes) -> Fault | None:
+        """The fault that strikes a message over a WebSocket, which is called ``line``, one time of it used up."""
+        return self._faults.take(line, body, MESSAGE_KINDS)
 
     def answer(self, request: Request) -> Reply:
         """Do what is asked. The lock is held for as long as the state changes, never while something waits."""
@@ -298,10 +315,12 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _read(self) -> Request:
         target = urlsplit(self.path)
+        pairs = parse_qsl(target.query, keep_blank_values=True)
         return Request(
             method=self.command,
             path=unquote(target.path),
-            query=dict(parse_qsl(target.query, keep_blank_values=True)),
+            query=dict(pairs),
+            pairs=pairs,
             headers=self.headers,
             body=self.rfile.read(int(self.headers.get("Content-Length") or 0)),
         )
@@ -312,7 +331,7 @@ class _Handler(BaseHTTPRequestHandler):
             service.pause(fault.seconds)
         reply = service.answer(request) if kind.has_effect else Reply.text(_PAGE, content_type="text/html")
         if kind in (FaultKind.STATUS, FaultKind.STATUS_AFTER):
-            reply = _reply_of(fault, service.refuse(fault.status))
+            reply = _reply_of(fault, service.refuse_to(request, fault.status))
         silent = kind in _SILENT
         service.note(request, None if silent else reply.status)
         if silent:
@@ -330,6 +349,9 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _send(self, reply: Reply) -> None:
         self.wfile.write(reply.wire(self.server.service.clock()))
+        if reply.takeover is not None:
+            self.close_connection = True
+            reply.takeover(self.connection, self.rfile)
 
     def _drip(self, wire: bytes, seconds: float) -> None:
         for byte in wire:

@@ -54,17 +54,17 @@ class Channels:
 
     def change(self, wanted: str, **changes: Any) -> None:
         """Change the channel of that id or name, whether the bot sees it or not."""
-        channel = self._named(wanted)
+        channel = self.named(wanted)
         self._by_id[channel.id] = replace(channel, **changes)
 
     def rename(self, wanted: str, name: str) -> None:
         """Give the channel of that id or name another name."""
-        channel = self._named(wanted)
+        channel = self.named(wanted)
         self.change(channel.id, name=name.removeprefix("#"), previous_names=(*channel.previous_names, channel.name))
 
     def remove(self, wanted: str) -> None:
         """Delete the channel of that id or name."""
-        channel = self._named(wanted)
+        channel = self.named(wanted)
         del self._by_id[channel.id]
         self._deleted.add(channel.id)
 
@@ -81,7 +81,7 @@ class Channels:
 
     def meant(self, wanted: Any) -> Channel:
         """The channel of that id or name, as the bot sees it; raises SlackError."""
-        return self.by_id(self._named(wanted).id)
+        return self.by_id(self.named(wanted).id)
 
     def listed(self, kinds: list[str], *, archived: bool) -> list[dict[str, Any]]:
         """Those of ``kinds`` that the bot sees, with or without ``archived`` ones."""
@@ -98,7 +98,8 @@ class Channels:
         taken = self._by_id.get(channel_id)
         return channel_id not in self._deleted and (taken is None or taken.name == name)
 
-    def _named(self, wanted: Any) -> Channel:
+    def named(self, wanted: Any) -> Channel:
+        """The channel of that id or name, whether the bot sees it or not; raises SlackError."""
         name = str(wanted).removeprefix("#")
         for channel in self._by_id.values():
             if wanted == channel.id or name == channel.name:

@@ -11,6 +11,9 @@ from typing import Any, Final
 
 from forwarder.sandbox import blockkit
 
+APP_ID: Final = "A0SANDBOX"
+TEAM_ID: Final = "T0SANDBOX"
+BOT_USER: Final = "U0FORWARDER"
 MAX_TEXT: Final = 40_000
 MAX_TEXT_UPDATE: Final = 4000
 _MAX_ATTACHMENTS: Final = 100
@@ -67,9 +70,9 @@ def _metadata(value: Any) -> dict[str, Any] | None:
 
 def public(message: Mapping[str, Any], *, metadata: bool = False) -> dict[str, Any]:
     shown = {key: message[key] for key in ("ts", "text", "blocks", "attachments", "thread_ts") if message[key]}
-    shown |= {"type": "message", "user": "U0FORWARDER", "bot_id": "B0SANDBOX" if message["webhook"] else "B0FORWARDER"}
+    shown |= {"type": "message", "user": BOT_USER, "bot_id": "B0SANDBOX" if message["webhook"] else "B0FORWARDER"}
     if message["edits"]:
-        shown["edited"] = {"user": "U0FORWARDER", "ts": message["ts"]}
+        shown["edited"] = {"user": BOT_USER, "ts": message["ts"]}
     if metadata and message["metadata"]:
         shown["metadata"] = message["metadata"]
     return {"text": "", **shown}

@@ -28,7 +28,7 @@ def enqueue_change(
     in use, the ones that have it hear of ``changes``; of worse news the others do, too.
     """
     alert, worse = item.alert, got_worse(changes)
-    opened, discarded = _opened(connection, alert.id), _discarded(connection, alert.id)
+    opened, discarded = _opened(connection, alert.id, worse=worse), _discarded(connection, alert.id)
     why = "changed: " + ", ".join(change.field for change in changes)
     opens = {
         connector: reason
@@ -57,17 +57,21 @@ def enqueue_change(
     return reached
 
 
-def _opened(connection: sqlite3.Connection, alert_id: str) -> dict[str, bool]:
+def _opened(connection: sqlite3.Connection, alert_id: str, *, worse: bool) -> dict[str, bool]:
     """The connectors that were owed the alert, and whether an update of it has something to follow there.
 
-    What was never tried, is held, or waits as a dead letter, will tell the new form by itself.
+    What was never tried, is held, or waits as a dead letter, will tell the new form by itself; what a digest told is
+    told again for the ``worse`` alone.
     """
     rows = connection.execute(
-        "SELECT connector, state, attempts FROM deliveries WHERE alert_id = ? AND kind = 'open'", (alert_id,)
+        "SELECT connector, state, attempts, receipt_id FROM deliveries WHERE alert_id = ? AND kind = 'open'",
+        (alert_id,),
     )
     return {
-        connector: not (state in {"dead", "held"} or (state == "ready" and attempts == 0))
-        for connector, state, attempts in rows
+        connector: not (
+            state in {"dead", "held"} or (state == "ready" and attempts == 0) or (receipt_id == "" and not worse)
+        )
+        for connector, state, attempts, receipt_id in rows
     }
 
 

@@ -7,8 +7,8 @@ import sqlite3
 from collections.abc import Collection, Sequence
 from typing import Final
 
-from forwarder.alert import Change
-from forwarder.connector import Kind
+from forwarder.alert import Alert, Change
+from forwarder.connector import Kind, Origin
 from forwarder.store.life_records import Hold
 from forwarder.store.records import AFTER_ALL_OPENS, LINKS_ONLY
 
@@ -157,3 +157,19 @@ def record_change(
 ) -> None:
     told = json.dumps([{"field": change.field, "old": change.old, "new": change.new} for change in changes])
     connection.execute("INSERT INTO changes VALUES (?, ?, ?, ?)", (alert_id, revision, now, told))
+
+
+def keep_own(connection: sqlite3.Connection, own: Alert, origin: Origin, *, now: float) -> None:
+    """Keeps what the forwarder tells of its own accord, as an alert of that origin."""
+    connection.execute(
+        "INSERT INTO alerts (id, origin, severity, published_at, body, seen_at, trail, unrouted)"
+        " VALUES (?, ?, ?, ?, ?, ?, '[]', 0)",
+        (
+            own.id,
+            origin.value,
+            own.severity.value,
+            own.published_at.timestamp(),
+            json.dumps(dict(own.raw), sort_keys=True, separators=(",", ":")),
+            now,
+        ),
+    )

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Mapping
 from typing import Final
 
-from forwarder.store.life_records import DIGEST
+from forwarder.store.digests import leave_out
 
 # It begins to be owed only now: what is told of how long something waits counts from here.
 _RELEASE: Final = """
@@ -16,9 +17,8 @@ WHERE state = 'held' AND
 
 def release_due(connection: sqlite3.Connection, *, now: float) -> frozenset[str]:
     """Makes due what is held for a schedule that is open by now; the connectors that are owed it."""
-    values = {"now": now, "digest": DIGEST}
     rows = connection.execute(
-        _RELEASE + " held_until <= :now AND held_for <> :digest RETURNING connector", values
+        _RELEASE + " held_until <= :now AND held_for LIKE 'during %' RETURNING connector", {"now": now}
     ).fetchall()
     return frozenset(connector for (connector,) in rows)
 
@@ -31,4 +31,17 @@ def release_alert(
     rows = connection.execute(
         _RELEASE + " alert_id = :alert_id AND connector = coalesce(:connector, connector) RETURNING connector", values
     ).fetchall()
+    if rows:
+        leave_out(connection, alert_id)
     return frozenset(name for (name,) in rows)
+
+
+def retime(connection: sqlite3.Connection, openings: Mapping[str, float], *, now: float) -> None:
+    """Holds what waits for a schedule until that opens by the config of today, or no longer where it is gone."""
+    for (reason,) in connection.execute(
+        "SELECT DISTINCT held_for FROM deliveries WHERE state = 'held' AND held_for LIKE 'during %'"
+    ).fetchall():
+        connection.execute(
+            "UPDATE deliveries SET held_until = ? WHERE state = 'held' AND held_for = ?",
+            (openings.get(reason, now), reason),
+        )

@@ -26,6 +26,19 @@ class Hold:
     reason: str
 
 
+_DURING: Final = "during "
+
+
+def held_during(schedule: str) -> str:
+    """What is held for a schedule is held for, by its name."""
+    return f"{_DURING}{schedule}"
+
+
+def schedule_of(hold: Hold) -> str | None:
+    """The schedule that something is held for; None where it is held for a digest."""
+    return hold.reason.removeprefix(_DURING) if hold.reason.startswith(_DURING) else None
+
+
 class Heard(StrEnum):
     """What became of something that a person did."""
 

@@ -30,6 +30,7 @@ CREATE INDEX alerts_seen ON alerts (seen_at);
 CREATE INDEX alerts_published ON alerts (published_at);
 CREATE INDEX alerts_cve ON alerts (cve_id) WHERE cve_id IS NOT NULL;
 CREATE INDEX alerts_unrouted ON alerts (seen_at) WHERE unrouted = 1;
+CREATE INDEX alerts_unresolved ON alerts (severity, status, seen_at) WHERE origin = 'feed' AND status <> 'resolved';
 """
 
 _DELIVERIES: Final = """
@@ -126,6 +127,32 @@ CREATE TABLE looks (
   looked_at REAL,
   failing_since REAL,
   error TEXT
+) STRICT, WITHOUT ROWID;
+-- What each digest tells; a digest itself is an alert of that origin.
+CREATE TABLE digest_items (
+  digest_id TEXT NOT NULL REFERENCES alerts (id) ON DELETE CASCADE,
+  position INTEGER NOT NULL CHECK (position >= 0),
+  alert_id TEXT NOT NULL REFERENCES alerts (id) ON DELETE CASCADE,
+  PRIMARY KEY (digest_id, position)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX digest_items_alert ON digest_items (alert_id);
+-- Since when each reminder is in the config, by what it asks for, and how often each alert was told by it.
+CREATE TABLE reminders (
+  reminder TEXT PRIMARY KEY CHECK (reminder <> ''),
+  since REAL NOT NULL
+) STRICT, WITHOUT ROWID;
+-- When each report was last made, by what it asks for.
+CREATE TABLE reports (
+  report TEXT PRIMARY KEY CHECK (report <> ''),
+  made_at REAL NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE TABLE reminded (
+  alert_id TEXT NOT NULL REFERENCES alerts (id) ON DELETE CASCADE,
+  reminder TEXT NOT NULL,
+  -- The last response before it: an alert that is open again is told again.
+  response INTEGER NOT NULL,
+  step INTEGER NOT NULL CHECK (step >= 0),
+  PRIMARY KEY (alert_id, reminder)
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE sightings (
   alert_id TEXT NOT NULL REFERENCES alerts (id) ON DELETE CASCADE,

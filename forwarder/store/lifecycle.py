@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Final
 
 from forwarder.connector import Action, Look, Reaction, Resolution, Sighting, Status
 from forwarder.response import actions_between
+from forwarder.store.digests import Compose, collect
 from forwarder.store.engine import Engine
-from forwarder.store.holds import release_due
-from forwarder.store.life_records import Heard, LookState, Responded
+from forwarder.store.holds import release_due, retime
+from forwarder.store.life_records import DIGEST, Heard, LookState, Responded
 from forwarder.store.responses import respond
 
 _STANDS: Final = """
@@ -129,11 +130,22 @@ class LifecycleStore:
         """Makes due what was held for a schedule that is open by now; the connectors that are owed it."""
         return self._engine.write(lambda connection: release_due(connection, now=now))
 
+    def collect_digests(self, compose: Compose, *, now: float) -> frozenset[str]:
+        """Makes the digests that are due; the connectors that are owed one."""
+        return self._engine.write(lambda connection: collect(connection, compose, now=now))
+
+    def retime(self, openings: Mapping[str, float], *, now: float) -> None:
+        """Takes over when schedules open, by what deliveries are held for."""
+        self._engine.write(lambda connection: retime(connection, openings, now=now))
+
     def next_release(self) -> float | None:
         """When the next held delivery may go out; None where none is held."""
         with self._engine.read() as connection:
+            # What a digest tells that waits itself is held on, until that has arrived.
             until: float | None = connection.execute(
-                "SELECT min(held_until) FROM deliveries WHERE state = 'held'"
+                "SELECT min(held_until) FROM deliveries"
+                " WHERE state = 'held' AND (held_for = ? OR held_for LIKE 'during %')",
+                (DIGEST,),
             ).fetchone()[0]
         return until
 

@@ -31,7 +31,8 @@ def elsewhere(row: sqlite3.Row, delivered: Sequence[sqlite3.Row]) -> tuple[Recei
         if other["id"] == row["id"]:
             continue
         if name == row["connector"]:
-            receipt = Receipt(remote_id=other["receipt_id"], url=url)
+            # Without an id there was nothing to send, or it was told in a digest.
+            receipt = Receipt(remote_id=other["receipt_id"], url=url) if other["receipt_id"] else receipt
         elif url:
             links[name] = Link(connector=name, text=other["receipt_id"], url=url)
     return receipt, tuple(links.values())

@@ -51,11 +51,13 @@ _KEPT_BY: Final = """
 SELECT * FROM alerts WHERE muted_by IS NOT NULL AND muted_by IN (SELECT value FROM json_each(?)) AND past = 0 LIMIT ?
 """
 
-# As a whole it has gone nowhere yet: an alert that stands anywhere is told to the end.
+# As a whole it has gone nowhere yet: an alert that stands anywhere is told to the end. What a digest was made of is on
+# its way with it.
 _HELD: Final = """
 SELECT * FROM alerts AS a WHERE origin = 'feed' AND past = 0 AND muted_by IS NULL
   AND id IN (SELECT alert_id FROM deliveries WHERE state = 'held')
-  AND NOT EXISTS (SELECT 1 FROM deliveries AS d WHERE d.alert_id = a.id AND d.state <> 'held')
+  AND NOT EXISTS (SELECT 1 FROM deliveries AS d WHERE d.alert_id = a.id
+    AND (d.state <> 'held' OR d.held_for GLOB 'digest *'))
   AND NOT EXISTS (SELECT 1 FROM discards AS d WHERE d.alert_id = a.id)
   AND id > ? ORDER BY id LIMIT ?
 """

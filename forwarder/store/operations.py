@@ -65,6 +65,7 @@ class Operations:
         def work(connection: sqlite3.Connection) -> int:
             chosen = (json.dumps(list(ids)),)
             kept = connection.execute(_KEEP_FORMER, chosen).rowcount
+            connection.execute(_DISCARD_DIGESTS, chosen)
             connection.execute(_NOTE_DISCARDS, chosen)
             connection.execute(_FORGET_UPDATES, chosen)
             return kept + connection.execute(f"DELETE FROM deliveries WHERE {_UNDECIDED}", chosen).rowcount
@@ -153,6 +154,13 @@ _NOTE_DISCARDS: Final = f"""
 INSERT OR REPLACE INTO discards (alert_id, connector, enqueued_at, uncertain, sent_as)
 SELECT alert_id, connector, enqueued_at, state = 'uncertain' OR {_MAY_BE_THERE}, sent_as
 FROM deliveries WHERE {_UNDECIDED} AND kind = 'open'
+"""
+
+# With a digest goes what it would have told.
+_DISCARD_DIGESTS: Final = f"""
+DELETE FROM deliveries WHERE state = 'held' AND held_for IN (
+  SELECT 'digest ' || alert_id FROM deliveries WHERE {_UNDECIDED} AND kind = 'open'
+)
 """
 
 # Each would bring the whole alert there, for it has nothing that it could change.

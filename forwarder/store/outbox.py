@@ -17,6 +17,7 @@ from forwarder.alert import Alert
 from forwarder.common.clock import instant
 from forwarder.connector import Delivery, Kind, Link, Origin, Receipt, Response
 from forwarder.store import clock, unreadable
+from forwarder.store.digests import items_of, tell
 from forwarder.store.engine import Engine
 from forwarder.store.enqueue import enqueue_links
 from forwarder.store.links import delivered_of, elsewhere
@@ -78,11 +79,13 @@ class Outbox:
                 first = take_in(connection, rows)
                 ids = [row["alert_id"] for row in rows]
                 delivered, responses = delivered_of(connection, ids), responses_of(connection, ids)
+                items = items_of(connection, [row["alert_id"] for row in rows if row["origin"] == Origin.DIGEST])
                 for row in rows:
                     known = _Known(
                         delivered=delivered.get(row["alert_id"], ()),
                         responses=responses.get(row["alert_id"], ()),
                         first_revision=first.get(row["id"]),
+                        items=items.get(row["alert_id"], ()),
                     )
                     try:
                         claimed.append(_claimed(connection, row, token, known))
@@ -137,6 +140,8 @@ class Outbox:
             elif resume and settlement.answers:
                 connection.execute("DELETE FROM pauses WHERE connector = ?", (row["connector"],))
             if settlement.state is State.DELIVERED:
+                if claimed.delivery.origin is Origin.DIGEST:
+                    tell(connection, row["alert_id"], row["receipt_url"], now=now)
                 if row["kind"] == "update":
                     adopt(connection, row["alert_id"], row["connector"], now=now)
                 if row["kind"] == "open" and row["receipt_url"]:
@@ -273,6 +278,7 @@ class _Known:
     delivered: Sequence[sqlite3.Row]
     responses: Sequence[Response]
     first_revision: int | None
+    items: tuple[Alert, ...]
 
 
 def _claimed(
@@ -302,6 +308,8 @@ def _claimed(
         repeats=_repeated(row, kind),
         sent_as=row["sent_as"],
         response=next((one for one in known.responses if kind.responds and one.number == row["revision"]), None),
+        items=known.items,
+        reminder=row["why"] if kind is Kind.REMIND else "",
         latest=known.responses[-1] if known.responses else None,
     )
     return Claimed(

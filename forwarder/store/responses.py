@@ -20,6 +20,8 @@ SELECT * FROM responses WHERE alert_id IN (SELECT value FROM json_each(?)) ORDER
 
 _STANDS_AT: Final = """
 SELECT DISTINCT connector FROM deliveries WHERE alert_id = ? AND kind = 'open' AND state NOT IN ('dead', 'held')
+  -- What a digest told has nothing of its own there.
+  AND receipt_id IS NOT ''
 """
 
 # What may have arrived stays: it is looked for, and what stands there by then goes by the alert's status of today.

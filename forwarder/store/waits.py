@@ -11,6 +11,7 @@ from typing import Any, Final
 from forwarder.connector import Kind
 from forwarder.store import unreadable
 from forwarder.store.engine import Engine
+from forwarder.store.life_records import Hold
 from forwarder.store.order import BEFORE
 from forwarder.store.records import AttemptResult, State
 
@@ -18,7 +19,7 @@ _ASKED: Final = f"""
 SELECT d.*, (SELECT e.id FROM deliveries AS e WHERE {BEFORE} ORDER BY e.id LIMIT 1) AS behind,
   (SELECT outcome FROM attempts WHERE delivery_id = d.id ORDER BY number DESC LIMIT 1) AS last_outcome
 FROM deliveries AS d
-WHERE d.id IN (SELECT value FROM json_each(:ids)) AND d.state IN ('ready', 'uncertain', 'sending')
+WHERE d.id IN (SELECT value FROM json_each(:ids)) AND d.state IN ('held', 'ready', 'uncertain', 'sending')
 """
 
 # The line of a connector is numbered once, however many of it are asked for.
@@ -32,8 +33,8 @@ SELECT id, place, line FROM (
 WHERE id IN (SELECT value FROM json_each(:ids))
 """
 
-_HOLDS: Final = """
-SELECT connector, max(due_at) AS held_until FROM deliveries AS d
+_LIMITS: Final = """
+SELECT connector, max(due_at) AS limited_until FROM deliveries AS d
 WHERE state IN ('ready', 'uncertain') AND due_at > :now AND connector IN (SELECT value FROM json_each(:connectors))
   AND (SELECT outcome FROM attempts WHERE delivery_id = d.id ORDER BY number DESC LIMIT 1) = 'rate_limited'
 GROUP BY connector
@@ -46,8 +47,8 @@ class Wait:
 
     ``place`` is where it stands among the ``line`` of its connector's deliveries that are due, 0 where it is not due
     itself. ``behind`` is the delivery of the same alert that goes first, None without one. ``last`` is what the last
-    attempt came to, and ``last_outcome`` in one word. ``held_until`` is when the rate limit ends that its connector was
-    last told of, None where it has ended.
+    attempt came to, and ``last_outcome`` in one word. ``hold`` is what it is held for. ``limited_until`` is when the
+    rate limit ends that its connector was last told of, None where it has ended.
     """
 
     id: int
@@ -63,7 +64,8 @@ class Wait:
     place: int = 0
     line: int = 0
     behind: int | None = None
-    held_until: float | None = None
+    limited_until: float | None = None
+    hold: Hold | None = None
 
 
 class Waits:
@@ -79,11 +81,11 @@ class Waits:
             rows = connection.execute(_ASKED, asked).fetchall()
             asked["connectors"] = json.dumps(sorted({row["connector"] for row in rows}))
             places = {number: (place, line) for number, place, line in connection.execute(_PLACES, asked).fetchall()}
-            holds = {row["connector"]: row["held_until"] for row in connection.execute(_HOLDS, asked).fetchall()}
-        return {row["id"]: _wait(row, *places.get(row["id"], (0, 0)), holds.get(row["connector"])) for row in rows}
+            limits = {row["connector"]: row["limited_until"] for row in connection.execute(_LIMITS, asked).fetchall()}
+        return {row["id"]: _wait(row, *places.get(row["id"], (0, 0)), limits.get(row["connector"])) for row in rows}
 
 
-def _wait(row: sqlite3.Row, place: int, line: int, held_until: float | None) -> Wait:
+def _wait(row: sqlite3.Row, place: int, line: int, limited_until: float | None) -> Wait:
     outcome = row["last_outcome"]
     return Wait(
         id=row["id"],
@@ -99,5 +101,6 @@ def _wait(row: sqlite3.Row, place: int, line: int, held_until: float | None) -> 
         place=place,
         line=line,
         behind=row["behind"],
-        held_until=held_until,
+        limited_until=limited_until,
+        hold=Hold(until=row["held_until"], reason=row["held_for"]) if row["state"] == State.HELD else None,
     )

@@ -44,6 +44,8 @@ OUTCOMES: Final = {
 }
 CAUSES: Final[Mapping[Cause, str]] = {
     Cause.NO_CONNECTOR: "not in the config",
+    Cause.SCHEDULE: "outside its hours, out",
+    Cause.DIGEST: "for the digest",
     Cause.NO_DAEMON: "no daemon runs",
     Cause.NO_WRITES: "the database takes no writes",
     Cause.SENDING: "being sent",

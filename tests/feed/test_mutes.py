@@ -44,15 +44,14 @@ class Rig:
 
     def __init__(self, make: MakePoller, store: Store, time: Time, sandbox: Sandbox) -> None:
         self.store, self.time, self.sandbox = store, time, sandbox
-        self.config = muting()
         self.woken: list[str] = []
-        self.poller: Poller = make(self.config)
-        self.mutes = Mutes(store, config=lambda: self.config, now=time, wake=self.woken.extend)
+        self.poller: Poller = make(muting())
+        self.mutes = Mutes(store, muting(), now=time, wake=self.woken.extend)
         self.poller.poll()
 
     def use(self, settings: Config) -> None:
-        self.config = settings
         self.poller.use(settings)
+        self.mutes.use(settings)
 
     def publish(self, name: str = "a", **fields: Any) -> None:
         publish(self.sandbox, name, **{"severity": "low", "affected_vendors": ["wordpress"], **fields})

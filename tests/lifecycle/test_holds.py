@@ -10,6 +10,7 @@ import pytest
 from forwarder import routing
 from forwarder.common.clock import instant
 from forwarder.config import Config
+from forwarder.delivery.waiting import Cause, Waiting, waiting
 from forwarder.lifecycle import Held
 from forwarder.lifecycle.holds import holds
 from forwarder.store import Store
@@ -64,7 +65,7 @@ def test_what_is_held_goes_out_once_when_its_time_comes(store: Store) -> None:
     at, time, woken = office({"to": "secops", "during": "office"}), Time(), list[str]()
     held(store, alert(id="low", severity="low"), at)
     held(store, alert(id="high", severity="high"), at)
-    release = Held(store, now=time, wake=woken.extend).release
+    release = Held(store, at, now=time, wake=woken.extend).release
     assert release() == 10.0
     assert states(store) == {("secops", "open", 1): "held"}
     assert claim_all(store, now=MONDAY - 1) == []
@@ -77,8 +78,9 @@ def test_what_is_held_goes_out_once_when_its_time_comes(store: Store) -> None:
 
 
 def test_the_last_look_before_it_is_due_comes_in_time(store: Store) -> None:
-    held(store, alert(), office({"to": "secops", "during": "office"}))
-    assert Held(store, now=Time(MONDAY - 3), wake=lambda _: None).release() == pytest.approx(3)
+    at = office({"to": "secops", "during": "office"})
+    held(store, alert(), at)
+    assert Held(store, at, now=Time(MONDAY - 3), wake=lambda _: None).release() == pytest.approx(3)
 
 
 def test_an_alert_that_gets_worse_is_held_no_longer(store: Store) -> None:
@@ -112,3 +114,32 @@ def test_a_digest_is_no_schedule(store: Store) -> None:
     held(store, alert(id="a"), office({"to": "secops", "digest": "monday 09:00"}))
     assert rows(store, "SELECT held_until, held_for FROM deliveries") == [(NOW + 21 * 3600.0, DIGEST)]
     assert store.lifecycle.release(now=NOW + 10**6) == frozenset()
+
+
+def test_what_is_held_says_until_when(store: Store) -> None:
+    """Its schedule or its digest, and the time."""
+    at = office({"to": "secops", "during": "office", "severity": "high"}, {"to": "oncall", "digest": "daily 13:00"})
+    held(store, alert(severity="high"), at)
+    waits = waiting(store, [1, 2], connectors=["secops", "oncall"], rates={}, now=NOW)
+    assert waits[1] == Waiting(
+        cause=Cause.SCHEDULE,
+        text="The schedule office is closed: it goes out in 20h, or at once where it gets worse.",
+        until=MONDAY,
+    )
+    assert waits[2].text == "It is told in the digest that is due in 1h, or at once where it gets worse."
+
+
+def test_other_hours_hold_what_is_held_already(store: Store) -> None:
+    """A reload may open a schedule, or take it out of the config."""
+    at, time, woken = office({"to": "secops", "during": "office"}), Time(), list[str]()
+    held(store, alert(), at)
+    release = Held(store, at, now=time, wake=woken.extend)
+    release.release()
+    later = Config.model_validate({**dict(at), "schedules": {"office": {**OFFICE, "hours": "10:00-18:00"}}})
+    release.use(later)
+    time.now = MONDAY
+    release.release()
+    assert woken == []
+    release.use(Config.model_validate({**dict(at), "schedules": {}, "routes": [{"to": "secops"}]}))
+    release.release()
+    assert woken == ["secops"]

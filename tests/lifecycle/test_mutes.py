@@ -108,15 +108,15 @@ class Rig:
 
     def __init__(self, store: Store) -> None:
         self.store, self.time, self.woken = store, Time(), list[str]()
-        self.mutes = Mutes(store, config=config, now=self.time, wake=self.woken.extend)
+        self.mutes = Mutes(store, config(), now=self.time, wake=self.woken.extend)
         connector: Connector[Any] = Scripted("secops")
         responses = Responses(
             store,
+            self.mutes,
             now=self.time,
             connectors=lambda: {"secops": connector},
             wake=lambda _: None,
             listener=Listener(),
-            mutes=self.mutes,
         )
         connectors: list[Any] = []
         connector.listens = True
@@ -179,7 +179,7 @@ def test_lists_name_the_next_to_end_first(store: Store) -> None:
     """Of the config and of people; those that have ended only where all are asked for."""
     time = Time()
     made = Config.model_validate({**dict(config()), "mutes": [rule(3 * DAY), rule(-DAY)]})
-    mutes = Mutes(store, config=lambda: made, now=time, wake=lambda _: None)
+    mutes = Mutes(store, made, now=time, wake=lambda _: None)
     for days in (5, 1):
         mutes.add(rule(days * DAY), person="", place="the status page")
     mutes.end(1, by="Ada")

@@ -84,7 +84,7 @@ def cells(target: Target, statuses: Sequence[int] = STATUSES) -> Iterator[Cell]:
         yield Cell(name=f"{status}", fault=fault, first=expected(target, status))
     for kind in FaultKind:
         match kind:
-            case FaultKind.STATUS:
+            case FaultKind.STATUS | FaultKind.TWICE:
                 continue
             case FaultKind.LATENCY | FaultKind.DRIP | FaultKind.DRIP_BODY:
                 first: Kinds = (Delivered,)

@@ -1,0 +1,107 @@
+"""Tells once more what nobody has acted on: an alert that nobody acknowledged, a date that has passed."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Collection, Mapping
+from datetime import timedelta
+from typing import Any, Final
+
+from forwarder import routing
+from forwarder.alert import Severity
+from forwarder.common.clock import Now, instant
+from forwarder.common.units import roughly
+from forwarder.config import Config
+from forwarder.config.life import Reminder
+from forwarder.connector import Connector, Status
+from forwarder.logs import get_logger
+from forwarder.store import Store
+from forwarder.store.reminders import Unresolved
+
+log = get_logger(__name__)
+
+REMIND_EVERY: Final = 30.0
+"""Seconds between two looks at what nobody has acted on."""
+
+
+class Reminders:
+    """Judges the config's reminders. One is told once for each alert and step, whatever ends in between."""
+
+    def __init__(
+        self,
+        store: Store,
+        config: Config,
+        *,
+        now: Now,
+        connectors: Callable[[], Mapping[str, Connector[Any]]],
+        wake: Callable[[Collection[str]], None],
+    ) -> None:
+        self._store, self._now, self._connectors, self._wake = store, now, connectors, wake
+        self._reminders = config.reminders
+
+    def use(self, config: Config) -> None:
+        """Goes by another config's reminders from now on."""
+        self._reminders = config.reminders
+
+    def judge(self) -> None:
+        """Owes the reminders that are due."""
+        now = self._now()
+        keyed = {key_of(reminder): reminder for reminder in self._reminders}
+        since = self._store.reminders.keep(keyed, now=now)
+        for key, reminder in keyed.items():
+            self._judge(key, reminder, since[key], now)
+
+    def _judge(self, key: str, reminder: Reminder, since: float, now: float) -> None:
+        statuses = [Status.OPEN] if reminder.unacknowledged_for else [Status.OPEN, Status.ACKNOWLEDGED]
+        found = self._store.reminders.unresolved(
+            key, severities=reminder.severity or tuple(Severity), statuses=statuses
+        )
+        for unresolved in found:
+            begins = self._begins(reminder, unresolved)
+            # What was so before anybody asked for it is the past, and stays quiet.
+            if begins is None or not since <= begins <= now or not routing.matches(unresolved.alert, reminder)[0]:
+                continue
+            step = step_at(begins, reminder.every, now)
+            if unresolved.told is not None and step <= unresolved.told:
+                continue
+            why = words(reminder, now - begins)
+            owed = self._store.reminders.remind(key, unresolved, step, why=why, connectors=reminder.to, now=now)
+            if owed:
+                log.info("reminded", alert=unresolved.alert.id, to=sorted(owed), why=why)
+                self._wake(owed)
+
+    def _begins(self, reminder: Reminder, unresolved: Unresolved) -> float | None:
+        """When the alert is first told by the reminder; None where it never is."""
+        if reminder.unacknowledged_for is not None:
+            out = max(min(unresolved.opens.values()), unresolved.reopened_at or 0.0)
+            return out + reminder.unacknowledged_for.total_seconds()
+        due = due_of(unresolved.alert.severity, unresolved.opens, self._connectors())
+        return None if due is None or reminder.overdue_for is None else due + reminder.overdue_for.total_seconds()
+
+
+def due_of(severity: Severity, opens: Mapping[str, float], connectors: Mapping[str, Connector[Any]]) -> float | None:
+    """The first date by which an alert should be resolved anywhere, given since when each connector was owed it."""
+    dates = [
+        due.timestamp()
+        for name, since in opens.items()
+        if name in connectors and (due := connectors[name].due(severity, instant(since)))
+    ]
+    return min(dates, default=None)
+
+
+def step_at(begins: float, every: timedelta | None, now: float) -> int:
+    """How often a reminder was repeated by now, 0 at the first time; what was missed counts as one."""
+    return 0 if every is None else int((now - begins) // every.total_seconds())
+
+
+def words(reminder: Reminder, late: float) -> str:
+    """What it is time for, ``late`` seconds after the reminder was first due."""
+    if reminder.unacknowledged_for is not None:
+        return f"Nobody has acknowledged it for {roughly(reminder.unacknowledged_for.total_seconds() + late)}"
+    late += (reminder.overdue_for or timedelta()).total_seconds()
+    return f"It is overdue for {roughly(late)}, and nobody has resolved it"
+
+
+def key_of(reminder: Reminder) -> str:
+    """What names a reminder by what it asks for: whoever else is told by it, or moves it, makes no other of it."""
+    return hashlib.sha256(reminder.model_dump_json(exclude={"to"}).encode()).hexdigest()[:32]

@@ -1,0 +1,191 @@
+"""A report: what was new, what is open or overdue, and how long it took, told at the times of the config."""
+
+from __future__ import annotations
+
+import hashlib
+import statistics
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from forwarder.alert import Alert, Severity
+from forwarder.common.clock import Now, instant, iso
+from forwarder.common.text import cut
+from forwarder.common.units import roughly
+from forwarder.config import Config
+from forwarder.config.life import Report
+from forwarder.connector import Connector
+from forwarder.lifecycle.reminders import due_of
+from forwarder.lifecycle.schedules import next_time
+from forwarder.logs import get_logger
+from forwarder.store import Store
+from forwarder.store.figures import Figures, Unfinished
+
+log = get_logger(__name__)
+
+REPORT_EVERY: Final = 30.0
+"""Seconds between two looks at which reports are due."""
+OLDEST: Final = 5
+"""How many of the oldest alerts that are not resolved a report names."""
+MAX_TITLE: Final = 150
+"""Characters of one of their titles."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Summary:
+    """What a report says of the time from ``since`` to ``until``, in seconds since the epoch."""
+
+    since: float
+    until: float
+    figures: Figures
+    overdue: Mapping[Severity, int] = field(default_factory=dict)
+    oldest: Sequence[Unfinished] = ()
+
+
+class Reports:
+    """Makes the reports of the config when they are due, each once; what was missed is told in one."""
+
+    def __init__(
+        self,
+        store: Store,
+        config: Config,
+        *,
+        now: Now,
+        connectors: Callable[[], Mapping[str, Connector[Any]]],
+        wake: Callable[[Collection[str]], None],
+    ) -> None:
+        self._store, self._now, self._connectors, self._wake = store, now, connectors, wake
+        self._reports = config.reports
+
+    def use(self, config: Config) -> None:
+        """Goes by another config's reports from now on."""
+        self._reports = config.reports
+
+    def judge(self) -> None:
+        """Owes the reports that are due."""
+        now = self._now()
+        for report in self._reports:
+            key = key_of(report)
+            last = self._store.figures.last_report(key, now=now)
+            due = latest_due(report, last, now)
+            if due is None:
+                continue
+            summary = summarize(self._store, self._connectors(), since=last, until=now)
+            made = as_alert(summary, f"report-{key}-{due:.0f}")
+            if self._store.figures.report(key, made, due=due, connectors=report.to, now=now):
+                log.info("reported", to=list(report.to))
+                self._wake(report.to)
+
+
+def summarize(store: Store, connectors: Mapping[str, Connector[Any]], *, since: float, until: float) -> Summary:
+    """What became of the alerts from ``since`` to ``until``, which is now."""
+    overdue: dict[Severity, int] = {}
+    oldest: list[Unfinished] = []
+    for severity in Severity:
+        opens = store.figures.unfinished_since(severity) if dated(severity, connectors, until) else []
+        late = sum(_is_overdue(since, severity, connectors, until) for since in opens)
+        overdue |= {severity: late} if late else {}
+        oldest += store.figures.unfinished(severity, OLDEST)
+    oldest.sort(key=lambda one: one.seen_at)
+    return Summary(
+        since=since,
+        until=until,
+        figures=store.figures.between(since, until),
+        overdue=overdue,
+        oldest=oldest[:OLDEST],
+    )
+
+
+def as_alert(summary: Summary, alert_id: str) -> Alert:
+    """A report in the form in which everything is delivered."""
+    return Alert.parse(
+        {
+            "id": alert_id,
+            "title": headline(summary),
+            "severity": Severity.LOW.value,
+            "published_at": iso(instant(summary.until)),
+            "description": "\n".join(lines(summary)),
+            "alert_type": "report",
+        }
+    )
+
+
+def headline(summary: Summary) -> str:
+    """The report in a line."""
+    figures = summary.figures
+    parts = [f"{sum(figures.new.values())} new", f"{sum(figures.open.values())} open"]
+    parts += [f"{sum(figures.acknowledged.values())} acknowledged"] if figures.acknowledged else []
+    parts += [f"{sum(summary.overdue.values())} overdue"] if summary.overdue else []
+    return f"Report: {', '.join(parts)}"
+
+
+def lines(summary: Summary) -> list[str]:
+    """The report in full, a line of plain text for each fact."""
+    figures = summary.figures
+    since, until = (f"{instant(moment):%Y-%m-%d %H:%M}" for moment in (summary.since, summary.until))
+    found = [
+        f"From {since} to {until} UTC.",
+        f"New: {by_severity(figures.new)}.",
+        f"Open: {by_severity(figures.open)}.",
+        f"Acknowledged: {by_severity(figures.acknowledged)}.",
+        f"Overdue: {by_severity(summary.overdue)}.",
+        f"Time to acknowledge: {medians(figures.to_acknowledge)}.",
+        f"Time to resolve: {medians(figures.to_resolve)}.",
+    ]
+    if summary.oldest:
+        found.append("Longest unresolved:")
+        found += [f"- {_unfinished(one, summary.until)}" for one in summary.oldest]
+    return found
+
+
+def by_severity(counts: Mapping[Severity, int]) -> str:
+    """``7 (2 critical, 5 high)``, or ``none``."""
+    parts = ", ".join(f"{counts[severity]} {severity}" for severity in Severity if counts.get(severity))
+    return f"{sum(counts.values())} ({parts})" if parts else "none"
+
+
+def medians(times: Mapping[Severity, Sequence[float]]) -> str:
+    """``median 12m (critical 4m, high 1h)``, or that nothing was."""
+    everything = [seconds for one in times.values() for seconds in one]
+    if not everything:
+        return "nothing was in this time"
+    parts = ", ".join(f"{severity} {_median(times[severity])}" for severity in Severity if times.get(severity))
+    return f"median {_median(everything)} ({parts})"
+
+
+def latest_due(report: Report, last: float, now: float) -> float | None:
+    """The latest time until ``now`` at which the report was due after ``last``; None where it was not."""
+    due = next_time(report, instant(last)).timestamp()
+    if due > now:
+        return None
+    while (later := next_time(report, instant(due)).timestamp()) <= now:
+        due = later
+    return due
+
+
+def key_of(report: Report) -> str:
+    """What names a report by when it is made and for whom."""
+    told = f"{report.every} {report.timezone} {' '.join(sorted(report.to))}"
+    return hashlib.sha256(told.encode()).hexdigest()[:16]
+
+
+def dated(severity: Severity, connectors: Mapping[str, Connector[Any]], now: float) -> bool:
+    """Whether alerts of a severity have a date anywhere by which they should be resolved."""
+    return any(connector.due(severity, instant(now)) for connector in connectors.values())
+
+
+def _is_overdue(
+    opens: Mapping[str, float], severity: Severity, connectors: Mapping[str, Connector[Any]], now: float
+) -> bool:
+    due = due_of(severity, opens, connectors)
+    return due is not None and due < now
+
+
+def _unfinished(one: Unfinished, now: float) -> str:
+    alert = one.alert
+    facts = [alert.severity_label, alert.cve_id, cut(alert.title, MAX_TITLE), f"for {roughly(now - one.seen_at)}"]
+    return " · ".join(fact for fact in facts if fact)
+
+
+def _median(seconds: Sequence[float]) -> str:
+    return roughly(statistics.median(seconds))

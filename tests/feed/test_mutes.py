@@ -9,7 +9,7 @@ import pytest
 from forwarder.common.clock import instant
 from forwarder.config import Config, Mute
 from forwarder.feed.poller import Poller
-from forwarder.lifecycle import Mutes
+from forwarder.lifecycle import Held, Mutes
 from forwarder.sandbox import Sandbox
 from forwarder.store import Store
 from forwarder.store.life_records import CONFIG, DIGEST, MutedBy
@@ -259,6 +259,19 @@ def test_what_stands_anywhere_is_not_taken_out_of_a_digest(rig: Rig) -> None:
     rig.seen()
     rig.person_mutes()
     assert states(rig.store) == {("secops", "open", 1): "held", ("oncall", "open", 1): "ready"}
+
+
+def test_what_is_in_a_digest_that_was_made_goes_with_it(rig: Rig, store: Store, time: Time) -> None:
+    """It may be on its way already."""
+    settings = muting(routes=[{"to": "secops", "digest": {"every": "4h"}}])
+    rig.use(settings)
+    rig.seen()
+    time.advance(4 * HOUR)
+    Held(store, settings, now=time, wake=lambda _: None).release()
+    rig.person_mutes(DAY)
+    assert shown(store).muted is None
+    (claimed,) = claim_all(store, now=time())
+    assert [one.id for one in claimed.delivery.items] == ["a"]
 
 
 def test_a_replay_sends_it_on_purpose_and_the_rest_follows(rig: Rig) -> None:

@@ -84,15 +84,16 @@ class MuteStore:
         """Keeps a mute that somebody asked for at a connector's destination, however often that tells of it."""
 
         def work(connection: sqlite3.Connection) -> Asked:
-            if not heard_first(connection, connector, request.key, now=now):
-                return Asked(heard=Heard.REPEATED)
             alert_id = alert_at(connection, connector, request.remote_id)
             row = connection.execute("SELECT * FROM alerts WHERE id = ?", (alert_id,)).fetchone()
+            # Only what is kept counts as heard: of anything else the answer is the same once more.
             if row is None:
                 return Asked(heard=Heard.UNKNOWN)
             rule = mute_of(unreadable.alert_of(row, row["id"])[0])
             if rule is None:
                 return Asked(heard=Heard.UNCHANGED)
+            if not heard_first(connection, connector, request.key, now=now):
+                return Asked(heard=Heard.REPEATED)
             return Asked(heard=Heard.CHANGED, mute=_add(connection, rule, request.person, connector, now))
 
         return self._engine.write(work)

@@ -191,8 +191,8 @@ def test_a_replay_says_what_is_muted(started: Desk) -> None:
     started.config["routes"] = [EVERYTHING]
     started.write()
     started.says("mute", "--vendor", "wordpress", *FOR)
-    seen(started, recent(1, affected_vendors=["wordpress"]))
-    replayed = started.says("replay", "--since", "1d", "--to", "oncall", "--yes")
+    seen(started, recent(1, affected_vendors=["wordpress"], minutes_ago=120))
+    replayed = started.says("replay", "--since", "1h", "--to", "oncall", "--yes")
     assert "oncall: 1 page; 1 of them is muted" in replayed
     seen(started)
     assert incidents(started) == 1

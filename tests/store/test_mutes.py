@@ -93,7 +93,16 @@ def test_what_a_person_discarded_stays_so(store: Store) -> None:
     store.operations.discard([number])
     assert store.mutes.route_anew(to_secops, standing=(), now=NOW).judged == 1
     assert rows(store, "SELECT count(*) FROM deliveries") == [(0,)]
-    assert not shown(store, "a").unrouted
+
+
+def test_what_went_somewhere_before_is_not_without_a_route(store: Store) -> None:
+    """Sent on purpose while it was muted, arrived or discarded; what went nowhere at all is."""
+    muted(store, alert(id="sent"), alert(id="discarded"), alert(id="neither"))
+    store.operations.replay(["sent", "discarded"], ["secops"], why="asked for", now=NOW)
+    ((number,),) = rows(store, "SELECT id FROM deliveries WHERE alert_id = 'discarded'")
+    store.operations.discard([number])
+    store.mutes.route_anew(lambda one, *_: replace(routed(one), known=one), standing=(), now=NOW)
+    assert [row.alert.id for row in store.queries.alerts(Filter(unrouted=True))] == ["neither"]
 
 
 def test_what_is_let_out_carries_its_revision(store: Store) -> None:

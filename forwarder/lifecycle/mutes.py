@@ -91,7 +91,7 @@ def mute_of(
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Added:
-    """A mute that was set, and how many alerts that waited for their time it keeps quiet from now on."""
+    """A mute that was set, and how many alerts that waited it keeps quiet from now on."""
 
     mute: MuteRow
     hushed: int
@@ -181,13 +181,13 @@ class Mutes:
 
 
 def hush(store: Store, mutes: Sequence[MuteRow], now: float) -> int:
-    """Keeps quiet what ``mutes`` match of the alerts that have gone nowhere yet, for they wait for their time."""
+    """Keeps quiet what ``mutes`` match of the alerts that wait and have gone nowhere yet; returns how many."""
 
-    def muted(alert: Alert) -> MutedBy | None:
-        found = muted_by(alert, mutes, now)
+    def muted(alert: Alert, worse: bool) -> MutedBy | None:
+        found = muted_by(alert, mutes, now, worse=worse)
         return found.note if found else None
 
-    return store.mutes.hush_held(muted)
+    return store.mutes.hush(muted)
 
 
 def standing(config: Config, store: Store, now: float) -> list[MuteRow]:

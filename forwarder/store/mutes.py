@@ -25,6 +25,8 @@ BATCH: Final = 200
 
 Route = Callable[[Alert, Sequence[MuteRow], bool], RoutedAlert]
 """Where an alert goes now, or what mutes it, given the mutes of people that stand, and whether it has got worse."""
+Muted = Callable[[Alert, bool], MutedBy | None]
+"""What mutes an alert, given whether it has got worse."""
 MuteOf = Callable[[Alert], Mute | None]
 """The mute that somebody asked for, given the alert that they saw; None where it has nothing to go by."""
 
@@ -51,13 +53,20 @@ _KEPT_BY: Final = """
 SELECT * FROM alerts WHERE muted_by IS NOT NULL AND muted_by IN (SELECT value FROM json_each(?)) AND past = 0 LIMIT ?
 """
 
-# As a whole it has gone nowhere yet: an alert that stands anywhere is told to the end. What a digest was made of is on
-# its way with it.
-_HELD: Final = """
+# What a digest was made of is on its way with it, and so is what was ever tried.
+_UNTOLD: Final = """(
+  d.kind = 'open'
+  AND (d.state = 'held' AND d.held_for NOT GLOB 'digest *' OR d.state = 'ready' AND d.tried_at IS NULL)
+)"""
+
+# As a whole it has gone nowhere yet: an alert that stands anywhere is told to the end.
+_WAITING: Final = f"""
 SELECT * FROM alerts AS a WHERE origin = 'feed' AND past = 0 AND muted_by IS NULL
-  AND id IN (SELECT alert_id FROM deliveries WHERE state = 'held')
-  AND NOT EXISTS (SELECT 1 FROM deliveries AS d WHERE d.alert_id = a.id
-    AND (d.state <> 'held' OR d.held_for GLOB 'digest *'))
+  AND id IN (
+    SELECT alert_id FROM deliveries WHERE state = 'held'
+    UNION SELECT alert_id FROM deliveries WHERE state IN ('ready', 'uncertain') AND tried_at IS NULL
+  )
+  AND NOT EXISTS (SELECT 1 FROM deliveries AS d WHERE d.alert_id = a.id AND NOT {_UNTOLD})
   AND NOT EXISTS (SELECT 1 FROM discards AS d WHERE d.alert_id = a.id)
   AND id > ? ORDER BY id LIMIT ?
 """
@@ -165,24 +174,23 @@ class MuteStore:
 
         return self._engine.write(work)
 
-    def hush_held(self, muted: Callable[[Alert], MutedBy | None]) -> int:
-        """Keeps quiet what is muted of the alerts that wait for their time everywhere; returns how many."""
+    def hush(self, muted: Muted) -> int:
+        """Keeps quiet what is muted of the alerts that have gone nowhere yet, but wait; returns how many."""
         count, after = 0, ""
-        while batch := self._engine.write(partial(_hush_held, muted=muted, after=after)):
+        while batch := self._engine.write(partial(_hush_waiting, muted=muted, after=after)):
             after, hushed = batch
             count += hushed
         return count
 
 
-def _hush_held(
-    connection: sqlite3.Connection, muted: Callable[[Alert], MutedBy | None], after: str
-) -> tuple[str, int] | None:
-    rows = connection.execute(_HELD, (after, BATCH)).fetchall()
+def _hush_waiting(connection: sqlite3.Connection, muted: Muted, after: str) -> tuple[str, int] | None:
+    """The last alert of the batch that was looked at, and how many of it are muted; None where none was left."""
+    rows = connection.execute(_WAITING, (after, BATCH)).fetchall()
     count = 0
     for row in rows:
         alert, fault = unreadable.alert_of(row, row["id"])
-        if not fault and (by := muted(alert)):
-            connection.execute("DELETE FROM deliveries WHERE alert_id = ? AND state = 'held'", (row["id"],))
+        if not fault and (by := muted(alert, _got_worse(connection, row["id"]))):
+            connection.execute("DELETE FROM deliveries WHERE alert_id = ?", (row["id"],))
             _hush(connection, row["id"], by)
             count += 1
     return (rows[-1]["id"], count) if rows else None

@@ -17,7 +17,7 @@ from forwarder.store.mutes import BATCH
 from forwarder.store.records import AlertRow, Filter
 from tests.feed.conftest import MakePoller
 from tests.kit.feed import DAY, HOUR, publish
-from tests.kit.store import NOW, Time, claim_all, config, deliver, ids, rows, states
+from tests.kit.store import NOW, Time, claim, claim_all, config, deliver, failed, ids, rows, settle, states
 
 
 def muting(*mutes: dict[str, Any], **changes: Any) -> Config:
@@ -257,8 +257,36 @@ def test_what_waits_for_its_time_has_not_gone_out_yet(rig: Rig, by: str) -> None
 def test_what_stands_anywhere_is_not_taken_out_of_a_digest(rig: Rig) -> None:
     rig.use(muting(routes=[{"to": "secops", "digest": {"every": "daily 09:00"}}, {"to": "oncall"}]))
     rig.seen()
+    deliver(rig.store, "oncall")
     rig.person_mutes()
-    assert states(rig.store) == {("secops", "open", 1): "held", ("oncall", "open", 1): "ready"}
+    assert states(rig.store) == {("secops", "open", 1): "held", ("oncall", "open", 1): "delivered"}
+
+
+def test_a_mute_stops_what_still_waits_in_line(rig: Rig, store: Store) -> None:
+    """In a burst only what was tried goes on; what stands at one place is told at the others, too."""
+    rig.use(muting(routes=[{"to": ["secops", "oncall"]}]))
+    for name in ("a", "b", "c"):
+        rig.publish(name)
+    rig.poller.poll()
+    deliver(store, "secops")
+    settle(store, claim(store, "secops"), failed())
+    rig.person_mutes()
+    assert sorted(set(rig.owed())) == ["a", "b"]
+    assert sorted(ids(claim_all(store, "oncall"))) == ["a", "b"]
+    assert shown(store, "c").muted is not None
+
+
+def test_worse_news_that_waits_in_line_is_not_muted_afterwards(rig: Rig, store: Store, time: Time) -> None:
+    """Not by the mute that it broke, when a new process looks at all of them, nor by one that begins then."""
+    settings = muting(rule())
+    rig.use(settings)
+    rig.seen()
+    rig.seen(cisa_kev=True)
+    Mutes(store, settings, now=time, wake=lambda _: None).tend()
+    rig.person_mutes(2 * DAY)
+    assert rows(store, "SELECT alert_id, state FROM deliveries") == [("a", "ready")]
+    rig.person_mutes(3 * DAY, even_if_worse=True)
+    assert rig.owed() == []
 
 
 def test_what_is_in_a_digest_that_was_made_goes_with_it(rig: Rig, store: Store, time: Time) -> None:
@@ -356,11 +384,12 @@ def test_many_are_let_out_batch_by_batch(rig: Rig) -> None:
 
 
 def test_a_clock_that_is_set_back_takes_nothing_back(rig: Rig) -> None:
-    """What was let out stays out; what is new by then is judged by the clock on the wall."""
+    """What has gone out stays out; what is new by then is judged by the clock on the wall."""
     rig.person_mutes(HOUR)
     rig.seen()
     rig.time.advance(HOUR + 1)
     rig.mutes.tend()
+    deliver(rig.store, "secops", now=rig.time())
     rig.time.advance(-HOUR)
     rig.mutes.tend()
     rig.seen("b")

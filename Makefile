@@ -6,6 +6,8 @@ BIN := $(VENV)/bin
 # A stamp for each lock: the environment is made anew only when what it is made from has changed.
 RUNTIME := $(VENV)/.installed
 DEV := $(VENV)/.installed-dev
+# A worker that a test brought down is not started anew: it would run the same test again, and again.
+PYTEST := $(BIN)/pytest --numprocesses 2 --dist loadfile --max-worker-restart 0
 LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate \
 	--custom-compile-command "make lock" pyproject.toml
 
@@ -38,13 +40,13 @@ types: $(DEV) ## Check the types, strictly, code and tests
 	$(BIN)/mypy docs/hooks/*.py
 
 test: $(DEV) format lint types ## Check format, mistakes and types, then run the tests
-	$(BIN)/pytest --numprocesses 2 --dist loadfile
+	$(PYTEST)
 
 coverage: $(DEV) ## Run the tests and count the lines and branches that they reach; below 90 % it fails
-	$(BIN)/pytest --numprocesses 2 --dist loadfile --cov --cov-report=term:skip-covered --cov-fail-under=90
+	$(PYTEST) --cov --cov-report=term:skip-covered --cov-fail-under=90
 
 test-python: $(DEV) ## Run the tests alone: with PYTHON=python3.13 VENV=.venv-3.13 on another Python
-	$(BIN)/pytest --numprocesses 2 --dist loadfile
+	$(PYTEST)
 
 torture: $(DEV) ## The long proof: crashes and faults, counted
 	$(BIN)/python -m tests.torture

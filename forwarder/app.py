@@ -78,7 +78,7 @@ class Forwarder:
         self._source = self._make_source(config)
         self._heartbeat = Heartbeat(config.heartbeat)
         self.poller = Poller(config, self._source, store, now=self.clock)
-        now, wake, in_use = self.clock, self._wake, self._in_use
+        now, wake, in_use = self.clock, self._wake, self.in_use
         self.mutes = Mutes(store, config, now=now, wake=wake)
         self.responses = Responses(
             store, self.mutes, now=now, connectors=in_use, wake=wake, listener=self.listeners, redact=self.redactor
@@ -239,7 +239,7 @@ class Forwarder:
     def reclaim_expired(self) -> None:
         """Takes deliveries back whose worker did not report before its lease ended."""
         now = self.clock()
-        due = first_looks(self._in_use().values(), now)
+        due = first_looks(self.in_use().values(), now)
         reclaimed = self.store.outbox.reclaim_expired(now=now, due_at=due, all_claims=False)
         if reclaimed:
             log.warning("lease_ended", deliveries=reclaimed)
@@ -286,9 +286,8 @@ class Forwarder:
 
     def _polled(self, result: PollResult, seconds: float) -> None:
         self._wake(result.connectors)
-        counts = result.counts
-        write = log.info if any(counts.values()) else log.debug
-        write("swept" if result.sweep else "polled", seconds=round(seconds, 3), read=result.read, **counts)
+        write = log.info if any(result.counts.values()) else log.debug
+        write("swept" if result.sweep else "polled", seconds=round(seconds, 3), read=result.read, **result.counts)
         self.listeners.polled(result, seconds)
 
     def _guarded(self, name: str, work: Callable[[], object]) -> bool:
@@ -328,12 +327,13 @@ class Forwarder:
                     )
         except BaseException:
             for connector in made:
-                if connector not in self._in_use().values():
+                if connector not in self.in_use().values():
                     connector.close()
             raise
         return made
 
-    def _in_use(self) -> dict[str, Connector[Any]]:
+    def in_use(self) -> dict[str, Connector[Any]]:
+        """The connectors of the config of now, by name."""
         return {name: dispatcher.connector for name, dispatcher in self.dispatchers.items()}
 
     def _change_dispatchers(self, connectors: list[Connector[Any]]) -> None:

@@ -11,6 +11,7 @@ import pytest
 
 from connectors.console import ConsoleConfig
 from forwarder.alarms import DAY, FREE_BYTES, Alarms, AlarmType
+from forwarder.alarms.findings import UNHEARD_FOR
 from forwarder.alarms.reconciler import RENAMED_WITHIN
 from forwarder.alarms.types import OF_CONNECTORS
 from forwarder.alert import Alert, SetAside, Severity, got_worse
@@ -19,6 +20,7 @@ from forwarder.connector import (
     Broken,
     Delivered,
     Kind,
+    Look,
     Origin,
     Outcome,
     RateLimited,
@@ -253,6 +255,16 @@ def fail_alone(rig: Rig) -> None:
     rig.wait(601)
 
 
+def fail_looks(rig: Rig) -> None:
+    rig.store.lifecycle.look_failed("other", "HTTP 403", now=rig.now())
+    rig.wait(UNHEARD_FOR)
+
+
+def fall_deaf(rig: Rig) -> None:
+    rig.store.lifecycle.deaf("other", "The app token was revoked.", now=rig.now())
+    rig.wait(UNHEARD_FOR)
+
+
 IN_THE_STORE: Final[dict[AlarmType, Callable[[Rig], object]]] = {
     AlarmType.GAP: lambda rig: rig.gap(Severity.LOW),
     AlarmType.PAUSED: lambda rig: rig.pause("other"),
@@ -268,6 +280,8 @@ IN_THE_STORE: Final[dict[AlarmType, Callable[[Rig], object]]] = {
     AlarmType.FEED_UNREAD: leave_unread,
     AlarmType.SWEEP_SHORT: sweep_short,
     AlarmType.SWEEP_OVERDUE: miss_sweeps,
+    AlarmType.LOOK_FAILED: fail_looks,
+    AlarmType.NOT_HEARD: fall_deaf,
 }
 """How each trouble comes about that what happened leaves in the store."""
 HAPPENINGS: Final[dict[AlarmType, Callable[[Rig], object]]] = {
@@ -328,6 +342,10 @@ ENDS: Final[dict[AlarmType, Callable[[Rig], object]]] = {
     AlarmType.RELOAD_REFUSED: lambda rig: rig.store.alarms.cleared("reload_refused", ""),
     AlarmType.KEY_REFUSED: lambda rig: rig.poll(),
     AlarmType.FEED_UNREAD: lambda rig: rig.poll(),
+    AlarmType.LOOK_FAILED: lambda rig: rig.store.lifecycle.looked(
+        "other", Look(cursor="1"), now=rig.now(), connectors=()
+    ),
+    AlarmType.NOT_HEARD: lambda rig: rig.store.lifecycle.hears("other"),
 }
 """How what lasts ends, as the store has it."""
 

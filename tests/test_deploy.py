@@ -297,7 +297,7 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[dict[st
         closing(Server(Forwarder(config, store), listening)) as web,
     ):
         web.start()
-        with urllib.request.urlopen(request, timeout=10) as answer:
+        with urllib.request.urlopen(request, timeout=60) as answer:
             families = list(text_string_to_metric_families(answer.read().decode()))
     found: dict[str, list[dict[str, str]]] = {}
     for sample in (sample for family in families for sample in family.samples):

@@ -145,7 +145,7 @@ def test_a_burst_between_two_polls_arrives_whole(tmp_path: Path, sandbox: Sandbo
         sandbox.sentrytex.publish(recent(400, minutes_ago=45))
         until(lambda: len(sandbox.pagerduty.incidents) == 352)
         assert process.stop() == 0
-        assert process.logged("alarm") == []
+        assert [line for line in process.logged("alarm") if line["alarm"] == "gap"] == []
 
 
 def test_destinations_that_fail_get_everything_in_the_end_and_once(tmp_path: Path, sandbox: Sandbox) -> None:
@@ -209,9 +209,9 @@ def test_a_revoked_token_delays_nobody_else_and_its_queue_goes_out_later(tmp_pat
         until(lambda: process.logged("broken"))
         assert process.stop() == 0
         assert [line["alarm"] for line in process.logged("alarm")] == ["paused"]
-        # The first few may meet the revoked token together; after that it is asked no more.
+        # Each may meet the revoked token once, together or as a probe; after that it is asked no more for a minute.
         asked = [seen for seen in sandbox.slack.requests if "postMessage" in seen.path]
-        assert len(asked) <= 2
+        assert len(asked) <= 5
     assert sandbox.slack.messages == []
     sandbox.slack.restore()
     with running(tmp_path, sandbox, config) as process:

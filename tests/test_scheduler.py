@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from forwarder.scheduler import HANGS, STANDS_STILL, Scheduler
-from tests.kit.core import no_threads, until
+from tests.kit.core import PATIENCE, no_threads, until
 
 HOUR = 3600.0
 
@@ -58,7 +58,7 @@ def jobs(guard: Guard, hands: Hands, watch: Hands) -> Iterator[Scheduler]:
     jobs.start()
     yield jobs
     jobs.stop()
-    jobs.join(5)
+    jobs.join(PATIENCE)
 
 
 def nothing() -> None:
@@ -112,10 +112,10 @@ def test_what_is_planned_while_it_runs_comes_once_more(jobs: Scheduler, guard: G
 
     def hang() -> None:
         begun.set()
-        go_on.wait(20)
+        go_on.wait(PATIENCE)
 
     jobs.add("poll", hang, hourly, first=0)
-    assert begun.wait(20)
+    assert begun.wait(PATIENCE)
     jobs.plan("poll", 0)
     jobs.plan("poll", -5)
     assert guard.names == ["poll"]
@@ -184,7 +184,7 @@ def test_a_start_without_threads_is_made_good(guard: Guard, hands: Hands) -> Non
     hands.time += HOUR
     until(lambda: len(guard.names) == 2)
     jobs.stop()
-    jobs.join(5)
+    jobs.join(PATIENCE)
 
 
 def test_a_job_that_does_not_end_is_told(jobs: Scheduler, watch: Hands) -> None:
@@ -193,10 +193,10 @@ def test_a_job_that_does_not_end_is_told(jobs: Scheduler, watch: Hands) -> None:
 
     def hang() -> None:
         begun.set()
-        go_on.wait(20)
+        go_on.wait(PATIENCE)
 
     jobs.add("sweep", hang, hourly, first=0)
-    assert begun.wait(20)
+    assert begun.wait(PATIENCE)
     watch.time += HANGS
     jobs.look()
     assert jobs.stalled() == []
@@ -225,16 +225,16 @@ def test_the_end_waits_for_a_job_under_way_but_not_for_ever(jobs: Scheduler) -> 
 
     def hang() -> None:
         begun.set()
-        go_on.wait(20)
+        go_on.wait(PATIENCE)
         ended.set()
 
     jobs.add("poll", hang, hourly, first=0)
-    assert begun.wait(20)
+    assert begun.wait(PATIENCE)
     jobs.stop()
     jobs.join(0.01)
     assert not ended.is_set()
     go_on.set()
-    jobs.join(20)
+    jobs.join(PATIENCE)
     assert ended.is_set()
 
 
@@ -246,4 +246,4 @@ def test_a_stop_in_the_middle_of_it_all_raises_nothing(guard: Guard, hands: Hand
         for number in range(10):
             jobs.add(str(number), nothing, hourly, first=0)
         jobs.stop()
-        jobs.join(5)
+        jobs.join(PATIENCE)

@@ -6,7 +6,6 @@ import io
 import json
 import re
 import signal
-import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -29,7 +28,7 @@ from forwarder.scheduler import REVIEW_EVERY
 from forwarder.store import Store
 from forwarder.store.records import State
 from forwarder.web.server import Server, bind
-from tests.kit.core import Process, Time, loaded, recent, rows, secrets, settings, until
+from tests.kit.core import PATIENCE, Process, Time, free_port, loaded, recent, rows, secrets, settings, until
 from tests.kit.desk import Desk
 from tests.kit.web import words
 
@@ -137,7 +136,7 @@ class Scene:
 
 def sentence_at(url: str) -> str:
     """The first sentence of the page."""
-    answer = httpx2.get(url, headers={"Accept": "text/html"}, timeout=20)
+    answer = httpx2.get(url, headers={"Accept": "text/html"}, timeout=PATIENCE)
     answer.raise_for_status()
     found = re.search(r"<h1>(.*?)</h1>", answer.text, re.DOTALL)
     assert found
@@ -457,11 +456,11 @@ def test_a_backlog_is_told_with_how_long_it_takes(tmp_path: Path, sandbox: Sandb
         scene.forwarder.review_alarms()
         until(lambda: sandbox.slack.messages)
         told = scene.told()
-        found = re.search(r"something to look at: (\d+) wait for secops: about 6 minutes at 1/s\.$", told.page)
+        found = re.search(r"something to look at: (\d+) wait for secops: about [56] minutes at 1/s\.$", told.page)
         assert found
-        assert re.search(r"^secops: \d+ wait, about 6 minutes at 1/s$", told.printed, re.MULTILINE)
+        assert re.search(r"^secops: \d+ wait, about [56] minutes at 1/s$", told.printed, re.MULTILINE)
         (secops,) = [one for one in told.status["connectors"] if one["name"] == "secops"]
-        assert secops["waiting"] == secops["drains_in_seconds"] == pytest.approx(int(found[1]), abs=20)
+        assert secops["waiting"] == secops["drains_in_seconds"] == pytest.approx(int(found[1]), abs=60)
         assert secops["state"] == "working"
         assert told.alarms() == logged(told.log, "alarm") == []
         assert not sandbox.pagerduty.incidents
@@ -484,8 +483,7 @@ class Ward:
         self.folder, self.sandbox = folder, sandbox
         self.desk = Desk(folder, sandbox)
         self.desk.config["alarms"] = {"to": list(ALL)}
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            self.port = free.getsockname()[1]
+        self.port = free_port()
         self.desk.config["web"] = {"listen": f"127.0.0.1:{self.port}"}
 
     @contextmanager
@@ -498,6 +496,11 @@ class Ward:
 
     def page(self) -> str:
         return sentence_at(f"http://127.0.0.1:{self.port}/")
+
+    def verdict(self) -> str:
+        """What became of the last reload; people are told before it is written down."""
+        reload = self.desk.json("status")["daemon"]["reload"]
+        return str(reload and reload["verdict"])
 
     def status(self) -> tuple[dict[str, Any], str]:
         return self.desk.json("status"), self.desk.says("status")
@@ -540,8 +543,8 @@ def test_a_refused_reload_is_told_everywhere_and_its_end(tmp_path: Path, sandbox
         process.signal(signal.SIGHUP)
         until(lambda: all(title in text for text in notified(sandbox).values()))
         assert "the changed config was refused: the old one is still in use" in ward.page()
+        until(lambda: ward.verdict() == "refused")
         status, printed = ward.status()
-        assert status["daemon"]["reload"]["verdict"] == "refused"
         assert [alarm["type"] for alarm in status["alarms"]] == ["reload_refused"]
         assert "THE CONFIG ON DISK WAS REFUSED" in printed
         mistakes = [str(process.logged("reload_refused")), printed, *notified(sandbox).values()]
@@ -549,12 +552,12 @@ def test_a_refused_reload_is_told_everywhere_and_its_end(tmp_path: Path, sandbox
         ward.desk.config["routes"] = good
         ward.desk.write()
         process.signal(signal.SIGHUP)
-        until(lambda: ended(sandbox, ALL))
+        until(lambda: ended(sandbox, ALL) and ward.verdict() == "taken_over")
         assert ward.page().startswith("All is well")
         status, printed = ward.status()
-        assert status["daemon"]["reload"]["verdict"] == "taken_over"
         assert status["alarms"] == []
         assert "REFUSED" not in printed
+        until(lambda: process.logged("alarm_ended"))
         assert [line["alarm"] for line in process.logged("alarm_ended")] == ["reload_refused"]
         assert process.stop() == 0
 

@@ -38,6 +38,8 @@ FAILS_FOR: Final[Mapping[Severity, float]] = {
 
 What is on CISA's list counts as critical. With the review's period, a critical is told within two minutes.
 """
+UNHEARD_FOR: Final = 120.0
+"""Seconds for which people may not be heard before that is told: connections are renewed every few hours."""
 ALONE_FOR: Final = 600.0
 """Seconds for which one critical alert may fail while others arrive: longer than a lost answer is looked up."""
 AFTER_A_START: Final = 60.0
@@ -106,6 +108,8 @@ class Facts:
 
     def fails_for_long(self, symptom: Symptom) -> bool:
         """Whether what fails has done so for long enough to tell people, who are told of it until it is over."""
+        if symptom.type in _UNHEARD:
+            return self._fails_for(symptom, UNHEARD_FOR)
         if symptom.type == AlarmType.DELIVERY_FAILING:
             return self._fails_for(symptom, ALONE_FOR)
         worst = Severity.CRITICAL if symptom.kev else symptom.severity or Severity.LOW
@@ -260,7 +264,7 @@ def _of_rows(facts: Facts) -> Iterator[Finding]:
             continue
         if kind is AlarmType.STORE_FAILED and facts.refused is not None:
             continue
-        if kind in _FAILING and not facts.fails_for_long(symptom):
+        if kind in _LASTING and not facts.fails_for_long(symptom):
             continue
         if kind is AlarmType.LATE and (not facts.is_late(symptom) or facts.is_told_otherwise(symptom)):
             continue
@@ -288,7 +292,10 @@ def _lasting(kind: AlarmType, text: str, *, instance: str = "") -> Finding:
     return Finding(type=kind, severity=kind.severity, text=text, instance=instance)
 
 
+_UNHEARD: Final = frozenset({AlarmType.LOOK_FAILED, AlarmType.NOT_HEARD})
+"""Troubles by which what people do is not heard."""
 _FAILING: Final = frozenset({AlarmType.CONNECTOR_FAILING, AlarmType.DELIVERY_FAILING})
+_LASTING: Final = _FAILING | _UNHEARD
 """Troubles that are told only when they last."""
 _WAITED_FOR: Final = _FAILING | {AlarmType.PAUSED, AlarmType.LATE, AlarmType.ORPHANED}
 """Troubles that are as bad as what waits for a connector; what is on CISA's list counts as critical there."""

@@ -93,6 +93,20 @@ class AlarmType(StrEnum):
         "They reach nobody until you name it in the config again, hand them over with `forwarder rename`, or give them"
         " up with `forwarder discard`.",
     )
+    LOOK_FAILED = (
+        "look_failed",
+        Severity.HIGH,
+        "What people do at {subject} is not seen",
+        "Look at the reason; `forwarder check --live` says what is missing. Whoever acknowledges or resolves an alert"
+        " there is heard once it works again.",
+    )
+    NOT_HEARD = (
+        "not_heard",
+        Severity.HIGH,
+        "The buttons at {subject} do nothing",
+        "Look at the reason; `forwarder check --live` says what is missing. Until then people can act on the status"
+        " page and with `forwarder ack`, `resolve` and `reopen`.",
+    )
     DEAD_LETTER = (
         "dead_letter",
         Severity.HIGH,
@@ -148,6 +162,8 @@ OF_CONNECTORS: Final = frozenset(
         AlarmType.CONNECTOR_FAILING,
         AlarmType.DELIVERY_FAILING,
         AlarmType.LATE,
+        AlarmType.LOOK_FAILED,
+        AlarmType.NOT_HEARD,
         AlarmType.DEAD_LETTER,
         AlarmType.TEMPLATE_FAILED,
     }

@@ -23,7 +23,7 @@ from forwarder.common.text import clean
 from forwarder.config import Config, ConfigError, load
 from forwarder.delivery.waiting import Waiting
 from forwarder.store import Store, StoreError
-from forwarder.store.life_records import MutedBy
+from forwarder.store.mute_records import MutedBy
 from forwarder.store.records import AlertHistory, Filter
 
 MOST: Final = 10

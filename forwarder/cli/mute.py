@@ -27,7 +27,7 @@ from forwarder.connector import MuteScope, Origin
 from forwarder.lifecycle.mutes import TEND_EVERY, hush, mute_of, muted_by, of_config, words
 from forwarder.response import COMMAND_LINE
 from forwarder.store import Store
-from forwarder.store.life_records import MuteRow
+from forwarder.store.mute_records import MuteRow
 
 MOST_REASON: Final = 1000
 """Characters of a reason that are kept."""

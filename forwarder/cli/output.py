@@ -13,7 +13,7 @@ from forwarder.alert import Alert
 from forwarder.common.clock import iso
 from forwarder.common.text import ago, one_line
 from forwarder.delivery.waiting import Waiting
-from forwarder.store.life_records import MutedBy
+from forwarder.store.mute_records import MutedBy
 from forwarder.store.records import AlertRow, DeliveryRow
 
 if TYPE_CHECKING:

@@ -18,7 +18,7 @@ from forwarder.connector import MuteRequest, MuteScope
 from forwarder.lifecycle.holds import holds
 from forwarder.logs import get_logger
 from forwarder.store import Store
-from forwarder.store.life_records import CONFIG, Asked, MutedBy, MuteRow
+from forwarder.store.mute_records import CONFIG, Asked, MutedBy, MuteRow
 from forwarder.store.records import RoutedAlert
 
 log = get_logger(__name__)

@@ -22,7 +22,7 @@ from forwarder.lifecycle.schedules import next_time
 from forwarder.logs import get_logger
 from forwarder.store import Store
 from forwarder.store.figures import Figures, Unfinished
-from forwarder.store.life_records import MuteRow
+from forwarder.store.mute_records import MuteRow
 
 log = get_logger(__name__)
 
@@ -31,8 +31,9 @@ REPORT_EVERY: Final = 30.0
 OLDEST: Final = 5
 """How many of the oldest alerts that are not resolved a report names."""
 ENDING: Final = 7 * 86400.0
-"""Seconds within which the mutes end that a report names, and how many of them it names."""
+"""Seconds within which the mutes end that a report names."""
 MOST_ENDING: Final = 10
+"""How many of them it names; the rest is counted."""
 MAX_TITLE: Final = 150
 """Characters of one of their titles."""
 
@@ -92,19 +93,13 @@ def summarize(
     store: Store, connectors: Mapping[str, Connector[Any]], *, since: float, until: float, mutes: Sequence[MuteRow] = ()
 ) -> Summary:
     """What became of the alerts from ``since`` to ``until``, which is now; ``mutes`` are those that stand."""
-    overdue: dict[Severity, int] = {}
-    oldest: list[Unfinished] = []
-    for severity in Severity:
-        opens = store.figures.unfinished_since(severity) if dated(severity, connectors, until) else []
-        late = sum(_is_overdue(since, severity, connectors, until) for since in opens)
-        overdue |= {severity: late} if late else {}
-        oldest += store.figures.unfinished(severity, OLDEST)
+    oldest = [one for severity in Severity for one in store.figures.unfinished(severity, OLDEST)]
     oldest.sort(key=lambda one: one.seen_at)
     return Summary(
         since=since,
         until=until,
         figures=store.figures.between(since, until),
-        overdue=overdue,
+        overdue=overdue(store, connectors, until),
         oldest=oldest[:OLDEST],
         ending=_ending(store, mutes, until),
     )
@@ -114,6 +109,18 @@ def _ending(store: Store, mutes: Sequence[MuteRow], now: float) -> list[tuple[Mu
     ending = sorted((mute for mute in mutes if mute.until <= now + ENDING), key=lambda mute: mute.until)
     counts = store.mutes.counts() if ending else {}
     return [(mute, counts.get(mute.id, 0)) for mute in ending]
+
+
+def overdue(store: Store, connectors: Mapping[str, Connector[Any]], now: float) -> dict[Severity, int]:
+    """How many alerts of each severity are not resolved although their date has passed; those of which any are."""
+    found = {}
+    for severity in Severity:
+        if not any(connector.due(severity, instant(now)) for connector in connectors.values()):
+            continue  # no such alert has a date anywhere
+        opens = store.figures.unfinished_since(severity)
+        if late := sum(_is_overdue(since, severity, connectors, now) for since in opens):
+            found[severity] = late
+    return found
 
 
 def as_alert(summary: Summary, alert_id: str) -> Alert:
@@ -192,11 +199,6 @@ def key_of(report: Report) -> str:
     """What names a report by when it is made and for whom."""
     told = f"{report.every} {report.timezone} {' '.join(sorted(report.to))}"
     return hashlib.sha256(told.encode()).hexdigest()[:16]
-
-
-def dated(severity: Severity, connectors: Mapping[str, Connector[Any]], now: float) -> bool:
-    """Whether alerts of a severity have a date anywhere by which they should be resolved."""
-    return any(connector.due(severity, instant(now)) for connector in connectors.values())
 
 
 def _is_overdue(

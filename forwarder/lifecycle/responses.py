@@ -24,7 +24,8 @@ from forwarder.lifecycle.mutes import Mutes, words
 from forwarder.logs import get_logger
 from forwarder.response import PAGE
 from forwarder.store import Store, StoreError
-from forwarder.store.life_records import Asked, Heard, Responded
+from forwarder.store.life_records import Heard, Responded
+from forwarder.store.mute_records import Asked
 
 log = get_logger(__name__)
 
@@ -53,8 +54,9 @@ class Responses:
     ) -> None:
         self._store, self.mutes, self._now, self._connectors = store, mutes, now, connectors
         self._wake, self._listener, self._redact = wake, listener, redact
+        self._heard: set[str] = set()
         self.deaf: dict[str, str] = {}
-        """Connectors that should hear people act and do not right now, with the reason."""
+        """Connectors that should hear people act and do not right now, with the reason; those that do are not in it."""
 
     def respond(
         self,
@@ -138,7 +140,10 @@ class Responses:
             log.exception("listen_failed", connector=name)
             self._is_deaf(name, f"Listening failed unexpectedly ({type(error).__name__}).")
         else:
-            self.deaf.pop(name, None)
+            # An earlier process may have written down that it did not.
+            if self.deaf.pop(name, None) or name not in self._heard:
+                self._store.lifecycle.hears(name)
+                self._heard.add(name)
         return LISTEN_EVERY
 
     def forget(self) -> None:
@@ -172,6 +177,7 @@ class Responses:
         reason = self._redact(reason)
         if self.deaf.get(name) != reason:
             log.warning("listen_failed", connector=name, reason=reason)
+            self._store.lifecycle.deaf(name, reason, now=self._now())
         self.deaf[name] = reason
 
 

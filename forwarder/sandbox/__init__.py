@@ -4,6 +4,10 @@ They keep state, hold the documented limits and fail on order. The demo, the tes
 they were told is at hand afterwards: ``sandbox.slack.messages``, ``.pagerduty.incidents``, ``.jira.issues``. Another
 process asks ``GET /_sandbox/state`` of a service, posts to ``/_sandbox/faults`` (and deletes there), to
 ``/_sandbox/revoke`` and ``/_sandbox/restore``, and, of Sentrytex, to ``/_sandbox/publish``.
+
+People act there too, and the services tell of it as the real ones do: ``sandbox.slack.click`` and ``submit``,
+``sandbox.pagerduty.acknowledge`` and ``resolve``, ``sandbox.jira.move``, ``assign``, ``edit`` and ``comment``. Another
+process posts their arguments to ``/_sandbox/people/VERB``.
 """
 
 from __future__ import annotations

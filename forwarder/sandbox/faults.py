@@ -122,6 +122,11 @@ class Faults:
         with self._lock:
             self._pending.append((fault, fault.times))
 
+    def pending(self) -> list[Fault]:
+        """Those that have not struck as often as they are to."""
+        with self._lock:
+            return [fault for fault, _ in self._pending]
+
     def clear(self) -> None:
         with self._lock:
             self._pending.clear()

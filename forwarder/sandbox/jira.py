@@ -26,6 +26,8 @@ _DENIED: Final = {"X-Seraph-LoginReason": "AUTHENTICATED_FAILED"}
 _MAX_PAGE: Final = 100
 _MAX_BARE: Final = 5000
 """Of a page of Cloud's search, with fields and without."""
+_MAX_OLD_PAGE: Final = 1000
+"""Of a page of Data Center's search, as jira.search.views.default.max is by default."""
 _NO_ISSUE: Final = "Issue does not exist or you do not have permission to see it."
 _NO_PROJECT: Final = "No project could be found with key '{}'."
 _PERMISSIONS: Final = (
@@ -65,6 +67,7 @@ class Jira(People, Service):
     """
 
     name = "jira"
+    verbs = ("move", "assign", "edit", "comment")
 
     def __init__(self, *, clock: Clock, latency: float = 0.0) -> None:
         super().__init__(clock=clock, latency=latency)
@@ -352,6 +355,7 @@ class Jira(People, Service):
         asked = _asked(call)
         found = self._found(call, asked)
         start, most = _window(asked)
+        most = min(most, _MAX_OLD_PAGE)
         page = [self._shown(call, issue, asked, "*all", searched=True) for issue in found[start : start + most]]
         return Reply.json({"startAt": start, "maxResults": most, "total": len(found), "issues": page})
 

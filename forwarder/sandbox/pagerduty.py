@@ -34,6 +34,7 @@ class PagerDuty(Service):
     """
 
     name = "pagerduty"
+    verbs = ("acknowledge", "unacknowledge", "resolve")
 
     def __init__(self, *, clock: Clock, latency: float = 0.0, limits: bool = True) -> None:
         super().__init__(clock=clock, latency=latency)

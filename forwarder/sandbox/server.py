@@ -117,19 +117,23 @@ class Seen:
 class Service(ABC):
     """A stand-in for one service, listening on 127.0.0.1 at a port of its own from ``start`` to ``close``.
 
-    ``latency`` is the seconds that every answer takes.
+    ``latency`` is the seconds that every answer takes. ``arrived`` has ``METHOD /path`` of every request from its
+    arrival on, whatever then delays its effect and its answer; ``requests`` has it only once it is answered.
     """
 
     name: ClassVar[str]
+    verbs: ClassVar[tuple[str, ...]] = ()
+    """What people can do there: methods whose arguments are plain values."""
 
     def __init__(self, *, clock: Clock, latency: float = 0.0) -> None:
         self.clock = clock
         self.latency = latency
+        self.arrived: list[str] = []
         self.lock = threading.RLock()
         self.revoked = False
-        self._faults = Faults()
+        self.faults = Faults()
         self._seen: list[Seen] = []
-        self._closing = threading.Event()
+        self._released = threading.Event()
         self._server = _Server(self)
         self._thread = threading.Thread(target=self._server.serve, name=f"sandbox-{self.name}", daemon=True)
 
@@ -167,11 +171,11 @@ class Service(ABC):
     def inject(self, *faults: Fault) -> None:
         """Let ``faults`` strike, after those injected before."""
         for fault in faults:
-            self._faults.add(fault)
+            self.faults.add(fault)
 
     def clear_faults(self) -> None:
         """Let nothing more go wrong."""
-        self._faults.clear()
+        self.faults.clear()
 
     def revoke(self) -> None:
         """Make the credentials bad, as a person does who revokes them."""
@@ -187,7 +191,7 @@ class Service(ABC):
 
     def close(self) -> None:
         """End at once: sleeping faults wake up, connections are cut."""
-        self._closing.set()
+        self._released.set()
         self._server.stop()
         if self._thread.ident is not None:
             self._thread.join()
@@ -195,11 +199,11 @@ class Service(ABC):
 
     def take_fault(self, request: Request) -> Fault | None:
         """The fault that strikes ``request``, one time of it used up."""
-        return self._faults.take(request.line, request.body)
+        return self.faults.take(request.line, request.body)
 
     def take_message_fault(self, line: str, body: bytes) -> Fault | None:
         """The fault that strikes a message over a WebSocket, which is called ``line``, one time of it used up."""
-        return self._faults.take(line, body, MESSAGE_KINDS)
+        return self.faults.take(line, body, MESSAGE_KINDS)
 
     def answer(self, request: Request) -> Reply:
         """Do what is asked. The lock is held for as long as the state changes, never while something waits."""
@@ -216,10 +220,20 @@ class Service(ABC):
         with self.lock:
             self._seen.append(seen)
 
+    def arrive(self, request: Request) -> threading.Event:
+        """Put ``request`` into ``arrived``; what is returned is set once nothing may hold it any longer."""
+        released = self._released
+        self.arrived.append(request.line)
+        return released
+
+    def let_go(self) -> None:
+        """Hold nothing that has arrived any longer, as if the seconds of its latency or fault had passed."""
+        released, self._released = self._released, threading.Event()
+        released.set()
+
     def pause(self, seconds: float) -> None:
-        """Wait, unless the sandbox closes."""
-        if seconds > 0:
-            self._closing.wait(seconds)
+        """Wait, unless the sandbox closes or lets go of what it holds."""
+        self._released.wait(seconds)
 
     def control(self, request: Request) -> Reply:
         """The control path, by which another process sees the state and makes trouble."""
@@ -236,6 +250,8 @@ class Service(ABC):
                 self.revoke()
             case "POST restore":
                 self.restore()
+            case line if line.removeprefix("POST people/") in self.verbs:
+                getattr(self, line.removeprefix("POST people/"))(**request.json())
             case _:
                 return Reply.json({"error": "no such control path"}, 404)
         return Reply.json({"ok": True})
@@ -302,9 +318,9 @@ class _Handler(BaseHTTPRequestHandler):
         if request.path.startswith(_CONTROL):
             self._send(_controlled(service, request))
             return
-        service.pause(service.latency)
-        fault = service.take_fault(request)
-        if fault is None:
+        self._released = service.arrive(request)
+        self._released.wait(service.latency)
+        if (fault := service.take_fault(request)) is None:
             reply = service.answer(request)
             service.note(request, reply.status)
             self._send(reply)
@@ -328,7 +344,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _strike(self, fault: Fault, request: Request) -> None:
         service, kind = self.server.service, fault.kind
         if kind is FaultKind.LATENCY:
-            service.pause(fault.seconds)
+            self._released.wait(fault.seconds)
         reply = service.answer(request) if kind.has_effect else Reply.text(_PAGE, content_type="text/html")
         if kind in (FaultKind.STATUS, FaultKind.STATUS_AFTER):
             reply = _reply_of(fault, service.refuse_to(request, fault.status))
@@ -342,13 +358,17 @@ class _Handler(BaseHTTPRequestHandler):
             self.close_connection = True
         elif kind is FaultKind.DRIP:
             self._drip(reply.wire(service.clock()), fault.seconds)
-        elif kind in CHUNKED:
+            self._hand_over(reply)
+        elif kind in CHUNKED and reply.takeover is None:
             self._chunked(fault, reply)
         else:
             self._send(reply)
 
     def _send(self, reply: Reply) -> None:
         self.wfile.write(reply.wire(self.server.service.clock()))
+        self._hand_over(reply)
+
+    def _hand_over(self, reply: Reply) -> None:
         if reply.takeover is not None:
             self.close_connection = True
             reply.takeover(self.connection, self.rfile)
@@ -356,7 +376,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _drip(self, wire: bytes, seconds: float) -> None:
         for byte in wire:
             self.wfile.write(bytes((byte,)))
-            self.server.service.pause(seconds / len(wire))
+            self._released.wait(seconds / len(wire))
 
     def _chunked(self, fault: Fault, reply: Reply) -> None:
         encoded = {"Content-Encoding": "gzip"} if fault.kind is FaultKind.BOMB else {}
@@ -365,13 +385,13 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(head.replace(b"Content-Length: 0\r\n", b""))
         for piece, pause in pieces(fault, reply.body):
             self.wfile.write(b"%x\r\n%s\r\n" % (len(piece), piece))
-            self.server.service.pause(pause)
+            self._released.wait(pause)
         self.wfile.write(b"0\r\n\r\n")
 
     def _break_off(self, fault: Fault) -> None:
         self.close_connection = True
         if fault.kind in (FaultKind.TIMEOUT_BEFORE, FaultKind.TIMEOUT_AFTER):
-            self.server.service.pause(fault.seconds)
+            self._released.wait(fault.seconds)
             return
         # Lingering for no time turns the close into a reset; the reader must let go of the socket first.
         self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
@@ -388,7 +408,7 @@ _SILENT: Final = {FaultKind.RESET_BEFORE, FaultKind.RESET_AFTER, FaultKind.TIMEO
 def _controlled(service: Service, request: Request) -> Reply:
     try:
         return service.control(request)
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, LookupError) as error:
         return Reply.json({"error": str(error)}, 400)
 
 

@@ -71,6 +71,7 @@ class Slack(Service):
     """
 
     name = "slack"
+    verbs = ("click", "submit", "dismiss")
 
     def __init__(self, *, clock: Clock, latency: float = 0.0, limits: bool = True) -> None:
         super().__init__(clock=clock, latency=latency)

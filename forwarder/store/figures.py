@@ -14,11 +14,8 @@ from forwarder.store import unreadable
 from forwarder.store.engine import Engine
 from forwarder.store.enqueue import enqueue, keep_own
 
-# What is from before the first start, or nobody was told of, is nobody's work.
-_OURS: Final = """
-a.origin = 'feed' AND a.past = 0 AND EXISTS (
-  SELECT 1 FROM deliveries AS d WHERE d.alert_id = a.id AND d.kind = 'open' AND d.state <> 'held'
-)"""
+# What is from before the first start, or went nowhere, is nobody's work.
+_OURS: Final = "a.origin = 'feed' AND a.past = 0 AND a.unrouted = 0"
 
 _NEW: Final = f"""
 SELECT a.severity, count(*) FROM alerts AS a WHERE a.seen_at >= ? AND a.seen_at < ? AND {_OURS} GROUP BY a.severity
@@ -26,7 +23,7 @@ SELECT a.severity, count(*) FROM alerts AS a WHERE a.seen_at >= ? AND a.seen_at 
 
 _UNRESOLVED: Final = f"""
 SELECT a.severity, a.status, count(*) FROM alerts AS a INDEXED BY alerts_unresolved
-WHERE a.origin = 'feed' AND a.status <> 'resolved' AND {_OURS} GROUP BY a.severity, a.status
+WHERE {_OURS} AND a.status <> 'resolved' GROUP BY a.severity, a.status
 """
 
 # The first of each counts from when the alert was seen; what is resolved at once was acknowledged with it.
@@ -39,7 +36,7 @@ SELECT a.id, a.severity, r.first - a.seen_at AS seconds FROM (
 
 _UNFINISHED: Final = f"""
 FROM alerts AS a INDEXED BY alerts_unresolved
-WHERE a.origin = 'feed' AND a.severity = ? AND a.status <> 'resolved' AND {_OURS}
+WHERE {_OURS} AND a.severity = ? AND a.status <> 'resolved'
 """
 _OPENS: Final = """
 SELECT (SELECT json_group_object(connector, enqueued_at) FROM deliveries WHERE alert_id = a.id AND kind = 'open')
@@ -89,6 +86,15 @@ class FigureStore:
                 to_acknowledge=_times(connection, ("acknowledge", "resolve"), since, until),
                 to_resolve=_times(connection, ("resolve",), since, until),
             )
+
+    def unresolved(self) -> dict[tuple[Severity, Status], int]:
+        """How many alerts are not resolved, by severity and status."""
+        with self._engine.read() as connection:
+            rows = connection.execute(_UNRESOLVED).fetchall()
+        return {
+            (unreadable.member(Severity, severity, Severity.CRITICAL), Status(status)): count
+            for severity, status, count in rows
+        }
 
     def unfinished(self, severity: Severity, limit: int) -> list[Unfinished]:
         """The first seen of a severity's alerts that are not resolved."""

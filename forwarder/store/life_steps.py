@@ -30,7 +30,8 @@ CREATE INDEX alerts_seen ON alerts (seen_at);
 CREATE INDEX alerts_published ON alerts (published_at);
 CREATE INDEX alerts_cve ON alerts (cve_id) WHERE cve_id IS NOT NULL;
 CREATE INDEX alerts_unrouted ON alerts (seen_at) WHERE unrouted = 1;
-CREATE INDEX alerts_unresolved ON alerts (severity, status, seen_at) WHERE origin = 'feed' AND status <> 'resolved';
+CREATE INDEX alerts_unresolved ON alerts (severity, status, seen_at)
+  WHERE origin = 'feed' AND status <> 'resolved' AND past = 0 AND unrouted = 0;
 """
 
 _DELIVERIES: Final = """
@@ -126,7 +127,10 @@ CREATE TABLE looks (
   cursor TEXT NOT NULL DEFAULT '',
   looked_at REAL,
   failing_since REAL,
-  error TEXT
+  error TEXT,
+  -- Since when nobody is heard there who acts, and why.
+  deaf_since REAL,
+  deaf TEXT
 ) STRICT, WITHOUT ROWID;
 -- What each digest tells; a digest itself is an alert of that origin.
 CREATE TABLE digest_items (

@@ -29,6 +29,12 @@ INSERT INTO looks (connector, cursor, looked_at) VALUES (?1, ?2, ?3)
 ON CONFLICT (connector) DO UPDATE SET cursor = ?2, looked_at = ?3, failing_since = NULL, error = NULL
 """
 
+_DEAF: Final = """
+INSERT INTO looks (connector, deaf_since, deaf) VALUES (?1, ?2, ?3)
+ON CONFLICT (connector) DO UPDATE SET deaf_since = coalesce(deaf_since, ?2), deaf = ?3
+"""
+_HEARS: Final = "UPDATE looks SET deaf_since = NULL, deaf = NULL WHERE connector = ? AND deaf_since IS NOT NULL"
+
 _LOOK_FAILED: Final = """
 INSERT INTO looks (connector, failing_since, error) VALUES (?1, ?2, ?3)
 ON CONFLICT (connector) DO UPDATE SET failing_since = coalesce(failing_since, ?2), error = ?3
@@ -120,6 +126,14 @@ class LifecycleStore:
         """Writes down why a destination could not be looked at, and since when."""
         self._engine.write(lambda connection: connection.execute(_LOOK_FAILED, (connector, now, reason)))
 
+    def deaf(self, connector: str, reason: str, *, now: float) -> None:
+        """Writes down why nobody is heard who acts at a connector's destination, and since when."""
+        self._engine.write(lambda connection: connection.execute(_DEAF, (connector, now, reason)))
+
+    def hears(self, connector: str) -> None:
+        """Writes down that people are heard there."""
+        self._engine.write(lambda connection: connection.execute(_HEARS, (connector,)))
+
     def look_of(self, connector: str) -> LookState:
         """How far a destination was looked at."""
         with self._engine.read() as connection:
@@ -137,6 +151,15 @@ class LifecycleStore:
     def retime(self, openings: Mapping[str, float], *, now: float) -> None:
         """Takes over when schedules open, by what deliveries are held for."""
         self._engine.write(lambda connection: retime(connection, openings, now=now))
+
+    def held(self) -> dict[str, int]:
+        """How many deliveries of each connector are held until their time."""
+        with self._engine.read() as connection:
+            return dict(
+                connection.execute(
+                    "SELECT connector, count(*) FROM deliveries WHERE state = 'held' GROUP BY connector"
+                ).fetchall()
+            )
 
     def next_release(self) -> float | None:
         """When the next held delivery may go out; None where none is held."""

@@ -16,8 +16,9 @@ from forwarder.store import quiet, unreadable
 from forwarder.store.changes import enqueue_change
 from forwarder.store.engine import Engine
 from forwarder.store.feed import trail_of
-from forwarder.store.life_records import Asked, Heard, MutedBy, MuteRow, RoutedAnew
+from forwarder.store.life_records import Heard
 from forwarder.store.lifecycle import alert_at, heard_first
+from forwarder.store.mute_records import Asked, MutedBy, MuteRow, RoutedAnew
 from forwarder.store.records import RoutedAlert
 
 BATCH: Final = 200

@@ -7,7 +7,7 @@ import sqlite3
 from dataclasses import replace
 from typing import Final
 
-from forwarder.store.life_records import MutedBy
+from forwarder.store.mute_records import MutedBy
 from forwarder.store.records import RoutedAlert
 
 _QUIET: Final = """

@@ -13,7 +13,8 @@ from typing import Any, Final
 from forwarder.alert import Alert, Change, SetAside, Severity
 from forwarder.connector import Delivery, Kind, Origin, Receipt, Response, Status
 from forwarder.routing import Decision
-from forwarder.store.life_records import Hold, MutedBy
+from forwarder.store.life_records import Hold
+from forwarder.store.mute_records import MutedBy
 
 
 class State(StrEnum):

@@ -28,7 +28,7 @@ SELECT a.id, a.body, a.severity, a.published_at, a.status, r.step, r.response AS
   (SELECT json_group_object(connector, enqueued_at) FROM deliveries
     WHERE alert_id = a.id AND kind = 'open' AND state <> 'held') AS opens
 FROM alerts AS a INDEXED BY alerts_unresolved LEFT JOIN reminded AS r ON r.alert_id = a.id AND r.reminder = :reminder
-WHERE a.origin = 'feed' AND a.severity IN (SELECT value FROM json_each(:severities))
+WHERE a.origin = 'feed' AND a.past = 0 AND a.unrouted = 0 AND a.severity IN (SELECT value FROM json_each(:severities))
   AND a.status IN (SELECT value FROM json_each(:statuses)) AND a.status <> 'resolved'
   AND EXISTS (SELECT 1 FROM deliveries WHERE alert_id = a.id AND kind = 'open' AND state <> 'held')
 """

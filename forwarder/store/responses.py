@@ -7,6 +7,7 @@ import sqlite3
 from collections.abc import Collection, Sequence
 from typing import Final
 
+from forwarder.alert import Severity
 from forwarder.common.clock import instant
 from forwarder.connector import Action, Kind, Origin, Resolution, Response, Status
 from forwarder.response import FEED
@@ -56,7 +57,9 @@ def respond(
 
     Nothing is kept of what changes nothing: of two people at once the first one counts.
     """
-    row = connection.execute("SELECT status, origin FROM alerts WHERE id = ?", (alert_id,)).fetchone()
+    row = connection.execute(
+        "SELECT status, origin, severity, seen_at FROM alerts WHERE id = ?", (alert_id,)
+    ).fetchone()
     if row is None or row["origin"] != Origin.FEED.value:
         return Responded(heard=Heard.UNKNOWN)
     earlier = responses_of(connection, [alert_id]).get(alert_id, [])
@@ -93,6 +96,8 @@ def respond(
         status=action.status,
         latest=response,
         connectors=frozenset(owed),
+        severity=unreadable.member(Severity, row["severity"], Severity.CRITICAL),
+        seen_at=unreadable.seconds(row["seen_at"]),
     )
 
 

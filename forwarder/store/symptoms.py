@@ -47,6 +47,11 @@ _INSTANCES: Final = f"""
   SELECT type, subject, reason, NULL, 0, at, reason, NULL, '{{}}' FROM failures
   -- A config that is refused stays so until another one is taken.
   WHERE at >= :since OR type = 'reload_refused'
+  UNION ALL
+  SELECT 'look_failed', connector, error, NULL, 0, failing_since, error, NULL, '{{}}' FROM looks
+  WHERE failing_since IS NOT NULL
+  UNION ALL
+  SELECT 'not_heard', connector, deaf, NULL, 0, deaf_since, deaf, NULL, '{{}}' FROM looks WHERE deaf_since IS NOT NULL
 """
 
 # Of each trouble the worst instance. Only its alert's text is fetched: there may be thousands of instances.

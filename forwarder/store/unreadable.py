@@ -13,7 +13,7 @@ from forwarder.alert import Alert, Change, Severity
 from forwarder.common.clock import instant
 from forwarder.common.text import one_line
 from forwarder.logs import get_logger
-from forwarder.store.life_records import MutedBy
+from forwarder.store.mute_records import MutedBy
 
 T = TypeVar("T")
 E = TypeVar("E", bound=StrEnum)

@@ -6,6 +6,7 @@ at zero: an alert rule on a counter that appears only with its first failure wou
 
 from __future__ import annotations
 
+import math
 import platform
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
@@ -19,10 +20,13 @@ from forwarder import __version__
 from forwarder.alarms import AlarmType
 from forwarder.alert import Severity
 from forwarder.common.clock import Now
-from forwarder.connector import Kind
+from forwarder.connector import Action, Kind, Status
 from forwarder.events import AttemptFinished, Listener
 from forwarder.feed.client import BadAnswer, KeyRefused, NotFound, SentrytexError, TooManyRequests, Unavailable
+from forwarder.lifecycle.reports import overdue
+from forwarder.response import PAGE
 from forwarder.store import Store, StoreError
+from forwarder.store.life_records import Responded
 from forwarder.store.records import AttemptResult, Queue
 
 if TYPE_CHECKING:
@@ -45,6 +49,9 @@ REASONS: Final = {
 }
 """What an attempt can come to, and why in a word: the sentences that remotes say belong to the log, not into labels."""
 
+COUNT_EVERY: Final = 60.0
+"""Seconds for which the count of what is overdue holds."""
+_PEOPLE: Final = (60.0, 300.0, 900.0, 3600.0, 14400.0, 86400.0, 259200.0, 604800.0, 2592000.0)
 _REQUEST: Final = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 _LATENCY: Final = (0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0, 3600.0, 21600.0, 86400.0)
 
@@ -73,6 +80,14 @@ _STANDS_OF: Final = {
     "criticals_waiting": ("New and changed critical alerts that wait.", "connector"),
     "connector_paused": ("Whether the connector accepts no deliveries until a person acts.", "connector"),
     "dead_letters": ("Deliveries that wait for a person's decision.", "connector"),
+    "held_deliveries": ("Deliveries whose time has not come: of a schedule, or of a digest.", "connector"),
+    "unresolved_alerts": ("Alerts that went out and are not resolved.", "severity", "status"),
+    "overdue_alerts": ("Those of them whose due date has passed.", "severity"),
+    "listening": ("Whether people who act at the destination are heard.", "connector"),
+    "look_age_seconds": (
+        "Time since the destination was last looked at for what people did; since the start where it never was.",
+        "connector",
+    ),
     "alarms": ("Troubles of the forwarder's own that go on.", "kind"),
 }
 
@@ -113,17 +128,31 @@ class Metrics(Listener):
         self._latency = _histogram(
             "delivery_latency", "Time from owing an alert to its delivery.", ("connector",), _LATENCY, registry
         )
+        self._responses = _counter(
+            "responses", "What people decided, where this was heard.", ("action", "place"), registry
+        )
+        self._to_acknowledge = _histogram(
+            "time_to_acknowledge", "Time from seeing an alert to its first response.", ("severity",), _PEOPLE, registry
+        )
+        self._to_resolve = _histogram(
+            "time_to_resolve", "Time from seeing an alert to its being resolved.", ("severity",), _PEOPLE, registry
+        )
         for result in RESULTS:
             self._polls.labels(result)
             self._sweeps.labels(result)
         for severity in Severity:
             self._alerts.labels(severity.value)
+            self._to_acknowledge.labels(severity.value)
+            self._to_resolve.labels(severity.value)
         for result in (OK, "refused"):
             self._reloads.labels(result)
         self._expect()
 
     def _expect(self) -> None:
         """Shows the counts of every connector, at zero where nothing happened yet."""
+        for place in (*self._connectors(), PAGE):
+            for action in Action:
+                self._responses.labels(action.value, place)
         for connector in self._connectors():
             self._attempt_time.labels(connector)
             self._latency.labels(connector)
@@ -158,6 +187,17 @@ class Metrics(Listener):
         if outcome is AttemptResult.DELIVERED and delivery.kind is Kind.OPEN:
             self._latency.labels(connector).observe(max(self._now() - delivery.enqueued_at.timestamp(), 0.0))
 
+    def responded(self, responded: Responded) -> None:
+        response = responded.latest
+        if response is None:
+            return
+        self._responses.labels(response.action.value, response.place).inc()
+        seconds, severity = max(response.at.timestamp() - responded.seen_at, 0.0), responded.severity.value
+        if response.number == 1:
+            self._to_acknowledge.labels(severity).observe(seconds)
+        if response.action is Action.RESOLVE:
+            self._to_resolve.labels(severity).observe(seconds)
+
     def store_failed(self, reason: str) -> None:  # noqa: ARG002
         self._store.inc()
 
@@ -171,6 +211,7 @@ class Gauges:
 
     def __init__(self, forwarder: Forwarder, store: Store) -> None:
         self._forwarder, self._store = forwarder, store
+        self._counted: tuple[float, dict[Severity, int]] = (-math.inf, {})
 
     def describe(self) -> Iterable[Metric]:
         """The names, for the registry: without any sample."""
@@ -183,6 +224,7 @@ class Gauges:
         with suppress(StoreError):
             self._of_feed(families)
             self._of_queues(families)
+            self._of_life(families)
             self._of_alarms(families)
         yield from (family for family in families.values() if family.samples)
 
@@ -214,6 +256,31 @@ class Gauges:
             families["criticals_waiting"].add_metric((queue.connector,), queue.criticals)
             families["connector_paused"].add_metric((queue.connector,), float(queue.pause is not None))
             families["dead_letters"].add_metric((queue.connector,), queue.dead)
+
+    def _of_life(self, families: dict[str, GaugeMetricFamily]) -> None:
+        forwarder, now = self._forwarder, self._forwarder.clock()
+        unresolved, late = self._store.figures.unresolved(), self._overdue(now)
+        for severity in Severity:
+            families["overdue_alerts"].add_metric((severity.value,), late.get(severity, 0))
+            for status in (Status.OPEN, Status.ACKNOWLEDGED):
+                count = unresolved.get((severity, status), 0)
+                families["unresolved_alerts"].add_metric((severity.value, status.value), count)
+        held = self._store.lifecycle.held()
+        for name, connector in forwarder.in_use().items():
+            families["held_deliveries"].add_metric((name,), held.get(name, 0))
+            if connector.listens:
+                families["listening"].add_metric((name,), float(name not in forwarder.responses.deaf))
+            if connector.look_every is not None:
+                looked_at = self._store.lifecycle.look_of(name).looked_at
+                since = forwarder.started_at if looked_at is None else looked_at
+                families["look_age_seconds"].add_metric((name,), max(now - since, 0.0))
+
+    def _overdue(self, now: float) -> dict[Severity, int]:
+        """How many alerts are overdue, counted once a minute: it looks at each that is not resolved."""
+        at, late = self._counted
+        if not 0 <= now - at < COUNT_EVERY:
+            at, late = self._counted = now, overdue(self._store, self._forwarder.in_use(), now)
+        return late
 
     def _of_alarms(self, families: dict[str, GaugeMetricFamily]) -> None:
         standing = [alarm.type for alarm in self._store.alarms.active()]

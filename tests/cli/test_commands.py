@@ -520,7 +520,7 @@ def test_a_reader_that_has_seen_enough_hears_no_complaint(forwarded: Desk) -> No
             stderr=subprocess.PIPE,
             text=True,
             check=False,
-            timeout=20,
+            timeout=60,
         )
         os.close(writer)
         assert (result.returncode, result.stderr) == (1, "")

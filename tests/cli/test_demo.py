@@ -265,7 +265,7 @@ def test_a_critical_is_seen_in_all_three_within_seconds_and_ctrl_c_ends_it(tmp_p
             if {"Slack", "PagerDuty", "Jira"} in places.values():
                 break
         process.send_signal(signal.SIGINT)
-        rest, errors = process.communicate(timeout=30)
+        rest, errors = process.communicate(timeout=60)
     out = "".join(lines) + rest.decode()
     assert process.returncode == 0, errors
     assert errors == b""
@@ -285,7 +285,7 @@ def test_it_ends_by_itself_and_shows_colours_on_a_terminal(tmp_path: Path) -> No
     while chunk := _read(ours):
         shown += chunk
     os.close(ours)
-    _, errors = process.communicate(timeout=30)
+    _, errors = process.communicate(timeout=60)
     assert process.returncode == 0, errors
     text = shown.decode()
     assert re.search(r"\x1b\[[0-9;]*31m\s*critical", text), "criticals are red"
@@ -319,6 +319,6 @@ def test_the_daemons_log_is_shown_on_request(tmp_path: Path) -> None:
 def test_a_duration_that_is_none_is_refused(tmp_path: Path, duration: str) -> None:
     """It is told before anything starts."""
     with demo(tmp_path, "--for", duration) as process:
-        _, errors = process.communicate(timeout=30)
+        _, errors = process.communicate(timeout=60)
     assert process.returncode == 2
     assert b"--for" in errors

@@ -64,7 +64,7 @@ def interrupted(sandbox: Sandbox, path: Path, *answers: str, then: Sequence[str]
             os.write(leader, END if answer == STOP else f"{answer}\n".encode())
         while part := read_some(leader):
             said += part
-        return said, process.wait(30)
+        return said, process.wait(60)
     finally:
         process.kill()
         process.wait()

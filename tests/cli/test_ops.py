@@ -23,9 +23,10 @@ from forwarder.config import Listen, load
 from forwarder.store import Store, StoreError, pulse
 from forwarder.store.records import Filter
 from forwarder.web.server import Server, bind
+from tests.kit.core import PATIENCE, nobody_listens
 from tests.kit.samples import alert
 from tests.kit.store import enqueue
-from tests.kit.wire import dripping, peer
+from tests.kit.wire import HOLDS, dripping, peer
 
 CONFIG = """\
 sentrytex: {{ api_key: vk_not-a-real-key, base_url: "http://127.0.0.1:9/api/v1" }}
@@ -113,7 +114,7 @@ def test_a_backup_of_a_busy_database_is_one_moment_of_it(place: Place) -> None:
     writer = threading.Thread(target=write)
     writer.start()
     try:
-        assert begun.wait(10)
+        assert begun.wait(PATIENCE)
         result = place.run("backup", place.copy)
     finally:
         stop.set()
@@ -206,11 +207,9 @@ def test_a_daemon_that_serves_its_page_is_well(place: Place, host: str) -> None:
 
 def test_a_daemon_that_does_not_answer_is_not_well(place: Place) -> None:
     """Where nothing listens at the config's address, health says so and fails."""
-    listening = bind(Listen(host="127.0.0.1", port=0))
-    port = listening.getsockname()[1]
-    listening.close()
-    place.listen(f"127.0.0.1:{port}")
-    result = place.run("health")
+    with nobody_listens() as port:
+        place.listen(f"127.0.0.1:{port}")
+        result = place.run("health")
     assert result.exit_code == 1
     assert result.output == f"No forwarder answers at 127.0.0.1:{port}: connection refused.\n"
 
@@ -223,7 +222,7 @@ def test_an_answer_that_drips_is_not_waited_for(place: Place) -> None:
         result = place.run("health")
     assert result.exit_code == 1
     assert "No forwarder answers" in result.output
-    assert time.monotonic() - started < 20
+    assert time.monotonic() - started < HOLDS / 2
 
 
 def test_an_answer_that_is_an_error_is_not_well(place: Place) -> None:
@@ -238,7 +237,7 @@ def test_an_answer_that_is_an_error_is_not_well(place: Place) -> None:
             pass
 
     with HTTPServer(("127.0.0.1", 0), Nothing) as server:
-        server.timeout = 10
+        server.timeout = PATIENCE
         answering = threading.Thread(target=server.handle_request)
         answering.start()
         place.listen(f"127.0.0.1:{server.server_port}")
@@ -255,7 +254,8 @@ def test_without_a_page_health_asks_who_holds_the_database(place: Place) -> None
     os.utime(lock, (time.time() - 120, time.time() - 120))
     silent = place.run("health")
     assert silent.exit_code == 1
-    assert silent.output == f"The forwarder on {place.database} has shown no sign of life for 2m: its log says why.\n"
+    assert silent.output.startswith(f"The forwarder on {place.database} has shown no sign of life for 2m")
+    assert silent.output.endswith("its log says why.\n")
     pulse.beat(place.database)
     assert place.run("health").exit_code == 0
     place.store.close()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-import signal
 import sqlite3
 import time
 from collections.abc import Iterator
@@ -55,7 +54,7 @@ def test_it_says_whether_a_daemon_runs(desk: Desk) -> None:
 def test_a_daemon_that_stands_still_is_told_from_one_that_runs(desk: Desk) -> None:
     """It holds the database, and shows no life."""
     with running(desk) as process:
-        process.signal(signal.SIGSTOP)
+        process.freeze()
         long_ago = time.time() - 300
         os.utime(desk.folder / "forwarder.db.lock", (long_ago, long_ago))
         said = desk.says("status")
@@ -69,7 +68,7 @@ def test_a_feed_that_is_not_read_is_told_without_an_alarm(desk: Desk) -> None:
     store = Store.open_exclusive(desk.folder / "forwarder.db")
     try:
         store.daemon.started(os.getpid(), None, now=now - 1000)
-        store.feed.commit_page([], now=now - 590)
+        store.feed.commit_page([], now=now - 540)
         assert "NOT READ" not in desk.says("status")
         store.feed.commit_page([], now=now - 900)
         assert "THE FEED IS NOT READ" in desk.says("status")

@@ -83,7 +83,7 @@ def test_a_flood_is_noted_and_ends_nothing(pause: float) -> None:
         for _ in range(100):
             process.send_signal(signal.SIGTERM)
             process.send_signal(signal.SIGINT if process.poll() is not None else signal.SIGTERM)
-        assert process.wait(20) == 0
+        assert process.wait(60) == 0
         assert int(process.stdout.readline()) >= 1
 
 
@@ -92,5 +92,5 @@ def test_one_that_came_while_the_loop_was_busy_is_not_waited_out() -> None:
     with Signals(signal.SIGUSR1) as signals:
         os.kill(os.getpid(), signal.SIGUSR1)
         began = time.monotonic()
-        signals.wait(30)
-        assert time.monotonic() - began < 10
+        signals.wait(600)
+        assert time.monotonic() - began < 300

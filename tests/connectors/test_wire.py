@@ -14,11 +14,11 @@ import pytest
 from forwarder.connector import Broken, Connector, Delivered, Failed, Retry, Uncertain
 from forwarder.sandbox import Fault, FaultKind, Sandbox
 from tests.kit.contract import HASTY, LOST, OUTCOMES, SLOW, TARGETS, Target, follow_ups, new_delivery, send
-from tests.kit.wire import NAME, certificate, dripping, encrypting, peer, proxying, swallowing
+from tests.kit.wire import HOLDS, NAME, certificate, dripping, encrypting, peer, proxying, swallowing
 
 each_target = pytest.mark.parametrize("target", TARGETS, ids=lambda target: target.name)
 
-LONG_BEFORE: Final = 15.0
+LONG_BEFORE: Final = HOLDS / 2
 """Seconds: half of what the peers here would hold a request for. A deadline of 150 ms ends long before."""
 
 TLS_RECORD: Final = b"\x16\x03\x03\x40\x00"

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from forwarder.alert import Alert
 from forwarder.connector import (
     Broken,
     Delivered,
@@ -30,7 +31,7 @@ from forwarder.store import Store
 from forwarder.store.outbox import Outbox
 from forwarder.store.records import Claimed, State
 from forwarder.wire.deadline import remaining
-from tests.kit.core import Scripted, Time, enqueue, look_failed, receipt, rows, until
+from tests.kit.core import PATIENCE, Scripted, Time, enqueue, look_failed, receipt, rows, until
 from tests.kit.samples import alert
 
 URGENT = alert(id="urgent", title="urgent", severity="critical")
@@ -51,13 +52,16 @@ class Noted(Listener):
 
 
 class Rig:
-    """A real store, a steerable time, and dispatchers of scripted connectors."""
+    """A real store, a time that passes only when it is told to, and dispatchers of scripted connectors."""
 
     def __init__(self, path: Path) -> None:
-        self.time, self.heard = Time(), Noted()
+        self.time, self.heard = Time(stands_still=True), Noted()
         self.now = self.time.clock()
         self.store = Store.open_exclusive(path)
         self._running: list[Dispatcher] = []
+
+    def owe(self, *alerts: Alert, to: Iterable[str] = ("target",)) -> None:
+        enqueue(self.store, *alerts, to=to, now=self.now())
 
     def start(self, connector: Scripted, store: Store | None = None, **more: Any) -> Dispatcher:
         dispatcher = Dispatcher(
@@ -93,7 +97,7 @@ class Rig:
         for dispatcher in self._running:
             dispatcher.stop()
         for dispatcher in self._running:
-            dispatcher.join(5)
+            dispatcher.join(PATIENCE)
         self.store.close()
 
 
@@ -114,7 +118,7 @@ def lows(count: int) -> list[Any]:
 def test_what_is_owed_is_delivered_and_written_down(rig: Rig) -> None:
     """A delivered alert keeps its receipt and what was sent."""
     target = Scripted()
-    enqueue(rig.store, URGENT)
+    rig.owe(URGENT)
     rig.start(target)
     rig.until_settled(1)
     history = rig.store.queries.history("urgent")
@@ -128,8 +132,7 @@ def test_what_is_owed_is_delivered_and_written_down(rig: Rig) -> None:
 def test_the_most_severe_go_first_and_the_oldest_of_these(rig: Rig) -> None:
     """Severity decides, then the time of publication."""
     target = Scripted(concurrency=1)
-    enqueue(
-        rig.store,
+    rig.owe(
         alert(id="1", title="low", severity="low", published_at="2026-01-01T00:00:00Z"),
         alert(id="2", title="critical, new", severity="critical", published_at="2026-03-01T00:00:00Z"),
         alert(id="3", title="critical, old", severity="critical", published_at="2026-02-01T00:00:00Z"),
@@ -145,11 +148,11 @@ def test_a_critical_overtakes_what_waits_behind_a_rate(rig: Rig) -> None:
     target = Scripted(concurrency=4, max_rate="20/s")
 
     def take_and_owe_more(delivery: Delivery) -> Outcome:
-        enqueue(rig.store, URGENT)
+        rig.owe(URGENT)
         return receipt(delivery)
 
     target.answers.append(take_and_owe_more)
-    enqueue(rig.store, *lows(5))
+    rig.owe(*lows(5))
     rig.start(target)
     rig.until_settled(6)
     assert target.titles[:2] == ["low 0", "urgent"]
@@ -159,10 +162,10 @@ def test_a_critical_overtakes_what_waits_behind_a_rate_limit(rig: Rig) -> None:
     """When the remote takes more again, the most severe goes first, not the one that was refused."""
     target = Scripted(concurrency=1)
     target.answers.append(RateLimited(60, "slow down"))
-    enqueue(rig.store, *lows(3))
+    rig.owe(*lows(3))
     rig.start(target)
     rig.until_outcomes("rate_limited")
-    enqueue(rig.store, URGENT)
+    rig.owe(URGENT)
     rig.pass_(61)
     rig.until_settled(4)
     assert target.titles[:2] == ["low 0", "urgent"]
@@ -173,15 +176,15 @@ def test_one_hanging_destination_delays_no_other(rig: Rig) -> None:
     stuck, swift, let_go = Scripted("stuck"), Scripted("swift"), threading.Event()
 
     def hang(delivery: Delivery) -> Outcome:
-        let_go.wait(20)
+        let_go.wait(PATIENCE)
         return receipt(delivery)
 
     stuck.answers.extend([hang, hang])
-    enqueue(rig.store, *lows(20), to=("stuck", "swift"))
+    rig.owe(*lows(20), to=("stuck", "swift"))
     rig.start(stuck)
     rig.start(swift)
     until(lambda: len(swift.sent) == 20)
-    assert len(stuck.sent) == 2
+    until(lambda: len(stuck.sent) == 2)
     let_go.set()
     rig.until_settled(40)
 
@@ -191,11 +194,11 @@ def test_no_more_are_under_way_than_allowed(rig: Rig) -> None:
     target, together = Scripted(concurrency=3), threading.Barrier(3)
 
     def meet(delivery: Delivery) -> Outcome:
-        together.wait(20)
+        together.wait(PATIENCE)
         return receipt(delivery)
 
     target.answers.extend([meet] * 6)
-    enqueue(rig.store, *lows(6))
+    rig.owe(*lows(6))
     rig.start(target)
     rig.until_settled(6)
     assert target.at_once == 3
@@ -208,7 +211,7 @@ def test_a_rate_limit_spends_no_attempt_and_holds_the_connector(rig: Rig) -> Non
     """Nothing more is sent before the time that the remote named."""
     target = Scripted(concurrency=1)
     target.answers.append(RateLimited(60, "slow down"))
-    enqueue(rig.store, *lows(3))
+    rig.owe(*lows(3))
     dispatcher = rig.start(target)
     rig.until_outcomes("rate_limited")
     rig.pass_(50)
@@ -225,7 +228,7 @@ def test_a_failure_is_tried_again_after_a_backoff(rig: Rig) -> None:
     """An attempt is spent, and the next one comes when it is due."""
     target = Scripted()
     target.answers.extend([Retry("not now"), Retry("not now either", after=30)])
-    enqueue(rig.store, URGENT)
+    rig.owe(URGENT)
     rig.start(target)
     rig.until_outcomes("retry")
     rig.pass_(2.1)
@@ -242,12 +245,12 @@ def test_a_broken_destination_is_paused_once_and_probed(rig: Rig) -> None:
     target = Scripted(concurrency=4)
     target.answers.extend([Broken("the token was revoked")] * 3)
     # All of them are under way when it breaks: what was never tried would be an early probe.
-    enqueue(rig.store, *lows(4))
+    rig.owe(*lows(4))
     # The first one alone, so that only one meets the broken destination before it is known to be broken.
     first = threading.Event()
 
     def break_down(_delivery: Delivery) -> Outcome:
-        first.wait(20)
+        first.wait(PATIENCE)
         return Broken("the token was revoked")
 
     target.answers[0] = break_down
@@ -276,11 +279,11 @@ def test_a_new_alert_probes_a_paused_destination_early(rig: Rig) -> None:
     """What paused it may be at fault itself: then the new one arrives, and the other fails by itself from then on."""
     target = Scripted(concurrency=2)
     target.answers.append(Broken("a firewall says 403"))
-    enqueue(rig.store, *lows(1))
+    rig.owe(*lows(1))
     rig.start(target)
     rig.until_outcomes("broken")
     target.answers.extend([receipt, Broken("a firewall says 403")])
-    enqueue(rig.store, URGENT)
+    rig.owe(URGENT)
     rig.pass_(2)
     rig.until_outcomes("broken", "delivered", "retry")
     assert target.titles == ["low 0", "urgent", "low 0"]
@@ -291,16 +294,16 @@ def test_one_tries_after_a_rate_limit_and_the_others_follow(rig: Rig) -> None:
     """What is under way when the limit is reached counts for nothing."""
     target, let_go = Scripted(concurrency=3), threading.Event()
     target.answers.append(RateLimited(60, "slow down"))
-    enqueue(rig.store, *lows(1))
+    rig.owe(*lows(1))
     rig.start(target)
     rig.until_outcomes("rate_limited")
 
     def hang(delivery: Delivery) -> Outcome:
-        let_go.wait(20)
+        let_go.wait(PATIENCE)
         return receipt(delivery)
 
     target.answers.append(hang)
-    enqueue(rig.store, *lows(6)[1:])
+    rig.owe(*lows(6)[1:])
     rig.pass_(61)
     until(lambda: len(target.sent) == 2)
     rig.pass_(5)
@@ -313,7 +316,7 @@ def test_a_probe_that_fails_in_another_way_keeps_the_pause(rig: Rig) -> None:
     """Only a delivery that gets an answer shows that the destination works."""
     target = Scripted()
     target.answers.extend([Broken("revoked"), Retry("a server error"), RateLimited(1, "slow down")])
-    enqueue(rig.store, URGENT)
+    rig.owe(URGENT)
     rig.start(target)
     rig.until_outcomes("broken")
     rig.pass_(61)
@@ -331,7 +334,7 @@ def test_a_probe_that_is_asked_for_from_elsewhere_goes_at_once(rig: Rig) -> None
     """A command in another process makes the next probe due, and the dispatcher sees it."""
     target = Scripted()
     target.answers.append(Broken("revoked"))
-    enqueue(rig.store, URGENT)
+    rig.owe(URGENT)
     dispatcher = rig.start(target)
     rig.until_outcomes("broken")
     assert rig.store.operations.probe_now("target", now=rig.now())
@@ -343,7 +346,7 @@ def test_a_refusal_becomes_a_dead_letter_and_the_others_go_on(rig: Rig) -> None:
     """A message that will never be accepted is set aside with the reason."""
     target = Scripted(concurrency=1)
     target.answers.append(Rejected("too long"))
-    enqueue(rig.store, *lows(3))
+    rig.owe(*lows(3))
     dispatcher = rig.start(target)
     rig.until_settled(3)
     (dead,) = rows(rig.store, state=State.DEAD)
@@ -354,7 +357,7 @@ def test_what_fails_for_too_long_becomes_a_dead_letter(rig: Rig) -> None:
     """After `give_up_after` of failing, the reason stands in the dead letter."""
     target = Scripted(give_up_after="1h")
     target.answers.extend([Retry("it is down")] * 2)
-    enqueue(rig.store, URGENT)
+    rig.owe(URGENT)
     rig.start(target)
     rig.until_outcomes("retry")
     rig.pass_(3601)
@@ -369,15 +372,15 @@ def test_a_destination_that_is_down_is_tried_by_one_at_a_time(rig: Rig) -> None:
     together = threading.Barrier(4)
 
     def fail_together(_delivery: Delivery) -> Outcome:
-        together.wait(20)
+        together.wait(PATIENCE)
         return Retry("connection refused", after=1)
 
     target.answers.extend([fail_together] * 4)
     target.answers.extend([Retry("connection refused", after=3600)] * 2)
-    enqueue(rig.store, *lows(4))
+    rig.owe(*lows(4))
     rig.start(target)
     until(lambda: len(rig.heard.attempts) == 4)
-    enqueue(rig.store, *lows(12)[4:])
+    rig.owe(*lows(12)[4:])
     target.at_once = 0
     rig.pass_(2.1)
     until(lambda: len(rig.heard.attempts) == 5)
@@ -405,7 +408,7 @@ def test_an_outcome_raised_from_deeper_down_counts_as_one_returned(rig: Rig, out
     """A connector may let out ``Failed``: its outcome and its reason stand, with no guess in their place."""
     target = Scripted(reconcile_after=(10,))
     target.answers.append(Failed(outcome))
-    enqueue(rig.store, URGENT)
+    rig.owe(URGENT)
     rig.start(target)
     until(lambda: rig.heard.attempts)
     (row,) = rows(rig.store)
@@ -420,7 +423,7 @@ def test_what_is_uncertain_is_looked_for_before_it_is_sent_again(rig: Rig) -> No
     """It is found by the second look, and nothing was sent twice."""
     target = Scripted(reconcile_after=(10, 60))
     target.answers.append(Uncertain("no answer"))
-    enqueue(rig.store, URGENT)
+    rig.owe(URGENT)
     rig.start(target)
     rig.until_outcomes("uncertain")
     rig.pass_(9)
@@ -439,7 +442,7 @@ def test_what_no_look_finds_is_sent_again(rig: Rig) -> None:
     """After the last look, and not before."""
     target = Scripted(reconcile_after=(10, 60))
     target.answers.append(Uncertain("no answer"))
-    enqueue(rig.store, URGENT)
+    rig.owe(URGENT)
     rig.start(target)
     rig.until_outcomes("uncertain")
     rig.pass_(11)
@@ -458,7 +461,7 @@ def test_nothing_is_sent_while_looking_fails(rig: Rig, failure: Exception) -> No
     target = Scripted(reconcile_after=(10,))
     target.answers.append(Uncertain("no answer"))
     target.there.extend([failure, Receipt(remote_id="found")])
-    enqueue(rig.store, URGENT)
+    rig.owe(URGENT)
     rig.start(target)
     rig.until_outcomes("uncertain")
     rig.pass_(11)
@@ -476,7 +479,7 @@ def test_an_exception_while_sending_counts_as_uncertain(rig: Rig) -> None:
     """It may have happened after the remote took it."""
     target = Scripted(reconcile_after=(10,))
     target.answers.append(RuntimeError("unforeseen, with xoxb-not-a-real-token"))
-    enqueue(rig.store, URGENT)
+    rig.owe(URGENT)
     rig.start(target)
     rig.until_outcomes("uncertain")
     assert rows(rig.store)[0].last == "Sending failed unexpectedly (RuntimeError)."
@@ -486,7 +489,7 @@ def test_an_alert_that_cannot_be_rendered_stops_no_other(rig: Rig) -> None:
     """It is tried again, for the next version may have a form for it."""
     target = Scripted(concurrency=1)
     target.unrenderable = {"low 0"}
-    enqueue(rig.store, *lows(3))
+    rig.owe(*lows(3))
     rig.start(target)
     rig.until_settled(2)
     assert target.titles == ["low 1", "low 2"]
@@ -498,7 +501,7 @@ def test_a_connector_that_breaks_its_contract_stops_no_worker(rig: Rig) -> None:
     """An answer that is not an Outcome counts as uncertain, and the workers go on."""
     target = Scripted(concurrency=1)
     target.answers.append(lambda _delivery: None)  # type: ignore[arg-type, return-value]
-    enqueue(rig.store, *lows(3))
+    rig.owe(*lows(3))
     rig.start(target)
     rig.until_settled(2)
     assert "no valid outcome" in rows(rig.store)[0].last
@@ -508,7 +511,7 @@ def test_a_receipt_that_cannot_be_kept_stops_no_worker(rig: Rig) -> None:
     """Whatever a connector does to its own delivery, the others go out."""
     target = Scripted(concurrency=1)
     target.answers.append(Delivered(Receipt(remote_id=None)))  # type: ignore[arg-type]
-    enqueue(rig.store, *lows(3))
+    rig.owe(*lows(3))
     rig.start(target)
     rig.until_settled(2)
     assert rig.states()[0] is State.SENDING
@@ -524,7 +527,7 @@ class Opaque(Scripted):
 def test_a_payload_that_cannot_be_kept_is_not_sent_twice(rig: Rig) -> None:
     """The delivery is written down without it."""
     target = Opaque()
-    enqueue(rig.store, URGENT)
+    rig.owe(URGENT)
     rig.start(target)
     rig.until_settled(1)
     assert len(target.sent) == 1
@@ -534,7 +537,7 @@ def test_reasons_are_redacted(rig: Rig) -> None:
     """What a connector says by mistake is blotted out before it is kept."""
     target = Scripted()
     target.answers.append(Rejected("the token hush is bad"))
-    enqueue(rig.store, URGENT)
+    rig.owe(URGENT)
     rig.start(target, redact=lambda text: text.replace("hush", "[secret]"))
     rig.until_settled(1)
     assert rows(rig.store)[0].last == "the token [secret] is bad"
@@ -553,7 +556,7 @@ def test_a_full_disk_delays_the_settling_and_sends_nothing_twice(rig: Rig) -> No
         return Delivered(large)
 
     target.answers.append(fill_the_disk)
-    enqueue(rig.store, URGENT)
+    rig.owe(URGENT)
     rig.start(target)
     until(lambda: rig.heard.failures)
     assert "the disk is full" in rig.heard.failures[0]
@@ -583,7 +586,7 @@ def test_a_stop_gives_back_what_was_claimed_but_not_begun(tmp_path: Path) -> Non
     dispatcher = Dispatcher(target, store, now=Time().clock(), random=lambda: 1.0, listener=Listener())
     outbox.stop = dispatcher.stop
     dispatcher.start()
-    assert dispatcher.join(20)
+    assert dispatcher.join(PATIENCE)
     assert [row.state for row in rows(store)] == [State.READY] * 3
     assert target.sent == []
     assert target.closed
@@ -595,17 +598,17 @@ def test_a_send_under_way_ends_before_the_stop_does(rig: Rig) -> None:
     target, let_go = Scripted(concurrency=1), threading.Event()
 
     def hang(delivery: Delivery) -> Outcome:
-        let_go.wait(20)
+        let_go.wait(PATIENCE)
         return receipt(delivery)
 
     target.answers.append(hang)
-    enqueue(rig.store, *lows(2))
+    rig.owe(*lows(2))
     dispatcher = rig.start(target)
     until(lambda: target.sent)
     dispatcher.stop()
     assert not dispatcher.join(0.05)
     let_go.set()
-    assert dispatcher.join(20)
+    assert dispatcher.join(PATIENCE)
     assert rig.states() == [State.DELIVERED, State.READY]
 
 
@@ -614,11 +617,11 @@ def test_a_late_worker_overwrites_nothing(rig: Rig) -> None:
     target, let_go = Scripted(concurrency=1), threading.Event()
 
     def hang(_delivery: Delivery) -> Outcome:
-        let_go.wait(20)
+        let_go.wait(PATIENCE)
         return Rejected("too late")
 
     target.answers.append(hang)
-    enqueue(rig.store, URGENT)
+    rig.owe(URGENT)
     late = rig.start(target)
     until(lambda: target.sent)
     rig.time.pass_(3600)
@@ -627,7 +630,7 @@ def test_a_late_worker_overwrites_nothing(rig: Rig) -> None:
     rig.until_settled(1)
     let_go.set()
     late.stop()
-    assert late.join(20)
+    assert late.join(PATIENCE)
     rig.until_outcomes("delivered")
     assert rig.states() == [State.DELIVERED]
 
@@ -637,11 +640,11 @@ def test_a_lease_outlasts_all_requests_of_a_delivery(rig: Rig) -> None:
     target, let_go = Scripted(concurrency=1, timeout="5m"), threading.Event()
 
     def hang(delivery: Delivery) -> Outcome:
-        let_go.wait(20)
+        let_go.wait(PATIENCE)
         return receipt(delivery)
 
     target.answers.append(hang)
-    enqueue(rig.store, URGENT)
+    rig.owe(URGENT)
     rig.start(target)
     until(lambda: target.sent)
     rig.time.pass_(8 * 300 + 30)
@@ -661,7 +664,7 @@ def test_a_delivery_s_requests_end_within_its_lease(rig: Rig) -> None:
 
     target = Scripted(timeout="10s")
     target.answers.append(sending)
-    enqueue(rig.store, URGENT)
+    rig.owe(URGENT)
     rig.start(target)
     until(lambda: left)
     assert left[0] is not None
@@ -676,11 +679,11 @@ def test_what_waits_for_a_backoff_is_drained(rig: Rig) -> None:
     target, let_go = Scripted(concurrency=1), threading.Event()
 
     def hang(_delivery: Delivery) -> Outcome:
-        let_go.wait(20)
+        let_go.wait(PATIENCE)
         return Retry("down", after=600)
 
     target.answers.append(hang)
-    enqueue(rig.store, URGENT)
+    rig.owe(URGENT)
     dispatcher = rig.start(target)
     until(lambda: target.sent)
     assert not dispatcher.is_drained(30)
@@ -693,7 +696,7 @@ def test_the_last_one_behind_a_rate_limit_is_not_drained(rig: Rig) -> None:
     """It goes out as soon as the remote allows."""
     target = Scripted()
     target.answers.append(RateLimited(20, "slow down"))
-    enqueue(rig.store, URGENT)
+    rig.owe(URGENT)
     dispatcher = rig.start(target)
     rig.until_outcomes("rate_limited")
     until(lambda: dispatcher.is_drained(10))
@@ -704,7 +707,7 @@ def test_a_probe_that_is_due_is_not_drained(rig: Rig) -> None:
     """A paused connector is drained only until its next probe."""
     target = Scripted()
     target.answers.append(Broken("revoked"))
-    enqueue(rig.store, URGENT)
+    rig.owe(URGENT)
     dispatcher = rig.start(target)
     rig.until_outcomes("broken")
     until(lambda: dispatcher.is_drained(30))
@@ -722,7 +725,7 @@ class Claiming(Outbox):
         found = super().claim(connector, limit, **how)
         if found:
             self.claimed.set()
-            self.go_on.wait(20)
+            self.go_on.wait(PATIENCE)
         return found
 
 
@@ -734,12 +737,12 @@ def test_what_is_just_being_claimed_is_not_drained(tmp_path: Path) -> None:
     enqueue(store, URGENT)
     dispatcher = Dispatcher(Scripted(), store, now=Time().clock(), random=lambda: 1.0, listener=Listener())
     dispatcher.start()
-    assert outbox.claimed.wait(20)
+    assert outbox.claimed.wait(PATIENCE)
     assert not dispatcher.is_drained(30)
     outbox.go_on.set()
     until(lambda: dispatcher.is_drained(30))
     dispatcher.stop()
-    assert dispatcher.join(20)
+    assert dispatcher.join(PATIENCE)
     store.close()
 
 
@@ -751,7 +754,7 @@ def test_a_clock_that_is_set_moves_a_rate_limit_along(rig: Rig, step: float) -> 
     """Neither is it cut short, nor does it last an hour longer."""
     target = Scripted()
     target.answers.append(RateLimited(20, "slow down"))
-    enqueue(rig.store, URGENT)
+    rig.owe(URGENT)
     dispatcher = rig.start(target)
     rig.until_outcomes("rate_limited")
     rig.time.step(step)
@@ -771,12 +774,12 @@ def test_a_ticket_s_link_reaches_a_message_that_went_before(rig: Rig) -> None:
     tickets.answers.append(lambda _: Delivered(Receipt(remote_id="SEC-1", url="https://jira.example/SEC-1")))
 
     def hang(delivery: Delivery) -> Outcome:
-        let_go.wait(20)
+        let_go.wait(PATIENCE)
         return receipt(delivery)
 
     chat.answers.append(hang)
-    enqueue(rig.store, URGENT, to=("chat", "tickets"))
-    enqueue(rig.store, *lows(3), to=("chat",))
+    rig.owe(URGENT, to=("chat", "tickets"))
+    rig.owe(*lows(3), to=("chat",))
     woken: list[Collection[str]] = []
     rig.start(chat, followers=("chat",))
     until(lambda: chat.sent)
@@ -784,6 +787,7 @@ def test_a_ticket_s_link_reaches_a_message_that_went_before(rig: Rig) -> None:
     until(lambda: len(rows(rig.store, "chat")) == 5)
     let_go.set()
     rig.until_settled(6)
+    until(lambda: woken)
     assert woken == [("chat",)]
     assert chat.titles == ["urgent", "low 0", "low 1", "low 2", "urgent"]
     update = chat.sent[-1]

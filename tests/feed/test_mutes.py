@@ -12,7 +12,8 @@ from forwarder.feed.poller import Poller
 from forwarder.lifecycle import Held, Mutes
 from forwarder.sandbox import Sandbox
 from forwarder.store import Store
-from forwarder.store.life_records import CONFIG, DIGEST, MutedBy
+from forwarder.store.life_records import DIGEST
+from forwarder.store.mute_records import CONFIG, MutedBy
 from forwarder.store.mutes import BATCH
 from forwarder.store.records import AlertRow, Filter
 from tests.feed.conftest import MakePoller

@@ -187,7 +187,7 @@ STEPS = st.lists(
 
 
 @given(steps=STEPS)
-@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 def test_nothing_is_lost_in_silence(tmp_path: Path, steps: list[tuple[int, int, set[Severity]]]) -> None:
     """However the cap moves and however alerts burst: each is owed, or lies in a gap of its severity."""
     time = Time()

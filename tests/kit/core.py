@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import signal
+import socket
 import subprocess
 import sys
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from copy import deepcopy
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -40,7 +42,7 @@ from forwarder.store import Store
 from forwarder.store.records import DeliveryRow, Filter, RoutedAlert
 from tests.kit.samples import alert_json
 
-PATIENCE: Final = 20.0
+PATIENCE: Final = 60.0
 """Seconds that a test waits for what must happen: many more than it takes, for a busy machine is no fault."""
 FORWARDER: Final = Path(sys.executable).with_name("forwarder")
 EVERYTHING: Final = {"to": ["oncall", "tickets", "secops"]}
@@ -72,15 +74,21 @@ def no_threads() -> Iterator[None]:
 
 
 class Time:
-    """The machine's time, moved by hand: ``pass_`` lets time go by, ``step`` sets the wall clock alone."""
+    """The machine's time, moved by hand: ``pass_`` lets time go by, ``step`` sets the wall clock alone.
 
-    def __init__(self) -> None:
+    By itself it passes as fast as it does, or not at all where it ``stands_still``.
+    """
+
+    def __init__(self, *, stands_still: bool = False) -> None:
         self._passed = self._set = 0.0
+        self._began = (time.time(), time.monotonic()) if stands_still else None
 
     def clock(self) -> Clock:
-        return Clock(
-            wall=lambda: time.time() + self._passed + self._set, uptime=lambda: time.monotonic() + self._passed
-        )
+        return Clock(wall=lambda: self._read()[0] + self._set, uptime=lambda: self._read()[1])
+
+    def _read(self) -> tuple[float, float]:
+        wall, uptime = self._began or (time.time(), time.monotonic())
+        return wall + self._passed, uptime + self._passed
 
     def pass_(self, seconds: float) -> None:
         self._passed += seconds
@@ -201,6 +209,22 @@ def recent(number: int, *, minutes_ago: float = 1.0, severity: str = "critical",
     )
 
 
+def free_port() -> int:
+    """A port at which nobody listens, and which the system gives to nobody who asks for any: those are higher."""
+    for port in random.SystemRandom().sample(range(15_000, 32_000), 100):
+        with suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            return port
+    raise AssertionError("no port is free")
+
+
+@contextmanager
+def nobody_listens() -> Iterator[int]:
+    """A port that is taken, so that nobody else gets it, and at which every connection is refused."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        yield taken.getsockname()[1]
+
+
 def secrets(sandbox: Sandbox) -> dict[str, str]:
     """The environment in which a config finds the sandbox's credentials."""
     return {
@@ -212,7 +236,10 @@ def secrets(sandbox: Sandbox) -> dict[str, str]:
 
 
 def settings(sandbox: Sandbox) -> dict[str, Any]:
-    """The config of the design with every address pointed at the sandbox, and without the waiting."""
+    """The config of the design with every address pointed at the sandbox, without the waiting, for slow machines, too.
+
+    A request that takes ten seconds there is no lost one.
+    """
     return {
         "sentrytex": {
             "api_key": "${SENTRYTEX_API_KEY}",
@@ -227,12 +254,14 @@ def settings(sandbox: Sandbox) -> dict[str, Any]:
                 "token": "${SLACK_BOT_TOKEN}",
                 "channel": "#secops",
                 "base_url": sandbox.slack.url,
+                "timeout": "60s",
                 "max_rate": "100/s",
             },
             "oncall": {
                 "type": "pagerduty",
                 "routing_key": "${PAGERDUTY_ROUTING_KEY}",
                 "base_url": sandbox.pagerduty.url,
+                "timeout": "60s",
                 "max_rate": "100/s",
             },
             "tickets": {
@@ -245,6 +274,7 @@ def settings(sandbox: Sandbox) -> dict[str, Any]:
                 "priority": {"critical": "Highest", "high": "High", "medium": "Medium", "low": "Low"},
                 "due_in": {"critical": "2d", "high": "7d"},
                 "labels": ["security"],
+                "timeout": "60s",
                 "reconcile_after": ["200ms", "400ms"],
             },
         },
@@ -327,6 +357,11 @@ class Process:
 
     def signal(self, number: signal.Signals) -> None:
         self._process.send_signal(number)
+
+    def freeze(self) -> None:
+        """Lets it stand still, and returns once it does."""
+        self.signal(signal.SIGSTOP)
+        os.waitid(os.P_PID, self.pid, os.WSTOPPED | os.WNOWAIT)
 
     def kill(self) -> None:
         """Ends it as a power cut does."""

@@ -17,7 +17,7 @@ from typing import Final
 import httpx2
 import pytest
 
-from tests.kit.core import until
+from tests.kit.core import PATIENCE, free_port, until
 
 PAGE: Final = Path(__file__).parents[2] / "docs" / "proxy.md"
 # Debian has it where only root looks.
@@ -74,7 +74,7 @@ def proxying(folder: Path, server: str, *, to: str) -> Iterator[Proxy]:
     if NGINX is None or OPENSSL is None:
         pytest.skip("no nginx or no openssl: Debian has them in the packages nginx-light and openssl")
     certificate, key = _certificate(OPENSSL, folder)
-    port = _free_port()
+    port = free_port()
     for old, new in (
         ("listen 443 ssl;", f"listen 127.0.0.1:{port} ssl;"),
         (f"/etc/ssl/certs/{HOST}.pem", str(certificate)),
@@ -93,12 +93,12 @@ def proxying(folder: Path, server: str, *, to: str) -> Iterator[Proxy]:
             base_url=f"https://127.0.0.1:{port}",
             verify=ssl.create_default_context(cafile=str(certificate)),
             headers={"Accept": "text/html", "Host": f"{HOST}:{port}"},
-            timeout=20,
+            timeout=PATIENCE,
         ) as client:
             yield Proxy(url=f"https://{HOST}:{port}", port=port, client=client)
     finally:
         running.terminate()
-        running.wait(20)
+        running.wait(PATIENCE)
 
 
 def _certificate(openssl: str, folder: Path) -> tuple[Path, Path]:
@@ -110,12 +110,6 @@ def _certificate(openssl: str, folder: Path) -> tuple[Path, Path]:
         capture_output=True,
     )
     return certificate, key
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port: int = free.getsockname()[1]
-        return port
 
 
 def _answers(port: int) -> bool:

@@ -22,6 +22,7 @@ from forwarder.store.alarm_records import Alarm
 from forwarder.store.records import Gap
 from forwarder.web.server import Server, bind
 from tests.kit import store as store_kit
+from tests.kit.core import PATIENCE
 from tests.kit.samples import alert
 from tests.kit.store import NOW, Time
 
@@ -83,7 +84,7 @@ def serving(folder: Path, *, at_port: int = 0, **web: Any) -> Iterator[Site]:
     forwarder.has_read_feed = True
     server.start()
     try:
-        with httpx2.Client(base_url=server.url, timeout=20) as client:
+        with httpx2.Client(base_url=server.url, timeout=PATIENCE) as client:
             yield Site(forwarder=forwarder, store=store, url=server.url, client=client, time=time)
     finally:
         server.close()

@@ -15,6 +15,8 @@ from typing import Final
 NAME: Final = "service.example.com"
 """Whom the certificate of ``certificate`` is for."""
 
+HOLDS: Final = 120.0
+"""Seconds for which the slow ones hold who comes."""
 _BYTE_EVERY: Final = 0.03
 
 
@@ -49,7 +51,7 @@ def _serve(
         serve(connection, stop)
 
 
-def dripping(head: bytes, seconds: float = 30.0) -> Callable[[socket.socket, threading.Event], None]:
+def dripping(head: bytes, seconds: float = HOLDS) -> Callable[[socket.socket, threading.Event], None]:
     """Sends ``head`` at once, and then one byte after the other for ``seconds``."""
 
     def serve(connection: socket.socket, stop: threading.Event) -> None:
@@ -65,7 +67,7 @@ def dripping(head: bytes, seconds: float = 30.0) -> Callable[[socket.socket, thr
 
 def swallowing(connection: socket.socket, stop: threading.Event) -> None:
     """Takes the connection, and nothing from it."""
-    stop.wait(30)
+    stop.wait(HOLDS)
 
 
 def certificate(folder: Path) -> Path:

@@ -16,7 +16,7 @@ from forwarder.events import Listener
 from forwarder.lifecycle import Mutes, Responses
 from forwarder.lifecycle.mutes import mute_of, muted_by, of_config, words
 from forwarder.store import Store
-from forwarder.store.life_records import MuteRow
+from forwarder.store.mute_records import MuteRow
 from forwarder.store.records import Filter
 from tests.kit.core import Scripted
 from tests.kit.samples import alert

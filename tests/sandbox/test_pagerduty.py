@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -23,13 +23,20 @@ def frozen() -> Iterator[Sandbox]:
         yield sandbox
 
 
-def send(sandbox: Sandbox, action: str, key: str = KEY) -> httpx2.Response:
+def send(sandbox: Sandbox, action: str, key: str = KEY, post: Callable[..., httpx2.Response] = httpx2.post) -> Any:
     event: dict[str, Any] = {
         "routing_key": sandbox.pagerduty.routing_key, "event_action": action, "dedup_key": key,
     }  # fmt: skip
     if action == "trigger":
         event["payload"] = {"summary": f"About {key}", "source": "test", "severity": "critical"}
-    return httpx2.post(f"{sandbox.pagerduty.url}/v2/enqueue", json=event)
+    return post(f"{sandbox.pagerduty.url}/v2/enqueue", json=event)
+
+
+def trigger(sandbox: Sandbox, count: int) -> None:
+    """Open incidents ``k0``, ``k1`` and so on."""
+    with httpx2.Client() as http:
+        for number in range(count):
+            send(sandbox, "trigger", f"k{number}", http.post)
 
 
 def ask(sandbox: Sandbox, path: str, token: str = "", method: str = "GET", **query: Any) -> httpx2.Response:
@@ -125,8 +132,7 @@ def test_incidents_are_asked_by_status_and_by_when_they_began(frozen: Sandbox) -
 
 def test_pages_hold_a_hundred_at_the_most(frozen: Sandbox) -> None:
     """`more` says that there are more; the SDK reads them all; past ten thousand there is no way."""
-    for number in range(103):
-        send(frozen, "trigger", f"k{number}")
+    trigger(frozen, 103)
     page = ask(frozen, "incidents", limit=1000).json()
     assert (len(page["incidents"]), page["limit"], page["more"], page["total"]) == (100, 100, True, None)
     last = ask(frozen, "incidents", limit=100, offset=100, total="true").json()
@@ -191,8 +197,7 @@ def test_the_sdk_reads_it(frozen: Sandbox) -> None:
         def normalize_url(self, url: str) -> str:
             return url if url.startswith("http") else f"{frozen.pagerduty.url}/{url.lstrip('/')}"
 
-    for number in range(130):
-        send(frozen, "trigger", f"k{number}")
+    trigger(frozen, 130)
     with Client(frozen.pagerduty.api_token) as client:
         read = list(client.iter_all("incidents", params={"statuses[]": ["triggered"]}))
         assert [one["incident_key"] for one in read] == [f"k{number}" for number in range(130)]

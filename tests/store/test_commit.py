@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from forwarder.store import Store, StoreError
 from forwarder.store.engine import Engine
+from tests.kit.core import PATIENCE, until
 
 Work = Callable[[sqlite3.Connection], str]
 
@@ -90,7 +91,7 @@ def together(
 
     def hold(_: sqlite3.Connection) -> None:
         held.set()
-        go.wait(10)
+        go.wait(PATIENCE)
 
     def told(work: Work) -> str | BaseException:
         try:
@@ -98,19 +99,17 @@ def together(
         except BaseException as error:
             return error
 
-    tick = threading.Event()
     with ThreadPoolExecutor(len(works) + 1) as threads:
         first = threads.submit(engine.write, hold)
-        assert held.wait(10)
+        assert held.wait(PATIENCE)
         others = []
         for number, work in enumerate(works, start=1):
             others.append(threads.submit(told, work))
-            while len(engine._queue) < number:
-                tick.wait(0.0005)
+            until(lambda: len(engine._queue) >= number)  # noqa: B023
         go.set()
         meanwhile()
-        first.result(10)
-        return [other.result(10) for other in others]
+        first.result(PATIENCE)
+        return [other.result(PATIENCE) for other in others]
 
 
 def limit_disk(store: Store, pages: int | None) -> None:

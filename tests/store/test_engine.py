@@ -18,6 +18,7 @@ import pytest
 
 from forwarder.store import AlreadyRunning, Store, StoreError
 from forwarder.store.schema import APPLICATION_ID, MIGRATIONS, migrate
+from tests.kit.core import PATIENCE, until
 from tests.kit.samples import alert
 from tests.kit.store import enqueue, rows
 
@@ -126,7 +127,7 @@ def test_it_is_opened_again_with_what_is_in_it(path: Path) -> None:
 
 def test_a_migration_and_its_record_commit_together(path: Path) -> None:
     """A process that dies within a migration leaves neither a table nor a record, and the next start goes on."""
-    died = subprocess.run([sys.executable, "-c", CRASH, str(path)], capture_output=True, timeout=30, check=False)
+    died = subprocess.run([sys.executable, "-c", CRASH, str(path)], capture_output=True, timeout=60, check=False)
     assert (died.returncode, died.stderr) == (9, b"")
     connection = sqlite3.connect(path)
     tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
@@ -289,7 +290,7 @@ def test_a_place_without_the_right_to_it(tmp_path: Path) -> None:
         cwd=locked,
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=60,
         check=True,
     )
     locked.chmod(0o700)
@@ -340,21 +341,17 @@ class Crowd:
     def results(self) -> list[str | Exception]:
         with ThreadPoolExecutor(len(self._works) + 1) as threads:
             first = threads.submit(self._store.engine.write, self._hold)
-            self._held.wait(10)
+            assert self._held.wait(PATIENCE)
             others = [threads.submit(self._try, work) for work in self._works]
             # They queue up behind the first one, which holds the connection.
-            tick = threading.Event()
-            for _ in range(10_000):
-                if len(self._store.engine._queue) == len(self._works):
-                    break
-                tick.wait(0.001)
+            until(lambda: len(self._store.engine._queue) == len(self._works))
             self._go.set()
-            first.result(10)
-            return [other.result(10) for other in others]
+            first.result(PATIENCE)
+            return [other.result(PATIENCE) for other in others]
 
     def _hold(self, _: sqlite3.Connection) -> None:
         self._held.set()
-        self._go.wait(10)
+        self._go.wait(PATIENCE)
 
     def _try(self, work: Callable[[sqlite3.Connection], str]) -> str | Exception:
         try:
@@ -453,7 +450,7 @@ def test_another_process_that_holds_the_database(path: Path, store: Store) -> No
         written = threads.submit(store.engine.write, insert("waited"))
         other.execute("INSERT INTO set_aside (digest, raw, reason, seen_at) VALUES ('other', '', '', 0)")
         other.execute("COMMIT")
-        assert written.result(10) == "waited"
+        assert written.result(PATIENCE) == "waited"
     other.close()
     assert names(store) == {"other", "waited"}
 
@@ -480,7 +477,7 @@ def test_a_backup_is_whole_and_a_file_of_its_own(store: Store, tmp_path: Path) -
             store.engine.backup(target)
         finally:
             stop.set()
-        writing.result(10)
+        writing.result(PATIENCE)
     assert [file.name for file in target.parent.iterdir()] == ["backup.db"]
     assert (mode(target), pragma(target, "journal_mode")) == (0o600, "delete")
     copy = Store.open_exclusive(target)
@@ -503,7 +500,7 @@ def test_a_backup_that_finds_no_room(store: Store, path: Path, tmp_path: Path) -
         [sys.executable, "-c", SMALL_FILES, str(path), str(tmp_path / "copy.db")],
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=60,
         check=True,
     )
     assert re.fullmatch(r"The database .*copy\.db failed: .*\.\n", told.stdout)

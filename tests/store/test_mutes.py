@@ -12,7 +12,7 @@ from forwarder.alert import Alert
 from forwarder.common.clock import instant
 from forwarder.config import Mute
 from forwarder.store import Store
-from forwarder.store.life_records import MutedBy, MuteRow
+from forwarder.store.mute_records import MutedBy, MuteRow
 from forwarder.store.records import AlertRow, Filter, RoutedAlert
 from tests.kit.samples import alert
 from tests.kit.store import NOW, claim, routed, rows

@@ -479,7 +479,9 @@ def _step(store: Store, event: str, held: list[Claimed], now: float) -> None:
 
 
 @given(st.lists(st.sampled_from(["claim", "reclaim", "crash", "retry", "yes", "no", "fail", "maybe"]), max_size=25))
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 def test_no_order_of_events_loses_or_repeats_anything(store: Store, events: list[str]) -> None:
     """Whatever workers, crashes and people do, each delivery stays one row, and what was delivered stays so."""
     store.engine.write(lambda connection: connection.execute("DELETE FROM alerts"))

@@ -21,11 +21,14 @@ import pytest
 from forwarder.alert import Alert
 from forwarder.sandbox import Fault, FaultKind, Sandbox
 from forwarder.store.records import Filter
+from tests.kit.core import until
 from tests.torture.leaks import leaks
 from tests.torture.machine import Machine
-from tests.torture.world import Running, World, assert_exactly_once
+from tests.torture.world import HASTE, PATIENCE, Running, World, assert_exactly_once
 
 NAMES: Final = ("slack-token", "pagerduty", "jira-cloud")
+PATIENT: Final = {name: {**HASTE[name], "timeout": "60s"} for name in NAMES}
+"""However busy the machine is, no request is given up that a service holds for a moment."""
 HOUR: Final = 3600
 PR_CAPBSET_DROP: Final = 24
 CAP_DAC_OVERRIDE: Final = 1
@@ -40,7 +43,7 @@ Scenario = Callable[[Path], None]
 def world(folder: Path, **more: Any) -> Iterator[World]:
     """A daemon's world without limits; at its end no secret is in anything that it left behind."""
     with Sandbox(limits=False) as sandbox:
-        made = World(folder, sandbox, NAMES, **more)
+        made = World(folder, sandbox, NAMES, settings=PATIENT, **more)
         yield made
         found = leaks(made.database.parent, made.secrets) + leaks(folder, made.secrets)
         assert not found, f"a secret is in {found}"
@@ -59,16 +62,20 @@ def begun(daemon: Running, place: World) -> list[Alert]:
     return alerts
 
 
-def sending(daemon: Running, place: World, seconds: float) -> list[Alert]:
-    """An alert that every service has received and answers only after so many seconds."""
-    seen = {}
-    for target in place.targets.values():
-        service = target.service(place.sandbox)
-        seen[target.name] = len(service.requests)
-        service.inject(Fault(kind=FaultKind.LATENCY, seconds=seconds, path=target.send))
+def sending(daemon: Running, place: World) -> list[Alert]:
+    """An alert that every service has received, and holds until ``let_go``."""
+    services = [target.service(place.sandbox) for target in place.targets.values()]
+    for target, service in zip(place.targets.values(), services, strict=True):
+        service.inject(Fault(kind=FaultKind.LATENCY, seconds=HOUR, path=target.send))
     alerts = place.publish()
-    daemon.until(lambda: _states(place, alerts) == {"sending"}, "all connectors send")
+    daemon.until(lambda: not any(service.faults.pending() for service in services), "all connectors send")
     return alerts
+
+
+def let_go(place: World) -> None:
+    """The services go on with what they hold."""
+    for target in place.targets.values():
+        target.service(place.sandbox).let_go()
 
 
 def _states(place: World, alerts: list[Alert]) -> set[str]:
@@ -130,8 +137,9 @@ def _ill_while_settling(folder: Path, ailment: Mapping[str, int], reason: str, *
     with world(folder) as place, Machine(folder) as machine:
         with place.start(env=machine.env) as daemon:
             alerts = begun(daemon, place)
-            alerts += sending(daemon, place, seconds=0.5)
+            alerts += sending(daemon, place)
             machine.falls_ill(**ailment)
+            let_go(place)
             daemon.until(lambda: place.said("settle_failed") and place.said(reason), "the problem is reported")
             if not die:
                 machine.recovers()
@@ -153,8 +161,9 @@ def small_disk_fills_up(folder: Path) -> None:
     try:
         with world(folder, database=disk / "forwarder.db") as place, place.start() as daemon:
             alerts = begun(daemon, place)
-            alerts += sending(daemon, place, seconds=0.5)
+            alerts += sending(daemon, place)
             _fill(disk / "ballast")
+            let_go(place)
             missed = place.publish(40, description="room " * 400)
             daemon.until(lambda: place.said("the disk is full"), "the problem is reported")
             (disk / "ballast").unlink()
@@ -183,7 +192,7 @@ def not_writable(folder: Path) -> None:
         folder.chmod(0o555)
         try:
             with place.start(preexec_fn=_without_override) as daemon:
-                assert daemon.wait(20) == 74
+                assert daemon.wait(PATIENCE) == 74
         finally:
             folder.chmod(0o755)
             place.database.chmod(0o600)
@@ -222,8 +231,9 @@ def stopped_for_ten_minutes(folder: Path) -> None:
     """A process that stands still until its leases have ended goes on, and sends nothing twice."""
     with world(folder) as place, Machine(folder) as machine, place.start(env=machine.env) as daemon:
         alerts = begun(daemon, place)
-        alerts += sending(daemon, place, seconds=0.3)
+        alerts += sending(daemon, place)
         daemon.signal(signal.SIGSTOP)
+        let_go(place)
         # Ten minutes pass for every clock that goes on while a process or its machine sleeps.
         machine.falls_ill(wall_seconds=600, boot_seconds=600)
         missed = place.publish()
@@ -255,7 +265,7 @@ def database_of_a_newer_version(folder: Path) -> None:
         connection.close()
         before = place.database.read_bytes()
         with place.start() as daemon:
-            assert daemon.wait(20) == 74
+            assert daemon.wait(PATIENCE) == 74
         assert place.said("was written by a newer version")
         assert place.database.read_bytes() == before
 
@@ -266,11 +276,13 @@ def two_processes(folder: Path) -> None:
         with place.start() as daemon:
             alerts = begun(daemon, place)
             with place.start() as second:
-                assert second.wait(20) == 75
+                assert second.wait(PATIENCE) == 75
             assert place.said("Another forwarder")
             alerts += place.publish()
             settled(daemon, place, alerts)
-            alerts += sending(daemon, place, seconds=0.2)
+            alerts += (held := sending(daemon, place))
+        let_go(place)
+        until(lambda: arrived(place, held) == len(NAMES))
         with place.start() as third:
             settled(third, place, alerts)
 

@@ -18,7 +18,7 @@ from typing import Final
 from forwarder.connector import Broken, Delivered, RateLimited, Rejected, Retry, Uncertain
 from forwarder.sandbox import Fault, FaultKind, Sandbox
 from forwarder.store.records import AttemptResult, Filter, State
-from tests.kit.contract import HASTY, Kinds, Target
+from tests.kit.contract import Kinds, Target
 from tests.torture.leaks import leaks
 from tests.torture.rig import QUICK, Rig
 from tests.torture.world import assert_exactly_once
@@ -148,7 +148,7 @@ def run(target: Target, folder: Path, statuses: Sequence[int] = STATUSES) -> Row
     for hasty in (False, True):
         place = folder / ("hasty" if hasty else "patient")
         place.mkdir()
-        settings = {target.name: {**QUICK[target.name], **({"timeout": HASTY} if hasty else {})}}
+        settings = {target.name: {**QUICK[target.name], "timeout": "1s" if hasty else "60s"}}
         with Sandbox(limits=False) as sandbox:
             sandbox.jira.index_lag = 1.0
             with Rig(place, sandbox, [target.name], settings=settings) as rig:

@@ -77,7 +77,7 @@ class Rig:
             sandbox.sentrytex.url,
             sandbox.sentrytex.token,
             budget=RequestBudget(limit=1_000_000),
-            timeout=httpx2.Timeout(5.0),
+            timeout=httpx2.Timeout(60.0),
         )
         self.forwarder.poller.read_from(self.feed)
         self._tick = threading.Event()

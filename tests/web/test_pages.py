@@ -16,7 +16,7 @@ import pytest
 from forwarder.alert import Alert, Severity
 from forwarder.delivery.waiting import Cause
 from forwarder.store import Store, StoreError
-from forwarder.store.life_records import MutedBy
+from forwarder.store.mute_records import MutedBy
 from forwarder.store.records import AttemptResult, Filter, Gap, State
 from forwarder.web import pages
 from forwarder.web.charts import Latency, days, days_chart, latencies, latency_chart

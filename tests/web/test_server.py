@@ -10,7 +10,7 @@ import httpx2
 
 from forwarder.sandbox import Sandbox
 from tests.kit import core as core_kit
-from tests.kit.core import Process, command, until
+from tests.kit.core import PATIENCE, Process, command, until
 
 
 def written(folder: Path, sandbox: Sandbox, listen: str) -> dict[str, str]:
@@ -26,7 +26,7 @@ def test_the_page_is_there_while_the_daemon_runs(tmp_path: Path, sandbox: Sandbo
     with Process(tmp_path, env) as process:
         until(lambda: process.logged("web_started"))
         url = process.logged("web_started")[0]["url"]
-        with httpx2.Client(base_url=url) as client:
+        with httpx2.Client(base_url=url, timeout=PATIENCE) as client:
             until(lambda: sandbox.slack.messages)
             assert client.get("/readyz").json() == {"ready": True}
             assert "Alert 1" in client.get("/").text

@@ -190,7 +190,7 @@ async def guess(url: str, through: dict[str, str]) -> list[list[tuple[int, str, 
     """60 guesses at once at each door."""
     answers: list[list[tuple[int, str, str]]] = [[], []]
     limits = httpx2.Limits(max_connections=120)
-    async with httpx2.AsyncClient(base_url=url, timeout=30, limits=limits, headers={**HTML, **through}) as client:
+    async with httpx2.AsyncClient(base_url=url, timeout=60, limits=limits, headers={**HTML, **through}) as client:
 
         async def at_form(number: int) -> None:
             answer = await client.post("/sign-in", data={"token": f"guess-{number}"})

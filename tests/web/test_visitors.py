@@ -22,6 +22,7 @@ from forwarder.web.middleware import Guard
 from forwarder.web.sessions import Sessions
 from forwarder.web.visitors import came_by_https, is_from_elsewhere, is_this_machine, origin_of
 from forwarder.web.writes import Writes
+from tests.kit.core import PATIENCE
 from tests.kit.web import HTML, Site, furnish, serving
 
 OWN: Final = ("/", "/alerts", "/alerts/low-1", "/dead-letters", "/gaps", "/set-aside", "/metrics", "/nowhere")
@@ -254,7 +255,7 @@ def guard_of(site: Site) -> Guard:
 
 def status_of(own: str, head: str) -> int:
     host, _, port = own.rpartition(":")
-    with socket.create_connection((host, int(port)), 20) as connection:
+    with socket.create_connection((host, int(port)), PATIENCE) as connection:
         connection.sendall(f"{head}\r\n\r\n".encode())
         return int(connection.makefile("rb").readline().split()[1])
 

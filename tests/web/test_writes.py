@@ -9,7 +9,7 @@ import pytest
 
 from forwarder.store.records import PollResult
 from forwarder.web.writes import QUIET, SAME, Refusal, Writes
-from tests.kit.core import no_threads
+from tests.kit.core import PATIENCE, no_threads, until
 from tests.kit.store import NOW, Time
 
 FULL: Final = "The disk is full."
@@ -90,11 +90,12 @@ def test_a_write_that_does_not_end_holds_up_no_page(writes: Writes) -> None:
 
     def probe() -> None:
         begun.append(1)
-        ended.wait(30)
+        ended.wait(PATIENCE)
 
     writes.store_failed(FULL)
     for _ in range(2):
         assert writes.look(probe) == Refusal(since=NOW, last_at=NOW, reason=FULL)
+    until(lambda: begun)
     ended.set()
     assert begun == [1]
 

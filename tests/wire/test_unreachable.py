@@ -7,7 +7,7 @@ import socket
 import ssl
 import subprocess
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ from forwarder.feed.client import FeedClient, SentrytexError
 from forwarder.heartbeat import Heartbeat
 from forwarder.wire.unreachable import why_unreachable
 from tests.connectors.jira.kit import config as jira_config
+from tests.kit.core import nobody_listens
 from tests.kit.samples import delivery
 from tests.kit.wire import encrypting, peer
 
@@ -89,10 +90,10 @@ def told(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Cal
 
 
 @pytest.fixture
-def closed() -> int:
+def closed() -> Iterator[int]:
     """A port at which nobody listens."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return int(server.getsockname()[1])
+    with nobody_listens() as port:
+        yield port
 
 
 def certificate(folder: Path, *, days: int) -> Path:

@@ -13,7 +13,7 @@ from tests.kit.samples import ALERT_ID, delivery
 
 LABEL = f"sentrytex-{ALERT_ID}"
 CREATE, SEARCH = "/issue", "/search"
-SHORT, LONG = "500ms", "30s"
+SHORT, LONG = "2s", "60s"
 
 
 def config(**changes: Any) -> JiraConfig:

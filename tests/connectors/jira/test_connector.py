@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import socket
 from collections.abc import Callable
 from contextlib import closing
 
@@ -13,6 +12,7 @@ from connectors.jira import Jira
 from forwarder.connector import Broken, Delivered, Failed, Outcome, RateLimited, Receipt, Rejected, Retry, Uncertain
 from forwarder.sandbox import Fault, FaultKind, Sandbox
 from tests.connectors.jira.kit import CREATE, LONG, SEARCH, SHORT, config, opened, send
+from tests.kit.core import nobody_listens
 from tests.kit.samples import alert, delivery
 
 
@@ -134,9 +134,7 @@ def test_an_answer_that_names_no_ticket_leaves_it_open_whether_there_is_one(
 
 def test_nothing_was_sent_where_there_is_no_connection() -> None:
     """A refused connection spends an attempt, and leaves nothing to look for."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        url = f"http://127.0.0.1:{server.getsockname()[1]}"
-    with closing(Jira("tickets", config(url=url))) as jira:
+    with nobody_listens() as port, closing(Jira("tickets", config(url=f"http://127.0.0.1:{port}"))) as jira:
         outcome = send(jira, delivery())
     assert isinstance(outcome, Retry)
     assert "refuses the connection" in outcome.reason
@@ -146,10 +144,10 @@ def test_a_proxy_of_the_environment_is_used(
     connect: Callable[..., Jira], sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Where nothing answers under the environment's proxy, nothing goes past it; ``no_proxy`` makes exceptions."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{server.getsockname()[1]}")
     monkeypatch.setenv("no_proxy", "")
-    outcome = send(connect(), delivery())
+    with nobody_listens() as port:
+        monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{port}")
+        outcome = send(connect(), delivery())
     assert isinstance(outcome, Retry)
     assert "the proxy 127.0.0.1" in outcome.reason
     assert sandbox.jira.requests == []

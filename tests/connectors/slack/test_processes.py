@@ -90,7 +90,7 @@ def test_a_kill_and_a_new_name_make_no_second_message(host: Host, sandbox: Sandb
     sandbox.sentrytex.publish(recent(1))
     with Process(host.folder, env) as first:
         until(lambda: first.logged("delivered"))
-        sandbox.slack.inject(Fault(kind=FaultKind.TIMEOUT_AFTER, seconds=60, path="chat.postMessage"))
+        sandbox.slack.inject(Fault(kind=FaultKind.TIMEOUT_AFTER, seconds=600, path="chat.postMessage"))
         sandbox.sentrytex.publish(recent(2))
         until(lambda: len(sandbox.slack.messages) == 2)
         first.kill()

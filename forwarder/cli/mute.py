@@ -24,7 +24,7 @@ from forwarder.common.units import parse_duration
 from forwarder.config import Mute
 from forwarder.config.values import bounded, instant
 from forwarder.connector import MuteScope, Origin
-from forwarder.lifecycle.mutes import TEND_EVERY, hush, mute_of, muted_by, of_config, words
+from forwarder.lifecycle.mutes import MOST_WORDS, TEND_EVERY, hush, mute_of, muted_by, of_config, words
 from forwarder.response import COMMAND_LINE
 from forwarder.store import Store
 from forwarder.store.mute_records import MuteRow
@@ -92,7 +92,7 @@ def mute(config_path: Path, alert: tuple[str, ...], person: str | None, **told: 
         rule = _rule_of(_the_one(store, wanted), **rest) if wanted else Mute.model_validate({**conditions, **rest})
         made = store.mutes.add(rule, person=_person(person), place=COMMAND_LINE, now=time.time())
         hushed = hush(store, [made], time.time())
-    click.echo(f"Mute {made.id}, until {moment(made.until)}: {one_line(words(rule))}.")
+    click.echo(f"Mute {made.id}, until {moment(made.until)}: {cut(words(rule), MOST_WORDS)}.")
     if hushed:
         click.echo(f"{counted(hushed, 'alert')} that had not gone out yet {'stays' if hushed == 1 else 'stay'} quiet.")
     worse = "" if rule.even_if_worse else " What gets worse goes out all the same."
@@ -238,7 +238,7 @@ def mutes(config_path: Path, database: Path | None, as_json: bool, every: bool) 
 
 
 def _what(mute: MuteRow) -> str:
-    return one_line(words(mute.rule)) if mute.rule is not None else mute.unreadable
+    return words(mute.rule) if mute.rule is not None else mute.unreadable
 
 
 def _ends(mute: MuteRow, now: float) -> str:

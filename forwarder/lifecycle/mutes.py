@@ -13,6 +13,7 @@ from typing import Any, Final
 from forwarder import routing
 from forwarder.alert import Alert
 from forwarder.common.clock import Now, instant
+from forwarder.common.text import cut, one_line
 from forwarder.config import Config, Mute
 from forwarder.connector import MuteRequest, MuteScope
 from forwarder.lifecycle.holds import holds
@@ -25,6 +26,9 @@ log = get_logger(__name__)
 
 TEND_EVERY: Final = 10.0
 """Seconds between two looks at what has ended, at most: commands end mutes, and the clock may be set."""
+
+MOST_WORDS: Final = 300
+"""Characters of what a mute is about that a sentence has: an alert may name any number of vendors."""
 
 _NAMES: Final = {"severity": "severity", "vendors": "vendor", "cve_id": "CVE", "alert_type": "type"}
 _LEAST: Final = {"min_cvss": "CVSS", "min_epss": "EPSS"}
@@ -62,7 +66,7 @@ def _id_of(rule: Mute) -> str:
 def words(rule: Mute) -> str:
     """What a mute is about, for people: ``vendor wordpress or drupal; severity low``."""
     given = rule.model_dump(mode="json", exclude_defaults=True, exclude={"until", "reason", "even_if_worse"})
-    return "; ".join(_condition(name, value) for name, value in given.items())
+    return one_line("; ".join(_condition(name, value) for name, value in given.items()))
 
 
 def _condition(name: str, value: Any) -> str:
@@ -176,7 +180,7 @@ class Mutes:
 
     def _added(self, mute: MuteRow) -> Added:
         assert mute.rule is not None  # noqa: S101 - it was made from one
-        log.info("muted", mute=mute.id, what=words(mute.rule), place=mute.place, person=mute.person)
+        log.info("muted", mute=mute.id, what=cut(words(mute.rule), MOST_WORDS), place=mute.place, person=mute.person)
         return Added(mute=mute, hushed=hush(self._store, [mute], self._now()))
 
 

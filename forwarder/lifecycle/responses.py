@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection, Mapping
 from typing import Any, Final
 
 from forwarder.common.clock import Now, iso
+from forwarder.common.text import cut
 from forwarder.connector import (
     Action,
     Connector,
@@ -20,7 +21,7 @@ from forwarder.connector import (
     Status,
 )
 from forwarder.events import Listener
-from forwarder.lifecycle.mutes import Mutes, words
+from forwarder.lifecycle.mutes import MOST_WORDS, Mutes, words
 from forwarder.logs import get_logger
 from forwarder.response import PAGE
 from forwarder.store import Store, StoreError
@@ -226,7 +227,8 @@ def mute_answer(asked: Asked, request: MuteRequest) -> str:
     """What the person is told who asked for a mute."""
     if asked.mute is not None and asked.mute.rule is not None:
         until = iso(int(asked.mute.until))
-        return f"Muted until {until}: {words(asked.mute.rule)}. What has gone out already is not taken back."
+        what = cut(words(asked.mute.rule), MOST_WORDS)
+        return f"Muted until {until}: {what}. What has gone out already is not taken back."
     if asked.heard is Heard.REPEATED:
         return "It is muted already."
     if asked.heard is Heard.UNKNOWN:

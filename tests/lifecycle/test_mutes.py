@@ -159,6 +159,16 @@ def test_a_mute_that_is_asked_for_at_a_destination_is_kept_once(rig: Rig) -> Non
     assert len(rig.mutes.list()) == 2
 
 
+def test_what_is_told_of_a_mute_stays_a_sentence(rig: Rig) -> None:
+    """However many vendors an alert names, and whatever they are called."""
+    rig.stands(affected_vendors=[f"vendor\n{number}" for number in range(5000)])
+    told = rig.asks()
+    assert told.startswith("Muted until 2026-03-08T12:00:00Z: vendor vendor 0 or vendor 1 or")
+    assert told.endswith("…. What has gone out already is not taken back.")
+    assert len(told) < 400
+    assert "\n" not in told
+
+
 def test_what_cannot_be_muted_is_said_with_the_way_out(rig: Rig) -> None:
     """As often as it is asked for: it may be told once more, and meant for another desk."""
     rig.stands(cve_id=None, affected_vendors=[])

@@ -85,7 +85,7 @@ class Forwarder:
         )
         self.reminders = Reminders(store, config, now=now, connectors=in_use, wake=wake)
         self.reports = Reports(store, config, now=now, connectors=in_use, wake=wake)
-        self.held = Held(store, config, now=now, wake=wake)
+        self.held = Held(store, config, now=now, wake=wake, hush=self.mutes.hush_new)
         self._unfollowed = 0.0
         self._retired: list[FeedClient] = []
         self._retired_heartbeats: list[Heartbeat] = []

@@ -150,16 +150,14 @@ class Mutes:
         Returns the seconds until a mute ends. A batch that is let out is committed as a whole, so a process that dies
         in between leaves the rest muted by what has ended, which the next one finds.
         """
+        self.hush_new()
         now, config = self._now(), self._config
-        standing = [mute for mute in of_config(config) if mute.stands(now)]
-        people = self._store.mutes.standing(now)
-        self._hush_new([*standing, *people])
-        ids = [mute.id for mute in standing]
+        ours = [mute for mute in of_config(config) if mute.stands(now)]
 
         def route(alert: Alert, people: Sequence[MuteRow], worse: bool) -> RoutedAlert:
-            return _routed(alert, config, muted_by(alert, [*standing, *people], now, worse=worse), now)
+            return _routed(alert, config, muted_by(alert, [*ours, *people], now, worse=worse), now)
 
-        while (batch := self._store.mutes.route_anew(route, standing=ids, now=now)).judged:
+        while (batch := self._store.mutes.route_anew(route, standing=[mute.id for mute in ours], now=now)).judged:
             log.info(
                 "unmuted",
                 alerts=batch.judged - batch.still_muted,
@@ -167,16 +165,17 @@ class Mutes:
                 to=sorted(batch.connectors),
             )
             self._wake(batch.connectors)
-        until = min((mute.until for mute in (*standing, *people)), default=now + TEND_EVERY)
+        until = min((mute.until for mute in standing(config, self._store, now)), default=now + TEND_EVERY)
         return min(max(until - self._now(), 0.1), TEND_EVERY)
 
-    def _hush_new(self, standing: Sequence[MuteRow]) -> None:
+    def hush_new(self) -> None:
         """Hushes what waits and is muted by a mute that began."""
-        ids = frozenset(mute.id for mute in standing)
-        began = [mute for mute in standing if mute.id not in self._known]
+        now = self._now()
+        mutes = standing(self._config, self._store, now)
+        began = [mute for mute in mutes if mute.id not in self._known]
         if began:
-            hush(self._store, began, self._now())
-        self._known = ids
+            hush(self._store, began, now)
+        self._known = frozenset(mute.id for mute in mutes)
 
     def _added(self, mute: MuteRow) -> Added:
         assert mute.rule is not None  # noqa: S101 - it was made from one

@@ -290,6 +290,19 @@ def test_worse_news_that_waits_in_line_is_not_muted_afterwards(rig: Rig, store: 
     assert rig.owed() == []
 
 
+def test_what_is_muted_by_then_does_not_go_out_because_its_time_has_come(rig: Rig, store: Store, time: Time) -> None:
+    """Whichever is looked at first after a mute began, what has ended or what waits."""
+    routes = [{"to": "secops", "digest": {"every": "4h"}}]
+    rig.use(muting(routes=routes))
+    rig.seen()
+    time.advance(4 * HOUR)
+    settings = muting(rule(), routes=routes)
+    rig.use(settings)
+    Held(store, settings, now=time, wake=lambda _: None, hush=rig.mutes.hush_new).release()
+    assert claim_all(store, now=time()) == []
+    assert shown(store).muted is not None
+
+
 def test_what_is_in_a_digest_that_was_made_goes_with_it(rig: Rig, store: Store, time: Time) -> None:
     """It may be on its way already."""
     settings = muting(routes=[{"to": "secops", "digest": {"every": "4h"}}])

@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-import getpass
 import time
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import click
 
 from forwarder.alert import Alert
 from forwarder.cli.explain import found
+from forwarder.cli.options import by_option, complete_alert, person_of, reason_of
 from forwarder.cli.output import age, moment, print_json
 from forwarder.cli.queue import confirm, opened, yes_option
+from forwarder.cli.respond import the_one
 from forwarder.cli.root import SEVERITIES, Stop, config_option, json_option
 from forwarder.cli.tables import Column, print_table
 from forwarder.cli.view import Located, locate_whole, view_options, viewing
 from forwarder.common.clock import iso
-from forwarder.common.text import clean, counted, cut, one_line
+from forwarder.common.text import counted, cut
 from forwarder.common.units import parse_duration
 from forwarder.config import Mute
 from forwarder.config.values import bounded, instant
@@ -28,10 +29,6 @@ from forwarder.lifecycle.mutes import MOST_WORDS, TEND_EVERY, hush, mute_of, mut
 from forwarder.response import COMMAND_LINE
 from forwarder.store import Store
 from forwarder.store.mute_records import MuteRow
-
-MOST_REASON: Final = 1000
-"""Characters of a reason that are kept."""
-MOST_PERSON: Final = 100
 
 _a_minute_at_least = bounded(timedelta(minutes=1))
 
@@ -54,19 +51,16 @@ def _instant(_context: click.Context, _option: click.Parameter, value: str | Non
     raise click.BadParameter("must be an ISO date such as 2027-01-31, or a time such as 2027-01-31T18:00+01:00")
 
 
-person_option = click.option("--by", "person", help="Who decides it; without it the name that you are logged in with.")
-
-
 @click.command()
 @config_option
-@click.argument("alert", nargs=-1)
+@click.argument("alert", nargs=-1, shell_complete=complete_alert)
 @click.option("--vendor", "vendors", multiple=True, help="A vendor key; * and ? stand for any characters. Repeatable.")
 @click.option("--cve", "cve_id", multiple=True, help="A CVE id; * and ? stand for any characters. Repeatable.")
 @click.option("--severity", multiple=True, type=SEVERITIES, help="A severity. Repeatable.")
 @click.option("--for", "lasts", callback=_duration, help="How long it lasts, such as 7d.")
 @click.option("--until", callback=_instant, help="When it ends: an ISO date or time, in UTC where it names no zone.")
 @click.option("--reason", default="", help="Why, for whoever asks where an alert has gone.")
-@person_option
+@by_option
 @click.option("--even-if-worse", is_flag=True, help="Keep quiet also what gets worse; otherwise that goes out.")
 def mute(config_path: Path, alert: tuple[str, ...], person: str | None, **told: Any) -> None:
     """Keep alerts from going out for a time. They are kept, and shown as muted.
@@ -83,14 +77,14 @@ def mute(config_path: Path, alert: tuple[str, ...], person: str | None, **told: 
         raise click.UsageError("An empty --vendor or --cve names nothing: leave it out.")
     if wanted and conditions:
         raise click.UsageError("Name an alert, or choose by --vendor, --cve and --severity, and not both.")
-    reason = cut(clean(told["reason"]).strip(), MOST_REASON)
+    reason = reason_of(told["reason"])
     if not reason:
         raise click.UsageError("A mute needs a reason, for whoever asks where an alert has gone: add --reason TEXT.")
     rest = {"until": _end(told["lasts"], told["until"]), "reason": reason, "even_if_worse": told["even_if_worse"]}
     located = locate_whole(config_path)
     with opened(located) as store:
-        rule = _rule_of(_the_one(store, wanted), **rest) if wanted else Mute.model_validate({**conditions, **rest})
-        made = store.mutes.add(rule, person=_person(person), place=COMMAND_LINE, now=time.time())
+        rule = _rule_of(_seen(store, wanted), **rest) if wanted else Mute.model_validate({**conditions, **rest})
+        made = store.mutes.add(rule, person=person_of(person), place=COMMAND_LINE, now=time.time())
         hushed = hush(store, [made], time.time())
     click.echo(f"Mute {made.id}, until {moment(made.until)}: {cut(words(rule), MOST_WORDS)}.")
     if hushed:
@@ -118,26 +112,20 @@ def _rule_of(alert: Alert, **rest: Any) -> Mute:
     raise Stop(f"{alert.title} has neither a CVE nor a vendor by which it could be muted.")
 
 
-def _the_one(store: Store, wanted: str) -> Alert:
+def _seen(store: Store, wanted: str) -> Alert:
     """The alert that is meant, or one of those about the CVE that is; stops the command rather than guess."""
     histories = found(store, wanted)
-    if not histories:
-        raise Stop(
-            f"No alert that matches {wanted} was seen. To mute what is still to come, choose it by --vendor or --cve."
-        )
-    alerts = [history.row.alert for history in histories]
-    if histories[0].row.origin is not Origin.FEED:
-        raise Stop(f"{alerts[0].title} is no alert of the feed: there is nothing to mute.")
-    if len(alerts) > 1 and len({alert.cve_id or alert.id for alert in alerts}) > 1:
-        lines = [f"  {alert.id}  {alert.cve_id or ''}  {alert.title}" for alert in alerts]
-        raise Stop("\n".join([f"{len(alerts)} alerts match {wanted}. Name the one that you mean by its id:", *lines]))
-    return alerts[0]
+    about = {history.row.alert.cve_id for history in histories}
+    history = histories[0] if len(about) == 1 and None not in about else the_one(store, wanted)
+    if history.row.origin is not Origin.FEED:
+        raise Stop(f"{history.row.alert.title} is no alert of the feed: there is nothing to mute.")
+    return history.row.alert
 
 
 @click.command()
 @config_option
 @click.argument("mute", nargs=-1, required=True, metavar="ID|ALERT")
-@person_option
+@by_option
 @yes_option
 def unmute(config_path: Path, mute: tuple[str, ...], person: str | None, yes: bool) -> None:
     """End a mute before its time: what it kept quiet goes out by the routes of now.
@@ -154,7 +142,7 @@ def unmute(config_path: Path, mute: tuple[str, ...], person: str | None, yes: bo
         quiet = [told for one in chosen for told in store.mutes.quiet(one.id)]
         still = sum(muted_by(alert, rest, now, worse=worse) is not None for alert, worse in quiet)
         for one in chosen:
-            store.mutes.end(int(one.id), by=_person(person) or COMMAND_LINE, now=now)
+            store.mutes.end(int(one.id), by=person_of(person) or COMMAND_LINE, now=now)
     for one in chosen:
         click.echo(f"Mute {one.id} is over: {_what(one)}.")
     click.echo(_what_follows(len(quiet) - still))
@@ -181,7 +169,7 @@ def _by_id(store: Store, wanted: str, now: float) -> MuteRow:
 
 def _of_alert(store: Store, wanted: str, standing: Sequence[MuteRow], now: float, yes: bool) -> list[MuteRow]:
     """The mutes that people have set and that mute an alert; asks first where they keep others quiet as well."""
-    alert = _the_one(store, wanted)
+    alert = _seen(store, wanted)
     matching = [one for one in standing if muted_by(alert, [one], now) is not None]
     if not matching:
         raise Stop(f"{alert.title} is not muted: nothing was changed.")
@@ -265,14 +253,3 @@ def _mute_json(mute: MuteRow, quiet: int, now: float) -> dict[str, Any]:
         "ended_by": mute.ended_by,
         "quiet": quiet,
     }
-
-
-def _person(told: str | None) -> str:
-    return cut(one_line(clean(_login() if told is None else told)), MOST_PERSON)
-
-
-def _login() -> str:
-    try:
-        return getpass.getuser()
-    except (OSError, KeyError, ImportError):  # a container's user may have no name
-        return ""

@@ -12,6 +12,7 @@ import click
 from forwarder.alert import Alert
 from forwarder.common.clock import iso
 from forwarder.common.text import ago, one_line
+from forwarder.connector import Response
 from forwarder.delivery.waiting import Waiting
 from forwarder.store.mute_records import MutedBy
 from forwarder.store.records import AlertRow, DeliveryRow
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from rich.text import Text
 
 SEVERITY_STYLES: Final = {"critical": "bold red", "high": "red", "medium": "yellow", "low": "blue"}
+STATUS_STYLES: Final = {"open": "bold", "acknowledged": "yellow", "resolved": "green"}
 STATE_STYLES: Final = {
     "delivered": "green",
     "ready": "cyan",
@@ -59,6 +61,7 @@ def alert_json(row: AlertRow, waits: Mapping[int, Waiting] | None = None) -> dic
         "revision": row.revision,
         "seen_at": iso(row.seen_at),
         "unrouted": row.unrouted,
+        "status": row.status.value,
         "muted": None if row.muted is None else muted_json(row.muted),
         "deliveries": [delivery_json(delivery, waits) for delivery in row.deliveries],
     }
@@ -90,6 +93,25 @@ def alert_facts(alert: Alert) -> dict[str, Any]:
         "alert_type": alert.alert_type,
         "published_at": iso(alert.published_at),
         "dated": alert.dated,
+    }
+
+
+def response_text(response: Response) -> str:
+    """What a person decided, where and when, and why, for people."""
+    why = f": {one_line(response.reason)}" if response.reason else ""
+    return f"{response.words} ({response.place}, {moment(response.at)}){why}"
+
+
+def response_json(response: Response) -> dict[str, Any]:
+    """The same for programs."""
+    return {
+        "number": response.number,
+        "action": response.action.value,
+        "resolution": response.resolution and response.resolution.value,
+        "at": iso(response.at),
+        "place": response.place,
+        "person": response.person,
+        "reason": response.reason,
     }
 
 

@@ -27,4 +27,7 @@ ALTER TABLE alerts ADD COLUMN muted_by TEXT CHECK (muted_by <> '');
 ALTER TABLE alerts ADD COLUMN mute TEXT
   CHECK (mute IS NULL OR json_valid(mute)) CHECK ((mute IS NULL) = (muted_by IS NULL));
 CREATE INDEX alerts_muted ON alerts (muted_by) WHERE muted_by IS NOT NULL;
+DROP INDEX alerts_unresolved;
+CREATE INDEX alerts_unresolved ON alerts (severity, status, seen_at, muted_by)
+  WHERE origin = 'feed' AND status <> 'resolved' AND past = 0 AND unrouted = 0;
 """

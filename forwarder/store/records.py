@@ -385,6 +385,7 @@ class Filter:
     vendor: str | None = None
     connector: str | None = None
     state: State | None = None
+    status: Status | None = None
     cve_id: str | None = None
     text: str | None = None
     alert_id: str | None = None

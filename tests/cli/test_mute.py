@@ -124,9 +124,9 @@ def test_an_alert_is_never_guessed(started: Desk) -> None:
     several = started.run("mute", "Alert", *FOR)
     assert several.exit_code == 1
     assert "2 alerts match Alert. Name the one that you mean by its id:" in several.stderr
-    assert "CVE-2026-20002  Alert 2" in several.stderr
+    assert "open  Alert 2" in several.stderr
     none = started.run("mute", "Log4Shell", *FOR)
-    assert "No alert that matches Log4Shell was seen. To mute what is still to come, choose it by" in none.stderr
+    assert "No alert that matches Log4Shell was seen." in none.stderr
     assert started.json("mutes") == []
 
 

@@ -19,6 +19,7 @@ from forwarder.lifecycle.mutes import standing
 from forwarder.lifecycle.reports import latest_due, lines, summarize
 from forwarder.response import PAGE
 from forwarder.store import Store
+from forwarder.store.mute_records import MutedBy
 from tests.kit.samples import alert
 from tests.kit.store import NOW, Time, claim, claim_all, config, deliver, enqueue, routed
 
@@ -107,6 +108,12 @@ def test_what_it_says(store: Store) -> None:
 
 def test_what_went_nowhere_is_nobodys_work(store: Store) -> None:
     store.feed.commit_page([routed(alert(id="unrouted"))], now=NOW)
+    assert lines(summarize(store, CONNECTORS, since=NOW - DAY, until=NOW + DAY))[1:3] == ["New: none.", "Open: none."]
+
+
+def test_what_is_muted_is_nobodys_work_yet(store: Store) -> None:
+    mute = MutedBy(id="1", until=NOW + DAY, reason="noise", who="Ada")
+    store.feed.commit_page([replace(routed(alert(id="muted"), "secops"), muted=mute)], now=NOW)
     assert lines(summarize(store, CONNECTORS, since=NOW - DAY, until=NOW + DAY))[1:3] == ["New: none.", "Open: none."]
 
 

@@ -55,6 +55,9 @@ def _instant(_context: click.Context, _option: click.Parameter, value: str | Non
 @config_option
 @click.argument("alert", nargs=-1, shell_complete=complete_alert)
 @click.option("--vendor", "vendors", multiple=True, help="A vendor key; * and ? stand for any characters. Repeatable.")
+@click.option(
+    "--category", "categories", multiple=True, help="A category of vendors, as your stack has it. Repeatable."
+)
 @click.option("--cve", "cve_id", multiple=True, help="A CVE id; * and ? stand for any characters. Repeatable.")
 @click.option("--severity", multiple=True, type=SEVERITIES, help="A severity. Repeatable.")
 @click.option("--for", "lasts", callback=_duration, help="How long it lasts, such as 7d.")
@@ -65,18 +68,19 @@ def _instant(_context: click.Context, _option: click.Parameter, value: str | Non
 def mute(config_path: Path, alert: tuple[str, ...], person: str | None, **told: Any) -> None:
     """Keep alerts from going out for a time. They are kept, and shown as muted.
 
-    Choose them by --vendor, --cve and --severity: each that is given must hold, and of one that is repeated any. Or
-    name an ALERT, by its id, its CVE or words of its title: that mutes its CVE, or its vendors where it has none. What
-    has gone out already is not taken back. When the mute ends, what it kept quiet goes out by the routes of that time.
+    Choose them by --vendor, --category, --cve and --severity: each that is given must hold, and of one that is repeated
+    any. Or name an ALERT, by its id, its CVE or words of its title: that mutes its CVE, or its vendors where it has
+    none. What has gone out already is not taken back. When the mute ends, what it kept quiet goes out by the routes of
+    that time.
     """
     wanted = " ".join(alert).strip()
-    conditions = {name: told[name] for name in ("vendors", "cve_id", "severity") if told[name]}
+    conditions = {name: told[name] for name in ("vendors", "categories", "cve_id", "severity") if told[name]}
     if not wanted and not conditions:
-        raise click.UsageError("This would mute every alert: name one, or add --vendor, --cve or --severity.")
+        raise click.UsageError("This would mute every alert: name one, or add a condition, such as --vendor.")
     if not all(text.strip() for texts in conditions.values() for text in texts):
-        raise click.UsageError("An empty --vendor or --cve names nothing: leave it out.")
+        raise click.UsageError("An empty text names nothing: leave that option out.")
     if wanted and conditions:
-        raise click.UsageError("Name an alert, or choose by --vendor, --cve and --severity, and not both.")
+        raise click.UsageError("Name an alert, or choose by conditions such as --vendor, and not both.")
     reason = reason_of(told["reason"])
     if not reason:
         raise click.UsageError("A mute needs a reason, for whoever asks where an alert has gone: add --reason TEXT.")
@@ -140,7 +144,8 @@ def unmute(config_path: Path, mute: tuple[str, ...], person: str | None, yes: bo
         chosen = [_by_id(store, wanted, now)] if _is_id(wanted) else _of_alert(store, wanted, standing, now, yes)
         rest = [one for one in standing if one.id not in {each.id for each in chosen}]
         quiet = [told for one in chosen for told in store.mutes.quiet(one.id)]
-        still = sum(muted_by(alert, rest, now, worse=worse) is not None for alert, worse in quiet)
+        vendors = store.vendors.known()
+        still = sum(muted_by(alert, rest, now, vendors, worse=worse) is not None for alert, worse in quiet)
         for one in chosen:
             store.mutes.end(int(one.id), by=person_of(person) or COMMAND_LINE, now=now)
     for one in chosen:
@@ -170,7 +175,8 @@ def _by_id(store: Store, wanted: str, now: float) -> MuteRow:
 def _of_alert(store: Store, wanted: str, standing: Sequence[MuteRow], now: float, yes: bool) -> list[MuteRow]:
     """The mutes that people have set and that mute an alert; asks first where they keep others quiet as well."""
     alert = _seen(store, wanted)
-    matching = [one for one in standing if muted_by(alert, [one], now) is not None]
+    vendors = store.vendors.known()
+    matching = [one for one in standing if muted_by(alert, [one], now, vendors) is not None]
     if not matching:
         raise Stop(f"{alert.title} is not muted: nothing was changed.")
     chosen = [one for one in matching if not one.from_config]

@@ -11,13 +11,14 @@ from datetime import datetime
 from typing import Any, Final
 
 from forwarder import routing
-from forwarder.alert import Alert
+from forwarder.alert import Alert, Vendors
 from forwarder.common.clock import Now, instant
 from forwarder.common.text import cut, one_line
 from forwarder.config import Config, Mute
 from forwarder.connector import MuteRequest, MuteScope
 from forwarder.lifecycle.holds import holds
 from forwarder.logs import get_logger
+from forwarder.routing import NO_VENDORS
 from forwarder.store import Store
 from forwarder.store.mute_records import CONFIG, Asked, MutedBy, MuteRow
 from forwarder.store.records import RoutedAlert
@@ -30,14 +31,23 @@ TEND_EVERY: Final = 10.0
 MOST_WORDS: Final = 300
 """Characters of what a mute is about that a sentence has: an alert may name any number of vendors."""
 
-_NAMES: Final = {"severity": "severity", "vendors": "vendor", "cve_id": "CVE", "alert_type": "type"}
+_NAMES: Final = {
+    "severity": "severity",
+    "vendors": "vendor",
+    "categories": "category",
+    "cve_id": "CVE",
+    "alert_type": "type",
+}
 _LEAST: Final = {"min_cvss": "CVSS", "min_epss": "EPSS"}
 
 
-def muted_by(alert: Alert, mutes: Iterable[MuteRow], now: float, *, worse: bool = False) -> MuteRow | None:
+def muted_by(
+    alert: Alert, mutes: Iterable[MuteRow], now: float, vendors: Vendors = NO_VENDORS, *, worse: bool = False
+) -> MuteRow | None:
     """Which of ``mutes`` keeps an alert quiet at ``now``; of several the one that holds it the longest.
 
-    ``worse`` says that the alert has got worse: then only those count that are ``even_if_worse``.
+    ``vendors`` says to which categories the alert's vendors belong, ``worse`` that the alert has got worse: then only
+    those count that are ``even_if_worse``.
     """
     matching = [
         (rule.even_if_worse, mute.until, mute)
@@ -45,7 +55,7 @@ def muted_by(alert: Alert, mutes: Iterable[MuteRow], now: float, *, worse: bool 
         if (rule := mute.rule) is not None
         and mute.stands(now)
         and (rule.even_if_worse or not worse)
-        and routing.matches(alert, rule)[0]
+        and routing.matches(alert, rule, vendors)[0]
     ]
     return max(matching, key=lambda found: found[:2])[2] if matching else None
 
@@ -151,11 +161,12 @@ class Mutes:
         in between leaves the rest muted by what has ended, which the next one finds.
         """
         self.hush_new()
-        now, config = self._now(), self._config
+        now, config, vendors = self._now(), self._config, self._store.vendors.known()
         ours = [mute for mute in of_config(config) if mute.stands(now)]
 
         def route(alert: Alert, people: Sequence[MuteRow], worse: bool) -> RoutedAlert:
-            return _routed(alert, config, muted_by(alert, [*ours, *people], now, worse=worse), now)
+            mute = muted_by(alert, [*ours, *people], now, vendors, worse=worse)
+            return _routed(alert, config, mute, now, vendors)
 
         while (batch := self._store.mutes.route_anew(route, standing=[mute.id for mute in ours], now=now)).judged:
             log.info(
@@ -186,8 +197,10 @@ class Mutes:
 def hush(store: Store, mutes: Sequence[MuteRow], now: float) -> int:
     """Keeps quiet what ``mutes`` match of the alerts that wait and have gone nowhere yet; returns how many."""
 
+    vendors = store.vendors.known()
+
     def muted(alert: Alert, worse: bool) -> MutedBy | None:
-        found = muted_by(alert, mutes, now, worse=worse)
+        found = muted_by(alert, mutes, now, vendors, worse=worse)
         return found.note if found else None
 
     return store.mutes.hush(muted)
@@ -198,8 +211,8 @@ def standing(config: Config, store: Store, now: float) -> list[MuteRow]:
     return [*(mute for mute in of_config(config) if mute.stands(now)), *store.mutes.standing(now)]
 
 
-def _routed(alert: Alert, config: Config, mute: MuteRow | None, now: float) -> RoutedAlert:
-    decision = routing.targets(alert, config.routes)
+def _routed(alert: Alert, config: Config, mute: MuteRow | None, now: float, vendors: Vendors) -> RoutedAlert:
+    decision = routing.targets(alert, config.routes, vendors)
     held = holds(decision, config, instant(now)) if decision.later else {}
     muted = mute.note if mute else None
     return RoutedAlert(alert=alert, known=alert, decision=decision, targets=decision.targets, holds=held, muted=muted)

@@ -10,7 +10,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, Final
 
-from forwarder.alert import Alert, Change, SetAside, Severity
+from forwarder.alert import Alert, Change, SetAside, Severity, Vendors, named
 from forwarder.connector import Delivery, Kind, Origin, Receipt, Response, Status
 from forwarder.routing import Decision
 from forwarder.store.life_records import Hold
@@ -111,7 +111,8 @@ class RoutedAlert:
 
     ``known`` is the form that the store has. ``targets`` holds the reason for each connector. ``decision`` is None for
     an alert from before the floor: it is known from now on, and goes nowhere. ``holds`` has those of them that get it
-    later. An alert that has gone nowhere yet goes nowhere while it is ``muted``.
+    later. ``uncategorized`` are those of its vendors whose categories were not known: it is routed again once the stack
+    was read. An alert that has gone nowhere yet goes nowhere while it is ``muted``.
     """
 
     alert: Alert
@@ -119,6 +120,7 @@ class RoutedAlert:
     decision: Decision | None
     targets: Mapping[str, str]
     holds: Mapping[str, Hold] = field(default_factory=dict)
+    uncategorized: tuple[str, ...] = ()
     muted: MutedBy | None = None
 
     @property
@@ -159,14 +161,8 @@ class PollResult:
     @property
     def counts(self) -> dict[str, int]:
         """How many there are of what is worth telling."""
-        return {
-            "new": len(self.new),
-            "changed": len(self.changed),
-            "unrouted": len(self.unrouted),
-            "muted": len(self.muted),
-            "gaps": len(self.gaps),
-            "set_aside": len(self.set_aside),
-        }
+        told = ("new", "changed", "unrouted", "muted", "gaps", "set_aside")
+        return {name: len(getattr(self, name)) for name in told}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -354,6 +350,12 @@ class AlertRow:
     status: Status = Status.OPEN
     deliveries: Sequence[DeliveryRow] = ()
     unreadable: str = ""
+    vendors: Vendors = field(default_factory=dict)
+
+    @property
+    def vendor_names(self) -> tuple[str, ...]:
+        """The alert's vendors as people read them."""
+        return named(self.alert.affected_vendors, self.vendors)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -375,6 +377,7 @@ class AlertHistory:
     responses: Sequence[Response]
     attempts: Mapping[int, Sequence[Attempt]]
     payloads: Mapping[int, Mapping[str, Any]]
+    evidence: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

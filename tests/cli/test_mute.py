@@ -38,7 +38,7 @@ def incidents(desk: Desk) -> int:
 @pytest.mark.parametrize(
     ("args", "said"),
     [
-        (FOR, "This would mute every alert: name one, or add --vendor, --cve or --severity."),
+        (FOR, "This would mute every alert: name one, or add a condition, such as --vendor."),
         (("--vendor", "x", "--for", "7d"), "A mute needs a reason, for whoever asks where an alert has gone: add"),
         (("--vendor", "x", "--for", "7d", "--reason", " "), "A mute needs a reason"),
         (("--vendor", "x", "--reason", "y"), "A mute needs an end: add either --for, such as 7d, or --until"),
@@ -48,9 +48,12 @@ def incidents(desk: Desk) -> int:
         (("--vendor", "x", "--reason", "y", "--for", "7"), "must be a duration such as 30s"),
         (("--vendor", "x", "--reason", "y", "--for", "5s"), "must be at least 1m"),
         (("--vendor", "x", "--reason", "y", "--for", "90000d"), "must be at most"),
-        (("Log4Shell", "--vendor", "x", *FOR), "Name an alert, or choose by --vendor, --cve and --severity, and not"),
+        (
+            ("Log4Shell", "--vendor", "x", *FOR),
+            "Name an alert, or choose by conditions such as --vendor, and not both.",
+        ),
         (("--severity", "urgent", *FOR), "is not one of 'critical', 'high', 'medium', 'low'"),
-        (("--vendor", "", *FOR), "An empty --vendor or --cve names nothing: leave it out."),
+        (("--vendor", "", *FOR), "An empty text names nothing: leave that option out."),
     ],
 )
 def test_what_makes_no_mute_is_refused_with_the_way_out(desk: Desk, args: tuple[str, ...], said: str) -> None:

@@ -97,12 +97,22 @@ def test_a_muted_vendor_is_quiet_until_it_is_unmuted(started: Desk) -> None:
 def test_conditions_are_those_of_a_route(started: Desk) -> None:
     """What is repeated is ORed, different conditions are ANDed, and an end can be a day."""
     args = ("--vendor", "wordpress", "--vendor", "drupal*", "--severity", "low", "--cve", "CVE-2026-*")
-    said = started.says("mute", *args, "--until", in_a_week(), "--reason", "noise", "--even-if-worse")
-    assert f"until {in_a_week()}T00:00:00Z: severity low; vendor wordpress or drupal*; CVE CVE-2026-*." in said
+    said = started.says(
+        "mute", *args, "--category", "blogs", "--until", in_a_week(), "--reason", "noise", "--even-if-worse"
+    )
+    assert (
+        f"until {in_a_week()}T00:00:00Z: severity low; vendor wordpress or drupal*; category blogs; CVE CVE-2026-*."
+        in said
+    )
     assert "goes out all the same" not in said
     (mute,) = started.json("mutes")
     assert mute["even_if_worse"] is True
-    assert mute["conditions"] == {"severity": ["low"], "vendors": ["wordpress", "drupal*"], "cve_id": ["CVE-2026-*"]}
+    assert mute["conditions"] == {
+        "severity": ["low"],
+        "vendors": ["wordpress", "drupal*"],
+        "categories": ["blogs"],
+        "cve_id": ["CVE-2026-*"],
+    }
 
 
 def test_an_alert_is_muted_by_its_cve_or_else_by_its_vendors(started: Desk) -> None:

@@ -9,8 +9,9 @@ import pytest
 from forwarder.common.clock import instant
 from forwarder.config import Config, Mute
 from forwarder.feed.poller import Poller
+from forwarder.feed.stack import STACK_MOST, STACK_SOONER
 from forwarder.lifecycle import Held, Mutes
-from forwarder.sandbox import Sandbox
+from forwarder.sandbox import Fault, FaultKind, Sandbox
 from forwarder.store import Store
 from forwarder.store.life_records import DIGEST
 from forwarder.store.mute_records import CONFIG, MutedBy
@@ -395,6 +396,40 @@ def test_many_are_let_out_batch_by_batch(rig: Rig) -> None:
     claimed = claim_all(rig.store)
     assert [one.delivery.alert.severity for one in claimed][:2] == ["high", "high"]
     assert sorted(ids(claimed)) == sorted(rig.owed())
+
+
+def test_a_category_is_muted_by_what_the_stack_says(rig: Rig, sandbox: Sandbox, store: Store, time: Time) -> None:
+    """Its vendors are asked for at once where a mute depends on it; it is let out by the categories of then."""
+    time.advance(STACK_SOONER)
+    sandbox.sentrytex.add_vendor("wordpress", "WordPress", "blogs")
+    made = Mute.model_validate({"categories": "blog*", "until": until(HOUR), "reason": "sold"})
+    rig.mutes.add(made, person="Ada", place="the command line")
+    rig.seen()
+    assert shown(store).muted is not None
+    rig.use(muting(routes=[{"categories": "blogs", "to": "oncall"}]))
+    time.advance(HOUR)
+    rig.mutes.tend()
+    assert states(store) == {("oncall", "open", 1): "ready"}
+
+
+def test_what_is_routed_again_for_its_category_stays_muted(
+    rig: Rig, sandbox: Sandbox, store: Store, time: Time
+) -> None:
+    """What is known of its vendors by then brings it to no connector while it is muted."""
+    rig.use(muting({**rule(), "cve_id": "CVE-*"}, routes=[{"categories": "blogs", "to": "oncall"}, {"to": "secops"}]))
+    sandbox.sentrytex.inject(Fault(kind=FaultKind.STATUS, status=500, path="/stack", times=None))
+    rig.seen()
+    sandbox.sentrytex.clear_faults()
+    sandbox.sentrytex.add_vendor("wordpress", "WordPress", "blogs")
+    time.advance(STACK_MOST)
+    rig.poller.stack_grew()
+    rig.poller.route_again()
+    assert store.vendors.uncategorized() == frozenset()
+    assert rig.owed() == []
+    assert shown(store).muted is not None
+    time.advance(DAY)
+    rig.mutes.tend()
+    assert sorted(states(store)) == [("oncall", "open", 1), ("secops", "open", 1)]
 
 
 def test_a_clock_that_is_set_back_takes_nothing_back(rig: Rig) -> None:

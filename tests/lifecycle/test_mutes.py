@@ -9,6 +9,7 @@ from typing import Any, Final
 
 import pytest
 
+from forwarder.alert import Vendor
 from forwarder.common.clock import instant
 from forwarder.config import Config, Mute
 from forwarder.connector import Connector, MuteRequest, MuteScope
@@ -43,6 +44,13 @@ def test_an_alert_is_muted_by_what_matches_it_until_its_end() -> None:
     assert muted_by(GITHUB, [row("1", vendors="okta")], NOW) is None
     assert muted_by(GITHUB, [row()], NOW + DAY) is None
     assert muted_by(GITHUB, [], NOW) is None
+
+
+def test_a_category_is_what_the_stack_says_of_the_vendor() -> None:
+    vendors = {"github": Vendor(key="github", name="GitHub", categories=("development",))}
+    assert muted_by(GITHUB, [row(categories="dev*")], NOW, vendors) == row(categories="dev*")
+    assert muted_by(GITHUB, [row(categories="dev*")], NOW) is None
+    assert words(rule(categories=["dev*", "payments"])) == "category dev* or payments"
 
 
 def test_of_several_the_one_counts_that_holds_it_the_longest() -> None:

@@ -23,7 +23,7 @@ from forwarder.connector import (
 from forwarder.events import Listener
 from forwarder.lifecycle.mutes import MOST_WORDS, Mutes, words
 from forwarder.logs import get_logger
-from forwarder.response import PAGE
+from forwarder.response import NOT_KEPT, NOT_KNOWN, PAGE
 from forwarder.store import Store, StoreError
 from forwarder.store.life_records import Heard, Responded
 from forwarder.store.mute_records import Asked
@@ -197,10 +197,10 @@ class _Desk(Desk):
         try:
             return answer(self._responses.react(self._connector, reaction))
         except StoreError:
-            return _NOT_KEPT
+            return NOT_KEPT
         except Exception:
             log.exception("reaction_failed", connector=self._connector.name)
-            return _NOT_KEPT
+            return NOT_KEPT
 
     def mute(self, request: MuteRequest) -> str:
         if not request.reason.strip():
@@ -208,19 +208,16 @@ class _Desk(Desk):
         try:
             return mute_answer(self._responses.mutes.ask(self._connector.name, request), request)
         except StoreError:
-            return _NOT_KEPT
+            return NOT_KEPT
         except Exception:
             log.exception("mute_failed", connector=self._connector.name)
-            return _NOT_KEPT
-
-
-_NOT_KEPT: Final = "This could not be kept: the forwarder's log says why. Try again in a moment."
+            return NOT_KEPT
 
 
 def answer(responded: Responded) -> str:
     """What the person is told who decided this; empty where the alert's own message will show it."""
     if responded.heard is Heard.UNKNOWN:
-        return "The forwarder does not know this alert any more."
+        return NOT_KNOWN
     if responded.heard is not Heard.UNCHANGED:
         return ""
     if responded.latest is None or responded.status is Status.OPEN:
@@ -237,7 +234,7 @@ def mute_answer(asked: Asked, request: MuteRequest) -> str:
     if asked.heard is Heard.REPEATED:
         return "It is muted already."
     if asked.heard is Heard.UNKNOWN:
-        return "The forwarder does not know this alert any more."
+        return NOT_KNOWN
     if request.scope is MuteScope.CVE:
         return "Nothing was muted, for this alert has no CVE: mute its vendor."
     return "Nothing was muted, for this alert names no vendor: mute its CVE."

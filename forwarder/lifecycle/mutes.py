@@ -132,10 +132,15 @@ class Mutes:
 
     def add(self, rule: Mute, *, person: str, place: str) -> Added:
         """Sets a mute; raises StoreError where it cannot be kept."""
-        return self._added(self._store.mutes.add(rule, person=person, place=place, now=self._now()))
+        mute = self._store.mutes.add(rule, person=person, place=place, now=self._now())
+        _log_muted(mute)
+        return Added(mute=mute, hushed=hush(self._store, [mute], self._now()))
 
     def ask(self, connector: str, request: MuteRequest) -> Asked:
-        """Sets the mute that somebody asked for at a connector's destination; raises StoreError."""
+        """Sets the mute that somebody asked for at a connector's destination; raises StoreError.
+
+        What waits is hushed by the next look, soon: whoever asked has to be answered within a few seconds.
+        """
         until = request.at + request.lasts
 
         def rule(alert: Alert) -> Mute | None:
@@ -143,7 +148,7 @@ class Mutes:
 
         asked = self._store.mutes.ask(connector, request, rule, now=self._now())
         if asked.mute is not None:
-            self._added(asked.mute)
+            _log_muted(asked.mute)
         return asked
 
     def end(self, number: int, *, by: str) -> bool:
@@ -188,11 +193,6 @@ class Mutes:
             hush(self._store, began, now)
         self._known = frozenset(mute.id for mute in mutes)
 
-    def _added(self, mute: MuteRow) -> Added:
-        assert mute.rule is not None  # noqa: S101 - it was made from one
-        log.info("muted", mute=mute.id, what=cut(words(mute.rule), MOST_WORDS), place=mute.place, person=mute.person)
-        return Added(mute=mute, hushed=hush(self._store, [mute], self._now()))
-
 
 def hush(store: Store, mutes: Sequence[MuteRow], now: float) -> int:
     """Keeps quiet what ``mutes`` match of the alerts that wait and have gone nowhere yet; returns how many."""
@@ -216,3 +216,8 @@ def _routed(alert: Alert, config: Config, mute: MuteRow | None, now: float, vend
     held = holds(decision, config, instant(now)) if decision.later else {}
     muted = mute.note if mute else None
     return RoutedAlert(alert=alert, known=alert, decision=decision, targets=decision.targets, holds=held, muted=muted)
+
+
+def _log_muted(mute: MuteRow) -> None:
+    what = cut(words(mute.rule), MOST_WORDS) if mute.rule else ""
+    log.info("muted", mute=mute.id, what=what, place=mute.place, person=mute.person)

@@ -79,9 +79,9 @@ def message(
     else:
         header = {"type": "header", "text": plain_text(cut(shown, MAX_HEADER))}
         top = [header, *notes, *life.banner(delivery), *buttons]
-    facts, footer = [_facts(delivery), *([] if over else _evidence(delivery))], _footer(delivery)
-    room = MAX_TOTAL - _FRAME - size([*top, *facts, footer])
-    details = [*facts, *_body_and_links(delivery, "" if over else body, room)]
+    known, footer = [_facts(delivery), *([] if over else _evidence(delivery))], _footer(delivery)
+    room = MAX_TOTAL - _FRAME - size([*top, *known, footer])
+    details = [*known, *_body_and_links(delivery, "" if over else body, room)]
     return {
         "text": escape_within(_summary(delivery, shown), MAX_TEXT),
         "blocks": top,
@@ -142,7 +142,7 @@ def followed_up(delivery: Delivery, title: str) -> dict[str, Any]:
         "blocks": [
             {"type": "header", "text": plain_text(header)},
             {"type": "section", "text": plain_text(cut(lines, MAX_SECTION))},
-            *([*life.banner(delivery), *_evidence(delivery)] if delivery.kind is Kind.UPDATE else []),
+            *(life.banner(delivery) + _evidence(delivery) if delivery.kind is Kind.UPDATE else []),
             _footer(delivery),
         ],
     }

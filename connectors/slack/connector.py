@@ -19,6 +19,7 @@ from connectors.slack import blocks
 from connectors.slack.buttons import responding
 from connectors.slack.client import Api, Webhook
 from connectors.slack.config import SlackConfig
+from connectors.slack.preview import preview
 from connectors.slack.sending import (
     EDIT,
     LITERAL,
@@ -182,7 +183,7 @@ class Slack(Connector[SlackConfig]):
 
     def preview(self, payload: Payload) -> str:
         """The message in plain text, with its buttons and its reply."""
-        return blocks.preview(payload)
+        return preview(payload)
 
     def _render_for_webhook(self, delivery: Delivery) -> Payload:
         if delivery.kind in _FOLLOW_UPS and delivery.receipt:

@@ -13,7 +13,7 @@ from urllib.parse import quote
 from forwarder import __version__
 from forwarder.common.clock import instant, iso
 from forwarder.common.text import ago, clean, counted, cut, is_web_url
-from forwarder.connector import format_duration
+from forwarder.connector import Origin, format_duration
 from forwarder.delivery.waiting import Cause, Waiting
 from forwarder.store.records import State
 
@@ -27,11 +27,27 @@ MOST_TEXT: Final = 20_000
 STATES: Final = {
     State.DELIVERED: "delivered",
     State.READY: "waiting",
+    State.HELD: "held for its time",
     State.SENDING: "being sent",
     State.UNCERTAIN: "uncertain",
     State.DEAD: "dead letter",
 }
-KINDS: Final = {"open": "new alert", "update": "update", "withdraw": "withdrawal"}
+KINDS: Final = {
+    "open": "new alert",
+    "update": "update",
+    "withdraw": "withdrawal",
+    "acknowledge": "acknowledgement",
+    "resolve": "resolution",
+    "reopen": "reopening",
+    "remind": "reminder",
+}
+ORIGINS: Final = {
+    Origin.FEED: "an alert of the feed",
+    Origin.ALARM: "a trouble of the forwarder's own",
+    Origin.TEST: "a test",
+    Origin.DIGEST: "a digest",
+    Origin.REPORT: "a report",
+}
 OUTCOMES: Final = {
     "delivered": "delivered",
     "retry": "failed, tried again later",
@@ -100,6 +116,7 @@ def templates(redact: Callable[[str], str], *, base: str = "") -> Environment:
         "base": base,
         "states": STATES,
         "kinds": KINDS,
+        "origins": ORIGINS,
         "outcomes": OUTCOMES,
         "version": __version__,
         "files": _digest(HERE / "static"),
@@ -120,7 +137,7 @@ def brief(wait: Waiting, now: float) -> str:
         text += f", place {wait.place:,} of {wait.line:,}" if wait.place > 1 else ", the next"
     if wait.until is None:
         return text.removesuffix(", tried")
-    comma = "" if text.endswith(("tried", "looked for")) else ","
+    comma = "" if text.endswith(("tried", "looked for", "out")) else ","
     return f"{text}{comma} about {clock(wait.until, now)}"
 
 

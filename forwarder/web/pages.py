@@ -14,12 +14,15 @@ from typing import TYPE_CHECKING, Any, Final
 
 from forwarder.alert import Severity
 from forwarder.common.clock import instant
+from forwarder.connector import Response
 from forwarder.delivery.throughput import Throughput, measured_since
 from forwarder.delivery.waiting import Waiting, waiting
+from forwarder.response import COMMAND_LINE, PAGE
 from forwarder.store import Store
 from forwarder.store.records import AlertHistory, AlertRow, DeliveryRow, Filter, Lateness, Queue, State
 from forwarder.web import charts
 from forwarder.web.facts import Facts
+from forwarder.web.filters import KINDS
 from forwarder.web.health import Health
 from forwarder.web.summary import summarize
 from forwarder.web.writes import Writes
@@ -39,7 +42,7 @@ CHART_DAYS: Final = 30
 CHARTS_STAY: Final = 60.0
 """Seconds for which drawn charts are good enough: they count everything of a month."""
 HOUR, DAY = 3600.0, 86400.0
-_UNSETTLED: Final = (State.READY, State.SENDING, State.UNCERTAIN)
+_UNSETTLED: Final = (State.HELD, State.READY, State.SENDING, State.UNCERTAIN)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -302,6 +305,8 @@ def _events(history: AlertHistory) -> Iterator[Event]:
             f"{change.field}: {_value(change.old)} → {_value(change.new)}" for change in revision.changes
         )
         yield Event(at=revision.at, mark="dot", title=f"Changed (revision {revision.revision})", text=changes)
+    for response in history.responses:
+        yield Event(at=response.at.timestamp(), mark=response.status.value, title=response.words, text=_said(response))
     for delivery in row.deliveries:
         for attempt in history.attempts.get(delivery.id, ()):
             yield Event(
@@ -314,7 +319,14 @@ def _events(history: AlertHistory) -> Iterator[Event]:
             )
 
 
-_ATTEMPT_TITLES: Final = {"open": "Alert", "update": "Update", "withdraw": "Withdrawal"}
+def _said(response: Response) -> str:
+    """Where a person decided something, and why."""
+    on = "On" if response.place in (PAGE, COMMAND_LINE) else "In"
+    where = f"{on} {response.place}." if response.person else ""
+    return " ".join(part for part in (where, response.reason) if part)
+
+
+_ATTEMPT_TITLES: Final = {**{kind: word.capitalize() for kind, word in KINDS.items()}, "open": "Alert"}
 
 
 def _value(value: Any) -> str:

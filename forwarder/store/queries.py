@@ -8,8 +8,8 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Final
 
 from forwarder.alert import SetAside, Severity
-from forwarder.connector import NOTICE, Kind, Origin, Receipt, Status
-from forwarder.store import failing, search, unreadable
+from forwarder.connector import NOTICE, Kind, Origin, Receipt, Response, Status
+from forwarder.store import failing, search, unreadable, urgency
 from forwarder.store.engine import Engine
 from forwarder.store.records import (
     AlertHistory,
@@ -41,15 +41,16 @@ class Queries:
         self._engine = engine
 
     def alerts(self, wanted: Filter) -> list[AlertRow]:
-        """Alerts, the newest seen first, each with its deliveries."""
+        """Alerts, the newest seen first or as the filter says, each with its deliveries."""
         where, values = _conditions(wanted)
         with self._engine.read() as connection:
-            rows = connection.execute(
-                f"SELECT a.* FROM alerts AS a{where} ORDER BY a.seen_at DESC, a.published_at DESC LIMIT ?",
-                (*values, wanted.limit),
-            ).fetchall()
-            deliveries = _deliveries_of(connection, [row["id"] for row in rows])
-        return [_alert_row(row, deliveries.get(row["id"], ())) for row in rows]
+            if wanted.urgent_first:
+                rows = urgency.urgent(connection, where, values, wanted.limit, few=bool(wanted.text))
+            else:
+                rows = urgency.newest(connection, where, values, wanted.limit)
+            ids = [row["id"] for row in rows]
+            deliveries, responses = _deliveries_of(connection, ids), responses_of(connection, ids)
+        return [_alert_row(row, deliveries.get(row["id"], ()), responses.get(row["id"], ())) for row in rows]
 
     def deliveries(self, wanted: Filter) -> list[DeliveryRow]:
         """Deliveries, the newest owed first."""
@@ -72,11 +73,12 @@ class Queries:
             if row is None:
                 return None
             deliveries = _deliveries_of(connection, [row["id"]]).get(row["id"], ())
+            responses = responses_of(connection, [row["id"]]).get(row["id"], ())
             return AlertHistory(
-                row=_alert_row(row, deliveries),
+                row=_alert_row(row, deliveries, responses),
                 trail=unreadable.trail_in(row["trail"]),
                 revisions=_revisions(connection, row["id"]),
-                responses=responses_of(connection, [row["id"]]).get(row["id"], ()),
+                responses=responses,
                 attempts={delivery.id: _attempts(connection, delivery.id) for delivery in deliveries},
                 payloads=_payloads(connection, row["id"]),
             )
@@ -191,6 +193,9 @@ def _conditions(wanted: Filter) -> _Condition:
         parts.append(("a.seen_at < ?", (wanted.before,)))
     if wanted.unrouted:
         parts.append(("a.unrouted = 1", ()))
+    if wanted.status:
+        needs = "" if wanted.status is Status.RESOLVED else f"{urgency.NEEDS_PEOPLE} AND "
+        parts.append((f"{needs}a.status = ?", (wanted.status.value,)))
     told = [(sql, value) for sql, value in (("d.connector", wanted.connector), ("d.state", wanted.state)) if value]
     if told:
         matching = " AND ".join(f"{sql} = ?" for sql, _ in told)
@@ -250,7 +255,7 @@ def _deliveries_of(connection: sqlite3.Connection, alert_ids: Sequence[str]) -> 
     return found
 
 
-def _alert_row(row: sqlite3.Row, deliveries: Sequence[DeliveryRow]) -> AlertRow:
+def _alert_row(row: sqlite3.Row, deliveries: Sequence[DeliveryRow], responses: Sequence[Response]) -> AlertRow:
     alert, fault = unreadable.alert_of(row, row["id"])
     return AlertRow(
         alert=alert,
@@ -261,6 +266,8 @@ def _alert_row(row: sqlite3.Row, deliveries: Sequence[DeliveryRow]) -> AlertRow:
         status=unreadable.member(Status, row["status"], Status.OPEN),
         deliveries=deliveries,
         unreadable=fault,
+        past=bool(row["past"]),
+        latest=responses[-1] if responses else None,
     )
 
 

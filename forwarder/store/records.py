@@ -321,7 +321,8 @@ class DeliveryRow:
 class AlertRow:
     """An alert as people look at it, with where each delivery of it stands.
 
-    Where it cannot be read, ``unreadable`` says what is wrong, and ``alert`` is one in its place.
+    Where it cannot be read, ``unreadable`` says what is wrong, and ``alert`` is one in its place. ``past`` says that it
+    is from before the floor; ``latest`` is the last response, None while nobody reacted.
     """
 
     alert: Alert
@@ -332,6 +333,13 @@ class AlertRow:
     status: Status = Status.OPEN
     deliveries: Sequence[DeliveryRow] = ()
     unreadable: str = ""
+    past: bool = False
+    latest: Response | None = None
+
+    @property
+    def concerns_nobody(self) -> bool:
+        """Whether nobody was told of it, for it is from before the floor or has no route, and nobody reacted."""
+        return (self.past or self.unrouted) and self.latest is None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -357,7 +365,11 @@ class AlertHistory:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Filter:
-    """Which alerts or deliveries to list, newest first; None is any."""
+    """Which alerts or deliveries to list, newest first; None is any.
+
+    ``status`` and ``urgent_first`` are of alerts alone. One that concerns nobody has no status but resolved. With
+    ``urgent_first`` the open ones come first, then those that are acknowledged, the most severe first in each.
+    """
 
     severity: Severity | None = None
     vendor: str | None = None
@@ -371,3 +383,5 @@ class Filter:
     origin: Origin | None = Origin.FEED
     limit: int = 50
     before: float | None = field(default=None)
+    status: Status | None = None
+    urgent_first: bool = False

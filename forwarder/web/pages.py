@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 from forwarder.alert import Severity
 from forwarder.common.clock import instant
-from forwarder.connector import Response
+from forwarder.connector import Origin, Response, Status
 from forwarder.delivery.throughput import Throughput, measured_since
 from forwarder.delivery.waiting import Waiting, waiting
+from forwarder.lifecycle.reminders import due_of
 from forwarder.response import COMMAND_LINE, PAGE
 from forwarder.store import Store
 from forwarder.store.records import AlertHistory, AlertRow, DeliveryRow, Filter, Lateness, Queue, State
@@ -113,6 +114,7 @@ class Pages:
             "drawn": self._drawn(),
             "alerts": newest,
             "waits": self._waits_of(newest, frame),
+            "dues": self._dues(newest),
         }
 
     def alerts(self, wanted: Filter, frame: Mapping[str, Any]) -> dict[str, Any]:
@@ -123,6 +125,7 @@ class Pages:
         return {
             "alerts": found,
             "waits": self._waits_of(found, frame),
+            "dues": self._dues(found),
             "full": full,
             "more": more if full else None,
             "vendors": sorted(self._store.feed.state().stack or ()),
@@ -139,6 +142,7 @@ class Pages:
             "alert": history.row.alert,
             "events": sorted(_events(history), key=_when),
             "waits": self._waits(delivery.id for delivery in history.row.deliveries),
+            "due": self._dues([history.row]).get(history.row.alert.id),
         }
 
     def _only_match(self, text: str) -> AlertHistory | None:
@@ -188,6 +192,20 @@ class Pages:
         long = {queue.connector for queue in frame["queues"] if queue.waiting > LONG_LINE}
         opens = (delivery for row in alerts for delivery in row.deliveries if delivery.kind == "open")
         return self._waits(one.id for one in opens if one.state in _UNSETTLED and one.connector not in long)
+
+    def _dues(self, alerts: Iterable[AlertRow]) -> dict[str, float]:
+        """By when those of ``alerts`` that are not resolved should be, by id, where a connector has a date for that."""
+        connectors = self._forwarder.in_use()
+        dues = {
+            row.alert.id: due_of(
+                row.alert.severity,
+                {delivery.connector: delivery.enqueued_at for delivery in row.deliveries if delivery.kind == "open"},
+                connectors,
+            )
+            for row in alerts
+            if row.origin is Origin.FEED and row.status is not Status.RESOLVED
+        }
+        return {alert_id: due for alert_id, due in dues.items() if due is not None}
 
     def _orphans(self) -> list[str]:
         """Connectors that are owed something and not in the config."""
@@ -355,10 +373,13 @@ def filter_of(query: Mapping[str, str], connectors: Sequence[str]) -> Filter:
 
     severity = one_of("severity", [severity.value for severity in Severity])
     state = one_of("state", [state.value for state in State])
+    status = one_of("status", [status.value for status in Status])
     limit = query.get("show", "")
     return Filter(
         severity=Severity(severity) if severity else None,
         state=State(state) if state else None,
+        status=Status(status) if status else None,
+        urgent_first=query.get("order") != "newest",
         connector=one_of("connector", connectors),
         vendor=query.get("vendor", "").strip() or None,
         text=query.get("search", "").strip() or None,

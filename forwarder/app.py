@@ -14,7 +14,7 @@ from forwarder import plugins
 from forwarder.alarms import Alarms
 from forwarder.common.clock import Clock
 from forwarder.common.units import format_duration
-from forwarder.config import Config, secrets_of
+from forwarder.config import Config, needs_restart, secrets_of
 from forwarder.connector import Connector
 from forwarder.delivery.dispatcher import LINKS_AFTER, Dispatcher
 from forwarder.delivery.leaving import Leaving, Pauses
@@ -133,9 +133,8 @@ class Forwarder:
         It waits for nothing that is under way: who is not concerned goes on untouched, and what a connector with
         other settings is sending ends beside its successor.
         """
-        for key in ("database", "web"):
-            if getattr(config, key) != getattr(self.config, key):
-                raise ReloadRefused(f"`{key}` cannot be changed while the forwarder runs: restart it.")
+        if keys := needs_restart(self.config, config):
+            raise ReloadRefused(f"{keys} cannot be changed while the forwarder runs: restart it.")
         self.redactor.update(secrets_of(config))
         # All that another package's code may refuse comes first, while nothing is changed.
         connectors = self._make_connectors(config)

@@ -32,7 +32,8 @@ if TYPE_CHECKING:
 RATE_LIMIT_PAUSE: Final = 30.0
 """Seconds after a 429 that names none; PagerDuty promises no Retry-After."""
 
-_AMBIGUOUS: Final = frozenset({408, 421, 423, 425})
+AMBIGUOUS: Final = frozenset({408, 421, 423, 425})
+"""Statuses below 500 after which the same request may well be taken."""
 _WRONG_PLACE: Final = frozenset({403, 404, 405, 407, 410})
 
 
@@ -60,9 +61,9 @@ class EventsApi:
         except pagerduty.Error as error:
             if error.response is not None:
                 raise Failed(self._refusal(error.response)) from None
-            raise Failed(Retry(self._no_answer(error.__cause__ or error))) from None
+            raise Failed(Retry(no_answer(error.__cause__ or error, self._config.address, self._config))) from None
         except httpx2.HTTPError as error:
-            raise Failed(Retry(self._no_answer(error))) from None
+            raise Failed(Retry(no_answer(error, self._config.address, self._config))) from None
 
     def status(self) -> int:
         """The HTTP status of the bare address, which shows whether the host answers; raises Failed if it does not."""
@@ -74,28 +75,29 @@ class EventsApi:
             with Client(seconds=self._config.timeout.total_seconds()) as client:
                 return client.get(self._config.address).status_code
         except httpx2.HTTPError as error:
-            raise Failed(Retry(self._no_answer(error))) from None
+            raise Failed(Retry(no_answer(error, self._config.address, self._config))) from None
 
     def close(self) -> None:
         self._clients.close()
 
     def _refusal(self, response: Response) -> Retry | RateLimited | Rejected | Broken:
         """What an answer other than a clear yes means: https://developer.pagerduty.com/docs/events-api-v2/overview/"""
-        status, said = response.status_code, self._said(response)
+        key = self._config.routing_key.get_secret_value()
+        status, said = response.status_code, what_it_said(response, key, "[routing key]")
         after = retry_after(response.headers.get("Retry-After"), self._now())
         if response.is_success:
             return Retry(f"PagerDuty's answer (status {status}) could not be read", after)
         if status == 429:
             return RateLimited(RATE_LIMIT_PAUSE if after is None else after, "PagerDuty's rate limit")
-        if status >= 500 or status in _AMBIGUOUS:
+        if status >= 500 or status in AMBIGUOUS:
             return Retry(f"PagerDuty answered with status {status}{said}", after)
         if status == 401 or (status == 400 and "routing" in said.lower()):
             return Broken(
                 f"PagerDuty refuses the routing key at {self.host} (status {status}{said}): {KEY_HINT}"
-                f"{self._other_region()}"
+                f"{other_region(self._config, self._config.base_url)}"
             )
         if status < 400:
-            there = redirect_host(response.headers.get("Location"), self._config.routing_key.get_secret_value())
+            there = redirect_host(response.headers.get("Location"), key)
             return Broken(
                 f"{self.host} answers with a redirect to {there}, which is not followed: check region, base_url and "
                 "the proxy"
@@ -106,39 +108,45 @@ class EventsApi:
             )
         return Rejected(f"PagerDuty refuses the event (status {status}{said})")
 
-    def _other_region(self) -> str:
-        """A key is known in its own region alone."""
-        if self._config.base_url is not None:
-            return ""
-        other = "eu" if self._config.region == "us" else "us"
-        return f", or set region: {other} if the account is there"
 
-    def _said(self, response: Response) -> str:
-        """The errors that an answer lists, else its text, as the tail of a sentence; without the key."""
-        try:
-            body = response.json()
-        except ValueError:
-            # A page of HTML is a proxy's, and says less than the status.
-            body = "" if response.text.lstrip().startswith("<") else response.text
-        if isinstance(body, Mapping):
-            errors = body.get("errors") or body.get("message") or ""
-            body = "; ".join(map(str, errors)) if isinstance(errors, list) else errors
-        text = one_line(clean(str(body))).replace(self._config.routing_key.get_secret_value(), "[routing key]")
-        return f": {cut(text, 300)}" if text else ""
+def other_region(config: PagerDutyConfig, base_url: str | None) -> str:
+    """Where else a key may be known, as the tail of a sentence: each is known in its own region alone."""
+    if base_url is not None:
+        return ""
+    other = "eu" if config.region == "us" else "us"
+    return f", or set region: {other} if the account is there"
 
-    def _no_answer(self, error: BaseException) -> str:
-        import httpx2
 
-        from forwarder.wire.client import TooLarge
-        from forwarder.wire.unreachable import why_unreachable
+def what_it_said(response: Response, secret: str, name: str) -> str:
+    """The errors that an answer lists, else its text, as the tail of a sentence, with ``name`` for the secret."""
+    try:
+        body = response.json()
+    except ValueError:
+        # A page of HTML is a proxy's, and says less than the status.
+        body = "" if response.text.lstrip().startswith("<") else response.text
+    if isinstance(body, Mapping) and isinstance(body.get("error"), Mapping):
+        body = body["error"]
+    if isinstance(body, Mapping):
+        errors = body.get("errors") or body.get("message") or ""
+        body = "; ".join(map(str, errors)) if isinstance(errors, list) else errors
+    text = one_line(clean(str(body))).replace(secret, name)
+    return f": {cut(text, 300)}" if text else ""
 
-        if why := why_unreachable(error, self._config.address, "region and base_url"):
-            return f"PagerDuty cannot be reached: {why}"
-        if isinstance(error, httpx2.TimeoutException):
-            return f"PagerDuty did not answer within {format_duration(self._config.timeout)}"
-        if isinstance(error, httpx2.DecodingError | TooLarge):
-            return "PagerDuty's answer could not be read"
-        return f"the connection to PagerDuty was cut ({type(error).__name__})"
+
+def no_answer(error: BaseException, address: str, config: PagerDutyConfig, keys: str = "region and base_url") -> str:
+    """Why a request to ``address``, which follows from ``keys``, has no answer that can be used, as a sentence."""
+    import httpx2
+
+    from forwarder.wire.client import TooLarge
+    from forwarder.wire.unreachable import why_unreachable
+
+    if why := why_unreachable(error, address, keys):
+        return f"PagerDuty cannot be reached: {why}"
+    if isinstance(error, httpx2.TimeoutException):
+        return f"PagerDuty did not answer within {format_duration(config.timeout)}"
+    if isinstance(error, httpx2.DecodingError | TooLarge):
+        return "PagerDuty's answer could not be read"
+    return f"the connection to PagerDuty was cut ({type(error).__name__})"
 
 
 class Clients:

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import re
+from datetime import timedelta
 from typing import Final, Literal
 
 from pydantic import ConfigDict, Field, SecretStr, field_validator
 
 from connectors.pagerduty.event import ROUTING_KEY_LENGTH
-from forwarder.connector import ConnectorConfig, Rate, SendRate, web_address
+from forwarder.connector import ConnectorConfig, Duration, Rate, SendRate, web_address
 
 MAX_RATE: Final = Rate(120, 60)
 """Events a key may send: https://developer.pagerduty.com/docs/events-api-v2/overview/"""
 _HOSTS: Final = {"us": "https://events.pagerduty.com", "eu": "https://events.eu.pagerduty.com"}
+_API_HOSTS: Final = {"us": "https://api.pagerduty.com", "eu": "https://api.eu.pagerduty.com"}
 KEY_HINT: Final = "put the integration key of an Events API v2 integration into routing_key"
 """Where the right key comes from, for a message about a wrong one."""
+TOKEN_HINT: Final = "put a read-only REST API key (Integrations > API Access Keys) into api_token"  # noqa: S105
+"""The same for the other one."""
 
 
 class PagerDutyConfig(ConnectorConfig):
@@ -28,6 +32,15 @@ class PagerDutyConfig(ConnectorConfig):
     )
     region: Literal["us", "eu"] = Field(default="us", description="The service region of the PagerDuty account.")
     base_url: str | None = Field(default=None, description="Address of the Events API, in place of the region's.")
+    api_token: SecretStr | None = Field(
+        default=None,
+        description="Read-only REST API key, by which the forwarder hears who acknowledges and resolves incidents.",
+    )
+    api_url: str | None = Field(default=None, description="Address of the REST API, in place of the region's.")
+    sync_every: Duration = Field(
+        default=timedelta(minutes=1),
+        description="How often PagerDuty is asked, where there is an api_token, what people did; 1s at least.",
+    )
     max_rate: SendRate | None = Field(default=MAX_RATE, description="The most that is sent, such as 120/min.")
 
     @field_validator("routing_key")
@@ -37,7 +50,21 @@ class PagerDutyConfig(ConnectorConfig):
             raise ValueError(f"must be {ROUTING_KEY_LENGTH} characters without spaces: {KEY_HINT}")
         return key
 
-    @field_validator("base_url")
+    @field_validator("api_token")
+    @classmethod
+    def _is_a_token(cls, token: SecretStr | None) -> SecretStr | None:
+        if token is not None and not re.fullmatch(r"[!-~]+", token.get_secret_value()):
+            raise ValueError(f"must be characters without spaces: {TOKEN_HINT}")
+        return token
+
+    @field_validator("sync_every")
+    @classmethod
+    def _is_not_too_often(cls, every: timedelta) -> timedelta:
+        if every < timedelta(seconds=1):
+            raise ValueError("must be at least 1s")
+        return every
+
+    @field_validator("base_url", "api_url")
     @classmethod
     def _is_safe_to_send_to(cls, url: str | None) -> str | None:
         return None if url is None else web_address(url)
@@ -46,3 +73,8 @@ class PagerDutyConfig(ConnectorConfig):
     def address(self) -> str:
         """Where events go: scheme and host, without a slash at the end."""
         return (self.base_url or _HOSTS[self.region]).rstrip("/")
+
+    @property
+    def api_address(self) -> str:
+        """Where the REST API is, in the same form."""
+        return (self.api_url or _API_HOSTS[self.region]).rstrip("/")

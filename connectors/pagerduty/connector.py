@@ -6,6 +6,10 @@ into the open incident. So there is nothing to look for after a lost reply, and 
 An alert that got worse (its severity rose, or CISA lists it as exploited now) is triggered again under the same key.
 While its incident is open, PagerDuty notes that in the incident and pages nobody anew; where people have resolved it, a
 new incident opens: an escalation deserves that. No other change pages anyone.
+
+What people decide elsewhere is sent under that key as well: acknowledge, resolve, and for an alert that is open again
+a trigger, which opens a new incident where the old one was resolved. Nothing is sent that holds no more by then.
+What people decide in PagerDuty is read with a key of its own.
 """
 
 from __future__ import annotations
@@ -16,12 +20,25 @@ from typing import Final
 
 from connectors.pagerduty.client import EventsApi
 from connectors.pagerduty.config import PagerDutyConfig
-from connectors.pagerduty.event import dedup_key, trigger_event
+from connectors.pagerduty.event import dedup_key, nothing_to_send, trigger_event
+from connectors.pagerduty.incident_log import IncidentLog
 from connectors.pagerduty.setup import SETUP
-from forwarder.alert import got_worse
-from forwarder.connector import Connector, Delivered, Delivery, Failed, Finding, Kind, Outcome, Payload, Receipt, Texts
+from forwarder.connector import (
+    Connector,
+    Delivered,
+    Delivery,
+    Failed,
+    Finding,
+    Kind,
+    Look,
+    Outcome,
+    Payload,
+    Receipt,
+    Texts,
+)
 
-_NOTHING: Final = "nothing to page for"
+_ACTIONS: Final = {Kind.WITHDRAW: "resolve", Kind.ACKNOWLEDGE: "acknowledge", Kind.RESOLVE: "resolve"}
+_DOES: Final = {"acknowledge": "acknowledges", "resolve": "resolves"}
 
 
 class PagerDuty(Connector[PagerDutyConfig]):
@@ -31,6 +48,7 @@ class PagerDuty(Connector[PagerDutyConfig]):
     noun = ("page", "pages")
     replayed = "carry the same dedup key: PagerDuty pages again only where the incident was resolved"
     withdrawn = "its incident is resolved"
+    tells_responses = True
     setup = SETUP
     takes_digests = False
 
@@ -44,14 +62,17 @@ class PagerDuty(Connector[PagerDutyConfig]):
     ) -> None:
         super().__init__(name, config, texts)
         self._api = EventsApi(config, now)
+        token = config.api_token
+        self._log = IncidentLog(config, token.get_secret_value(), now) if token else None
+        self.look_every = config.sync_every.total_seconds() if token else None
 
     def render(self, delivery: Delivery) -> Payload:
         """The event as the API takes it, without the routing key; ``{"nothing_to_send": why}`` where none is due."""
         key = delivery.receipt.remote_id if delivery.receipt else dedup_key(delivery.alert)
-        if delivery.kind is Kind.WITHDRAW:
-            return {"event_action": "resolve", "dedup_key": key}
-        if delivery.kind is Kind.UPDATE and delivery.receipt and not got_worse(delivery.changes):
-            return {"nothing_to_send": _NOTHING}
+        if why := nothing_to_send(delivery):
+            return {"nothing_to_send": why}
+        if action := _ACTIONS.get(delivery.kind):
+            return {"event_action": action, "dedup_key": key}
         return trigger_event(delivery, key, self.texts)
 
     def deliver(self, delivery: Delivery, payload: Payload) -> Outcome:
@@ -65,22 +86,27 @@ class PagerDuty(Connector[PagerDutyConfig]):
         return Delivered(_receipt(payload["dedup_key"]))
 
     def check(self) -> list[Finding]:
-        """Asks whether the host answers. More cannot be asked: any event that PagerDuty accepts leaves a trace."""
-        return [
-            self._reached(),
-            Finding(
-                ok=True,
-                text="The routing key has the right form. Whether PagerDuty knows it cannot be asked without an event: "
-                f"`forwarder test {self.name}` opens an incident and resolves it.",
-            ),
-        ]
+        """Asks whether the host answers, and with an ``api_token`` whose the routing key is.
+
+        More cannot be asked: any event that PagerDuty accepts leaves a trace.
+        """
+        unproven = Finding(
+            ok=True,
+            text="The routing key has the right form. Whether PagerDuty knows it cannot be asked without an event: "
+            f"`forwarder test {self.name}` opens an incident and resolves it.",
+        )
+        return [self._reached(), *(self._log.check(unproven) if self._log else [unproven])]
+
+    def look(self, cursor: str) -> Look:
+        """What people did to incidents, by what PagerDuty logs of them; raises Failed."""
+        return self._log.look(cursor) if self._log else super().look(cursor)
 
     def preview(self, payload: Payload) -> str:
         """The incident's title, its facts, its links and its details, one a line."""
         if "nothing_to_send" in payload:
             return f"PagerDuty: {payload['nothing_to_send']}"
-        if payload["event_action"] == "resolve":
-            return f"PagerDuty resolves the incident {payload['dedup_key']}"
+        if does := _DOES.get(payload["event_action"]):
+            return f"PagerDuty {does} the incident {payload['dedup_key']}"
         event = payload["payload"]
         lines = [
             f"PagerDuty incident: {event['summary']}",
@@ -93,6 +119,8 @@ class PagerDuty(Connector[PagerDutyConfig]):
 
     def close(self) -> None:
         self._api.close()
+        if self._log:
+            self._log.close()
 
     def _reached(self) -> Finding:
         host = self._api.host

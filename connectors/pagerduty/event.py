@@ -11,8 +11,8 @@ import math
 from collections.abc import Mapping
 from typing import Any, Final
 
-from forwarder.alert import Alert, Severity
-from forwarder.connector import Delivery, Origin, Texts, clean, cut, one_line
+from forwarder.alert import Alert, Severity, got_worse
+from forwarder.connector import Delivery, Kind, Origin, Status, Texts, clean, cut, one_line
 
 ROUTING_KEY_LENGTH: Final = 32
 """Characters."""
@@ -22,6 +22,9 @@ MAX_SUMMARY: Final = 1024
 
 MAX_DEDUP_KEY: Final = 255
 """Characters."""
+
+KEY_PREFIX: Final = "sentrytex:"
+"""What each dedup key begins with."""
 
 MAX_EVENT: Final = 512_000
 """Bytes of the whole event as JSON. The vendor says 512 KB, and not which kilobyte: the smaller one is safe."""
@@ -50,14 +53,33 @@ _SEVERITIES: Final = {
     Severity.LOW: "info",
 }
 _ORIGINS: Final = {Origin.FEED: "", Origin.ALARM: "Alarm of the forwarder: ", Origin.TEST: "TEST, please ignore: "}
+_WAKING: Final = frozenset({Kind.OPEN, Kind.UPDATE, Kind.REMIND})
 _LEFT_OUT_ROOM: Final = 1000
 _ROUTING_KEY_FIELD: Final = len(',"routing_key":""') + ROUTING_KEY_LENGTH
 
 
 def dedup_key(alert: Alert) -> str:
     """The key under which PagerDuty folds everything about ``alert`` into one incident."""
-    key = f"sentrytex:{alert.id}"
-    return key if len(key) <= MAX_DEDUP_KEY else f"sentrytex:{hashlib.sha256(alert.id.encode()).hexdigest()}"
+    key = f"{KEY_PREFIX}{alert.id}"
+    return key if len(key) <= MAX_DEDUP_KEY else f"{KEY_PREFIX}{hashlib.sha256(alert.id.encode()).hexdigest()}"
+
+
+def nothing_to_send(delivery: Delivery) -> str:
+    """Why PagerDuty need not hear of ``delivery``, for people; empty where it must.
+
+    An alert that people have resolved by now wakes nobody: neither because it came late, nor as a reminder. One that a
+    person sends again on purpose does.
+    """
+    if delivery.origin not in _ORIGINS:
+        return "nobody is paged for a message that tells of many alerts"
+    latest = delivery.latest
+    if delivery.is_superseded and latest is not None:
+        return f"not sent, because something newer was decided: {clean(latest.words)}"
+    if delivery.kind is Kind.UPDATE and delivery.receipt:
+        return "" if got_worse(delivery.changes) else "nothing to page for"
+    if delivery.kind not in _WAKING or delivery.repeats or latest is None or latest.status is not Status.RESOLVED:
+        return ""
+    return f"nobody is paged: {clean(latest.words)}"
 
 
 def trigger_event(delivery: Delivery, key: str, texts: Texts) -> dict[str, Any]:
@@ -154,6 +176,10 @@ def _details(delivery: Delivery, text: str) -> dict[str, Any]:
     }
     if delivery.changes:
         known["changes"] = [f"{change.field}: {plain(change.old)} → {plain(change.new)}" for change in delivery.changes]
+    if delivery.reminder:
+        known["reminder"] = clean(delivery.reminder)
+    if delivery.kind is Kind.REOPEN and delivery.response:
+        known["reopened"] = clean(": ".join(filter(None, (delivery.response.words, delivery.response.reason))))
     details = {name: value for name, value in known.items() if not _says_nothing(value)}
     for name, value in alert.raw.items():
         # A known field is here again where its value could not be read as its type: then it is shown as it came.

@@ -17,6 +17,12 @@ SETUP: Final = Setup(
             variable="PAGERDUTY_ROUTING_KEY",
         ),
         Question(key="region", prompt="Service region", choices=("us", "eu"), default="us"),
+        Question(
+            key="api_token",
+            prompt="Read-only REST API key, to hear who acknowledges and resolves incidents (empty: none)",
+            variable="PAGERDUTY_API_TOKEN",
+            default="",
+        ),
     ),
     severities=(Severity.CRITICAL,),
 )

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from connectors.slack.channel import Channel
-from connectors.slack.client import Api, Refused
+from connectors.slack.client import Api, Refusal, Refused
 from forwarder.connector import Failed, Finding
 
 _SCOPES_AT: Final = "under OAuth & Permissions at https://api.slack.com/apps, then reinstall the app"
@@ -18,7 +18,10 @@ def findings(api: Api, channel: Channel) -> list[Finding]:
     try:
         answer = api.read("auth.test")
     except Refused as refused:
-        return [Finding(False, f"Slack does not accept the token: {refused.reason}.")]
+        # What is wrong with the way there says nothing of the token.
+        of_token = refused.refusal is Refusal.BROKEN and refused.code is not None
+        reason = f"Slack does not accept the token: {refused.reason}" if of_token else refused.reason
+        return [Finding(False, f"{reason[:1].upper()}{reason[1:]}.")]
     bot, team = answer.data.get("user", "?"), answer.data.get("team", "?")
     found = [Finding(True, f"Slack knows the token: {bot} in the workspace {team}.")]
     granted = answer.headers.get("x-oauth-scopes")

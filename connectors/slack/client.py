@@ -72,6 +72,7 @@ _BROKEN: Final = {
     "posting_to_general_channel_denied": _ADMIN,
     "channel_is_archived": "unarchive the webhook's channel or make a webhook for another one",
 }
+_OTHER_WAYS_OUT: Final = {"unknown_method": "; correct base_url in the config, or the proxy in between"}
 _FORM: Final = {
     "invalid_blocks",
     "invalid_blocks_format",
@@ -245,7 +246,7 @@ def _sentence(status: int, code: str | None, refusal: Refusal) -> str:
             return f"Slack's answer could not be read (HTTP {status})"
         hint = "; check its address in the config and the proxy" if refusal is Refusal.BROKEN else ""
         return f"Slack answered HTTP {status}{hint}"
-    hint = f"; {_BROKEN.get(code, _ADMIN)}" if refusal is Refusal.BROKEN else ""
+    hint = f"; {_BROKEN.get(code, _ADMIN)}" if refusal is Refusal.BROKEN else _OTHER_WAYS_OUT.get(code, "")
     return f"Slack refused it: {code}{hint}"
 
 

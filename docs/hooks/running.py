@@ -72,9 +72,14 @@ def metrics() -> str:
         store = Store.open_exclusive(config.database)
         try:
             forwarder = Forwarder(config, store)
-            registry = Metrics(lambda: config.connectors, now=forwarder.clock).registry
-            registry.register(Gauges(forwarder, store))
-            rows = [_metric(family) for family in _ours(registry)]
+            registry, gauges = (
+                Metrics(lambda: config.connectors, now=forwarder.clock).registry,
+                Gauges(forwarder, store),
+            )
+            registry.register(gauges)
+            shown = {family.name: family for family in _ours(registry)}
+            # What only some connectors have is described all the same.
+            rows = [_metric(family) for family in ({one.name: one for one in gauges.describe()} | shown).values()]
             forwarder.stop()
         finally:
             store.close()
@@ -87,7 +92,7 @@ def _ours(registry: CollectorRegistry) -> Iterable[Metric]:
 
 def _metric(family: Metric) -> str:
     name = f"{family.name}_total" if family.type == "counter" else family.name
-    values: dict[str, dict[str, None]] = {}
+    values: dict[str, dict[str, None]] = {label: {} for label in getattr(family, "_labelnames", ())}
     for sample in family.samples:
         for label, value in sample.labels.items():
             values.setdefault(label, {})[value] = None

@@ -14,6 +14,7 @@ from forwarder.common.clock import iso
 from forwarder.common.text import ago
 from forwarder.common.units import format_duration
 from forwarder.config import Config
+from forwarder.delivery.throughput import about
 from forwarder.store.alarm_records import Alarm, Symptom
 from forwarder.store.late import LATE_AFTER
 from forwarder.store.records import Feed
@@ -80,21 +81,20 @@ class Facts:
         return found
 
     def is_late(self, symptom: Symptom) -> bool:
-        """Whether a critical has waited for longer than its connector needs at its ``max_rate`` for what goes first.
+        """Whether a critical has waited for too long, whatever the reason.
 
         Once told, it is so for as long as one waits that long; before, what came during an outage is given its time.
         """
-        settings, line = self.config.connectors.get(symptom.subject), symptom.line
-        if settings is None or line is None:
+        line = symptom.line
+        if symptom.subject not in self.config.connectors or line is None:
             return False
-        most = LATE_AFTER + (line.ahead * settings.max_rate.interval if settings.max_rate else 0.0)
         if self._stands(symptom.type, symptom.subject):
-            return self.now - symptom.last_at > most
+            return self.now - symptom.last_at > LATE_AFTER
         if any(self._stands(kind, symptom.subject) for kind in (AlarmType.PAUSED, AlarmType.CONNECTOR_FAILING)):
             return False
         tried = line.tried_at is not None and line.tried_at >= self.started_at
         since = max(symptom.last_at, line.since)
-        return self.now - since > most and (tried or self.now - self.started_at >= AFTER_A_START)
+        return self.now - since > LATE_AFTER and (tried or self.now - self.started_at >= AFTER_A_START)
 
     def is_told_otherwise(self, symptom: Symptom) -> bool:
         """Whether another trouble says why a critical is late; where it is an alarm, what that is about does."""
@@ -275,7 +275,7 @@ def _of_rows(facts: Facts) -> Iterator[Finding]:
             subject=symptom.subject,
             severity=_severity(kind, symptom),
             kev=symptom.kev,
-            text=_text(kind, symptom, facts.now),
+            text=_text(kind, symptom, facts),
             instance=symptom.instance,
             last_at=symptom.last_at,
         )
@@ -309,8 +309,8 @@ def _severity(kind: AlarmType, symptom: Symptom) -> Severity:
     return most_severe(severity, kind.severity) if kind is AlarmType.PAUSED else severity
 
 
-def _text(kind: AlarmType, symptom: Symptom, now: float) -> str:
-    facts = symptom.facts
+def _text(kind: AlarmType, symptom: Symptom, known: Facts) -> str:
+    facts, now = symptom.facts, known.now
     match kind:
         case AlarmType.GAP:
             severity = (symptom.severity or kind.severity).value
@@ -328,8 +328,7 @@ def _text(kind: AlarmType, symptom: Symptom, now: float) -> str:
         case AlarmType.DELIVERY_FAILING:
             return f"{_named(facts)} has failed for {_span(symptom, now)}: {_sentence(symptom.reason)}"
         case AlarmType.LATE:
-            why = _sentence(symptom.reason or "it has not been tried yet")
-            return f"{_named(facts)} has waited for {_span(symptom, now)}: {why}"
+            return f"{_named(facts)} has waited for {_span(symptom, now)}: {_sentence(_holdup(symptom, known))}"
         case AlarmType.ORPHANED:
             name = shlex.quote(symptom.subject)
             return (
@@ -344,6 +343,15 @@ def _text(kind: AlarmType, symptom: Symptom, now: float) -> str:
         case AlarmType.DEAD_LETTER:
             return f"{_named(facts)}: {symptom.reason}"
     return symptom.reason
+
+
+def _holdup(symptom: Symptom, known: Facts) -> str:
+    """What a critical waits for: what the last try came to, or else the rate at which all of its kind go out."""
+    settings = known.config.connectors.get(symptom.subject)
+    rate, length = settings.max_rate if settings else None, symptom.line.length if symptom.line else 0
+    if symptom.reason or rate is None or length < 2:
+        return symptom.reason or "it has not been tried yet"
+    return f"{length:,} as bad wait, and at {rate} (max_rate) they take {about(length * rate.interval)}"
 
 
 def _span(symptom: Symptom, now: float) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from forwarder.cli.output import print_json
-from forwarder.cli.root import config_option, load_config
+from forwarder.cli.root import config_option, load_config, quiet_logs
 from forwarder.common.text import counted
 
 
@@ -30,6 +30,7 @@ def check(config_path: Path, live: bool) -> None:
     connectors, routes = counted(len(config.connectors), "connector"), counted(len(config.routes), "route")
     click.echo(f"{config_path} is valid: {connectors}, {routes}.")
     if live:
+        quiet_logs()
         from forwarder.cli.live import check_live
 
         sys.exit(0 if check_live(config) else 1)

@@ -13,8 +13,8 @@ import click
 
 from forwarder.alert import Alert, Severity
 from forwarder.cli.options import build, connector_argument
-from forwarder.cli.output import alert_json, moment, print_json
-from forwarder.cli.root import SEVERITIES, Stop, config_option, json_option, load_config
+from forwarder.cli.output import alert_json, moment, print_json, response_json, response_text
+from forwarder.cli.root import SEVERITIES, Stop, config_option, json_option, load_config, quiet_logs
 from forwarder.cli.view import view_options, viewing
 from forwarder.common.clock import iso
 from forwarder.common.text import clean
@@ -123,6 +123,7 @@ def _ask_the_api(config: Config, alert_id: str) -> str:
     """What the API says of an alert that we never saw."""
     from forwarder.feed.client import FeedClient, NotFound, SentrytexError
 
+    quiet_logs()
     source = FeedClient(config.sentrytex.base_url, config.sentrytex.api_key.get_secret_value())
     try:
         published = source.alert(alert_id).get("published_at", "at an unknown time")
@@ -139,6 +140,7 @@ def _history_json(history: AlertHistory, waits: Mapping[int, Waiting]) -> dict[s
     return {
         **alert_json(history.row, waits),
         "trail": history.trail,
+        "responses": [response_json(response) for response in history.responses],
         "revisions": [
             {
                 "revision": revision.revision,
@@ -166,7 +168,11 @@ def _print_history(history: AlertHistory, waits: Mapping[int, Waiting]) -> None:
         f"vendors: {', '.join(alert.affected_vendors) or 'none'}"
     )
     note = f" ({alert.date_note})" if alert.date_note else ""
-    click.echo(f"Published {moment(alert.published_at)}{note}, seen {moment(history.row.seen_at)}, id {alert.id}\n")
+    click.echo(f"Published {moment(alert.published_at)}{note}, seen {moment(history.row.seen_at)}, id {alert.id}")
+    click.echo(f"Status: {history.row.status}")
+    for response in history.responses:
+        click.echo(f"  {response_text(response)}")
+    click.echo()
     if not history.trail and not history.row.deliveries:
         before = "was published before" if alert.dated else "has no date, and was there at"
         click.echo(f"It {before} the first start (start_from), so it was not sent.")

@@ -14,7 +14,7 @@ from pydantic import BaseModel, SecretStr, ValidationError
 
 from forwarder.cli.init_text import Secret, Section, config_text, env_text
 from forwarder.cli.live import check_connector, check_feed, report
-from forwarder.cli.root import EX_CONFIG, Stop, command_name
+from forwarder.cli.root import EX_CONFIG, Stop, command_name, quiet_logs
 from forwarder.config import ConfigError, SentrytexConfig, load
 from forwarder.config.problems import path_of, sentences
 from forwarder.connector import Connector, Finding, Question, Setup
@@ -58,6 +58,7 @@ def init(path: Path, force: bool, **urls: str | None) -> None:
     as SENTRYTEX_API_KEY, is not asked for. Nothing is sent anywhere; `forwarder test` does that.
     """
     _check_place(path, force)
+    quiet_logs()
     click.echo(f"A few questions, then {path} is written. What you type as a secret is not shown.\n")
     feed = _ask_until_good(FEED, lambda again: _ask_feed(urls["sentrytex_url"], again), needed=True)
     assert feed is not None, "only what is not needed can be left out"  # noqa: S101
@@ -124,7 +125,9 @@ def _ask(kind: str, setup: Setup, url: str | None, again: bool) -> Section:
         if not question.variable:
             values |= _given(**{question.key: _ask_value(question)})
             continue
-        key, secrets[key] = _ask_either(question, again)
+        key, secret = _ask_either(question, again)
+        if secret.value.get_secret_value():
+            secrets[key] = secret
         if key != question.key:
             break
     else:
@@ -147,19 +150,19 @@ def _ask_either(question: Question, again: bool) -> tuple[str, Secret]:
     other = question.if_address
     is_set = other is not None and bool(os.environ.get(other.variable)) and not again
     variable = other.variable if other and is_set else question.variable
-    secret = _ask_secret(variable, f"  {question.prompt}", again)
+    secret = _ask_secret(variable, f"  {question.prompt}", again, question.default)
     if other and secret.value.get_secret_value().startswith(("https://", "http://")):
         return other.key, Secret(variable=other.variable, value=secret.value)
     return question.key, secret
 
 
-def _ask_secret(variable: str, question: str, again: bool) -> Secret:
-    """What the environment has, unless it has just failed, else what a person types."""
+def _ask_secret(variable: str, question: str, again: bool, default: str | None = None) -> Secret:
+    """What the environment has, unless it has just failed, else what a person types; nothing only by ``default``."""
     value = os.environ.get(variable, "")
     if value and not again:
         click.echo(f"{question}: taken from {variable}.")
     else:
-        value = click.prompt(question, hide_input=True)
+        value = click.prompt(question, hide_input=True, default=default, show_default=False)
     return Secret(variable=variable, value=SecretStr(value.strip()))
 
 

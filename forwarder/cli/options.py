@@ -34,6 +34,24 @@ def complete_orphan(context: click.Context, _param: click.Parameter, incomplete:
     return _items([name for name in _in_database(context) if name not in configured_ones], incomplete)
 
 
+def complete_alert(context: click.Context, _param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """The CVEs, or else the ids, of the alerts that were seen last and begin with ``incomplete``."""
+    from forwarder.config import outline
+    from forwarder.store import Store
+    from forwarder.store.records import Filter
+
+    found: dict[str, str] = {}
+    with contextlib.suppress(Exception):
+        database = outline(_config_path(context)).database
+        if database is not None:
+            with Store.open_shared(database) as store:
+                for row in store.queries.alerts(Filter(text=incomplete or None, limit=50)):
+                    found.setdefault(row.alert.cve_id or row.alert.id, row.alert.title)
+    return [
+        CompletionItem(name, help=title) for name, title in found.items() if name.lower().startswith(incomplete.lower())
+    ]
+
+
 def connector_argument(command: Command) -> Command:
     """The argument ``CONNECTOR``: one of the config's."""
     return click.argument("connector", shell_complete=complete_connector)(command)

@@ -11,7 +11,8 @@ import click
 
 from forwarder.alert import Alert
 from forwarder.common.clock import iso
-from forwarder.common.text import ago
+from forwarder.common.text import ago, one_line
+from forwarder.connector import Response
 from forwarder.delivery.waiting import Waiting
 from forwarder.store.records import AlertRow, DeliveryRow
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from rich.text import Text
 
 SEVERITY_STYLES: Final = {"critical": "bold red", "high": "red", "medium": "yellow", "low": "blue"}
+STATUS_STYLES: Final = {"open": "bold", "acknowledged": "yellow", "resolved": "green"}
 STATE_STYLES: Final = {
     "delivered": "green",
     "ready": "cyan",
@@ -58,6 +60,7 @@ def alert_json(row: AlertRow, waits: Mapping[int, Waiting] | None = None) -> dic
         "revision": row.revision,
         "seen_at": iso(row.seen_at),
         "unrouted": row.unrouted,
+        "status": row.status.value,
         "deliveries": [delivery_json(delivery, waits) for delivery in row.deliveries],
     }
 
@@ -77,6 +80,25 @@ def alert_facts(alert: Alert) -> dict[str, Any]:
         "alert_type": alert.alert_type,
         "published_at": iso(alert.published_at),
         "dated": alert.dated,
+    }
+
+
+def response_text(response: Response) -> str:
+    """What a person decided, where and when, and why, for people."""
+    why = f": {one_line(response.reason)}" if response.reason else ""
+    return f"{response.words} ({response.place}, {moment(response.at)}){why}"
+
+
+def response_json(response: Response) -> dict[str, Any]:
+    """The same for programs."""
+    return {
+        "number": response.number,
+        "action": response.action.value,
+        "resolution": response.resolution and response.resolution.value,
+        "at": iso(response.at),
+        "place": response.place,
+        "person": response.person,
+        "reason": response.reason,
     }
 
 

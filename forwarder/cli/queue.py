@@ -204,7 +204,7 @@ def _rows(store: Store, state: State | None, connector: str | None) -> list[Deli
 
 def _orphans(store: Store, config: Located) -> list[str]:
     """Connectors that are owed something but not in the config."""
-    names = (queue.connector for queue in store.queries.queues(config.connectors))
+    names = (queue.connector for queue in store.queries.queues(config.connectors, since=time.time()))
     return [name for name in names if name not in config.connectors]
 
 

@@ -46,6 +46,9 @@ COMMANDS: Final = {
     "alerts": "status:alerts",
     "deliveries": "status:deliveries",
     "report": "report:report",
+    "ack": "respond:ack",
+    "resolve": "respond:resolve",
+    "reopen": "respond:reopen",
     "retry": "queue:retry",
     "discard": "queue:discard",
     "rename": "queue:rename",
@@ -156,6 +159,13 @@ def config_option(command: Command) -> Command:
 def json_option(command: Command) -> Command:
     """The option ``--json`` of commands that list."""
     return click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")(command)
+
+
+def quiet_logs() -> None:
+    """Keeps what is logged on the way, but for warnings, from a person who reads what a command says."""
+    from forwarder.logs import configure
+
+    configure("warning", "auto")
 
 
 def command_name() -> str:

@@ -50,7 +50,7 @@ def run(config_path: Path) -> None:
 @click.command()
 @config_option
 def once(config_path: Path) -> None:
-    """Poll once, deliver what is due, and exit: for cron.
+    """Poll once, look at what people decided, deliver what is due, and exit: for cron.
 
     The exit status is 0 if everything was delivered, and 1 if something is still waiting or became a dead letter, or if
     the feed could not be read.
@@ -130,6 +130,7 @@ class _Turn:
         except SentrytexError as error:
             self.problem = str(error)
         forwarder.review_alarms()
+        forwarder.responses.look_everywhere()
         self.dead = forwarder.deliver_due(PATIENCE, threading.Event())
         forwarder.prune()
 

@@ -95,7 +95,7 @@ def _of_reload(life: Life) -> list[str]:
     reload = state.reload
     if reload is None or reload.verdict is Verdict.TAKEN_OVER:
         return []
-    problems = " ".join(reload.problems)
+    problems = "; ".join(reload.problems)
     since = "" if state.config_since is None else f" from {iso(int(state.config_since))}"
     ends = {
         Verdict.REFUSED: "a restart would fail",

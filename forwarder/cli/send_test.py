@@ -12,7 +12,7 @@ import click
 
 from forwarder.alert import Alert, Severity
 from forwarder.cli.options import build, connector_argument, remembered
-from forwarder.cli.root import SEVERITIES, Stop, config_option, load_config
+from forwarder.cli.root import SEVERITIES, Stop, config_option, load_config, quiet_logs
 from forwarder.cli.samples import sample_alert
 from forwarder.common.text import clean
 from forwarder.config import secrets_of
@@ -53,6 +53,7 @@ def test(config_path: Path, connector: str, severity: str, keep: bool) -> None:
     closed. It works while the daemon runs too, and leaves nothing in the database. The exit status is 1 if it did not
     arrive.
     """
+    quiet_logs()
     config = load_config(config_path)
     redact = Redactor(secrets_of(config))
     target = build(config, connector)

@@ -19,6 +19,7 @@ from forwarder.cli.options import complete_known
 from forwarder.cli.output import (
     SEVERITY_STYLES,
     STATE_STYLES,
+    STATUS_STYLES,
     age,
     alert_json,
     delivery_json,
@@ -32,7 +33,7 @@ from forwarder.cli.tables import Column, print_table
 from forwarder.cli.view import view_options, viewing
 from forwarder.common.clock import iso
 from forwarder.common.text import counted
-from forwarder.connector import Origin
+from forwarder.connector import Origin, Status
 from forwarder.delivery.throughput import WORTH_AN_ESTIMATE, Throughput
 from forwarder.delivery.waiting import lasting
 from forwarder.store.alarm_records import Alarm
@@ -49,6 +50,7 @@ _CONDITION_STYLES: Final = {
     "stopped": "yellow",
 }
 _STATES = click.Choice([state.value for state in State])
+_STATUSES = click.Choice([status.value for status in Status])
 
 
 @click.command()
@@ -278,6 +280,7 @@ def since_option(*, required: bool = False) -> Callable[[Command], Command]:
 @click.option("--vendor", help="Only those that affect this vendor.")
 @click.option("--connector", shell_complete=complete_known, help="Only those sent, or to be sent, to this connector.")
 @click.option("--state", type=_STATES, help="Only those with a delivery in this state.")
+@click.option("--status", type=_STATUSES, help="Only those that are open, acknowledged or resolved.")
 @click.option("--cve", "cve_id", help="Only those whose CVE contains this text.")
 @click.option("--search", "text", help="Only those with these words: a CVE, a title, a vendor, an id, a ticket's key.")
 @click.option("--unrouted", is_flag=True, help="Only those that match no route.")
@@ -292,11 +295,12 @@ def alerts(config_path: Path, database: Path | None, as_json: bool, limit: int, 
         print_json([alert_json(row) for row in rows])
         return
     print_table(
-        ["seen", "severity", "cve", Column("title", prose=True), Column("went to", prose=True), "id"],
+        ["seen", "severity", "status", "cve", Column("title", prose=True), Column("went to", prose=True), "id"],
         [
             [
                 moment(row.seen_at),
                 styled(row.alert.severity.value, SEVERITY_STYLES),
+                styled(row.status.value, STATUS_STYLES),
                 row.alert.cve_id or "",
                 row.alert.title,
                 ", ".join(f"{d.connector}: {d.state.value}" for d in row.deliveries if d.kind == "open") or "nowhere",
@@ -314,7 +318,7 @@ def alerts(config_path: Path, database: Path | None, as_json: bool, limit: int, 
 @click.option("--severity", type=SEVERITIES, help="Only those of this severity.")
 @click.option("--connector", shell_complete=complete_known, help="Only those to this connector.")
 @click.option("--state", type=_STATES, help="Only those in this state.")
-@click.option("--alert", "alert_id", help="Only those of this alert.")
+@click.option("--alert", "text", help="Only those of alerts with these words: an id, a CVE, a title, a ticket's key.")
 @click.option("--limit", type=click.IntRange(1, 10000), default=50, show_default=True, help="Maximum rows.")
 @since_option()
 def deliveries(config_path: Path, database: Path | None, as_json: bool, limit: int, **wanted: Any) -> None:
@@ -357,10 +361,11 @@ def deliveries(config_path: Path, database: Path | None, as_json: bool, limit: i
 
 
 def _filter(limit: int, wanted: dict[str, Any], origin: Origin | None = Origin.FEED) -> Filter:
-    severity, state = wanted.pop("severity", None), wanted.pop("state", None)
+    severity, state, status = (wanted.pop(name, None) for name in ("severity", "state", "status"))
     return Filter(
         severity=Severity(severity) if severity else None,
         state=State(state) if state else None,
+        status=Status(status) if status else None,
         limit=limit,
         origin=origin,
         **wanted,

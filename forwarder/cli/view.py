@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -82,13 +82,14 @@ def view_options(command: Command) -> Command:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Located:
-    """What a config says of its database and connectors.
+    """What a config says of its database and connectors, with their ``types``.
 
     The config itself is None where it has ``mistakes``, or where the secrets that it takes are not there.
     """
 
     database: Path
     connectors: tuple[str, ...]
+    types: Mapping[str, str] = field(default_factory=dict)
     config: Config | None = None
     mistakes: tuple[str, ...] = ()
 
@@ -126,8 +127,9 @@ def locate(config_path: Path) -> Located:
             problems = "\n".join(str(problem) for problem in error.problems)
             raise Stop(f"{problems}\nName the database with --database to do without the config.", EX_CONFIG) from None
         mistakes = tuple(str(problem) for problem in error.problems if not is_absent(problem.message))
-        return Located(database=rest.database, connectors=rest.connectors, mistakes=mistakes)
-    return Located(database=config.database, connectors=tuple(config.connectors), config=config)
+        return Located(database=rest.database, connectors=rest.connectors, types=rest.types, mistakes=mistakes)
+    types = {name: settings.type for name, settings in config.connectors.items()}
+    return Located(database=config.database, connectors=tuple(config.connectors), types=types, config=config)
 
 
 def locate_whole(config_path: Path) -> Located:

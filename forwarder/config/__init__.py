@@ -18,6 +18,7 @@ from forwarder.config.model import (
 )
 from forwarder.config.outline import Outline, outline
 from forwarder.config.problems import ConfigError, Problem
+from forwarder.config.restart import needs_restart
 from forwarder.config.times import Day, Hours, Moment, Recurring, Schedule
 
 __all__ = [
@@ -47,6 +48,7 @@ __all__ = [
     "dump",
     "json_schema",
     "load",
+    "needs_restart",
     "outline",
     "secrets_of",
 ]

@@ -76,16 +76,52 @@ def read(text: str, expand: Callable[[str], str]) -> Document:
 
 def _why(error: MarkedYAMLError) -> tuple[int, str]:
     mark = error.problem_mark or error.context_mark
-    problem = error.problem or "something is wrong here"
-    if "'\\t'" in problem:
-        return mark.line + 1 if mark else 1, "contains a tab where YAML wants blanks: indent with blanks"
-    if "alias" in problem:
-        # Its name may be a password that begins with a star.
-        problem = "a value that begins with * must be in quotes"
-    reason = " ".join(part for part in (error.context, problem) if part)
+    problem, context = error.problem or "something is wrong here", error.context or ""
+    for begins, said, at_its_begin in _SAID:
+        if f"{context} {problem}".startswith(begins) or problem.startswith(begins):
+            # What is not closed shows only at the end of the file.
+            mark = (error.context_mark or mark) if at_its_begin else mark
+            return mark.line + 1 if mark else 1, said
+    if begin := _BEGINS.match(problem):
+        return mark.line + 1 if mark else 1, f"a value that begins with {begin[1]} must be in quotes"
+    reason = " ".join(part for part in (context, problem) if part)
     # Signs and the parser's own <words> help; a longer piece of the file may be a secret.
     reason = _QUOTED.sub(lambda match: match[0] if len(match[1]) == 1 or match[1].startswith("<") else "…", reason)
     return (mark.line + 1 if mark else 1), f"cannot be read as YAML: {reason}"
+
+
+_BEGINS: Final = re.compile(r"found character '([^\w\s\\])' that cannot start any token")
+_SAID: Final = (
+    ("found character '\\t'", "contains a tab where YAML wants blanks: indent with blanks", False),
+    # The name of an alias may be a password that begins with a star.
+    ("found undefined alias", "a value that begins with * must be in quotes", False),
+    ("while scanning an alias", "a value that begins with * must be in quotes", False),
+    ("while scanning a quoted scalar", "a quote is opened and not closed", True),
+    ("while parsing a flow sequence", "a [ is opened and not closed with ]", True),
+    (
+        "while parsing a flow mapping",
+        "a { is opened and not closed with }: a text that begins with { needs quotes",
+        True,
+    ),
+    ("while scanning a simple key", "a key needs a colon and a blank after it", False),
+    (
+        "mapping values are not allowed here",
+        "has a colon where none may be: put a text with a colon in quotes, and indent keys alike that belong together",
+        False,
+    ),
+    (
+        "while parsing a block mapping expected <block end>, but found '<block",
+        "is indented neither as the lines before it nor as their section",
+        False,
+    ),
+    (
+        "while parsing a block collection expected <block end>, but found '<block",
+        "is indented neither as the lines before it nor as their list",
+        False,
+    ),
+    ("expected a single document", "begins a second document: leave out the line ---", False),
+)
+"""How what YAML's parser says begins, what that is for people, and whether it is told of the line where it began."""
 
 
 class _Reader:

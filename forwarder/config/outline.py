@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from forwarder.config.document import NotYaml, read
 from forwarder.config.model import Scalars
@@ -15,10 +16,14 @@ from forwarder.config.variables import Variables
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Outline:
-    """The database, None where the config hides it (a variable that is not set), and the connectors' names."""
+    """The database, None where the config hides it (a variable that is not set), and the connectors.
+
+    ``types`` has the type of each connector that says one.
+    """
 
     database: Path | None
     connectors: tuple[str, ...]
+    types: Mapping[str, str] = field(default_factory=dict)
 
 
 def outline(path: Path, env: Mapping[str, str] = os.environ) -> Outline:
@@ -32,10 +37,19 @@ def outline(path: Path, env: Mapping[str, str] = os.environ) -> Outline:
     values = root.values if isinstance(root.values, dict) else {}
     connectors = values.get("connectors")
     names = tuple(map(str, connectors)) if isinstance(connectors, dict) else ()
+    types = _types(connectors) if isinstance(connectors, dict) else {}
     if root.spoiled(("database",)):
-        return Outline(database=None, connectors=names)
+        return Outline(database=None, connectors=names, types=types)
     named = values.get("database", _default())
-    return Outline(database=_existing(folder / Path(str(named)).expanduser()), connectors=names)
+    return Outline(database=_existing(folder / Path(str(named)).expanduser()), connectors=names, types=types)
+
+
+def _types(connectors: Mapping[Any, Any]) -> dict[str, str]:
+    return {
+        str(name): settings["type"]
+        for name, settings in connectors.items()
+        if isinstance(settings, dict) and isinstance(settings.get("type"), str)
+    }
 
 
 def _default() -> Path:

@@ -54,8 +54,9 @@ def did_you_mean(word: object, known: Collection[str]) -> str:
 def _near(word: object, known: Collection[str]) -> str | None:
     from difflib import get_close_matches  # only a config with a mistake needs it
 
-    matches = get_close_matches(word, known, n=1, cutoff=0.6) if isinstance(word, str) else []
-    return matches[0] if matches else None
+    names = {name.lower(): name for name in known}
+    matches = get_close_matches(word.lower(), names, n=1, cutoff=0.6) if isinstance(word, str) else []
+    return names[matches[0]] if matches else None
 
 
 def sentences(

@@ -16,7 +16,7 @@ class RateLimiter:
         self.limited = rate is not None
         self._interval = rate.interval if rate else 0.0
         self._clock = clock
-        self._next = clock()
+        self._next, self._sends = clock(), 0
         self._lock = threading.Lock()
 
     def wait(self) -> float:
@@ -24,17 +24,21 @@ class RateLimiter:
         return max(self._next - self._clock(), 0.0) if self.limited else 0.0
 
     def follow(self, predecessor: RateLimiter) -> None:
-        """Goes on from where another one for the same destination has come to."""
+        """Goes on from the last send of another one for the same destination, at its own rate."""
         with self._lock:
-            self._next = max(self._next, predecessor._next)
+            self._sends = predecessor._sends
+            if self._sends:
+                self._next = max(self._next, predecessor._next - predecessor._interval + self._interval)
 
     def spend(self) -> None:
         """Counts one send."""
         with self._lock:
             # A pause earns no burst: at most one interval of it is credited.
             self._next = max(self._next, self._clock() - self._interval) + self._interval
+            self._sends += 1
 
     def refund(self) -> None:
         """Takes back one send that did not take place."""
         with self._lock:
             self._next -= self._interval
+            self._sends -= 1

@@ -19,10 +19,11 @@ from forwarder.connector import (
     Uncertain,
     format_duration,
 )
+from forwarder.delivery.breaker import DOWN
 from forwarder.store.records import AttemptResult, Claimed, Pause, Settlement, State
 
 ATTEMPTS: Final = Backoff(first=2.0, most=1800.0)
-"""Between two attempts of one delivery: from seconds to half an hour."""
+"""Between two attempts of one delivery: from seconds to half an hour where it alone fails, else to ``DOWN.most``."""
 PROBES: Final = Backoff(first=60.0, most=900.0)
 """Between two probes of a paused connector."""
 LIMITS: Final = Backoff(first=1.0, most=60.0)
@@ -75,7 +76,7 @@ def settle(claimed: Claimed, outcome: Outcome, payload: Payload | None, at: Cont
 
 def unrendered(claimed: Claimed, reason: str, at: Context) -> Settlement:
     """Where a claimed delivery goes of which no message could be made: it fails by itself, and asked no destination."""
-    return replace(_again(claimed, None, reason, None, replace(at, down=False)), own=True)
+    return replace(_again(claimed, None, reason, None, replace(at, down=False, alone=True)), own=True)
 
 
 def _settle(claimed: Claimed, outcome: Outcome, payload: Payload | None, at: Context) -> Settlement:
@@ -218,7 +219,9 @@ def _uncertain(claimed: Claimed, reason: str, payload: Payload | None, at: Conte
 
 def _backoff(claimed: Claimed, at: Context) -> float:
     failures = claimed.attempts - claimed.excused + (not at.excuses)
-    return ATTEMPTS.after(max(failures, 1), at.random)
+    pause = ATTEMPTS.after(max(failures, 1), at.random)
+    # Where nothing else was answered meanwhile, it may be the only one by which the destination is found working again.
+    return pause if at.keeps_failing or at.alone else min(pause, DOWN.most)
 
 
 def _given_up(reason: str, payload: Payload | None, at: Context) -> Settlement:

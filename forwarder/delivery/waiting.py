@@ -79,7 +79,7 @@ def waiting(
     """
     waits = store.waits.of(deliveries, now=now)
     names = {wait.connector for wait in waits.values()}
-    queues = {queue.connector: queue for queue in store.queries.queues(sorted(names))} if names else {}
+    queues = {queue.connector: queue for queue in store.queries.queues(sorted(names), since=now)} if names else {}
     delivered = store.queries.delivered({name: measured_since(queues[name], now) for name in names})
     throughputs = {name: throughput_of(queues[name], rates.get(name), delivered[name], now) for name in names}
     return {

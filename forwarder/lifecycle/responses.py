@@ -107,6 +107,11 @@ class Responses:
             self._told(name, responded)
         return None
 
+    def look_everywhere(self) -> None:
+        """One look at each connector that is looked at, for who does not stay to look again and again."""
+        for name in self._connectors():
+            self.look(name)
+
     def look_every(self, name: str) -> float:
         """Seconds between two looks at a connector; without end for one that is never looked at."""
         connector = self._connectors().get(name)

@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Any, Final
 
 from forwarder.sandbox.limits import Clock, SlidingWindow
-from forwarder.sandbox.pagerduty_incidents import Incidents
+from forwarder.sandbox.pagerduty_incidents import SERVICE, Agent, Incidents
 from forwarder.sandbox.pagerduty_rest import RESOURCES, Rest, error
 from forwarder.sandbox.server import Reply, Request, Service
 
@@ -43,6 +43,7 @@ class PagerDuty(Service):
         self._window = SlidingWindow(_EVENTS_PER_MINUTE, 60)
         self._incidents = Incidents(clock)
         self.rest = Rest(self._incidents, clock=clock, limits=limits)
+        self.rest.routing_keys[self.routing_key] = Agent(*SERVICE)
 
     @property
     def url(self) -> str:

@@ -63,6 +63,7 @@ class Rest:
     """The REST API of one account. ``token`` is its key; ``user_key`` is the id of the user whose key it is, if any.
 
     A key of the account reads everything and is nobody: ``/users/me`` refuses it. ``read_only`` keys change nothing.
+    ``routing_keys`` maps the routing key of each integration to the service that it is one of.
     """
 
     def __init__(self, incidents: Incidents, *, clock: Clock, limits: bool) -> None:
@@ -70,6 +71,7 @@ class Rest:
         self.user_key: str | None = None
         self.revoked = False
         self.limit_per_minute = REQUESTS_PER_MINUTE if limits else None
+        self.routing_keys: dict[str, Agent] = {}
         self._incidents = incidents
         self._clock = clock
         self._window = SlidingWindow(REQUESTS_PER_MINUTE, 60)
@@ -116,7 +118,7 @@ class Rest:
             case ["abilities"]:
                 return {"abilities": ["teams", "advanced_reports", "service_support_hours", "urgencies"]}
             case ["services"]:
-                return _page(request, "services", [shown.agent(Agent(*SERVICE), full=True)])
+                return _page(request, "services", self._services(request, shown))
         raise _Missing
 
     def _of(self, incident: Incident, rest: list[str], request: Request, shown: _Shown) -> dict[str, Any]:
@@ -128,6 +130,16 @@ class Rest:
             case ["alerts"]:
                 return _page(request, "alerts", [shown.alert(alert, incident) for alert in incident.alerts])
         raise _Missing
+
+    def _services(self, request: Request, shown: _Shown) -> list[dict[str, Any]]:
+        services = (Agent(*SERVICE), *self.routing_keys.values())
+        told = {service.id: shown.agent(service, full=True) for service in services}
+        for number, (key, service) in enumerate(self.routing_keys.items()):
+            integration = {"id": f"PINTEGR{number}", "type": "events_api_v2_inbound_integration_reference"}
+            if "integrations" in request.every("include[]"):
+                integration |= {"type": "events_api_v2_inbound_integration", "integration_key": key}
+            told[service.id].setdefault("integrations", []).append(integration)
+        return list(told.values())
 
     def _me(self) -> Agent:
         user = self._incidents.users.get(self.user_key or "")

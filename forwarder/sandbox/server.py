@@ -226,6 +226,11 @@ class Service(ABC):
         self.arrived.append(request.line)
         return released
 
+    def let_go(self) -> None:
+        """Hold nothing that has arrived any longer, as if the seconds of its latency or fault had passed."""
+        released, self._released = self._released, threading.Event()
+        released.set()
+
     def pause(self, seconds: float) -> None:
         """Wait, unless the sandbox closes or lets go of what it holds."""
         self._released.wait(seconds)

@@ -36,12 +36,12 @@ class Alarm:
 class Line:
     """Why a critical may wait for a connector, and how long it may.
 
-    ``ahead`` is how many deliveries went before it since it came, or still do, itself included. ``since`` is since when
+    ``length`` is how many deliveries as bad wait, itself included. ``since`` is since when
     its destination answers, or it is owed again, 0 where neither is so; ``tried_at`` is when something that waits was
     last tried, and ``reason`` what that came to. ``own`` is whether what waits is an alarm of our own.
     """
 
-    ahead: int
+    length: int
     since: float
     tried_at: float | None
     reason: str

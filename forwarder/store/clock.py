@@ -24,6 +24,31 @@ What is older than that stays as it was written down, unless the step back would
 """
 
 
+_FAILING: Final = """
+SELECT connector, min(failing_since) FROM (
+  SELECT connector, failing_since FROM deliveries WHERE state IN ('ready', 'uncertain') AND failing_since IS NOT NULL
+  UNION ALL
+  SELECT connector, failing_since FROM deliveries WHERE state = 'sending' AND failing_since IS NOT NULL
+) GROUP BY connector
+"""
+_SETTLED_SINCE: Final = "connector = :connector AND settled_at IS NOT NULL AND settled_at BETWEEN :since AND :until"
+_SHIFT_SETTLED: Final = (
+    f"UPDATE attempts SET at = at + :step WHERE delivery_id IN (SELECT id FROM deliveries WHERE {_SETTLED_SINCE})",
+    f"UPDATE deliveries SET settled_at = settled_at + :step WHERE {_SETTLED_SINCE}",
+)
+
+
+def shift_settled(connection: sqlite3.Connection, seconds: float, until: float) -> None:
+    """Moves along what was settled since something that is owed to the same connector began to fail.
+
+    Which of the two was first tells what fails by itself. What was settled before is history, and stays.
+    """
+    for connector, since in connection.execute(_FAILING).fetchall():
+        values = {"connector": connector, "since": since, "until": until, "step": seconds}
+        for statement in _SHIFT_SETTLED:
+            connection.execute(statement, values)
+
+
 def shift_troubles(connection: sqlite3.Connection, seconds: float, until: float) -> None:
     """Moves along what is dated no later than ``until``, the time before the clock was set by ``seconds``."""
     since = until - _DAY - abs(seconds) if until < math.inf else -math.inf

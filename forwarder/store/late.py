@@ -10,7 +10,7 @@ from forwarder.store.failing import ANSWERED
 from forwarder.store.records import AFTER_ALL_OPENS
 
 LATE_AFTER: Final = 600.0
-"""Seconds that a critical alert may wait for, beyond those that its connector needs for what goes before it."""
+"""Seconds that a critical alert may wait for, whatever holds it up, its connector's ``max_rate`` included."""
 LOOKED_AT: Final = 1000
 """Of how many lesser deliveries, the worst first, it is looked whether CISA's list has their alert."""
 
@@ -40,15 +40,8 @@ WHERE d.rank = 0 OR {{kev}}
 ORDER BY own, d.enqueued_at, d.rank, d.id LIMIT 1
 """
 
-# What goes before it, and what went before it since: an alert in the middle of a burst has waited for both.
-_AHEAD: Final = """
-SELECT (
-  SELECT count(*) FROM deliveries
-  WHERE connector = :connector AND settled_at >= :since AND rank <= :rank
-) + (
-  SELECT count(*) FROM deliveries
-  WHERE connector = :connector AND state IN ('ready', 'uncertain') AND rank <= :rank
-)
+_IN_LINE: Final = """
+SELECT count(*) FROM deliveries WHERE connector = ? AND state IN ('ready', 'uncertain') AND rank <= ?
 """
 
 # After an outage, or a night without alerts, what waits is given the time to go out from the first answer on.
@@ -82,11 +75,11 @@ def oldest(
     row = connection.execute(_OLDEST.format(kev=kev), values).fetchone()
     if row is None:
         return None
-    values |= {"since": row["enqueued_at"], "rank": row["rank"]}
+    values |= {"since": row["enqueued_at"]}
     answers = connection.execute(_ANSWERS_SINCE, values).fetchone()
     last = connection.execute(_LAST, values).fetchone()
     return row, Line(
-        ahead=connection.execute(_AHEAD, values).fetchone()[0],
+        length=connection.execute(_IN_LINE, (connector, row["rank"])).fetchone()[0],
         since=max(row["given_up_at"] or 0.0, answers[0] if answers else 0.0),
         tried_at=connection.execute(_TRIED, values).fetchone()[0],
         own=bool(row["own"]),

@@ -95,6 +95,7 @@ CREATE INDEX deliveries_failing ON deliveries (connector, rank, published_at, id
   WHERE state IN ('ready', 'uncertain') AND failing_since IS NOT NULL;
 CREATE INDEX deliveries_unknown ON deliveries (id)
   WHERE state NOT IN ('held', 'ready', 'sending', 'uncertain', 'delivered', 'dead');
+CREATE INDEX deliveries_enqueued ON deliveries (enqueued_at, id);
 CREATE INDEX deliveries_held ON deliveries (held_until) WHERE state = 'held';
 """
 

@@ -190,6 +190,11 @@ def alert_at(connection: sqlite3.Connection, connector: str, remote_id: str) -> 
     return None if row is None else str(row["alert_id"])
 
 
+def _is_resolved(connection: sqlite3.Connection, alert_id: str) -> bool:
+    (status,) = connection.execute("SELECT status FROM alerts WHERE id = ?", (alert_id,)).fetchone()
+    return bool(status == Status.RESOLVED.value)
+
+
 def _seen(
     connection: sqlite3.Connection, connector: str, sighting: Sighting, now: float, connectors: Collection[str]
 ) -> list[Responded]:
@@ -203,6 +208,9 @@ def _seen(
     if sighting.ours:
         return []
     before = Status(row["status"]) if row else Status.OPEN
+    if before is Status.ACKNOWLEDGED and sighting.status is Status.OPEN and _is_resolved(connection, alert_id):
+        # Who lets go of an alert, by time-out or not, does not undo that somebody else has resolved it meanwhile.
+        return []
     responses = [
         respond(
             connection,

@@ -235,6 +235,7 @@ class Outbox:
         """
 
         def work(connection: sqlite3.Connection) -> None:
+            clock.shift_settled(connection, seconds, until)
             connection.execute(
                 "UPDATE deliveries SET due_at = max(due_at + ?1, 0), lease_until = lease_until + ?1,"
                 " failing_since = failing_since + ?1, enqueued_at = enqueued_at + ?1, tried_at = tried_at + ?1,"

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import math
 import sqlite3
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Final
 
 from forwarder.alert import SetAside, Severity
 from forwarder.connector import NOTICE, Kind, Origin, Receipt, Response, Status
-from forwarder.store import failing, search, unreadable, urgency
+from forwarder.store import failing, filters, search, unreadable
 from forwarder.store.engine import Engine
 from forwarder.store.records import (
     AlertHistory,
@@ -42,23 +43,16 @@ class Queries:
 
     def alerts(self, wanted: Filter) -> list[AlertRow]:
         """Alerts, the newest seen first or as the filter says, each with its deliveries."""
-        where, values = _conditions(wanted)
         with self._engine.read() as connection:
-            if wanted.urgent_first:
-                rows = urgency.urgent(connection, where, values, wanted.limit, few=bool(wanted.text))
-            else:
-                rows = urgency.newest(connection, where, values, wanted.limit)
+            rows = filters.alerts(connection, wanted)
             ids = [row["id"] for row in rows]
             deliveries, responses = _deliveries_of(connection, ids), responses_of(connection, ids)
         return [_alert_row(row, deliveries.get(row["id"], ()), responses.get(row["id"], ())) for row in rows]
 
     def deliveries(self, wanted: Filter) -> list[DeliveryRow]:
         """Deliveries, the newest owed first."""
-        where, values = _delivery_conditions(wanted)
         with self._engine.read() as connection:
-            rows = connection.execute(
-                f"{_DELIVERIES}{where} ORDER BY d.enqueued_at DESC, d.id DESC LIMIT ?", (*values, wanted.limit)
-            ).fetchall()
+            rows = filters.deliveries(connection, _DELIVERIES, wanted)
         return [_delivery_row(row) for row in rows]
 
     def nearest(self, text: str) -> list[str]:
@@ -99,7 +93,8 @@ class Queries:
 
     def outstanding(self, connectors: Collection[str]) -> int:
         """How many deliveries of ``connectors`` are not settled."""
-        return sum(queue.waiting for queue in self.queues(connectors) if queue.connector in connectors)
+        queues = self.queues(connectors, since=math.inf)
+        return sum(queue.waiting for queue in queues if queue.connector in connectors)
 
     def gaps(self) -> list[Gap]:
         """Stretches of the feed that were not shown, the newest first."""
@@ -174,77 +169,6 @@ class Queries:
                 (since,),
             ).fetchall()
         return [(connector, seconds) for connector, seconds in rows]
-
-
-_Condition = tuple[str, tuple[Any, ...]]
-"""A piece of a WHERE clause, and the values of its parameters."""
-
-
-def _conditions(wanted: Filter) -> _Condition:
-    """The WHERE clause for alerts ``a``; every value is a parameter."""
-    parts = _shared_conditions(wanted)
-    if wanted.alert_id:
-        parts.append(("a.id = ?", (wanted.alert_id,)))
-    if wanted.text:
-        parts.append(search.condition(wanted.text))
-    if wanted.since:
-        parts.append(("a.seen_at >= ?", (wanted.since.timestamp(),)))
-    if wanted.before is not None:
-        parts.append(("a.seen_at < ?", (wanted.before,)))
-    if wanted.unrouted:
-        parts.append(("a.unrouted = 1", ()))
-    if wanted.status:
-        needs = "" if wanted.status is Status.RESOLVED else f"{urgency.NEEDS_PEOPLE} AND "
-        parts.append((f"{needs}a.status = ?", (wanted.status.value,)))
-    told = [(sql, value) for sql, value in (("d.connector", wanted.connector), ("d.state", wanted.state)) if value]
-    if told:
-        matching = " AND ".join(f"{sql} = ?" for sql, _ in told)
-        parts.append(
-            (
-                f"EXISTS (SELECT 1 FROM deliveries AS d WHERE d.alert_id = a.id AND {matching})",
-                tuple(str(value) for _, value in told),
-            )
-        )
-    return _where(parts)
-
-
-def _delivery_conditions(wanted: Filter) -> _Condition:
-    """The WHERE clause for deliveries ``d`` of alerts ``a``."""
-    parts = _shared_conditions(wanted)
-    if wanted.alert_id:
-        parts.append(("d.alert_id = ?", (wanted.alert_id,)))
-    if wanted.connector:
-        parts.append(("d.connector = ?", (wanted.connector,)))
-    if wanted.state:
-        parts.append(("d.state = ?", (wanted.state.value,)))
-    if wanted.since:
-        parts.append(("d.enqueued_at >= ?", (wanted.since.timestamp(),)))
-    return _where(parts)
-
-
-def _shared_conditions(wanted: Filter) -> list[_Condition]:
-    parts: list[_Condition] = []
-    if wanted.origin:
-        parts.append(("a.origin = ?", (wanted.origin,)))
-    if wanted.severity:
-        parts.append(("a.severity = ?", (wanted.severity.value,)))
-    if wanted.cve_id:
-        parts.append(("a.cve_id LIKE ? ESCAPE '\\'", (search.anywhere(wanted.cve_id),)))
-    if wanted.vendor:
-        parts.append(
-            (
-                "CASE WHEN json_valid(a.body) THEN"
-                " EXISTS (SELECT 1 FROM json_each(a.body, '$.affected_vendors') AS v WHERE v.value = ?) END",
-                (wanted.vendor,),
-            )
-        )
-    return parts
-
-
-def _where(parts: Sequence[_Condition]) -> _Condition:
-    if not parts:
-        return "", ()
-    return " WHERE " + " AND ".join(sql for sql, _ in parts), tuple(value for _, values in parts for value in values)
 
 
 def _deliveries_of(connection: sqlite3.Connection, alert_ids: Sequence[str]) -> dict[str, list[DeliveryRow]]:

@@ -367,14 +367,16 @@ class AlertHistory:
 class Filter:
     """Which alerts or deliveries to list, newest first; None is any.
 
-    ``status`` and ``urgent_first`` are of alerts alone. One that concerns nobody has no status but resolved. With
-    ``urgent_first`` the open ones come first, then those that are acknowledged, the most severe first in each.
+    ``status`` and ``urgent_first`` are of alerts alone. With ``urgent_first`` the open ones come first, then those that
+    are acknowledged, the most severe first in each, unless something is searched for. What concerns nobody comes last,
+    and has no status but resolved there.
     """
 
     severity: Severity | None = None
     vendor: str | None = None
     connector: str | None = None
     state: State | None = None
+    status: Status | None = None
     cve_id: str | None = None
     text: str | None = None
     alert_id: str | None = None
@@ -383,5 +385,4 @@ class Filter:
     origin: Origin | None = Origin.FEED
     limit: int = 50
     before: float | None = field(default=None)
-    status: Status | None = None
     urgent_first: bool = False

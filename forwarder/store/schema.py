@@ -237,6 +237,11 @@ ALTER TABLE deliveries ADD COLUMN refused_at REAL;
 """
 """What alone calls a destination broken or at its limit is known after a restart."""
 
+_NEWEST_OWED: Final = """
+CREATE INDEX deliveries_enqueued ON deliveries (enqueued_at, id);
+"""
+"""Lists of deliveries begin with the newest owed, however many there are."""
+
 MIGRATIONS: Final[tuple[tuple[str, str], ...]] = (
     ("0001_first", FIRST),
     ("0002_words", SECOND),
@@ -251,7 +256,8 @@ MIGRATIONS: Final[tuple[tuple[str, str], ...]] = (
     ("0011_daemon", _DAEMON),
     ("0012_brought_by_updates", _BROUGHT_BY_UPDATES),
     ("0013_refusals", _REFUSALS),
-    ("0014_life", LIFE.format(search=_WATCHES)),
+    ("0014_newest_owed", _NEWEST_OWED),
+    ("0015_life", LIFE.format(search=_WATCHES)),
 )
 """Each step with its name, in order. A step that was released is never edited: the next one follows it."""
 

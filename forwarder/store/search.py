@@ -1,45 +1,98 @@
 """Finding alerts by what people have at hand: a CVE or a part of one, a piece of a title, an id, a vendor, a ticket.
 
 The index ``search`` knows every run of three characters of each alert's id, CVE, title and vendors, whatever the case.
-Receipts (a ticket's key, an incident's) have an index of their own, and are found whole.
+It is walked from the newest alert back, and no further than until there are enough: neither what matches everything nor
+what matches nothing takes long among a million. Receipts (a ticket's key, an incident's) have an index of their own,
+and are found whole.
 """
 
 from __future__ import annotations
 
 import re
 import sqlite3
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
 LEAST: Final = 3
-"""Characters from which on the index knows a term; shorter ones are looked for in what the longer ones find."""
+"""Characters from which on the index knows a term by itself."""
 SUGGESTED: Final = 3
 """CVEs that are offered where nothing was found."""
+PAIRS: Final = 8
+"""Terms of two characters that the index is asked for at once."""
+NEWEST_FIRST: Final = "a.seen_at DESC, a.published_at DESC"
 _CVE: Final = re.compile(r"(?:cve[-\s]*)?(\d{4})-(\d+)", re.IGNORECASE)
+_WHOLE_CVE: Final = re.compile(
+    r"(?:\S*[^\w\s])?(?<!\w)cve[-_\s]*(\d{4})[-_\s]+(\d+)(?!\w)(?:[^\w\s]\S*)?", re.IGNORECASE
+)
+"""A CVE as people copy it: in an address, in brackets, with or without its hyphens."""
+_YEAR_AT: Final = len("CVE-")
+_HYPHENS: Final = re.compile("[\u2010-\u2015\u2212\ufe58\ufe63\uff0d]")
+_UNSEEN: Final = re.compile("[\u00ad\u200b-\u200d\u2060\ufeff]")
 _UNKEPT: Final = re.compile("[\0\ud800-\udfff]")
 """Characters that SQLite's texts cannot hold."""
+_BESIDE: Final = [chr(code) for code in range(1, 128) if not chr(code).isupper()]
+"""What may stand beside two characters, for the index to know the three."""
 
 _BY_RECEIPT: Final = "SELECT alert_id FROM deliveries WHERE receipt_id = ? COLLATE NOCASE AND receipt_id IS NOT NULL"
-_BY_INDEX: Final = "SELECT rowid FROM search WHERE search MATCH ?"
+# The order of the rows is that in which alerts were first seen.
+_BY_INDEX: Final = """
+SELECT a.* FROM search CROSS JOIN searchable AS w ON w.id = search.rowid CROSS JOIN alerts AS a ON a.id = w.alert_id
+WHERE search MATCH ? AND {} ORDER BY search.rowid DESC LIMIT ?
+"""
+_BY_READING: Final = """
+SELECT a.* FROM searchable AS w CROSS JOIN alerts AS a ON a.id = w.alert_id WHERE {} ORDER BY w.id DESC LIMIT ?
+"""
 _CVES_LIKE: Final = """
 SELECT DISTINCT cve_id FROM alerts WHERE cve_id >= ?1 AND cve_id < ?2 AND cve_id IS NOT NULL
 ORDER BY length(cve_id) = ?3 DESC, cve_id LIMIT ?4
 """
 
 
-def condition(text: str) -> tuple[str, tuple[Any, ...]]:
-    """The condition for alerts ``a`` with every word of ``text``, or with it (an address: its end) as a receipt."""
-    terms = _UNKEPT.sub(" ", text).split()
-    long = [term for term in terms if len(term) >= LEAST]
-    parts, values = [], list[Any]()
-    if long:
-        parts.append(f"id IN ({_BY_INDEX})")
-        values.append(" ".join(_quoted(term) for term in long))
-    for term in terms:
-        if len(term) < LEAST:
-            parts.append("words LIKE ? ESCAPE '\\'")
-            values.append(anywhere(term))
-    found = f"SELECT alert_id FROM searchable WHERE {' AND '.join(parts) or 'true'}"
-    return f"(a.id IN ({found}) OR a.id IN ({_BY_RECEIPT}))", (*values, terms[-1].rsplit("/", 1)[-1] if terms else "")
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Wanted:
+    """What to look for: ``phrases``, all of which an alert has, or else a receipt, where one may be meant."""
+
+    phrases: tuple[str, ...]
+    receipt: str = ""
+
+
+def wanted(text: str | None, *phrases: str | None) -> Wanted | None:
+    """Every word of ``text`` and all of ``phrases``; None where neither names anything."""
+    words = _normal(text or "").split()
+    whole = [_UNKEPT.sub("", phrase) for phrase in phrases if phrase]
+    if not words and not whole:
+        return None
+    # An address of a ticket ends in its key.
+    return Wanted(phrases=(*words, *whole), receipt=words[-1].rsplit("/", 1)[-1] if words and not whole else "")
+
+
+def newest(
+    connection: sqlite3.Connection,
+    wanted: Wanted,
+    *,
+    where: str = "true",
+    values: Sequence[Any] = (),
+    among: tuple[str, Sequence[Any]] | None = None,
+    limit: int,
+) -> list[sqlite3.Row]:
+    """Of the alerts ``a`` that are ``wanted`` and meet ``where`` with its ``values`` those that were seen last.
+
+    ``among`` selects the ids of few alerts, with its values, where others are not in question.
+    """
+    found: dict[str, sqlite3.Row] = {}
+    if wanted.receipt:
+        sql = f"SELECT a.* FROM alerts AS a WHERE a.id IN ({_BY_RECEIPT}) AND {where} ORDER BY {NEWEST_FIRST} LIMIT ?"
+        found |= {row["id"]: row for row in connection.execute(sql, (wanted.receipt, *values, limit))}
+    asked, read = _plan(wanted.phrases)
+    source, row = (_BY_INDEX, "search.rowid") if asked else (_BY_READING, "w.id")
+    select, few = among or ("", ())
+    within = [f"{row} IN (SELECT id FROM searchable WHERE alert_id IN ({select}))"] if among else []
+    condition = " AND ".join([*within, *["w.words LIKE ? ESCAPE '\\'"] * len(read), where])
+    match = [" AND ".join(asked)] if asked else []
+    matching = connection.execute(source.format(condition), (*match, *few, *map(anywhere, read), *values, limit))
+    found |= {row["id"]: row for row in matching}
+    return sorted(found.values(), key=lambda row: (row["seen_at"], row["published_at"]), reverse=True)[:limit]
 
 
 def anywhere(text: str) -> str:
@@ -50,18 +103,45 @@ def anywhere(text: str) -> str:
 
 def nearest(connection: sqlite3.Connection, text: str) -> list[str]:
     """CVEs that were seen and begin like the one in ``text``, the longest common beginning first; none without one."""
-    match = _CVE.search(text)
+    match = _CVE.search(_normal(text))
     if match is None:
         return []
-    wanted = f"CVE-{match[1]}-{match[2]}"
+    cve = f"CVE-{match[1]}-{match[2]}"
     found: list[str] = []
-    for length in range(len(wanted) - 1, len("CVE-2026-"), -1):
-        begin = wanted[:length]
-        rows = connection.execute(_CVES_LIKE, (begin, begin + "\uffff", len(wanted), SUGGESTED))
+    for length in range(len(cve) - 1, len("CVE-2026-"), -1):
+        begin = cve[:length]
+        rows = connection.execute(_CVES_LIKE, (begin, begin + "\uffff", len(cve), SUGGESTED))
         found += [cve for (cve,) in rows if cve not in found]
         if len(found) >= SUGGESTED:
             break
     return found[:SUGGESTED]
+
+
+def _normal(text: str) -> str:
+    """``text`` without what SQLite cannot hold, and with the CVEs in it as they are written."""
+    kept = _UNKEPT.sub(" ", text)
+    told, count = _WHOLE_CVE.subn(r"CVE-\1-\2", _HYPHENS.sub("-", _UNSEEN.sub("", kept)))
+    return told if count else kept
+
+
+def _plan(phrases: Sequence[str]) -> tuple[list[str], list[str]]:
+    """What the index is asked for, and for which phrases what it finds must be read."""
+    asked, read = list[str](), list[str]()
+    pairs = 0
+    for phrase in dict.fromkeys(phrases):
+        if phrase.lower().startswith("cve-") and len(phrase) >= _YEAR_AT + LEAST:
+            # It is quick to find what follows, for these four are in nearly every alert.
+            asked.append(_quoted(phrase[_YEAR_AT:]))
+            read.append(phrase)
+        elif len(phrase) >= LEAST:
+            asked.append(_quoted(phrase))
+        elif len(phrase) == LEAST - 1 and phrase.isascii() and pairs < PAIRS:
+            pairs += 1
+            threes = [three for char in _BESIDE for three in (char + phrase, phrase + char)]
+            asked.append(f"({' OR '.join(map(_quoted, threes))})")
+        else:
+            read.append(phrase)
+    return asked, read
 
 
 def _quoted(term: str) -> str:

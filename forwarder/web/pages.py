@@ -374,12 +374,13 @@ def filter_of(query: Mapping[str, str], connectors: Sequence[str]) -> Filter:
     severity = one_of("severity", [severity.value for severity in Severity])
     state = one_of("state", [state.value for state in State])
     status = one_of("status", [status.value for status in Status])
-    limit = query.get("show", "")
+    limit, sought = query.get("show", ""), query.get("search", "").strip() or query.get("vendor", "").strip()
     return Filter(
         severity=Severity(severity) if severity else None,
         state=State(state) if state else None,
         status=Status(status) if status else None,
-        urgent_first=query.get("order") != "newest",
+        # What is searched for is walked through from the newest back, however much there is.
+        urgent_first=query.get("order") != "newest" and not sought,
         connector=one_of("connector", connectors),
         vendor=query.get("vendor", "").strip() or None,
         text=query.get("search", "").strip() or None,

@@ -93,6 +93,10 @@ def quiet_figures(quick: bool) -> dict[str, Any]:
         return growth.quiet_poll(there, stored=stored, samples=30)
 
 
+def search_figures(quick: bool) -> dict[str, Any]:
+    return growth.searches(stored=100_000 if quick else 1_000_000, samples=5 if quick else 15)
+
+
 def idle_figures(quick: bool) -> dict[str, Any]:
     with stand_ins() as there:
         return idle.start_and_idle(there, starts=3 if quick else 9, idle_seconds=10 if quick else 60)
@@ -103,6 +107,7 @@ FIGURES: dict[str, Callable[[bool], dict[str, Any]]] = {
     "first_receipt": latency_figures,
     "burst_of_1000": burst_figures,
     "quiet_poll": quiet_figures,
+    "search": search_figures,
     "criticals_under_rate_limits": rated_figures,
 }
 

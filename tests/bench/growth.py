@@ -1,4 +1,4 @@
-"""What a long life costs: a poll that brings nothing new, and bytes on disk."""
+"""What a long life costs: a poll that brings nothing new, a search, and bytes on disk."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import sqlite3
 import statistics
 import tempfile
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from typing import Any
 from forwarder.app import Forwarder
 from forwarder.common.clock import iso
 from forwarder.store import Store
+from forwarder.store.records import Filter, State
 from tests.bench.stand_ins import StandIns, alerts, config_for, load_config, poll_at_will
 
 FULL_PAGE = 199
@@ -37,16 +39,41 @@ def quiet_poll(there: StandIns, *, stored: list[int], samples: int) -> dict[str,
         for count in stored:
             _fill(config.database, held, count)
             held = count
-            spans = []
-            for _ in range(samples):
-                started = time.perf_counter()
-                forwarder.poll()
-                spans.append((time.perf_counter() - started) * 1000)
-            found[f"{count:,}"] = round(statistics.median(spans), 2)
+            found[f"{count:,}"] = _median(forwarder.poll, samples)
         forwarder.stop()
         store.close()
     smallest = found[f"{stored[0]:,}"]
     return {"median_ms": found, "largest_over_smallest": round(max(found.values()) / smallest, 2)}
+
+
+SEARCHES = ("CVE-2020-77", "cve", "old-7777", "bypass", "no such words", "by", "zz", "SEC-1")
+"""A CVE, what is in all alerts, an id, a word of the title, nothing, two letters that all have and that none has, a
+ticket."""
+
+
+def searches(*, stored: int, samples: int) -> dict[str, Any]:
+    """Milliseconds of a search on the page or by `alerts --search`, and of the lists, with so many alerts."""
+    with tempfile.TemporaryDirectory() as folder:
+        database = Path(folder) / "forwarder.db"
+        Store.open_exclusive(database).close()
+        _fill(database, 0, stored)
+        store = Store.open_shared(database)
+        filters = {text: Filter(text=text) for text in SEARCHES}
+        filters |= {"(dead letters)": Filter(state=State.DEAD), "(a connector)": Filter(connector="secops")}
+        found = {name: _median(lambda: store.queries.alerts(one), samples) for name, one in filters.items()}  # noqa: B023
+        found["(deliveries)"] = _median(lambda: store.queries.deliveries(Filter()), samples)
+        store.close()
+    return {"alerts": stored, "median_ms": found, "slowest_ms": max(found.values())}
+
+
+def _median(work: Callable[[], object], samples: int) -> float:
+    """The median of so many runs, in milliseconds."""
+    spans = []
+    for _ in range(samples):
+        started = time.perf_counter()
+        work()
+        spans.append((time.perf_counter() - started) * 1000)
+    return round(statistics.median(spans), 2)
 
 
 def _fill(database: Path, first: int, until: int) -> None:

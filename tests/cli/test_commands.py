@@ -260,6 +260,34 @@ def test_check_live_asks_every_service(desk: Desk, sandbox: Sandbox) -> None:
     assert (sandbox.slack.messages, sandbox.pagerduty.incidents, sandbox.jira.issues) == ([], {}, {})
 
 
+def test_nothing_but_sentences_is_printed_by_who_asks_a_service(desk: Desk) -> None:
+    """What a daemon logs on the way is not for who reads them."""
+    desk.once()
+    lines = desk.process("check", "--live").stdout.splitlines()
+    assert [line for line in lines if not line.startswith(("ok   ", "config.yaml is valid: "))] == []
+    for args in (("explain", "00000000-0000-4000-8000-000000000009"), ("test", "oncall")):
+        said = desk.process(*args)
+        assert "request" not in said.stdout + said.stderr
+        assert "[debug" not in said.stdout + said.stderr
+
+
+@pytest.mark.parametrize(
+    ("base_url", "says"),
+    [
+        ("http://127.0.0.1:9/api/", "Slack cannot be reached: 127.0.0.1:9 refuses the connection"),
+        ("{}wrong/", "Slack refused it: unknown_method; correct base_url in the config, or the proxy in between."),
+    ],
+)
+def test_a_wrong_address_of_slack_is_no_matter_of_its_token(
+    desk: Desk, sandbox: Sandbox, base_url: str, says: str
+) -> None:
+    """Only who got an answer about the token hears of one."""
+    desk.config["connectors"]["secops"]["base_url"] = base_url.format(sandbox.slack.url.rstrip("/") + "/")
+    desk.write()
+    (line,) = [line for line in desk.process("check", "--live").stdout.splitlines() if line.startswith("FAIL")]
+    assert line.startswith(f"FAIL secops: {says}")
+
+
 def test_check_live_says_what_does_not_work(desk: Desk, sandbox: Sandbox) -> None:
     """Each on its own line, without a secret, and exit status 1."""
     sandbox.slack.revoke()

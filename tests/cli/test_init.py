@@ -22,7 +22,14 @@ from forwarder.plugins import connector_types, load_type
 from forwarder.sandbox import Sandbox
 from tests.kit.core import FORWARDER, environment
 
-VARIABLES = ("SENTRYTEX_API_KEY", "SLACK_BOT_TOKEN", "SLACK_WEBHOOK_URL", "PAGERDUTY_ROUTING_KEY", "JIRA_API_TOKEN")
+VARIABLES = (
+    "SENTRYTEX_API_KEY",
+    "SLACK_BOT_TOKEN",
+    "SLACK_WEBHOOK_URL",
+    "PAGERDUTY_ROUTING_KEY",
+    "PAGERDUTY_API_TOKEN",
+    "JIRA_API_TOKEN",
+)
 
 STOP, END = "Ctrl-D", b"\x04"
 """Ends the answers as Ctrl-C does, which a program can miss that has just begun to wait for a line."""
@@ -91,7 +98,7 @@ def read_until_asked(leader: int, process: subprocess.Popen[bytes]) -> str:
 def everything(sandbox: Sandbox) -> list[str]:
     """Answers that choose all there is."""
     slack = ["y", sandbox.slack.token, "#secops"]
-    pagerduty = ["y", sandbox.pagerduty.routing_key, "us"]
+    pagerduty = ["y", sandbox.pagerduty.routing_key, "us", ""]
     jira = ["y", sandbox.jira.url, sandbox.jira.email, sandbox.jira.token, "SEC", "Bug"]
     return [sandbox.sentrytex.token, *slack, *jira, *pagerduty]
 
@@ -118,7 +125,7 @@ def test_every_question_is_about_a_key_of_its_connector() -> None:
             field = kind.Config.model_fields[question.key]
             assert ("SecretStr" in repr(field.annotation)) == bool(question.variable), f"{kind}: {question.key}"
             asked += 1
-    assert asked == 10
+    assert asked == 11
 
 
 def test_the_config_that_is_written_loads(sandbox: Sandbox, tmp_path: Path) -> None:
@@ -202,7 +209,7 @@ def test_an_answer_that_does_not_work_yet_can_be_kept(sandbox: Sandbox, tmp_path
 def test_an_answer_that_no_config_can_hold_is_never_kept(sandbox: Sandbox, tmp_path: Path) -> None:
     """A routing key of the wrong length is refused with its reason, without being shown, until it is right."""
     path = tmp_path / "config.yaml"
-    pagerduty = ["y", "too-short-key", "eu", "again", sandbox.pagerduty.routing_key, "eu"]
+    pagerduty = ["y", "too-short-key", "eu", "", "again", sandbox.pagerduty.routing_key, "eu", ""]
     result = init(sandbox, path, sandbox.sentrytex.token, "n", "n", *pagerduty, "n")
     assert result.exit_code == 0, result.output
     assert "FAIL oncall: routing_key must be 32 characters" in result.output
@@ -268,7 +275,7 @@ def test_secrets_of_another_config_are_not_overwritten(sandbox: Sandbox, tmp_pat
 def test_a_section_that_does_not_work_can_be_left_out(sandbox: Sandbox, tmp_path: Path) -> None:
     """Who has no token at hand is not held at the question."""
     path = tmp_path / "config.yaml"
-    pagerduty = ["y", "too-short-key", "eu", "skip"]
+    pagerduty = ["y", "too-short-key", "eu", "", "skip"]
     result = init(sandbox, path, sandbox.sentrytex.token, "y", sandbox.slack.token, "#secops", "n", *pagerduty, "n")
     assert result.exit_code == 0, result.output
     assert set(load(path, secrets(sandbox)).connectors) == {"secops"}

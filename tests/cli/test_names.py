@@ -59,6 +59,12 @@ def test_an_unknown_name_is_said_so(forwarded: Desk, command: str) -> None:
     assert result.stdout == ""
 
 
+def test_a_name_in_other_letters_is_offered(forwarded: Desk) -> None:
+    """Capitals are a typo like any other."""
+    result = forwarded.run("alerts", "--connector", "SECOPS")
+    assert "no connector SECOPS (did you mean secops?)" in result.output
+
+
 @pytest.mark.parametrize("command", TYPOS)
 def test_names_are_completed(forwarded: Desk, monkeypatch: pytest.MonkeyPatch, command: str) -> None:
     """As far as they are typed."""

@@ -97,11 +97,13 @@ def test_a_config_that_is_no_yaml_is_told_by_the_daemon_too(desk: Desk) -> None:
 def test_what_needs_a_restart_is_told(desk: Desk) -> None:
     """With status 1: the config itself is good."""
     with running(desk):
-        desk.config["web"] = {"listen": "127.0.0.1:1"}
+        desk.config["web"] = {"listen": "127.0.0.1:1", "token": "a-token-of-the-status-page-0123456789"}
         desk.write()
         result = desk.process("reload")
         assert result.returncode == 1
-        assert "`web` cannot be changed while the forwarder runs: restart it." in result.stderr
+        told = "`web.listen` and `web.token` cannot be changed while the forwarder runs: restart it."
+        assert told in result.stderr
+        assert "0123456789" not in result.stderr
         assert "Restart it, or take that change back and reload again." in result.stderr
         assert refused(desk)
 

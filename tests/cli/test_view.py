@@ -115,6 +115,15 @@ def test_explain_claims_nothing_that_was_not_asked(forwarded: Desk, wanted: str)
     assert "API" not in result.stderr
 
 
+@pytest.mark.parametrize("wanted", ["CVE-2026-20001", "cve-2026-20001", CRITICAL, "log4shell", "(CVE-2026-20001)."])
+def test_deliveries_are_searched(forwarded: Desk, wanted: str) -> None:
+    """By all that names their alert."""
+    found = forwarded.json("deliveries", "--alert", wanted)
+    assert found
+    assert {one["alert_id"] for one in found} == {CRITICAL}
+    assert forwarded.says("deliveries", "--alert", "nothing like it") == "No deliveries match.\n"
+
+
 def test_alerts_are_searched(forwarded: Desk) -> None:
     """With the words of the page's box."""
     assert [row["title"] for row in forwarded.json("alerts", "--search", "log4shell")] == ["Log4Shell again"]

@@ -322,17 +322,39 @@ def test_all_problems_at_once(problems: Problems) -> None:
             ],
         ),
         ("- a\n- b", ["must be a section with keys such as sentrytex, connectors and routes"]),
+        ("a: *hunter2", ["a value that begins with * must be in quotes"]),
+        ("a: @x", ["a value that begins with @ must be in quotes"]),
+        ("a: `x", ["a value that begins with ` must be in quotes"]),
+        ("a: %x", ["a value that begins with % must be in quotes"]),
         (
-            "a: [1",
-            ["cannot be read as YAML: while parsing a flow sequence expected ',' or ']', but got '<stream end>'"],
+            "a: &hunter2 &x b",
+            ["cannot be read as YAML: while parsing a block mapping expected <block end>, but found '<anchor>'"],
         ),
-        ("a: *hunter2", ["cannot be read as YAML: a value that begins with * must be in quotes"]),
         ("a: \x01", ["contains a character not allowed in YAML"]),
     ],
 )
 def test_a_file_that_says_nothing(problems: Problems, text: str, expected: list[str]) -> None:
     """An empty file lacks what every config needs; a file that is no YAML has just that problem."""
     assert problems(text) == [f"config.yaml:1: {line}" for line in expected]
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "expected"),
+    [
+        ("a: b\nc: [1,\nd: e\n", 2, "a [ is opened and not closed with ]"),
+        ("a: b\nc: {d: e\nf: g\n", 2, "a { is opened and not closed with }"),
+        ('a: b\nc: "d\ne: f\n', 2, "a quote is opened and not closed"),
+        ("a: b\nc\nd: e\n", 3, "a key needs a colon and a blank after it"),
+        ("a: b: c\n", 1, "has a colon where none may be"),
+        ("a:\n  b: c\n d: e\n", 3, "is indented neither as the lines before it nor as their section"),
+        ("a:\n  - b\n - c\n", 3, "is indented neither as the lines before it"),
+        ("a: b\n---\nc: d\n", 2, "begins a second document: leave out the line ---"),
+    ],
+)
+def test_what_is_no_yaml_is_told_in_words(problems: Problems, text: str, line: int, expected: str) -> None:
+    """What it is and what to do about it, of the line where it is; the parser's own words are none."""
+    (told,) = problems(text)
+    assert told.startswith(f"config.yaml:{line}: {expected}")
 
 
 def test_a_tab_is_called_a_tab(problems: Problems) -> None:

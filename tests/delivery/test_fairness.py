@@ -190,6 +190,23 @@ def test_a_real_outage_is_probed_by_one_at_a_time_and_ends_for_all_at_once() -> 
         assert all(name.startswith("critical") for name in order[1:20])
 
 
+@pytest.mark.parametrize("restarts", [False, True])
+@pytest.mark.parametrize("answer", [fail, lose])
+@pytest.mark.parametrize("count", [1, 2, 5])
+def test_the_few_that_wait_out_an_outage_go_within_a_minute_of_its_end(
+    count: int, answer: Callable[[object], Outcome], restarts: bool
+) -> None:
+    """Their failures are the destination's: none of them backs off to half an hour, in whichever process."""
+    with simulated({}, reconcile_after=(10.0, 60.0)) as simulation:
+        simulation.destination.down = lambda: answer(None) if simulation.elapsed < 7200 else None
+        simulation.owe(*some(count, "critical", "critical"))
+        simulation.run(7000)
+        if restarts:
+            simulation.restart()
+        simulation.run(200 + DOWN.most + 5)
+        assert len(simulation.delivered()) == count
+
+
 def test_an_outage_soon_after_another_does_not_delay_what_failed_in_both() -> None:
     """A destination that works for moments between long outages is no reason to wait for half an hour."""
     with simulated({}, concurrency=2) as simulation:

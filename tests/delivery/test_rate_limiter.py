@@ -73,3 +73,23 @@ def test_without_a_rate_nothing_waits(clock: Stopwatch) -> None:
     limiter.spend()
     assert not limiter.limited
     assert limiter.wait() == 0
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "wait"), [("1/h", "1/s", 0.0), ("1/s", "1/min", 58.0), (None, "1/min", 58.0)]
+)
+def test_another_rate_counts_from_the_last_send(clock: Stopwatch, before: str | None, after: str, wait: float) -> None:
+    """A raised one is not held up by the old interval, and a lowered one begins at once."""
+    old = RateLimiter(None if before is None else Rate.parse(before), clock)
+    old.spend()
+    clock.now += 2
+    new = RateLimiter(Rate.parse(after), clock)
+    new.follow(old)
+    assert new.wait() == pytest.approx(wait)
+
+
+def test_another_rate_does_not_wait_for_what_was_never_sent(clock: Stopwatch) -> None:
+    """The first send is free, whichever limiter counts it."""
+    new = RateLimiter(Rate.parse("1/h"), clock)
+    new.follow(RateLimiter(Rate.parse("1/s"), clock))
+    assert new.wait() == 0

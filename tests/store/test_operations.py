@@ -60,18 +60,25 @@ def test_hurry_makes_due_what_waits_after_a_failure(store: Store) -> None:
 
 def test_shift_moves_every_deadline_along(store: Store) -> None:
     """With a clock that was set, what waits, what is leased, what fails and what is paused keep their distances."""
-    for alert_id in ("failed", "sending", "settled"):
+    for alert_id in ("failed", "sending", "settled", "settled since"):
         enqueue(store, alert(id=alert_id), "secops")
-    first, second, third = claim_all(store)
+    first, second, third, fourth = claim_all(store)
+    settle(store, third, delivered(), now=NOW - 1)
     settle(store, first, failed(due_at=NOW + 10))
-    settle(store, third, delivered())
+    settle(store, fourth, delivered(), now=NOW + 1)
     other = pause(store)
     store.outbox.shift_deadlines(3600.0)
     assert rows(store, "SELECT due_at, failing_since, enqueued_at FROM deliveries WHERE id = ?", first.delivery.id) == [
         (NOW + 3610, NOW + 3600, NOW + 3600)
     ]
     assert rows(store, "SELECT lease_until FROM deliveries WHERE id = ?", second.delivery.id) == [(NOW + LEASE + 3600,)]
-    assert rows(store, "SELECT settled_at, enqueued_at FROM deliveries WHERE id = ?", third.delivery.id) == [(NOW, NOW)]
+    assert rows(store, "SELECT settled_at, enqueued_at FROM deliveries WHERE id = ?", third.delivery.id) == [
+        (NOW - 1, NOW)
+    ]
+    # That it came after the other had begun to fail tells which of the two is at fault.
+    assert rows(store, "SELECT settled_at, at FROM deliveries JOIN attempts ON delivery_id = id WHERE id = ?", 4) == [
+        (NOW + 3601, NOW + 3600.75)
+    ]
     standing = store.outbox.pause_of(other)
     assert standing is not None
     assert (standing.since, standing.probe_at) == (NOW + 3600, NOW + 60 + 3600)

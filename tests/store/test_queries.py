@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Final
 
 import pytest
 
 from forwarder.alert import Severity
 from forwarder.connector import Action, Change, Origin, Receipt, Status
+from forwarder.delivery.waiting import waiting
 from forwarder.store import Store
 from forwarder.store.records import Filter, Gap, State
 from tests.kit.samples import HOSTILE_TEXTS, alert
@@ -121,6 +123,73 @@ def test_deliveries_are_listed_newest_first(
 ) -> None:
     """Deliveries have filters of their own, and the same order."""
     assert [(row.alert_id, row.connector) for row in filled.queries.deliveries(Filter(**wanted))] == expected
+
+
+RARE: Final[list[dict[str, Any]]] = [
+    {"state": State.READY},
+    {"state": State.DELIVERED, "connector": "oncall"},
+    {"connector": "oncall"},
+    {"connector": "nobody"},
+    {"state": State.DEAD},
+    {"unrouted": True},
+    {"vendor": "nobody"},
+]
+
+
+@pytest.mark.parametrize("wanted", RARE, ids=str)
+def test_what_is_rare_among_many_is_found_without_looking_at_all(many: Store, wanted: dict[str, Any]) -> None:
+    """An index knows it, with a search beside it and without."""
+    for text in (None, "flaw", "fl"):
+        sought = Filter(text=text, **wanted)
+        assert looks(many, lambda: many.queries.alerts(sought)) < 100  # noqa: B023
+
+
+@pytest.mark.parametrize("text", ["flaw", "cve-", "fl", "f", "flaw cve", "CVE-202", "flaw cve fl e"])
+def test_however_much_matches_no_more_is_read_than_is_shown(many: Store, text: str) -> None:
+    """What is in nearly all alerts takes no longer than what is in one, with other conditions and without."""
+    assert looks(many, lambda: many.queries.alerts(Filter(text=text))) < 100
+    assert looks(many, lambda: many.queries.alerts(Filter(text=text, severity=Severity.LOW))) < 100
+
+
+@pytest.mark.parametrize("wanted", [{}, *RARE[:5], {"severity": Severity.LOW}], ids=str)
+def test_the_newest_deliveries_are_found_without_looking_at_all(many: Store, wanted: dict[str, Any]) -> None:
+    """Of many or of few."""
+    assert looks(many, lambda: many.queries.deliveries(Filter(**wanted))) < 100
+
+
+def test_what_waits_is_told_without_looking_at_what_arrived(many: Store) -> None:
+    """However much did."""
+    enqueue(many, alert(id="waits"), "secops", now=NOW + 3)
+    (row,) = many.queries.deliveries(Filter(alert_id="waits"))
+    assert looks(many, lambda: waiting(many, [row.id], connectors=("secops",), rates={}, now=NOW + 4)) < 50
+    assert looks(many, lambda: many.queries.outstanding(["secops"])) < 50
+
+
+@pytest.fixture(scope="module")
+def many(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
+    """A store of 20,000 alerts, all delivered to secops but for the oldest one, which waits for oncall."""
+    store = Store.open_exclusive(tmp_path_factory.mktemp("many") / "forwarder.db")
+    enqueue(store, alert(id="oldest", title="Flaw 0"), "oncall")
+    alerts = [alert(id=f"0a1b2c3d-{number:05}", title=f"Flaw {number}", severity="low") for number in range(20_000)]
+    store.feed.commit_page([routed(one, "secops") for one in alerts], now=NOW + 1, connectors=["secops"])
+    sql = "UPDATE deliveries SET state = 'delivered', settled_at = ?, receipt_id = id WHERE connector = 'secops'"
+    store.engine.write(lambda connection: connection.execute(sql, (NOW + 2,)))
+    yield store
+    store.close()
+
+
+def looks(store: Store, ask: Callable[[], object]) -> int:
+    """How many thousand steps the database takes for an answer."""
+    steps = 0
+
+    def count() -> None:
+        nonlocal steps
+        steps += 1
+
+    with store.engine.read() as connection:
+        connection.set_progress_handler(count, 1000)
+    ask()
+    return steps
 
 
 @pytest.mark.parametrize("text", HOSTILE_TEXTS, ids=range(len(HOSTILE_TEXTS)))
@@ -256,8 +325,7 @@ def _id_of(store: Store, name: str) -> str | None:
     return history.row.alert.id if history else None
 
 
-@pytest.mark.parametrize("text", [None, "gateway"])
-def test_what_needs_people_comes_first(store: Store, text: str | None) -> None:
+def test_what_needs_people_comes_first(store: Store) -> None:
     """Open, then acknowledged, the most severe first and the newest within; then what is done or concerns nobody."""
     for number, (alert_id, severity) in enumerate(
         [("a", "low"), ("b", "high"), ("c", "high"), ("d", "critical"), ("e", "critical")]
@@ -266,10 +334,13 @@ def test_what_needs_people_comes_first(store: Store, text: str | None) -> None:
     enqueue(store, alert(id="u", severity="critical"), now=NOW + 600)
     store.lifecycle.respond("d", Action.ACKNOWLEDGE, place="secops", now=NOW, connectors=())
     store.lifecycle.respond("e", Action.RESOLVE, place="secops", now=NOW, connectors=())
-    wanted = {"text": text, "urgent_first": True}
-    assert found(store, **wanted) == "cbadue"
-    assert found(store, **wanted, limit=4) == "cbad"
-    assert found(store, **wanted, severity=Severity.CRITICAL) == "due"
-    assert found(store, **wanted, status=Status.OPEN) == "cba"
-    assert found(store, **wanted, status=Status.ACKNOWLEDGED) == "d"
-    assert found(store, **wanted, status=Status.RESOLVED) == "e"
+    for few in ({}, {"connector": "secops"}):
+        rest = "e" if few else "ue"
+        wanted: dict[str, Any] = {"urgent_first": True, **few}
+        assert found(store, **wanted) == f"cbad{rest}"
+        assert found(store, **wanted, limit=4) == "cbad"
+        assert found(store, **wanted, severity=Severity.CRITICAL) == f"d{rest}"
+        assert found(store, **wanted, status=Status.OPEN) == "cba"
+        assert found(store, **wanted, status=Status.ACKNOWLEDGED) == "d"
+        assert found(store, **wanted, status=Status.RESOLVED) == "e"
+    assert found(store, urgent_first=True, text="gateway") == "uedcba"

@@ -238,6 +238,19 @@ def test_a_ticket_taken_up_again_is_reopened_and_acknowledged(store: Store) -> N
     assert actions_between(Status.RESOLVED, Status.ACKNOWLEDGED) == (Action.REOPEN, Action.ACKNOWLEDGE)
 
 
+@pytest.mark.usefixtures("standing")
+def test_letting_go_of_an_alert_does_not_undo_that_it_is_resolved(store: Store) -> None:
+    """A pager whose acknowledgement times out before it hears of the resolution opens nothing again."""
+    look(store, "oncall", sighting("oncall", Status.ACKNOWLEDGED))
+    react(store, "secops", Action.RESOLVE)
+    assert look(store, "oncall", sighting("oncall", Status.OPEN), cursor="2") == []
+    assert status(store) is Status.RESOLVED
+    # Who opens what was resolved there does.
+    look(store, "oncall", sighting("oncall", Status.RESOLVED, ours=True), cursor="3")
+    look(store, "oncall", sighting("oncall", Status.OPEN), cursor="4")
+    assert status(store) is Status.OPEN
+
+
 def test_a_look_that_fails_keeps_its_place(store: Store) -> None:
     look(store, "tickets", cursor="7")
     store.lifecycle.look_failed("tickets", "HTTP 500", now=NOW + 1)

@@ -57,6 +57,16 @@ def found(store: Store, text: str) -> list[str]:
         "sec-0",
         "https://example.atlassian.net/browse/SEC-0",
         "log4 %_",
+        "cve 2021 44228",
+        "CVE2021-44228",
+        "CVE\u20112021\u201344228",
+        "\ufeffCVE-2021-44228\u200b",
+        "(CVE-2021-44228),",
+        "https://nvd.nist.gov/vuln/detail/CVE-2021-44228#range",
+        "4s",
+        "sh 4s re",
+        "ß",
+        " ".join("log4shell"[place : place + 2] for place in range(8)) + " re em mo ot te ec cu ut ti io on",
     ],
 )
 def test_what_people_type_finds_the_alert(seen: Store, text: str) -> None:
@@ -64,7 +74,23 @@ def test_what_people_type_finds_the_alert(seen: Store, text: str) -> None:
     assert found(seen, text) == [LOG4SHELL.title]
 
 
-@pytest.mark.parametrize("text", ["CVE-2022", "log5", "sec-9", '"', "*", "NEAR(a b)", "log4 shell-less", "'; DROP"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "CVE-2022",
+        "CVE-2021-442289",
+        "2q",
+        "log4shell 2q",
+        "CVE-2021-44228x",
+        "log5",
+        "sec-9",
+        '"',
+        "*",
+        "NEAR(a b)",
+        "log4 shell-less",
+        "'; DROP",
+    ],
+)
 def test_nothing_else_is_found(seen: Store, text: str) -> None:
     """And nothing breaks, whatever is typed."""
     assert found(seen, text) == []

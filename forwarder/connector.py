@@ -168,7 +168,8 @@ class Delivery:
     ``response`` is what a person decided, where the delivery tells that; ``latest`` the last such thing that is known
     of the alert by now, whatever the delivery tells, None while nobody reacted. ``changes`` of a response are empty.
     ``items`` are the alerts that a digest tells, the most severe first. ``reminder`` says, where the delivery is one,
-    what it is time for, as the beginning of a sentence: ``Nobody has acknowledged it for 15m``.
+    what it is time for, as the beginning of a sentence: ``Nobody has acknowledged it for 15m``. ``page`` is the address
+    of the alert's own page, for people; None where the config does not say how they reach it.
     """
 
     id: int
@@ -188,6 +189,7 @@ class Delivery:
     latest: Response | None = None
     items: tuple[Alert, ...] = ()
     reminder: str = ""
+    page: str | None = None
 
     @property
     def status(self) -> Status:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import re
 import threading
@@ -333,6 +334,19 @@ def test_a_reload_resumes_what_was_put_right(tmp_path: Path, sandbox: Sandbox) -
         config["connectors"]["secops"]["token"] = sandbox.slack.token
         forwarder.reload(loaded(tmp_path, sandbox, config))
         until(lambda: len(sandbox.slack.messages) == 1)
+
+
+def test_a_reload_says_where_people_reach_the_page(tmp_path: Path, sandbox: Sandbox) -> None:
+    """What is sent after it leads to the alert's own page, and needs no restart for that."""
+    config = {**settings(sandbox), "web": {"listen": "127.0.0.1:0"}, "routes": [{"to": ["oncall"]}]}
+    with assembled(tmp_path, sandbox, config) as forwarder:
+        forwarder.start(schedule=False)
+        config["web"] = {**config["web"], "public_url": "https://alerts.example.com"}
+        forwarder.reload(loaded(tmp_path, sandbox, config))
+        sandbox.sentrytex.publish({**recent(1), "id": "a/b"})
+        forwarder.poll()
+        until(lambda: len(sandbox.pagerduty.events) == 1)
+        assert "https://alerts.example.com/alerts/a%2Fb" in json.dumps(sandbox.pagerduty.events[0])
 
 
 @pytest.mark.parametrize(("key", "value"), [("database", "other.db"), ("web", {"listen": "127.0.0.1:0"})])

@@ -224,7 +224,13 @@ def preview(config_path: Path, connector: str, alert_id: str | None, severity: s
     instance = build(config, connector)
     alert = sample_alert(Severity(severity)) if alert_id is None else _seen(config, alert_id)
     payload = instance.render(
-        Delivery(id=0, alert=alert, connector=connector, enqueued_at=datetime.now(UTC) - timedelta(seconds=1))
+        Delivery(
+            id=0,
+            alert=alert,
+            connector=connector,
+            enqueued_at=datetime.now(UTC) - timedelta(seconds=1),
+            page=config.web.page_of(alert.id),
+        )
     )
     if as_json:
         print_json(payload)

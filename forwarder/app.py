@@ -22,6 +22,7 @@ from forwarder.delivery.memory import StoredMemory
 from forwarder.delivery.transitions import ATTEMPTS, first_looks
 from forwarder.events import Listeners
 from forwarder.feed.client import FeedClient, RequestBudget, SentrytexError
+from forwarder.feed.evidence import EvidenceReader
 from forwarder.feed.poller import Poller
 from forwarder.heartbeat import Heartbeat
 from forwarder.lifecycle import Held, Reminders, Reports, Responses
@@ -89,6 +90,7 @@ class Forwarder:
         self.reminders = Reminders(store, config, now=self.clock, connectors=self.in_use, wake=self._wake)
         self.reports = Reports(store, config, now=self.clock, connectors=self.in_use, wake=self._wake)
         self.held = Held(store, config, now=self.clock, wake=self._wake)
+        self.evidence = EvidenceReader(store, lambda: self._source, self._wanting, now=self.clock, random=rng)
         self._unfollowed = 0.0
         self._retired: list[FeedClient] = []
         self._retired_heartbeats: list[Heartbeat] = []
@@ -238,6 +240,13 @@ class Forwarder:
             return 0.0
         return swept_at + self.config.sentrytex.sweep_every.total_seconds() - now
 
+    def read_stack(self) -> frozenset[str]:
+        """Reads the stack where that is due, and returns the vendors that joined it since it was last read."""
+        grown = self.poller.stack_grew()
+        # What was routed without its vendors' categories goes where these lead.
+        self._wake(self.poller.route_again())
+        return grown
+
     def reclaim_expired(self) -> None:
         """Takes deliveries back whose worker did not report before its lease ended."""
         now = self.clock()
@@ -344,6 +353,9 @@ class Forwarder:
     def in_use(self) -> dict[str, Connector[Any]]:
         """The connectors of the config of now, by name."""
         return {name: dispatcher.connector for name, dispatcher in self.dispatchers.items()}
+
+    def _wanting(self) -> list[str]:
+        return [connector.name for connector in self.in_use().values() if connector.wants_evidence]
 
     def _change_dispatchers(self, connectors: list[Connector[Any]]) -> None:
         """Those of ``connectors`` are there, and no others: each that is new takes over at once from its like."""

@@ -24,8 +24,8 @@ knows, but a connector must not rely on that.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 from types import MappingProxyType
@@ -33,13 +33,14 @@ from typing import Any, ClassVar, Final, Generic, Protocol, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from forwarder.alert import Alert, Change, Severity
+from forwarder.alert import Alert, Change, Severity, Vendor, Vendors, named
 from forwarder.common.backoff import retry_after
 from forwarder.common.text import clean, cut, is_web_url, one_line
 from forwarder.common.units import Duration, Rate, SendRate, format_duration
 from forwarder.common.urls import redirect_host, web_address
 from forwarder.outcome import Broken, Delivered, Failed, Outcome, RateLimited, Receipt, Rejected, Retry, Uncertain
 from forwarder.response import (
+    FEED,
     Action,
     Desk,
     Look,
@@ -54,6 +55,7 @@ from forwarder.response import (
 from forwarder.setup import Finding, Question, Setup
 
 __all__ = [
+    "FEED",
     "NOTICE",
     "Action",
     "Broken",
@@ -93,6 +95,8 @@ __all__ = [
     "Templates",
     "Texts",
     "Uncertain",
+    "Vendor",
+    "Vendors",
     "clean",
     "cut",
     "format_duration",
@@ -170,6 +174,11 @@ class Delivery:
     ``items`` are the alerts that a digest tells, the most severe first. ``reminder`` says, where the delivery is one,
     what it is time for, as the beginning of a sentence: ``Nobody has acknowledged it for 15m``. ``page`` is the address
     of the alert's own page, for people; None where the config does not say how they reach it.
+
+    ``vendors`` is what the stack says of the vendors that the alert and its ``changes`` name, ``evidence`` what the API
+    said of the evidence for it, as short lines of plain text: empty where that was not read, or not yet. Both are for
+    people to read. They may differ from one attempt to the next, so nothing by which a message is found again may
+    hold them.
     """
 
     id: int
@@ -189,7 +198,18 @@ class Delivery:
     latest: Response | None = None
     items: tuple[Alert, ...] = ()
     reminder: str = ""
+    vendors: Vendors = field(default_factory=dict, hash=False)
+    evidence: tuple[str, ...] = ()
     page: str | None = None
+
+    @property
+    def vendor_names(self) -> tuple[str, ...]:
+        """The alert's vendors as people read them."""
+        return self.named(self.alert.affected_vendors)
+
+    def named(self, keys: Iterable[str]) -> tuple[str, ...]:
+        """Vendors as people read them: by name, where the stack knows it, else by key."""
+        return named(keys, self.vendors)
 
     @property
     def status(self) -> Status:
@@ -258,7 +278,10 @@ class ProcessMemory:
 
 
 class Templates(BaseModel):
-    """Jinja2 templates in place of the built-in words. They have ``alert``, ``changes``, ``kind`` and ``built_in``."""
+    """Jinja2 templates in place of the built-in words.
+
+    They have ``alert``, ``vendors`` (their names), ``evidence``, ``changes``, ``kind`` and ``built_in``.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -327,6 +350,10 @@ class Connector(ABC, Generic[C]):
 
     Empty where a repeat is harmless (the remote knows the key) or where the remote cannot be asked.
     """
+
+    wants_evidence: ClassVar[bool] = False
+    """Whether the API is asked for the evidence for each alert that goes here. It is shown everywhere once it is known,
+    and delays nothing: what is sent before it was read goes without it."""
 
     follows_links: bool = False
     """Whether a message that was sent can be given links later, by an update without ``changes``."""

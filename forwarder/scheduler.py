@@ -22,7 +22,7 @@ from forwarder.config import Config
 from forwarder.connector import Connector
 from forwarder.events import Listeners
 from forwarder.feed.client import KeyRefused, SentrytexError, TooManyRequests
-from forwarder.feed.poller import Poller
+from forwarder.feed.evidence import READ_EVERY, EvidenceReader
 from forwarder.lifecycle import Held, Reminders, Reports, Responses
 from forwarder.lifecycle.held import RELEASE_EVERY
 from forwarder.lifecycle.reminders import REMIND_EVERY
@@ -202,14 +202,16 @@ class Turns(Protocol):
 
     config: Config
     store: Store
-    poller: Poller
     listeners: Listeners
+    evidence: EvidenceReader
 
     def poll(self) -> object: ...
 
     def sweep(self) -> object: ...
 
     def until_sweep(self) -> float: ...
+
+    def read_stack(self) -> frozenset[str]: ...
 
     def beat(self) -> None: ...
 
@@ -250,6 +252,7 @@ class Jobs:
         add("poll", self._poll, self._poll_every, first=0.0)
         add("heartbeat", _job(turns.beat), lambda: math.inf)
         add("sweep", self._sweep, self._sweep_again, first=max(turns.until_sweep(), FIRST_SWEEP))
+        add("evidence", turns.evidence.read, lambda: READ_EVERY, first=READ_EVERY)
         add("reclaim", _job(turns.reclaim_expired), lambda: RECLAIM_EVERY, first=RECLAIM_EVERY)
         add("alarms", _job(turns.review_alarms), lambda: REVIEW_EVERY, first=REVIEW_EVERY)
         add("prune", _job(turns.prune), lambda: PRUNE_EVERY, first=FIRST_PRUNE, hangs=PRUNE_HANGS)
@@ -284,7 +287,8 @@ class Jobs:
             self._turns.poll()
             self._poll_failures = 0
             self._scheduler.plan("heartbeat", 0.0)
-            if self._turns.poller.stack_grew():
+            self._scheduler.plan("evidence", 0.0)
+            if self._turns.read_stack():
                 log.info("stack_grew")
                 self._scheduler.plan("sweep", 0.0)
         except SentrytexError as error:

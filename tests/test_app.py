@@ -20,7 +20,7 @@ from forwarder.app import STANDS_STILL, Forwarder, ReloadRefused
 from forwarder.connector import Memory
 from forwarder.events import Listener
 from forwarder.feed.client import SentrytexError
-from forwarder.feed.poller import STACK_EVERY
+from forwarder.feed.stack import STACK_EVERY
 from forwarder.sandbox import Fault, FaultKind, Sandbox
 from forwarder.scheduler import RECLAIM_EVERY, REVIEW_EVERY
 from forwarder.store import Store, StoreError
@@ -345,8 +345,8 @@ def test_a_reload_says_where_people_reach_the_page(tmp_path: Path, sandbox: Sand
         forwarder.reload(loaded(tmp_path, sandbox, config))
         sandbox.sentrytex.publish({**recent(1), "id": "a/b"})
         forwarder.poll()
-        until(lambda: len(sandbox.pagerduty.events) == 1)
-        assert "https://alerts.example.com/alerts/a%2Fb" in json.dumps(sandbox.pagerduty.events[0])
+        until(lambda: len(sandbox.pagerduty.incidents) == 1)
+        assert "https://alerts.example.com/alerts/a%2Fb" in json.dumps(list(sandbox.pagerduty.incidents.values()))
 
 
 @pytest.mark.parametrize(("key", "value"), [("database", "other.db"), ("web", {"listen": "127.0.0.1:0"})])
@@ -356,7 +356,7 @@ def test_what_needs_a_restart_is_refused_whole(tmp_path: Path, sandbox: Sandbox,
         before = forwarder.config
         forwarder.start(schedule=False)
         other = loaded(tmp_path, sandbox, {**settings(sandbox), key: value, "routes": [EVERYTHING]})
-        with pytest.raises(ReloadRefused, match=f"`{key}` cannot be changed"):
+        with pytest.raises(ReloadRefused, match=f"`{key}.* cannot be changed"):
             forwarder.reload(other)
         assert forwarder.config is before
         assert forwarder.poller.config is before
@@ -816,6 +816,53 @@ def test_a_vendor_that_joins_the_stack_brings_its_alerts_at_once(tmp_path: Path,
         sandbox.sentrytex.add_vendor("okta")
         hours.pass_(STACK_EVERY)
         until(lambda: len(sandbox.slack.messages) == 2)
+
+
+def test_names_and_evidence_reach_the_places(tmp_path: Path, sandbox: Sandbox) -> None:
+    """Vendors are called by name from the first message on; the evidence comes with the update that is due anyway."""
+    sandbox.sentrytex.add_vendor("github", "GitHub", "code hosting")
+    sandbox.sentrytex.publish(raw := recent(1, affected_vendors=["github"]))
+    sandbox.sentrytex.evidence = {raw["id"]: {"evidence_state": {"state": "verified", "sources": 2}}}
+    with assembled(tmp_path, sandbox, everything(sandbox), links_after=3600.0) as forwarder:
+        forwarder.start()
+        until(lambda: len(sandbox.pagerduty.incidents) == len(sandbox.jira.issues) == len(sandbox.slack.messages) == 1)
+        until(lambda: forwarder.store.queries.history(raw["id"]).evidence)  # type: ignore[union-attr]
+        for place in (sandbox.slack.messages, sandbox.pagerduty.incidents, sandbox.jira.issues):
+            assert "GitHub" in str(place)
+        sandbox.sentrytex.update(raw["id"], cisa_kev=True)
+        until(lambda: sandbox.slack.messages[0]["edits"] and sandbox.jira.issues["SEC-1"]["comments"])
+        places = (sandbox.slack.messages, sandbox.pagerduty.incidents, sandbox.jira.issues)
+        until(lambda: all("state: verified" in str(place) for place in places))
+
+
+def test_evidence_that_cannot_be_read_keeps_nothing_back(tmp_path: Path, sandbox: Sandbox) -> None:
+    """An API that hangs on single alerts delays no delivery and no poll."""
+    sandbox.sentrytex.inject(Fault(kind=FaultKind.TIMEOUT_BEFORE, seconds=15, path="/alerts/", times=None))
+    sandbox.sentrytex.publish(recent(1))
+    with assembled(tmp_path, sandbox, everything(sandbox)) as forwarder:
+        forwarder.start()
+        until(lambda: any("/alerts/" in seen.path for seen in sandbox.sentrytex.requests))
+        sandbox.sentrytex.publish(recent(2))
+        until(lambda: len(sandbox.pagerduty.incidents) == len(sandbox.jira.issues) == len(sandbox.slack.messages) == 2)
+        assert forwarder.store.queries.history(recent(1)["id"]).evidence == ()  # type: ignore[union-attr]
+        sandbox.sentrytex.clear_faults()
+
+
+def test_an_alert_goes_by_its_category_once_the_stack_was_read(tmp_path: Path, sandbox: Sandbox) -> None:
+    """Where it could not be read in time, the alert is a message at once, and pages as soon as it can."""
+    config, hours = everything(sandbox), Time()
+    config["routes"] = [{"categories": "payments", "to": ["oncall"]}, {"to": ["secops"]}]
+    sandbox.sentrytex.add_vendor("stripe", "Stripe", "payments")
+    sandbox.sentrytex.inject(Fault(kind=FaultKind.STATUS, status=500, path="/stack", times=None))
+    sandbox.sentrytex.publish(recent(1, affected_vendors=["stripe"]))
+    with assembled(tmp_path, sandbox, config, clock=hours.clock()) as forwarder:
+        forwarder.start()
+        until(lambda: len(sandbox.slack.messages) == 1)
+        assert sandbox.pagerduty.incidents == {}
+        sandbox.sentrytex.clear_faults()
+        hours.pass_(2 * STACK_EVERY)
+        until(lambda: len(sandbox.pagerduty.incidents) == 1)
+        assert len(sandbox.slack.messages) == 1
 
 
 def test_only_a_complete_poll_beats(tmp_path: Path, sandbox: Sandbox) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -36,9 +36,12 @@ somewhere above 13,000."""
 
 MAX_BUTTONS: Final = 5
 MAX_VENDORS: Final = 10
+MAX_EVIDENCE: Final = 8
 MAX_VALUE: Final = 300
-"""What people can absorb: links, names of vendors, characters of one fact (Slack allows 2,000 in a section's field)."""
+"""What people can absorb: links, names of vendors, lines of evidence, characters of one fact (Slack allows 2,000 in a
+section's field)."""
 
+_EVIDENCE: Final = "Evidence"
 _FRAME: Final = 200  # characters of the lists and objects around blocks
 _EMOJI: Final = {Severity.CRITICAL: "🔴", Severity.HIGH: "🟠", Severity.MEDIUM: "🟡", Severity.LOW: "🔵"}
 _COLOURS: Final = {
@@ -72,7 +75,7 @@ def message(delivery: Delivery, title: str, body: str) -> dict[str, Any]:
     """The alert as it stands, worded with ``title`` (one line) and ``body``: a message without its address."""
     alert, title = delivery.alert, heading(delivery, title)
     header, footer = {"type": "header", "text": _plain(cut(title, MAX_HEADER))}, _footer(delivery)
-    details = [_facts(alert)]
+    details = [_facts(delivery), *_evidence(delivery)]
     if body := _within(_squeezed(body), MAX_TOTAL - _FRAME - size([header, *details, footer])):
         details.append({"type": "section", "text": _plain(body)})
     if buttons := _buttons(delivery, MAX_TOTAL - _FRAME - size([header, *details, footer])):
@@ -92,9 +95,7 @@ def withdrawn(delivery: Delivery, title: str) -> dict[str, Any]:
     return {
         "text": escape_within(f"{emoji} {verdict}: {title}", MAX_TEXT),
         "blocks": [{"type": "section", "text": _mrkdwn(struck)}],
-        "attachments": [
-            {"color": _GREEN if resolved else _GREY, "blocks": [_facts(delivery.alert), _footer(delivery)]}
-        ],
+        "attachments": [{"color": _GREEN if resolved else _GREY, "blocks": [_facts(delivery), _footer(delivery)]}],
     }
 
 
@@ -108,12 +109,13 @@ def over(delivery: Delivery) -> tuple[str, str]:
 def changed(delivery: Delivery, title: str) -> dict[str, Any]:
     """A short message of what changed, for where the first message cannot be edited."""
     header = cut(f"{_EMOJI[delivery.alert.severity]} Changed: {title}", MAX_HEADER)
-    lines = "\n".join(sentence(change) for change in delivery.changes)
+    lines = _sentences(delivery)
     return {
         "text": escape_within(f"{header}\n{lines}", MAX_TEXT),
         "blocks": [
             {"type": "header", "text": _plain(header)},
             {"type": "section", "text": _plain(cut(lines, MAX_SECTION))},
+            *_evidence(delivery),
             _footer(delivery),
         ],
     }
@@ -140,24 +142,25 @@ def moved_away(reply: Mapping[str, Any], channel: str, url: str | None) -> dict[
 
 def reply(delivery: Delivery) -> dict[str, Any]:
     """What goes into the message's thread: the changes in words, or that the alert is withdrawn."""
-    if delivery.kind is Kind.WITHDRAW:
-        lines = " ".join(over(delivery)) + "."
-    else:
-        lines = "\n".join(sentence(change) for change in delivery.changes)
+    lines = " ".join(over(delivery)) + "." if delivery.kind is Kind.WITHDRAW else _sentences(delivery)
     return {
         "text": escape_within(lines, MAX_TEXT),
         "blocks": [{"type": "section", "text": _plain(cut(lines, MAX_SECTION))}],
     }
 
 
-def sentence(change: Change) -> str:
-    """One change in words, as plain text."""
+def _sentences(delivery: Delivery) -> str:
+    return "\n".join(sentence(change, delivery.named) for change in delivery.changes)
+
+
+def sentence(change: Change, named: Callable[[Iterable[str]], Sequence[str]] = list) -> str:
+    """One change in words, as plain text; ``named`` says how vendors are called."""
     if change.field == "cisa_kev":
         return "🔥 Now on CISA KEV: known to be exploited" if change.new else "No longer on CISA KEV"
     if change.field == "affected_vendors":
         old, new = _names(change.old), _names(change.new)
-        gained = [f"+ {name}" for name in new if name not in old]
-        return f"Vendors: {_listed(gained + [f'− {name}' for name in old if name not in new])}"
+        gained, lost = named(key for key in new if key not in old), named(key for key in old if key not in new)
+        return f"Vendors: {_listed([*(f'+ {name}' for name in gained), *(f'− {name}' for name in lost)])}"
     names = {"severity": "Severity", "cvss_score": "CVSS", "cve_id": "CVE"}
     mark = "⬆️ " if change.field == "severity" and change.is_worse else ""
     return f"{mark}{names.get(change.field, change.field)}: {_value(change.old)} → {_value(change.new)}"
@@ -169,7 +172,8 @@ def plain(delivery: Delivery, title: str, body: str) -> str:
     if delivery.kind is Kind.WITHDRAW:
         return escape_within(f"{' '.join(over(delivery))}: {title}", MAX_TEXT)
     links = [link.url for link in delivery.links] + list(alert.source_urls[:MAX_BUTTONS])
-    parts = [_summary(delivery, title), _ORIGINS[delivery.origin][1], *filter(is_web_url, links), _squeezed(body)]
+    told = "\n".join([_EVIDENCE, *delivery.evidence]) if delivery.evidence else ""
+    parts = [_summary(delivery, title), _ORIGINS[delivery.origin][1], *filter(is_web_url, links), told, _squeezed(body)]
     return escape_within("\n".join(part for part in parts if part), MAX_TEXT)
 
 
@@ -207,7 +211,8 @@ def _summary(delivery: Delivery, title: str) -> str:
     return f"{cut(title, MAX_VALUE)} ({cut(', '.join(facts), MAX_VALUE)})"
 
 
-def _facts(alert: Alert) -> dict[str, Any]:
+def _facts(delivery: Delivery) -> dict[str, Any]:
+    alert = delivery.alert
     flag = "" if alert.severity_known else "⚠️ "
     fields = [("Severity", flag + _short(alert.severity_label[:1].upper() + alert.severity_label[1:]))]
     if alert.cve_id:
@@ -219,10 +224,18 @@ def _facts(alert: Alert) -> dict[str, Any]:
     if alert.cisa_kev:
         fields.append(("CISA KEV", "🔥 Known to be exploited"))
     if alert.affected_vendors:
-        fields.append(("Vendors", _short(_listed(alert.affected_vendors))))
+        fields.append(("Vendors", _short(_listed(delivery.vendor_names))))
     if alert.alert_type and alert.alert_type != "cve":
         fields.append(("Type", _short(alert.alert_type)))
     return {"type": "section", "fields": [_mrkdwn(f"*{name}*\n{value}") for name, value in fields]}
+
+
+def _evidence(delivery: Delivery) -> list[dict[str, Any]]:
+    """A section with what the API says of the evidence; none where that is nothing."""
+    if not delivery.evidence:
+        return []
+    lines = "\n".join(cut(one_line(clean(line)), MAX_VALUE) for line in delivery.evidence[:MAX_EVIDENCE])
+    return [{"type": "section", "text": _plain(f"{_EVIDENCE}\n{lines}")}]
 
 
 def _cve(alert: Alert) -> str:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from forwarder.alert import Alert
+from forwarder.alert import Alert, Vendor, Vendors
 from forwarder.common.clock import iso
 from forwarder.common.text import ago, one_line
 from forwarder.connector import Response
@@ -56,6 +56,11 @@ def alert_json(row: AlertRow, waits: Mapping[int, Waiting] | None = None) -> dic
     """An alert with its deliveries, for programs; with ``waits`` also what each of them waits for."""
     return {
         **alert_facts(row.alert),
+        "vendors": [
+            {"key": vendor.key, "name": vendor.name, "categories": list(vendor.categories)}
+            for key in row.alert.affected_vendors
+            if (vendor := row.vendors.get(key)) is not None
+        ],
         "origin": row.origin,
         "revision": row.revision,
         "seen_at": iso(row.seen_at),
@@ -63,6 +68,19 @@ def alert_json(row: AlertRow, waits: Mapping[int, Waiting] | None = None) -> dic
         "status": row.status.value,
         "deliveries": [delivery_json(delivery, waits) for delivery in row.deliveries],
     }
+
+
+def told_vendors(alert: Alert, vendors: Vendors) -> str:
+    """The alert's vendors with their keys and categories, by which routes know them."""
+    told = (_told_vendor(key, vendors.get(key)) for key in alert.affected_vendors)
+    return ", ".join(told) or "none"
+
+
+def _told_vendor(key: str, vendor: Vendor | None) -> str:
+    if vendor is None:
+        return key
+    known_by = [*([key] if vendor.name != key else []), *vendor.categories]
+    return f"{vendor.name} ({', '.join(known_by)})" if known_by else vendor.name
 
 
 def alert_facts(alert: Alert) -> dict[str, Any]:

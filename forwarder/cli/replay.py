@@ -92,7 +92,7 @@ def _shares(alerts: Sequence[AlertRow], config: Config, only: str | None) -> dic
         if row.unreadable:
             continue
         opened = {delivery.connector: delivery for delivery in row.deliveries if delivery.kind == "open"}
-        for name in routing.targets(row.alert, config.routes).targets:
+        for name in routing.targets(row.alert, config.routes, row.vendors).targets:
             if name not in shares:
                 continue
             before = opened.get(name)

@@ -12,7 +12,7 @@ from typing import Any, Final
 from forwarder.alert import Alert, SetAside, Severity
 from forwarder.connector import Origin
 from forwarder.routing import Decision
-from forwarder.store import dates, unreadable
+from forwarder.store import dates, unreadable, vendors
 from forwarder.store.changes import enqueue_change
 from forwarder.store.engine import Engine
 from forwarder.store.enqueue import enqueue_all
@@ -29,9 +29,10 @@ class FeedStore:
         """How far the feed was read."""
         with self._engine.read() as connection:
             row = connection.execute("SELECT * FROM feed").fetchone()
+            stack = vendors.keys(connection)
         return Feed(
             cursor=row["cursor"],
-            stack=None if row["stack"] is None else unreadable.read(lambda: frozenset(json.loads(row["stack"])), _none),
+            stack=stack,
             polled_at=row["polled_at"],
             poll_error=row["poll_error"],
             swept_at=row["swept_at"],
@@ -153,6 +154,7 @@ class FeedStore:
                     reached_connectors |= reached
                     if told:
                         changed.append(item.alert)
+            vendors.note_uncategorized(connection, routed)
             if origin is Origin.FEED:
                 if swept:
                     _note_sweep(connection, reach, short, now)
@@ -200,11 +202,32 @@ class FeedStore:
             )
         )
 
-    def remember_stack(self, vendors: Iterable[str]) -> None:
-        """Writes down the account's vendors."""
-        stack = json.dumps(sorted(vendors))
-        self._engine.write(lambda connection: connection.execute("UPDATE feed SET stack = ?", (stack,)))
+    def uncategorized(self, alert_ids: Collection[str]) -> list[tuple[Alert, frozenset[str]]]:
+        """Those of the alerts that are still to be routed again, each with its vendors that were not known."""
+        with self._engine.read() as connection:
+            rows = connection.execute(_UNCATEGORIZED, (json.dumps(list(alert_ids)),)).fetchall()
+        read = ((_read(row["body"]), vendors.unknown_in(row["vendors"])) for row in rows)
+        return [(alert, keys) for alert, keys in read if alert is not None]
 
+    def commit_again(
+        self, routed: Sequence[RoutedAlert], *, settled: Collection[str], now: float, connectors: Collection[str]
+    ) -> frozenset[str]:
+        """Writes where alerts go that were routed again, and that the ``settled`` ones were; returns who is owed."""
+
+        def work(connection: sqlite3.Connection) -> frozenset[str]:
+            reached = set[str]()
+            for item in routed:
+                reached |= _revise(connection, item, item.alert, connectors, now)[1]
+            vendors.forget_uncategorized(connection, settled)
+            return frozenset(reached)
+
+        return self._engine.write(work)
+
+
+_UNCATEGORIZED: Final = """
+SELECT a.body, u.vendors FROM uncategorized AS u JOIN alerts AS a ON a.id = u.alert_id
+WHERE u.alert_id IN (SELECT value FROM json_each(?)) ORDER BY a.published_at
+"""
 
 _WITNESS: Final = """
 SELECT * FROM (
@@ -229,8 +252,8 @@ def _known(alert: Alert, body: str) -> Alert:
     return unreadable.read(lambda: Alert.parse(json.loads(body)), lambda _: alert)
 
 
-def _none(_: Exception) -> None:
-    return None
+def _read(body: str) -> Alert | None:
+    return unreadable.read(lambda: Alert.parse(json.loads(body)), lambda _: None)
 
 
 _BODY: Final = json.JSONEncoder(sort_keys=True, separators=(",", ":"))

@@ -10,7 +10,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, Final
 
-from forwarder.alert import Alert, Change, SetAside, Severity
+from forwarder.alert import Alert, Change, SetAside, Severity, Vendors, named
 from forwarder.connector import Delivery, Kind, Origin, Receipt, Response, Status
 from forwarder.routing import Decision
 from forwarder.store.life_records import Hold
@@ -110,7 +110,8 @@ class RoutedAlert:
 
     ``known`` is the form that the store has. ``targets`` holds the reason for each connector. ``decision`` is None for
     an alert from before the floor: it is known from now on, and goes nowhere. ``holds`` has those of them that get it
-    later.
+    later. ``uncategorized`` are those of its vendors whose categories were not known: it is routed again once the stack
+    was read.
     """
 
     alert: Alert
@@ -118,6 +119,7 @@ class RoutedAlert:
     decision: Decision | None
     targets: Mapping[str, str]
     holds: Mapping[str, Hold] = field(default_factory=dict)
+    uncategorized: tuple[str, ...] = ()
 
     @property
     def past(self) -> bool:
@@ -333,8 +335,14 @@ class AlertRow:
     status: Status = Status.OPEN
     deliveries: Sequence[DeliveryRow] = ()
     unreadable: str = ""
+    vendors: Vendors = field(default_factory=dict)
     past: bool = False
     latest: Response | None = None
+
+    @property
+    def vendor_names(self) -> tuple[str, ...]:
+        """The alert's vendors as people read them."""
+        return named(self.alert.affected_vendors, self.vendors)
 
     @property
     def concerns_nobody(self) -> bool:
@@ -361,6 +369,7 @@ class AlertHistory:
     responses: Sequence[Response]
     attempts: Mapping[int, Sequence[Attempt]]
     payloads: Mapping[int, Mapping[str, Any]]
+    evidence: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from forwarder.alert import Severity
+from forwarder.alert import Severity, in_names
 from forwarder.common.clock import instant
 from forwarder.connector import Origin, Response, Status
 from forwarder.delivery.throughput import Throughput, measured_since
@@ -108,7 +108,7 @@ class Pages:
         return {
             "standing": summarize(facts),
             "feed": feed,
-            "vendors": sorted(feed.stack or ()),
+            "vendors": self._store.vendors.known(),
             "budget": self._forwarder.budget.left,
             "cards": self._cards(facts),
             "drawn": self._drawn(),
@@ -128,7 +128,7 @@ class Pages:
             "dues": self._dues(found),
             "full": full,
             "more": more if full else None,
-            "vendors": sorted(self._store.feed.state().stack or ()),
+            "vendors": self._store.vendors.known(),
         }
 
     def history(self, alert_id: str) -> dict[str, Any] | None:
@@ -320,7 +320,8 @@ def _events(history: AlertHistory) -> Iterator[Event]:
     yield Event(at=row.seen_at, mark="dot", title="Seen by the forwarder", text=_sent_to(history))
     for revision in history.revisions:
         changes = "; ".join(
-            f"{change.field}: {_value(change.old)} → {_value(change.new)}" for change in revision.changes
+            f"{change.field}: {_value(change.old)} → {_value(change.new)}"
+            for change in (in_names(change, row.vendors) for change in revision.changes)
         )
         yield Event(at=revision.at, mark="dot", title=f"Changed (revision {revision.revision})", text=changes)
     for response in history.responses:

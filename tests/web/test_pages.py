@@ -12,7 +12,7 @@ from urllib.parse import quote
 
 import pytest
 
-from forwarder.alert import Alert, Severity
+from forwarder.alert import Alert, Severity, Vendor
 from forwarder.delivery.waiting import Cause
 from forwarder.store import Store, StoreError
 from forwarder.store.records import AttemptResult, Filter, Gap, State
@@ -163,8 +163,36 @@ def test_a_database_that_takes_no_write_is_noticed_by_whoever_looks(fresh: Site)
 
 def test_a_stack_without_vendors_is_told(fresh: Site) -> None:
     """An account that no alert will ever come for is not called well."""
-    fresh.store.feed.remember_stack([])
+    fresh.store.vendors.keep({})
     assert "This needs you now: the stack has no vendors, so no alert will ever come." in fresh.text("/")
+
+
+def test_vendors_are_called_by_name(fresh: Site) -> None:
+    """In lists, on an alert's page and in its changes; the filter takes keys and names."""
+    github = Vendor(key="github", name="GitHub <b>", categories=("code hosting",))
+    fresh.store.vendors.keep({"github": github, "okta": Vendor(key="okta", name="okta")})
+    store_kit.enqueue(fresh.store, known := alert(affected_vendors=["okta"]), "secops")
+    store_kit.enqueue(fresh.store, alert(id="other", affected_vendors=["okta"], title="Another one"), "secops")
+    changed = alert(affected_vendors=["github", "okta"])
+    fresh.store.feed.commit_page([store_kit.routed(changed, "secops", known=known)], now=NOW, connectors=["secops"])
+    page = fresh.page("/alerts?vendor=github+%3CB%3E")
+    assert "<bdi>GitHub &lt;b&gt;</bdi>" in page
+    assert "Another one" not in page
+    assert '<option value="github" label="GitHub &lt;b&gt;"></option><option value="okta"></option>' in page
+    assert "Another one" in fresh.page("/alerts?vendor=okta")
+    page = fresh.page(f"/alerts/{ALERT_ID}")
+    assert "<bdi>GitHub &lt;b&gt;</bdi>" in page
+    assert "affected_vendors: okta → GitHub &lt;b&gt;, okta" in page
+
+
+def test_the_evidence_is_shown(fresh: Site) -> None:
+    """As text, whatever it says."""
+    store_kit.enqueue(fresh.store, alert(), "oncall")
+    assert "Evidence" not in fresh.text(f"/alerts/{ALERT_ID}")
+    (unread,) = fresh.store.evidence.unread(["oncall"], now=NOW, limit=1)
+    fresh.store.evidence.keep(unread, ["state: <script>verified", "sources: 2"])
+    page = fresh.page(f"/alerts/{ALERT_ID}")
+    assert "<li><bdi>state: &lt;script&gt;verified</bdi></li><li><bdi>sources: 2</bdi></li>" in page
 
 
 def test_a_gap_of_criticals_is_urgent(fresh: Site) -> None:

@@ -44,7 +44,7 @@ log = get_logger(__name__)
 
 THREADS: Final = 2
 """Pages that are made at a time: more would take the processor from the deliveries."""
-_PAGES: Final = frozenset({"/alerts", "/dead-letters", "/gaps", "/set-aside", "/sign-in", "/metrics"})
+_PAGES: Final = frozenset({"/alerts", "/dead-letters", "/figures", "/gaps", "/set-aside", "/sign-in", "/metrics"})
 """What people find with a slash at its end, too."""
 
 
@@ -116,6 +116,7 @@ class _Site:
             Route("/dead-letters", page(self._dead_letters)),
             Route("/dead-letters", self._decide, methods=["POST"]),
             Route("/probe", self._probe, methods=["POST"]),
+            Route("/figures", page(self._figures)),
             Route("/gaps", page(self._gaps)),
             Route("/set-aside", page(self._set_aside)),
             Route("/sign-in", page(self._sign_in)),
@@ -167,6 +168,9 @@ class _Site:
         connector = request.query_params.get("connector") or None
         context = {**self._pages.frame(), **self._pages.dead_letters(connector), "done": done}
         return self._show(request, "dead_letters.html", context)
+
+    def _figures(self, request: Request) -> Response:
+        return self._show(request, "figures.html", {**self._pages.frame(), **self._pages.figures()})
 
     def _gaps(self, request: Request) -> Response:
         return self._show(request, "gaps.html", {**self._pages.frame(), **self._pages.gaps()})

@@ -13,6 +13,7 @@ from urllib.parse import quote
 from forwarder import __version__
 from forwarder.common.clock import instant, iso
 from forwarder.common.text import ago, clean, counted, cut, is_web_url
+from forwarder.common.units import roughly
 from forwarder.connector import Origin, format_duration
 from forwarder.delivery.waiting import Cause, Waiting
 from forwarder.store.records import State
@@ -108,6 +109,7 @@ def templates(redact: Callable[[str], str], *, base: str = "") -> Environment:
         "link": link,
         "counted": counted,
         "pretty": pretty,
+        "roughly": roughly,
         "score": score,
         "thousands": "{:,}".format,
         "whole_quote": whole_quote,

@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
 from forwarder.alert import Severity, in_names
 from forwarder.common.clock import instant
@@ -21,7 +21,7 @@ from forwarder.lifecycle.reminders import due_of
 from forwarder.response import COMMAND_LINE, PAGE
 from forwarder.store import Store
 from forwarder.store.records import AlertHistory, AlertRow, DeliveryRow, Filter, Lateness, Queue, State
-from forwarder.web import charts
+from forwarder.web import charts, figures
 from forwarder.web.facts import Facts
 from forwarder.web.filters import KINDS
 from forwarder.web.health import Health
@@ -43,6 +43,7 @@ CHART_DAYS: Final = 30
 CHARTS_STAY: Final = 60.0
 """Seconds for which drawn charts are good enough: they count everything of a month."""
 HOUR, DAY = 3600.0, 86400.0
+_T = TypeVar("_T")
 _UNSETTLED: Final = (State.HELD, State.READY, State.SENDING, State.UNCERTAIN)
 
 
@@ -88,6 +89,7 @@ class Pages:
         self._forwarder, self._store = forwarder, store
         self._health, self._writes = health, writes
         self._drawn = _Kept(self._draw, CHARTS_STAY)
+        self._figures = _Kept(lambda: figures.gather(store, forwarder.in_use(), forwarder.clock()), CHARTS_STAY)
 
     def frame(self) -> dict[str, Any]:
         """What every page shows around its own."""
@@ -172,6 +174,10 @@ class Pages:
             if connector in (None, name):
                 rows += self._waiting(name, ALL)
         return {row.id: row for row in rows}
+
+    def figures(self) -> dict[str, Any]:
+        """How many alerts came and how they stand, and how long people took, by severity and by week."""
+        return {"figures": self._figures()}
 
     def gaps(self) -> dict[str, Any]:
         return {"gaps": self._store.queries.gaps()}
@@ -266,16 +272,16 @@ class Pages:
         )
 
 
-class _Kept:
+class _Kept(Generic[_T]):
     """What ``make`` returned, made anew once it is older than ``seconds``."""
 
-    def __init__(self, make: Callable[[], Drawn], seconds: float) -> None:
+    def __init__(self, make: Callable[[], _T], seconds: float) -> None:
         self._make, self._seconds = make, seconds
         self._lock = threading.Lock()
-        self._value: Drawn | None = None
+        self._value: _T | None = None
         self._until = 0.0
 
-    def __call__(self) -> Drawn:
+    def __call__(self) -> _T:
         with self._lock:
             if self._value is None or time.monotonic() >= self._until:
                 self._value = self._make()

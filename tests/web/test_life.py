@@ -21,7 +21,7 @@ from tests.kit import store as store_kit
 from tests.kit.core import Scripted
 from tests.kit.samples import alert
 from tests.kit.store import NOW
-from tests.kit.web import Site, serving
+from tests.kit.web import Site, serving, words
 
 EVERYWHERE = ("secops", "oncall", "tickets")
 
@@ -240,3 +240,30 @@ def test_what_is_due_and_overdue_is_shown(site: Site) -> None:
         site.post("/respond", on=f"/alerts/{alert_id}", alert=alert_id, deed="done", person="Ada")
     assert "due 2026" not in site.text("/alerts")
     assert "overdue since" not in site.text("/alerts") + site.text("/alerts/late")
+
+
+# Figures
+
+
+def test_the_figures_tell_how_alerts_stand_and_how_long_people_took(site: Site) -> None:
+    """By severity and by week: new, open, acknowledged, overdue, and the medians, with links to the alerts."""
+    dated(site, "tickets")
+    for number in range(4):
+        standing(site, f"c{number}", since=NOW - 5 * 86400, severity="critical")
+    standing(site, "h", since=NOW - 3600, severity="high")
+    respond = site.store.lifecycle.respond
+    for number, (action, minutes) in enumerate([(Action.ACKNOWLEDGE, 10), (Action.RESOLVE, 30)]):
+        respond(f"c{number}", action, place="secops", now=NOW - 5 * 86400 + 60 * minutes, connectors=())
+    page = site.page("/figures")
+    text = words(page)
+    assert "critical 4 2 1 3 20m 30m" in text
+    assert "high 1 1 0 0 – –" in text
+    assert "All 5 3 1 3 20m 30m" in text
+    assert "2026-02-23 20m 20m – – –" in text
+    assert 'href="/alerts?status=open&amp;severity=critical"' in page
+    assert len(titles(site, "/alerts?status=open&severity=critical")) == 2
+
+
+def test_the_figures_of_nothing_are_a_page(site: Site) -> None:
+    """Before the first alert all counts are zero, and nothing is divided by them."""
+    assert "All 0 0 0 0 – –" in site.text("/figures")

@@ -132,15 +132,15 @@ def clock(when: float | datetime, now: float) -> str:
     return moment.strftime("%H:%M:%S" if moment.date() == instant(now).date() else "%Y-%m-%d %H:%M")
 
 
-def brief(wait: Waiting, now: float) -> str:
-    """What a delivery waits for, its place and until when about, in a line of a list: ``paused, tried about 12:00``."""
+def brief(wait: Waiting) -> str:
+    """What a delivery waits for and its place, in a line of a list, before the time: ``paused, tried about``."""
     text = CAUSES[wait.cause]
     if wait.place:
         text += f", place {wait.place:,} of {wait.line:,}" if wait.place > 1 else ", the next"
     if wait.until is None:
         return text.removesuffix(", tried")
     comma = "" if text.endswith(("tried", "looked for", "out")) else ","
-    return f"{text}{comma} about {clock(wait.until, now)}"
+    return f"{text}{comma} about"
 
 
 def duration(seconds: float) -> str:

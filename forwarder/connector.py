@@ -41,6 +41,8 @@ from forwarder.common.urls import redirect_host, web_address
 from forwarder.outcome import Broken, Delivered, Failed, Outcome, RateLimited, Receipt, Rejected, Retry, Uncertain
 from forwarder.response import (
     FEED,
+    NOT_KEPT,
+    NOT_KNOWN,
     Action,
     Desk,
     Look,
@@ -57,6 +59,8 @@ from forwarder.setup import Finding, Question, Setup
 __all__ = [
     "FEED",
     "NOTICE",
+    "NOT_KEPT",
+    "NOT_KNOWN",
     "Action",
     "Broken",
     "BuiltInTexts",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from types import MappingProxyType
@@ -69,9 +69,9 @@ def targets(alert: Alert, routes: Sequence[Route], vendors: Vendors = NO_VENDORS
     return Decision(targets=reached, trail=tuple(trail), later=later)
 
 
-def ask_for_categories(routes: Sequence[Route]) -> bool:
-    """Whether any of ``routes`` depends on what the stack says of vendors."""
-    return any(route.categories for route in routes)
+def ask_for_categories(conditions: Iterable[Conditions]) -> bool:
+    """Whether any of ``conditions`` depends on what the stack says of vendors."""
+    return any(one.categories for one in conditions)
 
 
 def matches(alert: Alert, conditions: Conditions, vendors: Vendors = NO_VENDORS) -> tuple[bool, str]:

@@ -17,6 +17,7 @@ import pytest
 
 from forwarder import plugins
 from forwarder.app import STANDS_STILL, Forwarder, ReloadRefused
+from forwarder.common.clock import Clock
 from forwarder.connector import Memory
 from forwarder.events import Listener
 from forwarder.feed.client import SentrytexError
@@ -1119,3 +1120,18 @@ def test_a_claim_of_another_life_is_given_its_lease(tmp_path: Path, sandbox: San
         assert forwarder.store.outbox.reclaim_expired(now=forwarder.clock() + 101, due_at={}, all_claims=False) == {
             "oncall": 1
         }
+
+
+def test_a_reload_lets_out_at_once_what_the_config_mutes_no_more(tmp_path: Path, sandbox: Sandbox) -> None:
+    """By the clock of this test no time goes by, so nothing is looked at but what is asked for."""
+    config = {**everything(sandbox), "routes": [{"to": ["oncall"]}]}
+    rule = {"vendors": "wordpress", "until": "2100-01-01", "reason": "not in use any more"}
+    sandbox.sentrytex.publish(recent(1, affected_vendors=["wordpress"]))
+    now = time.time()
+    clock = Clock(wall=lambda: now, uptime=lambda: 0.0)
+    with assembled(tmp_path, sandbox, {**config, "mutes": [rule]}, clock=clock) as forwarder:
+        forwarder.start()
+        until(lambda: forwarder.store.mutes.count() == 1)
+        forwarder.reload(loaded(tmp_path, sandbox, config))
+        until(lambda: sandbox.pagerduty.incidents)
+        assert forwarder.store.mutes.count() == 0

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import shlex
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -13,14 +15,24 @@ import click
 
 from forwarder.alert import Alert, Severity, Vendors, in_names
 from forwarder.cli.options import build, connector_argument
-from forwarder.cli.output import alert_json, moment, print_json, response_json, response_text, told_vendors
+from forwarder.cli.output import (
+    alert_json,
+    moment,
+    muted_json,
+    muted_text,
+    print_json,
+    response_json,
+    response_text,
+    told_vendors,
+)
 from forwarder.cli.root import SEVERITIES, Stop, config_option, json_option, load_config, quiet_logs
 from forwarder.cli.view import view_options, viewing
 from forwarder.common.clock import iso
 from forwarder.common.text import clean
 from forwarder.config import Config, ConfigError, load
 from forwarder.delivery.waiting import Waiting
-from forwarder.store import Store
+from forwarder.store import Store, StoreError
+from forwarder.store.mute_records import MutedBy
 from forwarder.store.records import AlertHistory, Filter
 
 MOST: Final = 10
@@ -95,16 +107,29 @@ def _imagined(*, severity: str, vendors: tuple[str, ...], kev: bool, **facts: An
 def _explain_imagined(config: Config, alert: Alert, as_json: bool) -> None:
     from forwarder import routing
 
-    decision = routing.targets(alert, config.routes, _stack_of(config))
+    vendors = _stack_of(config)
+    decision, mute = routing.targets(alert, config.routes, vendors), _mute_of(config, alert, vendors)
     trail = [
         {"route": verdict.route, "matched": verdict.matched, "why": verdict.why, "to": list(verdict.to)}
         for verdict in decision.trail
     ]
     if as_json:
-        print_json({"targets": decision.targets, "trail": trail})
+        print_json({"targets": decision.targets, "trail": trail, "muted": mute and muted_json(mute)})
         return
     _print_trail(trail)
-    click.echo(f"It would go to: {', '.join(decision.targets) or 'nowhere'}.")
+    where = ", ".join(decision.targets) or "nowhere"
+    click.echo(f"It is {muted_text(mute)}; then it goes to: {where}." if mute else f"It would go to: {where}.")
+
+
+def _mute_of(config: Config, alert: Alert, vendors: Vendors) -> MutedBy | None:
+    """What would mute an imaginary alert: the config, or a person as far as there is a database."""
+    from forwarder.lifecycle.mutes import muted_by, of_config
+
+    now, mutes = time.time(), of_config(config)
+    with contextlib.suppress(StoreError), Store.open_shared(config.database) as store:
+        mutes += store.mutes.standing(now)
+    mute = muted_by(alert, mutes, now, vendors)
+    return mute.note if mute else None
 
 
 def _stack_of(config: Config) -> Vendors:
@@ -187,7 +212,7 @@ def _print_history(history: AlertHistory, waits: Mapping[int, Waiting]) -> None:
     for response in history.responses:
         click.echo(f"  {response_text(response)}")
     click.echo()
-    if not history.trail and not history.row.deliveries:
+    if not history.trail and not history.row.deliveries and not history.row.muted:
         before = "was published before" if alert.dated else "has no date, and was there at"
         click.echo(f"It {before} the first start (start_from), so it was not sent.")
         return
@@ -207,7 +232,9 @@ def _print_history(history: AlertHistory, waits: Mapping[int, Waiting]) -> None:
         for attempt in history.attempts.get(delivery.id, ()):
             line = f"  {moment(attempt.at)}  {attempt.seconds:.2f} s  {attempt.outcome}  {attempt.reason}"
             click.echo(line.rstrip())
-    if not history.row.deliveries:
+    if history.row.muted:
+        click.secho(f"It is {muted_text(history.row.muted)}", bold=True)
+    elif not history.row.deliveries:
         click.echo("It went nowhere: no route names a connector for it.")
 
 

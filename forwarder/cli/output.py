@@ -14,6 +14,7 @@ from forwarder.common.clock import iso
 from forwarder.common.text import ago, one_line
 from forwarder.connector import Response
 from forwarder.delivery.waiting import Waiting
+from forwarder.store.mute_records import MutedBy
 from forwarder.store.records import AlertRow, DeliveryRow
 
 if TYPE_CHECKING:
@@ -66,8 +67,20 @@ def alert_json(row: AlertRow, waits: Mapping[int, Waiting] | None = None) -> dic
         "seen_at": iso(row.seen_at),
         "unrouted": row.unrouted,
         "status": row.status.value,
+        "muted": None if row.muted is None else muted_json(row.muted),
         "deliveries": [delivery_json(delivery, waits) for delivery in row.deliveries],
     }
+
+
+def muted_text(muted: MutedBy) -> str:
+    """What keeps an alert quiet, until when and why, for people."""
+    number = f" (mute {muted.id})" if muted.id.isdecimal() else ""
+    return f"muted until {moment(muted.until)} by {muted.who}{number}: {one_line(muted.reason)}"
+
+
+def muted_json(muted: MutedBy) -> dict[str, Any]:
+    """The same for programs."""
+    return {**muted.facts, "until": iso(muted.until)}
 
 
 def told_vendors(alert: Alert, vendors: Vendors) -> str:

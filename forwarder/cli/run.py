@@ -126,6 +126,8 @@ class _Turn:
         from forwarder.wire.deadline import deadline
 
         forwarder = self._forwarder
+        forwarder.mutes.tend()
+        forwarder.held.release()
         try:
             forwarder.poll()
             forwarder.beat()

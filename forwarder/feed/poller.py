@@ -22,9 +22,11 @@ from forwarder.feed.client import KeyRefused, SentrytexError, Share
 from forwarder.feed.reader import FeedSnapshot, Source, Stretch, Worth, read
 from forwarder.feed.stack import StackReader
 from forwarder.lifecycle.holds import holds
+from forwarder.lifecycle.mutes import muted_by, standing
 from forwarder.logs import get_logger
 from forwarder.routing import Decision
 from forwarder.store import Store
+from forwarder.store.mute_records import MuteRow
 from forwarder.store.records import Feed, Gap, PollResult, RoutedAlert
 
 log = get_logger(__name__)
@@ -125,19 +127,30 @@ class Poller:
         with self._turn():
             settled, self._stack.settled = self._stack.settled, frozenset()
             vendors = self._store.vendors.known()
-            routed = [self._routed_again(*one, vendors) for one in self._store.feed.uncategorized(settled)]
+            mutes = standing(self.config, self._store, self._now())
+            routed = [self._routed_again(*one, vendors, mutes) for one in self._store.feed.uncategorized(settled)]
             return self._store.feed.commit_again(
                 routed, settled=settled, now=self._now(), connectors=self.config.connectors
             )
 
-    def _routed_again(self, alert: Alert, unknown: frozenset[str], vendors: Vendors) -> RoutedAlert:
+    def _routed_again(
+        self, alert: Alert, unknown: frozenset[str], vendors: Vendors, mutes: Sequence[MuteRow]
+    ) -> RoutedAlert:
+        now = self._now()
         decision = routing.targets(alert, self.config.routes, vendors)
         then = {key: vendor for key, vendor in vendors.items() if key not in unknown}
         before = routing.targets(alert, self.config.routes, then).targets
         targets = {name: why for name, why in decision.targets.items() if name not in before}
-        _log_routing(alert, decision, targets, again=True)
-        held = holds(decision, self.config, instant(self._now())) if decision.later else {}
-        return RoutedAlert(alert=alert, known=alert, decision=decision, targets=targets, holds=held)
+        mute = muted_by(alert, mutes, now, vendors)
+        _log_routing(alert, decision, targets, mute, again=True)
+        return RoutedAlert(
+            alert=alert,
+            known=alert,
+            decision=decision,
+            targets=targets,
+            holds=holds(decision, self.config, instant(now)) if decision.later else {},
+            muted=mute.note if mute else None,
+        )
 
     # Where a turn begins
 
@@ -230,7 +243,9 @@ class Poller:
         """Where each unseen alert goes. What is from before the floor is known from now on, and goes nowhere."""
         unseen = self._store.feed.unseen(alerts)
         past = self._store.feed.past([alert for alert, _ in unseen], undated_are_past=undated_are_past)
-        vendors, unknown = self._vendors_of([alert for alert, _ in unseen if alert.id not in past])
+        now = self._now()
+        mutes = standing(self.config, self._store, now) if unseen else []
+        vendors, unknown = self._vendors_of([alert for alert, _ in unseen if alert.id not in past], mutes)
         routed = []
         for alert, known in unseen:
             if alert.id in past:
@@ -239,13 +254,15 @@ class Poller:
                 continue
             decision = routing.targets(alert, self.config.routes, vendors)
             targets = dict(decision.targets)
-            held = holds(decision, self.config, instant(self._now())) if decision.later else {}
-            if known is not None and not got_worse(alert.changes_from(known)):
+            held = holds(decision, self.config, instant(now)) if decision.later else {}
+            worse = known is not None and got_worse(alert.changes_from(known))
+            mute = muted_by(alert, mutes, now, vendors, worse=worse)
+            if known is not None and not worse:
                 # Only what the change itself brought: a route that was added since must not send the past. Worse news
                 # goes wherever the routes lead now; the store knows who has the alert already.
                 for connector in routing.targets(known, self.config.routes, vendors).targets:
                     targets.pop(connector, None)
-            _log_routing(alert, decision, targets, changed=known is not None)
+            _log_routing(alert, decision, targets, mute, changed=known is not None)
             routed.append(
                 RoutedAlert(
                     alert=alert,
@@ -253,14 +270,16 @@ class Poller:
                     decision=decision,
                     targets=targets,
                     holds=held,
+                    muted=mute.note if mute else None,
                     uncategorized=tuple(key for key in alert.affected_vendors if key in unknown),
                 )
             )
         return routed
 
-    def _vendors_of(self, alerts: Sequence[Alert]) -> tuple[Vendors, frozenset[str]]:
-        """What the routes must know of the vendors of ``alerts``, and those of whom it is not known yet."""
-        if not alerts or not routing.ask_for_categories(self.config.routes):
+    def _vendors_of(self, alerts: Sequence[Alert], mutes: Sequence[MuteRow]) -> tuple[Vendors, frozenset[str]]:
+        """What routes and mutes must know of the vendors of ``alerts``, and those of whom it is not known yet."""
+        conditions = [*self.config.routes, *(mute.rule for mute in mutes if mute.rule)]
+        if not alerts or not routing.ask_for_categories(conditions):
             return {}, frozenset()
         return self._stack.vendors_of(self._source, alerts)
 
@@ -282,7 +301,7 @@ class Poller:
         return replace(result, read=len(snapshot.alerts))
 
 
-def _log_routing(alert: Alert, decision: Decision, targets: Collection[str], **how: bool) -> None:
+def _log_routing(alert: Alert, decision: Decision, targets: Collection[str], mute: MuteRow | None, **how: bool) -> None:
     log.debug(
         "routed",
         alert=alert.id,
@@ -290,4 +309,5 @@ def _log_routing(alert: Alert, decision: Decision, targets: Collection[str], **h
         **how,
         to=list(targets),
         why=[f"route {verdict.route}: {verdict.why}" for verdict in decision.trail if verdict.matched],
+        muted_by=mute and mute.id,
     )

@@ -19,6 +19,7 @@ from forwarder.store.feed import FeedStore
 from forwarder.store.figures import FigureStore
 from forwarder.store.lifecycle import LifecycleStore
 from forwarder.store.memory import MemoryStore
+from forwarder.store.mutes import MuteStore
 from forwarder.store.operations import Operations
 from forwarder.store.outbox import Outbox
 from forwarder.store.queries import Queries
@@ -36,9 +37,9 @@ class Store:
 
     ``feed`` is written by the poller, ``vendors`` by the reader of the stack, ``evidence`` by that of single alerts,
     ``outbox`` by the dispatchers, ``operations`` by commands and the status page, ``alarms`` by the alarms,
-    ``lifecycle``, ``reminders`` and ``figures`` by an alert's life, ``memory`` by the connectors, ``sessions`` by the
-    page's sign-in, ``daemon`` by the process itself; ``queries`` is what people look at, ``waits`` why something has
-    not gone out yet, and ``retention`` removes what is old.
+    ``lifecycle``, ``mutes``, ``reminders`` and ``figures`` by an alert's life, ``memory`` by the connectors,
+    ``sessions`` by the page's sign-in, ``daemon`` by the process itself; ``queries`` is what people look at, ``waits``
+    why something has not gone out yet, and ``retention`` removes what is old.
     """
 
     def __init__(self, engine: Engine) -> None:
@@ -50,6 +51,7 @@ class Store:
         self.operations = Operations(engine)
         self.alarms = AlarmStore(engine)
         self.lifecycle = LifecycleStore(engine)
+        self.mutes = MuteStore(engine)
         self.reminders = ReminderStore(engine)
         self.figures = FigureStore(engine)
         self.memory = MemoryStore(engine)

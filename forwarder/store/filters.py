@@ -41,7 +41,9 @@ _BY_INDEX: Final = (
 
 
 # As in the index of what is not resolved.
-_NEEDS_PEOPLE: Final = "a.origin = 'feed' AND a.status <> 'resolved' AND a.past = 0 AND a.unrouted = 0"
+_NEEDS_PEOPLE: Final = (
+    "a.origin = 'feed' AND a.status <> 'resolved' AND a.past = 0 AND a.unrouted = 0 AND a.muted_by IS NULL"
+)
 _URGENT_FIRST: Final[tuple[_Condition, ...]] = (
     *(
         (f"{_NEEDS_PEOPLE} AND a.status = ? AND a.severity = ?", (status.value, severity.value))
@@ -85,8 +87,8 @@ def deliveries(connection: sqlite3.Connection, select: str, wanted: Filter) -> l
 
 def _few_alerts(connection: sqlite3.Connection, wanted: Filter) -> _Condition | None:
     """What selects the ids of all alerts in question, where these are few; None where they may be many."""
-    if wanted.unrouted:
-        few = _if_few(connection, "SELECT id FROM alerts WHERE unrouted = 1", ())
+    for asked, rare in ((wanted.unrouted, "unrouted = 1"), (wanted.muted, "muted_by IS NOT NULL")):
+        few = _if_few(connection, f"SELECT id FROM alerts WHERE {rare}", ()) if asked else None
         if few is not None:
             return few
     return _few_deliveries(connection, wanted, "d.alert_id")
@@ -123,6 +125,8 @@ def _alert_conditions(wanted: Filter) -> _Condition:
         parts.append((f"{_NEEDS_PEOPLE} AND a.status = ?" if needed else "a.status = ?", (wanted.status.value,)))
     if wanted.unrouted:
         parts.append(("a.unrouted = 1", ()))
+    if wanted.muted:
+        parts.append(("a.muted_by IS NOT NULL", ()))
     told = [(sql, value) for sql, value in (("d.connector", wanted.connector), ("d.state", wanted.state)) if value]
     if told:
         matching = " AND ".join(f"{sql} = ?" for sql, _ in told)

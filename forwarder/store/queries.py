@@ -195,6 +195,7 @@ def _alert_row(row: sqlite3.Row, deliveries: Sequence[DeliveryRow], responses: S
         revision=row["revision"],
         seen_at=unreadable.seconds(row["seen_at"]),
         unrouted=bool(row["unrouted"]),
+        muted=unreadable.muted_by_in(row["muted_by"], row["mute"]),
         status=unreadable.member(Status, row["status"], Status.OPEN),
         deliveries=deliveries,
         unreadable=fault,

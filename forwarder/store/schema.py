@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from forwarder.store.first_steps import FIRST, SECOND
 from forwarder.store.life_steps import LIFE
+from forwarder.store.mute_steps import MUTES
 
 if TYPE_CHECKING:
     import sqlite_utils
@@ -291,6 +292,7 @@ MIGRATIONS: Final[tuple[tuple[str, str], ...]] = (
     ("0014_newest_owed", _NEWEST_OWED),
     ("0015_vendors", _VENDORS),
     ("0016_life", LIFE.format(search=_WATCHES)),
+    ("0017_mutes", MUTES),
 )
 """Each step with its name, in order. A step that was released is never edited: the next one follows it."""
 

@@ -366,6 +366,8 @@ def _sent_to(history: AlertHistory) -> str:
     opened = [delivery for delivery in history.row.deliveries if delivery.kind == "open"]
     if opened:
         return f"Owed to {', '.join(delivery.connector for delivery in opened)}."
+    if history.row.muted:
+        return "Muted, so it went nowhere."
     if history.row.unrouted:
         return "No route names a connector for it."
     return "It was there before the first start, so it went nowhere." if not history.trail else "It is owed to nobody."
@@ -392,5 +394,6 @@ def filter_of(query: Mapping[str, str], connectors: Sequence[str]) -> Filter:
         vendor=query.get("vendor", "").strip() or None,
         text=query.get("search", "").strip() or None,
         unrouted=query.get("unrouted") == "1",
+        muted=query.get("muted") == "1",
         limit=int(limit) if limit in {str(step) for step in STEPS} else STEPS[0],
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ import pytest
 from forwarder.alert import Alert, Severity, Vendor
 from forwarder.delivery.waiting import Cause
 from forwarder.store import Store, StoreError
+from forwarder.store.mute_records import MutedBy
 from forwarder.store.records import AttemptResult, Filter, Gap, State
 from forwarder.web import pages
 from forwarder.web.charts import Latency, days, days_chart, latencies, latency_chart
@@ -248,6 +250,19 @@ def test_alerts_are_filtered(site: Site, query: str, titles: set[str]) -> None:
     found = re.findall(r'class="title" href="[^"]*"><bdi>([^<]*)</bdi>', page)
     assert {title.replace("&#39;", "'") for title in found} == titles
     assert "<script>" not in page
+
+
+def test_a_muted_alert_says_why_by_whom_and_until_when(fresh: Site) -> None:
+    """In the lists, on its own page, and by a filter of its own; it is not said to be without a route."""
+    mute = MutedBy(id="1", until=NOW + 86400, reason="<b>not in use</b>", who="Ada")
+    muted = replace(store_kit.routed(alert(id="quiet"), "secops"), muted=mute)
+    fresh.store.feed.commit_page([muted, store_kit.routed(alert(id="loud"), "secops")], now=NOW)
+    said = "muted until 2026-03-02 12:00 by Ada: &lt;b&gt;not in use&lt;/b&gt;"
+    for page in ("/alerts?muted=1", "/alerts/quiet"):
+        assert said in words(fresh.page(page))
+    assert "/alerts/loud" not in fresh.page("/alerts?muted=1")
+    assert "Muted, so it went nowhere." in words(fresh.page("/alerts/quiet"))
+    assert "no route names a connector" not in words(fresh.page("/alerts"))
 
 
 def test_a_long_list_is_shown_in_steps(fresh: Site) -> None:

@@ -36,7 +36,7 @@ MIN_WEB_TOKEN: Final = 16
 
 OWN_PATHS: Final = frozenset(
     {"alerts", "dead-letters", "gaps", "healthz", "metrics", "probe", "readyz", "set-aside", "sign-in", "sign-out"}
-    | {"figures", "respond", "static"}
+    | {"figures", "mutes", "respond", "static"}
 )
 """How the addresses of the page begin: below a path of that name nobody could tell one from the other."""
 

@@ -67,8 +67,10 @@ def alerts(connection: sqlite3.Connection, wanted: Filter) -> list[sqlite3.Row]:
         # The sign keeps SQLite from walking along the time after all.
         where, values, order = f"{where} AND a.id IN ({few[0]})", (*values, *few[1]), f"+{order}"
     rows: list[sqlite3.Row] = []
-    for group, of in _URGENT_FIRST if wanted.urgent_first else _NEWEST_FIRST:
+    for condition, of in _URGENT_FIRST if wanted.urgent_first else _NEWEST_FIRST:
         if len(rows) < wanted.limit:
+            # The same sign for the index of what is not resolved.
+            group = condition if few is None else condition.replace("a.s", "+a.s")
             sql = f"SELECT a.* FROM alerts AS a WHERE {where} AND {group} ORDER BY {order} LIMIT ?"
             rows += connection.execute(sql, (*values, *of, wanted.limit - len(rows)))
     return rows

@@ -23,13 +23,13 @@ from forwarder.config import Listen
 from forwarder.logs import get_logger
 from forwarder.store import Store, StoreError
 from forwarder.store.records import DeliveryRow, State
-from forwarder.web import filters
+from forwarder.web import filters, muting
 from forwarder.web.forms import NOTHING, Form, done_message, ids, one, posted
 from forwarder.web.health import Health, Missing
 from forwarder.web.metrics import Gauges, Metrics
 from forwarder.web.middleware import BY_HEADER, KNOWN, SESSIONS, Guard, door, who
 from forwarder.web.pages import Pages, filter_of
-from forwarder.web.responding import Names, deeds_for, respond, said
+from forwarder.web.responding import MUTED, Names, deeds_for, respond, said
 from forwarder.web.sessions import Keys, Sessions
 from forwarder.web.throttle import TokenCheck, TooManyTries
 from forwarder.web.visitors import Hosts, came_by_https
@@ -44,7 +44,9 @@ log = get_logger(__name__)
 
 THREADS: Final = 2
 """Pages that are made at a time: more would take the processor from the deliveries."""
-_PAGES: Final = frozenset({"/alerts", "/dead-letters", "/figures", "/gaps", "/set-aside", "/sign-in", "/metrics"})
+_PAGES: Final = frozenset(
+    {"/alerts", "/dead-letters", "/figures", "/gaps", "/mutes", "/set-aside", "/sign-in", "/metrics"}
+)
 """What people find with a slash at its end, too."""
 
 
@@ -113,6 +115,8 @@ class _Site:
             Route("/alerts", page(self._alerts)),
             Route("/alerts/{alert_id:path}", page(self._alert)),
             Route("/respond", self._respond, methods=["POST"]),
+            Route("/mutes", page(self._mutes)),
+            Route("/mutes", self._mute, methods=["POST"]),
             Route("/dead-letters", page(self._dead_letters)),
             Route("/dead-letters", self._decide, methods=["POST"]),
             Route("/probe", self._probe, methods=["POST"]),
@@ -159,6 +163,8 @@ class _Site:
         responding = {
             "name": self._names.of(request),
             "deeds": deeds_for(history["row"]),
+            "scopes": muting.scopes_of(history["row"]),
+            "lasts": list(muting.LASTS),
             "said": said(request.query_params.get("said", ""), history["row"]),
         }
         return self._show(request, "alert.html", {**self._pages.frame(), **history, **responding})
@@ -198,6 +204,27 @@ class _Site:
         responded = respond(self._forwarder.responses, form)
         log.info("web_response", alert=responded.alert_id, heard=responded.heard.value, **_who(request))
         answer = self._go(f"/alerts/{quote(responded.alert_id, safe='')}?said={responded.heard.value}")
+        self._names.remember(answer, form, secure=came_by_https(request.headers))
+        return answer
+
+    def _mutes(self, request: Request) -> Response:
+        context = {"mutes": muting.listed(self._forwarder), "done": request.query_params.get("done", "")}
+        return self._show(request, "mutes.html", {**self._pages.frame(), **context, "name": self._names.of(request)})
+
+    async def _mute(self, request: Request) -> Response:
+        """Sets a mute, or ends one."""
+        form = await self._form(request)
+        return await anyio.to_thread.run_sync(self._muted, request, form, limiter=self._limiter)
+
+    def _muted(self, request: Request, form: Form) -> Response:
+        if one(form, "deed") == "end":
+            ended = muting.end(self._forwarder, form)
+            log.info("web_unmute", mute=one(form, "mute"), ended=ended, **_who(request))
+            answer = self._go(f"/mutes?done={'ended' if ended else 'gone'}")
+        else:
+            alert_id = muting.mute(self._forwarder, form)
+            log.info("web_mute", alert=alert_id, **_who(request))
+            answer = self._go(f"/alerts/{quote(alert_id, safe='')}?said={MUTED}")
         self._names.remember(answer, form, secure=came_by_https(request.headers))
         return answer
 

@@ -23,6 +23,8 @@ MOST_NAME: Final = 80
 """Characters of a person's name."""
 MOST_REASON: Final = 1000
 """Characters of a reason."""
+MUTED: Final = "muted"
+"""What is heard of a mute."""
 NAME_STAYS: Final = 365 * 86400
 """Seconds for which a browser remembers the name."""
 
@@ -68,8 +70,8 @@ def respond(responses: Responses, form: Form) -> Responded:
     responded = responses.respond(
         one(form, "alert"),
         deed.action,
-        person=_name(one(form, "person")),
-        reason=cut(one_line(clean(one(form, "reason"))), MOST_REASON),
+        person=name_in(form),
+        reason=reason_in(form),
         resolution=deed.resolution,
     )
     if responded.heard is Heard.UNKNOWN:
@@ -77,8 +79,20 @@ def respond(responses: Responses, form: Form) -> Responded:
     return responded
 
 
+def name_in(form: Form) -> str:
+    """The name that a form was sent with; empty where it has none."""
+    return _name(one(form, "person"))
+
+
+def reason_in(form: Form) -> str:
+    """The reason that a form was sent with; empty where it has none."""
+    return cut(one_line(clean(one(form, "reason"))), MOST_REASON)
+
+
 def said(heard: str, row: AlertRow) -> str:
     """What is told to whoever has just decided something; empty where nobody has."""
+    if heard == MUTED:
+        return "It is muted: alerts like it go nowhere until that ends, unless one of them gets worse."
     if heard == Heard.UNCHANGED.value:
         faster = Responded(heard=Heard.UNCHANGED, alert_id=row.alert.id, status=row.status, latest=row.latest)
         return f"Somebody was faster: {answer(faster)}"
@@ -104,7 +118,7 @@ class Names:
 
     def remember(self, answer: Response, form: Form, *, secure: bool) -> None:
         """Lets the browser remember the name that a form was sent with."""
-        if name := _name(one(form, "person")):
+        if name := name_in(form):
             answer.set_cookie(
                 self._cookie,
                 quote(name, safe=""),

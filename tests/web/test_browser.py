@@ -40,7 +40,7 @@ ARGUMENTS: Final = [
     f"--host-resolver-rules=MAP {HOST} 127.0.0.1",
 ]
 expect.set_options(timeout=1000 * core.PATIENCE)
-PAGES: Final = ("", "alerts", f"alerts/{ALERT_ID}", "dead-letters", "figures", "gaps", "set-aside", "nowhere")
+PAGES: Final = ("", "alerts", f"alerts/{ALERT_ID}", "dead-letters", "figures", "mutes", "gaps", "set-aside", "nowhere")
 
 
 @pytest.fixture(scope="module")
@@ -348,7 +348,7 @@ def test_names_and_roles_are_there_for_screen_readers(browser: Browser, site: Si
         table = page.get_by_role("table", name="The newest alerts, and where each went")
         expect(table.get_by_role("row").filter(has_text="Authentication bypass")).to_contain_text("oncall: dead letter")
         expect(page.get_by_role("img", name="Alerts a day, by severity")).to_be_visible()
-        expect(page.get_by_role("navigation", name="Pages").get_by_role("link")).to_have_count(6)
+        expect(page.get_by_role("navigation", name="Pages").get_by_role("link")).to_have_count(7)
         expect(page.get_by_role("search", name="Alerts")).to_be_visible()
 
 

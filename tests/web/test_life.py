@@ -146,7 +146,7 @@ def test_the_name_is_asked_once(site: Site) -> None:
     assert "path=/;" in said
     (cookie,) = (part for part in answer.headers["set-cookie"].split(";") if "_name=" in part)
     page = site.client.get("/alerts/a", headers={"Cookie": cookie}).text
-    (kept,) = re.findall(r'name="person" value="([^"]*)"', page)
+    (kept,) = set(re.findall(r'name="person" value="([^"]*)"', page))
     shown = html.unescape(kept)
     assert shown.startswith('Zoë "Z" <Ω>\ufffdxxx')
     assert len(shown) == 80
@@ -181,7 +181,8 @@ def test_the_buttons_follow_the_status(site: Site, deed: str, says: str, offered
 
 
 def buttons(site: Site) -> list[str]:
-    return re.findall(r'name="deed" value="(\w+)"', site.page("/alerts/a"))
+    """What is offered in the form of responses."""
+    return re.findall(r'name="deed" value="(\w+)"', site.page("/alerts/a").partition('id="mute"')[0])
 
 
 def test_nothing_is_decided_without_a_form_of_ours(site: Site) -> None:
@@ -267,3 +268,39 @@ def test_the_figures_tell_how_alerts_stand_and_how_long_people_took(site: Site) 
 def test_the_figures_of_nothing_are_a_page(site: Site) -> None:
     """Before the first alert all counts are zero, and nothing is divided by them."""
     assert "All 0 0 0 0 – –" in site.text("/figures")
+
+
+# Mutes
+
+
+def test_an_alert_s_page_mutes_what_is_like_it(site: Site) -> None:
+    """By its CVE or its vendors, for a time, with a reason; the mutes are listed with their ends, and can be ended."""
+    standing(site, "a", affected_vendors=["wordpress"])
+    asked = {"alert": "a", "scope": "vendor", "lasts": "7 days", "person": "Ada", "reason": "Not in use any more."}
+    answer = site.post("/mutes", on="/alerts/a", deed="mute", **asked)
+    assert answer.headers["location"] == "/alerts/a?said=muted"
+    assert "It is muted: alerts like it go nowhere until that ends" in site.text("/alerts/a?said=muted")
+    text = site.text("/mutes")
+    assert "vendor wordpress until 2026-03-08 12:00 in 7d Not in use any more. By Ada, just now" in text
+    (mute,) = site.forwarder.mutes.list()
+    assert site.post("/mutes", on="/mutes", deed="end", mute=mute.id).headers["location"] == "/mutes?done=ended"
+    assert "goes out by the routes of now. Nothing is muted." in site.text("/mutes?done=ended")
+    assert site.forwarder.mutes.list() == []
+
+
+def test_a_mute_needs_a_reason_a_time_and_a_form_of_ours(site: Site) -> None:
+    """What lacks one of them, or names no alert or no mute that there is, sets and ends nothing."""
+    standing(site, "a", cve_id=None)
+    asked = {"deed": "mute", "alert": "a", "scope": "vendor", "lasts": "1 day", "person": "Ada", "reason": "So."}
+    wrong: list[tuple[dict[str, str], int]] = [
+        ({"reason": " "}, 400),
+        ({"lasts": "9 years"}, 400),
+        ({"scope": "cve"}, 400),
+        ({"alert": "gone"}, 404),
+        ({"deed": "end", "mute": "config-1"}, 400),
+    ]
+    for change, status in wrong:
+        assert site.post("/mutes", on="/alerts/a", **{**asked, **change}).status_code == status, change
+    assert site.client.post("/mutes", data=asked).status_code == 403
+    assert site.post("/mutes", on="/alerts/a", deed="end", mute="7").headers["location"] == "/mutes?done=gone"
+    assert site.forwarder.mutes.list() == []

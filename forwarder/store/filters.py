@@ -68,11 +68,12 @@ def alerts(connection: sqlite3.Connection, wanted: Filter) -> list[sqlite3.Row]:
         where, values, order = f"{where} AND a.id IN ({few[0]})", (*values, *few[1]), f"+{order}"
     rows: list[sqlite3.Row] = []
     for condition, of in _URGENT_FIRST if wanted.urgent_first else _NEWEST_FIRST:
-        if len(rows) < wanted.limit:
+        # A limit below zero is none.
+        if wanted.limit < 0 or len(rows) < wanted.limit:
             # The same sign for the index of what is not resolved.
             group = condition if few is None else condition.replace("a.s", "+a.s")
             sql = f"SELECT a.* FROM alerts AS a WHERE {where} AND {group} ORDER BY {order} LIMIT ?"
-            rows += connection.execute(sql, (*values, *of, wanted.limit - len(rows)))
+            rows += connection.execute(sql, (*values, *of, max(wanted.limit - len(rows), -1)))
     return rows
 
 

@@ -388,7 +388,11 @@ class Forwarder:
             wake=self._wake,
             redact=self.redactor,
             links_after=self._links_after,
+            page_of=self._page_of,
         )
+
+    def _page_of(self, alert_id: str) -> str | None:
+        return self.config.web.page_of(alert_id)  # by the config of then: a reload changes it
 
     def _stop_dispatchers(self, timeout: float) -> bool:
         dispatchers = [*self.dispatchers.values(), *(leaving.dispatcher for leaving in self.leaving)]

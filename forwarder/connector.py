@@ -176,7 +176,8 @@ class Delivery:
     ``response`` is what a person decided, where the delivery tells that; ``latest`` the last such thing that is known
     of the alert by now, whatever the delivery tells, None while nobody reacted. ``changes`` of a response are empty.
     ``items`` are the alerts that a digest tells, the most severe first. ``reminder`` says, where the delivery is one,
-    what it is time for, as the beginning of a sentence: ``Nobody has acknowledged it for 15m``.
+    what it is time for, as the beginning of a sentence: ``Nobody has acknowledged it for 15m``. ``page`` is the address
+    of the alert's own page, for people; None where the config does not say how they reach it.
 
     ``vendors`` is what the stack says of the vendors that the alert and its ``changes`` name, ``evidence`` what the API
     said of the evidence for it, as short lines of plain text: empty where that was not read, or not yet. Both are for
@@ -203,6 +204,7 @@ class Delivery:
     reminder: str = ""
     vendors: Vendors = field(default_factory=dict, hash=False)
     evidence: tuple[str, ...] = ()
+    page: str | None = None
 
     @property
     def vendor_names(self) -> tuple[str, ...]:

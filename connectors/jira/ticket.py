@@ -77,7 +77,7 @@ def description(delivery: Delivery, texts: Texts) -> Content:
     """What is known of the alert, and its text."""
     return Content(
         text=texts.text(delivery, delivery.alert.description),
-        facts=_facts(delivery) if is_alert(delivery) else links(delivery),
+        facts=[*(_facts(delivery) if is_alert(delivery) else ()), *links(delivery), *_page(delivery)],
         small_print=_small_print(delivery),
     )
 
@@ -111,7 +111,7 @@ def _facts(delivery: Delivery) -> list[Fact]:
         facts.append(Fact(name="Type", value=cut_line(alert.alert_type, MAX_LABEL)))
     note = f" ({alert.date_note})" if alert.date_note else ""
     facts.append(Fact(name="Published", value=f"{alert.published_at:%Y-%m-%d %H:%M} UTC{note}"))
-    return [*facts, *evidence(delivery), *_sources(alert.source_urls), *links(delivery)]
+    return [*facts, *evidence(delivery), *_sources(alert.source_urls)]
 
 
 def evidence(delivery: Delivery) -> list[Fact]:
@@ -133,6 +133,12 @@ def links(delivery: Delivery) -> list[Fact]:
         Fact(name=cut_line(link.connector, 100), value=cut_line(link.text, 100) or "link", url=_short(link.url))
         for link in delivery.links[:MAX_SOURCES]
     ]
+
+
+def _page(delivery: Delivery) -> list[Fact]:
+    """The alert's own page."""
+    url = _short(delivery.page)
+    return [Fact(name="Forwarder", value="why it is here, and who has it", url=url)] if url else []
 
 
 def _short(url: str | None) -> str | None:

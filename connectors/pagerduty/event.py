@@ -207,9 +207,11 @@ def plain(value: object, depth: int = 0) -> Any:
 
 
 def _links(delivery: Delivery) -> list[dict[str, str]]:
-    """Where the alert stands elsewhere, then the page to read first, then its sources."""
+    """Where the alert stands elsewhere, its own page, then the one to read first, then its sources."""
     alert = delivery.alert
     links = {link.url: link.text for link in delivery.links}
+    if delivery.page:
+        links.setdefault(delivery.page, "Forwarder: why it is here, and who has it")
     if alert.link:
         links.setdefault(alert.link, alert.cve_id or alert.link)
     for url in alert.source_urls:

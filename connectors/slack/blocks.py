@@ -285,6 +285,8 @@ def _footer(delivery: Delivery) -> dict[str, Any]:
     note = f" ({alert.date_note})" if alert.date_note else ""
     elements += [f"Published {published}{note}" if delivery.origin is Origin.FEED else f"Since {published}"]
     elements += [f"Alert {_short(alert.id)}"]
+    if delivery.page and len(delivery.page) <= MAX_VALUE:
+        elements += [f"<{delivery.page}|Why is this here?>"]
     return {"type": "context", "elements": [mrkdwn(element) for element in elements]}
 
 

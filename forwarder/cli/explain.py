@@ -276,6 +276,7 @@ def preview(config_path: Path, connector: str, alert_id: str | None, severity: s
             alert=alert,
             connector=connector,
             enqueued_at=datetime.now(UTC) - timedelta(seconds=1),
+            page=config.web.page_of(alert.id),
             vendors=vendors,
             evidence=evidence,
         )

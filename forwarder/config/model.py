@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Final, Literal, Self
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from pydantic import (
     AfterValidator,
@@ -36,7 +36,7 @@ MIN_WEB_TOKEN: Final = 16
 
 OWN_PATHS: Final = frozenset(
     {"alerts", "dead-letters", "gaps", "healthz", "metrics", "probe", "readyz", "set-aside", "sign-in", "sign-out"}
-    | {"static"}
+    | {"figures", "mutes", "respond", "static"}
 )
 """How the addresses of the page begin: below a path of that name nobody could tell one from the other."""
 
@@ -218,6 +218,10 @@ class WebConfig(Section):
         description="The address under which people reach the page, base_path included, for links in messages: "
         "https, or http to this machine.",
     )
+
+    def page_of(self, alert_id: str) -> str | None:
+        """The address of an alert's own page; None without ``public_url``."""
+        return f"{self.public_url}/alerts/{quote(alert_id, safe='')}" if self.public_url else None
 
 
 class AlarmsConfig(Section):

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Final
 
 from forwarder.config.model import Config, WebConfig
+
+_AT_ONCE: Final = frozenset({"public_url"})
+"""Keys of the page that only messages go by."""
 
 
 def needs_restart(before: Config, after: Config) -> str:
@@ -17,5 +21,5 @@ def _differing(before: Config, after: Config) -> Iterator[str]:
     if before.database != after.database:
         yield "database"
     for name in WebConfig.model_fields:
-        if getattr(before.web, name) != getattr(after.web, name):
+        if name not in _AT_ONCE and getattr(before.web, name) != getattr(after.web, name):
             yield f"web.{name}"

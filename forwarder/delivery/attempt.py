@@ -36,16 +36,19 @@ class Attempts:
         *,
         now: Now,
         random: Callable[[], float],
+        page_of: Callable[[str], str | None] = lambda _: None,
     ) -> None:
         self.connector, self.name = connector, connector.name
         self.seconds = connector.config.timeout.total_seconds() * REQUESTS
         """The most that an attempt takes, however many requests it needs."""
         self._breaker, self._rate_limiter = breaker, rate_limiter
-        self._now, self._random = now, random
+        self._now, self._random, self._page_of = now, random, page_of
 
     def carry_out(self, claimed: Claimed) -> Settlement:
         """What becomes of a claimed delivery."""
         probe = self._breaker.probe, self._breaker.probes_early(self._now())
+        if page := self._page_of(claimed.delivery.alert.id):
+            claimed = replace(claimed, delivery=replace(claimed.delivery, page=page))
         with deadline(self.seconds):
             return self._reconcile(claimed, probe) or self._send(claimed, probe)
 

@@ -58,6 +58,7 @@ class Dispatcher:
         wake: Callable[[Collection[str]], None] = lambda _: None,
         redact: Callable[[str], str] = str,
         links_after: float = LINKS_AFTER,
+        page_of: Callable[[str], str | None] = lambda _: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.connector = connector
@@ -71,7 +72,7 @@ class Dispatcher:
         self._redact, self._links_after = redact, links_after
         self._breaker, self._rate_limiter = Breaker(random), RateLimiter(connector.config.max_rate, clock)
         self._share, self._clock = Share(), clock
-        self._attempts = Attempts(connector, self._breaker, self._rate_limiter, now=now, random=random)
+        self._attempts = Attempts(connector, self._breaker, self._rate_limiter, now=now, random=random, page_of=page_of)
         self.lease = self._attempts.seconds + LEASE_MARGIN
         self._turn, self._state, self._claiming = threading.Lock(), threading.Lock(), threading.Lock()
         self._wake, self._stop, self._abandon = threading.Event(), threading.Event(), threading.Event()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -14,11 +14,18 @@ from forwarder.store import unreadable
 from forwarder.store.engine import Engine
 from forwarder.store.enqueue import enqueue, keep_own
 
+WEEK: Final = 7 * 86400.0
+
 # What is from before the first start, or went nowhere, is nobody's work; what is muted is not yet.
 _OURS: Final = "a.origin = 'feed' AND a.past = 0 AND a.unrouted = 0 AND a.muted_by IS NULL"
 
 _NEW: Final = f"""
 SELECT a.severity, count(*) FROM alerts AS a WHERE a.seen_at >= ? AND a.seen_at < ? AND {_OURS} GROUP BY a.severity
+"""
+
+_NEW_BY_WEEK: Final = f"""
+SELECT CAST((a.seen_at - :since) / :week AS INTEGER), a.severity, count(*) FROM alerts AS a
+WHERE a.seen_at >= :since AND a.seen_at < :until AND {_OURS} GROUP BY 1, 2
 """
 
 _UNRESOLVED: Final = f"""
@@ -28,7 +35,7 @@ WHERE {_OURS} AND a.status <> 'resolved' GROUP BY a.severity, a.status
 
 # The first of each counts from when the alert was seen; what is resolved at once was acknowledged with it.
 _TIMES: Final = """
-SELECT a.id, a.severity, r.first - a.seen_at AS seconds FROM (
+SELECT r.first, a.severity, r.first - a.seen_at AS seconds FROM (
   SELECT alert_id, min(at) AS first FROM responses WHERE action IN (SELECT value FROM json_each(:actions))
   GROUP BY alert_id HAVING min(at) >= :since AND min(at) < :until
 ) AS r JOIN alerts AS a ON a.id = r.alert_id WHERE a.origin = 'feed'
@@ -59,6 +66,16 @@ class Figures:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Week:
+    """The same of a week from ``since`` on: how many alerts came, and the seconds that people took."""
+
+    since: float
+    new: Mapping[Severity, int]
+    to_acknowledge: Mapping[Severity, Sequence[float]]
+    to_resolve: Mapping[Severity, Sequence[float]]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Unfinished:
     """An alert that is not resolved, and when it was seen."""
 
@@ -78,7 +95,7 @@ class FigureStore:
             unresolved = connection.execute(_UNRESOLVED).fetchall()
             return Figures(
                 new={
-                    unreadable.member(Severity, severity, Severity.CRITICAL): count
+                    _severity(severity): count
                     for severity, count in connection.execute(_NEW, (since, until)).fetchall()
                 },
                 open=_of(unresolved, Status.OPEN),
@@ -87,14 +104,28 @@ class FigureStore:
                 to_resolve=_times(connection, ("resolve",), since, until),
             )
 
+    def weeks(self, since: float, count: int) -> list[Week]:
+        """What became of the alerts in each of so many weeks from ``since`` on."""
+        until = since + count * WEEK
+        with self._engine.read() as connection:
+            counted = connection.execute(_NEW_BY_WEEK, {"since": since, "until": until, "week": WEEK}).fetchall()
+            acknowledged = _first(connection, ("acknowledge", "resolve"), since, until)
+            resolved = _first(connection, ("resolve",), since, until)
+        return [
+            Week(
+                since=since + number * WEEK,
+                new={_severity(severity): new for week, severity, new in counted if week == number},
+                to_acknowledge=_by_severity(row for row in acknowledged if (row[0] - since) // WEEK == number),
+                to_resolve=_by_severity(row for row in resolved if (row[0] - since) // WEEK == number),
+            )
+            for number in range(count)
+        ]
+
     def unresolved(self) -> dict[tuple[Severity, Status], int]:
         """How many alerts are not resolved, by severity and status."""
         with self._engine.read() as connection:
             rows = connection.execute(_UNRESOLVED).fetchall()
-        return {
-            (unreadable.member(Severity, severity, Severity.CRITICAL), Status(status)): count
-            for severity, status, count in rows
-        }
+        return {(_severity(severity), Status(status)): count for severity, status, count in rows}
 
     def unfinished(self, severity: Severity, limit: int) -> list[Unfinished]:
         """The first seen of a severity's alerts that are not resolved."""
@@ -137,18 +168,29 @@ class FigureStore:
 
 
 def _of(rows: Sequence[sqlite3.Row], status: Status) -> dict[Severity, int]:
-    return {
-        unreadable.member(Severity, severity, Severity.CRITICAL): count
-        for severity, of, count in rows
-        if of == status.value
-    }
+    return {_severity(severity): count for severity, of, count in rows if of == status.value}
 
 
 def _times(
     connection: sqlite3.Connection, actions: Sequence[str], since: float, until: float
 ) -> dict[Severity, list[float]]:
-    found: dict[Severity, list[float]] = {}
+    return _by_severity(_first(connection, actions, since, until))
+
+
+def _first(
+    connection: sqlite3.Connection, actions: Sequence[str], since: float, until: float
+) -> list[tuple[float, str, float]]:
+    """When each alert had its first such response, its severity, and the seconds since it was seen."""
     asked = {"actions": json.dumps(actions), "since": since, "until": until}
-    for _, severity, seconds in connection.execute(_TIMES, asked).fetchall():
-        found.setdefault(unreadable.member(Severity, severity, Severity.CRITICAL), []).append(max(seconds, 0.0))
+    return connection.execute(_TIMES, asked).fetchall()
+
+
+def _by_severity(rows: Iterable[tuple[float, str, float]]) -> dict[Severity, list[float]]:
+    found: dict[Severity, list[float]] = {}
+    for _, severity, seconds in rows:
+        found.setdefault(_severity(severity), []).append(max(seconds, 0.0))
     return found
+
+
+def _severity(value: str) -> Severity:
+    return unreadable.member(Severity, value, Severity.CRITICAL)

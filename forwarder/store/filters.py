@@ -11,6 +11,8 @@ import sqlite3
 from collections.abc import Sequence
 from typing import Any, Final
 
+from forwarder.alert import Severity
+from forwarder.connector import Status
 from forwarder.store import search
 from forwarder.store.records import Filter, State
 
@@ -38,8 +40,23 @@ _BY_INDEX: Final = (
 """Each delivery meets one of these, and each of these has an index."""
 
 
+# As in the index of what is not resolved.
+_NEEDS_PEOPLE: Final = (
+    "a.origin = 'feed' AND a.status <> 'resolved' AND a.past = 0 AND a.unrouted = 0 AND a.muted_by IS NULL"
+)
+_URGENT_FIRST: Final[tuple[_Condition, ...]] = (
+    *(
+        (f"{_NEEDS_PEOPLE} AND a.status = ? AND a.severity = ?", (status.value, severity.value))
+        for status in (Status.OPEN, Status.ACKNOWLEDGED)
+        for severity in Severity
+    ),
+    (f"NOT ({_NEEDS_PEOPLE})", ()),
+)
+_NEWEST_FIRST: Final[tuple[_Condition, ...]] = (("true", ()),)
+
+
 def alerts(connection: sqlite3.Connection, wanted: Filter) -> list[sqlite3.Row]:
-    """The alerts that ``wanted`` lets through, the newest seen first."""
+    """The alerts that ``wanted`` lets through, the newest seen first, or group by group of those that need people."""
     where, values = _alert_conditions(wanted)
     few = _few_alerts(connection, wanted)
     sought = search.wanted(wanted.text, wanted.vendor, wanted.cve_id)
@@ -49,8 +66,15 @@ def alerts(connection: sqlite3.Connection, wanted: Filter) -> list[sqlite3.Row]:
     if few is not None:
         # The sign keeps SQLite from walking along the time after all.
         where, values, order = f"{where} AND a.id IN ({few[0]})", (*values, *few[1]), f"+{order}"
-    sql = f"SELECT a.* FROM alerts AS a WHERE {where} ORDER BY {order} LIMIT ?"
-    return connection.execute(sql, (*values, wanted.limit)).fetchall()
+    rows: list[sqlite3.Row] = []
+    for condition, of in _URGENT_FIRST if wanted.urgent_first else _NEWEST_FIRST:
+        # A limit below zero is none.
+        if wanted.limit < 0 or len(rows) < wanted.limit:
+            # The same sign for the index of what is not resolved.
+            group = condition if few is None else condition.replace("a.s", "+a.s")
+            sql = f"SELECT a.* FROM alerts AS a WHERE {where} AND {group} ORDER BY {order} LIMIT ?"
+            rows += connection.execute(sql, (*values, *of, max(wanted.limit - len(rows), -1)))
+    return rows
 
 
 def deliveries(connection: sqlite3.Connection, select: str, wanted: Filter) -> list[sqlite3.Row]:
@@ -100,7 +124,8 @@ def _alert_conditions(wanted: Filter) -> _Condition:
     if wanted.before is not None:
         parts.append(("a.seen_at < ?", (wanted.before,)))
     if wanted.status:
-        parts.append(("a.status = ?", (wanted.status.value,)))
+        needed = wanted.urgent_first and wanted.status is not Status.RESOLVED
+        parts.append((f"{_NEEDS_PEOPLE} AND a.status = ?" if needed else "a.status = ?", (wanted.status.value,)))
     if wanted.unrouted:
         parts.append(("a.unrouted = 1", ()))
     if wanted.muted:

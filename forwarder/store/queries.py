@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import Any, Final
 
 from forwarder.alert import SetAside, Severity
-from forwarder.connector import NOTICE, Kind, Origin, Receipt, Status
+from forwarder.connector import NOTICE, Kind, Origin, Receipt, Response, Status
 from forwarder.store import evidence, failing, filters, search, unreadable, vendors
 from forwarder.store.engine import Engine
 from forwarder.store.records import (
@@ -43,13 +43,14 @@ class Queries:
         self._engine = engine
 
     def alerts(self, wanted: Filter) -> list[AlertRow]:
-        """Alerts, the newest seen first, each with its deliveries."""
+        """Alerts, the newest seen first or as the filter says, each with its deliveries."""
         with self._engine.read() as connection:
             if wanted.vendor:
                 wanted = replace(wanted, vendor=vendors.key_of(connection, wanted.vendor))
             rows = filters.alerts(connection, wanted)
-            deliveries = _deliveries_of(connection, [row["id"] for row in rows])
-            found = [_alert_row(row, deliveries.get(row["id"], ())) for row in rows]
+            ids = [row["id"] for row in rows]
+            deliveries, responses = _deliveries_of(connection, ids), responses_of(connection, ids)
+            found = [_alert_row(row, deliveries.get(row["id"], ()), responses.get(row["id"], ())) for row in rows]
             known = vendors.of_all(connection, (row.alert for row in found))
         return [replace(row, vendors=known) for row in found]
 
@@ -71,13 +72,14 @@ class Queries:
             if row is None:
                 return None
             deliveries = _deliveries_of(connection, [row["id"]]).get(row["id"], ())
-            shown, revisions = _alert_row(row, deliveries), _revisions(connection, row["id"])
+            responses = responses_of(connection, [row["id"]]).get(row["id"], ())
+            shown, revisions = _alert_row(row, deliveries, responses), _revisions(connection, row["id"])
             changes = [change for revision in revisions for change in revision.changes]
             return AlertHistory(
                 row=replace(shown, vendors=vendors.of(connection, shown.alert, changes)),
                 trail=unreadable.trail_in(row["trail"]),
                 revisions=revisions,
-                responses=responses_of(connection, [row["id"]]).get(row["id"], ()),
+                responses=responses,
                 attempts={delivery.id: _attempts(connection, delivery.id) for delivery in deliveries},
                 payloads=_payloads(connection, row["id"]),
                 evidence=evidence.of(connection, [row["id"]]).get(row["id"], ()),
@@ -185,7 +187,7 @@ def _deliveries_of(connection: sqlite3.Connection, alert_ids: Sequence[str]) -> 
     return found
 
 
-def _alert_row(row: sqlite3.Row, deliveries: Sequence[DeliveryRow]) -> AlertRow:
+def _alert_row(row: sqlite3.Row, deliveries: Sequence[DeliveryRow], responses: Sequence[Response]) -> AlertRow:
     alert, fault = unreadable.alert_of(row, row["id"])
     return AlertRow(
         alert=alert,
@@ -197,6 +199,8 @@ def _alert_row(row: sqlite3.Row, deliveries: Sequence[DeliveryRow]) -> AlertRow:
         status=unreadable.member(Status, row["status"], Status.OPEN),
         deliveries=deliveries,
         unreadable=fault,
+        past=bool(row["past"]),
+        latest=responses[-1] if responses else None,
     )
 
 

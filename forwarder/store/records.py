@@ -338,7 +338,8 @@ class AlertRow:
     """An alert as people look at it, with where each delivery of it stands.
 
     Where it cannot be read, ``unreadable`` says what is wrong, and ``alert`` is one in its place. ``muted`` is what
-    keeps it from going out, or to where it did not go on purpose.
+    keeps it from going out, or to where it did not go on purpose. ``past`` says that it is from before the floor;
+    ``latest`` is the last response, None while nobody reacted.
     """
 
     alert: Alert
@@ -351,11 +352,18 @@ class AlertRow:
     deliveries: Sequence[DeliveryRow] = ()
     unreadable: str = ""
     vendors: Vendors = field(default_factory=dict)
+    past: bool = False
+    latest: Response | None = None
 
     @property
     def vendor_names(self) -> tuple[str, ...]:
         """The alert's vendors as people read them."""
         return named(self.alert.affected_vendors, self.vendors)
+
+    @property
+    def concerns_nobody(self) -> bool:
+        """Whether it is from before the floor, has no route or is muted, and nobody reacted."""
+        return (self.past or self.unrouted or self.muted is not None) and self.latest is None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -382,7 +390,12 @@ class AlertHistory:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Filter:
-    """Which alerts or deliveries to list, newest first; None is any."""
+    """Which alerts or deliveries to list, newest first; None is any.
+
+    ``status`` and ``urgent_first`` are of alerts alone. With ``urgent_first`` the open ones come first, then those that
+    are acknowledged, the most severe first in each, unless something is searched for. What concerns nobody comes last,
+    and has no status but resolved there.
+    """
 
     severity: Severity | None = None
     vendor: str | None = None
@@ -398,3 +411,4 @@ class Filter:
     origin: Origin | None = Origin.FEED
     limit: int = 50
     before: float | None = field(default=None)
+    urgent_first: bool = False

@@ -3,33 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from contextlib import suppress
 from dataclasses import asdict
 from functools import cached_property
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final, Literal, TypedDict
-from urllib.parse import parse_qs, urlencode
+from urllib.parse import quote, urlencode
 
 import anyio.to_thread
 from anyio import CapacityLimiter
 from prometheus_client.exposition import choose_encoder
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
-from forwarder.common.text import counted
 from forwarder.config import Listen
 from forwarder.logs import get_logger
 from forwarder.store import Store, StoreError
 from forwarder.store.records import DeliveryRow, State
-from forwarder.web import filters
+from forwarder.web import filters, muting
+from forwarder.web.forms import NOTHING, Form, done_message, ids, one, posted
 from forwarder.web.health import Health, Missing
 from forwarder.web.metrics import Gauges, Metrics
 from forwarder.web.middleware import BY_HEADER, KNOWN, SESSIONS, Guard, door, who
 from forwarder.web.pages import Pages, filter_of
+from forwarder.web.responding import MUTED, Names, deeds_for, respond, said
 from forwarder.web.sessions import Keys, Sessions
 from forwarder.web.throttle import TokenCheck, TooManyTries
 from forwarder.web.visitors import Hosts, came_by_https
@@ -44,16 +44,10 @@ log = get_logger(__name__)
 
 THREADS: Final = 2
 """Pages that are made at a time: more would take the processor from the deliveries."""
-MAX_FORM: Final = 256 * 1024
-"""Bytes of a posted form."""
-
-NOTHING: Final = "nothing"
-"""What a form has done with which nothing was chosen."""
-
-_PAGES: Final = frozenset({"/alerts", "/dead-letters", "/gaps", "/set-aside", "/sign-in", "/metrics"})
+_PAGES: Final = frozenset(
+    {"/alerts", "/dead-letters", "/figures", "/gaps", "/mutes", "/set-aside", "/sign-in", "/metrics"}
+)
 """What people find with a slash at its end, too."""
-
-Form = Mapping[str, list[str]]
 
 
 class _CookieTraits(TypedDict):
@@ -104,6 +98,7 @@ class _Site:
         self.cookie, self.check = cookie, TokenCheck(keys)
         self._forwarder, self._metrics, self._keys, self._sessions = forwarder, metrics, keys, sessions
         self._base = forwarder.config.web.base_path
+        self._names = Names(f"{cookie}_name", path=self._base or "/")
         self._health = Health(forwarder, store)
         self._pages = Pages(forwarder, store, self._health, writes)
         self._limiter, self._probes = CapacityLimiter(THREADS), CapacityLimiter(1)
@@ -119,9 +114,13 @@ class _Site:
             Route("/", page(self._overview)),
             Route("/alerts", page(self._alerts)),
             Route("/alerts/{alert_id:path}", page(self._alert)),
+            Route("/respond", self._respond, methods=["POST"]),
+            Route("/mutes", page(self._mutes)),
+            Route("/mutes", self._mute, methods=["POST"]),
             Route("/dead-letters", page(self._dead_letters)),
             Route("/dead-letters", self._decide, methods=["POST"]),
             Route("/probe", self._probe, methods=["POST"]),
+            Route("/figures", page(self._figures)),
             Route("/gaps", page(self._gaps)),
             Route("/set-aside", page(self._set_aside)),
             Route("/sign-in", page(self._sign_in)),
@@ -161,13 +160,23 @@ class _Site:
         history = self._pages.history(request.path_params["alert_id"])
         if history is None:
             raise HTTPException(404, "No such alert was seen, or it is older than the config keeps.")
-        return self._show(request, "alert.html", {**self._pages.frame(), **history})
+        responding = {
+            "name": self._names.of(request),
+            "deeds": deeds_for(history["row"]),
+            "scopes": muting.scopes_of(history["row"]),
+            "lasts": list(muting.LASTS),
+            "said": said(request.query_params.get("said", ""), history["row"]),
+        }
+        return self._show(request, "alert.html", {**self._pages.frame(), **history, **responding})
 
     def _dead_letters(self, request: Request) -> Response:
-        done = _done_message(request.query_params.get("done", ""))
+        done = done_message(request.query_params.get("done", ""))
         connector = request.query_params.get("connector") or None
         context = {**self._pages.frame(), **self._pages.dead_letters(connector), "done": done}
         return self._show(request, "dead_letters.html", context)
+
+    def _figures(self, request: Request) -> Response:
+        return self._show(request, "figures.html", {**self._pages.frame(), **self._pages.figures()})
 
     def _gaps(self, request: Request) -> Response:
         return self._show(request, "gaps.html", {**self._pages.frame(), **self._pages.gaps()})
@@ -184,6 +193,41 @@ class _Site:
         )
         return Response(html, status, media_type="text/html")
 
+    # Decisions about alerts
+
+    async def _respond(self, request: Request) -> Response:
+        """What a person decides about an alert, on its page."""
+        form = await self._form(request)
+        return await anyio.to_thread.run_sync(self._responded, request, form, limiter=self._limiter)
+
+    def _responded(self, request: Request, form: Form) -> Response:
+        responded = respond(self._forwarder.responses, form)
+        log.info("web_response", alert=responded.alert_id, heard=responded.heard.value, **_who(request))
+        answer = self._go(f"/alerts/{quote(responded.alert_id, safe='')}?said={responded.heard.value}")
+        self._names.remember(answer, form, secure=came_by_https(request.headers))
+        return answer
+
+    def _mutes(self, request: Request) -> Response:
+        context = {"mutes": muting.listed(self._forwarder), "done": request.query_params.get("done", "")}
+        return self._show(request, "mutes.html", {**self._pages.frame(), **context, "name": self._names.of(request)})
+
+    async def _mute(self, request: Request) -> Response:
+        """Sets a mute, or ends one."""
+        form = await self._form(request)
+        return await anyio.to_thread.run_sync(self._muted, request, form, limiter=self._limiter)
+
+    def _muted(self, request: Request, form: Form) -> Response:
+        if one(form, "deed") == "end":
+            ended = muting.end(self._forwarder, form)
+            log.info("web_unmute", mute=one(form, "mute"), ended=ended, **_who(request))
+            answer = self._go(f"/mutes?done={'ended' if ended else 'gone'}")
+        else:
+            alert_id = muting.mute(self._forwarder, form)
+            log.info("web_mute", alert=alert_id, **_who(request))
+            answer = self._go(f"/alerts/{quote(alert_id, safe='')}?said={MUTED}")
+        self._names.remember(answer, form, secure=came_by_https(request.headers))
+        return answer
+
     # Decisions about dead letters
 
     async def _decide(self, request: Request) -> Response:
@@ -191,14 +235,14 @@ class _Site:
         return await anyio.to_thread.run_sync(self._decided, request, form, limiter=self._limiter)
 
     def _decided(self, request: Request, form: Form) -> Response:
-        action, connector = _one(form, "action"), _one(form, "connector") or None
+        action, connector = one(form, "action"), one(form, "connector") or None
         allowed = self._pages.decidable(connector)
-        chosen = {row_id: allowed[row_id] for row_id in _ids(form) if row_id in allowed}
+        chosen = {row_id: allowed[row_id] for row_id in ids(form) if row_id in allowed}
         if action == "retry-all":
             action, chosen = "retry", allowed
         if action == "retry":
             count = self._retry(chosen.values())
-        elif action == "discard" and _one(form, "sure") != "1" and chosen:
+        elif action == "discard" and one(form, "sure") != "1" and chosen:
             return self._show(
                 request, "discard.html", {**self._pages.frame(), "rows": list(chosen.values()), "connector": connector}
             )
@@ -233,7 +277,7 @@ class _Site:
     async def _probe(self, request: Request) -> Response:
         """Tries a paused connector at once."""
         form = await self._form(request)
-        return await anyio.to_thread.run_sync(self._probed, request, _one(form, "connector"), limiter=self._limiter)
+        return await anyio.to_thread.run_sync(self._probed, request, one(form, "connector"), limiter=self._limiter)
 
     def _probed(self, request: Request, connector: str) -> Response:
         if self._forwarder.store.operations.probe_now(connector, now=self._forwarder.clock()):
@@ -243,8 +287,8 @@ class _Site:
 
     async def _form(self, request: Request) -> Form:
         """What a form of ours was sent with; anything else is refused."""
-        fields = await _posted(request)
-        if not request.scope[BY_HEADER] and not self._keys.admits_form(_one(fields, "form_key"), _session(request)):
+        fields = await posted(request)
+        if not request.scope[BY_HEADER] and not self._keys.admits_form(one(fields, "form_key"), _session(request)):
             why = "This form is from before a restart or another sign-in."
             raise HTTPException(403, f"{why} Go back, reload the page and try again.")
         return fields
@@ -257,8 +301,8 @@ class _Site:
         return self._show(request, "sign_in.html", {"next": request.query_params.get("next", ""), "wrong": ""})
 
     async def _signed_in(self, request: Request) -> Response:
-        form = await _posted(request)
-        way_back, token = _one(form, "next"), _one(form, "token").strip()
+        form = await posted(request)
+        way_back, token = one(form, "next"), one(form, "token").strip()
         try:
             right = await self.check.admits(token, door(request.scope, request.headers, by_header=False))
         except TooManyTries as refused:
@@ -337,45 +381,10 @@ class _Site:
         return self._show(request, "error.html", {"title": "A fault", "text": text}, 500)
 
 
-async def _posted(request: Request) -> Form:
-    """A posted form. It is read here, for the usual parser is a package of its own and made for uploads."""
-    body = bytearray()
-    with suppress(ClientDisconnect):
-        async for chunk in request.stream():
-            body += chunk
-            if len(body) > MAX_FORM:
-                raise HTTPException(413, "This form is too large.")
-    try:
-        return parse_qs(body.decode(), keep_blank_values=True, max_num_fields=20_000)
-    except ValueError:
-        raise HTTPException(400, "This is not a valid form.") from None
-
-
-def _one(form: Form, name: str) -> str:
-    return form.get(name, [""])[-1]
-
-
-def _ids(form: Form) -> list[int]:
-    return [int(text) for text in form.get("id", []) if text.isascii() and text.isdigit() and len(text) < 19]
-
-
 def _way_back(path: str) -> str:
     """``path`` where it is one of this site; a page must not be made to send people elsewhere."""
     inside = path.startswith("/") and not path.startswith("//") and path.isprintable() and "\\" not in path
     return path if inside else "/"
-
-
-def _done_message(done: str) -> str:
-    """What a form that was just sent has done."""
-    if done == NOTHING:
-        return "Nothing was chosen, so nothing was done: tick the deliveries that you mean first."
-    action, _, count = done.partition("-")
-    if action not in ("retry", "discard") or not (count.isascii() and count.isdigit() and len(count) < 10):
-        return ""
-    if int(count) == 0:
-        return "Nothing was done: what was chosen is settled meanwhile, or its connector is not in the config."
-    deliveries = counted(int(count), "delivery", "deliveries")
-    return f"{deliveries} will be tried again now." if action == "retry" else f"{deliveries} discarded."
 
 
 def _session(request: Request) -> str:

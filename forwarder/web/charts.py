@@ -131,8 +131,8 @@ def latencies(measured: Iterable[tuple[str, float]]) -> list[Latency]:
     ]
 
 
-def days_chart(shown: Sequence[Day]) -> DaysChart:
-    """The chart of ``shown``, the oldest day first."""
+def days_chart(shown: Sequence[Day], *, labelled: int = 7) -> DaysChart:
+    """The chart of ``shown``, the oldest day first; one of so many days has a label."""
     top, room, floor = _round_up(max((day.total for day in shown), default=0)), *_plot(DAYS_HEIGHT)
     step = (WIDTH - DAYS_LEFT) / max(len(shown), 1)
     return DaysChart(
@@ -145,7 +145,7 @@ def days_chart(shown: Sequence[Day]) -> DaysChart:
                 x=DAYS_LEFT + place * step,
                 title=f"{day.day}: {_parts(day)}",
                 bars=_bars(day, room / top, floor),
-                label=f"{day.day.day} {day.day:%b}" if (len(shown) - 1 - place) % 7 == 3 else "",
+                label=f"{day.day.day} {day.day:%b}" if (len(shown) - 1 - place) % labelled == labelled // 2 else "",
             )
             for place, day in enumerate(shown)
         ],

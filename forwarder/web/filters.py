@@ -13,7 +13,8 @@ from urllib.parse import quote
 from forwarder import __version__
 from forwarder.common.clock import instant, iso
 from forwarder.common.text import ago, clean, counted, cut, is_web_url
-from forwarder.connector import format_duration
+from forwarder.common.units import roughly
+from forwarder.connector import Origin, format_duration
 from forwarder.delivery.waiting import Cause, Waiting
 from forwarder.store.records import State
 
@@ -27,11 +28,27 @@ MOST_TEXT: Final = 20_000
 STATES: Final = {
     State.DELIVERED: "delivered",
     State.READY: "waiting",
+    State.HELD: "held for its time",
     State.SENDING: "being sent",
     State.UNCERTAIN: "uncertain",
     State.DEAD: "dead letter",
 }
-KINDS: Final = {"open": "new alert", "update": "update", "withdraw": "withdrawal"}
+KINDS: Final = {
+    "open": "new alert",
+    "update": "update",
+    "withdraw": "withdrawal",
+    "acknowledge": "acknowledgement",
+    "resolve": "resolution",
+    "reopen": "reopening",
+    "remind": "reminder",
+}
+ORIGINS: Final = {
+    Origin.FEED: "an alert of the feed",
+    Origin.ALARM: "a trouble of the forwarder's own",
+    Origin.TEST: "a test",
+    Origin.DIGEST: "a digest",
+    Origin.REPORT: "a report",
+}
 OUTCOMES: Final = {
     "delivered": "delivered",
     "retry": "failed, tried again later",
@@ -92,6 +109,7 @@ def templates(redact: Callable[[str], str], *, base: str = "") -> Environment:
         "link": link,
         "counted": counted,
         "pretty": pretty,
+        "roughly": roughly,
         "score": score,
         "thousands": "{:,}".format,
         "whole_quote": whole_quote,
@@ -100,6 +118,7 @@ def templates(redact: Callable[[str], str], *, base: str = "") -> Environment:
         "base": base,
         "states": STATES,
         "kinds": KINDS,
+        "origins": ORIGINS,
         "outcomes": OUTCOMES,
         "version": __version__,
         "files": _digest(HERE / "static"),
@@ -113,15 +132,15 @@ def clock(when: float | datetime, now: float) -> str:
     return moment.strftime("%H:%M:%S" if moment.date() == instant(now).date() else "%Y-%m-%d %H:%M")
 
 
-def brief(wait: Waiting, now: float) -> str:
-    """What a delivery waits for, its place and until when about, in a line of a list: ``paused, tried about 12:00``."""
+def brief(wait: Waiting) -> str:
+    """What a delivery waits for and its place, in a line of a list, before the time: ``paused, tried about``."""
     text = CAUSES[wait.cause]
     if wait.place:
         text += f", place {wait.place:,} of {wait.line:,}" if wait.place > 1 else ", the next"
     if wait.until is None:
         return text.removesuffix(", tried")
-    comma = "" if text.endswith(("tried", "looked for")) else ","
-    return f"{text}{comma} about {clock(wait.until, now)}"
+    comma = "" if text.endswith(("tried", "looked for", "out")) else ","
+    return f"{text}{comma} about"
 
 
 def duration(seconds: float) -> str:

@@ -10,16 +10,20 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
 from forwarder.alert import Severity, in_names
 from forwarder.common.clock import instant
+from forwarder.connector import Origin, Response, Status
 from forwarder.delivery.throughput import Throughput, measured_since
 from forwarder.delivery.waiting import Waiting, waiting
+from forwarder.lifecycle.reminders import due_of
+from forwarder.response import COMMAND_LINE, PAGE
 from forwarder.store import Store
 from forwarder.store.records import AlertHistory, AlertRow, DeliveryRow, Filter, Lateness, Queue, State
-from forwarder.web import charts
+from forwarder.web import charts, figures
 from forwarder.web.facts import Facts
+from forwarder.web.filters import KINDS
 from forwarder.web.health import Health
 from forwarder.web.summary import summarize
 from forwarder.web.writes import Writes
@@ -39,7 +43,8 @@ CHART_DAYS: Final = 30
 CHARTS_STAY: Final = 60.0
 """Seconds for which drawn charts are good enough: they count everything of a month."""
 HOUR, DAY = 3600.0, 86400.0
-_UNSETTLED: Final = (State.READY, State.SENDING, State.UNCERTAIN)
+_T = TypeVar("_T")
+_UNSETTLED: Final = (State.HELD, State.READY, State.SENDING, State.UNCERTAIN)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -84,6 +89,7 @@ class Pages:
         self._forwarder, self._store = forwarder, store
         self._health, self._writes = health, writes
         self._drawn = _Kept(self._draw, CHARTS_STAY)
+        self._figures = _Kept(lambda: figures.gather(store, forwarder.in_use(), forwarder.clock()), CHARTS_STAY)
 
     def frame(self) -> dict[str, Any]:
         """What every page shows around its own."""
@@ -110,6 +116,7 @@ class Pages:
             "drawn": self._drawn(),
             "alerts": newest,
             "waits": self._waits_of(newest, frame),
+            "dues": self._dues(newest),
         }
 
     def alerts(self, wanted: Filter, frame: Mapping[str, Any]) -> dict[str, Any]:
@@ -120,6 +127,7 @@ class Pages:
         return {
             "alerts": found,
             "waits": self._waits_of(found, frame),
+            "dues": self._dues(found),
             "full": full,
             "more": more if full else None,
             "vendors": self._store.vendors.known(),
@@ -136,6 +144,7 @@ class Pages:
             "alert": history.row.alert,
             "events": sorted(_events(history), key=_when),
             "waits": self._waits(delivery.id for delivery in history.row.deliveries),
+            "due": self._dues([history.row]).get(history.row.alert.id),
         }
 
     def _only_match(self, text: str) -> AlertHistory | None:
@@ -166,6 +175,10 @@ class Pages:
                 rows += self._waiting(name, ALL)
         return {row.id: row for row in rows}
 
+    def figures(self) -> dict[str, Any]:
+        """How many alerts came and how they stand, and how long people took, by severity and by week."""
+        return {"figures": self._figures()}
+
     def gaps(self) -> dict[str, Any]:
         return {"gaps": self._store.queries.gaps()}
 
@@ -185,6 +198,20 @@ class Pages:
         long = {queue.connector for queue in frame["queues"] if queue.waiting > LONG_LINE}
         opens = (delivery for row in alerts for delivery in row.deliveries if delivery.kind == "open")
         return self._waits(one.id for one in opens if one.state in _UNSETTLED and one.connector not in long)
+
+    def _dues(self, alerts: Iterable[AlertRow]) -> dict[str, float]:
+        """By when those of ``alerts`` that are not resolved should be, by id, where a connector has a date for that."""
+        connectors = self._forwarder.in_use()
+        dues = {
+            row.alert.id: due_of(
+                row.alert.severity,
+                {delivery.connector: delivery.enqueued_at for delivery in row.deliveries if delivery.kind == "open"},
+                connectors,
+            )
+            for row in alerts
+            if row.origin is Origin.FEED and row.status is not Status.RESOLVED
+        }
+        return {alert_id: due for alert_id, due in dues.items() if due is not None}
 
     def _orphans(self) -> list[str]:
         """Connectors that are owed something and not in the config."""
@@ -245,16 +272,16 @@ class Pages:
         )
 
 
-class _Kept:
+class _Kept(Generic[_T]):
     """What ``make`` returned, made anew once it is older than ``seconds``."""
 
-    def __init__(self, make: Callable[[], Drawn], seconds: float) -> None:
+    def __init__(self, make: Callable[[], _T], seconds: float) -> None:
         self._make, self._seconds = make, seconds
         self._lock = threading.Lock()
-        self._value: Drawn | None = None
+        self._value: _T | None = None
         self._until = 0.0
 
-    def __call__(self) -> Drawn:
+    def __call__(self) -> _T:
         with self._lock:
             if self._value is None or time.monotonic() >= self._until:
                 self._value = self._make()
@@ -303,6 +330,8 @@ def _events(history: AlertHistory) -> Iterator[Event]:
             for change in (in_names(change, row.vendors) for change in revision.changes)
         )
         yield Event(at=revision.at, mark="dot", title=f"Changed (revision {revision.revision})", text=changes)
+    for response in history.responses:
+        yield Event(at=response.at.timestamp(), mark=response.status.value, title=response.words, text=_said(response))
     for delivery in row.deliveries:
         for attempt in history.attempts.get(delivery.id, ()):
             yield Event(
@@ -315,7 +344,14 @@ def _events(history: AlertHistory) -> Iterator[Event]:
             )
 
 
-_ATTEMPT_TITLES: Final = {"open": "Alert", "update": "Update", "withdraw": "Withdrawal"}
+def _said(response: Response) -> str:
+    """Where a person decided something, and why."""
+    on = "On" if response.place in (PAGE, COMMAND_LINE) else "In"
+    where = f"{on} {response.place}." if response.person else ""
+    return " ".join(part for part in (where, response.reason) if part)
+
+
+_ATTEMPT_TITLES: Final = {**{kind: word.capitalize() for kind, word in KINDS.items()}, "open": "Alert"}
 
 
 def _value(value: Any) -> str:
@@ -346,10 +382,14 @@ def filter_of(query: Mapping[str, str], connectors: Sequence[str]) -> Filter:
 
     severity = one_of("severity", [severity.value for severity in Severity])
     state = one_of("state", [state.value for state in State])
-    limit = query.get("show", "")
+    status = one_of("status", [status.value for status in Status])
+    limit, sought = query.get("show", ""), query.get("search", "").strip() or query.get("vendor", "").strip()
     return Filter(
         severity=Severity(severity) if severity else None,
         state=State(state) if state else None,
+        status=Status(status) if status else None,
+        # What is searched for is walked through from the newest back, however much there is.
+        urgent_first=query.get("order") != "newest" and not sought,
         connector=one_of("connector", connectors),
         vendor=query.get("vendor", "").strip() or None,
         text=query.get("search", "").strip() or None,

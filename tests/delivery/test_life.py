@@ -156,3 +156,26 @@ def test_a_slow_destination_is_no_sign_of_death(store: Store) -> None:
     assert not dispatcher.alive(time.monotonic() + 30 * 8 + 60 + 5)
     go_on.set()
     end(dispatcher)
+
+
+def test_each_delivery_knows_the_alert_s_own_page(store: Store) -> None:
+    """Rendering, sending and looking are given its address as it is by then; none where there is none."""
+    target, where = Scripted(), list[str | None]()
+    dispatcher = Dispatcher(
+        target,
+        store,
+        now=time.time,
+        random=lambda: 0.5,
+        listener=Listener(),
+        page_of=lambda alert_id: f"{where[0]}/{alert_id}" if where[0] else None,
+    )
+    dispatcher.start()
+    try:
+        for number, base in enumerate([None, "https://one.example", "https://two.example"]):
+            where[:] = [base]
+            enqueue(store, alert(id=f"a{number}"))
+            dispatcher.wake()
+            until(lambda: rows(store)[0].state is State.DELIVERED and len(rows(store)) == len(target.sent))
+    finally:
+        end(dispatcher)
+    assert [delivery.page for delivery in target.sent] == [None, "https://one.example/a1", "https://two.example/a2"]

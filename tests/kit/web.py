@@ -73,9 +73,15 @@ def web_config(database: Path, *, listen: str = "127.0.0.1", token: str | None =
 
 
 @contextmanager
-def serving(folder: Path, *, at_port: int = 0, **web: Any) -> Iterator[Site]:
-    """A site without any alert, whose feed was read five seconds ago; it neither polls nor delivers."""
-    config, time = web_config(folder / "forwarder.db", **web), Time()
+def serving(folder: Path, *, at_port: int = 0, config: Config | None = None, **web: Any) -> Iterator[Site]:
+    """A site without any alert, whose feed was read five seconds ago; it neither polls nor delivers.
+
+    With ``config`` that one's connectors are there, and deliver once the forwarder is started.
+    """
+    settings, time = web_config(folder / "forwarder.db", **web), Time()
+    if config is not None:
+        settings = config.model_copy(update={"web": settings.web, "database": settings.database})
+    config = settings
     store = Store.open_exclusive(config.database)
     forwarder = Forwarder(config, store, clock=Clock(wall=time, uptime=time), redactor=Redactor())
     assert config.web.listen

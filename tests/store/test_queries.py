@@ -9,7 +9,7 @@ from typing import Any, Final
 import pytest
 
 from forwarder.alert import Severity
-from forwarder.connector import Change, Origin, Receipt
+from forwarder.connector import Action, Change, Origin, Receipt, Status
 from forwarder.delivery.waiting import waiting
 from forwarder.store import Store
 from forwarder.store.records import Filter, Gap, State
@@ -323,3 +323,24 @@ def test_latencies_are_from_owed_to_delivered(store: Store) -> None:
 def _id_of(store: Store, name: str) -> str | None:
     history = store.queries.history(name)
     return history.row.alert.id if history else None
+
+
+def test_what_needs_people_comes_first(store: Store) -> None:
+    """Open, then acknowledged, the most severe first and the newest within; then what is done or concerns nobody."""
+    for number, (alert_id, severity) in enumerate(
+        [("a", "low"), ("b", "high"), ("c", "high"), ("d", "critical"), ("e", "critical")]
+    ):
+        enqueue(store, alert(id=alert_id, severity=severity), "secops", now=NOW + 60 * number)
+    enqueue(store, alert(id="u", severity="critical"), now=NOW + 600)
+    store.lifecycle.respond("d", Action.ACKNOWLEDGE, place="secops", now=NOW, connectors=())
+    store.lifecycle.respond("e", Action.RESOLVE, place="secops", now=NOW, connectors=())
+    for few in ({}, {"connector": "secops"}):
+        rest = "e" if few else "ue"
+        wanted: dict[str, Any] = {"urgent_first": True, **few}
+        assert found(store, **wanted) == f"cbad{rest}"
+        assert found(store, **wanted, limit=4) == "cbad"
+        assert found(store, **wanted, severity=Severity.CRITICAL) == f"d{rest}"
+        assert found(store, **wanted, status=Status.OPEN) == "cba"
+        assert found(store, **wanted, status=Status.ACKNOWLEDGED) == "d"
+        assert found(store, **wanted, status=Status.RESOLVED) == "e"
+    assert found(store, urgent_first=True, text="gateway") == "uedcba"

@@ -40,7 +40,7 @@ ARGUMENTS: Final = [
     f"--host-resolver-rules=MAP {HOST} 127.0.0.1",
 ]
 expect.set_options(timeout=1000 * core.PATIENCE)
-PAGES: Final = ("", "alerts", f"alerts/{ALERT_ID}", "dead-letters", "gaps", "set-aside", "nowhere")
+PAGES: Final = ("", "alerts", f"alerts/{ALERT_ID}", "dead-letters", "figures", "mutes", "gaps", "set-aside", "nowhere")
 
 
 @pytest.fixture(scope="module")
@@ -348,7 +348,7 @@ def test_names_and_roles_are_there_for_screen_readers(browser: Browser, site: Si
         table = page.get_by_role("table", name="The newest alerts, and where each went")
         expect(table.get_by_role("row").filter(has_text="Authentication bypass")).to_contain_text("oncall: dead letter")
         expect(page.get_by_role("img", name="Alerts a day, by severity")).to_be_visible()
-        expect(page.get_by_role("navigation", name="Pages").get_by_role("link")).to_have_count(5)
+        expect(page.get_by_role("navigation", name="Pages").get_by_role("link")).to_have_count(7)
         expect(page.get_by_role("search", name="Alerts")).to_be_visible()
 
 
@@ -398,3 +398,60 @@ def test_a_person_works_behind_nginx(browser: Browser, tmp_path: Path, title: st
         page.get_by_role("button", name="Sign out").click()
         expect(page.get_by_label("Token")).to_be_visible()
         assert page.url == f"{proxy.url}{base}/sign-in"
+
+
+@pytest.mark.parametrize("scripted", [True, False])
+def test_times_are_the_reader_s_own(browser: Browser, own: Site, scripted: bool) -> None:
+    """With JavaScript in the reader's zone, also in what is renewed, with UTC to point at; without it in UTC."""
+    with tab(browser, timezone_id="America/New_York", java_script_enabled=scripted) as page:
+        page.goto(f"{own.url}alerts/{ALERT_ID}")
+        seen = page.locator(".history time").filter(has_text=re.compile(":00:00"))
+        if not scripted:
+            expect(seen.first).to_have_text("11:00:00")
+            expect(page.locator("#fresh")).to_contain_text("as of 12:00:00 UTC")
+            expect(page.locator("footer")).to_contain_text("all times are UTC")
+            return
+        expect(seen.first).to_have_text("06:00:00")
+        expect(seen.first).to_have_attribute("title", "11:00:00 UTC")
+        expect(page.locator("#fresh")).to_contain_text("as of 07:00:00,")
+        expect(page.locator("footer")).to_contain_text("times are in your zone, America/New_York")
+
+
+def test_what_is_renewed_is_in_the_reader_s_zone_too(browser: Browser, own: Site) -> None:
+    """A part is replaced only where it says something new, and its times are the reader's then."""
+    with tab(browser, timezone_id="America/New_York") as page:
+        page.clock.install()
+        page.goto(own.url)
+        page.evaluate("document.getElementById('newest').untouched = document.getElementById('cards').untouched = true")
+        store_kit.enqueue(own.store, alert(id="news", title="It came meanwhile"), "secops", now=NOW)
+        page.clock.fast_forward(10_000)
+        row = page.get_by_role("row").filter(has_text="It came meanwhile")
+        expect(row).to_contain_text("07:00:00")
+        assert not page.evaluate("document.getElementById('newest').untouched === true")
+        page.clock.fast_forward(10_000)
+        page.evaluate("document.getElementById('newest').untouched = true")
+        with page.expect_response(own.url):
+            page.clock.fast_forward(10_000)
+        expect(row).to_contain_text("07:00:00")
+        assert page.evaluate("document.getElementById('newest').untouched === true")
+
+
+def test_a_person_says_who_has_it(browser: Browser, own: Site) -> None:
+    """The main path: from the list to the alert, Acknowledge, and everybody sees who has it; the name stays known."""
+    with tab(browser) as page:
+        page.goto(f"{own.url}alerts")
+        page.get_by_role("link", name="Authentication bypass").click()
+        page.get_by_label("Your name").fill("Ada Byron")
+        page.get_by_label("Reason").fill("I look at it.")
+        page.get_by_role("button", name="Acknowledge").click()
+        expect(page.get_by_role("status")).to_contain_text("Acknowledged by Ada Byron.")
+        expect(page.locator("#history")).to_contain_text("Acknowledged by Ada Byron")
+        page.get_by_role("link", name="Alerts", exact=True).click()
+        row = page.get_by_role("row").filter(has_text="Authentication bypass")
+        expect(row).to_contain_text("acknowledged by Ada Byron")
+        page.get_by_role("link", name="Held up").click()
+        expect(page.get_by_label("Your name")).to_have_value("Ada Byron")
+        page.get_by_role("button", name="Resolve: not affected").click()
+        expect(page.get_by_role("status")).to_contain_text("Resolved (not affected) by Ada Byron.")
+        page.get_by_role("button", name="Reopen").click()
+        expect(page.get_by_role("button", name="Acknowledge")).to_be_visible()

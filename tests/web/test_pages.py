@@ -26,7 +26,7 @@ from tests.kit.samples import ALERT_ID, alert, hostile_alerts, odd_alerts
 from tests.kit.store import NOW
 from tests.kit.web import HTML, Site, furnish, serving, sweep_short, words
 
-PAGES = ("/", "/alerts", f"/alerts/{ALERT_ID}", "/dead-letters", "/gaps", "/set-aside")
+PAGES = ("/", "/alerts", f"/alerts/{ALERT_ID}", "/dead-letters", "/figures", "/mutes", "/gaps", "/set-aside")
 
 
 @pytest.fixture(scope="module")

@@ -44,12 +44,34 @@
     if (link.href !== address) link.href = address;
   };
 
+  // Times come in UTC, and are shown in the zone of whoever reads them; a line to point at keeps the UTC.
+  const ZONE = Intl.DateTimeFormat().resolvedOptions().timeZone || "UTC";
+  const two = (number) => String(number).padStart(2, "0");
+  const day = (date) => `${date.getFullYear()}-${two(date.getMonth() + 1)}-${two(date.getDate())}`;
+  const localize = (root) => {
+    const fresh = root.querySelector("#fresh time");
+    if (!fresh) return;
+    const today = day(new Date(fresh.dateTime));
+    for (const time of root.querySelectorAll("time[data-moment]")) {
+      const date = new Date(time.dateTime);
+      if (Number.isNaN(date.getTime()) || date.getTimezoneOffset() === 0) continue;
+      time.title = `${time.textContent} UTC`;
+      const clock = `${two(date.getHours())}:${two(date.getMinutes())}`;
+      time.textContent = day(date) === today ? `${clock}:${two(date.getSeconds())}` : `${day(date)} ${clock}`;
+    }
+    const offset = new Date(fresh.dateTime).getTimezoneOffset();
+    for (const zone of offset ? root.querySelectorAll("[data-zone]") : []) {
+      zone.textContent = zone.dataset.zone ? `times are in your zone, ${ZONE}; those within sentences in UTC` : "";
+    }
+  };
+
   const showAge = () => {
     const fresh = document.getElementById("fresh");
     fresh.classList.toggle("stale", lost !== null);
     fresh.querySelector(".age").textContent = `, ${ago(Date.now() - shownAt)}`;
     const when = fresh.querySelector("time").textContent;
-    since.textContent = lost ? `What you see here is as of ${when} UTC, ${ago(Date.now() - shownAt)}.` : "";
+    const zone = fresh.querySelector("[data-zone]").textContent;
+    since.textContent = lost ? `What you see here is as of ${when}${zone}, ${ago(Date.now() - shownAt)}.` : "";
   };
 
   // A part in which somebody types, selects text or has something open is left alone until they are done.
@@ -73,6 +95,7 @@
   };
 
   const take = (page) => {
+    localize(page);
     const recovered = lost !== null;
     for (const part of document.querySelectorAll("[data-live], header nav")) {
       const news = part.id ? page.getElementById(part.id) : page.querySelector("header nav");
@@ -214,5 +237,6 @@
       else lookNow();
     });
   }
+  localize(document);
   showAge();
 })();

@@ -180,3 +180,13 @@ def test_a_due_date_follows_the_day_in_utc() -> None:
     outstanding = delivery(enqueued_at=datetime.fromisoformat("2026-03-02T01:00:00+05:00"))
     with closing(Jira("tickets", config(due_in={"critical": timedelta(hours=3)}))) as jira:
         assert jira.render(outstanding)["fields"]["duedate"] == "2026-03-01"
+
+
+def test_a_ticket_leads_to_the_alert_s_own_page(offline: Jira) -> None:
+    """Where the config says how people reach it; a comment does not repeat it, and without it nothing is said."""
+    page = "https://alerts.example.com/alerts/a"
+    shown = offline.render(delivery(page=page))["fields"]["description"]
+    assert "- Forwarder: why it is here, and who has it" in plain(shown)
+    assert page in str(shown)
+    assert "Forwarder:" not in plain(offline.render(delivery())["fields"]["description"])
+    assert page not in str(offline.render(follow_up(Kind.UPDATE, Receipt(remote_id="SEC-1"), page=page)))

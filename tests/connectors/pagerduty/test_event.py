@@ -228,3 +228,10 @@ def assert_within_limits(one: Alert) -> None:
     assert 0 < len(event["payload"]["summary"]) <= MAX_SUMMARY
     assert len(event["dedup_key"]) <= MAX_DEDUP_KEY
     assert len(wire(event)) <= MAX_EVENT
+
+
+def test_an_incident_leads_to_the_alert_s_own_page() -> None:
+    """Where the config says how people reach it; without it nothing is said."""
+    page = {"href": "https://alerts.example.com/alerts/a", "text": "Forwarder: why it is here, and who has it"}
+    links = event_of(delivery(page=page["href"]))["links"]
+    assert links == [page, *event_of(delivery())["links"]]

@@ -327,3 +327,10 @@ def test_hostile_alerts_ping_nobody_and_forge_no_link(sandbox: Sandbox, slack: S
     read = [text for stored in sandbox.slack.messages for text in formatted(stored)]
     assert [text for text in read if re.search(r"<(?!!date\^|https://nvd\.nist\.gov/vuln/detail/CVE-)", text)] == []
     assert '"url": "javascript' not in json.dumps(sandbox.slack.messages)
+
+
+def test_a_message_leads_to_the_alert_s_own_page(slack: Slack) -> None:
+    """Where the config says how people reach it; without it the message is as it was."""
+    page = "https://alerts.example.com/alerts/a"
+    assert f"<{page}|Why is this here?>" in json.dumps(slack.render(delivery(page=page)))
+    assert "Why is this here?" not in json.dumps(slack.render(delivery()))

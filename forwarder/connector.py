@@ -40,6 +40,9 @@ from forwarder.common.units import Duration, Rate, SendRate, format_duration
 from forwarder.common.urls import redirect_host, web_address
 from forwarder.outcome import Broken, Delivered, Failed, Outcome, RateLimited, Receipt, Rejected, Retry, Uncertain
 from forwarder.response import (
+    FEED,
+    NOT_KEPT,
+    NOT_KNOWN,
     Action,
     Desk,
     Look,
@@ -54,7 +57,10 @@ from forwarder.response import (
 from forwarder.setup import Finding, Question, Setup
 
 __all__ = [
+    "FEED",
     "NOTICE",
+    "NOT_KEPT",
+    "NOT_KNOWN",
     "Action",
     "Broken",
     "BuiltInTexts",

@@ -167,10 +167,16 @@ class Look:
     sightings: tuple[Sighting, ...] = ()
 
 
+NOT_KEPT: Final = "This could not be kept: the forwarder's log says why. Try again in a moment."
+NOT_KNOWN: Final = "The forwarder does not know this alert any more."
+"""Answers of a desk that its connector does something about."""
+
+
 class Desk(Protocol):
     """Where a connector that listens reports what people do. Never raises: what cannot be kept is said in the answer.
 
-    Each answers with one sentence for the person: empty where the message itself will show what came of it.
+    Each answers with one sentence for the person: empty where the message itself will show what came of it, NOT_KEPT
+    where it may be reported once more, NOT_KNOWN where nothing of ours stands there.
     """
 
     def react(self, reaction: Reaction) -> str:

@@ -228,9 +228,12 @@ def completed(shown: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def variables(text: str) -> dict[str, str]:
-    """A value for every variable that a text refers to: an address where its name says so, else as long as any key."""
-    address = "https://hooks.slack.com/services/T0/B0/none"
-    return {name: address if name.endswith("URL") else "0" * 32 for name in re.findall(r"\$\{([A-Z_]+)\}", text)}
+    """A value for every variable that a text refers to, in the form that its name says, else as long as any key."""
+    forms = {"URL": "https://hooks.slack.com/services/T0/B0/none", "APP_TOKEN": "xapp-none"}
+    return {
+        name: next((value for end, value in forms.items() if name.endswith(end)), "0" * 32)
+        for name in re.findall(r"\$\{([A-Z_]+)\}", text)
+    }
 
 
 def test_commands_in_the_pages_exist() -> None:

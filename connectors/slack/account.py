@@ -30,6 +30,10 @@ class Account:
             self._said = self._api.read("auth.test").data
         return self._said
 
+    def known(self) -> Mapping[str, Any]:
+        """The same as far as it was asked already, without asking."""
+        return self._said or {}
+
     def at_a_glance(self) -> Mapping[str, Any]:
         """The same without an error and without a delay: empty while it is not known."""
         # Whoever comes while another thread asks goes without: what is asked for so is not worth a delay.

@@ -12,8 +12,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 from urllib.parse import urlsplit
 
+from connectors.slack import life
+from connectors.slack.markup import escape, escape_within, moment, mrkdwn, plain_text
 from forwarder.alert import Alert, Severity
-from forwarder.connector import Change, Delivery, Kind, Origin, Payload, clean, cut, is_web_url, one_line
+from forwarder.connector import Action, Change, Delivery, Kind, Origin, Payload, clean, cut, is_web_url, one_line
 
 MAX_HEADER: Final = 150
 """Characters of a header block. https://docs.slack.dev/reference/block-kit/blocks/header-block"""
@@ -47,40 +49,61 @@ _COLOURS: Final = {
     Severity.MEDIUM: "#e3b505",
     Severity.LOW: "#2f80d1",
 }
+_ACTIONS: Final = {Action.ACKNOWLEDGE: "Acknowledged", Action.RESOLVE: "Resolved", Action.REOPEN: "Open again"}
 _GREY, _GREEN = "#8d8d8d", "#2e9e6b"
 _ORIGINS: Final = {
     Origin.FEED: ("", ""),
     Origin.ALARM: ("Forwarder alarm: ", "The forwarder's own trouble, not a vulnerability."),
     Origin.TEST: ("TEST: ", "🧪 A test of the forwarder: nothing has happened and nothing needs to be done."),
 }
+_TEXTS: Final = {Origin.DIGEST: "🗞️", Origin.REPORT: "📊"}
+"""What is no alert, but all text: it has no facts, and no severity."""
 
 
-def escape(text: str) -> str:
-    """``text`` as mrkdwn that reads the same. https://docs.slack.dev/messaging/formatting-message-text/#escaping"""
-    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+def message(
+    delivery: Delivery, title: str, body: str, buttons: Sequence[Mapping[str, Any]] = (), note: str = ""
+) -> dict[str, Any]:
+    """The alert as it stands, worded with ``title`` (one line) and ``body``: a message without its address.
 
-
-def escape_within(text: str, limit: int) -> str:
-    """``text`` escaped in at most ``limit`` characters, with a mark where something had to go; no entity is halved."""
-    escaped = escape(text[: limit + 1])
-    if len(text) <= limit and len(escaped) <= limit:
-        return escaped
-    return re.sub(r"&[a-z]{0,3}$", "", escaped[: limit - 1]).rstrip() + "…"
-
-
-def message(delivery: Delivery, title: str, body: str) -> dict[str, Any]:
-    """The alert as it stands, worded with ``title`` (one line) and ``body``: a message without its address."""
-    alert, title = delivery.alert, heading(delivery, title)
-    header, footer = {"type": "header", "text": _plain(cut(title, MAX_HEADER))}, _footer(delivery)
-    details = [_facts(alert)]
-    if body := _within(_squeezed(body), MAX_TOTAL - _FRAME - size([header, *details, footer])):
-        details.append({"type": "section", "text": _plain(body)})
-    if buttons := _buttons(delivery, MAX_TOTAL - _FRAME - size([header, *details, footer])):
-        details.append({"type": "actions", "elements": buttons})
+    ``buttons`` are blocks to act by; ``note`` is what there is to say before all else, as plain text.
+    """
+    if delivery.origin in _TEXTS:
+        return _text_alone(delivery, title, body)
+    alert, over, shown = delivery.alert, life.is_over(delivery), heading(delivery, title)
+    notes = [{"type": "section", "text": plain_text(note)}] if note else []
+    if over:
+        top = [*notes, *life.banner(delivery, struck=escape_within(title, MAX_SECTION // 2)), *buttons]
+    else:
+        header = {"type": "header", "text": plain_text(cut(shown, MAX_HEADER))}
+        top = [header, *notes, *life.banner(delivery), *buttons]
+    facts, footer = _facts(alert), _footer(delivery)
+    room = MAX_TOTAL - _FRAME - size([*top, facts, footer])
+    details = [facts, *_body_and_links(delivery, "" if over else body, room)]
     return {
-        "text": escape_within(_summary(delivery, title), MAX_TEXT),
+        "text": escape_within(_summary(delivery, shown), MAX_TEXT),
+        "blocks": top,
+        "attachments": [{"color": _GREEN if over else _COLOURS[alert.severity], "blocks": [*details, footer]}],
+    }
+
+
+def _body_and_links(delivery: Delivery, body: str, room: int) -> list[dict[str, Any]]:
+    """The text, and the links as buttons, in at most ``room`` characters on the wire."""
+    found: list[dict[str, Any]] = []
+    if body := _within(_squeezed(body), room):
+        found.append({"type": "section", "text": plain_text(body)})
+    if buttons := _buttons(delivery, room - (size(found) if found else 0)):
+        found.append({"type": "actions", "elements": buttons})
+    return found
+
+
+def _text_alone(delivery: Delivery, title: str, body: str) -> dict[str, Any]:
+    shown = heading(delivery, title)
+    header = {"type": "header", "text": plain_text(cut(shown, MAX_HEADER))}
+    details = _body_and_links(delivery, body, MAX_TOTAL - _FRAME - size([header]))
+    return {
+        "text": escape_within(cut(shown, MAX_VALUE), MAX_TEXT),
         "blocks": [header],
-        "attachments": [{"color": _COLOURS[alert.severity], "blocks": [*details, footer]}],
+        "attachments": [{"color": _GREY, "blocks": details}] if details else [],
     }
 
 
@@ -91,7 +114,7 @@ def withdrawn(delivery: Delivery, title: str) -> dict[str, Any]:
     struck = f"{emoji} *{verdict}*\n~{escape_within(title, MAX_SECTION // 2)}~"
     return {
         "text": escape_within(f"{emoji} {verdict}: {title}", MAX_TEXT),
-        "blocks": [{"type": "section", "text": _mrkdwn(struck)}],
+        "blocks": [{"type": "section", "text": mrkdwn(struck)}, *life.banner(delivery)],
         "attachments": [
             {"color": _GREEN if resolved else _GREY, "blocks": [_facts(delivery.alert), _footer(delivery)]}
         ],
@@ -105,25 +128,32 @@ def over(delivery: Delivery) -> tuple[str, str]:
     return "⚪", "Test over" if delivery.origin is Origin.TEST else "No longer stands"
 
 
-def changed(delivery: Delivery, title: str) -> dict[str, Any]:
-    """A short message of what changed, for where the first message cannot be edited."""
-    header = cut(f"{_EMOJI[delivery.alert.severity]} Changed: {title}", MAX_HEADER)
-    lines = "\n".join(sentence(change) for change in delivery.changes)
+def followed_up(delivery: Delivery, title: str) -> dict[str, Any]:
+    """A short message of what is new, for where the first message cannot be edited."""
+    header = cut(f"{_heads(delivery)}: {title}", MAX_HEADER)
+    lines = news(delivery)
     return {
         "text": escape_within(f"{header}\n{lines}", MAX_TEXT),
         "blocks": [
-            {"type": "header", "text": _plain(header)},
-            {"type": "section", "text": _plain(cut(lines, MAX_SECTION))},
+            {"type": "header", "text": plain_text(header)},
+            {"type": "section", "text": plain_text(cut(lines, MAX_SECTION))},
+            *(life.banner(delivery) if delivery.kind is Kind.UPDATE else []),
             _footer(delivery),
         ],
     }
+
+
+def _heads(delivery: Delivery) -> str:
+    if delivery.response:
+        return _ACTIONS[delivery.response.action]
+    return "⏰ Reminder" if delivery.kind is Kind.REMIND else f"{_EMOJI[delivery.alert.severity]} Changed"
 
 
 def moved_here(content: Mapping[str, Any], channel: str, url: str | None) -> dict[str, Any]:
     """``content`` with a line that leads to the first message, in another channel."""
     first = f"<{url}|another channel>" if url else f"<#{channel}>"
     note = f"The first message of this alert is in {first}."
-    line = {"type": "context", "elements": [_mrkdwn(note)]}
+    line = {"type": "context", "elements": [mrkdwn(note)]}
     *others, last = content["attachments"]
     attachments = [*others, {**last, "blocks": [*last["blocks"], line]}]
     return {**content, "attachments": attachments, "fallback": f"{content['fallback']}\n{note}"}
@@ -132,22 +162,29 @@ def moved_here(content: Mapping[str, Any], channel: str, url: str | None) -> dic
 def moved_away(reply: Mapping[str, Any], channel: str, url: str | None) -> dict[str, Any]:
     """A thread's ``reply`` with a line that leads to where the alert is followed from now on."""
     there = f"<{url}|another channel>" if url else f"<#{channel}>"
-    line = {"type": "context", "elements": [_mrkdwn(f"From now on this alert is followed in {there}.")]}
+    line = {"type": "context", "elements": [mrkdwn(f"From now on this alert is followed in {there}.")]}
     # Whoever looks is told there, so this channel need not hear of it.
     kept = {key: value for key, value in reply.items() if key != "reply_broadcast"}
     return {**kept, "blocks": [*reply["blocks"], line]}
 
 
 def reply(delivery: Delivery) -> dict[str, Any]:
-    """What goes into the message's thread: the changes in words, or that the alert is withdrawn."""
-    if delivery.kind is Kind.WITHDRAW:
-        lines = " ".join(over(delivery)) + "."
-    else:
-        lines = "\n".join(sentence(change) for change in delivery.changes)
+    """What goes into the message's thread: what is new, in words."""
+    lines = news(delivery)
     return {
         "text": escape_within(lines, MAX_TEXT),
-        "blocks": [{"type": "section", "text": _plain(cut(lines, MAX_SECTION))}],
+        "blocks": [{"type": "section", "text": plain_text(cut(lines, MAX_SECTION))}],
     }
+
+
+def news(delivery: Delivery) -> str:
+    """What a follow-up brings, as plain text: the changes, who did what, or that the alert is withdrawn."""
+    if delivery.kind is Kind.WITHDRAW:
+        return " ".join(over(delivery)) + "."
+    if delivery.kind is Kind.UPDATE:
+        lines = [life.opened_again(delivery), *map(sentence, delivery.changes)]
+        return "\n".join(filter(None, lines))
+    return life.news(delivery)
 
 
 def sentence(change: Change) -> str:
@@ -169,12 +206,19 @@ def plain(delivery: Delivery, title: str, body: str) -> str:
     if delivery.kind is Kind.WITHDRAW:
         return escape_within(f"{' '.join(over(delivery))}: {title}", MAX_TEXT)
     links = [link.url for link in delivery.links] + list(alert.source_urls[:MAX_BUTTONS])
-    parts = [_summary(delivery, title), _ORIGINS[delivery.origin][1], *filter(is_web_url, links), _squeezed(body)]
+    if delivery.origin in _TEXTS:
+        parts = [title, *filter(is_web_url, links), _squeezed(body)]
+        return escape_within("\n".join(part for part in parts if part), MAX_TEXT)
+    noted = life.news(delivery) if delivery.kind is Kind.REMIND else ""
+    parts = [_summary(delivery, title), noted, _ORIGINS[delivery.origin][1]]
+    parts += [*filter(is_web_url, links), _squeezed(body)]
     return escape_within("\n".join(part for part in parts if part), MAX_TEXT)
 
 
 def heading(delivery: Delivery, title: str) -> str:
     """``title`` with the severity's emoji and, where it is not an alert of the feed, what it is."""
+    if emoji := _TEXTS.get(delivery.origin):
+        return f"{emoji} {title}"
     return f"{_EMOJI[delivery.alert.severity]} {_ORIGINS[delivery.origin][0]}{title}"
 
 
@@ -204,7 +248,8 @@ def _summary(delivery: Delivery, title: str) -> str:
     facts += [alert.cve_id] if alert.cve_id else []
     facts += [f"CVSS {alert.cvss_score:g}"] if alert.cvss_score is not None else []
     facts += ["on CISA KEV"] if alert.cisa_kev else []
-    return f"{cut(title, MAX_VALUE)} ({cut(', '.join(facts), MAX_VALUE)})"
+    standing = f" · {life.standing(delivery)}" if delivery.latest else ""
+    return f"{cut(title, MAX_VALUE)} ({cut(', '.join(facts), MAX_VALUE)}){standing}"
 
 
 def _facts(alert: Alert) -> dict[str, Any]:
@@ -222,7 +267,7 @@ def _facts(alert: Alert) -> dict[str, Any]:
         fields.append(("Vendors", _short(_listed(alert.affected_vendors))))
     if alert.alert_type and alert.alert_type != "cve":
         fields.append(("Type", _short(alert.alert_type)))
-    return {"type": "section", "fields": [_mrkdwn(f"*{name}*\n{value}") for name, value in fields]}
+    return {"type": "section", "fields": [mrkdwn(f"*{name}*\n{value}") for name, value in fields]}
 
 
 def _cve(alert: Alert) -> str:
@@ -234,20 +279,19 @@ def _cve(alert: Alert) -> str:
 
 def _footer(delivery: Delivery) -> dict[str, Any]:
     alert, (_, origin) = delivery.alert, _ORIGINS[delivery.origin]
-    when = alert.published_at
-    published = f"<!date^{int(when.timestamp())}^{{date_short_pretty}} {{time}}|{when:%Y-%m-%d %H:%M} UTC>"
+    published = moment(alert.published_at)
     elements = [origin] if origin else []
     note = f" ({alert.date_note})" if alert.date_note else ""
     elements += [f"Published {published}{note}" if delivery.origin is Origin.FEED else f"Since {published}"]
     elements += [f"Alert {_short(alert.id)}"]
-    return {"type": "context", "elements": [_mrkdwn(element) for element in elements]}
+    return {"type": "context", "elements": [mrkdwn(element) for element in elements]}
 
 
 def _buttons(delivery: Delivery, room: int) -> list[dict[str, Any]]:
     """Links as buttons within ``room`` characters: first where else the alert stands, then its sources."""
     buttons: list[dict[str, Any]] = []
     for label, url in _links(delivery):
-        button = {"type": "button", "text": _plain(cut(label, MAX_BUTTON)), "url": url}
+        button = {"type": "button", "text": plain_text(cut(label, MAX_BUTTON)), "url": url}
         if len(url) <= MAX_URL and size(button) <= room:
             room -= size(button)
             buttons.append(button)
@@ -311,7 +355,9 @@ def _drawn(blocks: Sequence[Mapping[str, Any]], margin: str) -> list[str]:
     for block in blocks:
         texts = [block["text"]] if "text" in block else block.get("fields", [])
         if block["type"] == "actions":
-            lines += [f"[{button['text']['text']}] {button['url']}" for button in block["elements"]]
+            links = [f"[{button['text']['text']}] {button['url']}" for button in block["elements"] if "url" in button]
+            acts = " ".join(f"[{button['text']['text']}]" for button in block["elements"] if "url" not in button)
+            lines += [*links, *filter(None, [acts])]
         elif block["type"] == "context":
             lines.append(" · ".join(map(_read, block["elements"])))
         elif "fields" in block:
@@ -329,12 +375,3 @@ def _read(text: Mapping[str, Any]) -> str:
     shown = re.sub(r"<(https?://[^|>]*)\|([^>]*)>", r"\2 (\1)", shown)
     shown = re.sub(r"^(. )?\*([^*\n]+)\*\n", r"\1\2\n", shown)
     return shown.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&")
-
-
-def _plain(text: str) -> dict[str, Any]:
-    # emoji: false keeps a ":8080:" of an alert from becoming a picture.
-    return {"type": "plain_text", "text": text, "emoji": False}
-
-
-def _mrkdwn(text: str) -> dict[str, Any]:
-    return {"type": "mrkdwn", "text": text, "verbatim": True}

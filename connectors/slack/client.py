@@ -173,7 +173,7 @@ class Api:
             Transport(base_url, timeout, token),
             token=token,
             base_url=base_url,
-            logger=_silent(),
+            logger=silent(),
             retry_handlers=[],
         )
 
@@ -213,7 +213,7 @@ class Webhook:
         self._now = now
         self._url = url
         transport = Transport(url, timeout, secret=url.rpartition("/")[2])
-        self._client = webhook_client(transport, url, logger=_silent(), retry_handlers=[])
+        self._client = webhook_client(transport, url, logger=silent(), retry_handlers=[])
 
     def send(self, body: Mapping[str, Any]) -> None:
         """Posts one message."""
@@ -279,6 +279,6 @@ def _lower(headers: Mapping[str, Any]) -> dict[str, str]:
     return {str(name).lower(): str(value) for name, value in headers.items()}
 
 
-def _silent() -> logging.Logger:
+def silent() -> logging.Logger:
     """A logger that says nothing: the SDK's own lines hold addresses, tokens and bodies."""
     return logging.Logger("slack_sdk", level=logging.CRITICAL + 1)

@@ -23,13 +23,18 @@ class SlackConfig(ConnectorConfig):
     model_config = ConfigDict(
         hide_input_in_errors=True,
         json_schema_extra={
-            "dependentRequired": {"token": ["channel"]},
+            "dependentRequired": {"token": ["channel"], "app_token": ["token"]},
             "anyOf": [{"required": ["token"]}, {"required": ["webhook_url"]}],
         },
     )
 
     type: Literal["slack"]
     token: SecretStr | None = Field(default=None, description="Bot token (xoxb-…) with the scope chat:write.")
+    app_token: SecretStr | None = Field(
+        default=None,
+        description="App-level token (xapp-…) with the scope connections:write: messages get buttons to acknowledge, "
+        "resolve and reopen alerts, and the forwarder hears them over Socket Mode, without an open port.",
+    )
     webhook_url: SecretStr | None = Field(
         default=None, description="Incoming webhook, in place of a token: no edits, no threads, no finding again."
     )
@@ -52,12 +57,19 @@ class SlackConfig(ConnectorConfig):
     def _is_an_address(cls, url: str) -> str:
         return web_address(url)
 
-    @field_validator("token", "webhook_url")
+    @field_validator("token", "app_token", "webhook_url")
     @classmethod
     def _fits_a_header(cls, secret: SecretStr | None) -> SecretStr | None:
         if secret and not re.fullmatch(r"[!-~]+", secret.get_secret_value()):
             raise ValueError("must be one word of plain letters, digits and signs")
         return secret
+
+    @field_validator("app_token")
+    @classmethod
+    def _is_of_the_app(cls, token: SecretStr | None) -> SecretStr | None:
+        if token and not token.get_secret_value().startswith("xapp-"):
+            raise ValueError("must be an app-level token, which begins with xapp-")
+        return token
 
     @field_validator("webhook_url")
     @classmethod
@@ -70,6 +82,8 @@ class SlackConfig(ConnectorConfig):
     def _has_one_way_in(self) -> Self:
         if (self.token is None) == (self.webhook_url is None):
             raise ValueError("needs either a token or a webhook_url")
+        if self.app_token and not self.token:
+            raise ValueError("an app_token goes with a token: a webhook's messages have no buttons")
         if self.token and not self.channel:
             raise ValueError('a token needs a channel, such as "#secops"')
         return self

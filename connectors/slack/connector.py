@@ -10,16 +10,30 @@ own, and after a lost answer a message may come twice.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from datetime import UTC, datetime
-from functools import partial
-from typing import Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
 from connectors.slack import blocks
-from connectors.slack.channel import NOT_LISTED
-from connectors.slack.client import Answer, Api, Refusal, Refused, Webhook
+from connectors.slack.buttons import responding
+from connectors.slack.client import Api, Webhook
 from connectors.slack.config import SlackConfig
+from connectors.slack.sending import (
+    EDIT,
+    LITERAL,
+    NO_PREVIEWS,
+    NOTHING,
+    OPEN_EVENT,
+    POST,
+    WEBHOOK,
+    edit,
+    move,
+    plainer_if_refused,
+    post,
+    replied,
+    reply_to,
+)
 from connectors.slack.setup import SETUP
 from connectors.slack.workspace import Place, Workspace
 from forwarder.alert import got_worse
@@ -27,6 +41,7 @@ from forwarder.connector import (
     Connector,
     Delivered,
     Delivery,
+    Desk,
     Failed,
     Finding,
     Kind,
@@ -34,29 +49,17 @@ from forwarder.connector import (
     Outcome,
     Payload,
     Receipt,
-    Retry,
     Texts,
     clean,
     one_line,
 )
 
-T = TypeVar("T")
+if TYPE_CHECKING:
+    from connectors.slack.listener import Listener
 
-OPEN_EVENT: Final = "sentrytex_alert"
-CHANGE_EVENT: Final = "sentrytex_alert_change"
-"""Types of our metadata: on an alert's message, and on the replies in its thread.
-https://docs.slack.dev/messaging/message-metadata"""
-
-POST, EDIT, WEBHOOK, NOTHING = "chat.postMessage", "chat.update", "webhook", "none"
-"""What a payload's ``method`` may be. The first two are Slack's names."""
-
-_OURS: Final = {"method", "reply", "fallback"}  # what of a payload is not an argument of its method
 _PATIENCE: Final = 2.0  # seconds, for what is only nice to know
-_LITERAL: Final = {"parse": "none", "link_names": False}  # chat.update would otherwise turn @here into a ping
-_NO_PREVIEWS: Final = {"unfurl_links": False, "unfurl_media": False}
+_FOLLOW_UPS: Final = frozenset(kind for kind in Kind if kind.responds) | {Kind.UPDATE, Kind.REMIND}
 _WEBHOOK_HOSTS: Final = ("hooks.slack.com", "hooks.slack-gov.com")
-_STANDS: Final = {"cant_update_message", "edit_window_closed"}
-_MOVED: Final = {"is_archived", "channel_not_found", "not_in_channel"}
 
 
 class Slack(Connector[SlackConfig]):
@@ -69,6 +72,8 @@ class Slack(Connector[SlackConfig]):
     noun = ("message", "messages")
     replayed = "will show a second time"
     withdrawn = "its message is marked as withdrawn"
+    tells_responses = True
+    shows_own_responses = True
     setup = SETUP
 
     def __init__(
@@ -81,6 +86,8 @@ class Slack(Connector[SlackConfig]):
     ) -> None:
         super().__init__(name, config, texts)
         self._remote = _remote(config, now)
+        self._listener = _listener(name, config, self._remote, now)
+        self.listens = self._listener is not None
         if isinstance(self._remote, Workspace):
             self.reconcile_after = tuple(after.total_seconds() for after in config.reconcile_after)
             self.follows_links = True
@@ -100,16 +107,18 @@ class Slack(Connector[SlackConfig]):
         cannot_follow = place is None or not self.follows_links
         if (_only_brings_links(delivery) and cannot_follow) or _takes_back_nothing(delivery):
             return {"method": NOTHING}
+        if delivery.kind.responds and (delivery.receipt is None or (place is None and self.follows_links)):
+            return {"method": NOTHING}  # no message is there that could show it
         if isinstance(self._remote, Webhook):
             return self._render_for_webhook(delivery)
-        message = {**self._content(delivery), "metadata": self._metadata(delivery), **_LITERAL}
+        message = {**self._content(delivery), "metadata": self._metadata(delivery), **LITERAL}
         if delivery.kind is Kind.OPEN or place is None:
-            return {"method": POST, "channel": self._remote.channel.configured, **message, **_NO_PREVIEWS}
-        edit = {"method": EDIT, "channel": place.channel, "ts": place.ts, **message}
+            return {"method": POST, "channel": self._remote.channel.configured, **message, **NO_PREVIEWS}
+        editing = {"method": EDIT, "channel": place.channel, "ts": place.ts, **message}
         if _only_brings_links(delivery):
-            del edit["fallback"]  # links alone are not worth an edit that loses the message's form
-            return edit
-        return edit | {"reply": _reply(delivery, place)}
+            del editing["fallback"]  # links alone are not worth an edit that loses the message's form
+            return editing
+        return editing | {"reply": reply_to(delivery, place)}
 
     def deliver(self, delivery: Delivery, payload: Payload) -> Outcome:
         """One attempt: a post, or an edit and then its reply, so that the last of them shows that both are done."""
@@ -117,14 +126,14 @@ class Slack(Connector[SlackConfig]):
             return Delivered(delivery.receipt or Receipt(remote_id=""), note="nothing to send")
         try:
             if isinstance(self._remote, Webhook):
-                _, note = _plainer_if_refused(self._remote.send, payload)
+                _, note = plainer_if_refused(self._remote.send, payload)
                 return Delivered(Receipt(remote_id=WEBHOOK), note)
             place = Place.of(delivery.receipt)
             if payload["method"] == EDIT and place and self._moves(self._remote, delivery, place):
-                return _move(self._remote, delivery, payload, place, self._moved_metadata(delivery))
+                return move(self._remote, delivery, payload, place, self._moved_metadata(delivery))
             if payload["method"] == EDIT:
-                return _edit(self._remote, delivery, payload)
-            return _post(self._remote, payload)
+                return edit(self._remote, delivery, payload)
+            return post(self._remote, payload)
         except Failed as failed:
             return failed.outcome
 
@@ -137,11 +146,11 @@ class Slack(Connector[SlackConfig]):
             metadata = self._moved_metadata(delivery)
             moved = self._remote.message_with(metadata, delivery.enqueued_at, besides=place.channel)
             # What is missing of it is done by the next attempt, which looks for itself.
-            done = moved and _replied(self._remote, delivery, place)
+            done = moved and replied(self._remote, delivery, place)
             return Receipt(remote_id=moved.remote_id, url=self._remote.permalink(moved)) if moved and done else None
-        if place and delivery.kind is not Kind.OPEN and _replied(self._remote, delivery, place):
+        if place and delivery.kind is not Kind.OPEN and replied(self._remote, delivery, place):
             return delivery.receipt
-        if delivery.kind is Kind.WITHDRAW:
+        if delivery.kind is Kind.WITHDRAW or delivery.kind.responds:
             return None
         found = self._remote.message_with(self._metadata(delivery), delivery.enqueued_at)
         if found is None or found == place or _is_older(found, Place.of(delivery.repeats)):
@@ -151,7 +160,7 @@ class Slack(Connector[SlackConfig]):
     def check(self) -> list[Finding]:
         """Asks about the token, its scopes and the channel; a webhook can only be looked at."""
         if isinstance(self._remote, Workspace):
-            return self._remote.findings()
+            return self._remote.findings() + (self._listener.findings() if self._listener else [])
         url = urlsplit(self.config.webhook_url.get_secret_value() if self.config.webhook_url else "")
         untried = f"Slack has no way to try it without posting: forwarder test {self.name} posts a test alert."
         if url.hostname not in _WEBHOOK_HOSTS:
@@ -161,20 +170,35 @@ class Slack(Connector[SlackConfig]):
             return [Finding(False, f"The webhook's address must begin with {form}: copy it from your Slack app again.")]
         return [Finding(True, f"The webhook's address has the right form. {untried}")]
 
+    def listen(self, desk: Desk) -> None:
+        """Hears the buttons that people press, over Socket Mode; raises Failed where nothing is heard right now."""
+        if self._listener:
+            self._listener.listen(desk)
+
+    def close(self) -> None:
+        """Hears nothing more."""
+        if self._listener:
+            self._listener.close()
+
     def preview(self, payload: Payload) -> str:
         """The message in plain text, with its buttons and its reply."""
         return blocks.preview(payload)
 
     def _render_for_webhook(self, delivery: Delivery) -> Payload:
-        if delivery.kind is Kind.UPDATE and delivery.receipt:
-            change = blocks.changed(delivery, self._words(delivery)[0])
-            return {"method": WEBHOOK, **change, "fallback": change["text"]}
+        if delivery.kind in _FOLLOW_UPS and delivery.receipt:
+            news = blocks.followed_up(delivery, self._words(delivery)[0])
+            return {"method": WEBHOOK, **news, "fallback": news["text"]}
         return {"method": WEBHOOK, **self._content(delivery)}
 
     def _content(self, delivery: Delivery) -> dict[str, Any]:
         title, body = self._words(delivery)
-        withdrawn = delivery.kind is Kind.WITHDRAW
-        content = blocks.withdrawn(delivery, title) if withdrawn else blocks.message(delivery, title, body)
+        if delivery.kind is Kind.WITHDRAW:
+            content = blocks.withdrawn(delivery, title)
+        else:
+            buttons = responding(delivery) if self.listens else []
+            # Where there is a message, its thread reminds of it.
+            note = blocks.news(delivery) if delivery.kind is Kind.REMIND and Place.of(delivery.receipt) is None else ""
+            content = blocks.message(delivery, title, body, buttons, note)
         return {**content, "fallback": blocks.plain(delivery, title, body)}
 
     def _words(self, delivery: Delivery) -> tuple[str, str]:
@@ -207,175 +231,24 @@ def _remote(config: SlackConfig, now: Callable[[], datetime]) -> Workspace | Web
     return Workspace(api, glance, config.channel or "", now)
 
 
-def _post(workspace: Workspace, payload: Payload) -> Delivered:
-    answer, note = _send_to_channel(workspace, payload)
-    place = Place.of(Receipt(remote_id=f"{answer.data.get('channel')}:{answer.data.get('ts')}"))
-    if place is None:
-        raise Refused(Refusal.UNCERTAIN, "Slack said yes without saying where the message stands")
-    url = workspace.permalink(place)
-    workspace.channel.learn(place.channel)
-    return Delivered(Receipt(remote_id=place.remote_id, url=url), note)
-
-
-def _send_to_channel(workspace: Workspace, payload: Payload) -> tuple[Answer, str]:
-    """A new message to the channel as it is known, else to the one that bears the configured name."""
-    channel = workspace.channel
-    send = partial(workspace.api.write, POST)
-    address = channel.address()
-    try:
-        with channel.sending():
-            sent = _plainer_if_refused(send, {**payload, "channel": address})
-    except Refused as refused:
-        if address == channel.configured or refused.code not in _MOVED:
-            raise
-        return _send_by_name(workspace, payload, refused)
-    if address != channel.configured:
-        channel.review()
-    return sent
-
-
-def _send_by_name(workspace: Workspace, payload: Payload, refused: Refused) -> tuple[Answer, str]:
-    """The known channel is gone: the configured name counts again, where another channel bears it."""
-    channel = workspace.channel
-    # First, so that after a lost answer the message is looked for where it went.
-    known = channel.forget()
-    try:
-        with channel.sending():
-            return _plainer_if_refused(partial(workspace.api.write, POST), {**payload, "channel": channel.configured})
-    except Refused as again:
-        if known and again.refusal is not Refusal.UNCERTAIN:
-            channel.learn(known)
-        raise (refused if again.code in _MOVED else again) from None
-
-
-def _edit(workspace: Workspace, delivery: Delivery, payload: Payload) -> Outcome:
-    receipt, reply = delivery.receipt or Receipt(remote_id=""), payload.get("reply")
-    try:
-        _, note = _plainer_if_refused(partial(workspace.api.write, EDIT), payload)
-    except Refused as refused:
-        if refused.refusal is Refusal.UNCERTAIN:
-            return Retry(refused.reason)  # an edit may be repeated: there is nothing to look for
-        if not _leaves_as_it_is(refused, only_links=reply is None):
-            raise
-        note = f"the message was left as it is ({refused.code or refused.reason})"
-        if refused.code not in _STANDS:
-            if reply and delivery.kind is Kind.UPDATE:
-                return _post(workspace, _anew(payload))
-            reply = None  # its thread is gone as well
-    if reply:
-        note = _joined(note, _answer_in_thread(workspace, reply))
-    return Delivered(receipt, note)
-
-
-def _move(
-    workspace: Workspace, delivery: Delivery, payload: Payload, place: Place, metadata: Mapping[str, Any]
-) -> Delivered:
-    """A new message in the channel of today, then the old one and its thread. Each is looked for before it is sent.
-
-    So whatever lies between any two of them, neither comes twice.
-    """
-    old = delivery.receipt.url if delivery.receipt else None
-    if delivery.attempt == 1:
-        look = partial(workspace.message_today, metadata, delivery.enqueued_at)
-    else:
-        look = partial(workspace.message_with, metadata, delivery.enqueued_at, besides=place.channel)
-    there = _look(delivery, look)
-    note = ""
-    if there is None:
-        told = blocks.moved_here({**_anew(payload), "metadata": dict(metadata)}, place.channel, old)
-        posted = _post(workspace, {"method": POST, **told})
-        there, note = Place.of(posted.receipt), posted.note
-        if there is None:
-            raise Refused(Refusal.UNCERTAIN, "Slack said yes without saying where the message stands")
-    receipt = Receipt(remote_id=there.remote_id, url=workspace.permalink(there))
-    reply = blocks.moved_away(payload["reply"], there.channel, receipt.url)
-    return Delivered(receipt, _joined(note, _take_leave(workspace, delivery, {**payload, "reply": reply}, place)))
-
-
-def _look(delivery: Delivery, look: Callable[[], T]) -> T | None:
-    try:
-        return look()
-    except Refused as refused:
-        # Where the token may never look, a first attempt has nothing to look for.
-        if delivery.attempt == 1 and refused.code in ("missing_scope", "no_permission", NOT_LISTED):
-            return None
-        raise
-
-
-def _take_leave(workspace: Workspace, delivery: Delivery, payload: Payload, place: Place) -> str:
-    """Brings the old message up to date and says in its thread where the alert is now; returns a note, if any."""
-    note = ""
-    try:
-        _plainer_if_refused(partial(workspace.api.write, EDIT), payload)
-    except Refused as refused:
-        if refused.refusal is Refusal.UNCERTAIN:
-            raise Failed(Retry(refused.reason)) from None
-        if not _leaves_as_it_is(refused, only_links=False):
-            raise
-        note = f"the message in the channel before was left as it is ({refused.code or refused.reason})"
-        if refused.code not in _STANDS:
-            return note
-    # Also an attempt before the config named another channel may have answered in the thread.
-    if _look(delivery, partial(_replied, workspace, delivery, place)):
-        return note
-    return _joined(note, _answer_in_thread(workspace, payload["reply"]))
-
-
-def _reply(delivery: Delivery, place: Place) -> dict[str, Any]:
-    change = {"alert_id": delivery.alert.id, "kind": delivery.kind.value, "revision": delivery.revision}
-    reply = {"channel": place.channel, "thread_ts": place.ts, **blocks.reply(delivery), **_LITERAL}
-    if got_worse(delivery.changes):
-        reply["reply_broadcast"] = True  # the channel should hear of it, not only those who follow the thread
-    return {**reply, "fallback": reply["text"], "metadata": {"event_type": CHANGE_EVENT, "event_payload": change}}
-
-
-def _leaves_as_it_is(refused: Refused, *, only_links: bool) -> bool:
-    """Whether an edit is done with although Slack refused it: the message can no longer be edited, or is gone."""
-    if refused.refusal is Refusal.FINAL or refused.code in _MOVED:
-        return True
-    # Links alone do not show that the destination is broken, unless Slack itself says so.
-    may_pass = refused.refusal in (Refusal.RETRY, Refusal.WAIT)
-    return only_links and (refused.refusal is Refusal.FORM or (refused.code is None and not may_pass))
-
-
-def _replied(workspace: Workspace, delivery: Delivery, place: Place) -> bool:
-    return workspace.reply_with(_reply(delivery, place)["metadata"], place, delivery.enqueued_at)
-
-
-def _answer_in_thread(workspace: Workspace, reply: Mapping[str, Any]) -> str:
-    """Posts an edit's reply; returns what there is to note."""
-    try:
-        return _plainer_if_refused(partial(workspace.api.write, POST), reply)[1]
-    except Refused as refused:
-        if refused.refusal is not Refusal.FINAL:
-            raise
-        return f"its thread accepts no reply ({refused.code})"
-
-
-def _plainer_if_refused(send: Callable[[Mapping[str, Any]], T], payload: Payload) -> tuple[T, str]:
-    """Sends ``payload``, and once more as its ``fallback`` where Slack refuses its form: the answer and a note."""
-    arguments = {key: value for key, value in payload.items() if key not in _OURS}
-    try:
-        return send(arguments), ""
-    except Refused as refused:
-        if refused.refusal is not Refusal.FORM or "fallback" not in payload:
-            raise
-        # An edit keeps whatever it does not mention.
-        empty: dict[str, Any] = {"blocks": [], "attachments": []} if "ts" in arguments else {}
-        dropped = {"blocks", "attachments"} | ({"metadata"} if "metadata" in (refused.code or "") else set())
-        kept = {key: value for key, value in arguments.items() if key not in dropped}
-        note = f"sent as plain text, since Slack refused its form ({refused.code or refused.reason})"
-        return send({**kept, **empty, "text": payload["fallback"]}), note
-
-
-def _anew(payload: Payload) -> dict[str, Any]:
-    """An edit as a message of its own, for where the one to edit is gone."""
-    kept = {key: value for key, value in payload.items() if key not in ("method", "ts", "reply")}
-    return {**kept, **_NO_PREVIEWS}
-
-
 def _only_brings_links(delivery: Delivery) -> bool:
     return delivery.kind is Kind.UPDATE and delivery.receipt is not None and not delivery.changes
+
+
+def _listener(
+    name: str, config: SlackConfig, remote: Workspace | Webhook, now: Callable[[], datetime]
+) -> Listener | None:
+    if not (config.app_token and config.token and isinstance(remote, Workspace)):
+        return None
+    from connectors.slack.listener import Access, Listener
+
+    access = Access(
+        app_token=config.app_token.get_secret_value(),
+        token=config.token.get_secret_value(),
+        base_url=config.base_url,
+        seconds=config.timeout.total_seconds(),
+    )
+    return Listener(name, access, remote.account, now)
 
 
 def _is_older(found: Place, repeats: Place | None) -> bool:
@@ -385,7 +258,3 @@ def _is_older(found: Place, repeats: Place | None) -> bool:
 
 def _takes_back_nothing(delivery: Delivery) -> bool:
     return delivery.kind is Kind.WITHDRAW and delivery.receipt is None
-
-
-def _joined(*notes: str) -> str:
-    return "; ".join(filter(None, notes))

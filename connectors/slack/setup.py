@@ -17,5 +17,11 @@ SETUP: Final = Setup(
             if_address=Question(key="webhook_url", prompt="URL of an incoming webhook", variable="SLACK_WEBHOOK_URL"),
         ),
         Question(key="channel", prompt="Channel", default="#secops"),
+        Question(
+            key="app_token",
+            prompt="App-level token (xapp-…), for buttons to acknowledge and resolve alerts; empty for none",
+            variable="SLACK_APP_TOKEN",
+            default="",
+        ),
     ),
 )

@@ -112,17 +112,17 @@ def _connect(address: tuple[str, int], timeout: float, _source: None = None) -> 
     return connect(*address, timeout)
 
 
-class _HttpConnection(_Connects, HTTPConnection):
-    pass
+class HttpConnection(_Connects, HTTPConnection):
+    """A connection that is made within the deadline."""
 
 
-class _HttpsConnection(_Connects, HTTPSConnection):
-    pass
+class HttpsConnection(_Connects, HTTPSConnection):
+    """The same, encrypted."""
 
 
 class _Http(HTTPHandler):
     def http_open(self, req: Request) -> HTTPResponse:
-        return self.do_open(_HttpConnection, req)
+        return self.do_open(HttpConnection, req)
 
 
 class _Https(HTTPSHandler):
@@ -132,4 +132,4 @@ class _Https(HTTPSHandler):
         super().__init__(context=self._tls)
 
     def https_open(self, req: Request) -> HTTPResponse:
-        return self.do_open(_HttpsConnection, req, context=self._tls)
+        return self.do_open(HttpsConnection, req, context=self._tls)

@@ -46,13 +46,13 @@ class Workspace:
 
     def __init__(self, api: Api, glance: Api, channel: str, now: Callable[[], datetime]) -> None:
         self.api = api
-        self._account = Account(api, glance, now)
-        self.channel = Channel(channel, api, glance, self._account, now)
-        self._messages = MessageSearch(api, self._account, now)
+        self.account = Account(api, glance, now)
+        self.channel = Channel(channel, api, glance, self.account, now)
+        self._messages = MessageSearch(api, self.account, now)
 
     def permalink(self, place: Place) -> str | None:
         """The address of a message for people; None while the workspace's own address is not known."""
-        url = str(self._account.at_a_glance().get("url") or "").rstrip("/")
+        url = str(self.account.at_a_glance().get("url") or "").rstrip("/")
         return f"{url}/archives/{place.channel}/p{place.ts.replace('.', '')}" if url else None
 
     def message_with(

@@ -10,7 +10,7 @@ from forwarder.common.clock import Now
 from forwarder.connector import Action, Connector, Desk, Failed, MuteRequest, RateLimited, Reaction, Resolution, Status
 from forwarder.events import Listener
 from forwarder.logs import get_logger
-from forwarder.response import PAGE
+from forwarder.response import NOT_KEPT, NOT_KNOWN, PAGE
 from forwarder.store import Store, StoreError
 from forwarder.store.life_records import Heard, Responded
 
@@ -182,22 +182,19 @@ class _Desk(Desk):
         try:
             return answer(self._responses.react(self._connector, reaction))
         except StoreError:
-            return _NOT_KEPT
+            return NOT_KEPT
         except Exception:
             log.exception("reaction_failed", connector=self._connector.name)
-            return _NOT_KEPT
+            return NOT_KEPT
 
     def mute(self, request: MuteRequest) -> str:  # noqa: ARG002
-        return _NOT_KEPT
-
-
-_NOT_KEPT: Final = "This could not be kept: the forwarder's log says why. Try again in a moment."
+        return NOT_KEPT
 
 
 def answer(responded: Responded) -> str:
     """What the person is told who decided this; empty where the alert's own message will show it."""
     if responded.heard is Heard.UNKNOWN:
-        return "The forwarder does not know this alert any more."
+        return NOT_KNOWN
     if responded.heard is not Heard.UNCHANGED:
         return ""
     if responded.latest is None or responded.status is Status.OPEN:

@@ -84,11 +84,12 @@ class LifecycleStore:
         """
 
         def work(connection: sqlite3.Connection) -> Responded:
-            if not heard_first(connection, connector, reaction.key, now=now):
-                return Responded(heard=Heard.REPEATED)
             alert_id = alert_at(connection, connector, reaction.remote_id)
             if alert_id is None:
+                # Not heard of: what stands there may be about to be settled, and is then told once more.
                 return Responded(heard=Heard.UNKNOWN)
+            if not heard_first(connection, connector, reaction.key, now=now):
+                return Responded(heard=Heard.REPEATED)
             return respond(
                 connection,
                 alert_id,

@@ -25,6 +25,7 @@ from tests.kit.core import FORWARDER, environment
 VARIABLES = (
     "SENTRYTEX_API_KEY",
     "SLACK_BOT_TOKEN",
+    "SLACK_APP_TOKEN",
     "SLACK_WEBHOOK_URL",
     "PAGERDUTY_ROUTING_KEY",
     "PAGERDUTY_API_TOKEN",
@@ -97,7 +98,7 @@ def read_until_asked(leader: int, process: subprocess.Popen[bytes]) -> str:
 
 def everything(sandbox: Sandbox) -> list[str]:
     """Answers that choose all there is."""
-    slack = ["y", sandbox.slack.token, "#secops"]
+    slack = ["y", sandbox.slack.token, "#secops", sandbox.slack.app_token]
     pagerduty = ["y", sandbox.pagerduty.routing_key, "us", ""]
     jira = ["y", sandbox.jira.url, sandbox.jira.email, sandbox.jira.token, "SEC", "Bug"]
     return [sandbox.sentrytex.token, *slack, *jira, *pagerduty]
@@ -107,6 +108,7 @@ def secrets(sandbox: Sandbox) -> dict[str, str]:
     return {
         "SENTRYTEX_API_KEY": sandbox.sentrytex.token,
         "SLACK_BOT_TOKEN": sandbox.slack.token,
+        "SLACK_APP_TOKEN": sandbox.slack.app_token,
         "PAGERDUTY_ROUTING_KEY": sandbox.pagerduty.routing_key,
         "JIRA_API_TOKEN": sandbox.jira.token,
     }
@@ -200,7 +202,9 @@ def test_an_answer_that_does_not_work_is_asked_again(sandbox: Sandbox, tmp_path:
 def test_an_answer_that_does_not_work_yet_can_be_kept(sandbox: Sandbox, tmp_path: Path) -> None:
     """A person who knows better goes on with it."""
     path = tmp_path / "config.yaml"
-    result = init(sandbox, path, sandbox.sentrytex.token, "y", "xoxb-not-yet-valid", "#secops", "keep", "n", "n", "y")
+    result = init(
+        sandbox, path, sandbox.sentrytex.token, "y", "xoxb-not-yet-valid", "#secops", "", "keep", "n", "n", "y"
+    )
     assert result.exit_code == 0, result.output
     assert "FAIL secops" in result.output
     assert "xoxb-not-yet-valid" in path.with_suffix(".env").read_text()
@@ -276,7 +280,8 @@ def test_a_section_that_does_not_work_can_be_left_out(sandbox: Sandbox, tmp_path
     """Who has no token at hand is not held at the question."""
     path = tmp_path / "config.yaml"
     pagerduty = ["y", "too-short-key", "eu", "", "skip"]
-    result = init(sandbox, path, sandbox.sentrytex.token, "y", sandbox.slack.token, "#secops", "n", *pagerduty, "n")
+    slack = ["y", sandbox.slack.token, "#secops", "", "n"]
+    result = init(sandbox, path, sandbox.sentrytex.token, *slack, *pagerduty, "n")
     assert result.exit_code == 0, result.output
     assert set(load(path, secrets(sandbox)).connectors) == {"secops"}
 
@@ -284,7 +289,7 @@ def test_a_section_that_does_not_work_can_be_left_out(sandbox: Sandbox, tmp_path
 def test_whoever_stops_in_between_may_keep_what_was_answered(sandbox: Sandbox, tmp_path: Path) -> None:
     """Stopping in a later section offers to write the earlier ones; once more, and nothing is left."""
     path = tmp_path / "config.yaml"
-    answered = [sandbox.sentrytex.token, "y", sandbox.slack.token, "#secops"]
+    answered = [sandbox.sentrytex.token, "y", sandbox.slack.token, "#secops", ""]
     said, status = interrupted(sandbox, path, *answered, then=["", "n"])
     assert status == 0, said
     assert "Write secops and leave the rest out?" in said

@@ -25,11 +25,13 @@ from forwarder.connector import (
     Connector,
     Delivered,
     Failed,
+    Kind,
     Origin,
     ProcessMemory,
     RateLimited,
     Receipt,
     Retry,
+    Uncertain,
 )
 from forwarder.sandbox import Fault, FaultKind, Sandbox
 from tests.kit.contract import (
@@ -49,15 +51,21 @@ from tests.kit.contract import (
     numbers,
     patience,
     registered,
+    responses_to,
     send,
     send_struck,
     settle,
     striking,
 )
-from tests.kit.samples import delivery, hostile_alerts, odd_alerts
+from tests.kit.samples import HOSTILE_TEXTS, delivery, hostile_alerts, odd_alerts
 
 each_target = pytest.mark.parametrize("target", TARGETS, ids=lambda target: target.name)
 """Runs a test over every connector that talks to a service."""
+
+each_teller = pytest.mark.parametrize(
+    "target", [one for one in TARGETS if connector_class(one.kind).tells_responses], ids=lambda target: target.name
+)
+"""Runs a test over those that tell what people decide."""
 
 
 @pytest.fixture(scope="module")
@@ -333,6 +341,99 @@ def test_a_lost_answer_to_a_follow_up_is_no_exception(
         settle(connector, one, advance=sandbox.clock.advance)
     if target.once:
         assert target.count(sandbox, first.alert) == 1
+
+
+# What people decide
+
+
+@each_teller
+def test_rendering_a_response_is_pure(target: Target, sandbox: Sandbox, connector: Connector[Any]) -> None:
+    """The same response gives the same JSON, twice and on another connector, with or without a place to show it."""
+    seen = len(target.service(sandbox).requests)
+    receipt = Receipt(remote_id="C0SECOPS:1700000000.000100", url="https://example.com/1")
+    with closing(target.connect(sandbox)) as another:
+        for one in (*responses_to(new_delivery(), receipt), *responses_to(new_delivery(), None)):
+            payload = connector.render(one)
+            assert json.loads(json.dumps(payload)) == payload == connector.render(one) == another.render(one)
+            assert connector.preview(payload).strip()
+    assert len(target.service(sandbox).requests) == seen
+
+
+@each_teller
+def test_responses_are_told_where_the_alert_stands(target: Target, sandbox: Sandbox, connector: Connector[Any]) -> None:
+    """What people decide arrives where the alert stands, twice too, and only a reopening may add an alert."""
+    first = new_delivery()
+    outcome = send(connector, first)
+    assert isinstance(outcome, Delivered)
+    for one in responses_to(first, outcome.receipt):
+        for _ in range(2):
+            told = send(connector, one)
+            assert isinstance(told, Delivered), told
+            assert told.receipt.remote_id == outcome.receipt.remote_id
+        if target.edits:
+            again = target.again if one.kind is Kind.REOPEN else 0
+            assert target.count(sandbox, first.alert) == 1 + again
+
+
+@each_teller
+def test_an_overtaken_response_is_no_error(target: Target, sandbox: Sandbox, connector: Connector[Any]) -> None:
+    """What somebody has decided otherwise since is settled all the same, and the alert stands once."""
+    first = new_delivery()
+    outcome = send(connector, first)
+    assert isinstance(outcome, Delivered)
+    ones = responses_to(first, outcome.receipt)
+    for one in ones[:-1]:
+        assert isinstance(send(connector, replace(one, latest=ones[-1].latest)), Delivered)
+    if target.edits:
+        assert target.count(sandbox, first.alert) == 1
+
+
+@each_teller
+def test_a_response_to_nothing_is_no_error(target: Target, sandbox: Sandbox, connector: Connector[Any]) -> None:
+    """Where the alert does not stand, what people decide is settled, and makes no alert but by a reopening."""
+    first = new_delivery()
+    for one in responses_to(first, None):
+        assert target.count(sandbox, first.alert) == 0
+        assert isinstance(send(connector, one), Delivered)
+    assert target.count(sandbox, first.alert) == target.again
+
+
+@each_teller
+@pytest.mark.parametrize("field", ["person", "reason", "place"])
+def test_what_people_write_arrives(target: Target, sandbox: Sandbox, connector: Connector[Any], field: str) -> None:
+    """No name and no reason keeps a response from its destination, pings anybody or reaches a terminal."""
+    first = new_delivery()
+    outcome = send(connector, first)
+    assert isinstance(outcome, Delivered)
+    for text in HOSTILE_TEXTS:
+        for one in responses_to(first, outcome.receipt):
+            assert one.response is not None
+            said: dict[str, Any] = {"person": "", field: text}
+            written = replace(one.response, **said)
+            told = replace(one, response=written, latest=written)
+            payload = connector.render(told)
+            assert isinstance(connector.deliver(told, json.loads(json.dumps(payload))), Delivered), text[:300]
+            preview = connector.preview(payload)
+            assert not any(char in preview for char in "\x00\x07\x1b\x9b\u202e")
+    assert not any(message["pings"] for message in sandbox.slack.messages)
+
+
+@each_teller
+@pytest.mark.parametrize("fault", [fault for fault in LOST if "before" not in fault.kind], ids=_kind)
+def test_a_lost_answer_to_a_response_is_no_exception(
+    target: Target, sandbox: Sandbox, connector: Connector[Any], fault: Fault
+) -> None:
+    """A response whose answer is lost is looked for or told again, and adds no more than it would have."""
+    first = new_delivery()
+    outcome = send(connector, first)
+    assert isinstance(outcome, Delivered)
+    for one in responses_to(first, outcome.receipt):
+        lost = send_struck(target, sandbox, one, fault, path="POST")
+        assert isinstance(lost, OUTCOMES)
+        if not (isinstance(lost, Uncertain) and look(connector, one, advance=sandbox.clock.advance)):
+            settle(connector, one, advance=sandbox.clock.advance)
+    if target.once:
+        assert target.count(sandbox, first.alert) == 1 + target.again
 
 
 @each_target

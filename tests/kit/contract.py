@@ -6,7 +6,7 @@ import base64
 import json
 from collections.abc import Callable, Mapping
 from contextlib import closing, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from importlib.metadata import entry_points
 from itertools import count
@@ -14,6 +14,7 @@ from typing import Any, Final, get_args
 
 from forwarder.alert import Alert, Change
 from forwarder.connector import (
+    Action,
     Broken,
     Connector,
     Delivered,
@@ -25,6 +26,8 @@ from forwarder.connector import (
     RateLimited,
     Receipt,
     Rejected,
+    Resolution,
+    Response,
     Retry,
     Uncertain,
 )
@@ -63,6 +66,7 @@ class Target:
     that looks for it (parts of ``METHOD /path``); ``count`` tells how often an alert stands there. ``lost`` is what an
     answer that never came whole must come to, ``statuses`` what each HTTP status of ``send`` must. ``once`` is false
     where the remote cannot tell what it has, so that a repeat shows twice; ``edits`` where it cannot change it.
+    ``again`` is how often more an alert stands there once it was reopened.
     """
 
     name: str
@@ -76,6 +80,7 @@ class Target:
     statuses: Mapping[int, Kinds]
     once: bool = True
     edits: bool = True
+    again: int = 0
     find_path: str = ""
 
     def connect(self, sandbox: Sandbox, **config: Any) -> Connector[Any]:
@@ -203,6 +208,7 @@ TARGETS: Final = (
         send="/v2/enqueue",
         secrets=lambda sandbox: (sandbox.pagerduty.routing_key,),
         count=_incidents,
+        again=1,
         lost=(Retry,),
         statuses={**_FINAL, 407: (Broken,), 408: (Retry,), 409: (Rejected,), **dict.fromkeys(_SERVER, (Retry,))},
     ),
@@ -304,6 +310,29 @@ def follow_ups(one: Delivery, receipt: Receipt | None) -> list[Delivery]:
     ]
 
 
+def responses_to(one: Delivery, receipt: Receipt | None) -> list[Delivery]:
+    """What people may decide about ``one``, in order, each told while it is the last thing that is known."""
+    common: dict[str, Any] = {"alert": one.alert, "enqueued_at": one.enqueued_at, "receipt": receipt}
+    resolved = [replace(_RESOLVED, number=number, resolution=how) for number, how in enumerate(Resolution, start=2)]
+    said = [replace(_RESOLVED, number=1, action=Action.ACKNOWLEDGE, resolution=None), *resolved]
+    said.append(replace(_RESOLVED, number=len(said) + 1, action=Action.REOPEN, resolution=None, person="", reason=""))
+    return [
+        delivery(**common, kind=Kind(each.action.value), revision=each.number, response=each, latest=each)
+        for each in said
+    ]
+
+
+_RESOLVED: Final = Response(
+    number=2,
+    action=Action.RESOLVE,
+    at=datetime(2026, 3, 1, 14, 2, tzinfo=UTC),
+    place="elsewhere",
+    person="Ada",
+    reason="We do not run it.",
+    resolution=Resolution.DONE,
+)
+
+
 LOST: Final = (
     Fault(kind=FaultKind.TIMEOUT_BEFORE, seconds=30),
     Fault(kind=FaultKind.TIMEOUT_AFTER, seconds=30),
@@ -343,13 +372,19 @@ def patience(fault: Fault) -> dict[str, Any]:
     return {"timeout": BRIEF} if fault.kind in SLOW else {}
 
 
+def _responses(connector: Connector[Any], one: Delivery, receipt: Receipt | None) -> list[Delivery]:
+    return responses_to(one, receipt) if connector.tells_responses else []
+
+
 def everything_told(connector: Connector[Any]) -> list[str]:
     """All that a connector says of one alert, its follow-ups, a look and a check."""
     one = new_delivery()
     outcome = send(connector, one)
     told = [repr(outcome), *(repr(finding) for finding in connector.check())]
     receipt = outcome.receipt if isinstance(outcome, Delivered) else None
-    told += [repr(send(connector, later)) for later in follow_ups(one, receipt)]
+    told += [
+        repr(send(connector, later)) for later in (*follow_ups(one, receipt), *_responses(connector, one, receipt))
+    ]
     try:
         told.append(repr(connector.find(one)))
     except Failed as error:

@@ -111,6 +111,16 @@ def test_only_what_stands_here_can_be_decided_on(store: Store, standing: Alert) 
     assert standing.id == "a"
 
 
+def test_what_came_before_its_message_was_settled_counts_when_it_is_told_again(store: Store) -> None:
+    """Somebody is quicker than the receipt: nothing is known of the message, and the same event is heard later."""
+    one = alert(id="a", severity="high")
+    enqueue(store, one, "secops")
+    assert react(store, "secops", Action.ACKNOWLEDGE).heard is Heard.UNKNOWN
+    settle(store, claim(store, "secops"), delivered("R-secops"))
+    assert react(store, "secops", Action.ACKNOWLEDGE).heard is Heard.CHANGED
+    assert react(store, "secops", Action.ACKNOWLEDGE).heard is Heard.REPEATED
+
+
 @pytest.mark.usefixtures("standing")
 def test_a_response_carries_what_was_decided(store: Store) -> None:
     told = store.lifecycle.respond(

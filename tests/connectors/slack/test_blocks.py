@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from connectors.slack import Slack, SlackConfig, blocks
+from connectors.slack import Slack, SlackConfig, blocks, markup
 from forwarder.alert import Alert, Severity
 from forwarder.connector import BuiltInTexts, Change, Delivery, Kind, Link, Origin, Receipt
 from forwarder.sandbox import Sandbox, blockkit
@@ -275,10 +275,10 @@ def test_a_text_gives_way_where_all_blocks_are_too_long() -> None:
 @pytest.mark.parametrize("text", ["t" * 9, "&" * 2, "<!channel>", "a&b<c>d", "é🔴" * 5])
 def test_escaped_text_is_cut_without_halving_an_entity(text: str) -> None:
     """At the limit the text is whole, below it a mark ends it, and what is left unescapes to the text's beginning."""
-    whole = blocks.escape(text)
-    assert blocks.escape_within(text, len(whole)) == whole
+    whole = markup.escape(text)
+    assert markup.escape_within(text, len(whole)) == whole
     for limit in range(1, len(whole)):
-        short = blocks.escape_within(text, limit)
+        short = markup.escape_within(text, limit)
         read = short.removesuffix("…").replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&")
         assert len(short) <= limit
         assert short.endswith("…")

@@ -10,12 +10,14 @@ from contextlib import suppress
 from functools import partial
 from typing import Any, Final
 
+from pydantic import BaseModel
+
 from forwarder import plugins
 from forwarder.alarms import Alarms
 from forwarder.common.clock import Clock
 from forwarder.common.units import format_duration
 from forwarder.config import Config, needs_restart, secrets_of
-from forwarder.connector import Connector
+from forwarder.connector import Connector, Delivery
 from forwarder.delivery.dispatcher import LINKS_AFTER, Dispatcher
 from forwarder.delivery.leaving import Leaving, Pauses
 from forwarder.delivery.memory import StoredMemory
@@ -25,6 +27,7 @@ from forwarder.feed.client import FeedClient, RequestBudget, SentrytexError
 from forwarder.feed.poller import Poller
 from forwarder.heartbeat import Heartbeat
 from forwarder.lifecycle import Held, Reminders, Reports, Responses
+from forwarder.lifecycle.owners import owners_of
 from forwarder.logs import Redactor, get_logger
 from forwarder.scheduler import Jobs, Scheduler
 from forwarder.store import Store, StoreError
@@ -385,8 +388,13 @@ class Forwarder:
             followers=followers,
             wake=self._wake,
             redact=self.redactor,
+            owners=partial(self._owners, connector.config.type),
             links_after=self._links_after,
         )
+
+    def _owners(self, kind: str, delivery: Delivery) -> tuple[BaseModel, ...]:
+        """Who must act, as the config of now says."""
+        return owners_of(self.config.owners, kind, delivery)
 
     def _stop_dispatchers(self, timeout: float) -> bool:
         dispatchers = [*self.dispatchers.values(), *(leaving.dispatcher for leaving in self.leaving)]

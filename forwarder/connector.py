@@ -25,7 +25,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 from types import MappingProxyType
@@ -175,6 +175,9 @@ class Delivery:
     of the alert by now, whatever the delivery tells, None while nobody reacted. ``changes`` of a response are empty.
     ``items`` are the alerts that a digest tells, the most severe first. ``reminder`` says, where the delivery is one,
     what it is time for, as the beginning of a sentence: ``Nobody has acknowledged it for 15m``.
+
+    ``owners`` are those who must act here, as the config's author named them: instances of the connector's ``Owner``,
+    by the alert's vendors first, then by their categories. Only these may be called by name, or pinged.
     """
 
     id: int
@@ -194,6 +197,7 @@ class Delivery:
     latest: Response | None = None
     items: tuple[Alert, ...] = ()
     reminder: str = ""
+    owners: tuple[BaseModel, ...] = field(default=(), hash=False)
 
     @property
     def status(self) -> Status:
@@ -376,6 +380,10 @@ class Connector(ABC, Generic[C]):
     @abstractmethod
     def check(self) -> list[Finding]:
         """Asks the destination whether the credentials and the target work, without leaving a trace there."""
+
+    def check_owners(self, owners: Sequence[Any]) -> list[Finding]:  # noqa: ARG002
+        """Asks the destination whether ``owners`` are there: all that the config names for this connector's type."""
+        return []
 
     @abstractmethod
     def preview(self, payload: Payload) -> str:

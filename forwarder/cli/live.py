@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import closing
 from typing import Any
 
 import click
+from pydantic import BaseModel
 
 from forwarder import plugins
 from forwarder.cli.options import remembered
@@ -14,6 +16,7 @@ from forwarder.config import Config, SentrytexConfig, secrets_of
 from forwarder.connector import Connector, Finding
 from forwarder.delivery.attempt import REQUESTS
 from forwarder.feed.client import FeedClient, SentrytexError
+from forwarder.lifecycle.owners import all_owners
 from forwarder.logs import Redactor
 from forwarder.wire.deadline import deadline
 
@@ -26,17 +29,18 @@ def check_live(config: Config) -> bool:
         try:
             connector = plugins.load_type(settings.type)(name, settings)
             connector.remember(remembered(config, name))
-            findings = check_connector(connector)
+            findings = check_connector(connector, all_owners(config.owners, settings.type))
         except Exception as error:  # another package's connector may raise anything
             findings = [Finding(ok=False, text=f"The check failed unexpectedly ({type(error).__name__}).")]
         works &= report(name, findings, redact)
     return works
 
 
-def check_connector(connector: Connector[Any]) -> list[Finding]:
-    """What ``connector`` finds, within the time that a delivery would have, and lets go of it."""
+def check_connector(connector: Connector[Any], owners: Sequence[BaseModel] = ()) -> list[Finding]:
+    """What ``connector`` finds, of ``owners`` too, within the time that a delivery would have, and lets go of it."""
     with closing(connector), deadline(connector.config.timeout.total_seconds() * REQUESTS):
-        return connector.check()
+        findings = connector.check()
+        return findings + connector.check_owners(owners) if owners else findings
 
 
 def check_feed(settings: SentrytexConfig) -> list[Finding]:

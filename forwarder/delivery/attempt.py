@@ -7,6 +7,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, Final
 
+from pydantic import BaseModel
+
 from forwarder.common.clock import Now
 from forwarder.connector import Connector, Delivered, Delivery, Failed, Outcome, Payload, Receipt, Retry, Uncertain
 from forwarder.delivery.breaker import Breaker
@@ -36,16 +38,20 @@ class Attempts:
         *,
         now: Now,
         random: Callable[[], float],
+        owners: Callable[[Delivery], tuple[BaseModel, ...]] = lambda _: (),
     ) -> None:
         self.connector, self.name = connector, connector.name
         self.seconds = connector.config.timeout.total_seconds() * REQUESTS
         """The most that an attempt takes, however many requests it needs."""
         self._breaker, self._rate_limiter = breaker, rate_limiter
         self._now, self._random = now, random
+        self._owners = owners
 
     def carry_out(self, claimed: Claimed) -> Settlement:
         """What becomes of a claimed delivery."""
         probe = self._breaker.probe, self._breaker.probes_early(self._now())
+        delivery = claimed.delivery
+        claimed = replace(claimed, delivery=replace(delivery, owners=self._owners(delivery)))
         with deadline(self.seconds):
             return self._reconcile(claimed, probe) or self._send(claimed, probe)
 

@@ -32,7 +32,7 @@ _BLOCK: Final = "owners"
 """The id of the block that names them."""
 
 _MAX_NAME: Final = 80
-_ID: Final = re.compile(r"[SUW][A-Z0-9]{5,}")
+_ID: Final = re.compile(r"[SUW](?=[A-Z]*[0-9])[A-Z0-9]{4,}")
 _MENTION: Final = re.compile(r"<@([UW][A-Z0-9]+)(?:\|[^>]*)?>|<!subteam\^(S[A-Z0-9]+)(?:\|[^>]*)?>")
 _HANDLE: Final = re.compile(r"@[^\s@<>&|]+")
 _EVERYBODY: Final = {"@channel", "@here", "@everyone"}

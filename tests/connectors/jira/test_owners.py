@@ -25,7 +25,7 @@ def owners(*values: dict[str, Any]) -> tuple[JiraOwner, ...]:
 
 def alice(jira: Jira, sandbox: Sandbox) -> str:
     """Alice as the site wants her named."""
-    return sandbox.jira.project.accounts.named("alice").id if jira.config.email else "alice"  # type: ignore[attr-defined]
+    return sandbox.jira.project.accounts.named("alice").id if jira.config.email else "alice"
 
 
 def stands(sandbox: Sandbox, field: str) -> Any:

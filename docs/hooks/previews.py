@@ -14,6 +14,7 @@ from forwarder.alarms import AlarmType
 from forwarder.alert import Alert, Severity
 from forwarder.cli.samples import sample_alert
 from forwarder.connector import Change, Connector, Delivery, Kind, Link, Origin, Receipt
+from forwarder.lifecycle.digests import compose
 from forwarder.plugins import load_type
 
 PUBLISHED: Final = datetime(2026, 1, 30, 9, 12, tzinfo=UTC)
@@ -36,6 +37,11 @@ _SETTINGS: Final[Mapping[str, Mapping[str, Any]]] = {
 }
 _NAMES: Final = {"slack": "secops", "pagerduty": "oncall", "jira": "tickets", "console": "terminal"}
 _RECEIPTS: Final = {"slack": "C0SECOPS:1769764330.000100", "pagerduty": "sentrytex:sample", "jira": "SEC-42"}
+_OWNERS: Final[Mapping[str, Any]] = {
+    "slack": "@dev-tools",
+    "pagerduty": "dev-tools",
+    "jira": {"components": [{"name": "Developer Tools"}]},
+}
 _TICKET: Final = Link(connector="tickets", text="SEC-42", url="https://example.atlassian.net/browse/SEC-42")
 _WORSE: Final = (
     Change(field="severity", old="high", new="critical"),
@@ -85,11 +91,45 @@ def _delivery(kind: str, what: str) -> Delivery:
             return replace(outstanding, kind=Kind.WITHDRAW, receipt=followed, origin=Origin.TEST, links=())
         case "alarm":
             return replace(outstanding, alert=_alarm(), origin=Origin.ALARM, links=())
+        case "digest":
+            items = _collected()
+            made = compose(_NAMES[kind], items, PUBLISHED)
+            return replace(outstanding, alert=made, origin=Origin.DIGEST, items=items, links=())
+        case "owner":
+            owner = load_type(kind).Owner
+            owners = (owner.model_validate(_OWNERS[kind]),) if owner else ()
+            return replace(outstanding, owners=owners)
     raise ValueError(f"there is no sample of {what}")
 
 
 def _alert() -> Alert:
     return replace(sample_alert(Severity.CRITICAL, "6e1f0a52-3c1e-4b8e-9a57-2f4f1c0f9b11"), published_at=PUBLISHED)
+
+
+def _collected() -> tuple[Alert, ...]:
+    """What a week brings, the most severe first: more than one message shows."""
+    known = [
+        ("high", "CVE-2025-55182", True, "React Server Components run code from a request"),
+        ("high", "CVE-2025-14847", False, "MongoDB gives away memory that was never written"),
+        ("medium", "CVE-2025-64459", False, "Django: SQL injection through _connector in filter()"),
+        ("medium", None, False, "GitHub: secrets of a forked workflow can be read"),
+    ]
+    lows = [
+        ("low", f"CVE-2025-{60000 + number}", False, "Details of an error give a path away") for number in range(90)
+    ]
+    return tuple(
+        Alert.parse(
+            {
+                "id": f"sample-{number}",
+                "severity": severity,
+                "cve_id": cve_id,
+                "cisa_kev": kev,
+                "title": title,
+                "published_at": PUBLISHED.isoformat(),
+            }
+        )
+        for number, (severity, cve_id, kev, title) in enumerate(known + lows)
+    )
 
 
 def _alarm() -> Alert:

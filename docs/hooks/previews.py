@@ -16,6 +16,7 @@ from forwarder.cli.samples import sample_alert
 from forwarder.connector import Change, Connector, Delivery, Kind, Link, Origin, Receipt
 from forwarder.lifecycle.digests import compose
 from forwarder.plugins import load_type
+from forwarder.sandbox.samples import sample_alerts
 
 PUBLISHED: Final = datetime(2026, 1, 30, 9, 12, tzinfo=UTC)
 """A fixed time, so that the same code makes the same pages."""
@@ -107,29 +108,9 @@ def _alert() -> Alert:
 
 
 def _collected() -> tuple[Alert, ...]:
-    """What a week brings, the most severe first: more than one message shows."""
-    known = [
-        ("high", "CVE-2025-55182", True, "React Server Components run code from a request"),
-        ("high", "CVE-2025-14847", False, "MongoDB gives away memory that was never written"),
-        ("medium", "CVE-2025-64459", False, "Django: SQL injection through _connector in filter()"),
-        ("medium", None, False, "GitHub: secrets of a forked workflow can be read"),
-    ]
-    lows = [
-        ("low", f"CVE-2025-{60000 + number}", False, "Details of an error give a path away") for number in range(90)
-    ]
-    return tuple(
-        Alert.parse(
-            {
-                "id": f"sample-{number}",
-                "severity": severity,
-                "cve_id": cve_id,
-                "cisa_kev": kev,
-                "title": title,
-                "published_at": PUBLISHED.isoformat(),
-            }
-        )
-        for number, (severity, cve_id, kev, title) in enumerate(known + lows)
-    )
+    """Some of what the stand-in of the feed tells, the most severe first."""
+    told = [Alert.parse(raw) for raw in sample_alerts(PUBLISHED)]
+    return tuple(sorted(told, key=lambda alert: alert.severity.rank)[::3])
 
 
 def _alarm() -> Alert:

@@ -74,6 +74,7 @@ class Jira(Connector[JiraConfig]):
     withdrawn = "its ticket is closed"
     setup = SETUP
     Owner = JiraOwner
+    wants_evidence = True
     tells_responses = True
 
     def __init__(

@@ -52,6 +52,7 @@ class PagerDuty(Connector[PagerDutyConfig]):
     setup = SETUP
     Owner = PagerDutyOwner
     takes_digests = False
+    wants_evidence = True
 
     def __init__(
         self,

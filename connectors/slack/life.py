@@ -56,6 +56,9 @@ def is_over(delivery: Delivery) -> bool:
 
 def _reminder(delivery: Delivery) -> str:
     latest = delivery.latest
+    if delivery.reminder:
+        said = [one_line(clean(latest.words)) + f", {_utc(latest.at)}"] if latest else []
+        return f"⏰ {'. '.join(cut(part, MAX_WHO) for part in (one_line(clean(delivery.reminder)), *said))}."
     if latest is None:
         return f"⏰ Still open since {_utc(delivery.alert.published_at)}: nobody has acknowledged it."
     words = cut(one_line(clean(latest.words)), MAX_WHO)

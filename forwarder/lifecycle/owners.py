@@ -2,33 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from types import MappingProxyType
-from typing import Final
+from collections.abc import Iterable
 
 from pydantic import BaseModel
 
 from forwarder.config import Owners
 from forwarder.connector import Delivery, Origin
 
-NONE: Final[Mapping[str, Sequence[str]]] = MappingProxyType({})
 
-Owning = Callable[[Delivery], tuple[BaseModel, ...]]
-"""Who must act on what a delivery tells, at its destination."""
-
-
-def owners_of(
-    owners: Owners, kind: str, delivery: Delivery, categories: Mapping[str, Sequence[str]] = NONE
-) -> tuple[BaseModel, ...]:
+def owners_of(owners: Owners, kind: str, delivery: Delivery) -> tuple[BaseModel, ...]:
     """Who must act at connectors of the type ``kind``, each once: by vendor key, then by the vendors' categories.
 
-    ``categories`` are those of each vendor, by its key. Only an alert of the feed has owners: what the alert says can
-    choose among those of the config, and bring in none of its own.
+    Only an alert of the feed has owners: what the alert says can choose among those of the config, and bring in none
+    of its own.
     """
     if delivery.origin is not Origin.FEED:
         return ()
-    vendors = delivery.alert.affected_vendors
-    names = [*vendors, *(category for vendor in vendors for category in categories.get(vendor, ()))]
+    keys = delivery.alert.affected_vendors
+    known = [delivery.vendors[key] for key in keys if key in delivery.vendors]
+    names = [*keys, *(category for vendor in known for category in vendor.categories)]
     return _each_once(_named(owners, kind, names))
 
 

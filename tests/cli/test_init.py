@@ -127,7 +127,7 @@ def test_every_question_is_about_a_key_of_its_connector() -> None:
             field = kind.Config.model_fields[question.key]
             assert ("SecretStr" in repr(field.annotation)) == bool(question.variable), f"{kind}: {question.key}"
             asked += 1
-    assert asked == 11
+    assert asked == 12
 
 
 def test_the_config_that_is_written_loads(sandbox: Sandbox, tmp_path: Path) -> None:
@@ -280,8 +280,7 @@ def test_a_section_that_does_not_work_can_be_left_out(sandbox: Sandbox, tmp_path
     """Who has no token at hand is not held at the question."""
     path = tmp_path / "config.yaml"
     pagerduty = ["y", "too-short-key", "eu", "", "skip"]
-    slack = ["y", sandbox.slack.token, "#secops", "", "n"]
-    result = init(sandbox, path, sandbox.sentrytex.token, *slack, *pagerduty, "n")
+    result = init(sandbox, path, sandbox.sentrytex.token, "y", sandbox.slack.token, "#secops", "", "n", *pagerduty, "n")
     assert result.exit_code == 0, result.output
     assert set(load(path, secrets(sandbox)).connectors) == {"secops"}
 

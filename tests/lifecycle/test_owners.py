@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from pydantic import BaseModel, RootModel
 
+from forwarder.alert import Vendor
 from forwarder.connector import Origin
 from forwarder.lifecycle.owners import all_owners, owners_of
 from tests.kit.samples import HOSTILE_TEXTS, alert, delivery
@@ -23,12 +24,15 @@ OWNERS: dict[str, dict[str, Any]] = {
     "stripe": {"chat": Who("dev")},
     "cloud": {"chat": Who("ops"), "tickets": Who("queue")},
 }
-CATEGORIES = {"github": ("Cloud",), "stripe": ("payments", "cloud")}
+STACK = {
+    key: Vendor(key=key, name=key.title(), categories=categories)
+    for key, categories in {"github": ("Cloud",), "stripe": ("payments", "cloud")}.items()
+}
 
 
 def who(*vendors: str, kind: str = "chat", **changes: Any) -> list[str]:
-    one = delivery(alert=alert(affected_vendors=list(vendors)), **changes)
-    found: tuple[BaseModel, ...] = owners_of(OWNERS, kind, one, CATEGORIES)
+    one = delivery(alert=alert(affected_vendors=list(vendors)), vendors=STACK, **changes)
+    found: tuple[BaseModel, ...] = owners_of(OWNERS, kind, one)
     return [owner.root for owner in found if isinstance(owner, Who)]
 
 

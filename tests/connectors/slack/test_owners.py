@@ -73,6 +73,17 @@ def test_what_the_whole_channel_hears_pings_again(sandbox: Sandbox, kind: Kind) 
     assert (message["pings"], reply["pings"]) == ([GROUP], [GROUP])
 
 
+def test_an_alert_that_moves_to_another_channel_pings_there_alone(sandbox: Sandbox) -> None:
+    """The new message calls the owners; the last reply in the old thread names them and calls nobody."""
+    receipt = sent(by_token(sandbox), owned("@dev-tools")).receipt
+    elsewhere = by_token(sandbox, channel="#alerts")
+    sent(elsewhere, owned("@dev-tools", kind=Kind.UPDATE, receipt=receipt, revision=2, changes=WORSE))
+    first, *_ = sandbox.slack.messages
+    told = {message["channel"] == first["channel"]: message["pings"] for message in sandbox.slack.messages[1:]}
+    assert first["pings"] == [GROUP]
+    assert told == {True: [], False: [GROUP]}
+
+
 def test_ids_need_no_scope(sandbox: Sandbox) -> None:
     """An id is pinged without asking who that is, through a webhook too."""
     sandbox.slack.scopes -= {"users:read", "usergroups:read"}

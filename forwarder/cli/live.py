@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
 from typing import Any, Final
 
@@ -32,8 +32,13 @@ def check_live(config: Config) -> bool:
     redact = Redactor(secrets_of(config))
     stack: list[Stack] = []
     works = report("sentrytex", check_feed(config.sentrytex, stack.append), redact)
-    for sentence in (sentence for one in stack for sentence in unmatched(config.routes, one.vendors)):
-        click.echo(f"{click.style('warn', fg='yellow')} routes: {redact(sentence)}")
+    for vendors in (one.vendors for one in stack):
+        for about, sentences in (
+            ("routes", unmatched(config.routes, vendors)),
+            ("owners", unowned(config.owners, vendors)),
+        ):
+            for sentence in sentences:
+                click.echo(f"{click.style('warn', fg='yellow')} {about}: {redact(sentence)}")
     for name, settings in config.connectors.items():
         try:
             connector = plugins.load_type(settings.type)(name, settings)
@@ -91,6 +96,15 @@ def unmatched(routes: Sequence[Route], vendors: Vendors) -> Iterator[str]:
                         f"Route {number} asks for the {what} {pattern}, and nothing in the stack is called "
                         f"so{did_you_mean(pattern, names)}. There: {there}."
                     )
+
+
+def unowned(owners: Iterable[str], vendors: Vendors) -> Iterator[str]:
+    """What has owners and is no vendor and no category of the stack, in sentences. It may be on purpose, too."""
+    names = sorted({*vendors, *(category for vendor in vendors.values() for category in vendor.categories)})
+    known = {name.casefold() for name in names}
+    for name in owners:
+        if name.casefold() not in known:
+            yield f"No vendor and no category of the stack is called {name}{did_you_mean(name, names)}."
 
 
 def report(name: str, findings: list[Finding], redact: Redactor) -> bool:

@@ -50,10 +50,16 @@ class Attempts:
     def carry_out(self, claimed: Claimed) -> Settlement:
         """What becomes of a claimed delivery."""
         probe = self._breaker.probe, self._breaker.probes_early(self._now())
-        delivery = claimed.delivery
-        claimed = replace(claimed, delivery=replace(delivery, owners=self._owners(delivery)))
+        claimed = replace(claimed, delivery=self._with_owners(claimed.delivery))
         with deadline(self.seconds):
             return self._reconcile(claimed, probe) or self._send(claimed, probe)
+
+    def _with_owners(self, delivery: Delivery) -> Delivery:
+        try:
+            return replace(delivery, owners=self._owners(delivery))
+        except Exception:  # another package's model of an owner may raise when it is compared
+            log.exception("owners_failed", connector=self.name, alert=delivery.alert.id)
+            return delivery
 
     def _context(self, claimed: Claimed, probe: _Probe) -> Context:
         now = self._now()

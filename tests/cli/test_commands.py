@@ -523,13 +523,14 @@ def test_a_digest_needs_alerts(desk: Desk) -> None:
 
 def test_preview_and_the_check_know_owners(desk: Desk) -> None:
     """A preview names them and pings nobody; the live check says who is not there."""
-    desk.config["owners"] = {"apache": {"slack": "@dev-tools", "pagerduty": "dev"}, "okta": {"slack": "@gone"}}
+    desk.config["owners"] = {"apache": {"slack": "@dev-tools", "pagerduty": "dev"}, "oktaa": {"slack": "@gone"}}
     desk.write()
     assert "👤 Owner: @dev-tools" in desk.says("preview", "secops")
     assert "owner: dev" in desk.says("preview", "oncall")
     result = desk.run("check", "--live")
     assert "secops: The owner @dev-tools is a user group." in result.stdout
     assert "secops: The owner @gone is pinged by no message" in result.stdout
+    assert "warn owners: No vendor and no category of the stack is called oktaa" in result.stdout
     assert result.exit_code != 0
 
 

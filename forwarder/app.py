@@ -10,12 +10,14 @@ from contextlib import suppress
 from functools import partial
 from typing import Any, Final
 
+from pydantic import BaseModel
+
 from forwarder import plugins
 from forwarder.alarms import Alarms
 from forwarder.common.clock import Clock
 from forwarder.common.units import format_duration
 from forwarder.config import Config, needs_restart, secrets_of
-from forwarder.connector import Connector
+from forwarder.connector import Connector, Delivery
 from forwarder.delivery.dispatcher import LINKS_AFTER, Dispatcher
 from forwarder.delivery.leaving import Leaving, Pauses
 from forwarder.delivery.memory import StoredMemory
@@ -26,6 +28,7 @@ from forwarder.feed.evidence import EvidenceReader
 from forwarder.feed.poller import Poller
 from forwarder.heartbeat import Heartbeat
 from forwarder.lifecycle import Held, Mutes, Reminders, Reports, Responses
+from forwarder.lifecycle.owners import owners_of
 from forwarder.logs import Redactor, get_logger
 from forwarder.scheduler import Jobs, Scheduler
 from forwarder.store import Store, StoreError
@@ -387,12 +390,17 @@ class Forwarder:
             followers=followers,
             wake=self._wake,
             redact=self.redactor,
+            owners=partial(self._owners, connector.config.type),
             links_after=self._links_after,
             page_of=self._page_of,
         )
 
     def _page_of(self, alert_id: str) -> str | None:
         return self.config.web.page_of(alert_id)  # by the config of then: a reload changes it
+
+    def _owners(self, kind: str, delivery: Delivery) -> tuple[BaseModel, ...]:
+        """Who must act, as the config of now says."""
+        return owners_of(self.config.owners, kind, delivery)
 
     def _stop_dispatchers(self, timeout: float) -> bool:
         dispatchers = [*self.dispatchers.values(), *(leaving.dispatcher for leaving in self.leaving)]

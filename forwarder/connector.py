@@ -183,6 +183,9 @@ class Delivery:
     said of the evidence for it, as short lines of plain text: empty where that was not read, or not yet. Both are for
     people to read. They may differ from one attempt to the next, so nothing by which a message is found again may
     hold them.
+
+    ``owners`` are those who must act here, as the config's author named them: instances of the connector's ``Owner``,
+    by the alert's vendors first, then by their categories. Only these may be called by name, or pinged.
     """
 
     id: int
@@ -202,6 +205,7 @@ class Delivery:
     latest: Response | None = None
     items: tuple[Alert, ...] = ()
     reminder: str = ""
+    owners: tuple[BaseModel, ...] = field(default=(), hash=False)
     vendors: Vendors = field(default_factory=dict, hash=False)
     evidence: tuple[str, ...] = ()
     page: str | None = None
@@ -403,6 +407,10 @@ class Connector(ABC, Generic[C]):
     @abstractmethod
     def check(self) -> list[Finding]:
         """Asks the destination whether the credentials and the target work, without leaving a trace there."""
+
+    def check_owners(self, owners: Sequence[Any]) -> list[Finding]:  # noqa: ARG002
+        """Asks the destination whether ``owners`` are there: all that the config names for this connector's type."""
+        return []
 
     @abstractmethod
     def preview(self, payload: Payload) -> str:

@@ -166,6 +166,32 @@ def test_those_named_while_a_trouble_stands_are_told(tmp_path: Path, sandbox: Sa
     assert len(incident["events"]) == 1
 
 
+def test_owners_are_those_of_the_config_of_now(tmp_path: Path, sandbox: Sandbox) -> None:
+    """Each service hears who must act there; a reload changes it for what goes out from then on."""
+    config = {**settings(sandbox), "routes": [EVERYTHING]}
+    config["owners"] = {
+        "github": {"slack": "@dev-tools", "pagerduty": "dev", "jira": {"components": [{"name": "Website"}]}}
+    }
+    sandbox.sentrytex.publish(recent(1, affected_vendors=["GitHub"]))
+    with assembled(tmp_path, sandbox, config) as forwarder:
+        forwarder.start(schedule=False)
+        forwarder.poll()
+        until(lambda: all_delivered(forwarder))
+        config["owners"] = {"github": {"slack": "@bob"}}
+        forwarder.reload(loaded(tmp_path, sandbox, config))
+        sandbox.sentrytex.publish(recent(2, affected_vendors=["github"]), recent(3, affected_vendors=["okta"]))
+        forwarder.poll()
+        until(lambda: all_delivered(forwarder))
+    assert sorted(message["pings"] for message in sandbox.slack.messages) == [[], ["!subteam^S0DEVTOOLS"], ["@U0BOB"]]
+    components = [issue["fields"].get("components") for issue in sandbox.jira.issues.values()]
+    assert str(components).count("Website") == 1
+    owners = [
+        incident["events"][0]["payload"]["custom_details"].get("owner")
+        for incident in sandbox.pagerduty.incidents.values()
+    ]
+    assert sorted(filter(None, owners)) == ["dev"]
+
+
 FAILS: Final = {
     "cut": Fault(kind=FaultKind.RESET_BEFORE, times=None),
     "500": Fault(kind=FaultKind.STATUS, status=500, times=None),

@@ -7,11 +7,36 @@ from datetime import timedelta
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
-from pydantic import ConfigDict, Field, SecretStr, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 
 from connectors.jira.ticket import MAX_LABEL, OURS
 from forwarder.alert import Severity
 from forwarder.connector import ConnectorConfig, Duration, web_address
+
+
+class JiraComponent(BaseModel):
+    """A component of the project."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str = Field(min_length=1, max_length=255, description="Its name, as Jira shows it.")
+
+
+class JiraOwner(BaseModel):
+    """Whose a new ticket is: its components, and the one whom it is assigned to."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, json_schema_extra={"minProperties": 1})
+
+    components: tuple[JiraComponent, ...] = Field(default=(), description="Components that the ticket gets.")
+    assignee: str | None = Field(
+        default=None, min_length=1, description="Whom it is assigned to: an account id on Cloud, a user name otherwise."
+    )
+
+    @model_validator(mode="after")
+    def _says_something(self) -> JiraOwner:
+        if not (self.components or self.assignee):
+            raise ValueError("must have components, an assignee, or both")
+        return self
 
 
 class JiraConfig(ConnectorConfig):

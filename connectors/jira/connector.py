@@ -8,7 +8,7 @@ nothing that they may have edited is written again.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, ClassVar, Final
 from urllib.parse import quote
@@ -18,9 +18,10 @@ from connectors.jira.account import Account
 from connectors.jira.check import findings
 from connectors.jira.client import RequestFailed, Site, dig
 from connectors.jira.comment import comment_for, marker
-from connectors.jira.config import JiraConfig
+from connectors.jira.config import JiraConfig, JiraOwner
 from connectors.jira.home import HomeProject, no_project
 from connectors.jira.markup import Body, Content, adf, plain, wiki
+from connectors.jira.ownership import brought, owned, owners_findings, without
 from connectors.jira.refusal import NOT_ON_SCREEN, LeftOut, remedy
 from connectors.jira.search import LabelSearch
 from connectors.jira.setup import SETUP
@@ -72,6 +73,7 @@ class Jira(Connector[JiraConfig]):
     replayed = "are found by their label, and no second ticket is made"
     withdrawn = "its ticket is closed"
     setup = SETUP
+    Owner = JiraOwner
     wants_evidence = True
     tells_responses = True
 
@@ -134,7 +136,7 @@ class Jira(Connector[JiraConfig]):
                 what = "close" if delivery.kind is Kind.WITHDRAW else "comment on"
                 return Delivered(Receipt(remote_id=""), note=f"there is no ticket to {what}")
             if key is None:
-                return self._create(payload["fields"])
+                return self._create(delivery, payload["fields"])
             if delivery.kind is Kind.OPEN:
                 return Delivered(self._receipt(key), note="the ticket was there already")
             return self._follow_up(delivery, key, payload["comment"])
@@ -160,6 +162,10 @@ class Jira(Connector[JiraConfig]):
         """Signs in, and compares the config with what the project asks for and offers. Creates nothing."""
         return findings(self._site, self.config)
 
+    def check_owners(self, owners: Sequence[JiraOwner]) -> list[Finding]:
+        """Whether new tickets can be theirs, in sentences."""
+        return owners_findings(self._site, self.config, owners)
+
     def preview(self, payload: Payload) -> str:
         """The ticket or the comment, line by line."""
         fields = payload.get("fields")
@@ -181,6 +187,7 @@ class Jira(Connector[JiraConfig]):
             "description": self._write(ticket.description(delivery, self.texts)),
             "labels": ticket.labels(delivery, self.config.labels),
             **(urgency if ticket.is_alert(delivery) else {}),
+            **owned(delivery, self.config.fields, cloud=self._site.cloud),
         }
 
     def _write(self, content: Content) -> Body:
@@ -211,7 +218,9 @@ class Jira(Connector[JiraConfig]):
             # That project alone is no reason to pause the connector.
             raise Failed(Retry(f"The project {project} cannot be searched: {failed.outcome.reason}")) from None
 
-    def _create(self, fields: Mapping[str, Any], note: str = "") -> Outcome:
+    def _create(self, delivery: Delivery, fields: Mapping[str, Any], note: str = "") -> Outcome:
+        extras = {name: fields[name] for name in ticket.EXTRAS & fields.keys()}
+        extras |= brought(delivery, fields, self.config.fields)
         try:
             with self._places.sending(site=self.config.url):
                 answer = self._site.ask("POST", "issue", body={"fields": fields}, writes=True)
@@ -222,15 +231,15 @@ class Jira(Connector[JiraConfig]):
             if "project" in refused:
                 return Broken(no_project(self.config.project))
             # A ticket without its priority is worth more than none; the refusal made sure that nothing was created.
-            if refused and refused <= ticket.EXTRAS & fields.keys():
-                rest = {name: value for name, value in fields.items() if name not in refused}
+            if refused and refused <= extras.keys():
                 self._left_out.add({name: fields[name] for name in refused})
-                return self._create(rest, note=f"created without its {' and '.join(refused)}: {failed.outcome.reason}")
+                note = f"created without its {' and '.join(refused)}: {failed.outcome.reason}"
+                return self._create(delivery, without(refused, fields, self.config.fields), note)
             return self._refused(failed)
         key = answer.get("key")
         if not isinstance(key, str) or not _KEY.fullmatch(key):
             return Uncertain("Jira's answer names no ticket")
-        self._left_out.taken({name: fields[name] for name in ticket.EXTRAS & fields.keys()})
+        self._left_out.taken(extras)
         return Delivered(self._receipt(key), note)
 
     def _refused(self, failed: RequestFailed) -> Outcome:

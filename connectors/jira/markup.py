@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, TypeVar
 
 from forwarder.connector import clean, cut, is_web_url, one_line
@@ -19,6 +19,9 @@ MAX_TEXT: Final = 32_767
 
 https://confluence.atlassian.com/adminjiraserver/advanced-jira-application-configuration-938847001.html
 """
+
+MAX_ROWS: Final = 500
+"""What people can absorb: rows of a table."""
 
 CUT_MARK: Final = "…\n(The text continues beyond Jira's size limit.)"
 
@@ -54,11 +57,16 @@ class Fact:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Content:
-    """What a ticket or a comment says: a list of facts, a text of several paragraphs, a line of small print."""
+    """What a ticket or a comment says: facts, a table, a text of several paragraphs, a line of small print.
+
+    ``table`` has the same facts in each row, of which the names are the columns'. Rows that do not fit are left off
+    from the end, and counted.
+    """
 
     text: str
     facts: Sequence[Fact] = ()
     small_print: str = ""
+    table: Sequence[Sequence[Fact]] = ()
 
 
 def adf(content: Content) -> dict[str, Any]:
@@ -66,6 +74,8 @@ def adf(content: Content) -> dict[str, Any]:
 
     https://developer.atlassian.com/cloud/jira/platform/apis/document/structure/
     """
+    if content.table:
+        return _most_rows(content, lambda shown: _adf_document(shown, shown.text))
     return _fit(content.text, lambda text: _adf_document(content, text))
 
 
@@ -74,6 +84,8 @@ def wiki(content: Content) -> str:
 
     https://jira.atlassian.com/secure/WikiRendererHelpAction.jspa?section=all
     """
+    if content.table:
+        return _most_rows(content, lambda shown: _wiki_text(shown, shown.text))
     return _fit(content.text, lambda text: _wiki_text(content, text))
 
 
@@ -121,6 +133,22 @@ def _fit(text: str, write: Callable[[str], B]) -> B:
     return write(_longest(text, CUT_MARK, lambda part: length(write(part)) <= MAX_TEXT))
 
 
+def _most_rows(content: Content, write: Callable[[Content], B]) -> B:
+    """``content`` with as many rows of its table as fit beside the rest."""
+
+    def with_rows(count: int) -> B:
+        left = len(content.table) - count
+        more = f"… and {left:,} more, the least severe: forwarder alerts lists them." if left else ""
+        text = "\n\n".join(filter(None, [clean(content.text).strip(), more]))
+        return write(replace(content, table=content.table[:count], text=text))
+
+    low, high = 0, min(len(content.table), MAX_ROWS)
+    while low < high:
+        middle = (low + high + 1) // 2
+        low, high = (middle, high) if length(with_rows(middle)) <= MAX_TEXT else (low, middle - 1)
+    return with_rows(low)
+
+
 def _longest(text: str, mark: str, fits: Callable[[str], bool]) -> str:
     """The longest beginning of ``text`` that ``fits`` with ``mark`` after it."""
     low, high = 0, len(text)
@@ -136,7 +164,17 @@ def _line(text: str) -> str:
 
 def _wiki_text(content: Content, text: str) -> str:
     facts = "\n".join(f"* *{escape_wiki(fact.name)}:* {_wiki_value(fact)}" for fact in content.facts)
-    return "\n\n".join(filter(None, [facts, escape_wiki(text), escape_wiki(_line(content.small_print))]))
+    parts = [facts, _wiki_table(content.table), escape_wiki(text), escape_wiki(_line(content.small_print))]
+    return "\n\n".join(filter(None, parts))
+
+
+def _wiki_table(rows: Sequence[Sequence[Fact]]) -> str:
+    if not rows:
+        return ""
+    head = "".join(f"||{escape_wiki(fact.name)}" for fact in rows[0])
+    # A cell without anything in it would end the table.
+    body = ("".join(f"|{_wiki_value(fact) or ' '}" for fact in row) + "|" for row in rows)
+    return "\n".join([f"{head}||", *body])
 
 
 def _wiki_value(fact: Fact) -> str:
@@ -150,16 +188,34 @@ def _adf_document(content: Content, text: str) -> dict[str, Any]:
     nodes: list[dict[str, Any]] = []
     if content.facts:
         nodes.append({"type": "bulletList", "content": [_adf_fact(fact) for fact in content.facts]})
+    if content.table:
+        nodes.append(_adf_table(content.table))
     paragraphs = map(_adf_lines, [*text.split("\n\n"), _line(content.small_print)])
     nodes.extend({"type": "paragraph", "content": lines} for lines in paragraphs if lines)
     return {"type": "doc", "version": 1, "content": nodes}
 
 
-def _adf_fact(fact: Fact) -> dict[str, Any]:
+def _adf_table(rows: Sequence[Sequence[Fact]]) -> dict[str, Any]:
+    """https://developer.atlassian.com/cloud/jira/platform/apis/document/nodes/table/"""
+    head = [_adf_cell("tableHeader", {"type": "text", "text": fact.name}) for fact in rows[0]]
+    body = [[_adf_cell("tableCell", _adf_value(fact)) for fact in row] for row in rows]
+    return {"type": "table", "content": [{"type": "tableRow", "content": cells} for cells in (head, *body)]}
+
+
+def _adf_cell(kind: str, text: dict[str, Any]) -> dict[str, Any]:
+    return {"type": kind, "content": [{"type": "paragraph", "content": [text]}]}
+
+
+def _adf_value(fact: Fact) -> dict[str, Any]:
     value: dict[str, Any] = {"type": "text", "text": _line(fact.value) or "–"}
     if fact.url and is_web_url(fact.url):
         value["text"] = cut(value["text"], _MAX_LABEL)
         value["marks"] = [{"type": "link", "attrs": {"href": fact.url}}]
+    return value
+
+
+def _adf_fact(fact: Fact) -> dict[str, Any]:
+    value = _adf_value(fact)
     name = {"type": "text", "text": f"{fact.name}: ", "marks": [{"type": "strong"}]}
     return {"type": "listItem", "content": [{"type": "paragraph", "content": [name, value]}]}
 
@@ -177,8 +233,10 @@ def _plain(node: Mapping[str, Any]) -> str:
     match node.get("type"):
         case "doc":
             return "\n\n".join(filter(None, parts))
-        case "bulletList" | "orderedList":
+        case "bulletList" | "orderedList" | "table":
             return "\n".join(parts)
+        case "tableRow":
+            return " | ".join(parts)
         case "listItem":
             return "- " + "".join(parts)
         case "hardBreak":

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 NOT_ON_SCREEN: Final = "cannot be set"
 """What Jira says of a field that is not on the screen on which tickets are created."""
 
+_OWNED: Final = {"components": "component", "assignee": "assignee"}
+"""What an owner brings into a ticket, in words."""
+
 _KEPT: Final = "left_out"
 """The key of the memory: the values that Jira did not take."""
 
@@ -35,7 +38,7 @@ def remedy(field: str, said: str, config: JiraConfig) -> str:
 
 
 class LeftOut:
-    """The priorities and due dates without which tickets are created, because Jira does not take them.
+    """The priorities, due dates and owners without which tickets are created, because Jira does not take them.
 
     People are told once, until a ticket is created with the same value or the config asks for it no longer.
     """
@@ -75,10 +78,22 @@ class LeftOut:
                 f"Tickets are created without a due date, for Jira takes none in {project}: put it on the create "
                 "screen, or leave due_in out."
             )
+        for field, what in _OWNED.items():
+            if name.startswith(f"{field} "):
+                value = cut(one_line(name.removeprefix(f"{field} ")), 100)
+                return (
+                    f"Tickets are created without the {what} {value} of their owner, for Jira does not take it in "
+                    f"{project}: correct owners, or put {field} on the create screen."
+                )
         priority = cut(one_line(name.removeprefix("priority ")), 100)
         return f"Tickets are created without a priority, for Jira takes no {priority} in {project}: correct priority."
 
 
 def _names(fields: Mapping[str, Any]) -> Iterator[str]:
     for field, value in fields.items():
-        yield f"priority {value['name']}" if field == "priority" else field
+        if field == "components" and isinstance(value, list):
+            yield f"components {', '.join(str(one.get('name')) for one in value)}"
+        elif field == "assignee" and isinstance(value, Mapping):
+            yield f"assignee {', '.join(map(str, value.values()))}"
+        else:
+            yield f"priority {value['name']}" if field == "priority" else field

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from connectors.jira.markup import Content, Fact, cut_line, plain
+from forwarder.alert import Alert
 from forwarder.connector import Delivery, Origin, Texts, is_web_url
 
 MAX_SUMMARY: Final = 255
@@ -34,6 +35,8 @@ OURS: Final = frozenset({"summary", "description", "project", "issuetype", "labe
 EXTRAS: Final = frozenset({"priority", "duedate"})
 """Fields that a ticket gets where the config asks for them."""
 
+_MAX_CELL: Final = 60
+_MAX_TITLE: Final = 120
 _MAX_URL: Final = 500
 _MAX_VALUE: Final = 1000
 _PLAIN_ID: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,99}")
@@ -74,7 +77,10 @@ def summary(delivery: Delivery, texts: Texts) -> str:
 
 
 def description(delivery: Delivery, texts: Texts) -> Content:
-    """What is known of the alert, and its text."""
+    """What is known of the alert, and its text; of a digest its alerts, a row each."""
+    if delivery.items:
+        rows = [_row(alert) for alert in delivery.items]
+        return Content(text="", facts=links(delivery), table=rows, small_print=_small_print(delivery))
     return Content(
         text=texts.text(delivery, delivery.alert.description),
         facts=[*(_facts(delivery) if is_alert(delivery) else ()), *links(delivery), *_page(delivery)],
@@ -117,6 +123,16 @@ def _facts(delivery: Delivery) -> list[Fact]:
 def evidence(delivery: Delivery) -> list[Fact]:
     """What the API says of the evidence, a fact for each line."""
     return [Fact(name="Evidence", value=cut_line(line, _MAX_VALUE)) for line in delivery.evidence[:MAX_EVIDENCE]]
+
+
+def _row(alert: Alert) -> list[Fact]:
+    url = _short(alert.link)
+    severity = f"{alert.severity_label}, CISA KEV" if alert.cisa_kev else alert.severity_label
+    return [
+        Fact(name="Severity", value=cut_line(severity, _MAX_CELL)),
+        Fact(name="CVE", value=cut_line(alert.cve_id or ("source" if url else "–"), _MAX_CELL), url=url),
+        Fact(name="Alert", value=cut_line(alert.title, _MAX_TITLE)),
+    ]
 
 
 def _sources(urls: tuple[str, ...]) -> list[Fact]:

@@ -6,7 +6,7 @@ import re
 from datetime import timedelta
 from typing import Final, Literal
 
-from pydantic import ConfigDict, Field, SecretStr, field_validator
+from pydantic import ConfigDict, Field, RootModel, SecretStr, field_validator
 
 from connectors.pagerduty.event import ROUTING_KEY_LENGTH
 from forwarder.connector import ConnectorConfig, Duration, Rate, SendRate, web_address
@@ -19,6 +19,12 @@ KEY_HINT: Final = "put the integration key of an Events API v2 integration into 
 """Where the right key comes from, for a message about a wrong one."""
 TOKEN_HINT: Final = "put a read-only REST API key (Integrations > API Access Keys) into api_token"  # noqa: S105
 """The same for the other one."""
+
+
+class PagerDutyOwner(RootModel[str]):
+    """Who must act, in words such as the name of a team: shown in an incident's details."""
+
+    root: str = Field(min_length=1, max_length=255, examples=["dev-tools"])
 
 
 class PagerDutyConfig(ConnectorConfig):

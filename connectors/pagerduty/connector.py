@@ -19,7 +19,7 @@ from datetime import UTC, datetime
 from typing import Final
 
 from connectors.pagerduty.client import EventsApi
-from connectors.pagerduty.config import PagerDutyConfig
+from connectors.pagerduty.config import PagerDutyConfig, PagerDutyOwner
 from connectors.pagerduty.event import dedup_key, nothing_to_send, trigger_event
 from connectors.pagerduty.incident_log import IncidentLog
 from connectors.pagerduty.setup import SETUP
@@ -50,6 +50,7 @@ class PagerDuty(Connector[PagerDutyConfig]):
     withdrawn = "its incident is resolved"
     tells_responses = True
     setup = SETUP
+    Owner = PagerDutyOwner
     takes_digests = False
     wants_evidence = True
 

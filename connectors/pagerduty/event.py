@@ -163,6 +163,7 @@ def _details(delivery: Delivery, text: str) -> dict[str, Any]:
     known: dict[str, Any] = {
         "description": clean(text),
         "severity": alert.severity_label,
+        "owner": clean(", ".join(str(getattr(owner, "root", "")) for owner in delivery.owners)),
         "cve_id": alert.cve_id,
         "cvss_score": alert.cvss_score,
         "epss_score": alert.epss_score,

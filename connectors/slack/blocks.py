@@ -6,15 +6,14 @@ marked verbatim, so that nothing in it can ping a channel or forge a link.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 from urllib.parse import urlsplit
 
 from connectors.slack import digest, life
-from connectors.slack.markup import escape, escape_within, moment, mrkdwn, plain_text
-from forwarder.alert import Alert, Severity
+from connectors.slack.markup import EMOJI, escape, escape_within, linked_cve, moment, mrkdwn, plain_text, size
+from forwarder.alert import Severity
 from forwarder.connector import Action, Change, Delivery, Kind, Origin, clean, cut, is_web_url, one_line
 
 MAX_HEADER: Final = 150
@@ -45,7 +44,6 @@ section's field)."""
 
 _EVIDENCE: Final = "Evidence"
 _FRAME: Final = 200  # characters of the lists and objects around blocks
-_EMOJI: Final = {Severity.CRITICAL: "🔴", Severity.HIGH: "🟠", Severity.MEDIUM: "🟡", Severity.LOW: "🔵"}
 _COLOURS: Final = {
     Severity.CRITICAL: "#c0192d",
     Severity.HIGH: "#e8791a",
@@ -102,15 +100,23 @@ def _body_and_links(delivery: Delivery, body: str, room: int) -> list[dict[str, 
 def _text_alone(delivery: Delivery, title: str, body: str) -> dict[str, Any]:
     shown = heading(delivery, title)
     header = {"type": "header", "text": plain_text(cut(shown, MAX_HEADER))}
-    room = MAX_TOTAL - _FRAME - size([header])
     if delivery.items and body == clean(delivery.alert.description):
-        details = digest.sections(delivery.items, _EMOJI, MAX_SECTION, room)
-    else:
-        details = _body_and_links(delivery, body, room)
+        return _digest(delivery, shown, header)
+    details = _body_and_links(delivery, body, MAX_TOTAL - _FRAME - size([header]))
     return {
         "text": escape_within(cut(shown, MAX_VALUE), MAX_TEXT),
         "blocks": [header],
         "attachments": [{"color": _GREY, "blocks": details}] if details else [],
+    }
+
+
+def _digest(delivery: Delivery, shown: str, header: dict[str, Any]) -> dict[str, Any]:
+    links = _body_and_links(delivery, "", MAX_TOTAL // 4)
+    found = digest.blocks(delivery.items, MAX_TOTAL - _FRAME - size([header, *links]))
+    return {
+        "text": escape_within(cut(shown, MAX_VALUE), MAX_TEXT),
+        "blocks": [header, *found, *links],
+        "attachments": [],
     }
 
 
@@ -151,7 +157,7 @@ def followed_up(delivery: Delivery, title: str) -> dict[str, Any]:
 def _heads(delivery: Delivery) -> str:
     if delivery.response:
         return _ACTIONS[delivery.response.action]
-    return "⏰ Reminder" if delivery.kind is Kind.REMIND else f"{_EMOJI[delivery.alert.severity]} Changed"
+    return "⏰ Reminder" if delivery.kind is Kind.REMIND else f"{EMOJI[delivery.alert.severity]} Changed"
 
 
 def moved_here(content: Mapping[str, Any], channel: str, url: str | None) -> dict[str, Any]:
@@ -225,12 +231,7 @@ def heading(delivery: Delivery, title: str) -> str:
     """``title`` with the severity's emoji and, where it is not an alert of the feed, what it is."""
     if emoji := _TEXTS.get(delivery.origin):
         return f"{emoji} {title}"
-    return f"{_EMOJI[delivery.alert.severity]} {_ORIGINS[delivery.origin][0]}{title}"
-
-
-def size(blocks: Any) -> int:
-    """Characters of ``blocks`` on the wire."""
-    return len(json.dumps(blocks, ensure_ascii=False))
+    return f"{EMOJI[delivery.alert.severity]} {_ORIGINS[delivery.origin][0]}{title}"
 
 
 def _summary(delivery: Delivery, title: str) -> str:
@@ -249,7 +250,7 @@ def _facts(delivery: Delivery) -> dict[str, Any]:
     flag = "" if alert.severity_known else "⚠️ "
     fields = [("Severity", flag + _short(alert.severity_label[:1].upper() + alert.severity_label[1:]))]
     if alert.cve_id:
-        fields.append(("CVE", _cve(alert)))
+        fields.append(("CVE", linked_cve(alert, MAX_VALUE)))
     if alert.cvss_score is not None:
         fields.append(("CVSS", f"{alert.cvss_score:.1f}"))
     if alert.epss_score is not None:
@@ -269,13 +270,6 @@ def _evidence(delivery: Delivery) -> list[dict[str, Any]]:
         return []
     lines = "\n".join(cut(one_line(clean(line)), MAX_VALUE) for line in delivery.evidence[:MAX_EVIDENCE])
     return [{"type": "section", "text": plain_text(f"{_EVIDENCE}\n{lines}")}]
-
-
-def _cve(alert: Alert) -> str:
-    name = _short(alert.cve_id or "")
-    # Alert.link names the NVD only for a well-formed CVE: nothing of the alert's own text gets into the address.
-    nvd = alert.link if alert.link and alert.link.startswith("https://nvd.nist.gov/vuln/detail/CVE-") else None
-    return f"<{nvd}|{name}>" if nvd and len(nvd) <= MAX_VALUE else name
 
 
 def _footer(delivery: Delivery) -> dict[str, Any]:

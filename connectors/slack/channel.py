@@ -17,7 +17,8 @@ from typing import Any, Final
 from connectors.slack.account import Account
 from connectors.slack.client import Api, Refusal, Refused
 from connectors.slack.lists import Lists, entries
-from forwarder.connector import NOTICE, Failed, Memory, ProcessMemory, clean, cut, one_line
+from connectors.slack.notices import Notices
+from forwarder.connector import Failed, Memory, ProcessMemory, clean, cut, one_line
 from forwarder.places import Places
 
 _KEPT: Final = "channel"
@@ -50,6 +51,7 @@ class Channel:
         self._api, self._glance, self._account, self._now = api, glance, account, now
         self._lists = Lists(api, now)
         self._memory: Memory = ProcessMemory()
+        self.notices = Notices()
         self._places = Places(configured, now, key=_CONFIGURED)
         self._former: dict[str, Channel] = {}
         self._id: str | None = None
@@ -58,6 +60,7 @@ class Channel:
     def remember(self, memory: Memory) -> None:
         """Takes over what earlier processes learned."""
         self._memory = memory
+        self.notices.remember(memory)
         self._places.remember(memory)
         with suppress(Failed):
             if _read(memory.get(_KEPT)).get("name") != self.name:
@@ -165,7 +168,7 @@ class Channel:
         if kept.get("id"):
             self._places.leave({"place": kept.get("name"), "team": kept.get("team"), "id": kept["id"]})
         self._memory.put(_KEPT, "")
-        self._memory.put(NOTICE, "")  # it spoke of that channel
+        self.notices.say(_KEPT, "")  # it spoke of that channel
 
     def listed(self) -> Mapping[str, Any] | None:
         """The channel of that name among all that the token may list, else one that bore the name before."""
@@ -187,7 +190,7 @@ class Channel:
             return
         self._review_at = self._now() + _LOOK_UP
         with suppress(Failed):
-            self._memory.put(NOTICE, self.out_of_date(self.info(self._id, self._glance)))
+            self.notices.say(_KEPT, self.out_of_date(self.info(self._id, self._glance)))
 
     def out_of_date(self, info: Mapping[str, Any]) -> str:
         """What to put right in the config where the channel bears another name; empty where all is well."""

@@ -10,15 +10,17 @@ own, and after a lost answer a message may come twice.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
-from connectors.slack import blocks
+from connectors.slack import blocks, owners
 from connectors.slack.buttons import responding
 from connectors.slack.client import Api, Webhook
 from connectors.slack.config import SlackConfig
+from connectors.slack.notices import Notices
+from connectors.slack.owners import Directory, SlackOwner
 from connectors.slack.preview import preview
 from connectors.slack.sending import (
     EDIT,
@@ -34,6 +36,7 @@ from connectors.slack.sending import (
     post,
     replied,
     reply_to,
+    tells_all,
 )
 from connectors.slack.setup import SETUP
 from connectors.slack.workspace import Place, Workspace
@@ -50,6 +53,7 @@ from forwarder.connector import (
     Outcome,
     Payload,
     Receipt,
+    Status,
     Texts,
     clean,
     one_line,
@@ -76,6 +80,7 @@ class Slack(Connector[SlackConfig]):
     tells_responses = True
     shows_own_responses = True
     setup = SETUP
+    Owner = SlackOwner
 
     def __init__(
         self,
@@ -87,6 +92,8 @@ class Slack(Connector[SlackConfig]):
     ) -> None:
         super().__init__(name, config, texts)
         self._remote = _remote(config, now)
+        workspace = self._remote if isinstance(self._remote, Workspace) else None
+        self._owners = workspace.owners if workspace else Directory(None, None, Notices(), now)
         self._listener = _listener(name, config, self._remote, now)
         self.listens = self._listener is not None
         if isinstance(self._remote, Workspace):
@@ -98,6 +105,7 @@ class Slack(Connector[SlackConfig]):
         super().remember(memory)
         if isinstance(self._remote, Workspace):
             self._remote.channel.remember(memory)
+        self._owners.remember(memory)
 
     def render(self, delivery: Delivery) -> Payload:
         """``{"method": …}`` with that method's arguments; the ``reply`` of an edit goes into the message's thread.
@@ -127,7 +135,8 @@ class Slack(Connector[SlackConfig]):
             return Delivered(delivery.receipt or Receipt(remote_id=""), note="nothing to send")
         try:
             if isinstance(self._remote, Webhook):
-                _, note = plainer_if_refused(self._remote.send, payload)
+                called = owners.calling(payload, self._owners.mentions(payload.get("owners") or []))
+                _, note = plainer_if_refused(self._remote.send, called)
                 return Delivered(Receipt(remote_id=WEBHOOK), note)
             place = Place.of(delivery.receipt)
             if payload["method"] == EDIT and place and self._moves(self._remote, delivery, place):
@@ -171,6 +180,10 @@ class Slack(Connector[SlackConfig]):
             return [Finding(False, f"The webhook's address must begin with {form}: copy it from your Slack app again.")]
         return [Finding(True, f"The webhook's address has the right form. {untried}")]
 
+    def check_owners(self, owners: Sequence[SlackOwner]) -> list[Finding]:
+        """Whether each of ``owners`` can be pinged, in sentences."""
+        return self._owners.findings([owner.root for owner in owners])
+
     def listen(self, desk: Desk) -> None:
         """Hears the buttons that people press, over Socket Mode; raises Failed where nothing is heard right now."""
         if self._listener:
@@ -188,7 +201,8 @@ class Slack(Connector[SlackConfig]):
     def _render_for_webhook(self, delivery: Delivery) -> Payload:
         if delivery.kind in _FOLLOW_UPS and delivery.receipt:
             news = blocks.followed_up(delivery, self._words(delivery)[0])
-            return {"method": WEBHOOK, **news, "fallback": news["text"]}
+            told = {"method": WEBHOOK, **news, "fallback": news["text"]}
+            return owners.named_in(told, delivery) if tells_all(delivery) else told
         return {"method": WEBHOOK, **self._content(delivery)}
 
     def _content(self, delivery: Delivery) -> dict[str, Any]:
@@ -200,7 +214,9 @@ class Slack(Connector[SlackConfig]):
             # Where there is a message, its thread reminds of it.
             note = blocks.news(delivery) if delivery.kind is Kind.REMIND and Place.of(delivery.receipt) is None else ""
             content = blocks.message(delivery, title, body, buttons, note)
-        return {**content, "fallback": blocks.plain(delivery, title, body)}
+        content = {**content, "fallback": blocks.plain(delivery, title, body)}
+        done = delivery.kind is Kind.WITHDRAW or delivery.status is Status.RESOLVED
+        return content if done else owners.named_in(content, delivery)
 
     def _words(self, delivery: Delivery) -> tuple[str, str]:
         title = self.texts.title(delivery, delivery.alert.title)

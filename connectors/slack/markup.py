@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import re
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
+
+from forwarder.alert import Alert, Severity
+from forwarder.connector import one_line
+
+MAX_LINK: Final = 300
+"""Characters of an address within a text."""
+
+EMOJI: Final = {Severity.CRITICAL: "🔴", Severity.HIGH: "🟠", Severity.MEDIUM: "🟡", Severity.LOW: "🔵"}
 
 
 def escape(text: str) -> str:
@@ -35,3 +44,16 @@ def moment(when: datetime) -> str:
     """``when`` as mrkdwn: everybody reads it in the own time zone.
     https://docs.slack.dev/messaging/formatting-message-text/#date-formatting"""
     return f"<!date^{int(when.timestamp())}^{{date_short_pretty}} {{time}}|{when:%Y-%m-%d %H:%M} UTC>"
+
+
+def linked_cve(alert: Alert, limit: int) -> str:
+    """The alert's CVE as mrkdwn in at most ``limit`` characters, linked to its entry in the NVD."""
+    name = escape_within(one_line(alert.cve_id or ""), limit)
+    # Alert.link names the NVD only for a well-formed CVE: nothing of the alert's own text gets into the address.
+    nvd = alert.link if alert.link and alert.link.startswith("https://nvd.nist.gov/vuln/detail/CVE-") else None
+    return f"<{nvd}|{name}>" if nvd and len(nvd) <= MAX_LINK else name
+
+
+def size(blocks: Any) -> int:
+    """Characters of ``blocks`` on the wire."""
+    return len(json.dumps(blocks, ensure_ascii=False))

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, Final, TypeVar
 
-from connectors.slack import blocks
+from connectors.slack import blocks, owners
 from connectors.slack.channel import NOT_LISTED
 from connectors.slack.client import Answer, Refusal, Refused
 from connectors.slack.workspace import Place, Workspace
@@ -23,7 +23,7 @@ https://docs.slack.dev/messaging/message-metadata"""
 POST, EDIT, WEBHOOK, NOTHING = "chat.postMessage", "chat.update", "webhook", "none"
 """What a payload's ``method`` may be. The first two are Slack's names."""
 
-_OURS: Final = {"method", "reply", "fallback"}  # what of a payload is not an argument of its method
+_OURS: Final = {"method", "reply", "fallback", "owners"}  # what of a payload is not an argument of its method
 LITERAL: Final = {"parse": "none", "link_names": False}  # chat.update would otherwise turn @here into a ping
 NO_PREVIEWS: Final = {"unfurl_links": False, "unfurl_media": False}
 _STANDS: Final = {"cant_update_message", "edit_window_closed"}
@@ -31,6 +31,7 @@ _MOVED: Final = {"is_archived", "channel_not_found", "not_in_channel"}
 
 
 def post(workspace: Workspace, payload: Payload) -> Delivered:
+    payload = owners.calling(payload, workspace.owners.mentions(payload.get("owners") or []))
     answer, note = _send_to_channel(workspace, payload)
     place = Place.of(Receipt(remote_id=f"{answer.data.get('channel')}:{answer.data.get('ts')}"))
     if place is None:
@@ -147,9 +148,15 @@ def _take_leave(workspace: Workspace, delivery: Delivery, payload: Payload, plac
 def reply_to(delivery: Delivery, place: Place) -> dict[str, Any]:
     change = {"alert_id": delivery.alert.id, "kind": delivery.kind.value, "revision": delivery.revision}
     reply = {"channel": place.channel, "thread_ts": place.ts, **blocks.reply(delivery), **LITERAL}
-    if delivery.kind is Kind.REMIND or got_worse(delivery.changes):
+    if tells_all(delivery):
         reply["reply_broadcast"] = True  # the channel should hear of it, not only those who follow the thread
-    return {**reply, "fallback": reply["text"], "metadata": {"event_type": CHANGE_EVENT, "event_payload": change}}
+        reply = owners.named_in(reply, delivery)
+    return {"fallback": reply["text"], **reply, "metadata": {"event_type": CHANGE_EVENT, "event_payload": change}}
+
+
+def tells_all(delivery: Delivery) -> bool:
+    """Whether a follow-up is for everybody: for the channel, and for those who must act."""
+    return delivery.kind is Kind.REMIND or got_worse(delivery.changes)
 
 
 def _leaves_as_it_is(refused: Refused, *, only_links: bool) -> bool:
@@ -167,6 +174,8 @@ def replied(workspace: Workspace, delivery: Delivery, place: Place) -> bool:
 
 def _answer_in_thread(workspace: Workspace, reply: Mapping[str, Any]) -> str:
     """Posts an edit's reply; returns what there is to note."""
+    if reply.get("reply_broadcast"):
+        reply = owners.calling(reply, workspace.owners.mentions(reply.get("owners") or []))
     try:
         return plainer_if_refused(partial(workspace.api.write, POST), reply)[1]
     except Refused as refused:

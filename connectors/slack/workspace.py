@@ -12,6 +12,7 @@ from connectors.slack.account import Account
 from connectors.slack.channel import Channel
 from connectors.slack.check import findings
 from connectors.slack.client import Api, Refused
+from connectors.slack.owners import Directory
 from connectors.slack.search import MessageSearch, only_looking
 from forwarder.connector import Finding, Receipt
 
@@ -48,6 +49,7 @@ class Workspace:
         self.api = api
         self.account = Account(api, glance, now)
         self.channel = Channel(channel, api, glance, self.account, now)
+        self.owners = Directory(glance, self.account, self.channel.notices, now)
         self._messages = MessageSearch(api, self.account, now)
 
     def permalink(self, place: Place) -> str | None:

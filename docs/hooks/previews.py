@@ -14,7 +14,9 @@ from forwarder.alarms import AlarmType
 from forwarder.alert import Alert, Severity
 from forwarder.cli.samples import sample_alert
 from forwarder.connector import Change, Connector, Delivery, Kind, Link, Origin, Receipt
+from forwarder.lifecycle.digests import compose
 from forwarder.plugins import load_type
+from forwarder.sandbox.samples import sample_alerts
 
 PUBLISHED: Final = datetime(2026, 1, 30, 9, 12, tzinfo=UTC)
 """A fixed time, so that the same code makes the same pages."""
@@ -36,6 +38,11 @@ _SETTINGS: Final[Mapping[str, Mapping[str, Any]]] = {
 }
 _NAMES: Final = {"slack": "secops", "pagerduty": "oncall", "jira": "tickets", "console": "terminal"}
 _RECEIPTS: Final = {"slack": "C0SECOPS:1769764330.000100", "pagerduty": "sentrytex:sample", "jira": "SEC-42"}
+_OWNERS: Final[Mapping[str, Any]] = {
+    "slack": "@dev-tools",
+    "pagerduty": "dev-tools",
+    "jira": {"components": [{"name": "Developer Tools"}]},
+}
 _TICKET: Final = Link(connector="tickets", text="SEC-42", url="https://example.atlassian.net/browse/SEC-42")
 _WORSE: Final = (
     Change(field="severity", old="high", new="critical"),
@@ -85,11 +92,25 @@ def _delivery(kind: str, what: str) -> Delivery:
             return replace(outstanding, kind=Kind.WITHDRAW, receipt=followed, origin=Origin.TEST, links=())
         case "alarm":
             return replace(outstanding, alert=_alarm(), origin=Origin.ALARM, links=())
+        case "digest":
+            items = _collected()
+            made = compose(_NAMES[kind], items, PUBLISHED)
+            return replace(outstanding, alert=made, origin=Origin.DIGEST, items=items, links=())
+        case "owner":
+            owner = load_type(kind).Owner
+            owners = (owner.model_validate(_OWNERS[kind]),) if owner else ()
+            return replace(outstanding, owners=owners)
     raise ValueError(f"there is no sample of {what}")
 
 
 def _alert() -> Alert:
     return replace(sample_alert(Severity.CRITICAL, "6e1f0a52-3c1e-4b8e-9a57-2f4f1c0f9b11"), published_at=PUBLISHED)
+
+
+def _collected() -> tuple[Alert, ...]:
+    """Some of what the stand-in of the feed tells, the most severe first."""
+    told = [Alert.parse(raw) for raw in sample_alerts(PUBLISHED)]
+    return tuple(sorted(told, key=lambda alert: alert.severity.rank)[::3])
 
 
 def _alarm() -> Alert:

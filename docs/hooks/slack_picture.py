@@ -15,6 +15,7 @@ Block = Mapping[str, Any]
 
 _TOKEN: Final = re.compile(r"(<[^<>|]+\|[^<>]+>)")
 _BOLD: Final = re.compile(r"\*([^*\n]+)\*")
+_CODE: Final = re.compile(r"`([^`\n]+)`")
 _STRUCK: Final = re.compile(r"~([^~\n]+)~")
 
 
@@ -82,6 +83,7 @@ def _mrkdwn(part: str) -> str:
             f'<a href="{escape(unescape(target))}" rel="nofollow">{shown}</a>' if target.startswith("http") else shown
         )
     shown = escape(unescape(part), quote=False)
+    shown = _CODE.sub(r"<code>\1</code>", shown)
     return _STRUCK.sub(r"<del>\1</del>", _BOLD.sub(r"<b>\1</b>", shown))
 
 

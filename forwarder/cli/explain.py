@@ -6,6 +6,7 @@ import contextlib
 import shlex
 import time
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
@@ -30,10 +31,16 @@ from forwarder.cli.view import view_options, viewing
 from forwarder.common.clock import iso
 from forwarder.common.text import clean
 from forwarder.config import Config, ConfigError, load
+from forwarder.connector import Delivery, Origin
 from forwarder.delivery.waiting import Waiting
+from forwarder.lifecycle.digests import compose
+from forwarder.lifecycle.owners import owners_of
 from forwarder.store import Store, StoreError
 from forwarder.store.mute_records import MutedBy
 from forwarder.store.records import AlertHistory, Filter
+
+_IN_DIGEST: Final = 100
+"""Alerts that a digest is shown of."""
 
 MOST: Final = 10
 """Alerts that are explained at once."""
@@ -254,37 +261,56 @@ def _print_trail(trail: Iterable[Mapping[str, Any]]) -> None:
 @connector_argument
 @click.argument("alert_id", required=False)
 @click.option("--severity", type=SEVERITIES, default="critical", show_default=True, help="The sample's severity.")
+@click.option("--digest", "in_digest", is_flag=True, help="Show the newest alerts that were seen as one digest.")
 @click.option("--json", "as_json", is_flag=True, help="Print the payload as JSON.")
-def preview(config_path: Path, connector: str, alert_id: str | None, severity: str, as_json: bool) -> None:
+def preview(
+    config_path: Path, connector: str, *, alert_id: str | None, severity: str, in_digest: bool, as_json: bool
+) -> None:
     """Print what CONNECTOR would send, as a person would see it there.
 
     ALERT_ID is an alert that was seen, by id or CVE; without it a sample alert is shown. Nothing is sent.
     """
 
     from forwarder.cli.samples import SAMPLE_EVIDENCE, SAMPLE_VENDORS, sample_alert
-    from forwarder.connector import Delivery
 
     config = load_config(config_path)
     instance = build(config, connector)
-    alert, vendors, evidence = sample_alert(Severity(severity)), SAMPLE_VENDORS, SAMPLE_EVIDENCE
-    if alert_id is not None:
+    if in_digest and alert_id is not None:
+        raise Stop("A digest is made of the newest alerts: leave ALERT_ID out, or --digest.")
+    if in_digest and not instance.takes_digests:
+        raise Stop(f"{connector} takes no digests.")
+    if in_digest:
+        delivery = _digest(config, connector)
+    elif alert_id is not None:
         seen = _seen(config, alert_id)
-        alert, vendors, evidence = seen.row.alert, seen.row.vendors, seen.evidence
-    payload = instance.render(
-        Delivery(
-            id=0,
-            alert=alert,
-            connector=connector,
-            enqueued_at=datetime.now(UTC) - timedelta(seconds=1),
-            page=config.web.page_of(alert.id),
-            vendors=vendors,
-            evidence=evidence,
-        )
-    )
+        delivery = _outstanding(connector, seen.row.alert, vendors=seen.row.vendors, evidence=seen.evidence)
+    else:
+        sample = sample_alert(Severity(severity))
+        delivery = _outstanding(connector, sample, vendors=SAMPLE_VENDORS, evidence=SAMPLE_EVIDENCE)
+    owners, page = owners_of(config.owners, instance.config.type, delivery), config.web.page_of(delivery.alert.id)
+    delivery = replace(delivery, owners=owners, page=page)
+    payload = instance.render(delivery)
     if as_json:
         print_json(payload)
     else:
         click.echo(clean(instance.preview(payload)))
+
+
+def _outstanding(connector: str, alert: Alert, **told: Any) -> Delivery:
+    return Delivery(
+        id=0, alert=alert, connector=connector, enqueued_at=datetime.now(UTC) - timedelta(seconds=1), **told
+    )
+
+
+def _digest(config: Config, connector: str) -> Delivery:
+    """A digest of the newest alerts, as it would be made of them now."""
+    with Store.open_shared(config.database) as store:
+        rows = store.queries.alerts(Filter(limit=_IN_DIGEST))
+    alerts = sorted((row.alert for row in rows), key=lambda alert: (alert.severity.rank, alert.published_at))
+    if not alerts:
+        raise Stop("No alert was seen yet that a digest could tell: leave --digest out for a sample alert.")
+    digest = compose(connector, alerts, datetime.now(UTC))
+    return _outstanding(connector, digest, origin=Origin.DIGEST, items=tuple(alerts))
 
 
 def _seen(config: Config, wanted: str) -> AlertHistory:

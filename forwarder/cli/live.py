@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
 from typing import Any, Final
 
 import click
+from pydantic import BaseModel
 
 from forwarder import plugins
 from forwarder.alert import Vendors
@@ -17,6 +18,7 @@ from forwarder.config.problems import did_you_mean
 from forwarder.connector import Connector, Finding
 from forwarder.delivery.attempt import REQUESTS
 from forwarder.feed.client import FeedClient, SentrytexError, Stack
+from forwarder.lifecycle.owners import all_owners
 from forwarder.logs import Redactor
 from forwarder.routing import is_like
 from forwarder.wire.deadline import deadline
@@ -30,23 +32,29 @@ def check_live(config: Config) -> bool:
     redact = Redactor(secrets_of(config))
     stack: list[Stack] = []
     works = report("sentrytex", check_feed(config.sentrytex, stack.append), redact)
-    for sentence in (sentence for one in stack for sentence in unmatched(config.routes, one.vendors)):
-        click.echo(f"{click.style('warn', fg='yellow')} routes: {redact(sentence)}")
+    for vendors in (one.vendors for one in stack):
+        for about, sentences in (
+            ("routes", unmatched(config.routes, vendors)),
+            ("owners", unowned(config.owners, vendors)),
+        ):
+            for sentence in sentences:
+                click.echo(f"{click.style('warn', fg='yellow')} {about}: {redact(sentence)}")
     for name, settings in config.connectors.items():
         try:
             connector = plugins.load_type(settings.type)(name, settings)
             connector.remember(remembered(config, name))
-            findings = check_connector(connector)
+            findings = check_connector(connector, all_owners(config.owners, settings.type))
         except Exception as error:  # another package's connector may raise anything
             findings = [Finding(ok=False, text=f"The check failed unexpectedly ({type(error).__name__}).")]
         works &= report(name, findings, redact)
     return works
 
 
-def check_connector(connector: Connector[Any]) -> list[Finding]:
-    """What ``connector`` finds, within the time that a delivery would have, and lets go of it."""
+def check_connector(connector: Connector[Any], owners: Sequence[BaseModel] = ()) -> list[Finding]:
+    """What ``connector`` finds, of ``owners`` too, within the time that a delivery would have, and lets go of it."""
     with closing(connector), deadline(connector.config.timeout.total_seconds() * REQUESTS):
-        return connector.check()
+        findings = connector.check()
+        return findings + connector.check_owners(owners) if owners else findings
 
 
 def check_feed(settings: SentrytexConfig, show: Callable[[Stack], object] = lambda _: None) -> list[Finding]:
@@ -88,6 +96,15 @@ def unmatched(routes: Sequence[Route], vendors: Vendors) -> Iterator[str]:
                         f"Route {number} asks for the {what} {pattern}, and nothing in the stack is called "
                         f"so{did_you_mean(pattern, names)}. There: {there}."
                     )
+
+
+def unowned(owners: Iterable[str], vendors: Vendors) -> Iterator[str]:
+    """What has owners and is no vendor and no category of the stack, in sentences. It may be on purpose, too."""
+    names = sorted({*vendors, *(category for vendor in vendors.values() for category in vendor.categories)})
+    known = {name.casefold() for name in names}
+    for name in owners:
+        if name.casefold() not in known:
+            yield f"No vendor and no category of the stack is called {name}{did_you_mean(name, names)}."
 
 
 def report(name: str, findings: list[Finding], redact: Redactor) -> bool:

@@ -7,6 +7,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, Final
 
+from pydantic import BaseModel
+
 from forwarder.common.clock import Now
 from forwarder.connector import Connector, Delivered, Delivery, Failed, Outcome, Payload, Receipt, Retry, Uncertain
 from forwarder.delivery.breaker import Breaker
@@ -37,20 +39,30 @@ class Attempts:
         now: Now,
         random: Callable[[], float],
         page_of: Callable[[str], str | None] = lambda _: None,
+        owners: Callable[[Delivery], tuple[BaseModel, ...]] = lambda _: (),
     ) -> None:
         self.connector, self.name = connector, connector.name
         self.seconds = connector.config.timeout.total_seconds() * REQUESTS
         """The most that an attempt takes, however many requests it needs."""
         self._breaker, self._rate_limiter = breaker, rate_limiter
         self._now, self._random, self._page_of = now, random, page_of
+        self._owners = owners
 
     def carry_out(self, claimed: Claimed) -> Settlement:
         """What becomes of a claimed delivery."""
         probe = self._breaker.probe, self._breaker.probes_early(self._now())
+        claimed = replace(claimed, delivery=self._with_owners(claimed.delivery))
         if page := self._page_of(claimed.delivery.alert.id):
             claimed = replace(claimed, delivery=replace(claimed.delivery, page=page))
         with deadline(self.seconds):
             return self._reconcile(claimed, probe) or self._send(claimed, probe)
+
+    def _with_owners(self, delivery: Delivery) -> Delivery:
+        try:
+            return replace(delivery, owners=self._owners(delivery))
+        except Exception:  # another package's model of an owner may raise when it is compared
+            log.exception("owners_failed", connector=self.name, alert=delivery.alert.id)
+            return delivery
 
     def _context(self, claimed: Claimed, probe: _Probe) -> Context:
         now = self._now()

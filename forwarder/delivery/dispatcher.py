@@ -15,8 +15,10 @@ from contextlib import nullcontext, suppress
 from dataclasses import replace
 from typing import Any, Final
 
+from pydantic import BaseModel
+
 from forwarder.common.clock import Now
-from forwarder.connector import Connector
+from forwarder.connector import Connector, Delivery
 from forwarder.delivery.attempt import Attempts
 from forwarder.delivery.breaker import Breaker, Health
 from forwarder.delivery.rate_limiter import RateLimiter
@@ -57,6 +59,7 @@ class Dispatcher:
         followers: Collection[str] = (),
         wake: Callable[[Collection[str]], None] = lambda _: None,
         redact: Callable[[str], str] = str,
+        owners: Callable[[Delivery], tuple[BaseModel, ...]] = lambda _: (),
         links_after: float = LINKS_AFTER,
         page_of: Callable[[str], str | None] = lambda _: None,
         clock: Callable[[], float] = time.monotonic,
@@ -72,7 +75,9 @@ class Dispatcher:
         self._redact, self._links_after = redact, links_after
         self._breaker, self._rate_limiter = Breaker(random), RateLimiter(connector.config.max_rate, clock)
         self._share, self._clock = Share(), clock
-        self._attempts = Attempts(connector, self._breaker, self._rate_limiter, now=now, random=random, page_of=page_of)
+        self._attempts = Attempts(
+            connector, self._breaker, self._rate_limiter, now=now, random=random, page_of=page_of, owners=owners
+        )
         self.lease = self._attempts.seconds + LEASE_MARGIN
         self._turn, self._state, self._claiming = threading.Lock(), threading.Lock(), threading.Lock()
         self._wake, self._stop, self._abandon = threading.Event(), threading.Event(), threading.Event()

@@ -32,7 +32,7 @@ _NO_ISSUE: Final = "Issue does not exist or you do not have permission to see it
 _NO_PROJECT: Final = "No project could be found with key '{}'."
 _PERMISSIONS: Final = (
     "BROWSE_PROJECTS", "CREATE_ISSUES", "EDIT_ISSUES", "ADD_COMMENTS", "TRANSITION_ISSUES", "DELETE_ISSUES",
-    "SCHEDULE_ISSUES",
+    "SCHEDULE_ISSUES", "ASSIGN_ISSUES",
 )  # fmt: skip
 
 
@@ -82,6 +82,7 @@ class Jira(People, Service):
             for pattern, run in (
                 (r"GET serverInfo", self._server_info),
                 (r"GET myself", self._myself),
+                (r"GET user", self._one_user),
                 (r"GET mypermissions", self._my_permissions),
                 (r"GET field", self._every_field),
                 (r"GET priority", self._priorities),
@@ -202,6 +203,14 @@ class Jira(People, Service):
         if call.anonymous:
             return self.refuse(401)
         return Reply.json(self._user(call))
+
+    def _one_user(self, call: _Call) -> Reply:
+        asked = {"accountId": call.query.get("accountId")} if call.cloud else {"name": call.query.get("username")}
+        found = self.project.accounts.meant({key: value for key, value in asked.items() if value})
+        if found is None:
+            return view.errors(404, "Specified user does not exist or you do not have required permissions")
+        who = {"accountId": found.id} if call.cloud else {"name": found.name, "key": found.name}
+        return Reply.json({**who, "displayName": found.display_name, "active": True})
 
     def _my_permissions(self, call: _Call) -> Reply:
         asked = call.query.get("permissions")

@@ -505,6 +505,35 @@ def test_preview_shows_what_a_person_would_see(forwarded: Desk, connector: str) 
     assert len(forwarded.sandbox.slack.requests) == before
 
 
+def test_preview_shows_a_digest(forwarded: Desk) -> None:
+    """Of what was seen, each alert a line; a pager takes none, and one alert makes none."""
+    shown = forwarded.says("preview", "secops", "--digest")
+    assert "Digest: 3 alerts (1 critical, 1 high, 1 low)" in shown
+    assert "Log4Shell again" in shown
+    assert "Severity | CVE | Alert" in forwarded.says("preview", "tickets", "--digest")
+    assert "takes no digests" in forwarded.run("preview", "oncall", "--digest").stderr
+    assert "leave ALERT_ID out" in forwarded.run("preview", "secops", CRITICAL, "--digest").stderr
+
+
+def test_a_digest_needs_alerts(desk: Desk) -> None:
+    """Before anything was seen there is none to show."""
+    Store.open_exclusive(desk.folder / "forwarder.db").close()
+    assert "No alert was seen yet" in desk.run("preview", "secops", "--digest").stderr
+
+
+def test_preview_and_the_check_know_owners(desk: Desk) -> None:
+    """A preview names them and pings nobody; the live check says who is not there."""
+    desk.config["owners"] = {"apache": {"slack": "@dev-tools", "pagerduty": "dev"}, "oktaa": {"slack": "@gone"}}
+    desk.write()
+    assert "👤 Owner: @dev-tools" in desk.says("preview", "secops")
+    assert "owner: dev" in desk.says("preview", "oncall")
+    result = desk.run("check", "--live")
+    assert "secops: The owner @dev-tools is a user group." in result.stdout
+    assert "secops: The owner @gone is pinged by no message" in result.stdout
+    assert "warn owners: No vendor and no category of the stack is called oktaa" in result.stdout
+    assert result.exit_code != 0
+
+
 # Wrong input
 
 

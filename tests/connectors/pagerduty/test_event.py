@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from connectors.pagerduty.config import PagerDutyOwner
 from connectors.pagerduty.event import (
     CUT_MARK,
     MAX_DEDUP_KEY,
@@ -52,6 +53,14 @@ def test_an_incident_says_what_a_woken_person_needs() -> None:
     assert details["news"] == "a new field"
     assert "epss_score" not in details
     assert event["links"][0] == {"href": "https://nvd.nist.gov/vuln/detail/CVE-2026-10001", "text": "CVE-2026-10001"}
+
+
+def test_an_incident_names_its_owners() -> None:
+    """As the config calls them, among the details; without any there is no such detail."""
+    owners = (PagerDutyOwner("dev-tools"), PagerDutyOwner("Team\nPayments"))
+    details = event_of(delivery(owners=owners))["payload"]["custom_details"]
+    assert details["owner"] == "dev-tools, Team\nPayments"
+    assert "owner" not in event_of(delivery())["payload"]["custom_details"]
 
 
 @pytest.mark.parametrize(

@@ -251,7 +251,7 @@ def test_all_blocks_together_stay_within_their_limit() -> None:
     def total(length: int) -> tuple[int, int]:
         thing = delivery(alert=alert(source_urls=["https://example.com/".ljust(length, "u")]))
         content = message(thing, body=text)
-        size = blocks.size(content["blocks"]) + blocks.size(content["attachments"])
+        size = markup.size(content["blocks"]) + markup.size(content["attachments"])
         return size, len(buttons(thing, body=text))
 
     longest = max(length for length in range(30, blocks.MAX_URL) if total(length)[1])
@@ -266,7 +266,7 @@ def test_a_text_gives_way_where_all_blocks_are_too_long() -> None:
     facts = {"severity": longest, "cve_id": longest, "affected_vendors": [longest], "alert_type": longest}
     thing = delivery(alert=alert(**facts, id=longest[:255]))
     content = message(thing, title=longest, body=longest * 20)
-    assert blocks.size(content["blocks"]) + blocks.size(content["attachments"]) <= blocks.MAX_TOTAL
+    assert markup.size(content["blocks"]) + markup.size(content["attachments"]) <= blocks.MAX_TOTAL
     text = blocks_of(content)[2]["text"]["text"]
     assert text.endswith("…")
     assert blocks.MAX_SECTION * 2 // 3 < len(text) < blocks.MAX_SECTION

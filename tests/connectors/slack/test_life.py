@@ -198,23 +198,6 @@ def test_a_digest_is_its_text(sandbox: Sandbox, slack: Slack, hook: Slack, origi
     assert "Three alerts." in blocks.plain(replace(one, origin=origin), "Week 9", "Three alerts.")
 
 
-def test_a_digest_has_a_line_for_each_alert(sandbox: Sandbox, slack: Slack) -> None:
-    """With its severity, and without details; those that a message has no room for are counted, and none is lost."""
-    ones = tuple(alert(id=str(number), title=f"Trouble {number}", cisa_kev=number == 0) for number in range(3))
-    digest = new_delivery(alert=alert(title="Digest: 3 alerts"), origin=Origin.DIGEST, items=ones)
-    assert sent(slack, digest).note == ""
-    assert "▌ 🔴 CVE-2026-10001 · on CISA KEV · Trouble 0\n▌ 🔴 CVE-2026-10001 · Trouble 1\n" in shown(slack, digest)
-    for title in ("short", '"\\' * 200, "x" * 500):
-        many = tuple(alert(id=str(number), title=title) for number in range(1000))
-        payload = slack.render(replace(digest, items=many))
-        every = [*payload["blocks"], *payload["attachments"][0]["blocks"]]
-        assert blockkit.problems(every) == []
-        assert blocks.MAX_TOTAL - 1000 < blockkit.size(every) <= blocks.MAX_TOTAL
-        lines = "\n".join(block["text"]["text"] for block in every[1:]).split("\n")
-        assert lines[-1] == f"… and {1000 - (len(lines) - 1)} more"
-        assert all(line.startswith("🔴 ") for line in lines[:-1])
-
-
 def test_a_digest_of_hostile_alerts_is_accepted(sandbox: Sandbox, slack: Slack, hook: Slack) -> None:
     """Whatever its alerts say, it arrives in its usual form, and pings nobody."""
     for connector in (slack, hook):

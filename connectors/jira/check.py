@@ -7,7 +7,10 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
 from connectors.jira.client import RequestFailed, Site, dig
+from connectors.jira.history import EXPAND
 from connectors.jira.home import no_project
+from connectors.jira.query import changed_in, tickets
+from connectors.jira.standing import FIELDS
 from forwarder.alert import Severity
 from forwarder.connector import Finding, clean, cut, one_line
 
@@ -36,6 +39,7 @@ def _findings(site: Site, config: JiraConfig) -> Iterator[Finding]:
         yield from _account(site)
         yield from _project(site, config)
         yield from _issue_type(site, config)
+        yield from _changes(site)
     except RequestFailed as failed:
         yield Finding(False, f"{failed.outcome.reason}.")
     except _Ends as end:
@@ -60,11 +64,21 @@ def _project(site: Site, config: JiraConfig) -> Iterator[Finding]:
             raise _Ends(f"{no_project(key)}.") from None
         raise
     yield Finding(True, f"The project {key} exists: {_name(project, 'name')}.")
-    query = {"projectKey": key, "permissions": ",".join(_PERMISSIONS)}
+    rising = {"EDIT_ISSUES": "Edit Issues"} if config.priority or config.due_in else {}
+    rising |= {"SCHEDULE_ISSUES": "Schedule Issues"} if config.due_in else {}
+    query = {"projectKey": key, "permissions": ",".join([*_PERMISSIONS, *rising])}
     granted = site.ask("GET", "mypermissions", params=query)
-    for permission, label in _PERMISSIONS.items():
+    for permission, label in (_PERMISSIONS | rising).items():
         if dig(granted, "permissions", permission, "havePermission") is False:
-            yield Finding(False, f"The account lacks the permission {label} in {key}: grant it in the project.")
+            without = "" if permission in _PERMISSIONS else ", or nothing is raised when a severity rises"
+            text = f"The account lacks the permission {label} in {key}: grant it in the project{without}."
+            yield Finding(False, text)
+
+
+def _changes(site: Site) -> Iterator[Finding]:
+    """Asks as the looks at what people do ask."""
+    next(tickets(site, changed_in(1), fields=FIELDS, expand=EXPAND), None)
+    yield Finding(True, "What people do with tickets can be read.")
 
 
 def _issue_type(site: Site, config: JiraConfig) -> Iterator[Finding]:

@@ -6,7 +6,9 @@ import re
 import threading
 from base64 import b64encode
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
@@ -87,14 +89,25 @@ class Site:
         connections: int,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
+        self.url = url
         self.cloud = email is not None
         self._now = now
+        self._ahead = timedelta()
+        """How far the site's clock is ahead of ours."""
         self._secrets = (token, b64encode(f"{email or ''}:{token}".encode()).decode())
         self._base = f"{url}/rest/api/{3 if self.cloud else 2}"
         self._signing_in = threading.Lock()
         self._made: ResilientSession | None = None
         self._timeout = timeout
         self._make = partial(signed_in, url, token, email, timeout=timeout, connections=connections)
+
+    def time(self) -> datetime:
+        """What time it is at the site, by its last answer; by our clock where none has told yet."""
+        return self.in_its_time(self._now())
+
+    def in_its_time(self, moment: datetime) -> datetime:
+        """What the site's clock said at a moment of ours."""
+        return moment + self._ahead
 
     @property
     def _session(self) -> ResilientSession:
@@ -120,6 +133,7 @@ class Site:
                 response = session.request(
                     method, f"{self._base}/{path}", params=params, json=body, allow_redirects=False
                 )
+            self._read_clock(response)
             answer = response.json() if response.content else {}
         except Refused as refused:
             raise self._refusal(refused.response, writes=writes) from None
@@ -159,6 +173,10 @@ class Site:
         with self._signing_in:
             if self._made is not None:
                 self._made.close()
+
+    def _read_clock(self, response: Response) -> None:
+        with suppress(KeyError, TypeError, ValueError):
+            self._ahead = parsedate_to_datetime(response.headers["Date"]).astimezone(UTC) - self._now()
 
     def _refusal(self, response: Response, *, writes: bool) -> RequestFailed:
         status = response.status_code

@@ -39,6 +39,17 @@ class JiraConfig(ConnectorConfig):
         default={},
         description="Further fields of every ticket, by id, as Jira's API takes them: components, customfield_…",
     )
+    on_acknowledge: Literal["comment", "none"] = Field(
+        default="comment", description="What becomes of a ticket whose alert was acknowledged elsewhere."
+    )
+    on_resolve: Literal["comment", "close", "none"] = Field(
+        default="comment",
+        description="What becomes of a ticket whose alert was resolved elsewhere: close moves it to done and comments.",
+    )
+    sync_every: Duration = Field(
+        default=timedelta(minutes=1),
+        description="How often Jira is asked, by one search, what people did with tickets; 1s at least.",
+    )
     reconcile_after: tuple[Duration, ...] = Field(
         default=(timedelta(seconds=10), timedelta(seconds=60), timedelta(seconds=300)),
         min_length=1,
@@ -69,6 +80,13 @@ class JiraConfig(ConnectorConfig):
         if not re.fullmatch(r"[!-~]+", token.get_secret_value()):
             raise ValueError("must be one word of plain characters, as Jira shows it when it is made")
         return token
+
+    @field_validator("sync_every")
+    @classmethod
+    def _is_not_too_often(cls, every: timedelta) -> timedelta:
+        if every < timedelta(seconds=1):
+            raise ValueError("must be at least 1s")
+        return every
 
     @field_validator("labels")
     @classmethod

@@ -14,14 +14,20 @@ from typing import Any, ClassVar, Final
 from urllib.parse import quote
 
 from connectors.jira import ticket
+from connectors.jira.account import Account
 from connectors.jira.check import findings
 from connectors.jira.client import RequestFailed, Site, dig
+from connectors.jira.comment import comment_for, marker
 from connectors.jira.config import JiraConfig
-from connectors.jira.home import no_project
+from connectors.jira.home import HomeProject, no_project
 from connectors.jira.markup import Body, Content, adf, plain, wiki
 from connectors.jira.refusal import NOT_ON_SCREEN, LeftOut, remedy
 from connectors.jira.search import LabelSearch
 from connectors.jira.setup import SETUP
+from connectors.jira.urgency import Urgency
+from connectors.jira.watch import Watch
+from connectors.jira.workflow import close, path_of
+from forwarder.alert import Severity
 from forwarder.connector import (
     Broken,
     Connector,
@@ -31,12 +37,14 @@ from forwarder.connector import (
     Failed,
     Finding,
     Kind,
+    Look,
     Memory,
     Outcome,
     Payload,
     Receipt,
     Rejected,
     Retry,
+    Status,
     Texts,
     Uncertain,
 )
@@ -44,7 +52,14 @@ from forwarder.places import Places
 
 _KEY: Final = re.compile(r"[A-Za-z][A-Za-z0-9_]*-\d+")
 _WRITTEN_FROM_THE_ALERT: Final = frozenset({"summary", "description"})
-_DONE: Final = "done"
+_SILENCED_BY: Final = {
+    Kind.ACKNOWLEDGE: ("on_acknowledge",),
+    Kind.RESOLVE: ("on_resolve",),
+    # It undoes the one or the other: whoever hears of any wants to hear of its end.
+    Kind.REOPEN: ("on_acknowledge", "on_resolve"),
+}
+"""The keys of the config by which nothing is said of a response, where each of them is ``none``."""
+
 _PROJECT: Final = "project"
 """The key of the memory for the project of today."""
 
@@ -57,6 +72,7 @@ class Jira(Connector[JiraConfig]):
     replayed = "are found by their label, and no second ticket is made"
     withdrawn = "its ticket is closed"
     setup = SETUP
+    tells_responses = True
 
     def __init__(
         self,
@@ -74,8 +90,13 @@ class Jira(Connector[JiraConfig]):
             config.token.get_secret_value(),
             config.email,
             timeout=config.timeout.total_seconds(),
-            connections=config.concurrency,
+            connections=config.concurrency + 1,  # one for the looks
+            now=now,
         )
+        self._account = Account(self._site)
+        self._urgency = Urgency(self._site, self._account, config, now)
+        self._watch = Watch(self._site, self._account, HomeProject(self._site, config.project))
+        self.look_every = config.sync_every.total_seconds()
         self._search = LabelSearch(self._site, config.project)
         self._left_out = LeftOut(config)
 
@@ -86,10 +107,13 @@ class Jira(Connector[JiraConfig]):
         self._places.remember(memory)
 
     def render(self, delivery: Delivery) -> Payload:
-        """``fields`` of the ticket to create, ``comment`` for the one that is there, or both where either may be."""
+        """``fields`` of the ticket to create, ``comment`` for the one that is there, or both where either may be.
+
+        Nothing at all where nothing is to be said.
+        """
         payload: dict[str, Any] = {}
-        if delivery.kind is not Kind.OPEN:
-            payload["comment"] = self._write(ticket.comment(delivery, self.texts))
+        if delivery.kind is not Kind.OPEN and not self._why_silent(delivery):
+            payload["comment"] = self._write(comment_for(delivery, self.texts))
         if delivery.kind is Kind.OPEN or (delivery.kind is Kind.UPDATE and _ticket(delivery) is None):
             payload["fields"] = self._fields(delivery)
         return payload
@@ -97,14 +121,17 @@ class Jira(Connector[JiraConfig]):
     def deliver(self, delivery: Delivery, payload: Payload) -> Outcome:
         """Creates the ticket unless it is there, or comments on it; a withdrawal closes it first.
 
-        An update that finds no ticket creates one. The comment is always the last request: where one before it
-        fails, the whole can be repeated.
+        So does a resolution with ``on_resolve: close``. An update that finds no ticket creates one. The comment is
+        always the last request: where one before it fails, the whole can be repeated.
         """
+        if not payload:
+            return Delivered(delivery.receipt or Receipt(remote_id=""), note=self._why_silent(delivery))
         try:
             # Only what was never tried may share its search: after a failure the plainest question counts.
             key = self._key(delivery, shared=delivery.attempt == 1)
-            if key is None and delivery.kind is Kind.WITHDRAW:
-                return Delivered(Receipt(remote_id=""), note="there is no ticket to close")
+            if key is None and "fields" not in payload:
+                what = "close" if delivery.kind is Kind.WITHDRAW else "comment on"
+                return Delivered(Receipt(remote_id=""), note=f"there is no ticket to {what}")
             if key is None:
                 return self._create(payload["fields"])
             if delivery.kind is Kind.OPEN:
@@ -116,8 +143,17 @@ class Jira(Connector[JiraConfig]):
     def find(self, delivery: Delivery) -> Receipt | None:
         """The ticket, by its label; for an update or a withdrawal only if its comment is there."""
         key = self._key(delivery) or self._key_before(delivery)
-        there = key and (delivery.kind is Kind.OPEN or self._has_comment(key, ticket.marker(delivery)))
+        there = key and (delivery.kind is Kind.OPEN or self._has_comment(key, marker(delivery)))
         return self._receipt(key) if key and there else None
+
+    def due(self, severity: Severity, since: datetime) -> datetime | None:
+        """The due date that its ticket gets, as a moment."""
+        due_in = self.config.due_in.get(severity)
+        return None if due_in is None else since + due_in
+
+    def look(self, cursor: str) -> Look:
+        """How the tickets stand that were changed since the look before; the first one reaches back some days."""
+        return self._watch.look(cursor)
 
     def check(self) -> list[Finding]:
         """Signs in, and compares the config with what the project asks for and offers. Creates nothing."""
@@ -129,26 +165,22 @@ class Jira(Connector[JiraConfig]):
         parts = [ticket.preview(fields)] if fields else []
         if "comment" in payload:
             parts.append("Comment\n\n" + plain(payload["comment"]))
-        return "\n\n".join(parts)
+        return "\n\n".join(parts) or "Nothing is said."
 
     def close(self) -> None:
         self._site.close()
 
     def _fields(self, delivery: Delivery) -> dict[str, Any]:
-        config, severity = self.config, delivery.alert.severity
-        fields = {
-            **config.fields,
-            "project": {"key": config.project},
-            "issuetype": {"name": config.issue_type},
+        urgency = self._urgency.fields(delivery.alert.severity, delivery.enqueued_at)
+        return {
+            **self.config.fields,
+            "project": {"key": self.config.project},
+            "issuetype": {"name": self.config.issue_type},
             "summary": ticket.summary(delivery, self.texts),
             "description": self._write(ticket.description(delivery, self.texts)),
-            "labels": ticket.labels(delivery, config.labels),
+            "labels": ticket.labels(delivery, self.config.labels),
+            **(urgency if ticket.is_alert(delivery) else {}),
         }
-        if severity in config.priority:
-            fields["priority"] = {"name": config.priority[severity]}
-        if severity in config.due_in:
-            fields["duedate"] = (delivery.enqueued_at.astimezone(UTC) + config.due_in[severity]).date().isoformat()
-        return fields
 
     def _write(self, content: Content) -> Body:
         return adf(content) if self._site.cloud else wiki(content)
@@ -218,54 +250,48 @@ class Jira(Connector[JiraConfig]):
         answer = self._site.ask("GET", "mypermissions", params=query)
         return dig(answer, "permissions", "CREATE_ISSUES", "havePermission") is not False
 
+    def _why_silent(self, delivery: Delivery) -> str:
+        """Why nothing is said of it; empty where something is."""
+        if delivery.kind is Kind.REMIND and delivery.status is Status.RESOLVED:
+            return "nothing is said: the alert was resolved meanwhile"
+        keys = _SILENCED_BY.get(delivery.kind, ())
+        if keys and all(getattr(self.config, key) == "none" for key in keys):
+            return f"nothing is said: {' and '.join(keys)} none"
+        return ""
+
     def _follow_up(self, delivery: Delivery, key: str, comment: Body) -> Outcome:
-        note = ""
         try:
-            if delivery.kind is Kind.WITHDRAW:
-                note = self._finish(key)
-            self._site.ask("POST", f"{_issue(key)}/comment", body={"body": comment}, writes=True)
+            note = self._before_comment(delivery, key)
+            self._site.ask("POST", f"{path_of(key)}/comment", body={"body": comment}, writes=True)
         except RequestFailed as failed:
             if failed.status != 404:
                 raise
-            if delivery.kind is Kind.WITHDRAW:
+            if delivery.kind is not Kind.UPDATE:
                 return Delivered(self._receipt(key), note="the ticket is gone")
             return Rejected(f"the ticket {key} is gone, or the account may not see it any more")
         return Delivered(self._receipt(key), note)
 
-    def _finish(self, key: str) -> str:
-        """Moves the ticket to a status that means done; what kept it open, in words.
-
-        Names of statuses and transitions are each site's own, and translated: the category's key is not.
-        """
-        issue = self._site.ask("GET", _issue(key), params={"fields": "status"})
-        if dig(issue, "fields", "status", "statusCategory", "key") == _DONE:
-            return ""
-        offered = self._site.ask("GET", f"{_issue(key)}/transitions").get("transitions")
-        ways = offered if isinstance(offered, list) else []
-        way = next((dig(way, "id") for way in ways if dig(way, "to", "statusCategory", "key") == _DONE), None)
-        if way is None:
-            return "the ticket stays open: its workflow offers no way to close it from where it stands"
-        try:
-            self._site.ask("POST", f"{_issue(key)}/transitions", body={"transition": {"id": way}}, writes=True)
-        except RequestFailed as failed:
-            if failed.status not in {400, 403}:
-                raise
-            return f"the ticket stays open: {failed.outcome.reason}"
+    def _before_comment(self, delivery: Delivery, key: str) -> str:
+        """What is done to the ticket itself; what of it could not be, in words."""
+        if delivery.kind is Kind.WITHDRAW:
+            return close(self._site, key)
+        if delivery.kind is Kind.UPDATE:
+            return self._urgency.rise(delivery, key)
+        if delivery.kind is Kind.RESOLVE and self.config.on_resolve == "close":
+            if delivery.response is None or delivery.is_superseded:
+                return "the ticket stays as it is: something else was decided since"
+            return close(self._site, key, unless_moved_after=delivery.response.at)
         return ""
 
-    def _has_comment(self, key: str, marker: str) -> bool:
+    def _has_comment(self, key: str, mark: str) -> bool:
         try:
-            comments = self._site.pages(f"{_issue(key)}/comment", "comments")
+            comments = self._site.pages(f"{path_of(key)}/comment", "comments")
         except RequestFailed as failed:
             if failed.status == 404:
                 return False  # the ticket is gone, which the next attempt finds out for itself
             raise
-        return any(marker in plain(dig(comment, "body")).splitlines() for comment in comments)
+        return any(mark in plain(dig(comment, "body")).splitlines() for comment in comments)
 
 
 def _ticket(delivery: Delivery) -> str | None:
     return (delivery.receipt.remote_id or None) if delivery.receipt else None
-
-
-def _issue(key: str) -> str:
-    return f"issue/{quote(key, safe='')}"

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Any, Final
+from typing import Final
 from urllib.parse import quote
 
-from connectors.jira.client import RequestFailed, Site, count, dig, unreadable
+from connectors.jira.client import RequestFailed, Site, dig
+from connectors.jira.history import EXPAND, History
 from forwarder.connector import Broken, Retry
 
 _BROWSE: Final = "BROWSE_PROJECTS"
@@ -23,6 +23,8 @@ class HomeProject:
     def __init__(self, site: Site, key: str) -> None:
         self._site, self._key = site, key
         self._names = {key.upper()}
+        self._others: set[str] = set()
+        """Projects of which it is known that they are others."""
 
     def check_sight(self) -> None:
         """Raises where the account sees none of the project's tickets: a search that found nothing then says nothing.
@@ -52,31 +54,34 @@ class HomeProject:
         self._names.add(str(self._site.ask("GET", f"project/{quote(self._key)}").get("key")).upper())
         return _project(ticket) in self._names or self._was_moved(ticket)
 
+    def names_of(self, ticket: str, history: History | None) -> list[str]:
+        """The keys under which the ticket may be known: today's, and those that it had before."""
+        project, _, number = ticket.rpartition("-")
+        keys = [ticket, *(history.former_keys if history else ())]
+        if self._is_called(project):
+            keys += [f"{name}-{number}" for name in self._names]
+        return list(dict.fromkeys(keys))
+
+    def _is_called(self, project: str) -> bool:
+        if project.upper() not in self._names | self._others:
+            self._names.add(str(self._site.ask("GET", f"project/{quote(self._key)}").get("key")).upper())
+            self._others |= {project.upper()} - self._names
+        return project.upper() in self._names
+
     def _was_moved(self, ticket: str) -> bool:
-        query = {"fields": "project", "expand": "changelog"}
+        query = {"fields": "project", "expand": EXPAND}
         try:
-            changes = self._site.ask("GET", f"issue/{quote(ticket, safe='')}", params=query).get("changelog")
+            history = History.of(self._site.ask("GET", f"issue/{quote(ticket, safe='')}", params=query))
         except RequestFailed as failed:
             if failed.status == 404:
                 return False  # deleted since the search
             raise
-        histories = dig(changes, "histories")
-        if not isinstance(histories, list):
-            raise RequestFailed(unreadable(writes=False))
-        if any(_project(str(key)) in self._names for key in _former_keys(histories)):
+        if any(_project(key) in self._names for key in history.former_keys):
             return True
-        if count(dig(changes, "total")) > len(histories):
+        if not history.whole:
             raise RequestFailed(Retry(f"Jira does not tell where {ticket} was created, for its history is too long"))
         return False
 
 
 def _project(ticket: str) -> str:
     return ticket.rpartition("-")[0].upper()
-
-
-def _former_keys(histories: list[Mapping[str, Any]]) -> Iterator[object]:
-    for history in histories:
-        items = dig(history, "items")
-        for item in items if isinstance(items, list) else []:
-            if str(dig(item, "field")).lower() == "key":
-                yield dig(item, "fromString")

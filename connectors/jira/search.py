@@ -6,8 +6,9 @@ import threading
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from connectors.jira.client import MAX_PAGES, PAGE_SIZE, RequestFailed, Site, cut_short, unreadable
+from connectors.jira.client import RequestFailed, Site, unreadable
 from connectors.jira.home import HomeProject
+from connectors.jira.query import tickets
 
 MAX_LABELS: Final = 50
 """Most labels that one search asks for."""
@@ -100,37 +101,12 @@ class LabelSearch:
 
     def _found(self, jql: str, only: str | None) -> Iterator[tuple[str, set[str]]]:
         """Each ticket that is found, with its labels in lower case; raises where not all are shown."""
-        query: dict[str, Any] = {"jql": jql, "fields": "labels", "maxResults": PAGE_SIZE}
-        seen = 0
-        for _ in range(MAX_PAGES):
-            answer = self._site.ask("GET", "search/jql" if self._site.cloud else "search", params=query)
+        for issue in tickets(self._site, jql, fields="labels"):
             try:
-                found = [
-                    (str(issue["key"]), {label.lower() for label in _labels(issue, only)}) for issue in answer["issues"]
-                ]
+                labels = {label.lower() for label in _labels(issue, only)}
             except (KeyError, TypeError, AttributeError):
-                # An answer that cannot be read must not pass for "there is none", or the next step makes a duplicate.
                 raise RequestFailed(unreadable(writes=False)) from None
-            yield from found
-            seen += len(found)
-            if not self._turn(query, answer, seen, len(found)):
-                return
-        raise RequestFailed(cut_short())
-
-    def _turn(self, query: dict[str, Any], answer: Mapping[str, Any], seen: int, found: int) -> bool:
-        """Turns ``query`` to the next page; whether there is one."""
-        if self._site.cloud:
-            query["nextPageToken"] = more = answer.get("nextPageToken")
-            if not more and answer.get("isLast") is False:
-                raise RequestFailed(cut_short())
-            return bool(more)
-        query["startAt"] = seen
-        total = answer.get("total")
-        if not isinstance(total, int):
-            raise RequestFailed(unreadable(writes=False))
-        if seen < total and not found:
-            raise RequestFailed(cut_short())
-        return seen < total
+            yield issue["key"], labels
 
 
 def _labels(issue: Mapping[str, Any], only: str | None) -> Sequence[str]:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from connectors.jira.markup import Content, Fact, cut_line, plain
-from forwarder.connector import Change, Delivery, Kind, Origin, Texts, is_web_url
+from forwarder.connector import Delivery, Origin, Texts, is_web_url
 
 MAX_SUMMARY: Final = 255
 """Characters of a summary, which is one line.
@@ -35,12 +35,6 @@ _MAX_URL: Final = 500
 _MAX_VALUE: Final = 1000
 _PLAIN_ID: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,99}")
 _PLAIN_LABEL: Final = re.compile(r"[A-Za-z0-9._:-]{1,100}")
-_WITHDRAWN: Final = {
-    Origin.FEED: "Sentrytex no longer reports this alert.",
-    Origin.ALARM: "This alarm is over.",
-    Origin.TEST: "The test is over.",
-}
-_NAMES: Final = {"severity": "Severity", "cvss_score": "CVSS", "cve_id": "CVE"}
 
 
 def identity_label(alert_id: str) -> str:
@@ -62,6 +56,11 @@ def labels(delivery: Delivery, further: tuple[str, ...]) -> list[str]:
     return list(dict.fromkeys([*further, *own]))
 
 
+def is_alert(delivery: Delivery) -> bool:
+    """Whether it tells of one alert: of a digest and a report their text is all that there is."""
+    return delivery.origin not in {Origin.DIGEST, Origin.REPORT}
+
+
 def summary(delivery: Delivery, texts: Texts) -> str:
     """One line of at most MAX_SUMMARY characters."""
     alert = delivery.alert
@@ -75,23 +74,9 @@ def description(delivery: Delivery, texts: Texts) -> Content:
     """What is known of the alert, and its text."""
     return Content(
         text=texts.text(delivery, delivery.alert.description),
-        facts=_facts(delivery),
+        facts=_facts(delivery) if is_alert(delivery) else links(delivery),
         small_print=_small_print(delivery),
     )
-
-
-def comment(delivery: Delivery, texts: Texts) -> Content:
-    """What an update or a withdrawal says to those who have the ticket."""
-    if delivery.kind is Kind.WITHDRAW:
-        built_in = _WITHDRAWN[delivery.origin]
-    else:
-        built_in = "\n".join(map(_sentence, delivery.changes)) or "This alert changed."
-    return Content(text=texts.text(delivery, built_in), facts=_links(delivery), small_print=marker(delivery))
-
-
-def marker(delivery: Delivery) -> str:
-    """The small print by which a comment is known again when it is uncertain whether an attempt made it."""
-    return f"{LABEL} {delivery.kind} r{delivery.revision}"
 
 
 def preview(fields: Mapping[str, Any]) -> str:
@@ -123,7 +108,7 @@ def _facts(delivery: Delivery) -> list[Fact]:
         facts.append(Fact(name="Type", value=cut_line(alert.alert_type, MAX_LABEL)))
     note = f" ({alert.date_note})" if alert.date_note else ""
     facts.append(Fact(name="Published", value=f"{alert.published_at:%Y-%m-%d %H:%M} UTC{note}"))
-    return [*facts, *_sources(alert.source_urls), *_links(delivery)]
+    return [*facts, *_sources(alert.source_urls), *links(delivery)]
 
 
 def _sources(urls: tuple[str, ...]) -> list[Fact]:
@@ -134,7 +119,8 @@ def _sources(urls: tuple[str, ...]) -> list[Fact]:
     return facts
 
 
-def _links(delivery: Delivery) -> list[Fact]:
+def links(delivery: Delivery) -> list[Fact]:
+    """Where the alert stands elsewhere."""
     return [
         Fact(name=cut_line(link.connector, 100), value=cut_line(link.text, 100) or "link", url=_short(link.url))
         for link in delivery.links[:MAX_SOURCES]
@@ -155,24 +141,6 @@ def _small_print(delivery: Delivery) -> str:
             return "Sent by sentrytex-forwarder."
         case Origin.FEED:
             return f"Sentrytex alert {cut_line(delivery.alert.id, MAX_LABEL)}"
-
-
-def _sentence(change: Change) -> str:
-    match change.field:
-        case "cisa_kev":
-            now = "now" if change.new else "no longer"
-            return f"It is {now} on CISA's list of known exploited vulnerabilities (KEV)."
-        case "affected_vendors":
-            before, after = set(change.old or ()), set(change.new or ())
-            differences = (("Also affected", after - before), ("No longer affected", before - after))
-            return " ".join(
-                f"{what}: {_value(', '.join(sorted(vendors)))}." for what, vendors in differences if vendors
-            )
-    return f"{_NAMES.get(change.field, change.field)} is now {_value(change.new)}; it was {_value(change.old)}."
-
-
-def _value(value: object) -> str:
-    return "none" if value is None else cut_line(str(value), _MAX_VALUE)
 
 
 def _named(value: object) -> str:

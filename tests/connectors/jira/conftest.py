@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -18,10 +19,10 @@ def connect(request: pytest.FixtureRequest, sandbox: Sandbox) -> Iterator[Callab
     """Makes connectors to the sandbox's Jira, once as Cloud and once as Data Center."""
     made: list[Jira] = []
 
-    def connect(**changes: Any) -> Jira:
+    def connect(now: Callable[[], datetime] = lambda: datetime.now(UTC), **changes: Any) -> Jira:
         email = sandbox.jira.email if request.param == "cloud" else None
         settings = {"url": sandbox.jira.url, "email": email, "token": sandbox.jira.token}
-        made.append(Jira("tickets", config(**{**settings, **changes})))
+        made.append(Jira("tickets", config(**{**settings, **changes}), now=now))
         return made[-1]
 
     yield connect

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Any, Final
 
 from connectors.jira import Jira, JiraConfig
 from connectors.jira.markup import plain
-from forwarder.connector import Change, Delivered, Delivery, Kind, Outcome, Receipt
+from forwarder.connector import Change, Delivered, Delivery, Kind, Outcome, Receipt, Response, Sighting
 from forwarder.sandbox import Sandbox
 from tests.kit.samples import ALERT_ID, delivery
 
 LABEL = f"sentrytex-{ALERT_ID}"
 CREATE, SEARCH = "/issue", "/search"
+MINUTE: Final = 60.0
 SHORT, LONG = "2s", "60s"
 
 
@@ -52,3 +53,23 @@ def units(body: Any) -> int:
     """What Jira counts: UTF-16 units, over a document's JSON."""
     text = body if isinstance(body, str) else json.dumps(body, ensure_ascii=False, separators=(",", ":"))
     return len(text.encode("utf-16-le", "surrogatepass")) // 2
+
+
+def told(response: Response, receipt: Receipt | None, **changes: Any) -> Delivery:
+    """What a person decided, and nobody since."""
+    kind = Kind(response.action.value)
+    told = {"revision": response.number, "response": response, "latest": response, "receipt": receipt, **changes}
+    return delivery(id=3, kind=kind, **told)
+
+
+class Looks:
+    """Looks one after the other, a minute apart."""
+
+    def __init__(self, jira: Jira, sandbox: Sandbox) -> None:
+        self.jira, self._sandbox, self.cursor = jira, sandbox, ""
+
+    def __call__(self, after: float = MINUTE) -> list[Sighting]:
+        self._sandbox.clock.advance(after)
+        look = self.jira.look(self.cursor)
+        self.cursor = look.cursor
+        return list(look.sightings)

@@ -20,6 +20,7 @@ def test_a_check_of_a_site_that_works(jira: Jira, sandbox: Sandbox) -> None:
         "Jira knows the account: Forwarder.",
         "The project SEC exists: Security.",
         "Tickets of type Task can be created as configured.",
+        "What people do with tickets can be read.",
     ]
     assert {request.method for request in sandbox.jira.requests} == {"GET"}
 
@@ -64,6 +65,21 @@ def _hide_labels(sandbox: Sandbox) -> None:
             {},
             ["lacks the permission Create Issues in SEC", "lacks the permission Add Comments in SEC"],
         ),
+        (
+            lambda sandbox: sandbox.jira.permissions.difference_update({"TRANSITION_ISSUES", "EDIT_ISSUES"}),
+            {"priority": {"high": "High"}, "on_resolve": "close"},
+            ["lacks the permission Transition Issues in SEC", "lacks the permission Edit Issues in SEC"],
+        ),
+        (
+            lambda sandbox: sandbox.jira.permissions.discard("SCHEDULE_ISSUES"),
+            {"due_in": {"high": "7d"}},
+            ["Schedule Issues in SEC: grant it in the project, or nothing is raised when a severity rises."],
+        ),
+        (
+            lambda sandbox: sandbox.jira.inject(Fault(kind=FaultKind.STATUS, status=400, path="/search")),
+            {},
+            ["Jira answered 400"],
+        ),
     ],
 )
 def test_a_check_says_what_is_wrong_and_where_to_put_it_right(
@@ -91,3 +107,9 @@ def test_a_list_that_never_ends_is_given_up(jira: Jira, sandbox: Sandbox) -> Non
     page = json.dumps({"issueTypes": [{"id": "1", "name": "Other"}], "total": 10**9})
     sandbox.jira.inject(Fault(kind=FaultKind.STATUS, status=200, body=page, path="/issuetypes", times=None))
     assert not all(finding.ok for finding in jira.check())
+
+
+def test_a_check_asks_for_no_right_that_the_config_does_not_need(jira: Jira, sandbox: Sandbox) -> None:
+    """Where nothing is raised, nothing need be edited."""
+    sandbox.jira.permissions -= {"EDIT_ISSUES", "SCHEDULE_ISSUES"}
+    assert all(finding.ok for finding in jira.check())

@@ -90,6 +90,8 @@ class Console(Connector[ConsoleConfig]):
             "link": alert.link,
             **({"date_note": alert.date_note} if alert.date_note else {}),
             **_details(alert),
+            "vendors": list(delivery.vendor_names),
+            "evidence": list(delivery.evidence),
             "changes": {
                 change.field: {"old": _plain(change.old), "new": _plain(change.new)} for change in delivery.changes
             },
@@ -124,12 +126,13 @@ class Console(Connector[ConsoleConfig]):
         facts = [
             payload.get("date_note", ""),
             payload["cve_id"],
-            ", ".join(payload["affected_vendors"]),
+            ", ".join(payload["vendors"]),
             f"CVSS {payload['cvss_score']}" if payload["cvss_score"] is not None else "",
             f"EPSS {payload['epss_score']:.1%}" if payload["epss_score"] is not None else "",
             "CISA KEV" if payload["cisa_kev"] else "",
             *(f"{name}: {change['old']} → {change['new']}" for name, change in payload["changes"].items()),
             payload.get("response", {}).get("words", ""),
+            *payload["evidence"],
             payload["link"],
             *(link["url"] for link in payload["links"]),
         ]

@@ -10,7 +10,7 @@ import json
 import math
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from enum import StrEnum
@@ -63,6 +63,47 @@ class Change:
 def got_worse(changes: Iterable[Change]) -> bool:
     """Whether any of ``changes`` is for the worse."""
     return any(change.is_worse for change in changes)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Vendor:
+    """A vendor of the account's stack: the key by which alerts name it, its name for people, and its categories."""
+
+    key: str
+    name: str
+    categories: tuple[str, ...] = ()
+
+    @classmethod
+    def parse(cls, raw: object) -> Self | None:
+        """The vendor that an entry of the stack stands for; None where it has no key."""
+        if not isinstance(raw, Mapping) or not (key := one_line(_text(raw.get("vendor_key")))):
+            return None
+        categories = (one_line(category) for category in _texts(raw.get("category")))
+        return cls(
+            key=key,
+            name=cut(one_line(_text(raw.get("vendor_name"))), MAX_NAME) or key,
+            categories=tuple(dict.fromkeys(cut(category, MAX_NAME) for category in categories if category)),
+        )
+
+
+Vendors = Mapping[str, Vendor]
+"""What the stack says of vendors, by key. A vendor that is not in it is not in the stack, or not known yet."""
+
+
+def named(keys: Iterable[str], vendors: Vendors) -> tuple[str, ...]:
+    """Vendors as people read them: by name, where it is known, else by key; each name once."""
+    return tuple(dict.fromkeys(vendors[key].name if key in vendors else key for key in keys))
+
+
+def in_names(change: Change, vendors: Vendors) -> Change:
+    """``change`` with vendors as people read them."""
+    if change.field != "affected_vendors":
+        return change
+    old, new = (
+        list(named(map(str, keys), vendors)) if isinstance(keys, list | tuple) else keys
+        for keys in (change.old, change.new)
+    )
+    return replace(change, old=old, new=new)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -219,6 +260,9 @@ class Alert:
 
 MAX_ID: Final = 255
 """Characters; the vendor's ids are UUIDs of 36. PagerDuty's dedup key and Jira's label end at 255 with our prefix."""
+
+MAX_NAME: Final = 200
+"""Characters of a vendor's name, and of a category's."""
 
 MAX_FACT: Final = 200
 """Characters of what is told of an item that is no alert, for each of its fields."""

@@ -22,9 +22,10 @@ from forwarder.delivery.memory import StoredMemory
 from forwarder.delivery.transitions import ATTEMPTS, first_looks
 from forwarder.events import Listeners
 from forwarder.feed.client import FeedClient, RequestBudget, SentrytexError
+from forwarder.feed.evidence import EvidenceReader
 from forwarder.feed.poller import Poller
 from forwarder.heartbeat import Heartbeat
-from forwarder.lifecycle import Held, Reminders, Reports, Responses
+from forwarder.lifecycle import Held, Mutes, Reminders, Reports, Responses
 from forwarder.logs import Redactor, get_logger
 from forwarder.scheduler import Jobs, Scheduler
 from forwarder.store import Store, StoreError
@@ -78,17 +79,15 @@ class Forwarder:
         self._source = self._make_source(config)
         self._heartbeat = Heartbeat(config.heartbeat)
         self.poller = Poller(config, self._source, store, now=self.clock)
+        now, wake, in_use = self.clock, self._wake, self.in_use
+        self.mutes = Mutes(store, config, now=now, wake=wake)
         self.responses = Responses(
-            store,
-            now=self.clock,
-            connectors=self.in_use,
-            wake=self._wake,
-            listener=self.listeners,
-            redact=self.redactor,
+            store, self.mutes, now=now, connectors=in_use, wake=wake, listener=self.listeners, redact=self.redactor
         )
-        self.reminders = Reminders(store, config, now=self.clock, connectors=self.in_use, wake=self._wake)
-        self.reports = Reports(store, config, now=self.clock, connectors=self.in_use, wake=self._wake)
-        self.held = Held(store, config, now=self.clock, wake=self._wake)
+        self.reminders = Reminders(store, config, now=now, connectors=in_use, wake=wake)
+        self.reports = Reports(store, config, now=now, connectors=in_use, wake=wake)
+        self.held = Held(store, config, now=now, wake=wake, hush=self.mutes.hush_new)
+        self.evidence = EvidenceReader(store, lambda: self._source, self._wanting, now=now, random=rng)
         self._unfollowed = 0.0
         self._retired: list[FeedClient] = []
         self._retired_heartbeats: list[Heartbeat] = []
@@ -152,7 +151,7 @@ class Forwarder:
             self._retired_heartbeats.append(self._heartbeat)
             self._heartbeat = Heartbeat(config.heartbeat)
         self.config = config
-        for part in (self.poller, self.alarms, self.held, self.reminders, self.reports):
+        for part in (self.poller, self.alarms, self.mutes, self.held, self.reminders, self.reports):
             part.use(config)
         self._change_dispatchers(connectors)
         self._guarded("restart", lambda: self.store.outbox.reset_deadlines(now=self.clock(), most=ATTEMPTS.most))
@@ -238,6 +237,13 @@ class Forwarder:
             return 0.0
         return swept_at + self.config.sentrytex.sweep_every.total_seconds() - now
 
+    def read_stack(self) -> frozenset[str]:
+        """Reads the stack where that is due, and returns the vendors that joined it since it was last read."""
+        grown = self.poller.stack_grew()
+        # What was routed without its vendors' categories goes where these lead.
+        self._wake(self.poller.route_again())
+        return grown
+
     def reclaim_expired(self) -> None:
         """Takes deliveries back whose worker did not report before its lease ended."""
         now = self.clock()
@@ -288,15 +294,8 @@ class Forwarder:
 
     def _polled(self, result: PollResult, seconds: float) -> None:
         self._wake(result.connectors)
-        counts = {
-            "new": len(result.new),
-            "changed": len(result.changed),
-            "unrouted": len(result.unrouted),
-            "gaps": len(result.gaps),
-            "set_aside": len(result.set_aside),
-        }
-        write = log.info if any(counts.values()) else log.debug
-        write("swept" if result.sweep else "polled", seconds=round(seconds, 3), read=result.read, **counts)
+        write = log.info if any(result.counts.values()) else log.debug
+        write("swept" if result.sweep else "polled", seconds=round(seconds, 3), read=result.read, **result.counts)
         self.listeners.polled(result, seconds)
 
     def _guarded(self, name: str, work: Callable[[], object]) -> bool:
@@ -344,6 +343,9 @@ class Forwarder:
     def in_use(self) -> dict[str, Connector[Any]]:
         """The connectors of the config of now, by name."""
         return {name: dispatcher.connector for name, dispatcher in self.dispatchers.items()}
+
+    def _wanting(self) -> list[str]:
+        return [connector.name for connector in self.in_use().values() if connector.wants_evidence]
 
     def _change_dispatchers(self, connectors: list[Connector[Any]]) -> None:
         """Those of ``connectors`` are there, and no others: each that is new takes over at once from its like."""

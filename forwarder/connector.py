@@ -24,8 +24,8 @@ knows, but a connector must not rely on that.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 from types import MappingProxyType
@@ -33,7 +33,7 @@ from typing import Any, ClassVar, Final, Generic, Protocol, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from forwarder.alert import Alert, Change, Severity
+from forwarder.alert import Alert, Change, Severity, Vendor, Vendors, named
 from forwarder.common.backoff import retry_after
 from forwarder.common.text import clean, cut, is_web_url, one_line
 from forwarder.common.units import Duration, Rate, SendRate, format_duration
@@ -99,6 +99,8 @@ __all__ = [
     "Templates",
     "Texts",
     "Uncertain",
+    "Vendor",
+    "Vendors",
     "clean",
     "cut",
     "format_duration",
@@ -175,6 +177,11 @@ class Delivery:
     of the alert by now, whatever the delivery tells, None while nobody reacted. ``changes`` of a response are empty.
     ``items`` are the alerts that a digest tells, the most severe first. ``reminder`` says, where the delivery is one,
     what it is time for, as the beginning of a sentence: ``Nobody has acknowledged it for 15m``.
+
+    ``vendors`` is what the stack says of the vendors that the alert and its ``changes`` name, ``evidence`` what the API
+    said of the evidence for it, as short lines of plain text: empty where that was not read, or not yet. Both are for
+    people to read. They may differ from one attempt to the next, so nothing by which a message is found again may
+    hold them.
     """
 
     id: int
@@ -194,6 +201,17 @@ class Delivery:
     latest: Response | None = None
     items: tuple[Alert, ...] = ()
     reminder: str = ""
+    vendors: Vendors = field(default_factory=dict, hash=False)
+    evidence: tuple[str, ...] = ()
+
+    @property
+    def vendor_names(self) -> tuple[str, ...]:
+        """The alert's vendors as people read them."""
+        return self.named(self.alert.affected_vendors)
+
+    def named(self, keys: Iterable[str]) -> tuple[str, ...]:
+        """Vendors as people read them: by name, where the stack knows it, else by key."""
+        return named(keys, self.vendors)
 
     @property
     def status(self) -> Status:
@@ -262,7 +280,10 @@ class ProcessMemory:
 
 
 class Templates(BaseModel):
-    """Jinja2 templates in place of the built-in words. They have ``alert``, ``changes``, ``kind`` and ``built_in``."""
+    """Jinja2 templates in place of the built-in words.
+
+    They have ``alert``, ``vendors`` (their names), ``evidence``, ``changes``, ``kind`` and ``built_in``.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -331,6 +352,10 @@ class Connector(ABC, Generic[C]):
 
     Empty where a repeat is harmless (the remote knows the key) or where the remote cannot be asked.
     """
+
+    wants_evidence: ClassVar[bool] = False
+    """Whether the API is asked for the evidence for each alert that goes here. It is shown everywhere once it is known,
+    and delays nothing: what is sent before it was read goes without it."""
 
     follows_links: bool = False
     """Whether a message that was sent can be given links later, by an update without ``changes``."""

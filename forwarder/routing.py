@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
-from typing import TYPE_CHECKING
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from forwarder.alert import Alert
+    from forwarder.alert import Alert, Vendors
     from forwarder.config import Conditions, Route
+
+NO_VENDORS: Final[Vendors] = MappingProxyType({})
+"""What is known of vendors where nothing is."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -34,14 +38,17 @@ class Decision:
     later: Mapping[str, Route] = field(default_factory=dict)
 
 
-def targets(alert: Alert, routes: Sequence[Route]) -> Decision:
-    """Every connector that any matching route names, once each, until a matching route says ``stop``."""
+def targets(alert: Alert, routes: Sequence[Route], vendors: Vendors = NO_VENDORS) -> Decision:
+    """Every connector that any matching route names, once each, until a matching route says ``stop``.
+
+    ``vendors`` says to which categories the alert's vendors belong.
+    """
     reached: dict[str, str] = {}
     at_once: set[str] = set()
     later: dict[str, Route] = {}
     trail = []
     for number, route in enumerate(routes, start=1):
-        matched, reason = matches(alert, route)
+        matched, reason = matches(alert, route, vendors)
         why = reason or "the route has no conditions"
         trail.append(Verdict(route=number, matched=matched, why=why, to=tuple(route.to)))
         if not matched:
@@ -62,14 +69,22 @@ def targets(alert: Alert, routes: Sequence[Route]) -> Decision:
     return Decision(targets=reached, trail=tuple(trail), later=later)
 
 
-def matches(alert: Alert, conditions: Conditions) -> tuple[bool, str]:
-    """Whether an alert meets all conditions, and why, or why not, in words; none where there are no conditions."""
-    judged = list(_judged(alert, conditions))
+def ask_for_categories(conditions: Iterable[Conditions]) -> bool:
+    """Whether any of ``conditions`` depends on what the stack says of vendors."""
+    return any(one.categories for one in conditions)
+
+
+def matches(alert: Alert, conditions: Conditions, vendors: Vendors = NO_VENDORS) -> tuple[bool, str]:
+    """Whether an alert meets all conditions, and why, or why not, in words; none where there are no conditions.
+
+    ``vendors`` says to which categories the alert's vendors belong.
+    """
+    judged = list(_judged(alert, conditions, vendors))
     failed = [why for met, why in judged if not met]
     return not failed, "; ".join(failed or [why for _, why in judged])
 
 
-def _judged(alert: Alert, conditions: Conditions) -> Iterator[tuple[bool, str]]:
+def _judged(alert: Alert, conditions: Conditions, vendors: Vendors) -> Iterator[tuple[bool, str]]:
     """Each condition that is set: whether the alert meets it, and a sentence that says so."""
     if conditions.severity:
         met = alert.severity in conditions.severity
@@ -78,6 +93,8 @@ def _judged(alert: Alert, conditions: Conditions) -> Iterator[tuple[bool, str]]:
         yield alert.cisa_kev == conditions.cisa_kev, f"it is {'' if alert.cisa_kev else 'not '}on CISA KEV"
     if conditions.vendors:
         yield _glob("vendor", alert.affected_vendors, conditions.vendors)
+    if conditions.categories:
+        yield _category(alert.affected_vendors, conditions.categories, vendors)
     if conditions.min_cvss is not None:
         yield _at_least("CVSS", alert.cvss_score, conditions.min_cvss)
     if conditions.min_epss is not None:
@@ -94,13 +111,28 @@ def _at_least(name: str, score: float | None, least: float) -> tuple[bool, str]:
     return score >= least, f"{name} {score:g} is {'at least' if score >= least else 'below'} {least:g}"
 
 
+def _category(keys: Sequence[str], patterns: Sequence[str], vendors: Vendors) -> tuple[bool, str]:
+    known = [vendors[key] for key in keys if key in vendors]
+    categories = dict.fromkeys(category for vendor in known for category in vendor.categories)
+    met, why = _glob("category", tuple(categories), patterns)
+    unknown = [key for key in keys if key not in vendors]
+    if met or not unknown:
+        return met, why
+    return False, f"{why}, and the stack does not have {', '.join(unknown)}"
+
+
 def _glob(name: str, values: Sequence[str], patterns: Sequence[str]) -> tuple[bool, str]:
     for value in values:
         for pattern in patterns:
-            if fnmatchcase(value.casefold(), pattern.casefold()):
+            if is_like(value, pattern):
                 return True, f"{name} {value} matches {pattern}"
     told = ", ".join(values) or "none"
     return False, f"{name} is {told}, not {_any_of(patterns)}"
+
+
+def is_like(name: str, pattern: str) -> bool:
+    """Whether ``name`` is what ``pattern`` stands for, whatever the case."""
+    return fnmatchcase(name.casefold(), pattern.casefold())
 
 
 def _any_of(names: Sequence[str]) -> str:

@@ -22,9 +22,10 @@ from forwarder.config import Config
 from forwarder.connector import Connector
 from forwarder.events import Listeners
 from forwarder.feed.client import KeyRefused, SentrytexError, TooManyRequests
-from forwarder.feed.poller import Poller
-from forwarder.lifecycle import Held, Reminders, Reports, Responses
+from forwarder.feed.evidence import READ_EVERY, EvidenceReader
+from forwarder.lifecycle import Held, Mutes, Reminders, Reports, Responses
 from forwarder.lifecycle.held import RELEASE_EVERY
+from forwarder.lifecycle.mutes import TEND_EVERY
 from forwarder.lifecycle.reminders import REMIND_EVERY
 from forwarder.lifecycle.reports import REPORT_EVERY
 from forwarder.logs import get_logger
@@ -202,14 +203,16 @@ class Turns(Protocol):
 
     config: Config
     store: Store
-    poller: Poller
     listeners: Listeners
+    evidence: EvidenceReader
 
     def poll(self) -> object: ...
 
     def sweep(self) -> object: ...
 
     def until_sweep(self) -> float: ...
+
+    def read_stack(self) -> frozenset[str]: ...
 
     def beat(self) -> None: ...
 
@@ -233,6 +236,9 @@ class Turns(Protocol):
     @property
     def held(self) -> Held: ...
 
+    @property
+    def mutes(self) -> Mutes: ...
+
 
 class Jobs:
     """What is done again and again, and when: polls and sweeps plan the next of their kind by what became of them."""
@@ -250,19 +256,23 @@ class Jobs:
         add("poll", self._poll, self._poll_every, first=0.0)
         add("heartbeat", _job(turns.beat), lambda: math.inf)
         add("sweep", self._sweep, self._sweep_again, first=max(turns.until_sweep(), FIRST_SWEEP))
+        add("evidence", turns.evidence.read, lambda: READ_EVERY, first=READ_EVERY)
         add("reclaim", _job(turns.reclaim_expired), lambda: RECLAIM_EVERY, first=RECLAIM_EVERY)
         add("alarms", _job(turns.review_alarms), lambda: REVIEW_EVERY, first=REVIEW_EVERY)
         add("prune", _job(turns.prune), lambda: PRUNE_EVERY, first=FIRST_PRUNE, hangs=PRUNE_HANGS)
         add("release", turns.held.release, lambda: RELEASE_EVERY, first=0.0)
+        add("mutes", turns.mutes.tend, lambda: TEND_EVERY, first=0.0)
         add("remind", _job(turns.reminders.judge), lambda: REMIND_EVERY, first=REMIND_EVERY)
         add("report", _job(turns.reports.judge), lambda: REPORT_EVERY, first=REPORT_EVERY)
         self._scheduler.start()
         self._scheduled = True
 
     def follow(self, connectors: Iterable[Connector[Any]]) -> None:
-        """Looks at, and listens to, those of the connectors that tell what people do at their destination."""
+        """Goes by another config: judges what is muted, and looks at, and listens to, those of the connectors that tell
+        what people do at their destination."""
         if not self._scheduled:
             return
+        self._scheduler.plan("mutes", 0.0)
         responses = self._turns.responses
         for connector in connectors:
             name = connector.name
@@ -284,7 +294,8 @@ class Jobs:
             self._turns.poll()
             self._poll_failures = 0
             self._scheduler.plan("heartbeat", 0.0)
-            if self._turns.poller.stack_grew():
+            self._scheduler.plan("evidence", 0.0)
+            if self._turns.read_stack():
                 log.info("stack_grew")
                 self._scheduler.plan("sweep", 0.0)
         except SentrytexError as error:

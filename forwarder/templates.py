@@ -88,7 +88,12 @@ def _render(source: str, delivery: Delivery, built_in: str) -> str:
     parts: list[str] = []
     size = 0
     for part in _compiled(source).generate(
-        alert=delivery.alert, changes=delivery.changes, kind=delivery.kind.value, built_in=built_in
+        alert=delivery.alert,
+        changes=delivery.changes,
+        kind=delivery.kind.value,
+        vendors=delivery.vendor_names,
+        evidence=delivery.evidence,
+        built_in=built_in,
     ):
         parts.append(part)
         size += len(part)

@@ -16,10 +16,11 @@ import pytest
 
 from forwarder import plugins
 from forwarder.app import STANDS_STILL, Forwarder, ReloadRefused
+from forwarder.common.clock import Clock
 from forwarder.connector import Memory
 from forwarder.events import Listener
 from forwarder.feed.client import SentrytexError
-from forwarder.feed.poller import STACK_EVERY
+from forwarder.feed.stack import STACK_EVERY
 from forwarder.sandbox import Fault, FaultKind, Sandbox
 from forwarder.scheduler import RECLAIM_EVERY, REVIEW_EVERY
 from forwarder.store import Store, StoreError
@@ -804,6 +805,53 @@ def test_a_vendor_that_joins_the_stack_brings_its_alerts_at_once(tmp_path: Path,
         until(lambda: len(sandbox.slack.messages) == 2)
 
 
+def test_names_and_evidence_reach_the_places(tmp_path: Path, sandbox: Sandbox) -> None:
+    """Vendors are called by name from the first message on; the evidence comes with the update that is due anyway."""
+    sandbox.sentrytex.add_vendor("github", "GitHub", "code hosting")
+    sandbox.sentrytex.publish(raw := recent(1, affected_vendors=["github"]))
+    sandbox.sentrytex.evidence = {raw["id"]: {"evidence_state": {"state": "verified", "sources": 2}}}
+    with assembled(tmp_path, sandbox, everything(sandbox), links_after=3600.0) as forwarder:
+        forwarder.start()
+        until(lambda: len(sandbox.pagerduty.incidents) == len(sandbox.jira.issues) == len(sandbox.slack.messages) == 1)
+        until(lambda: forwarder.store.queries.history(raw["id"]).evidence)  # type: ignore[union-attr]
+        for place in (sandbox.slack.messages, sandbox.pagerduty.incidents, sandbox.jira.issues):
+            assert "GitHub" in str(place)
+        sandbox.sentrytex.update(raw["id"], cisa_kev=True)
+        until(lambda: sandbox.slack.messages[0]["edits"] and sandbox.jira.issues["SEC-1"]["comments"])
+        places = (sandbox.slack.messages, sandbox.pagerduty.incidents, sandbox.jira.issues)
+        until(lambda: all("state: verified" in str(place) for place in places))
+
+
+def test_evidence_that_cannot_be_read_keeps_nothing_back(tmp_path: Path, sandbox: Sandbox) -> None:
+    """An API that hangs on single alerts delays no delivery and no poll."""
+    sandbox.sentrytex.inject(Fault(kind=FaultKind.TIMEOUT_BEFORE, seconds=15, path="/alerts/", times=None))
+    sandbox.sentrytex.publish(recent(1))
+    with assembled(tmp_path, sandbox, everything(sandbox)) as forwarder:
+        forwarder.start()
+        until(lambda: any("/alerts/" in seen.path for seen in sandbox.sentrytex.requests))
+        sandbox.sentrytex.publish(recent(2))
+        until(lambda: len(sandbox.pagerduty.incidents) == len(sandbox.jira.issues) == len(sandbox.slack.messages) == 2)
+        assert forwarder.store.queries.history(recent(1)["id"]).evidence == ()  # type: ignore[union-attr]
+        sandbox.sentrytex.clear_faults()
+
+
+def test_an_alert_goes_by_its_category_once_the_stack_was_read(tmp_path: Path, sandbox: Sandbox) -> None:
+    """Where it could not be read in time, the alert is a message at once, and pages as soon as it can."""
+    config, hours = everything(sandbox), Time()
+    config["routes"] = [{"categories": "payments", "to": ["oncall"]}, {"to": ["secops"]}]
+    sandbox.sentrytex.add_vendor("stripe", "Stripe", "payments")
+    sandbox.sentrytex.inject(Fault(kind=FaultKind.STATUS, status=500, path="/stack", times=None))
+    sandbox.sentrytex.publish(recent(1, affected_vendors=["stripe"]))
+    with assembled(tmp_path, sandbox, config, clock=hours.clock()) as forwarder:
+        forwarder.start()
+        until(lambda: len(sandbox.slack.messages) == 1)
+        assert sandbox.pagerduty.incidents == {}
+        sandbox.sentrytex.clear_faults()
+        hours.pass_(2 * STACK_EVERY)
+        until(lambda: len(sandbox.pagerduty.incidents) == 1)
+        assert len(sandbox.slack.messages) == 1
+
+
 def test_only_a_complete_poll_beats(tmp_path: Path, sandbox: Sandbox) -> None:
     """Who watches from outside notices a feed that cannot be read."""
     beats = sandbox.pagerduty
@@ -1058,3 +1106,18 @@ def test_a_claim_of_another_life_is_given_its_lease(tmp_path: Path, sandbox: San
         assert forwarder.store.outbox.reclaim_expired(now=forwarder.clock() + 101, due_at={}, all_claims=False) == {
             "oncall": 1
         }
+
+
+def test_a_reload_lets_out_at_once_what_the_config_mutes_no_more(tmp_path: Path, sandbox: Sandbox) -> None:
+    """By the clock of this test no time goes by, so nothing is looked at but what is asked for."""
+    config = {**everything(sandbox), "routes": [{"to": ["oncall"]}]}
+    rule = {"vendors": "wordpress", "until": "2100-01-01", "reason": "not in use any more"}
+    sandbox.sentrytex.publish(recent(1, affected_vendors=["wordpress"]))
+    now = time.time()
+    clock = Clock(wall=lambda: now, uptime=lambda: 0.0)
+    with assembled(tmp_path, sandbox, {**config, "mutes": [rule]}, clock=clock) as forwarder:
+        forwarder.start()
+        until(lambda: forwarder.store.mutes.count() == 1)
+        forwarder.reload(loaded(tmp_path, sandbox, config))
+        until(lambda: sandbox.pagerduty.incidents)
+        assert forwarder.store.mutes.count() == 0

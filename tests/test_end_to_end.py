@@ -27,6 +27,7 @@ from tests.kit.core import (
     PATIENCE,
     Process,
     Time,
+    command,
     environment,
     loaded,
     recent,
@@ -271,3 +272,58 @@ def test_kills_at_every_write_tell_of_a_pause_once(tmp_path: Path, sandbox: Sand
         assert process.stop() == 0
     assert len(about_a_pause(sandbox)) == 1
     assert len(posts(sandbox)) == 1
+
+
+def wordpress(number: int, **changes: Any) -> dict[str, Any]:
+    return recent(number, severity="low", affected_vendors=["wordpress"], **changes)
+
+
+def quiet(folder: Path) -> int:
+    """How many alerts a mute keeps from going out."""
+    with Store.open_shared(folder / "forwarder.db") as store:
+        return store.mutes.count()
+
+
+def muting(sandbox: Sandbox, *mutes: dict[str, str]) -> dict[str, Any]:
+    """A config that sends everything to the channel, with ``mutes``."""
+    config = {**settings(sandbox), "routes": [{"to": ["secops"]}], "mutes": list(mutes)}
+    # A kill while it was sent must not have it looked for only seconds later.
+    config["connectors"]["secops"]["reconcile_after"] = ["100ms", "200ms"]
+    return config
+
+
+def test_a_muted_vendor_is_quiet_beside_a_running_daemon(tmp_path: Path, sandbox: Sandbox) -> None:
+    """A hundred alerts stay quiet; one that joins KEV goes out at once, and the others when a person ends the mute."""
+    with running(tmp_path, sandbox, muting(sandbox)) as process:
+        mute = ("mute", "--vendor", "wordpress", "--for", "7d", "--reason", "not in use any more", "--by", "Ada")
+        assert command(tmp_path, *mute, env=secrets(sandbox)).returncode == 0
+        sandbox.sentrytex.publish(*(wordpress(number) for number in range(100)), recent(100))
+        until(lambda: quiet(tmp_path) == 100 and len(posts(sandbox)) == 1)
+        listed = json.loads(command(tmp_path, "mutes", "--json", env=secrets(sandbox)).stdout)
+        assert [(one["quiet"], one["reason"], one["by"]) for one in listed] == [(100, "not in use any more", "Ada")]
+        sandbox.sentrytex.publish(wordpress(7, cisa_kev=True))
+        until(lambda: len(posts(sandbox)) == 2)
+        assert quiet(tmp_path) == 99
+        ended = command(tmp_path, "unmute", "1", env=secrets(sandbox))
+        assert "99 alerts go out now" in ended.stdout
+        until(lambda: delivered(tmp_path, 101))
+        assert process.stop() == 0
+    assert there(sandbox) == Counter({"secops": 101})
+    assert quiet(tmp_path) == 0
+
+
+def test_kills_while_a_mute_ends_lose_nothing_and_repeat_nothing(tmp_path: Path, sandbox: Sandbox) -> None:
+    """The config loses the mute; whatever is half done when the process dies, each alert arrives once."""
+    mute = {"vendors": "wordpress", "until": "2100-01-01", "reason": "not in use any more"}
+    with running(tmp_path, sandbox, muting(sandbox, mute)) as process:
+        sandbox.sentrytex.publish(*(wordpress(number) for number in range(100)))
+        until(lambda: quiet(tmp_path) == 100)
+        process.kill()
+    written(tmp_path, muting(sandbox))
+    for call in (1, 2, 3, 4, 6, 9, 30):
+        assert killed(tmp_path, sandbox, Point.WRITE, call), call
+    with running(tmp_path, sandbox, muting(sandbox)) as process:
+        until(lambda: delivered(tmp_path, 100))
+        assert process.stop() == 0
+    assert there(sandbox) == Counter({"secops": 100})
+    assert quiet(tmp_path) == 0

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from forwarder.alert import Severity
+from forwarder.alert import Severity, Vendor
 from forwarder.config import Conditions, Mute, Reminder, Route
 from forwarder.routing import matches, targets
 from tests.kit.samples import alert, bare_alert
@@ -55,6 +55,41 @@ def why(one: Route, **fields: Any) -> tuple[bool, str]:
 def test_a_condition_and_its_reason(keys: dict[str, Any], fields: dict[str, Any], matched: bool, words: str) -> None:
     """Each condition says whether it holds, in a sentence that names the alert's value."""
     assert why(route(**keys), **fields) == (matched, words)
+
+
+VENDORS = {
+    "github": Vendor(key="github", name="GitHub", categories=("code hosting",)),
+    "aws-lambda": Vendor(key="aws-lambda", name="AWS Lambda", categories=("cloud", "compute")),
+    "okta": Vendor(key="okta", name="Okta"),
+}
+
+
+@pytest.mark.parametrize(
+    ("categories", "vendors", "matched", "words"),
+    [
+        ("cloud", ["github", "aws-lambda"], True, "category cloud matches cloud"),
+        (["payments", "Code*"], ["github"], True, "category code hosting matches Code*"),
+        ("payments", ["aws-lambda"], False, "category is cloud, compute, not payments"),
+        ("*", ["okta"], False, "category is none, not *"),
+        ("*", [], False, "category is none, not *"),
+        ("cloud", ["gitlab", "aws-lambda"], True, "category cloud matches cloud"),
+        ("cloud", ["gitlab"], False, "category is none, not cloud, and the stack does not have gitlab"),
+    ],
+)
+def test_a_category_of_any_vendor_counts(
+    categories: str | list[str], vendors: list[str], matched: bool, words: str
+) -> None:
+    """As the stack has it; of a vendor that the stack does not have it says so."""
+    (verdict,) = targets(alert(affected_vendors=vendors), [route(categories=categories)], VENDORS).trail
+    assert (verdict.matched, verdict.why) == (matched, words)
+
+
+def test_a_category_is_one_more_condition() -> None:
+    """It is ANDed with the others, the vendors included."""
+    one = alert(affected_vendors=["github", "aws-lambda"])
+    assert targets(one, [route(categories="cloud", severity="critical")], VENDORS).targets
+    assert not targets(one, [route(categories="cloud", severity="low")], VENDORS).targets
+    assert not targets(one, [route(categories="cloud", vendors="okta")], VENDORS).targets
 
 
 def test_the_conditions_of_a_route_are_anded() -> None:

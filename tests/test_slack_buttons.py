@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import subprocess
 import sys
@@ -14,11 +15,12 @@ from forwarder.connector import Action, Resolution, Response
 from forwarder.sandbox import Sandbox
 from forwarder.sandbox.slack_socket import Interaction
 from forwarder.store import Store
+from forwarder.store.records import Filter
 from tests.kit.core import EVERYTHING, PATIENCE, Process, environment, recent, secrets, settings, until, written
 
 ROOT = Path(__file__).resolve().parents[1]
 
-ACKNOWLEDGE, RESOLVE = "sentrytex_acknowledge", "sentrytex_resolve_not_affected"
+ACKNOWLEDGE, RESOLVE, MUTE = "sentrytex_acknowledge", "sentrytex_resolve_not_affected", "sentrytex_mute"
 
 DYING = {
     "before it is kept": "LifecycleStore.react = lambda *args, **how: die()",
@@ -182,3 +184,23 @@ def test_a_wrong_app_token_is_told_and_stops_nothing(tmp_path: Path, sandbox: Sa
         assert process.stop() == 0
         assert "Slack does not accept the app token" in str(process.logged("listen_failed")[0]["reason"])
         assert "xapp-of-nobody" not in process.log
+
+
+def test_a_mute_from_the_form_keeps_its_like_quiet(tmp_path: Path, sandbox: Sandbox) -> None:
+    """Whoever filled it in is told until when, and it is kept with name and reason; what is on its way arrives."""
+    sandbox.sentrytex.publish(recent(1, affected_vendors=["wordpress"]))
+    with running(tmp_path, sandbox) as process:
+        posted(sandbox)
+        assert click(sandbox, MUTE, user="bob").wait(PATIENCE)
+        until(lambda: sandbox.slack.views.open_views)
+        view = str(sandbox.slack.views.open_views[-1]["id"])
+        assert sandbox.slack.submit(view, {"scope": "vendor", "lasts": "30", "reason": "Not in use"}).wait(PATIENCE)
+        until(lambda: "vendor wordpress" in json.dumps(sandbox.slack.views.open_views[0]["blocks"]))
+        sandbox.sentrytex.publish(recent(2, affected_vendors=["wordpress"]), recent(3, affected_vendors=["github"]))
+        until(lambda: len(sandbox.slack.messages) == 4)
+        assert process.stop() == 0
+    with Store.open_shared(tmp_path / "forwarder.db") as store:
+        (quiet,) = store.queries.alerts(Filter(muted=True))
+    assert quiet.alert.title == "Alert 2"
+    assert quiet.muted is not None
+    assert (quiet.muted.who, quiet.muted.reason) == ("Bob", "Not in use")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from connectors.jira.markup import Content, cut_line
-from connectors.jira.ticket import LABEL, links
+from connectors.jira.ticket import LABEL, evidence, links
 from forwarder.connector import FEED, Change, Delivery, Kind, Origin, Response, Status, Texts
 
 _MAX_VALUE: Final = 1000
@@ -19,7 +19,10 @@ _OPEN_AGAIN: Final = "This alert is open again, for it got worse: reopen the tic
 
 def comment_for(delivery: Delivery, texts: Texts) -> Content:
     """What became of the alert, or what a person decided about it elsewhere."""
-    return Content(text=texts.text(delivery, _words(delivery)), facts=links(delivery), small_print=marker(delivery))
+    # Only a change brings evidence that is new to those who have the ticket.
+    shown = evidence(delivery) if delivery.kind is Kind.UPDATE else []
+    facts = [*shown, *links(delivery)]
+    return Content(text=texts.text(delivery, _words(delivery)), facts=facts, small_print=marker(delivery))
 
 
 def marker(delivery: Delivery) -> str:
@@ -35,7 +38,7 @@ def _words(delivery: Delivery) -> str:
             return _reminder(delivery)
         case Kind.ACKNOWLEDGE | Kind.RESOLVE | Kind.REOPEN:
             return _decision(delivery.response) if delivery.response else f"Elsewhere: {delivery.kind}."
-    sentences = list(map(_sentence, delivery.changes)) or ["This alert changed."]
+    sentences = [_sentence(change, delivery) for change in delivery.changes] or ["This alert changed."]
     if _is_open_again(delivery):
         sentences.append(_OPEN_AGAIN)
     return "\n".join(sentences)
@@ -63,7 +66,7 @@ def _reminder(delivery: Delivery) -> str:
     return words
 
 
-def _sentence(change: Change) -> str:
+def _sentence(change: Change, delivery: Delivery) -> str:
     match change.field:
         case "cisa_kev":
             now = "now" if change.new else "no longer"
@@ -72,7 +75,7 @@ def _sentence(change: Change) -> str:
             before, after = set(change.old or ()), set(change.new or ())
             differences = (("Also affected", after - before), ("No longer affected", before - after))
             return " ".join(
-                f"{what}: {_value(', '.join(sorted(vendors)))}." for what, vendors in differences if vendors
+                f"{what}: {_value(', '.join(delivery.named(sorted(keys))))}." for what, keys in differences if keys
             )
     return f"{_NAMES.get(change.field, change.field)} is now {_value(change.new)}; it was {_value(change.old)}."
 

@@ -72,6 +72,7 @@ class Jira(Connector[JiraConfig]):
     replayed = "are found by their label, and no second ticket is made"
     withdrawn = "its ticket is closed"
     setup = SETUP
+    wants_evidence = True
     tells_responses = True
 
     def __init__(

@@ -22,6 +22,9 @@ MAX_LABEL: Final = 255
 MAX_SOURCES: Final = 10
 """Sources that a description lists; an alert can come with hundreds."""
 
+MAX_EVIDENCE: Final = 10
+"""Lines of evidence; more would bury what they prove."""
+
 LABEL: Final = "sentrytex"
 """On every ticket; the label by which one is found again begins with it."""
 
@@ -103,12 +106,17 @@ def _facts(delivery: Delivery) -> list[Fact]:
     if delivery.origin is not Origin.ALARM:
         facts.append(Fact(name="CISA KEV", value="yes, known to be exploited" if alert.cisa_kev else "no"))
     if alert.affected_vendors:
-        facts.append(Fact(name="Vendors", value=cut_line(", ".join(alert.affected_vendors), _MAX_VALUE)))
+        facts.append(Fact(name="Vendors", value=cut_line(", ".join(delivery.vendor_names), _MAX_VALUE)))
     if alert.alert_type:
         facts.append(Fact(name="Type", value=cut_line(alert.alert_type, MAX_LABEL)))
     note = f" ({alert.date_note})" if alert.date_note else ""
     facts.append(Fact(name="Published", value=f"{alert.published_at:%Y-%m-%d %H:%M} UTC{note}"))
-    return [*facts, *_sources(alert.source_urls), *links(delivery)]
+    return [*facts, *evidence(delivery), *_sources(alert.source_urls), *links(delivery)]
+
+
+def evidence(delivery: Delivery) -> list[Fact]:
+    """What the API says of the evidence, a fact for each line."""
+    return [Fact(name="Evidence", value=cut_line(line, _MAX_VALUE)) for line in delivery.evidence[:MAX_EVIDENCE]]
 
 
 def _sources(urls: tuple[str, ...]) -> list[Fact]:

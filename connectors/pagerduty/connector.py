@@ -51,6 +51,7 @@ class PagerDuty(Connector[PagerDutyConfig]):
     tells_responses = True
     setup = SETUP
     takes_digests = False
+    wants_evidence = True
 
     def __init__(
         self,

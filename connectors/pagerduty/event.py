@@ -11,7 +11,7 @@ import math
 from collections.abc import Mapping
 from typing import Any, Final
 
-from forwarder.alert import Alert, Severity, got_worse
+from forwarder.alert import Alert, Severity, got_worse, in_names
 from forwarder.connector import Delivery, Kind, Origin, Status, Texts, clean, cut, one_line
 
 ROUTING_KEY_LENGTH: Final = 32
@@ -87,15 +87,15 @@ def trigger_event(delivery: Delivery, key: str, texts: Texts) -> dict[str, Any]:
     alert = delivery.alert
     built_in = built_in_title(alert)
     title = _ORIGINS[delivery.origin] + (one_line(clean(texts.title(delivery, built_in))) or built_in)
-    vendors = ", ".join(alert.affected_vendors)
+    vendors = delivery.vendor_names
     payload: dict[str, Any] = {
         "summary": cut(title, MAX_SUMMARY),
-        "source": cut(alert.affected_vendors[0] if alert.affected_vendors else "sentrytex", MAX_TEXT),
+        "source": cut(vendors[0] if vendors else "sentrytex", MAX_TEXT),
         "severity": _SEVERITIES[alert.severity],
         "timestamp": delivery.enqueued_at.isoformat(),
     }
     if vendors:
-        payload["group"] = cut(vendors, MAX_TEXT)
+        payload["group"] = cut(", ".join(vendors), MAX_TEXT)
     if alert.alert_type:
         payload["class"] = cut(alert.alert_type, MAX_TEXT)
     event: dict[str, Any] = {
@@ -167,7 +167,9 @@ def _details(delivery: Delivery, text: str) -> dict[str, Any]:
         "cvss_score": alert.cvss_score,
         "epss_score": alert.epss_score,
         "cisa_kev": alert.cisa_kev,
+        "vendors": list(delivery.vendor_names) if delivery.vendors else [],
         "affected_vendors": list(alert.affected_vendors),
+        "evidence": list(delivery.evidence),
         "alert_type": alert.alert_type,
         "published_at": alert.published_at.isoformat() + (f" ({alert.date_note})" if alert.date_note else ""),
         "source_urls": list(alert.source_urls),
@@ -175,7 +177,8 @@ def _details(delivery: Delivery, text: str) -> dict[str, Any]:
         "id": alert.id,
     }
     if delivery.changes:
-        known["changes"] = [f"{change.field}: {plain(change.old)} → {plain(change.new)}" for change in delivery.changes]
+        changes = [in_names(change, delivery.vendors) for change in delivery.changes]
+        known["changes"] = [f"{change.field}: {plain(change.old)} → {plain(change.new)}" for change in changes]
     if delivery.reminder:
         known["reminder"] = clean(delivery.reminder)
     if delivery.kind is Kind.REOPEN and delivery.response:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -38,9 +38,12 @@ somewhere above 13,000."""
 
 MAX_BUTTONS: Final = 5
 MAX_VENDORS: Final = 10
+MAX_EVIDENCE: Final = 8
 MAX_VALUE: Final = 300
-"""What people can absorb: links, names of vendors, characters of one fact (Slack allows 2,000 in a section's field)."""
+"""What people can absorb: links, names of vendors, lines of evidence, characters of one fact (Slack allows 2,000 in a
+section's field)."""
 
+_EVIDENCE: Final = "Evidence"
 _FRAME: Final = 200  # characters of the lists and objects around blocks
 _EMOJI: Final = {Severity.CRITICAL: "🔴", Severity.HIGH: "🟠", Severity.MEDIUM: "🟡", Severity.LOW: "🔵"}
 _COLOURS: Final = {
@@ -76,9 +79,9 @@ def message(
     else:
         header = {"type": "header", "text": plain_text(cut(shown, MAX_HEADER))}
         top = [header, *notes, *life.banner(delivery), *buttons]
-    facts, footer = _facts(alert), _footer(delivery)
-    room = MAX_TOTAL - _FRAME - size([*top, facts, footer])
-    details = [facts, *_body_and_links(delivery, "" if over else body, room)]
+    known, footer = [_facts(delivery), *([] if over else _evidence(delivery))], _footer(delivery)
+    room = MAX_TOTAL - _FRAME - size([*top, *known, footer])
+    details = [*known, *_body_and_links(delivery, "" if over else body, room)]
     return {
         "text": escape_within(_summary(delivery, shown), MAX_TEXT),
         "blocks": top,
@@ -119,9 +122,7 @@ def withdrawn(delivery: Delivery, title: str) -> dict[str, Any]:
     return {
         "text": escape_within(f"{emoji} {verdict}: {title}", MAX_TEXT),
         "blocks": [{"type": "section", "text": mrkdwn(struck)}, *life.banner(delivery)],
-        "attachments": [
-            {"color": _GREEN if resolved else _GREY, "blocks": [_facts(delivery.alert), _footer(delivery)]}
-        ],
+        "attachments": [{"color": _GREEN if resolved else _GREY, "blocks": [_facts(delivery), _footer(delivery)]}],
     }
 
 
@@ -141,7 +142,7 @@ def followed_up(delivery: Delivery, title: str) -> dict[str, Any]:
         "blocks": [
             {"type": "header", "text": plain_text(header)},
             {"type": "section", "text": plain_text(cut(lines, MAX_SECTION))},
-            *(life.banner(delivery) if delivery.kind is Kind.UPDATE else []),
+            *(life.banner(delivery) + _evidence(delivery) if delivery.kind is Kind.UPDATE else []),
             _footer(delivery),
         ],
     }
@@ -186,19 +187,19 @@ def news(delivery: Delivery) -> str:
     if delivery.kind is Kind.WITHDRAW:
         return " ".join(over(delivery)) + "."
     if delivery.kind is Kind.UPDATE:
-        lines = [life.opened_again(delivery), *map(sentence, delivery.changes)]
+        lines = [life.opened_again(delivery), *(sentence(change, delivery.named) for change in delivery.changes)]
         return "\n".join(filter(None, lines))
     return life.news(delivery)
 
 
-def sentence(change: Change) -> str:
-    """One change in words, as plain text."""
+def sentence(change: Change, named: Callable[[Iterable[str]], Sequence[str]] = list) -> str:
+    """One change in words, as plain text; ``named`` says how vendors are called."""
     if change.field == "cisa_kev":
         return "🔥 Now on CISA KEV: known to be exploited" if change.new else "No longer on CISA KEV"
     if change.field == "affected_vendors":
         old, new = _names(change.old), _names(change.new)
-        gained = [f"+ {name}" for name in new if name not in old]
-        return f"Vendors: {_listed(gained + [f'− {name}' for name in old if name not in new])}"
+        gained, lost = named(key for key in new if key not in old), named(key for key in old if key not in new)
+        return f"Vendors: {_listed([*(f'+ {name}' for name in gained), *(f'− {name}' for name in lost)])}"
     names = {"severity": "Severity", "cvss_score": "CVSS", "cve_id": "CVE"}
     mark = "⬆️ " if change.field == "severity" and change.is_worse else ""
     return f"{mark}{names.get(change.field, change.field)}: {_value(change.old)} → {_value(change.new)}"
@@ -215,7 +216,8 @@ def plain(delivery: Delivery, title: str, body: str) -> str:
         return escape_within("\n".join(part for part in parts if part), MAX_TEXT)
     noted = life.news(delivery) if delivery.kind is Kind.REMIND else ""
     parts = [_summary(delivery, title), noted, _ORIGINS[delivery.origin][1]]
-    parts += [*filter(is_web_url, links), _squeezed(body)]
+    told = "\n".join([_EVIDENCE, *delivery.evidence]) if delivery.evidence else ""
+    parts += [*filter(is_web_url, links), told, _squeezed(body)]
     return escape_within("\n".join(part for part in parts if part), MAX_TEXT)
 
 
@@ -256,7 +258,8 @@ def _summary(delivery: Delivery, title: str) -> str:
     return f"{cut(title, MAX_VALUE)} ({cut(', '.join(facts), MAX_VALUE)}){standing}"
 
 
-def _facts(alert: Alert) -> dict[str, Any]:
+def _facts(delivery: Delivery) -> dict[str, Any]:
+    alert = delivery.alert
     flag = "" if alert.severity_known else "⚠️ "
     fields = [("Severity", flag + _short(alert.severity_label[:1].upper() + alert.severity_label[1:]))]
     if alert.cve_id:
@@ -268,10 +271,18 @@ def _facts(alert: Alert) -> dict[str, Any]:
     if alert.cisa_kev:
         fields.append(("CISA KEV", "🔥 Known to be exploited"))
     if alert.affected_vendors:
-        fields.append(("Vendors", _short(_listed(alert.affected_vendors))))
+        fields.append(("Vendors", _short(_listed(delivery.vendor_names))))
     if alert.alert_type and alert.alert_type != "cve":
         fields.append(("Type", _short(alert.alert_type)))
     return {"type": "section", "fields": [mrkdwn(f"*{name}*\n{value}") for name, value in fields]}
+
+
+def _evidence(delivery: Delivery) -> list[dict[str, Any]]:
+    """A section with what the API says of the evidence; none where that is nothing."""
+    if not delivery.evidence:
+        return []
+    lines = "\n".join(cut(one_line(clean(line)), MAX_VALUE) for line in delivery.evidence[:MAX_EVIDENCE])
+    return [{"type": "section", "text": plain_text(f"{_EVIDENCE}\n{lines}")}]
 
 
 def _cve(alert: Alert) -> str:

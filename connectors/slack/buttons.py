@@ -18,9 +18,6 @@ https://docs.slack.dev/reference/block-kit/block-elements/button-element"""
 MUTE: Final = "sentrytex_mute"
 """The action id of the button that opens the form of a mute."""
 
-MUTE_IS_OFFERED: Final = False
-"""Whether messages have that button: only where the forwarder's desk keeps what comes of it."""
-
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Meaning:
@@ -39,11 +36,11 @@ MEANINGS: Final = {
 """By action id. Messages keep their buttons for years, so none of these may ever mean something else."""
 
 
-def responding(delivery: Delivery, *, mute: bool = MUTE_IS_OFFERED) -> list[dict[str, Any]]:
+def responding(delivery: Delivery) -> list[dict[str, Any]]:
     """A block with the buttons that make sense as the alert stands; none where there is nothing to decide."""
     if delivery.origin is not Origin.FEED or delivery.kind is Kind.WITHDRAW:
         return []
-    shown = [_BUTTONS[name] for name in _SHOWN[delivery.status] if mute or name != "mute"]
+    shown = [_BUTTONS[name] for name in _SHOWN[delivery.status]]
     return [{"type": "actions", "block_id": "sentrytex_respond", "elements": shown}]
 
 

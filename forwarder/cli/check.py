@@ -18,7 +18,8 @@ from forwarder.common.text import counted
 def check(config_path: Path, live: bool) -> None:
     """Validate the config. All mistakes are reported at once, each with its file and line.
 
-    What is valid and yet unwise, such as alarms that all end at one service, is a warning.
+    What is valid and yet unwise, such as alarms that all end at one service, is a warning. With `--live` so is a vendor
+    or category of a route that nothing in the account's stack is called.
 
     The exit status is 78 if the config is invalid, and 1 if `--live` found something that does not work.
     """

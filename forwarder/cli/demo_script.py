@@ -45,8 +45,8 @@ class Script:
 
     def begin(self) -> None:
         """Publishes what is there from the start."""
-        for vendor in sample_vendors():
-            self._sandbox.sentrytex.add_vendor(vendor)
+        for key, (name, category) in sample_vendors().items():
+            self._sandbox.sentrytex.add_vendor(key, name, category)
         for _ in range(FIRST):
             self._sandbox.sentrytex.publish(next(self._alerts))
         self._published = FIRST

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import shlex
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -11,16 +13,26 @@ from uuid import UUID
 
 import click
 
-from forwarder.alert import Alert, Severity
+from forwarder.alert import Alert, Severity, Vendors, in_names
 from forwarder.cli.options import build, connector_argument
-from forwarder.cli.output import alert_json, moment, print_json, response_json, response_text
+from forwarder.cli.output import (
+    alert_json,
+    moment,
+    muted_json,
+    muted_text,
+    print_json,
+    response_json,
+    response_text,
+    told_vendors,
+)
 from forwarder.cli.root import SEVERITIES, Stop, config_option, json_option, load_config, quiet_logs
 from forwarder.cli.view import view_options, viewing
 from forwarder.common.clock import iso
 from forwarder.common.text import clean
 from forwarder.config import Config, ConfigError, load
 from forwarder.delivery.waiting import Waiting
-from forwarder.store import Store
+from forwarder.store import Store, StoreError
+from forwarder.store.mute_records import MutedBy
 from forwarder.store.records import AlertHistory, Filter
 
 MOST: Final = 10
@@ -95,16 +107,40 @@ def _imagined(*, severity: str, vendors: tuple[str, ...], kev: bool, **facts: An
 def _explain_imagined(config: Config, alert: Alert, as_json: bool) -> None:
     from forwarder import routing
 
-    decision = routing.targets(alert, config.routes)
+    vendors = _stack_of(config)
+    decision, mute = routing.targets(alert, config.routes, vendors), _mute_of(config, alert, vendors)
     trail = [
         {"route": verdict.route, "matched": verdict.matched, "why": verdict.why, "to": list(verdict.to)}
         for verdict in decision.trail
     ]
     if as_json:
-        print_json({"targets": decision.targets, "trail": trail})
+        print_json({"targets": decision.targets, "trail": trail, "muted": mute and muted_json(mute)})
         return
     _print_trail(trail)
-    click.echo(f"It would go to: {', '.join(decision.targets) or 'nowhere'}.")
+    where = ", ".join(decision.targets) or "nowhere"
+    click.echo(f"It is {muted_text(mute)}; then it goes to: {where}." if mute else f"It would go to: {where}.")
+
+
+def _mute_of(config: Config, alert: Alert, vendors: Vendors) -> MutedBy | None:
+    """What would mute an imaginary alert: the config, or a person as far as there is a database."""
+    from forwarder.lifecycle.mutes import muted_by, of_config
+
+    now, mutes = time.time(), of_config(config)
+    with contextlib.suppress(StoreError), Store.open_shared(config.database) as store:
+        mutes += store.mutes.standing(now)
+    mute = muted_by(alert, mutes, now, vendors)
+    return mute.note if mute else None
+
+
+def _stack_of(config: Config) -> Vendors:
+    """What the forwarder knows of the account's vendors; nothing where it never ran."""
+    if not config.database.exists():
+        return {}
+    store = Store.open_shared(config.database)
+    try:
+        return store.vendors.known()
+    finally:
+        store.close()
 
 
 def _not_seen(config_path: Path, wanted: str, like: Sequence[str]) -> str:
@@ -139,6 +175,7 @@ def _ask_the_api(config: Config, alert_id: str) -> str:
 def _history_json(history: AlertHistory, waits: Mapping[int, Waiting]) -> dict[str, Any]:
     return {
         **alert_json(history.row, waits),
+        "evidence": list(history.evidence),
         "trail": history.trail,
         "responses": [response_json(response) for response in history.responses],
         "revisions": [
@@ -165,21 +202,26 @@ def _print_history(history: AlertHistory, waits: Mapping[int, Waiting]) -> None:
     click.echo(
         f"{alert.severity_label}, {alert.cve_id or 'no CVE'}, CVSS {_score(alert.cvss_score)}, "
         f"EPSS {_score(alert.epss_score)}, {'on' if alert.cisa_kev else 'not on'} CISA KEV, "
-        f"vendors: {', '.join(alert.affected_vendors) or 'none'}"
+        f"vendors: {told_vendors(alert, history.row.vendors)}"
     )
     note = f" ({alert.date_note})" if alert.date_note else ""
     click.echo(f"Published {moment(alert.published_at)}{note}, seen {moment(history.row.seen_at)}, id {alert.id}")
+    for line in history.evidence:
+        click.echo(f"Evidence: {line}")
     click.echo(f"Status: {history.row.status}")
     for response in history.responses:
         click.echo(f"  {response_text(response)}")
     click.echo()
-    if not history.trail and not history.row.deliveries:
+    if not history.trail and not history.row.deliveries and not history.row.muted:
         before = "was published before" if alert.dated else "has no date, and was there at"
         click.echo(f"It {before} the first start (start_from), so it was not sent.")
         return
     _print_trail(history.trail)
     for revision in history.revisions:
-        changes = ", ".join(f"{change.field}: {change.old} -> {change.new}" for change in revision.changes)
+        changes = ", ".join(
+            f"{change.field}: {change.old} -> {change.new}"
+            for change in (in_names(change, history.row.vendors) for change in revision.changes)
+        )
         click.echo(f"Revision {revision.revision} at {moment(revision.at)}: {changes}")
     for delivery in history.row.deliveries:
         click.echo(f"\n{delivery.connector} ({delivery.kind}): {delivery.state.value}, because {delivery.why}")
@@ -190,7 +232,9 @@ def _print_history(history: AlertHistory, waits: Mapping[int, Waiting]) -> None:
         for attempt in history.attempts.get(delivery.id, ()):
             line = f"  {moment(attempt.at)}  {attempt.seconds:.2f} s  {attempt.outcome}  {attempt.reason}"
             click.echo(line.rstrip())
-    if not history.row.deliveries:
+    if history.row.muted:
+        click.secho(f"It is {muted_text(history.row.muted)}", bold=True)
+    elif not history.row.deliveries:
         click.echo("It went nowhere: no route names a connector for it.")
 
 
@@ -217,14 +261,24 @@ def preview(config_path: Path, connector: str, alert_id: str | None, severity: s
     ALERT_ID is an alert that was seen, by id or CVE; without it a sample alert is shown. Nothing is sent.
     """
 
-    from forwarder.cli.samples import sample_alert
+    from forwarder.cli.samples import SAMPLE_EVIDENCE, SAMPLE_VENDORS, sample_alert
     from forwarder.connector import Delivery
 
     config = load_config(config_path)
     instance = build(config, connector)
-    alert = sample_alert(Severity(severity)) if alert_id is None else _seen(config, alert_id)
+    alert, vendors, evidence = sample_alert(Severity(severity)), SAMPLE_VENDORS, SAMPLE_EVIDENCE
+    if alert_id is not None:
+        seen = _seen(config, alert_id)
+        alert, vendors, evidence = seen.row.alert, seen.row.vendors, seen.evidence
     payload = instance.render(
-        Delivery(id=0, alert=alert, connector=connector, enqueued_at=datetime.now(UTC) - timedelta(seconds=1))
+        Delivery(
+            id=0,
+            alert=alert,
+            connector=connector,
+            enqueued_at=datetime.now(UTC) - timedelta(seconds=1),
+            vendors=vendors,
+            evidence=evidence,
+        )
     )
     if as_json:
         print_json(payload)
@@ -232,7 +286,7 @@ def preview(config_path: Path, connector: str, alert_id: str | None, severity: s
         click.echo(clean(instance.preview(payload)))
 
 
-def _seen(config: Config, wanted: str) -> Alert:
+def _seen(config: Config, wanted: str) -> AlertHistory:
     store = Store.open_shared(config.database)
     try:
         histories = found(store, wanted)
@@ -240,4 +294,4 @@ def _seen(config: Config, wanted: str) -> Alert:
         store.close()
     if not histories:
         raise Stop(f"No alert {wanted} was seen: `forwarder alerts` lists those that were.")
-    return histories[0].row.alert
+    return histories[0]

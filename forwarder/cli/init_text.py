@@ -61,7 +61,7 @@ def config_text(feed: Section, connectors: Sequence[Section]) -> str:
     parts += [
         "",
         "# An alert goes to every connector named by any route that it matches, once each. A route can also ask for",
-        "# cisa_kev: true, vendors: [github], min_epss: 0.1, min_cvss: 7, cve_id, alert_type.",
+        "# cisa_kev: true, vendors: [github], categories: [payments], min_epss: 0.1, min_cvss: 7, cve_id, alert_type.",
         "routes:",
     ]
     for severity, names in _routes(connectors):

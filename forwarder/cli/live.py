@@ -2,26 +2,36 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
-from typing import Any
+from typing import Any, Final
 
 import click
 
 from forwarder import plugins
+from forwarder.alert import Vendors
 from forwarder.cli.options import remembered
-from forwarder.common.text import counted
-from forwarder.config import Config, SentrytexConfig, secrets_of
+from forwarder.common.text import counted, cut
+from forwarder.config import Config, Route, SentrytexConfig, secrets_of
+from forwarder.config.problems import did_you_mean
 from forwarder.connector import Connector, Finding
 from forwarder.delivery.attempt import REQUESTS
-from forwarder.feed.client import FeedClient, SentrytexError
+from forwarder.feed.client import FeedClient, SentrytexError, Stack
 from forwarder.logs import Redactor
+from forwarder.routing import is_like
 from forwarder.wire.deadline import deadline
+
+MOST_NAMES: Final = 300
+"""Characters of the names that there are, which a warning lists."""
 
 
 def check_live(config: Config) -> bool:
     """Prints what each service says, in sentences; whether all of it works."""
     redact = Redactor(secrets_of(config))
-    works = report("sentrytex", check_feed(config.sentrytex), redact)
+    stack: list[Stack] = []
+    works = report("sentrytex", check_feed(config.sentrytex, stack.append), redact)
+    for sentence in (sentence for one in stack for sentence in unmatched(config.routes, one.vendors)):
+        click.echo(f"{click.style('warn', fg='yellow')} routes: {redact(sentence)}")
     for name, settings in config.connectors.items():
         try:
             connector = plugins.load_type(settings.type)(name, settings)
@@ -39,8 +49,8 @@ def check_connector(connector: Connector[Any]) -> list[Finding]:
         return connector.check()
 
 
-def check_feed(settings: SentrytexConfig) -> list[Finding]:
-    """What the key may read."""
+def check_feed(settings: SentrytexConfig, show: Callable[[Stack], object] = lambda _: None) -> list[Finding]:
+    """What the key may read; the stack is given to ``show``."""
     source = FeedClient(settings.base_url, settings.api_key.get_secret_value())
     findings = []
     try:
@@ -48,6 +58,7 @@ def check_feed(settings: SentrytexConfig) -> list[Finding]:
         findings.append(Finding(ok=True, text=f"The key may read alerts: {len(page.alerts)} are shown."))
         stack = source.stack()
         findings.append(_stack(len(stack.vendors)))
+        show(stack)
     except SentrytexError as error:
         findings.append(Finding(ok=False, text=str(error)))
     finally:
@@ -60,6 +71,23 @@ def _stack(vendors: int) -> Finding:
         text = "The stack has no vendors, so no alert will ever come: add what you use to your stack in Sentrytex."
         return Finding(ok=False, text=text)
     return Finding(ok=True, text=f"The key may read the stack: {counted(vendors, 'vendor')}.")
+
+
+def unmatched(routes: Sequence[Route], vendors: Vendors) -> Iterator[str]:
+    """What routes name that nothing in the stack is called, in sentences. It may be on purpose: a stack changes."""
+    categories = sorted({category for vendor in vendors.values() for category in vendor.categories})
+    for number, route in enumerate(routes, start=1):
+        for what, patterns, names in (
+            ("vendor", route.vendors, sorted(vendors)),
+            ("category", route.categories, categories),
+        ):
+            for pattern in patterns:
+                if not any(is_like(name, pattern) for name in names):
+                    there = cut(", ".join(names), MOST_NAMES) or "none"
+                    yield (
+                        f"Route {number} asks for the {what} {pattern}, and nothing in the stack is called "
+                        f"so{did_you_mean(pattern, names)}. There: {there}."
+                    )
 
 
 def report(name: str, findings: list[Finding], redact: Redactor) -> bool:

@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import contextlib
+import getpass
 from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 import click
 from click.shell_completion import CompletionItem
 
 from forwarder.cli.root import Stop
+from forwarder.common.text import clean, cut, one_line
 from forwarder.config import Config
 from forwarder.config.problems import did_you_mean
 from forwarder.connector import Connector, ConnectorConfig, ProcessMemory
 
 Command = TypeVar("Command", bound=Callable[..., Any])
+
+MOST_REASON: Final = 1000
+"""Characters of a reason that are kept."""
+MOST_PERSON: Final = 100
 
 
 def complete_connector(context: click.Context, _param: click.Parameter, incomplete: str) -> list[CompletionItem]:
@@ -50,6 +56,27 @@ def complete_alert(context: click.Context, _param: click.Parameter, incomplete: 
     return [
         CompletionItem(name, help=title) for name, title in found.items() if name.lower().startswith(incomplete.lower())
     ]
+
+
+by_option = click.option("--by", "person", help="Who decides it; without it the name that you are logged in with.")
+"""The option ``--by`` of commands by which a person decides something."""
+
+
+def person_of(told: str | None) -> str:
+    """Who decides: as the option says, or who is logged in."""
+    return cut(one_line(clean(_login() if told is None else told)), MOST_PERSON)
+
+
+def reason_of(told: str) -> str:
+    """Why, as it is kept."""
+    return cut(clean(told).strip(), MOST_REASON)
+
+
+def _login() -> str:
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError, ImportError):  # a container's user may have no name
+        return ""
 
 
 def connector_argument(command: Command) -> Command:

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from forwarder.alert import Alert
+from forwarder.alert import Alert, Vendor, Vendors
 from forwarder.common.clock import iso
 from forwarder.common.text import ago, one_line
 from forwarder.connector import Response
 from forwarder.delivery.waiting import Waiting
+from forwarder.store.mute_records import MutedBy
 from forwarder.store.records import AlertRow, DeliveryRow
 
 if TYPE_CHECKING:
@@ -56,13 +57,43 @@ def alert_json(row: AlertRow, waits: Mapping[int, Waiting] | None = None) -> dic
     """An alert with its deliveries, for programs; with ``waits`` also what each of them waits for."""
     return {
         **alert_facts(row.alert),
+        "vendors": [
+            {"key": vendor.key, "name": vendor.name, "categories": list(vendor.categories)}
+            for key in row.alert.affected_vendors
+            if (vendor := row.vendors.get(key)) is not None
+        ],
         "origin": row.origin,
         "revision": row.revision,
         "seen_at": iso(row.seen_at),
         "unrouted": row.unrouted,
         "status": row.status.value,
+        "muted": None if row.muted is None else muted_json(row.muted),
         "deliveries": [delivery_json(delivery, waits) for delivery in row.deliveries],
     }
+
+
+def muted_text(muted: MutedBy) -> str:
+    """What keeps an alert quiet, until when and why, for people."""
+    number = f" (mute {muted.id})" if muted.id.isdecimal() else ""
+    return f"muted until {moment(muted.until)} by {muted.who}{number}: {one_line(muted.reason)}"
+
+
+def muted_json(muted: MutedBy) -> dict[str, Any]:
+    """The same for programs."""
+    return {**muted.facts, "until": iso(muted.until)}
+
+
+def told_vendors(alert: Alert, vendors: Vendors) -> str:
+    """The alert's vendors with their keys and categories, by which routes know them."""
+    told = (_told_vendor(key, vendors.get(key)) for key in alert.affected_vendors)
+    return ", ".join(told) or "none"
+
+
+def _told_vendor(key: str, vendor: Vendor | None) -> str:
+    if vendor is None:
+        return key
+    known_by = [*([key] if vendor.name != key else []), *vendor.categories]
+    return f"{vendor.name} ({', '.join(known_by)})" if known_by else vendor.name
 
 
 def alert_facts(alert: Alert) -> dict[str, Any]:

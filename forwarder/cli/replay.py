@@ -32,10 +32,12 @@ WHY: Final = "replayed by a person"
 
 @dataclass(kw_only=True, slots=True)
 class Share:
-    """What one connector gets: alerts by id, how many of them it was sent before, and how many it is owed anyway."""
+    """What one connector gets: alerts by id, how many of them it was sent before or a mute keeps quiet, and how many it
+    is owed anyway."""
 
     alerts: list[str] = field(default_factory=list)
     again: int = 0
+    muted: int = 0
     waiting: int = 0
 
 
@@ -82,7 +84,7 @@ def replay(
 
 def _never_meant(row: AlertRow) -> bool:
     """Whether an alert was only taken note of, for it is from before the first start."""
-    return not row.deliveries and not row.unrouted
+    return not row.deliveries and not row.unrouted and not row.muted
 
 
 def _shares(alerts: Sequence[AlertRow], config: Config, only: str | None) -> dict[str, Share]:
@@ -92,7 +94,7 @@ def _shares(alerts: Sequence[AlertRow], config: Config, only: str | None) -> dic
         if row.unreadable:
             continue
         opened = {delivery.connector: delivery for delivery in row.deliveries if delivery.kind == "open"}
-        for name in routing.targets(row.alert, config.routes).targets:
+        for name in routing.targets(row.alert, config.routes, row.vendors).targets:
             if name not in shares:
                 continue
             before = opened.get(name)
@@ -100,6 +102,7 @@ def _shares(alerts: Sequence[AlertRow], config: Config, only: str | None) -> dic
                 shares[name].waiting += 1
                 continue
             shares[name].alerts.append(row.alert.id)
+            shares[name].muted += row.muted is not None
             shares[name].again += before is not None and before.state is State.DELIVERED
     return {name: share for name, share in shares.items() if share.alerts or share.waiting}
 
@@ -109,6 +112,8 @@ def _summary(kind: type[Connector[Any]], share: Share) -> str:
     text = counted(len(share.alerts), *kind.noun)
     if share.again:
         text += f"; {share.again} of them went there before and {kind.replayed}"
+    if share.muted:
+        text += f"; {share.muted} of them {'is' if share.muted == 1 else 'are'} muted"
     if share.waiting:
         text += f"; {share.waiting} more {'waits' if share.waiting == 1 else 'wait'} there already"
     return text

@@ -15,6 +15,7 @@ from forwarder.cli.root import json_option
 from forwarder.cli.status import since_option
 from forwarder.cli.view import View, view_options, viewing
 from forwarder.common.clock import instant, iso
+from forwarder.lifecycle.mutes import standing
 from forwarder.lifecycle.reports import Summary, headline, lines, summarize
 
 USUAL: Final = timedelta(days=7)
@@ -43,8 +44,9 @@ def report(config_path: Path, database: Path | None, as_json: bool, since: datet
 def _summary(view: View, since: float, until: float) -> Summary:
     names = view.connectors if view.config else ()
     connectors = {name: build(view.config, name) for name in names if view.config}
+    mutes = standing(view.config, view.store, until) if view.config else view.store.mutes.standing(until)
     try:
-        return summarize(view.store, connectors, since=since, until=until)
+        return summarize(view.store, connectors, since=since, until=until, mutes=mutes)
     finally:
         for connector in connectors.values():
             connector.close()
@@ -64,5 +66,9 @@ def _as_json(summary: Summary) -> dict[str, Any]:
         "longest_unresolved": [
             {"id": one.alert.id, "cve_id": one.alert.cve_id, "title": one.alert.title, "seen_at": iso(one.seen_at)}
             for one in summary.oldest
+        ],
+        "mutes_ending": [
+            {"id": mute.id, "until": iso(mute.until), "reason": mute.reason, "quiet": quiet}
+            for mute, quiet in summary.ending
         ],
     }

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import getpass
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, TypeVar
 
 import click
 
 from forwarder import plugins
 from forwarder.cli.explain import found
-from forwarder.cli.options import complete_alert
+from forwarder.cli.options import by_option, complete_alert, person_of, reason_of
 from forwarder.cli.output import print_json, response_json, response_text
 from forwarder.cli.queue import SOON, opened
 from forwarder.cli.root import EX_CONFIG, Stop, config_option, json_option
 from forwarder.cli.view import Located, locate_whole
-from forwarder.common.text import clean, cut, one_line
 from forwarder.connector import Action, Origin, Resolution, Status
 from forwarder.response import COMMAND_LINE
 from forwarder.store import Store
@@ -26,15 +24,11 @@ from forwarder.store.records import AlertHistory
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
-MOST_REASON: Final = 1000
-"""Characters of a reason that are kept."""
-MOST_PERSON: Final = 100
-
 
 def deciding_options(command: Command) -> Command:
     """The alert, why, and who says so."""
     for option in (
-        click.option("--by", "person", help="Who decides it; without it the name that you are logged in with."),
+        by_option,
         click.option("--reason", default="", help="Why, for everybody who is told."),
         click.argument("alert", nargs=-1, required=True, shell_complete=complete_alert),
     ):
@@ -88,15 +82,15 @@ def _decide(
     located = locate_whole(config_path)
     telling = _telling(located)
     with opened(located) as store:
-        history = _the_one(store, " ".join(words))
+        history = the_one(store, " ".join(words))
         responded = store.lifecycle.respond(
             history.row.alert.id,
             action,
             place=COMMAND_LINE,
             now=time.time(),
             connectors=telling,
-            person=cut(one_line(clean(_login() if person is None else person)), MOST_PERSON),
-            reason=cut(clean(reason).strip(), MOST_REASON),
+            person=person_of(person),
+            reason=reason_of(reason),
             resolution=resolution,
         )
     if responded.heard is Heard.UNKNOWN:
@@ -117,7 +111,7 @@ def _telling(located: Located) -> list[str]:
         raise Stop(f"{error}.", EX_CONFIG) from None
 
 
-def _the_one(store: Store, wanted: str) -> AlertHistory:
+def the_one(store: Store, wanted: str) -> AlertHistory:
     """The one alert that is meant; stops the command where there is none, or more than one: it never guesses."""
     wanted = wanted.strip()
     if not wanted:
@@ -136,13 +130,6 @@ def _the_one(store: Store, wanted: str) -> AlertHistory:
             "\n".join([f"{len(histories)} alerts match {wanted}. Name the one that you mean by its id:", *lines])
         )
     return histories[0]
-
-
-def _login() -> str:
-    try:
-        return getpass.getuser()
-    except (OSError, KeyError, ImportError):  # a container's user may have no name
-        return ""
 
 
 def _nothing_to_decide(history: AlertHistory) -> str:

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 PATIENCE: Final = 30.0
 """Seconds that `once` waits in all for a destination to take something; what waits longer is left for the next run."""
+EVIDENCE_PATIENCE: Final = 10.0
+"""Seconds that `once` takes to read the evidence for alerts, while these are delivered."""
 EX_STOPPED: Final = 130
 """Exit status where SIGTERM or Ctrl-C ended `once` (as a shell has it)."""
 
@@ -121,12 +123,18 @@ class _Turn:
 
     def _turn(self) -> None:
         from forwarder.feed.client import SentrytexError
+        from forwarder.wire.deadline import deadline
 
         forwarder = self._forwarder
+        forwarder.mutes.tend()
+        forwarder.held.release()
         try:
             forwarder.poll()
             forwarder.beat()
+            forwarder.read_stack()
             forwarder.sweep_if_due()
+            with deadline(EVIDENCE_PATIENCE):
+                forwarder.evidence.read()
         except SentrytexError as error:
             self.problem = str(error)
         forwarder.review_alarms()

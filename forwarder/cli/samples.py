@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from typing import Final
 
-from forwarder.alert import Alert, Severity
+from forwarder.alert import Alert, Severity, Vendor, Vendors
+
+SAMPLE_VENDORS: Final[Vendors] = {"apache": Vendor(key="apache", name="Apache", categories=("web",))}
+SAMPLE_EVIDENCE: Final[tuple[str, ...]] = ("state: verified", "sources: 2")
+"""What the stack and the API could say of it."""
 
 _SCORES = {Severity.CRITICAL: 10.0, Severity.HIGH: 8.1, Severity.MEDIUM: 5.3, Severity.LOW: 3.1}
 

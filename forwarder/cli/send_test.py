@@ -13,7 +13,7 @@ import click
 from forwarder.alert import Alert, Severity
 from forwarder.cli.options import build, connector_argument, remembered
 from forwarder.cli.root import SEVERITIES, Stop, config_option, load_config, quiet_logs
-from forwarder.cli.samples import sample_alert
+from forwarder.cli.samples import SAMPLE_VENDORS, sample_alert
 from forwarder.common.text import clean
 from forwarder.config import secrets_of
 from forwarder.connector import (
@@ -64,6 +64,7 @@ def test(config_path: Path, connector: str, severity: str, keep: bool) -> None:
         connector=connector,
         enqueued_at=datetime.now(UTC),
         origin=Origin.TEST,
+        vendors=SAMPLE_VENDORS,
     )
     try:
         sent = _found(target, delivery, _attempt(target, delivery))

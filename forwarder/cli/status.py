@@ -24,6 +24,7 @@ from forwarder.cli.output import (
     alert_json,
     delivery_json,
     moment,
+    muted_text,
     print_json,
     styled,
 )
@@ -37,7 +38,7 @@ from forwarder.connector import Origin, Status
 from forwarder.delivery.throughput import WORTH_AN_ESTIMATE, Throughput
 from forwarder.delivery.waiting import lasting
 from forwarder.store.alarm_records import Alarm
-from forwarder.store.records import Filter, Queue, State
+from forwarder.store.records import AlertRow, Filter, Queue, State
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -65,7 +66,7 @@ def status(config_path: Path, database: Path | None, as_json: bool) -> None:
     now = time.time()
     with viewing(config_path, database) as view:
         store, connectors = view.store, view.connectors
-        feed, totals = store.feed.state(), store.queries.totals()
+        feed, totals, muted = store.feed.state(), store.queries.totals(), store.mutes.count()
         queues = store.queries.queues(connectors, since=now - 86400)
         throughputs = view.throughputs(queues, now)
         alarms, life, config = store.alarms.active(), look(store), view.config
@@ -84,6 +85,7 @@ def status(config_path: Path, database: Path | None, as_json: bool) -> None:
                 "short_reach": {severity.value: iso(since) for severity, since in feed.reach.items()},
                 "sweep_reach": None if feed.sweep_reach is None else iso(feed.sweep_reach),
                 **totals,
+                "muted": muted,
                 "connectors": [_queue_json(one) for one in shown],
                 "alarms": [_alarm_json(alarm) for alarm in alarms],
             }
@@ -102,6 +104,7 @@ def status(config_path: Path, database: Path | None, as_json: bool) -> None:
         click.echo(f"Sweeps of {severity.value} alerts reach back to {moment(since)} only, not all of look_back.")
     click.echo(
         f"Gaps: {totals['gaps']}   set aside: {totals['set_aside']}   alerts without a route: {totals['unrouted']}"
+        + (f"   muted: {muted}" if muted else "")
     )
     print_table(
         ["connector", "state", "waiting", "oldest", "dead", "last 24h", "last delivery"],
@@ -284,6 +287,7 @@ def since_option(*, required: bool = False) -> Callable[[Command], Command]:
 @click.option("--cve", "cve_id", help="Only those whose CVE contains this text.")
 @click.option("--search", "text", help="Only those with these words: a CVE, a title, a vendor, an id, a ticket's key.")
 @click.option("--unrouted", is_flag=True, help="Only those that match no route.")
+@click.option("--muted", is_flag=True, help="Only those that a mute keeps from going out.")
 @click.option("--limit", type=click.IntRange(1, 10000), default=50, show_default=True, help="Maximum rows.")
 @since_option()
 def alerts(config_path: Path, database: Path | None, as_json: bool, limit: int, **wanted: Any) -> None:
@@ -303,13 +307,18 @@ def alerts(config_path: Path, database: Path | None, as_json: bool, limit: int, 
                 styled(row.status.value, STATUS_STYLES),
                 row.alert.cve_id or "",
                 row.alert.title,
-                ", ".join(f"{d.connector}: {d.state.value}" for d in row.deliveries if d.kind == "open") or "nowhere",
+                _went_to(row),
                 row.alert.id,
             ]
             for row in rows
         ],
         empty="No alerts match.",
     )
+
+
+def _went_to(row: AlertRow) -> str:
+    went = [f"{d.connector}: {d.state.value}" for d in row.deliveries if d.kind == "open"]
+    return ", ".join([*went, muted_text(row.muted)] if row.muted else went) or "nowhere"
 
 
 @click.command()

@@ -34,6 +34,11 @@ class Conditions(Section):
     vendors: OneOrMore[Text] = Field(
         default=(), description="Vendor keys of your stack, such as github; * and ? stand for any characters."
     )
+    categories: OneOrMore[Text] = Field(
+        default=(),
+        description="Categories of your vendors, as the stack names them, such as payments; "
+        "* and ? stand for any characters.",
+    )
     min_epss: float | None = Field(
         default=None, ge=0, le=1, description="Minimum EPSS score: a probability from 0 to 1, so 0.1 is 10%."
     )

@@ -21,7 +21,7 @@ from urllib.parse import quote, urlsplit
 
 import httpx2
 
-from forwarder.alert import Alert, SetAside, Severity
+from forwarder.alert import Alert, SetAside, Severity, Vendor, Vendors
 from forwarder.common.backoff import retry_after
 from forwarder.common.clock import iso
 from forwarder.common.text import clean, one_line
@@ -37,6 +37,8 @@ PAGE: Final = 200
 REQUESTS_A_MINUTE: Final = 100
 MAX_BODY: Final = 64 * 1024 * 1024
 """Bytes of an answer; a page of 200 alerts never has more."""
+MAX_ONE: Final = 1024 * 1024
+"""The same of a single alert's: what is larger is not worth the time to decode it."""
 MAX_SECONDS: Final = 60.0
 """Seconds for a whole request, the answer included; the client's time-out only limits each pause within it."""
 TIMEOUT: Final = httpx2.Timeout(20.0, connect=10.0)
@@ -49,7 +51,7 @@ class Share(Enum):
     SWEEPS = 0.2
     STACK = 0.04
     READS = 0.06
-    """Single alerts, which people ask for."""
+    """Single alerts. What is beyond it they take only while more than half of the minute's requests are left."""
 
 
 class SentrytexError(Exception):
@@ -118,9 +120,9 @@ class Page:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Stack:
-    """The vendors that the account follows, by key, with their names."""
+    """The vendors that the account follows."""
 
-    vendors: Mapping[str, str]
+    vendors: Vendors
     server_time: datetime | None
 
 
@@ -136,13 +138,14 @@ class RequestBudget:
 
     # A little more than a minute, for the server counts by its own clock and by when a request arrives.
     _WINDOW: Final = 61.0
+    _BEHIND: Final = 5.0
 
     def take(self, share: Share = Share.POLLS) -> float:
         """Spends one request and returns 0.0; where only what is kept for others is left, the seconds to wait."""
         with self._lock:
             now = self._clock()
             self._forget(now)
-            wait = self._wait(share, now)
+            wait = self._wait(share, now) or self._behind(share)
             if not wait:
                 self._sent.append((now, share))
                 self._used[share] += 1
@@ -162,6 +165,12 @@ class RequestBudget:
             if over < 0:
                 return self._over(sent) - now
         return self._WINDOW
+
+    def _behind(self, share: Share) -> float:
+        """The seconds that a single alert waits behind everything else, though nobody has claimed what is left."""
+        if share is not Share.READS or self._used[share] < self._kept[share]:
+            return 0.0
+        return 0.0 if len(self._sent) < self._limit / 2 else self._BEHIND
 
     @property
     def left(self) -> int:
@@ -223,7 +232,10 @@ class FeedClient:
         """One alert as the API has it now, its evidence state included; raises NotFound and the other errors."""
         body, _ = self._get(f"/alerts/{quote(alert_id, safe='')}", {}, Share.READS)
         inner = body.get("alert")
-        return inner if isinstance(inner, dict) else body
+        if not isinstance(inner, dict):
+            return body
+        # What stands beside the alert belongs to it.
+        return {**{name: value for name, value in body.items() if name != "alert"}, **inner}
 
     def stack(self, *, share: Share = Share.STACK) -> Stack:
         """The account's vendors; raises SentrytexError."""
@@ -231,11 +243,7 @@ class FeedClient:
         items = body.get("stack")
         if not isinstance(items, list):
             raise BadAnswer(self._lacking("/stack", "a stack"))
-        vendors = {
-            str(item["vendor_key"]): str(item.get("vendor_name") or item["vendor_key"])
-            for item in items
-            if isinstance(item, dict) and item.get("vendor_key")
-        }
+        vendors = {vendor.key: vendor for item in items if (vendor := Vendor.parse(item)) is not None}
         return Stack(vendors=vendors, server_time=server_time)
 
     def close(self) -> None:
@@ -280,10 +288,13 @@ class FeedClient:
         except httpx2.HTTPError as error:
             # The text of the exception may name the URL, never the key: that is in a header.
             raise Unavailable(self._unreachable(error)) from error
+        is_one = path.startswith("/alerts/")
         if response.status_code != 200:
-            refusal = _refusal(response, _said(response.content, self._key), is_one=path.startswith("/alerts/"))
+            refusal = _refusal(response, _said(response.content, self._key), is_one=is_one)
             refusal.server_time, refusal.status = _server_time(response), response.status_code
             raise refusal
+        if is_one and len(response.content) > MAX_ONE:
+            raise BadAnswer(f"What the Sentrytex API says of a single alert is larger than {MAX_ONE} bytes.")
         return _decoded(response), _server_time(response)
 
     def _unreachable(self, error: Exception) -> str:

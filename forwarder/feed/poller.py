@@ -8,28 +8,29 @@ from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Final
 
 from forwarder import routing
-from forwarder.alert import Alert, got_worse
+from forwarder.alert import Alert, Vendors, got_worse
 from forwarder.common.clock import Now, instant
 from forwarder.config import Config
 from forwarder.feed.client import KeyRefused, SentrytexError, Share
 from forwarder.feed.reader import FeedSnapshot, Source, Stretch, Worth, read
+from forwarder.feed.stack import StackReader
 from forwarder.lifecycle.holds import holds
+from forwarder.lifecycle.mutes import muted_by, standing
 from forwarder.logs import get_logger
+from forwarder.routing import Decision
 from forwarder.store import Store
+from forwarder.store.mute_records import MuteRow
 from forwarder.store.records import Feed, Gap, PollResult, RoutedAlert
 
 log = get_logger(__name__)
 
-STACK_EVERY: Final = 180.0
-"""Seconds between two looks at the stack, which seldom changes; twice as long after each that fails."""
-STACK_MOST: Final = 3600.0
 CLOSE: Final = timedelta(minutes=1)
 """Differences of two clocks below this are the network's, and how exactly times are told."""
 
@@ -44,14 +45,12 @@ class Poller:
         self._under_way = threading.Lock()
         self._ahead = 0.0
         self._shown: frozenset[datetime] | None = None
-        self._stack_failures = 0
-        self._stack_due = -math.inf
+        self._stack = StackReader(store, now=now)
 
     def read_from(self, source: Source) -> None:
         """Reads from another client from the next turn on. A turn under way goes on, and is not waited for."""
         self._next_source = source
-        # Another account has other vendors.
-        self._stack_due = -math.inf
+        self._stack.renew()
 
     def use(self, config: Config) -> None:
         """Goes by another config from now on."""
@@ -116,24 +115,42 @@ class Poller:
 
     def stack_grew(self) -> frozenset[str]:
         """Vendors that joined the stack since it was last read, which it is now and then: each call may ask."""
+        return self._stack.grew(self._next_source)
+
+    def route_again(self) -> frozenset[str]:
+        """Routes anew what was routed before the categories of its vendors were known, once the stack was read.
+
+        It is owed what that knowledge brings, and nothing else; returns the connectors that are owed something.
+        """
+        if not self._stack.settled:
+            return frozenset()
+        with self._turn():
+            settled, self._stack.settled = self._stack.settled, frozenset()
+            vendors = self._store.vendors.known()
+            mutes = standing(self.config, self._store, self._now())
+            routed = [self._routed_again(*one, vendors, mutes) for one in self._store.feed.uncategorized(settled)]
+            return self._store.feed.commit_again(
+                routed, settled=settled, now=self._now(), connectors=self.config.connectors
+            )
+
+    def _routed_again(
+        self, alert: Alert, unknown: frozenset[str], vendors: Vendors, mutes: Sequence[MuteRow]
+    ) -> RoutedAlert:
         now = self._now()
-        # A clock that was set back must not put it off for long.
-        if now < self._stack_due <= now + STACK_MOST:
-            return frozenset()
-        try:
-            stack = self._next_source.stack()
-        except SentrytexError as error:
-            if not self._stack_failures:
-                log.warning("stack_unread", reason=str(error))
-            self._stack_failures += 1
-            self._stack_due = now + min(STACK_EVERY * 2.0 ** min(self._stack_failures, 10), STACK_MOST)
-            return frozenset()
-        self._stack_failures, self._stack_due = 0, now + STACK_EVERY
-        vendors = frozenset(stack.vendors)
-        known = self._store.feed.state().stack
-        if vendors != known:
-            self._store.feed.remember_stack(vendors)
-        return vendors - known if known is not None else frozenset()
+        decision = routing.targets(alert, self.config.routes, vendors)
+        then = {key: vendor for key, vendor in vendors.items() if key not in unknown}
+        before = routing.targets(alert, self.config.routes, then).targets
+        targets = {name: why for name, why in decision.targets.items() if name not in before}
+        mute = muted_by(alert, mutes, now, vendors)
+        _log_routing(alert, decision, targets, mute, again=True)
+        return RoutedAlert(
+            alert=alert,
+            known=alert,
+            decision=decision,
+            targets=targets,
+            holds=holds(decision, self.config, instant(now)) if decision.later else {},
+            muted=mute.note if mute else None,
+        )
 
     # Where a turn begins
 
@@ -176,7 +193,7 @@ class Poller:
 
     def _server_time(self) -> datetime | None:
         try:
-            return self._source.stack(share=Share.POLLS).server_time
+            return self._stack.read(self._source, share=Share.POLLS)
         except SentrytexError as error:
             return error.server_time
 
@@ -226,30 +243,45 @@ class Poller:
         """Where each unseen alert goes. What is from before the floor is known from now on, and goes nowhere."""
         unseen = self._store.feed.unseen(alerts)
         past = self._store.feed.past([alert for alert, _ in unseen], undated_are_past=undated_are_past)
+        now = self._now()
+        mutes = standing(self.config, self._store, now) if unseen else []
+        vendors, unknown = self._vendors_of([alert for alert, _ in unseen if alert.id not in past], mutes)
         routed = []
         for alert, known in unseen:
             if alert.id in past:
                 log.debug("routed", alert=alert.id, severity=alert.severity.value, to=[], why="before the first start")
                 routed.append(RoutedAlert(alert=alert, known=known, decision=None, targets={}))
                 continue
-            decision = routing.targets(alert, self.config.routes)
+            decision = routing.targets(alert, self.config.routes, vendors)
             targets = dict(decision.targets)
-            held = holds(decision, self.config, instant(self._now())) if decision.later else {}
-            if known is not None and not got_worse(alert.changes_from(known)):
+            held = holds(decision, self.config, instant(now)) if decision.later else {}
+            worse = known is not None and got_worse(alert.changes_from(known))
+            mute = muted_by(alert, mutes, now, vendors, worse=worse)
+            if known is not None and not worse:
                 # Only what the change itself brought: a route that was added since must not send the past. Worse news
                 # goes wherever the routes lead now; the store knows who has the alert already.
-                for connector in routing.targets(known, self.config.routes).targets:
+                for connector in routing.targets(known, self.config.routes, vendors).targets:
                     targets.pop(connector, None)
-            log.debug(
-                "routed",
-                alert=alert.id,
-                severity=alert.severity.value,
-                changed=known is not None,
-                to=list(targets),
-                why=[f"route {verdict.route}: {verdict.why}" for verdict in decision.trail if verdict.matched],
+            _log_routing(alert, decision, targets, mute, changed=known is not None)
+            routed.append(
+                RoutedAlert(
+                    alert=alert,
+                    known=known,
+                    decision=decision,
+                    targets=targets,
+                    holds=held,
+                    muted=mute.note if mute else None,
+                    uncategorized=tuple(key for key in alert.affected_vendors if key in unknown),
+                )
             )
-            routed.append(RoutedAlert(alert=alert, known=known, decision=decision, targets=targets, holds=held))
         return routed
+
+    def _vendors_of(self, alerts: Sequence[Alert], mutes: Sequence[MuteRow]) -> tuple[Vendors, frozenset[str]]:
+        """What routes and mutes must know of the vendors of ``alerts``, and those of whom it is not known yet."""
+        conditions = [*self.config.routes, *(mute.rule for mute in mutes if mute.rule)]
+        if not alerts or not routing.ask_for_categories(conditions):
+            return {}, frozenset()
+        return self._stack.vendors_of(self._source, alerts)
 
     def _commit(self, snapshot: FeedSnapshot, cursor: datetime, *, undated_are_past: bool) -> PollResult:
         newest = snapshot.newest or cursor
@@ -267,3 +299,15 @@ class Poller:
             set_aside=snapshot.set_aside,
         )
         return replace(result, read=len(snapshot.alerts))
+
+
+def _log_routing(alert: Alert, decision: Decision, targets: Collection[str], mute: MuteRow | None, **how: bool) -> None:
+    log.debug(
+        "routed",
+        alert=alert.id,
+        severity=alert.severity.value,
+        **how,
+        to=list(targets),
+        why=[f"route {verdict.route}: {verdict.why}" for verdict in decision.trail if verdict.matched],
+        muted_by=mute and mute.id,
+    )

@@ -20,10 +20,18 @@ RELEASE_EVERY: Final = 10.0
 
 
 class Held:
-    """What waits for its time; ``wake`` calls those who are owed it then."""
+    """What waits for its time; ``wake`` calls those who are owed it then, ``hush`` takes out before what is muted."""
 
-    def __init__(self, store: Store, config: Config, *, now: Now, wake: Callable[[Collection[str]], None]) -> None:
-        self._store, self._now, self._wake = store, now, wake
+    def __init__(
+        self,
+        store: Store,
+        config: Config,
+        *,
+        now: Now,
+        wake: Callable[[Collection[str]], None],
+        hush: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._store, self._now, self._wake, self._hush = store, now, wake, hush
         self._schedules = config.schedules
         self._follows = False
 
@@ -33,6 +41,7 @@ class Held:
 
     def release(self) -> float:
         """Makes due what may go out by now, and the digests of now; the seconds until more may."""
+        self._hush()
         now = self._now()
         if not self._follows:
             openings = {

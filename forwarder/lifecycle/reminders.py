@@ -52,6 +52,7 @@ class Reminders:
             self._judge(key, reminder, since[key], now)
 
     def _judge(self, key: str, reminder: Reminder, since: float, now: float) -> None:
+        vendors = self._store.vendors.known() if reminder.categories else {}
         statuses = [Status.OPEN] if reminder.unacknowledged_for else [Status.OPEN, Status.ACKNOWLEDGED]
         found = self._store.reminders.unresolved(
             key, severities=reminder.severity or tuple(Severity), statuses=statuses
@@ -59,7 +60,11 @@ class Reminders:
         for unresolved in found:
             begins = self._begins(reminder, unresolved)
             # What was so before anybody asked for it is the past, and stays quiet.
-            if begins is None or not since <= begins <= now or not routing.matches(unresolved.alert, reminder)[0]:
+            if (
+                begins is None
+                or not since <= begins <= now
+                or not routing.matches(unresolved.alert, reminder, vendors)[0]
+            ):
                 continue
             step = step_at(begins, reminder.every, now)
             if unresolved.told is not None and step <= unresolved.told:

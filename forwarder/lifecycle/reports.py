@@ -9,17 +9,20 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from forwarder.alert import Alert, Severity
+from forwarder.common import text
 from forwarder.common.clock import Now, instant, iso
 from forwarder.common.text import cut
 from forwarder.common.units import roughly
 from forwarder.config import Config
 from forwarder.config.life import Report
 from forwarder.connector import Connector
+from forwarder.lifecycle.mutes import standing, words
 from forwarder.lifecycle.reminders import due_of
 from forwarder.lifecycle.schedules import next_time
 from forwarder.logs import get_logger
 from forwarder.store import Store
 from forwarder.store.figures import Figures, Unfinished
+from forwarder.store.mute_records import MuteRow
 
 log = get_logger(__name__)
 
@@ -27,19 +30,27 @@ REPORT_EVERY: Final = 30.0
 """Seconds between two looks at which reports are due."""
 OLDEST: Final = 5
 """How many of the oldest alerts that are not resolved a report names."""
+ENDING: Final = 7 * 86400.0
+"""Seconds within which the mutes end that a report names."""
+MOST_ENDING: Final = 10
+"""How many of them it names; the rest is counted."""
 MAX_TITLE: Final = 150
 """Characters of one of their titles."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Summary:
-    """What a report says of the time from ``since`` to ``until``, in seconds since the epoch."""
+    """What a report says of the time from ``since`` to ``until``, in seconds since the epoch.
+
+    ``ending`` are the mutes that end soon, each with how many alerts it keeps quiet.
+    """
 
     since: float
     until: float
     figures: Figures
     overdue: Mapping[Severity, int] = field(default_factory=dict)
     oldest: Sequence[Unfinished] = ()
+    ending: Sequence[tuple[MuteRow, int]] = ()
 
 
 class Reports:
@@ -55,30 +66,33 @@ class Reports:
         wake: Callable[[Collection[str]], None],
     ) -> None:
         self._store, self._now, self._connectors, self._wake = store, now, connectors, wake
-        self._reports = config.reports
+        self._config = config
 
     def use(self, config: Config) -> None:
         """Goes by another config's reports from now on."""
-        self._reports = config.reports
+        self._config = config
 
     def judge(self) -> None:
         """Owes the reports that are due."""
         now = self._now()
-        for report in self._reports:
+        for report in self._config.reports:
             key = key_of(report)
             last = self._store.figures.last_report(key, now=now)
             due = latest_due(report, last, now)
             if due is None:
                 continue
-            summary = summarize(self._store, self._connectors(), since=last, until=now)
+            mutes = standing(self._config, self._store, now)
+            summary = summarize(self._store, self._connectors(), since=last, until=now, mutes=mutes)
             made = as_alert(summary, f"report-{key}-{due:.0f}")
             if self._store.figures.report(key, made, due=due, connectors=report.to, now=now):
                 log.info("reported", to=list(report.to))
                 self._wake(report.to)
 
 
-def summarize(store: Store, connectors: Mapping[str, Connector[Any]], *, since: float, until: float) -> Summary:
-    """What became of the alerts from ``since`` to ``until``, which is now."""
+def summarize(
+    store: Store, connectors: Mapping[str, Connector[Any]], *, since: float, until: float, mutes: Sequence[MuteRow] = ()
+) -> Summary:
+    """What became of the alerts from ``since`` to ``until``, which is now; ``mutes`` are those that stand."""
     oldest = [one for severity in Severity for one in store.figures.unfinished(severity, OLDEST)]
     oldest.sort(key=lambda one: one.seen_at)
     return Summary(
@@ -87,7 +101,14 @@ def summarize(store: Store, connectors: Mapping[str, Connector[Any]], *, since: 
         figures=store.figures.between(since, until),
         overdue=overdue(store, connectors, until),
         oldest=oldest[:OLDEST],
+        ending=_ending(store, mutes, until),
     )
+
+
+def _ending(store: Store, mutes: Sequence[MuteRow], now: float) -> list[tuple[MuteRow, int]]:
+    ending = sorted((mute for mute in mutes if mute.until <= now + ENDING), key=lambda mute: mute.until)
+    counts = store.mutes.counts() if ending else {}
+    return [(mute, counts.get(mute.id, 0)) for mute in ending]
 
 
 def overdue(store: Store, connectors: Mapping[str, Connector[Any]], now: float) -> dict[Severity, int]:
@@ -141,6 +162,11 @@ def lines(summary: Summary) -> list[str]:
     if summary.oldest:
         found.append("Longest unresolved:")
         found += [f"- {_unfinished(one, summary.until)}" for one in summary.oldest]
+    if summary.ending:
+        found.append("Mutes that end within 7 days:")
+        found += [f"- {_ends(mute, quiet)}" for mute, quiet in summary.ending[:MOST_ENDING]]
+        left = len(summary.ending) - MOST_ENDING
+        found += [f"… and {left} more"] if left > 0 else []
     return found
 
 
@@ -186,6 +212,12 @@ def _unfinished(one: Unfinished, now: float) -> str:
     alert = one.alert
     facts = [alert.severity_label, alert.cve_id, cut(alert.title, MAX_TITLE), f"for {roughly(now - one.seen_at)}"]
     return " · ".join(fact for fact in facts if fact)
+
+
+def _ends(mute: MuteRow, quiet: int) -> str:
+    what = cut(words(mute.rule), MAX_TITLE) if mute.rule else mute.id
+    goes_out = f", {text.counted(quiet, 'alert')} quiet" if quiet else ""
+    return f"{what}: {instant(mute.until):%Y-%m-%d %H:%M} UTC{goes_out} ({cut(mute.reason, MAX_TITLE)})"
 
 
 def _median(seconds: Sequence[float]) -> str:

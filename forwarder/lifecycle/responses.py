@@ -6,13 +6,27 @@ import math
 from collections.abc import Callable, Collection, Mapping
 from typing import Any, Final
 
-from forwarder.common.clock import Now
-from forwarder.connector import Action, Connector, Desk, Failed, MuteRequest, RateLimited, Reaction, Resolution, Status
+from forwarder.common.clock import Now, iso
+from forwarder.common.text import cut
+from forwarder.connector import (
+    Action,
+    Connector,
+    Desk,
+    Failed,
+    MuteRequest,
+    MuteScope,
+    RateLimited,
+    Reaction,
+    Resolution,
+    Status,
+)
 from forwarder.events import Listener
+from forwarder.lifecycle.mutes import MOST_WORDS, Mutes, words
 from forwarder.logs import get_logger
 from forwarder.response import NOT_KEPT, NOT_KNOWN, PAGE
 from forwarder.store import Store, StoreError
 from forwarder.store.life_records import Heard, Responded
+from forwarder.store.mute_records import Asked
 
 log = get_logger(__name__)
 
@@ -31,6 +45,7 @@ class Responses:
     def __init__(
         self,
         store: Store,
+        mutes: Mutes,
         *,
         now: Now,
         connectors: Callable[[], Mapping[str, Connector[Any]]],
@@ -38,7 +53,7 @@ class Responses:
         listener: Listener,
         redact: Callable[[str], str] = str,
     ) -> None:
-        self._store, self._now, self._connectors = store, now, connectors
+        self._store, self.mutes, self._now, self._connectors = store, mutes, now, connectors
         self._wake, self._listener, self._redact = wake, listener, redact
         self._heard: set[str] = set()
         self.deaf: dict[str, str] = {}
@@ -187,8 +202,16 @@ class _Desk(Desk):
             log.exception("reaction_failed", connector=self._connector.name)
             return NOT_KEPT
 
-    def mute(self, request: MuteRequest) -> str:  # noqa: ARG002
-        return NOT_KEPT
+    def mute(self, request: MuteRequest) -> str:
+        if not request.reason.strip():
+            return "Nothing was muted: say why, for whoever asks where an alert has gone."
+        try:
+            return mute_answer(self._responses.mutes.ask(self._connector.name, request), request)
+        except StoreError:
+            return NOT_KEPT
+        except Exception:
+            log.exception("mute_failed", connector=self._connector.name)
+            return NOT_KEPT
 
 
 def answer(responded: Responded) -> str:
@@ -200,3 +223,18 @@ def answer(responded: Responded) -> str:
     if responded.latest is None or responded.status is Status.OPEN:
         return f"It is {responded.status.value} already."
     return f"{responded.latest.words} already."
+
+
+def mute_answer(asked: Asked, request: MuteRequest) -> str:
+    """What the person is told who asked for a mute."""
+    if asked.mute is not None and asked.mute.rule is not None:
+        until = iso(int(asked.mute.until))
+        what = cut(words(asked.mute.rule), MOST_WORDS)
+        return f"Muted until {until}: {what}. What has gone out already is not taken back."
+    if asked.heard is Heard.REPEATED:
+        return "It is muted already."
+    if asked.heard is Heard.UNKNOWN:
+        return NOT_KNOWN
+    if request.scope is MuteScope.CVE:
+        return "Nothing was muted, for this alert has no CVE: mute its vendor."
+    return "Nothing was muted, for this alert names no vendor: mute its CVE."

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
 
+from forwarder.sandbox.vendors import category_of, name_of
+
 _SEVERITY_FROM: Final = (("critical", 9.0), ("high", 7.0), ("medium", 4.0), ("low", 0.0))
 _KEV_CATALOGUE: Final = "https://www.cisa.gov/known-exploited-vulnerabilities-catalog"
 
@@ -33,9 +35,9 @@ def sample_alerts(now: datetime, *, over: timedelta = timedelta(hours=2)) -> lis
     return [_alert(sample, start + step * (index + 1)) for index, sample in enumerate(_SAMPLES)]
 
 
-def sample_vendors() -> list[str]:
-    """The vendor keys that the samples name."""
-    return sorted({vendor for sample in _SAMPLES for vendor in sample.vendors})
+def sample_vendors() -> dict[str, tuple[str, str]]:
+    """The vendors that the samples name: name and category by key."""
+    return {key: (name_of(key), category_of(key)) for sample in _SAMPLES for key in sorted(sample.vendors)}
 
 
 def _alert(sample: _Sample, published_at: datetime) -> dict[str, Any]:

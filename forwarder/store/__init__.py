@@ -14,16 +14,19 @@ from forwarder.store.alarms import AlarmStore
 from forwarder.store.daemon import DaemonStore
 from forwarder.store.engine import Engine
 from forwarder.store.errors import AlreadyRunning, StoreError
+from forwarder.store.evidence import EvidenceStore
 from forwarder.store.feed import FeedStore
 from forwarder.store.figures import FigureStore
 from forwarder.store.lifecycle import LifecycleStore
 from forwarder.store.memory import MemoryStore
+from forwarder.store.mutes import MuteStore
 from forwarder.store.operations import Operations
 from forwarder.store.outbox import Outbox
 from forwarder.store.queries import Queries
 from forwarder.store.reminders import ReminderStore
 from forwarder.store.retention import Retention
 from forwarder.store.sessions import SessionStore
+from forwarder.store.vendors import VendorStore
 from forwarder.store.waits import Waits
 
 __all__ = ["AlreadyRunning", "Store", "StoreError"]
@@ -32,19 +35,23 @@ __all__ = ["AlreadyRunning", "Store", "StoreError"]
 class Store:
     """A SQLite database. Safe to use from several threads.
 
-    ``feed`` is written by the poller, ``outbox`` by the dispatchers, ``operations`` by commands and the status page,
-    ``alarms`` by the alarms, ``lifecycle``, ``reminders`` and ``figures`` by an alert's life, ``memory`` by the
-    connectors, ``sessions`` by the page's sign-in, ``daemon`` by the process itself; ``queries`` is what people look
-    at, ``waits`` why something has not gone out yet, and ``retention`` removes what is old.
+    ``feed`` is written by the poller, ``vendors`` by the reader of the stack, ``evidence`` by that of single alerts,
+    ``outbox`` by the dispatchers, ``operations`` by commands and the status page, ``alarms`` by the alarms,
+    ``lifecycle``, ``mutes``, ``reminders`` and ``figures`` by an alert's life, ``memory`` by the connectors,
+    ``sessions`` by the page's sign-in, ``daemon`` by the process itself; ``queries`` is what people look at, ``waits``
+    why something has not gone out yet, and ``retention`` removes what is old.
     """
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
         self.feed = FeedStore(engine)
+        self.vendors = VendorStore(engine)
+        self.evidence = EvidenceStore(engine)
         self.outbox = Outbox(engine)
         self.operations = Operations(engine)
         self.alarms = AlarmStore(engine)
         self.lifecycle = LifecycleStore(engine)
+        self.mutes = MuteStore(engine)
         self.reminders = ReminderStore(engine)
         self.figures = FigureStore(engine)
         self.memory = MemoryStore(engine)

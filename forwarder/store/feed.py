@@ -12,7 +12,7 @@ from typing import Any, Final
 from forwarder.alert import Alert, SetAside, Severity
 from forwarder.connector import Origin
 from forwarder.routing import Decision
-from forwarder.store import dates, unreadable
+from forwarder.store import dates, quiet, unreadable, vendors
 from forwarder.store.changes import enqueue_change
 from forwarder.store.engine import Engine
 from forwarder.store.enqueue import enqueue_all
@@ -29,9 +29,10 @@ class FeedStore:
         """How far the feed was read."""
         with self._engine.read() as connection:
             row = connection.execute("SELECT * FROM feed").fetchone()
+            stack = vendors.keys(connection)
         return Feed(
             cursor=row["cursor"],
-            stack=None if row["stack"] is None else unreadable.read(lambda: frozenset(json.loads(row["stack"])), _none),
+            stack=stack,
             polled_at=row["polled_at"],
             poll_error=row["poll_error"],
             swept_at=row["swept_at"],
@@ -146,13 +147,14 @@ class FeedStore:
 
         def work(connection: sqlite3.Connection) -> PollResult:
             new = _insert(connection, [item for item in routed if item.known is None], origin, now)
-            reached_connectors, changed = {connector for item in new for connector in item.targets}, []
+            reached_connectors, changed = {connector for item in new for connector in item.owed}, []
             for item in routed:
                 if item.known is not None:
                     told, reached = _revise(connection, item, item.known, connectors, now)
                     reached_connectors |= reached
                     if told:
                         changed.append(item.alert)
+            vendors.note_uncategorized(connection, routed)
             if origin is Origin.FEED:
                 if swept:
                     _note_sweep(connection, reach, short, now)
@@ -168,6 +170,7 @@ class FeedStore:
                 new=[item.alert for item in new],
                 changed=changed,
                 unrouted=[item.alert for item in new if item.unrouted],
+                muted=[item.alert for item in new if item.muted],
                 connectors=frozenset(reached_connectors),
                 gaps=_record_gaps(connection, gaps, now),
                 set_aside=_record_aside(connection, set_aside, now),
@@ -200,11 +203,32 @@ class FeedStore:
             )
         )
 
-    def remember_stack(self, vendors: Iterable[str]) -> None:
-        """Writes down the account's vendors."""
-        stack = json.dumps(sorted(vendors))
-        self._engine.write(lambda connection: connection.execute("UPDATE feed SET stack = ?", (stack,)))
+    def uncategorized(self, alert_ids: Collection[str]) -> list[tuple[Alert, frozenset[str]]]:
+        """Those of the alerts that are still to be routed again, each with its vendors that were not known."""
+        with self._engine.read() as connection:
+            rows = connection.execute(_UNCATEGORIZED, (json.dumps(list(alert_ids)),)).fetchall()
+        read = ((_read(row["body"]), vendors.unknown_in(row["vendors"])) for row in rows)
+        return [(alert, keys) for alert, keys in read if alert is not None]
 
+    def commit_again(
+        self, routed: Sequence[RoutedAlert], *, settled: Collection[str], now: float, connectors: Collection[str]
+    ) -> frozenset[str]:
+        """Writes where alerts go that were routed again, and that the ``settled`` ones were; returns who is owed."""
+
+        def work(connection: sqlite3.Connection) -> frozenset[str]:
+            reached = set[str]()
+            for item in routed:
+                reached |= _revise(connection, item, item.alert, connectors, now)[1]
+            vendors.forget_uncategorized(connection, settled)
+            return frozenset(reached)
+
+        return self._engine.write(work)
+
+
+_UNCATEGORIZED: Final = """
+SELECT a.body, u.vendors FROM uncategorized AS u JOIN alerts AS a ON a.id = u.alert_id
+WHERE u.alert_id IN (SELECT value FROM json_each(?)) ORDER BY a.published_at
+"""
 
 _WITNESS: Final = """
 SELECT * FROM (
@@ -229,8 +253,8 @@ def _known(alert: Alert, body: str) -> Alert:
     return unreadable.read(lambda: Alert.parse(json.loads(body)), lambda _: alert)
 
 
-def _none(_: Exception) -> None:
-    return None
+def _read(body: str) -> Alert | None:
+    return unreadable.read(lambda: Alert.parse(json.loads(body)), lambda _: None)
 
 
 _BODY: Final = json.JSONEncoder(sort_keys=True, separators=(",", ":"))
@@ -241,9 +265,11 @@ def body_of(alert: Alert) -> str:
     return _BODY.encode(alert.raw)
 
 
-_ROW: Final = ", ".join(f"json_extract(value, '$[{column}]')" for column in range(10))
+_ROW: Final = ", ".join(f"json_extract(value, '$[{column}]')" for column in range(12))
 _INSERT: Final = f"""
-INSERT INTO alerts (id, origin, severity, cve_id, published_at, body, trail, unrouted, past, exact, seen_at)
+INSERT INTO alerts (
+  id, origin, severity, cve_id, published_at, body, trail, unrouted, past, exact, muted_by, mute, seen_at
+)
 SELECT {_ROW}, ?
 FROM json_each(?) WHERE true ON CONFLICT (id) DO NOTHING RETURNING id
 """
@@ -255,7 +281,7 @@ UPDATE alerts SET severity = :severity, cve_id = :cve_id, published_at = :publis
   unrouted = :unrouted
     AND NOT EXISTS (SELECT 1 FROM deliveries AS d WHERE d.alert_id = alerts.id AND d.kind = 'open')
     AND NOT EXISTS (SELECT 1 FROM discards AS d WHERE d.alert_id = alerts.id),
-  exact = :exact, revision = revision + :told
+  exact = :exact, revision = revision + :told, muted_by = :muted_by, mute = :mute
 WHERE id = :id RETURNING revision
 """
 
@@ -275,10 +301,11 @@ def _insert(
             item.alert.cve_id,
             item.alert.published_at.timestamp(),
             body_of(item.alert),
-            _trail(item.decision),
+            trail_of(item.decision),
             int(item.unrouted),
             int(item.past),
             int(item.alert.exact),
+            *quiet.columns(item.muted),
         )
         for item in items
     ]
@@ -288,7 +315,7 @@ def _insert(
     opens = [
         (item.alert.id, connector, why, item.holds.get(connector))
         for item in new
-        for connector, why in item.targets.items()
+        for connector, why in item.owed.items()
     ]
     enqueue_all(connection, opens, now=now)
     return new
@@ -298,8 +325,10 @@ def _revise(
     connection: sqlite3.Connection, item: RoutedAlert, known: Alert, connectors: Collection[str], now: float
 ) -> tuple[bool, set[str]]:
     """Takes over an alert's new form: whether people must hear of it, and the connectors that are owed something."""
+    item = quiet.changed(connection, item)
     alert = item.alert
     changes = alert.changes_from(known)
+    muted_by, mute = quiet.columns(item.muted)
     row = connection.execute(
         _REVISE,
         {
@@ -308,10 +337,12 @@ def _revise(
             "cve_id": alert.cve_id,
             "published_at": alert.published_at.timestamp(),
             "body": body_of(alert),
-            "trail": _trail(item.decision),
+            "trail": trail_of(item.decision),
             "unrouted": int(item.unrouted),
             "exact": int(alert.exact),
             "told": int(bool(changes)),
+            "muted_by": muted_by,
+            "mute": mute,
         },
     ).fetchone()
     reached = enqueue_change(connection, item, changes, revision=row["revision"], connectors=connectors, now=now)
@@ -354,7 +385,8 @@ def _record_aside(connection: sqlite3.Connection, items: Iterable[SetAside], now
     return recorded
 
 
-def _trail(decision: Decision | None) -> str:
+def trail_of(decision: Decision | None) -> str:
+    """What the routes said, in the form in which it is kept."""
     trail: list[dict[str, Any]] = [
         {"route": verdict.route, "matched": verdict.matched, "why": verdict.why, "to": list(verdict.to)}
         for verdict in (decision.trail if decision else ())

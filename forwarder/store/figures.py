@@ -14,8 +14,8 @@ from forwarder.store import unreadable
 from forwarder.store.engine import Engine
 from forwarder.store.enqueue import enqueue, keep_own
 
-# What is from before the first start, or went nowhere, is nobody's work.
-_OURS: Final = "a.origin = 'feed' AND a.past = 0 AND a.unrouted = 0"
+# What is from before the first start, or went nowhere, is nobody's work; what is muted is not yet.
+_OURS: Final = "a.origin = 'feed' AND a.past = 0 AND a.unrouted = 0 AND a.muted_by IS NULL"
 
 _NEW: Final = f"""
 SELECT a.severity, count(*) FROM alerts AS a WHERE a.seen_at >= ? AND a.seen_at < ? AND {_OURS} GROUP BY a.severity

@@ -66,8 +66,8 @@ def deliveries(connection: sqlite3.Connection, select: str, wanted: Filter) -> l
 
 def _few_alerts(connection: sqlite3.Connection, wanted: Filter) -> _Condition | None:
     """What selects the ids of all alerts in question, where these are few; None where they may be many."""
-    if wanted.unrouted:
-        few = _if_few(connection, "SELECT id FROM alerts WHERE unrouted = 1", ())
+    for asked, rare in ((wanted.unrouted, "unrouted = 1"), (wanted.muted, "muted_by IS NOT NULL")):
+        few = _if_few(connection, f"SELECT id FROM alerts WHERE {rare}", ()) if asked else None
         if few is not None:
             return few
     return _few_deliveries(connection, wanted, "d.alert_id")
@@ -103,6 +103,8 @@ def _alert_conditions(wanted: Filter) -> _Condition:
         parts.append(("a.status = ?", (wanted.status.value,)))
     if wanted.unrouted:
         parts.append(("a.unrouted = 1", ()))
+    if wanted.muted:
+        parts.append(("a.muted_by IS NOT NULL", ()))
     told = [(sql, value) for sql, value in (("d.connector", wanted.connector), ("d.state", wanted.state)) if value]
     if told:
         matching = " AND ".join(f"{sql} = ?" for sql, _ in told)

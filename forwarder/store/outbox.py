@@ -16,7 +16,7 @@ from typing import Any, Final
 from forwarder.alert import Alert
 from forwarder.common.clock import instant
 from forwarder.connector import Delivery, Kind, Link, Origin, Receipt, Response
-from forwarder.store import clock, unreadable
+from forwarder.store import clock, evidence, unreadable, vendors
 from forwarder.store.digests import items_of, tell
 from forwarder.store.engine import Engine
 from forwarder.store.enqueue import enqueue_links
@@ -79,12 +79,14 @@ class Outbox:
                 first = take_in(connection, rows)
                 ids = [row["alert_id"] for row in rows]
                 delivered, responses = delivered_of(connection, ids), responses_of(connection, ids)
+                told = evidence.of(connection, ids)
                 items = items_of(connection, [row["alert_id"] for row in rows if row["origin"] == Origin.DIGEST])
                 for row in rows:
                     known = _Known(
                         delivered=delivered.get(row["alert_id"], ()),
                         responses=responses.get(row["alert_id"], ()),
                         first_revision=first.get(row["id"]),
+                        evidence=told.get(row["alert_id"], ()),
                         items=items.get(row["alert_id"], ()),
                     )
                     try:
@@ -280,6 +282,7 @@ class _Known:
     responses: Sequence[Response]
     first_revision: int | None
     items: tuple[Alert, ...]
+    evidence: tuple[str, ...]
 
 
 def _claimed(
@@ -292,9 +295,11 @@ def _claimed(
     # An open or a links-only update tells the alert as it is now, whatever its revision was when it came to be owed.
     revision = row["revision"] if kind is not Kind.OPEN else row["alert_revision"]
     receipt, links = elsewhere(row, known.delivered)
+    first = known.first_revision or row["first_revision"] or revision
+    alert, changes = _alert_of(row["body"]), changes_of(connection, row, first) if kind is Kind.UPDATE else ()
     delivery = Delivery(
         id=row["id"],
-        alert=_alert_of(row["body"]),
+        alert=alert,
         connector=row["connector"],
         enqueued_at=instant(row["enqueued_at"]),
         kind=kind,
@@ -302,9 +307,7 @@ def _claimed(
         revision=revision,
         attempt=row["attempts"] + 1,
         receipt=receipt,
-        changes=changes_of(connection, row, known.first_revision or row["first_revision"] or revision)
-        if kind is Kind.UPDATE
-        else (),
+        changes=changes,
         links=links,
         repeats=_repeated(row, kind),
         sent_as=row["sent_as"],
@@ -312,6 +315,8 @@ def _claimed(
         items=known.items,
         reminder=row["why"] if kind is Kind.REMIND else "",
         latest=known.responses[-1] if known.responses else None,
+        vendors=vendors.of(connection, alert, changes),
+        evidence=known.evidence,
     )
     return Claimed(
         token=token,

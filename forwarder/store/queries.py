@@ -6,11 +6,12 @@ import json
 import math
 import sqlite3
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 from forwarder.alert import SetAside, Severity
 from forwarder.connector import NOTICE, Kind, Origin, Receipt, Status
-from forwarder.store import failing, filters, search, unreadable
+from forwarder.store import evidence, failing, filters, search, unreadable, vendors
 from forwarder.store.engine import Engine
 from forwarder.store.records import (
     AlertHistory,
@@ -44,9 +45,13 @@ class Queries:
     def alerts(self, wanted: Filter) -> list[AlertRow]:
         """Alerts, the newest seen first, each with its deliveries."""
         with self._engine.read() as connection:
+            if wanted.vendor:
+                wanted = replace(wanted, vendor=vendors.key_of(connection, wanted.vendor))
             rows = filters.alerts(connection, wanted)
             deliveries = _deliveries_of(connection, [row["id"] for row in rows])
-        return [_alert_row(row, deliveries.get(row["id"], ())) for row in rows]
+            found = [_alert_row(row, deliveries.get(row["id"], ())) for row in rows]
+            known = vendors.of_all(connection, (row.alert for row in found))
+        return [replace(row, vendors=known) for row in found]
 
     def deliveries(self, wanted: Filter) -> list[DeliveryRow]:
         """Deliveries, the newest owed first."""
@@ -66,13 +71,16 @@ class Queries:
             if row is None:
                 return None
             deliveries = _deliveries_of(connection, [row["id"]]).get(row["id"], ())
+            shown, revisions = _alert_row(row, deliveries), _revisions(connection, row["id"])
+            changes = [change for revision in revisions for change in revision.changes]
             return AlertHistory(
-                row=_alert_row(row, deliveries),
+                row=replace(shown, vendors=vendors.of(connection, shown.alert, changes)),
                 trail=unreadable.trail_in(row["trail"]),
-                revisions=_revisions(connection, row["id"]),
+                revisions=revisions,
                 responses=responses_of(connection, [row["id"]]).get(row["id"], ()),
                 attempts={delivery.id: _attempts(connection, delivery.id) for delivery in deliveries},
                 payloads=_payloads(connection, row["id"]),
+                evidence=evidence.of(connection, [row["id"]]).get(row["id"], ()),
             )
 
     def queues(self, connectors: Collection[str], *, since: float = 0.0) -> list[Queue]:
@@ -185,6 +193,7 @@ def _alert_row(row: sqlite3.Row, deliveries: Sequence[DeliveryRow]) -> AlertRow:
         revision=row["revision"],
         seen_at=unreadable.seconds(row["seen_at"]),
         unrouted=bool(row["unrouted"]),
+        muted=unreadable.muted_by_in(row["muted_by"], row["mute"]),
         status=unreadable.member(Status, row["status"], Status.OPEN),
         deliveries=deliveries,
         unreadable=fault,

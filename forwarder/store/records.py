@@ -10,10 +10,11 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, Final
 
-from forwarder.alert import Alert, Change, SetAside, Severity
+from forwarder.alert import Alert, Change, SetAside, Severity, Vendors, named
 from forwarder.connector import Delivery, Kind, Origin, Receipt, Response, Status
 from forwarder.routing import Decision
 from forwarder.store.life_records import Hold
+from forwarder.store.mute_records import MutedBy
 
 
 class State(StrEnum):
@@ -110,7 +111,8 @@ class RoutedAlert:
 
     ``known`` is the form that the store has. ``targets`` holds the reason for each connector. ``decision`` is None for
     an alert from before the floor: it is known from now on, and goes nowhere. ``holds`` has those of them that get it
-    later.
+    later. ``uncategorized`` are those of its vendors whose categories were not known: it is routed again once the stack
+    was read. An alert that has gone nowhere yet goes nowhere while it is ``muted``.
     """
 
     alert: Alert
@@ -118,6 +120,13 @@ class RoutedAlert:
     decision: Decision | None
     targets: Mapping[str, str]
     holds: Mapping[str, Hold] = field(default_factory=dict)
+    uncategorized: tuple[str, ...] = ()
+    muted: MutedBy | None = None
+
+    @property
+    def owed(self) -> Mapping[str, str]:
+        """Of a new alert: the connectors that are owed it right away, each with the reason."""
+        return {} if self.muted else self.targets
 
     @property
     def past(self) -> bool:
@@ -126,8 +135,8 @@ class RoutedAlert:
 
     @property
     def unrouted(self) -> bool:
-        """Whether no route names a connector for it."""
-        return self.decision is not None and not self.decision.targets
+        """Whether no route names a connector for it; of one that is muted that is not asked."""
+        return self.decision is not None and not self.decision.targets and self.muted is None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -141,12 +150,19 @@ class PollResult:
     new: Sequence[Alert] = ()
     changed: Sequence[Alert] = ()
     unrouted: Sequence[Alert] = ()
+    muted: Sequence[Alert] = ()
     connectors: frozenset[str] = frozenset()
     gaps: Sequence[Gap] = ()
     set_aside: Sequence[SetAside] = ()
     sweep: bool = False
     read: int = 0
     reach: datetime | None = None
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """How many there are of what is worth telling."""
+        told = ("new", "changed", "unrouted", "muted", "gaps", "set_aside")
+        return {name: len(getattr(self, name)) for name in told}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -321,7 +337,8 @@ class DeliveryRow:
 class AlertRow:
     """An alert as people look at it, with where each delivery of it stands.
 
-    Where it cannot be read, ``unreadable`` says what is wrong, and ``alert`` is one in its place.
+    Where it cannot be read, ``unreadable`` says what is wrong, and ``alert`` is one in its place. ``muted`` is what
+    keeps it from going out, or to where it did not go on purpose.
     """
 
     alert: Alert
@@ -329,9 +346,16 @@ class AlertRow:
     revision: int
     seen_at: float
     unrouted: bool
+    muted: MutedBy | None = None
     status: Status = Status.OPEN
     deliveries: Sequence[DeliveryRow] = ()
     unreadable: str = ""
+    vendors: Vendors = field(default_factory=dict)
+
+    @property
+    def vendor_names(self) -> tuple[str, ...]:
+        """The alert's vendors as people read them."""
+        return named(self.alert.affected_vendors, self.vendors)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -353,6 +377,7 @@ class AlertHistory:
     responses: Sequence[Response]
     attempts: Mapping[int, Sequence[Attempt]]
     payloads: Mapping[int, Mapping[str, Any]]
+    evidence: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -369,6 +394,7 @@ class Filter:
     alert_id: str | None = None
     since: datetime | None = None
     unrouted: bool = False
+    muted: bool = False
     origin: Origin | None = Origin.FEED
     limit: int = 50
     before: float | None = field(default=None)

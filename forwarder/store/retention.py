@@ -24,6 +24,8 @@ WHERE seen_at < ?1 AND published_at < min(?2, (SELECT coalesce(cursor, ?2) FROM 
   AND NOT EXISTS (
     SELECT 1 FROM deliveries AS d WHERE d.alert_id = a.id AND d.state <> 'delivered'
   )
+  -- What a mute keeps from going out is still to go out.
+  AND a.muted_by IS NULL
   -- By the alert of an alarm that stands people are told that it ended.
   AND NOT EXISTS (SELECT 1 FROM alarms WHERE alarms.alert_id = a.id)
 ORDER BY seen_at LIMIT ?4

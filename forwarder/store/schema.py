@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from forwarder.store.first_steps import FIRST, SECOND
 from forwarder.store.life_steps import LIFE
+from forwarder.store.mute_steps import MUTES
 
 if TYPE_CHECKING:
     import sqlite_utils
@@ -242,6 +243,38 @@ CREATE INDEX deliveries_enqueued ON deliveries (enqueued_at, id);
 """
 """Lists of deliveries begin with the newest owed, however many there are."""
 
+_VENDORS: Final = """
+CREATE TABLE vendors (
+  key TEXT PRIMARY KEY CHECK (key <> ''),
+  name TEXT NOT NULL CHECK (name <> ''),
+  -- None where an older version read the stack, which kept the keys alone.
+  categories TEXT CHECK (categories IS NULL OR json_valid(categories))
+) STRICT, WITHOUT ROWID;
+ALTER TABLE feed ADD COLUMN stack_read INTEGER NOT NULL DEFAULT 0 CHECK (stack_read IN (0, 1));
+UPDATE feed SET stack_read = 1 WHERE stack IS NOT NULL;
+INSERT OR IGNORE INTO vendors
+SELECT value, value, NULL FROM feed, json_each(CASE WHEN json_valid(feed.stack) THEN feed.stack ELSE '[]' END)
+WHERE json_each.type = 'text' AND value <> '';
+ALTER TABLE feed DROP COLUMN stack;
+
+-- Alerts that were routed while the stack may have had vendors of theirs that were not known, and these vendors.
+CREATE TABLE uncategorized (
+  alert_id TEXT PRIMARY KEY REFERENCES alerts (id) ON DELETE CASCADE,
+  vendors TEXT NOT NULL CHECK (json_valid(vendors))
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE evidence (
+  alert_id TEXT PRIMARY KEY REFERENCES alerts (id) ON DELETE CASCADE,
+  -- The alert's revision when it was read; 0 before the first time.
+  revision INTEGER NOT NULL CHECK (revision >= 0),
+  lines TEXT NOT NULL CHECK (json_valid(lines)),
+  -- How often it could not be read since, and when it is tried again.
+  failures INTEGER NOT NULL CHECK (failures >= 0),
+  due_at REAL NOT NULL
+) STRICT, WITHOUT ROWID;
+"""
+"""What the stack says of vendors, and what the API says of the evidence for single alerts."""
+
 MIGRATIONS: Final[tuple[tuple[str, str], ...]] = (
     ("0001_first", FIRST),
     ("0002_words", SECOND),
@@ -257,7 +290,9 @@ MIGRATIONS: Final[tuple[tuple[str, str], ...]] = (
     ("0012_brought_by_updates", _BROUGHT_BY_UPDATES),
     ("0013_refusals", _REFUSALS),
     ("0014_newest_owed", _NEWEST_OWED),
-    ("0015_life", LIFE.format(search=_WATCHES)),
+    ("0015_vendors", _VENDORS),
+    ("0016_life", LIFE.format(search=_WATCHES)),
+    ("0017_mutes", MUTES),
 )
 """Each step with its name, in order. A step that was released is never edited: the next one follows it."""
 

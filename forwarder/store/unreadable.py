@@ -13,6 +13,7 @@ from forwarder.alert import Alert, Change, Severity
 from forwarder.common.clock import instant
 from forwarder.common.text import one_line
 from forwarder.logs import get_logger
+from forwarder.store.mute_records import MutedBy
 
 T = TypeVar("T")
 E = TypeVar("E", bound=StrEnum)
@@ -111,6 +112,20 @@ def trail_in(text: str) -> list[Mapping[str, Any]]:
         ],
         lambda _: [],
     )
+
+
+def muted_by_in(mute: str | None, note: str | None) -> MutedBy | None:
+    """By which mute an alert is kept quiet; one that says so where the note of it cannot be read."""
+    if mute is None:
+        return None
+    return read(
+        lambda: _muted_by(mute, json.loads(note or "")),
+        lambda error: MutedBy(id=mute, until=LAST_SECOND, reason=why(error), who=""),
+    )
+
+
+def _muted_by(mute: str, note: Mapping[str, Any]) -> MutedBy:
+    return MutedBy(id=mute, until=seconds(float(note["until"])), reason=str(note["reason"]), who=str(note["who"]))
 
 
 def payload_in(blob: bytes) -> dict[str, Any]:

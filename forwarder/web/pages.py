@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from forwarder.alert import Severity
+from forwarder.alert import Severity, in_names
 from forwarder.common.clock import instant
 from forwarder.delivery.throughput import Throughput, measured_since
 from forwarder.delivery.waiting import Waiting, waiting
@@ -104,7 +104,7 @@ class Pages:
         return {
             "standing": summarize(facts),
             "feed": feed,
-            "vendors": sorted(feed.stack or ()),
+            "vendors": self._store.vendors.known(),
             "budget": self._forwarder.budget.left,
             "cards": self._cards(facts),
             "drawn": self._drawn(),
@@ -122,7 +122,7 @@ class Pages:
             "waits": self._waits_of(found, frame),
             "full": full,
             "more": more if full else None,
-            "vendors": sorted(self._store.feed.state().stack or ()),
+            "vendors": self._store.vendors.known(),
         }
 
     def history(self, alert_id: str) -> dict[str, Any] | None:
@@ -299,7 +299,8 @@ def _events(history: AlertHistory) -> Iterator[Event]:
     yield Event(at=row.seen_at, mark="dot", title="Seen by the forwarder", text=_sent_to(history))
     for revision in history.revisions:
         changes = "; ".join(
-            f"{change.field}: {_value(change.old)} → {_value(change.new)}" for change in revision.changes
+            f"{change.field}: {_value(change.old)} → {_value(change.new)}"
+            for change in (in_names(change, row.vendors) for change in revision.changes)
         )
         yield Event(at=revision.at, mark="dot", title=f"Changed (revision {revision.revision})", text=changes)
     for delivery in row.deliveries:
@@ -329,6 +330,8 @@ def _sent_to(history: AlertHistory) -> str:
     opened = [delivery for delivery in history.row.deliveries if delivery.kind == "open"]
     if opened:
         return f"Owed to {', '.join(delivery.connector for delivery in opened)}."
+    if history.row.muted:
+        return "Muted, so it went nowhere."
     if history.row.unrouted:
         return "No route names a connector for it."
     return "It was there before the first start, so it went nowhere." if not history.trail else "It is owed to nobody."
@@ -351,5 +354,6 @@ def filter_of(query: Mapping[str, str], connectors: Sequence[str]) -> Filter:
         vendor=query.get("vendor", "").strip() or None,
         text=query.get("search", "").strip() or None,
         unrouted=query.get("unrouted") == "1",
+        muted=query.get("muted") == "1",
         limit=int(limit) if limit in {str(step) for step in STEPS} else STEPS[0],
     )

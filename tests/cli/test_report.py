@@ -57,3 +57,12 @@ def test_a_longer_time_and_json(tmp_path: Path) -> None:
 def test_it_needs_no_config(tmp_path: Path) -> None:
     place(tmp_path)
     assert run("--database", str(tmp_path / "forwarder.db")).output.startswith("Report: 1 new")
+
+
+def test_mutes_that_end_soon_are_told(tmp_path: Path) -> None:
+    config = place(tmp_path)
+    args = ("-c", config, "--vendor", "okta", "--for", "2d", "--reason", "patched")
+    assert CliRunner().invoke(group, ["mute", *args]).exit_code == 0
+    assert "Mutes that end within 7 days:\n- vendor okta: " in run("-c", config).output
+    (mute,) = json.loads(run("-c", config, "--json").output)["mutes_ending"]
+    assert (mute["id"], mute["reason"], mute["quiet"]) == ("1", "patched", 0)

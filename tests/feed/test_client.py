@@ -18,7 +18,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from forwarder.alert import Severity
+from forwarder.alert import Severity, Vendor
 from forwarder.feed.client import (
     PAGE,
     REQUESTS_A_MINUTE,
@@ -124,11 +124,34 @@ def test_a_date_that_cannot_be_read_is_none(sandbox: Sandbox, api: FeedClient, d
 
 
 def test_the_stack(sandbox: Sandbox, api: FeedClient) -> None:
-    """The vendors come by key, with their names; entries without a key are passed over."""
-    sandbox.sentrytex.add_vendor("github", "GitHub")
-    assert api.stack().vendors == {"example": "Example Gateway", "github": "GitHub"}
-    answer(sandbox, '{"stack": [{"vendor_key": "okta"}, {"vendor_name": "x"}, 7]}')
-    assert api.stack().vendors == {"okta": "okta"}
+    """The vendors come by key, with their names and categories; entries without a key are passed over."""
+    sandbox.sentrytex.add_vendor("github", "GitHub", "code hosting")
+    assert api.stack().vendors == {
+        "example": Vendor(key="example", name="Example Gateway", categories=("network",)),
+        "github": Vendor(key="github", name="GitHub", categories=("code hosting",)),
+    }
+    answer(sandbox, '{"stack": [{"vendor_key": "okta"}, {"vendor_name": "x"}, {"vendor_key": ""}, 7]}')
+    assert api.stack().vendors == {"okta": Vendor(key="okta", name="okta")}
+
+
+@pytest.mark.parametrize(
+    ("said", "categories"),
+    [
+        ("null", ()),
+        ('""', ()),
+        ("7", ("7",)),
+        ('["payments", "cloud", null, "cloud"]', ("payments", "cloud")),
+        ('{"main": "cloud"}', ('{"main": "cloud"}',)),
+        (json.dumps("two\nlines\u202e " + "x" * 300), (f"two lines {'x' * 189}…",)),
+    ],
+)
+def test_an_odd_category_is_read_as_far_as_it_goes(
+    sandbox: Sandbox, api: FeedClient, said: str, categories: tuple[str, ...]
+) -> None:
+    """Whatever its type, the vendor is there, with a name that any place can show."""
+    entry = f'{{"vendor_key": " okta\\n", "vendor_name": "Okta\\u0000 <b>", "category": {said}}}'
+    answer(sandbox, f'{{"stack": [{entry}]}}')
+    assert api.stack().vendors == {"okta": Vendor(key="okta", name="Okta\ufffd <b>", categories=categories)}
 
 
 def test_a_single_alert_has_its_evidence(sandbox: Sandbox, api: FeedClient) -> None:
@@ -138,6 +161,8 @@ def test_a_single_alert_has_its_evidence(sandbox: Sandbox, api: FeedClient) -> N
     assert (found["id"], "evidence_state" in found) == ("a b/c?d#e%", True)
     answer(sandbox, '{"alert": {"id": "wrapped"}}')
     assert api.alert("wrapped")["id"] == "wrapped"
+    answer(sandbox, '{"alert": {"id": "wrapped"}, "evidence": "beside it"}')
+    assert api.alert("wrapped") == {"id": "wrapped", "evidence": "beside it"}
 
 
 # What is no alert

@@ -22,8 +22,9 @@ from forwarder.feed.client import (
     Stack,
     Unavailable,
 )
-from forwarder.feed.poller import STACK_EVERY, Poller
+from forwarder.feed.poller import Poller
 from forwarder.feed.reader import Source, _at_once
+from forwarder.feed.stack import STACK_EVERY
 from forwarder.sandbox import Fault, FaultKind, Sandbox
 from forwarder.store import Store
 from forwarder.store.records import Gap, PollResult
@@ -454,7 +455,7 @@ def test_a_vendor_joins_the_stack(sandbox: Sandbox, store: Store, early: Poller,
         time.advance(STACK_EVERY)
         return early.stack_grew()
 
-    assert [look(), look()] == [frozenset()] * 2
+    assert [look(), look()] == [frozenset({"github"}), frozenset()]
     assert new(early.sweep()) == []
     sandbox.sentrytex.add_vendor("okta")
     assert [look(), look()] == [frozenset({"okta"}), frozenset()]
@@ -487,7 +488,8 @@ def test_a_stack_that_cannot_be_read_is_no_empty_stack(
 ) -> None:
     """A failure to read the stack changes nothing, so that its vendors do not seem to join afterwards."""
     sandbox.sentrytex.add_vendor("github")
-    poller.stack_grew()
+    time.advance(STACK_EVERY)
+    assert poller.stack_grew() == frozenset({"github"})
     sandbox.sentrytex.inject(Fault(kind=FaultKind.STATUS, status=403, times=2))
     for _ in range(3):
         time.advance(86400)

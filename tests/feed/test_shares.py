@@ -12,7 +12,8 @@ from forwarder.alert import Severity
 from forwarder.common.clock import instant
 from forwarder.config import Config
 from forwarder.feed.client import FeedClient, RequestBudget, SentrytexError, TooManyRequests
-from forwarder.feed.poller import STACK_EVERY, Poller
+from forwarder.feed.poller import Poller
+from forwarder.feed.stack import STACK_EVERY
 from forwarder.sandbox import Fault, FaultKind, Sandbox
 from forwarder.store import Store
 from tests.feed.conftest import MakePoller

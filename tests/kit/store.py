@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from pydantic import SecretStr
 
-from forwarder.alert import Alert, Change
+from forwarder.alert import Alert, Change, Vendor, Vendors
 from forwarder.config import Config
 from forwarder.connector import ConnectorConfig, Kind, Receipt
 from forwarder.routing import Decision, Verdict
@@ -57,6 +57,12 @@ def config(
             "routes": routes or [{"to": "secops"}],
         }
     )
+
+
+def stack(*keys: str, **categories: str) -> Vendors:
+    """The vendors of a stack, without names of their own; those that are named by a category belong to it."""
+    plain = {key: Vendor(key=key, name=key) for key in keys}
+    return plain | {key: Vendor(key=key, name=key, categories=(category,)) for key, category in categories.items()}
 
 
 def routed(one: Alert, *to: str, known: Alert | None = None) -> RoutedAlert:

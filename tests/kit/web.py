@@ -99,7 +99,7 @@ def sweep_short(store: Store) -> None:
 
 def furnish(store: Store) -> None:
     """Puts something of everything into a store: settled, waiting, dead, uncertain, orphaned, paused, and troubles."""
-    store.feed.remember_stack(["github", "aws-lambda", "openssl"])
+    store.vendors.keep(store_kit.stack("github", "aws-lambda", "openssl"))
     store_kit.enqueue(store, alert(), "secops", "oncall", "tickets", now=NOW - 3600)
     store_kit.deliver(store, "secops", "C1:1.2", "https://slack.example/archives/C1/p12", now=NOW - 3599)
     store_kit.deliver(store, "tickets", "SEC-7", "https://jira.example/browse/SEC-7", now=NOW - 3590)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
@@ -10,12 +11,15 @@ from typing import Any, Final
 import pytest
 
 from forwarder.alert import Severity
-from forwarder.config import Config
+from forwarder.common.clock import instant
+from forwarder.config import Config, Mute
 from forwarder.connector import Action, Connector, Origin
 from forwarder.lifecycle import Reports
+from forwarder.lifecycle.mutes import standing
 from forwarder.lifecycle.reports import latest_due, lines, summarize
 from forwarder.response import PAGE
 from forwarder.store import Store
+from forwarder.store.mute_records import MutedBy
 from tests.kit.samples import alert
 from tests.kit.store import NOW, Time, claim, claim_all, config, deliver, enqueue, routed
 
@@ -107,11 +111,38 @@ def test_what_went_nowhere_is_nobodys_work(store: Store) -> None:
     assert lines(summarize(store, CONNECTORS, since=NOW - DAY, until=NOW + DAY))[1:3] == ["New: none.", "Open: none."]
 
 
+def test_what_is_muted_is_nobodys_work_yet(store: Store) -> None:
+    mute = MutedBy(id="1", until=NOW + DAY, reason="noise", who="Ada")
+    store.feed.commit_page([replace(routed(alert(id="muted"), "secops"), muted=mute)], now=NOW)
+    assert lines(summarize(store, CONNECTORS, since=NOW - DAY, until=NOW + DAY))[1:3] == ["New: none.", "Open: none."]
+
+
 def test_only_what_was_done_in_its_time_counts(store: Store) -> None:
     week(store)
     later = lines(summarize(store, CONNECTORS, since=NOW + DAY, until=NOW + 2 * DAY))
     assert later[1] == "New: none."
     assert later[5] == "Time to acknowledge: nothing was in this time."
+
+
+def test_mutes_that_end_soon_are_named_with_what_goes_out_then(store: Store) -> None:
+    """Those of the config and of people, the next one first; a mute that lasts for longer is no news."""
+    for days, reason in ((5, "patched"), (8, "not in use")):
+        rule = Mute.model_validate({"vendors": "okta", "until": instant(NOW + days * DAY), "reason": reason})
+        store.mutes.add(rule, person="Ada", place=PAGE, now=NOW)
+    noise = {"vendors": "github", "severity": "low", "until": instant(NOW + 2 * DAY), "reason": "noise"}
+    made = Config.model_validate({**dict(config()), "reports": [WEEKLY], "mutes": [noise]})
+    note = standing(made, store, NOW)[0].note
+    store.feed.commit_page([replace(routed(alert(id="a")), muted=note)], now=NOW)
+    time = Time()
+    judge = Reports(store, made, now=time, connectors=lambda: CONNECTORS, wake=lambda _: None).judge
+    judge()
+    time.now = MONDAY
+    judge()
+    assert claim(store, now=time.now).delivery.alert.description.splitlines()[-3:] == [
+        "Mutes that end within 7 days:",
+        "- severity low; vendor github: 2026-03-03 12:00 UTC, 1 alert quiet (noise)",
+        "- vendor okta: 2026-03-06 12:00 UTC (patched)",
+    ]
 
 
 def test_the_latest_time_counts() -> None:

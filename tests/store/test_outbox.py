@@ -35,6 +35,7 @@ from tests.kit.store import (
     routed,
     rows,
     settle,
+    stack,
     states,
     uncertain,
 )
@@ -171,7 +172,7 @@ def test_our_own_alerts_move_nothing_of_the_feed(store: Store) -> None:
 def test_the_stack_is_remembered(store: Store) -> None:
     """The account's vendors are kept; before the first time there are none to compare with."""
     assert store.feed.state().stack is None
-    store.feed.remember_stack({"okta", "github"})
+    store.vendors.keep(stack("okta", "github"))
     assert store.feed.state().stack == frozenset({"github", "okta"})
 
 
@@ -416,7 +417,7 @@ def test_the_periodic_rescue_leaves_live_claims(store: Store) -> None:
     ("sql", "constraint"),
     [
         ("UPDATE feed SET id = 2", "id = 1"),
-        ("UPDATE feed SET stack = '{'", "json_valid"),
+        ("INSERT INTO vendors VALUES ('github', 'GitHub', '{')", "json_valid"),
         ("UPDATE alerts SET id = ''", "id <> ''"),
         ("UPDATE alerts SET origin = 'x'", "origin IN"),
         ("UPDATE alerts SET severity = 'odd'", "severity IN"),

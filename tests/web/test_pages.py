@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -12,9 +13,10 @@ from urllib.parse import quote
 
 import pytest
 
-from forwarder.alert import Alert, Severity
+from forwarder.alert import Alert, Severity, Vendor
 from forwarder.delivery.waiting import Cause
 from forwarder.store import Store, StoreError
+from forwarder.store.mute_records import MutedBy
 from forwarder.store.records import AttemptResult, Filter, Gap, State
 from forwarder.web import pages
 from forwarder.web.charts import Latency, days, days_chart, latencies, latency_chart
@@ -163,8 +165,36 @@ def test_a_database_that_takes_no_write_is_noticed_by_whoever_looks(fresh: Site)
 
 def test_a_stack_without_vendors_is_told(fresh: Site) -> None:
     """An account that no alert will ever come for is not called well."""
-    fresh.store.feed.remember_stack([])
+    fresh.store.vendors.keep({})
     assert "This needs you now: the stack has no vendors, so no alert will ever come." in fresh.text("/")
+
+
+def test_vendors_are_called_by_name(fresh: Site) -> None:
+    """In lists, on an alert's page and in its changes; the filter takes keys and names."""
+    github = Vendor(key="github", name="GitHub <b>", categories=("code hosting",))
+    fresh.store.vendors.keep({"github": github, "okta": Vendor(key="okta", name="okta")})
+    store_kit.enqueue(fresh.store, known := alert(affected_vendors=["okta"]), "secops")
+    store_kit.enqueue(fresh.store, alert(id="other", affected_vendors=["okta"], title="Another one"), "secops")
+    changed = alert(affected_vendors=["github", "okta"])
+    fresh.store.feed.commit_page([store_kit.routed(changed, "secops", known=known)], now=NOW, connectors=["secops"])
+    page = fresh.page("/alerts?vendor=github+%3CB%3E")
+    assert "<bdi>GitHub &lt;b&gt;</bdi>" in page
+    assert "Another one" not in page
+    assert '<option value="github" label="GitHub &lt;b&gt;"></option><option value="okta"></option>' in page
+    assert "Another one" in fresh.page("/alerts?vendor=okta")
+    page = fresh.page(f"/alerts/{ALERT_ID}")
+    assert "<bdi>GitHub &lt;b&gt;</bdi>" in page
+    assert "affected_vendors: okta → GitHub &lt;b&gt;, okta" in page
+
+
+def test_the_evidence_is_shown(fresh: Site) -> None:
+    """As text, whatever it says."""
+    store_kit.enqueue(fresh.store, alert(), "oncall")
+    assert "Evidence" not in fresh.text(f"/alerts/{ALERT_ID}")
+    (unread,) = fresh.store.evidence.unread(["oncall"], now=NOW, limit=1)
+    fresh.store.evidence.keep(unread, ["state: <script>verified", "sources: 2"])
+    page = fresh.page(f"/alerts/{ALERT_ID}")
+    assert "<li><bdi>state: &lt;script&gt;verified</bdi></li><li><bdi>sources: 2</bdi></li>" in page
 
 
 def test_a_gap_of_criticals_is_urgent(fresh: Site) -> None:
@@ -220,6 +250,19 @@ def test_alerts_are_filtered(site: Site, query: str, titles: set[str]) -> None:
     found = re.findall(r'class="title" href="[^"]*"><bdi>([^<]*)</bdi>', page)
     assert {title.replace("&#39;", "'") for title in found} == titles
     assert "<script>" not in page
+
+
+def test_a_muted_alert_says_why_by_whom_and_until_when(fresh: Site) -> None:
+    """In the lists, on its own page, and by a filter of its own; it is not said to be without a route."""
+    mute = MutedBy(id="1", until=NOW + 86400, reason="<b>not in use</b>", who="Ada")
+    muted = replace(store_kit.routed(alert(id="quiet"), "secops"), muted=mute)
+    fresh.store.feed.commit_page([muted, store_kit.routed(alert(id="loud"), "secops")], now=NOW)
+    said = "muted until 2026-03-02 12:00 by Ada: &lt;b&gt;not in use&lt;/b&gt;"
+    for page in ("/alerts?muted=1", "/alerts/quiet"):
+        assert said in words(fresh.page(page))
+    assert "/alerts/loud" not in fresh.page("/alerts?muted=1")
+    assert "Muted, so it went nowhere." in words(fresh.page("/alerts/quiet"))
+    assert "no route names a connector" not in words(fresh.page("/alerts"))
 
 
 def test_a_long_list_is_shown_in_steps(fresh: Site) -> None:

@@ -11,11 +11,11 @@ from connectors.console import Console, ConsoleConfig
 from connectors.jira import Jira
 from forwarder.connector import Action, Delivered, Kind, Resolution, Response, Status
 from forwarder.events import Listener
-from forwarder.lifecycle import Responses
+from forwarder.lifecycle import Mutes, Responses
 from forwarder.sandbox import Sandbox
 from forwarder.store import Store
 from tests.kit.samples import alert
-from tests.kit.store import claim, delivered, enqueue, rows, settle
+from tests.kit.store import claim, config, delivered, enqueue, rows, settle
 
 
 class House:
@@ -26,6 +26,7 @@ class House:
         console = Console("secops", ConsoleConfig(type="console"))
         self.responses = Responses(
             store,
+            Mutes(store, config(), now=self.now, wake=lambda _: None),
             now=self.now,
             connectors=lambda: {"tickets": jira, "secops": console},
             wake=lambda _: None,

@@ -1,0 +1,115 @@
+"""What the API says of the evidence for single alerts, and of which alerts it is still to be asked."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from forwarder.store import unreadable
+from forwarder.store.engine import Engine
+
+RECENT: Final = 86400.0
+"""Seconds after a delivery for which its alert's evidence is still worth a request: for updates, and for the page."""
+LOOKED_AT: Final = 500
+"""Of how many deliveries of a connector, those that go out next and those that did last, it is looked at the alerts."""
+LATEST: Final = 3600.0
+"""Seconds after which an alert that could not be read is read again at the latest, whatever the clock was set to."""
+
+_WAITING: Final = """
+SELECT alert_id FROM deliveries INDEXED BY deliveries_waiting
+WHERE connector = ?1 AND state IN ('ready', 'uncertain') ORDER BY rank, published_at, id LIMIT ?2
+"""
+_SENDING: Final = "SELECT alert_id FROM deliveries WHERE connector = ?1 AND state = 'sending' LIMIT ?2"
+_SETTLED: Final = """
+SELECT alert_id FROM deliveries
+WHERE connector = ?1 AND settled_at IS NOT NULL AND settled_at >= ?3 ORDER BY settled_at DESC LIMIT ?2
+"""
+_UNREAD: Final = f"""
+SELECT a.id, a.revision, coalesce(e.failures, 0) AS failures,
+  CASE WHEN json_valid(a.body) THEN (SELECT json_group_array(key) FROM json_each(a.body)) ELSE '[]' END AS listed
+FROM alerts AS a LEFT JOIN evidence AS e ON e.alert_id = a.id
+WHERE a.id IN (SELECT value FROM json_each(:ids)) AND a.origin = 'feed'
+  AND (e.alert_id IS NULL
+    OR (e.revision < a.revision AND (e.due_at <= :now OR e.due_at > :now + {LATEST})))
+ORDER BY CASE a.severity WHEN 'critical' THEN 0 WHEN 'high' THEN 1 WHEN 'medium' THEN 2 ELSE 3 END,
+  e.alert_id IS NOT NULL, a.published_at LIMIT :limit
+"""
+_KEEP: Final = """
+INSERT INTO evidence SELECT id, ?2, ?3, 0, 0 FROM alerts WHERE id = ?1
+ON CONFLICT (alert_id) DO UPDATE SET revision = excluded.revision, lines = excluded.lines, failures = 0, due_at = 0
+"""
+_FAILED: Final = """
+INSERT INTO evidence SELECT id, 0, '[]', 1, ?2 FROM alerts WHERE id = ?1
+ON CONFLICT (alert_id) DO UPDATE SET failures = failures + 1, due_at = excluded.due_at
+"""
+_LINES: Final = (
+    "SELECT alert_id, lines FROM evidence WHERE alert_id IN (SELECT value FROM json_each(?)) AND lines <> '[]'"
+)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Unread:
+    """An alert of which the API is to be asked, in which revision, and how often it could not be since.
+
+    ``listed`` are the fields that the list of alerts has of it.
+    """
+
+    alert_id: str
+    revision: int
+    failures: int
+    listed: frozenset[str]
+
+
+class EvidenceStore:
+    """The side of the store that the reader of single alerts writes."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def unread(self, connectors: Collection[str], *, now: float, limit: int) -> list[Unread]:
+        """The alerts of ``connectors`` whose evidence was not read in their present form, the most severe first."""
+        with self._engine.read() as connection:
+            ids = _candidates(connection, connectors, now - RECENT)
+            if not ids:
+                return []
+            rows = connection.execute(_UNREAD, {"ids": json.dumps(ids), "now": now, "limit": limit}).fetchall()
+        return [
+            Unread(
+                alert_id=row["id"],
+                revision=row["revision"],
+                failures=row["failures"],
+                listed=frozenset(json.loads(row["listed"])),
+            )
+            for row in rows
+        ]
+
+    def keep(self, unread: Unread, lines: Sequence[str]) -> None:
+        """Keeps what was read, which may be nothing: it is not read again until the alert changes."""
+        values = (unread.alert_id, unread.revision, json.dumps(lines))
+        self._engine.write(lambda connection: connection.execute(_KEEP, values))
+
+    def failed(self, unread: Unread, *, due_at: float) -> None:
+        """Notes that it could not be read, and when it is tried again. What was read before stays."""
+        self._engine.write(lambda connection: connection.execute(_FAILED, (unread.alert_id, due_at)))
+
+
+def _candidates(connection: sqlite3.Connection, connectors: Collection[str], since: float) -> list[str]:
+    found: dict[str, None] = {}
+    for connector in connectors:
+        for sql in (_WAITING, _SENDING, _SETTLED):
+            values = (connector, LOOKED_AT, since)[: 3 if "?3" in sql else 2]
+            found |= dict.fromkeys(alert_id for (alert_id,) in connection.execute(sql, values))
+    return list(found)
+
+
+def of(connection: sqlite3.Connection, alert_ids: Collection[str]) -> Mapping[str, tuple[str, ...]]:
+    """What is known of the evidence for these alerts, by id, in lines for people."""
+    rows = connection.execute(_LINES, (json.dumps(list(alert_ids)),)).fetchall()
+    return {row["alert_id"]: _lines(row["lines"]) for row in rows}
+
+
+def _lines(text: str) -> tuple[str, ...]:
+    return unreadable.read(lambda: tuple(str(line) for line in json.loads(text)), lambda _: ())

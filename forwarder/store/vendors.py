@@ -1,0 +1,112 @@
+"""The account's vendors as the stack has them, and the alerts that were routed before their categories were known."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Collection, Iterable
+from typing import Final
+
+from forwarder.alert import Alert, Change, Vendor, Vendors
+from forwarder.store import unreadable
+from forwarder.store.engine import Engine
+from forwarder.store.records import RoutedAlert
+
+_ALL: Final = "SELECT * FROM vendors WHERE categories IS NOT NULL ORDER BY name COLLATE NOCASE, key"
+_OF: Final = "SELECT * FROM vendors WHERE key IN (SELECT value FROM json_each(?)) AND categories IS NOT NULL"
+_KEY: Final = "SELECT key FROM vendors WHERE key = ?1 OR name = ?1 COLLATE NOCASE ORDER BY key = ?1 DESC, key LIMIT 1"
+
+
+class VendorStore:
+    """The side of the store that the reader of the stack writes."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def known(self) -> Vendors:
+        """What the stack said of its vendors when it was last read; nothing of those that an older version read."""
+        with self._engine.read() as connection:
+            rows = connection.execute(_ALL).fetchall()
+        return _vendors(rows)
+
+    def keys(self) -> frozenset[str] | None:
+        """The keys of the vendors in the stack; None where it was never read."""
+        with self._engine.read() as connection:
+            return keys(connection)
+
+    def keep(self, vendors: Vendors) -> None:
+        """Replaces what is known of the stack by ``vendors``; where that is the same, nothing is written."""
+        if self.keys() is not None and self.known() == vendors:
+            return
+        rows = [(vendor.key, vendor.name, json.dumps(vendor.categories)) for vendor in vendors.values()]
+
+        def work(connection: sqlite3.Connection) -> None:
+            connection.execute("DELETE FROM vendors")
+            connection.executemany("INSERT INTO vendors VALUES (?, ?, ?)", rows)
+            connection.execute("UPDATE feed SET stack_read = 1")
+
+        self._engine.write(work)
+
+    def uncategorized(self) -> frozenset[str]:
+        """The alerts that were routed while the stack may have had vendors of theirs that were not known."""
+        with self._engine.read() as connection:
+            return frozenset(alert_id for (alert_id,) in connection.execute("SELECT alert_id FROM uncategorized"))
+
+
+def keys(connection: sqlite3.Connection) -> frozenset[str] | None:
+    """The keys of the vendors in the stack; None where it was never read."""
+    if not connection.execute("SELECT stack_read FROM feed").fetchone()[0]:
+        return None
+    return frozenset(key for (key,) in connection.execute("SELECT key FROM vendors"))
+
+
+def of(connection: sqlite3.Connection, alert: Alert, changes: Iterable[Change] = ()) -> Vendors:
+    """What is known of the vendors that an alert and its changes name."""
+    told = {*alert.affected_vendors, *(key for change in changes for key in _named_in(change))}
+    if not told:
+        return {}
+    return _vendors(connection.execute(_OF, (json.dumps(sorted(told)),)).fetchall())
+
+
+def of_all(connection: sqlite3.Connection, alerts: Iterable[Alert]) -> Vendors:
+    """What is known of the vendors that any of ``alerts`` names."""
+    told = {key for alert in alerts for key in alert.affected_vendors}
+    return _vendors(connection.execute(_OF, (json.dumps(sorted(told)),)).fetchall()) if told else {}
+
+
+def key_of(connection: sqlite3.Connection, text: str) -> str:
+    """The key of the vendor that people call ``text``, by key or by name; ``text`` itself where none is called so."""
+    row = connection.execute(_KEY, (text,)).fetchone()
+    return text if row is None else str(row[0])
+
+
+def note_uncategorized(connection: sqlite3.Connection, routed: Iterable[RoutedAlert]) -> None:
+    """Notes which of ``routed`` are to be routed again once the stack was read, and whose vendors were not known."""
+    noted = [(item.alert.id, json.dumps(item.uncategorized)) for item in routed if item.uncategorized]
+    # What was not known at first is what the first routing went without.
+    connection.executemany("INSERT INTO uncategorized VALUES (?, ?) ON CONFLICT DO NOTHING", noted)
+
+
+def unknown_in(text: str) -> frozenset[str]:
+    """The vendors of such a note; none where it cannot be read."""
+    return unreadable.read(lambda: frozenset(map(str, json.loads(text))), lambda _: frozenset())
+
+
+def forget_uncategorized(connection: sqlite3.Connection, alert_ids: Collection[str]) -> None:
+    """Takes the note back, for they were routed by what the stack says."""
+    connection.executemany("DELETE FROM uncategorized WHERE alert_id = ?", [(alert_id,) for alert_id in alert_ids])
+
+
+def _vendors(rows: Iterable[sqlite3.Row]) -> Vendors:
+    return {row["key"]: _vendor(row) for row in rows}
+
+
+def _vendor(row: sqlite3.Row) -> Vendor:
+    categories = unreadable.read(lambda: tuple(map(str, json.loads(row["categories"]))), lambda _: ())
+    return Vendor(key=row["key"], name=row["name"], categories=categories)
+
+
+def _named_in(change: Change) -> Iterable[str]:
+    if change.field != "affected_vendors":
+        return ()
+    return [key for keys in (change.old, change.new) if isinstance(keys, list) for key in keys if isinstance(key, str)]

@@ -133,7 +133,8 @@ def _assert_sorted_out(items: Sequence[Any], seen: Page) -> None:
     alerts, malformed = set(), 0
     for item in items:
         try:
-            alerts.add(Alert.parse(item).id)
+            # One without a date that can be read is dated by when it is first seen.
+            alerts.add(Alert.parse(item, seen_at=datetime.now(UTC)).id)
         except MalformedAlert:
             malformed += 1
     # Nested too deeply, what looks like an alert cannot be written down as one.

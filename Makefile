@@ -12,7 +12,7 @@ LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --genera
 	--custom-compile-command "make lock" pyproject.toml
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo check format lint fix types test test-python coverage torture bench docs screenshots lock clean
+.PHONY: help install demo check format lint fix types test test-python test-again coverage torture bench docs screenshots lock clean
 
 help: ## List what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -47,6 +47,9 @@ coverage: $(DEV) ## Run the tests and count the lines and branches that they rea
 
 test-python: $(DEV) ## Run the tests alone: with PYTHON=python3.13 VENV=.venv-3.13 on another Python
 	$(PYTEST)
+
+test-again: $(DEV) ## Run again what failed in the last run, alone
+	$(BIN)/pytest --last-failed --last-failed-no-failures none
 
 torture: $(DEV) ## The long proof: crashes and faults, counted
 	$(BIN)/python -m tests.torture

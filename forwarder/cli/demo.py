@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from forwarder.alert import Alert
     from forwarder.cli.demo_show import Show
     from forwarder.cli.demo_sight import Sight
+    from forwarder.cli.demo_story import Story
     from forwarder.config import Config
     from forwarder.sandbox import Sandbox
 
@@ -39,8 +40,9 @@ connectors:
   oncall: {{ type: pagerduty, routing_key: {pagerduty[routing_key]}, base_url: {pagerduty[url]} }}
   tickets:
     {{ type: jira, url: {jira[url]}, email: {jira[email]}, token: {jira[token]}, project: {jira[project]},
-      issue_type: Bug, due_in: {{ critical: 2d, high: 7d }}, reconcile_after: [2s, 10s] }}
-  secops: {{ type: slack, token: {slack[token]}, channel: "#secops", base_url: {slack[url]} }}
+      issue_type: Bug, due_in: {{ critical: 2d, high: 7d }}, reconcile_after: [2s, 10s], sync_every: 1s }}
+  secops:
+    {{ type: slack, token: {slack[token]}, app_token: {slack[app_token]}, channel: "#secops", base_url: {slack[url]} }}
   alerts: {{ type: slack, token: {slack[token]}, channel: "#alerts", base_url: {slack[url]} }}
 routes:
   - {{ severity: critical, to: [oncall, tickets, secops] }}
@@ -102,12 +104,15 @@ class Stage:
         from forwarder.cli.demo_script import Script
         from forwarder.cli.demo_show import Show
         from forwarder.cli.demo_sight import Sight
+        from forwarder.cli.demo_story import Story
 
         self._sandbox, self._config, self._path, self._until = sandbox, config, path, until
         self._verbose = verbose
         self._show: Show = Show(live=not verbose)
         self._sight: Sight = Sight(sandbox, config.routes)
         self._script = Script(sandbox, self._published, until=until)
+        self._story: Story = Story(sandbox, self._narrated, until=until)
+        self._troubles = 0
         self._over = threading.Event()
         self._error: BaseException | None = None
         self._thread = threading.Thread(target=self._run, name="demo")
@@ -123,6 +128,7 @@ class Stage:
             self._show.say(f"The daemon's log:    {self._path.parent / 'forwarder.log'}")
         self._show.say("")
         self._script.begin()
+        self._story.begin()
         self._thread.start()
 
     def end(self) -> None:
@@ -134,18 +140,14 @@ class Stage:
 
     def conclude(self) -> int:
         """Tells what came of it all, and returns the exit status."""
-        from forwarder.cli.demo_show import print_summary
+        from forwarder.cli.demo_show import print_life, print_summary, verdict
 
         tallies = self._sight.tallies()
+        twice = sum(tally.twice for tally in tallies) + self._story.twice()
         click.echo()
         print_summary(tallies)
-        twice, missing = sum(tally.twice for tally in tallies), sum(tally.missing for tally in tallies)
-        if twice:
-            click.echo(f"{twice} arrived twice, which must not be: please report it.")
-        elif missing:
-            click.echo(f"Nothing arrived twice. {missing} had no time to arrive: the daemon would go on with them.")
-        else:
-            click.echo("Every alert arrived wherever its route sends it, once, in spite of what failed on the way.")
+        click.echo(verdict(tallies, twice=twice, failed=self._troubles > 0))
+        print_life(self._story)
         click.echo(_NEXT.format(me=command_name()))
         return 1 if twice else 0
 
@@ -165,14 +167,17 @@ class Stage:
             elapsed = time.monotonic() - started
             self._script.go_on(elapsed)
             self._look()
-            missing = self._sight.missing()
+            self._story.go_on(elapsed)
+            missing = self._sight.missing() + self._story.pending()
             self._show.progress(elapsed, self._until, self._standing(missing))
             if self._until is not None and elapsed >= self._until + (GRACE if missing else 0.0):
                 return
         self._look()
+        self._story.look(time.monotonic() - started)
 
     def _look(self) -> None:
         for sighting in self._sight.look():
+            self._troubles += sighting.trouble
             self._show.tell(sighting)
 
     def _standing(self, missing: int) -> str:
@@ -183,6 +188,9 @@ class Stage:
             arrived[service_of(tally.place)] += sum(tally.arrived.values())
         told = " · ".join(f"{place} {count}" for place, count in arrived.items())
         return f"arrived: {told} · on the way: {missing}"
+
+    def _narrated(self, sentence: str) -> None:
+        self._show.narrate(self._sandbox.clock(), sentence)
 
     def _published(self, what: str, alert: Alert | None) -> None:
         self._show.published(self._sandbox.clock(), what, alert)

@@ -52,8 +52,8 @@ web: {{ listen: {listen} }}
 """
 _NEXT: Final = """
 Next, with your own accounts:
-  {me} init           asks what is needed, tries it, and writes config.yaml
-  {me} check --live   asks each service whether everything works
+  {me} init           asks a few questions, writes config.yaml
+  {me} check --live   asks each service whether it works
   {me} run            is the daemon\
 """
 
@@ -65,8 +65,10 @@ def demo(duration: str | None, verbose: bool) -> None:
     """Show the daemon at work, with stand-ins for Sentrytex, Slack, PagerDuty and Jira.
 
     Nothing has to be configured, and nothing leaves this machine. The daemon and the services' SDKs are the real ones;
-    what is printed is what arrived in the stand-ins. Some requests fail on the way, on purpose. The end waits up to 5
-    seconds for the last to arrive, and leaves nothing behind. The exit status is 1 if anything arrived twice.
+    what is printed is what arrived in the stand-ins. Some requests fail on the way, on purpose. One alert's whole life
+    is shown: acknowledged in Slack, moved to done in Jira, and open again when CISA lists it as exploited; 20s is long
+    enough for that. The end waits up to 5 seconds for the last to arrive, and leaves nothing behind. The exit status is
+    1 if anything arrived twice.
     """
     from forwarder.config import load, secrets_of
     from forwarder.daemon import Daemon
@@ -120,7 +122,7 @@ class Stage:
     def start(self) -> None:
         """Tells what there is to see, and begins."""
         listen = self._config.web.listen
-        self._show.say("The forwarder at work; Sentrytex, Slack, PagerDuty and Jira are stand-ins on this machine.")
+        self._show.say("The forwarder at work. Sentrytex, Slack, PagerDuty and Jira are stand-ins here.")
         if listen is not None:
             self._show.say(f"Status page: http://{listen}/")
         self._show.say(f"In another terminal: {command_name()} status -c {self._path}")
@@ -187,7 +189,7 @@ class Stage:
         for tally in self._sight.tallies():
             arrived[service_of(tally.place)] += sum(tally.arrived.values())
         told = " · ".join(f"{place} {count}" for place, count in arrived.items())
-        return f"arrived: {told} · on the way: {missing}"
+        return f"{told} · on the way: {missing}"
 
     def _narrated(self, sentence: str) -> None:
         self._show.narrate(self._sandbox.clock(), sentence)

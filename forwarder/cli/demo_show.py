@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Final, Self
 import click
 
 from forwarder.alert import Alert, Severity
-from forwarder.cli.demo_sight import Sighting, Tally
+from forwarder.cli.demo_sight import DEDUP, Sighting, Tally
 from forwarder.cli.demo_story import Chapter, Story
 from forwarder.cli.output import SEVERITY_STYLES
 from forwarder.cli.tables import GAP, Column, console, print_table
@@ -28,6 +29,7 @@ _INDENT: Final = 10
 """Columns that the time takes, and the space behind it."""
 _PLACE: Final = 13
 """Columns that the longest name of a place takes."""
+_TS: Final = re.compile(r"message \d+\.\d+")
 _UUID: Final = 36
 _SHORT: Final = 8
 """Characters of an alert's id that a terminal shows of it."""
@@ -86,7 +88,7 @@ class Show:
         if self._status is not None:
             of = "Ctrl-C ends it" if until is None else f"of {until:.0f} s"
             if until is not None and elapsed > until:
-                of = "waiting for the last to arrive"
+                of = "so far, waiting"
             self._status.update(f"[bold]{elapsed:.0f} s[/bold] {of} · {told}")
 
     def _line(self, at: datetime, place: str, alert: Alert | None, what: str, style: str) -> None:
@@ -142,10 +144,10 @@ def verdict(tallies: Sequence[Tally], *, twice: int, failed: bool) -> str:
     if twice:
         return f"{twice} arrived twice, which must not be: please report it."
     if missing:
-        return f"Nothing arrived twice. {missing} had no time to arrive: the daemon would go on with them."
-    despite = ", in spite of what failed on the way" if failed else ""
+        return f"Nothing came twice. {missing} had no time to arrive: the daemon would go on with them."
+    despite = ", in spite of what failed" if failed else ""
     if any(tally.again for tally in tallies):
-        worse = "None came twice; the one that got worse after it was resolved paged again, as it must."
+        worse = "None came twice. The one that got worse once it was resolved paged again."
         return f"Every alert arrived wherever its route sends it{despite}.\n{worse}"
     return f"Every alert arrived wherever its route sends it, once{despite}."
 
@@ -186,4 +188,7 @@ def _shown(story: Story, chapter: Chapter, place: str) -> str:
 
 
 def _shortened(what: str, alert_id: str) -> str:
-    return what.replace(alert_id, f"{alert_id[:_SHORT]}…") if len(alert_id) == _UUID else what
+    """What happened without what only a program needs: the rest of long ids, a message's ts."""
+    if len(alert_id) == _UUID:
+        what = what.replace(f"{DEDUP}{alert_id}", f"{alert_id[:_SHORT]}…")
+    return _TS.sub("message", what)

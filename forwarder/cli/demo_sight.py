@@ -31,7 +31,7 @@ LABEL: Final = "sentrytex-"
 """The same of the label of a ticket."""
 
 _DECIDED: Final = {"acknowledge": "is acknowledged", "resolve": "is resolved"}
-_SAID: Final = 60
+_SAID: Final = 50
 """Characters of what was said in a thread or a comment that are told: they fit a terminal of 80 columns."""
 _TICKET: Final = re.compile(r"/browse/([A-Z]+-\d+)")
 _NAMES: Final = {"slack": "Slack", "pagerduty": "PagerDuty", "jira": "Jira", "sentrytex": "Sentrytex"}
@@ -179,7 +179,7 @@ class Sight:
                 if new:
                     yield Sighting(at=now, place="Jira", what=f"ticket {key}", alert=alert, opens=True)
                 for comment in _last(issue["comments"], comments):
-                    what = f"comment on {key}: {_beginning(to_text(comment['body']))}"
+                    what = f"comment on {key}: {_beginning(_words_of(comment['body']))}"
                     yield Sighting(at=now, place="Jira", what=what, alert=alert)
 
     def _troubles(self) -> Iterator[Sighting]:
@@ -191,7 +191,7 @@ class Sight:
         requests = service.requests
         for request in _last(requests, self._grew(f"requests {service.name}", len(requests))):
             if request.status is None:
-                what = "took it, but its answer is lost: the forwarder looks for it before it sends again"
+                what = "took it, but lost its answer: the forwarder looks before it resends"
             elif request.status == 429:
                 what = "answered 429, a rate limit: the forwarder waits as long as it says"
             elif request.status >= 500:
@@ -210,6 +210,12 @@ class Sight:
 def alert_id_of(message: Mapping[str, Any]) -> str:
     """The id of the alert that a message of the forwarder's is about; empty where it is about none."""
     return str(((message["metadata"] or {}).get("event_payload") or {}).get("alert_id", ""))
+
+
+def _words_of(body: Mapping[str, Any]) -> str:
+    """The first paragraph of a comment: facts and links are lists."""
+    paragraphs = (to_text(node) for node in body["content"] if node["type"] == "paragraph")
+    return next(paragraphs, "")
 
 
 def _beginning(text: str) -> str:

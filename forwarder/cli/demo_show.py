@@ -140,15 +140,16 @@ def print_summary(tallies: Sequence[Tally]) -> None:
 
 def verdict(tallies: Sequence[Tally], *, twice: int, failed: bool) -> str:
     """What came of it all, in a sentence; ``failed`` says whether any request was answered badly."""
-    missing = sum(tally.missing for tally in tallies)
+    missing, again = sum(tally.missing for tally in tallies), any(tally.again for tally in tallies)
     if twice:
         return f"{twice} arrived twice, which must not be: please report it."
+    paged_again = "Only the one that got worse after it was resolved paged twice, as it should."
     if missing:
-        return f"Nothing came twice. {missing} had no time to arrive: the daemon would go on with them."
+        late = f"{missing} had no time to arrive: the daemon would go on with the rest."
+        return f"{late}\n{paged_again if again else 'Nothing came twice.'}"
     despite = ", in spite of what failed" if failed else ""
-    if any(tally.again for tally in tallies):
-        worse = "None came twice. The one that got worse once it was resolved paged again."
-        return f"Every alert arrived wherever its route sends it{despite}.\n{worse}"
+    if again:
+        return f"Every alert arrived wherever its route sends it{despite}.\n{paged_again}"
     return f"Every alert arrived wherever its route sends it, once{despite}."
 
 

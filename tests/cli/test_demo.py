@@ -217,7 +217,7 @@ def test_a_change_is_seen_where_its_alert_stands(sandbox: Sandbox, config: Confi
     sandbox.sentrytex.update(to_get_worse(sandbox), cisa_kev=True)
     turn(forwarder)
     told = " | ".join(f"{one.place}: {one.what}" for one in sight.look())
-    assert re.search(r"Slack #secops: reply in its thread: \w", told)
+    assert "Slack #secops: reply in its thread: 🔥 Now on CISA KEV" in told
     assert "PagerDuty: same incident sentrytex:" in told
     assert re.search(r"Jira: comment on SEC-\d: It is now on CISA's list", told)
     assert all(tally.twice == 0 for tally in sight.tallies())
@@ -299,7 +299,7 @@ def test_a_critical_is_seen_in_all_three_within_seconds_and_ctrl_c_ends_it(tmp_p
 
 def test_the_whole_life_of_an_alert_is_told_as_it_happens(tmp_path: Path) -> None:
     """The story comes in its order, among all the rest, and the end says that each place agrees, and nothing twice."""
-    with demo(tmp_path) as process:
+    with demo(tmp_path, "--for", "60s") as process:
         assert process.stdout is not None
         story = []
         for line in iter(process.stdout.readline, b""):
@@ -317,6 +317,7 @@ def test_the_whole_life_of_an_alert_is_told_as_it_happens(tmp_path: Path) -> Non
     assert "agree at each step, and each step was told once." in out
     assert re.search(r"CISA lists it as exploited +open again +pages again +a comment\n", out)
     assert re.search(r"PagerDuty( +\d+){5} +1 +0 +\d+\n", out), "it paged again, and nothing arrived twice"
+    assert "Only the one that got worse after it was resolved paged twice, as it should." in out
     assert ", once" not in out.partition("The life of")[0]
 
 

@@ -8,7 +8,9 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from forwarder.cli.demo_show import life_of, print_life
+from forwarder.alert import Severity
+from forwarder.cli.demo_show import life_of, print_life, verdict
+from forwarder.cli.demo_sight import Tally
 from forwarder.cli.demo_story import Story, look_at
 from forwarder.sandbox import Fault, FaultKind, Sandbox
 from forwarder.sandbox.samples import sample_alerts
@@ -107,3 +109,35 @@ def test_a_story_that_did_not_begin_is_not_told(sandbox: Sandbox, capsys: pytest
     print_life(watched.story)
     assert capsys.readouterr().out == ""
     assert len(watched.told) == 1
+
+
+def tally(**how: int) -> Tally:
+    return Tally(place="PagerDuty", arrived={Severity.CRITICAL: 1}, **{"again": 0, "twice": 0, "missing": 0, **how})
+
+
+@pytest.mark.parametrize(
+    ("how", "failed", "said"),
+    [
+        ({}, False, "Every alert arrived wherever its route sends it, once."),
+        ({}, True, "Every alert arrived wherever its route sends it, once, in spite of what failed."),
+        (
+            {"again": 1},
+            True,
+            "Every alert arrived wherever its route sends it, in spite of what failed.\n"
+            "Only the one that got worse after it was resolved paged twice, as it should.",
+        ),
+        ({"missing": 3}, False, "3 had no time to arrive: the daemon would go on with the rest.\nNothing came twice."),
+        (
+            {"again": 1, "missing": 3},
+            False,
+            "3 had no time to arrive: the daemon would go on with the rest.\n"
+            "Only the one that got worse after it was resolved paged twice, as it should.",
+        ),
+        ({"twice": 2, "again": 1}, True, "2 arrived twice, which must not be: please report it."),
+    ],
+)
+def test_the_verdict_says_what_happened_and_no_more(how: dict[str, int], failed: bool, said: str) -> None:
+    """It claims neither failures nor "once" where these were not, and fits a narrow terminal."""
+    told = verdict([tally(**how)], twice=how.get("twice", 0), failed=failed)
+    assert told == said
+    assert all(len(line) <= 80 for line in told.splitlines())

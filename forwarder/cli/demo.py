@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import signal
 import socket
 import threading
 import time
 from collections import Counter
+from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -31,6 +33,9 @@ TICK: Final = 0.2
 """Seconds between two looks at the stand-ins."""
 GRACE: Final = 5.0
 """Seconds that the end waits at most for what was published to arrive."""
+
+_PORTS: Final = range(20_000, 32_000)
+"""Where the status page may be. Systems give none of these to whoever asks for any port, so nobody takes it meanwhile."""
 
 _CONFIG: Final = """\
 # Written by `forwarder demo`: the addresses and credentials are those of its stand-ins.
@@ -224,8 +229,7 @@ def _write_config(folder: Path, sandbox: Sandbox) -> Path:
 
 def _free_address() -> str:
     """An address for the status page; "off" where this machine gives none."""
-    try:
-        with socket.create_server(("127.0.0.1", 0)) as found:
-            return f"127.0.0.1:{found.getsockname()[1]}"
-    except OSError:
-        return "off"
+    for port in random.sample(_PORTS, 20):
+        with suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            return f"127.0.0.1:{port}"
+    return "off"

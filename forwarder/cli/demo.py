@@ -35,7 +35,7 @@ GRACE: Final = 5.0
 """Seconds that the end waits at most for what was published to arrive."""
 
 _PORTS: Final = range(20_000, 32_000)
-"""Where the status page may be. Systems give none of these to whoever asks for any port, so nobody takes it meanwhile."""
+"""Where the status page may be. Systems give none of these to whoever asks for any port, so it stays free."""
 
 _CONFIG: Final = """\
 # Written by `forwarder demo`: the addresses and credentials are those of its stand-ins.

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import signal
 import socket
 import threading
 import time
 from collections import Counter
+from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from forwarder.alert import Alert
     from forwarder.cli.demo_show import Show
     from forwarder.cli.demo_sight import Sight
+    from forwarder.cli.demo_story import Story
     from forwarder.config import Config
     from forwarder.sandbox import Sandbox
 
@@ -30,6 +33,9 @@ TICK: Final = 0.2
 """Seconds between two looks at the stand-ins."""
 GRACE: Final = 5.0
 """Seconds that the end waits at most for what was published to arrive."""
+
+_PORTS: Final = range(20_000, 32_000)
+"""Where the status page may be. Systems give none of these to whoever asks for any port, so it stays free."""
 
 _CONFIG: Final = """\
 # Written by `forwarder demo`: the addresses and credentials are those of its stand-ins.
@@ -39,8 +45,9 @@ connectors:
   oncall: {{ type: pagerduty, routing_key: {pagerduty[routing_key]}, base_url: {pagerduty[url]} }}
   tickets:
     {{ type: jira, url: {jira[url]}, email: {jira[email]}, token: {jira[token]}, project: {jira[project]},
-      issue_type: Bug, due_in: {{ critical: 2d, high: 7d }}, reconcile_after: [2s, 10s] }}
-  secops: {{ type: slack, token: {slack[token]}, channel: "#secops", base_url: {slack[url]} }}
+      issue_type: Bug, due_in: {{ critical: 2d, high: 7d }}, reconcile_after: [2s, 10s], sync_every: 1s }}
+  secops:
+    {{ type: slack, token: {slack[token]}, app_token: {slack[app_token]}, channel: "#secops", base_url: {slack[url]} }}
   alerts: {{ type: slack, token: {slack[token]}, channel: "#alerts", base_url: {slack[url]} }}
 routes:
   - {{ severity: critical, to: [oncall, tickets, secops] }}
@@ -50,8 +57,8 @@ web: {{ listen: {listen} }}
 """
 _NEXT: Final = """
 Next, with your own accounts:
-  {me} init           asks what is needed, tries it, and writes config.yaml
-  {me} check --live   asks each service whether everything works
+  {me} init           asks a few questions, writes config.yaml
+  {me} check --live   asks each service whether it works
   {me} run            is the daemon\
 """
 
@@ -63,8 +70,10 @@ def demo(duration: str | None, verbose: bool) -> None:
     """Show the daemon at work, with stand-ins for Sentrytex, Slack, PagerDuty and Jira.
 
     Nothing has to be configured, and nothing leaves this machine. The daemon and the services' SDKs are the real ones;
-    what is printed is what arrived in the stand-ins. Some requests fail on the way, on purpose. The end waits up to 5
-    seconds for the last to arrive, and leaves nothing behind. The exit status is 1 if anything arrived twice.
+    what is printed is what arrived in the stand-ins. Some requests fail on the way, on purpose. One alert's whole life
+    is shown: acknowledged in Slack, moved to done in Jira, and open again when CISA lists it as exploited; 20s is long
+    enough for that. The end waits up to 5 seconds for the last to arrive, and leaves nothing behind. The exit status is
+    1 if anything arrived twice.
     """
     from forwarder.config import load, secrets_of
     from forwarder.daemon import Daemon
@@ -102,12 +111,15 @@ class Stage:
         from forwarder.cli.demo_script import Script
         from forwarder.cli.demo_show import Show
         from forwarder.cli.demo_sight import Sight
+        from forwarder.cli.demo_story import Story
 
         self._sandbox, self._config, self._path, self._until = sandbox, config, path, until
         self._verbose = verbose
         self._show: Show = Show(live=not verbose)
         self._sight: Sight = Sight(sandbox, config.routes)
         self._script = Script(sandbox, self._published, until=until)
+        self._story: Story = Story(sandbox, self._narrated, until=until)
+        self._troubles = 0
         self._over = threading.Event()
         self._error: BaseException | None = None
         self._thread = threading.Thread(target=self._run, name="demo")
@@ -115,7 +127,7 @@ class Stage:
     def start(self) -> None:
         """Tells what there is to see, and begins."""
         listen = self._config.web.listen
-        self._show.say("The forwarder at work; Sentrytex, Slack, PagerDuty and Jira are stand-ins on this machine.")
+        self._show.say("The forwarder at work. Sentrytex, Slack, PagerDuty and Jira are stand-ins here.")
         if listen is not None:
             self._show.say(f"Status page: http://{listen}/")
         self._show.say(f"In another terminal: {command_name()} status -c {self._path}")
@@ -123,6 +135,7 @@ class Stage:
             self._show.say(f"The daemon's log:    {self._path.parent / 'forwarder.log'}")
         self._show.say("")
         self._script.begin()
+        self._story.begin()
         self._thread.start()
 
     def end(self) -> None:
@@ -134,18 +147,14 @@ class Stage:
 
     def conclude(self) -> int:
         """Tells what came of it all, and returns the exit status."""
-        from forwarder.cli.demo_show import print_summary
+        from forwarder.cli.demo_show import print_life, print_summary, verdict
 
         tallies = self._sight.tallies()
+        twice = sum(tally.twice for tally in tallies) + self._story.twice()
         click.echo()
         print_summary(tallies)
-        twice, missing = sum(tally.twice for tally in tallies), sum(tally.missing for tally in tallies)
-        if twice:
-            click.echo(f"{twice} arrived twice, which must not be: please report it.")
-        elif missing:
-            click.echo(f"Nothing arrived twice. {missing} had no time to arrive: the daemon would go on with them.")
-        else:
-            click.echo("Every alert arrived wherever its route sends it, once, in spite of what failed on the way.")
+        click.echo(verdict(tallies, twice=twice, failed=self._troubles > 0))
+        print_life(self._story)
         click.echo(_NEXT.format(me=command_name()))
         return 1 if twice else 0
 
@@ -165,14 +174,17 @@ class Stage:
             elapsed = time.monotonic() - started
             self._script.go_on(elapsed)
             self._look()
-            missing = self._sight.missing()
+            self._story.go_on(elapsed)
+            missing = self._sight.missing() + self._story.pending()
             self._show.progress(elapsed, self._until, self._standing(missing))
             if self._until is not None and elapsed >= self._until + (GRACE if missing else 0.0):
                 return
         self._look()
+        self._story.look(time.monotonic() - started)
 
     def _look(self) -> None:
         for sighting in self._sight.look():
+            self._troubles += sighting.trouble
             self._show.tell(sighting)
 
     def _standing(self, missing: int) -> str:
@@ -182,7 +194,10 @@ class Stage:
         for tally in self._sight.tallies():
             arrived[service_of(tally.place)] += sum(tally.arrived.values())
         told = " · ".join(f"{place} {count}" for place, count in arrived.items())
-        return f"arrived: {told} · on the way: {missing}"
+        return f"{told} · on the way: {missing}"
+
+    def _narrated(self, sentence: str) -> None:
+        self._show.narrate(self._sandbox.clock(), sentence)
 
     def _published(self, what: str, alert: Alert | None) -> None:
         self._show.published(self._sandbox.clock(), what, alert)
@@ -214,8 +229,7 @@ def _write_config(folder: Path, sandbox: Sandbox) -> Path:
 
 def _free_address() -> str:
     """An address for the status page; "off" where this machine gives none."""
-    try:
-        with socket.create_server(("127.0.0.1", 0)) as found:
-            return f"127.0.0.1:{found.getsockname()[1]}"
-    except OSError:
-        return "off"
+    for port in random.sample(_PORTS, 20):
+        with suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            return f"127.0.0.1:{port}"
+    return "off"

@@ -1,4 +1,4 @@
-"""What happens in the demo, and when: alerts are published, one changes, and services fail."""
+"""What happens in the demo besides its story, and when: alerts are published, and services fail."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import count
 from typing import Any, Final
 
-from forwarder.alert import Alert, Severity
+from forwarder.alert import Alert
 from forwarder.sandbox import Fault, FaultKind, Sandbox
 from forwarder.sandbox.samples import sample_alerts, sample_vendors
 
@@ -20,7 +20,6 @@ LATER: Final = 10.0
 FROM: Final = 3.0
 FAILURES_AT: Final = 6.0
 LOST_ANSWER_AT: Final = 8.0
-CHANGE_AT: Final = 10.0
 QUIET: Final = 7.0
 """Seconds before the end in which nothing is published: the forwarder asks every 5 seconds."""
 
@@ -40,7 +39,6 @@ class Script:
         self._deeds: list[tuple[float, Callable[[], None]]] = [
             (FAILURES_AT, self._fail),
             (LOST_ANSWER_AT, self._lose_an_answer),
-            (CHANGE_AT, self._change_one),
         ]
 
     def begin(self) -> None:
@@ -72,14 +70,6 @@ class Script:
 
     def _lose_an_answer(self) -> None:
         self._sandbox.jira.inject(Fault(kind=FaultKind.RESET_AFTER, path="POST /rest/api/3/issue"))
-
-    def _change_one(self) -> None:
-        """CISA lists an alert as exploited that it did not list before."""
-        for raw in self._sandbox.sentrytex.alerts:
-            if raw["severity"] == Severity.CRITICAL and not raw["cisa_kev"]:
-                self._sandbox.sentrytex.update(raw["id"], cisa_kev=True)
-                self._tell("now says that it is exploited (CISA KEV)", Alert.parse(raw))
-                return
 
 
 def _endless(samples: Sequence[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:

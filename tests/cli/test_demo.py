@@ -117,16 +117,6 @@ def test_each_service_fails_once(sandbox: Sandbox) -> None:
     assert len(sandbox.jira.issues) == 2
 
 
-def test_one_alert_changes_after_it_went_out(sandbox: Sandbox) -> None:
-    """A critical one of the first dozen is listed as exploited later."""
-    going = script(sandbox)
-    before = {raw["id"]: raw for raw in sandbox.sentrytex.alerts}
-    going.go_on(10.0)
-    after = {raw["id"]: raw for raw in sandbox.sentrytex.alerts}
-    changed = [after[alert_id] for alert_id, raw in before.items() if after[alert_id] != raw]
-    assert [(raw["severity"], raw["cisa_kev"]) for raw in changed] == [("critical", True)]
-
-
 # What is seen
 
 
@@ -220,19 +210,51 @@ def test_what_arrives_twice_is_counted(sandbox: Sandbox, config: Config, forward
 
 def test_a_change_is_seen_where_its_alert_stands(sandbox: Sandbox, config: Config, forwarder: Forwarder) -> None:
     """It is told in the message's thread, in the same incident and on the ticket, and nothing comes twice."""
-    going = script(sandbox)
+    script(sandbox)
     sight = Sight(sandbox, config.routes)
     turn(forwarder)
     sight.look()
-    going.go_on(10.0)
-    for service in sandbox.services:
-        service.clear_faults()
+    sandbox.sentrytex.update(to_get_worse(sandbox), cisa_kev=True)
     turn(forwarder)
     told = " | ".join(f"{one.place}: {one.what}" for one in sight.look())
-    assert "Slack #secops: reply in its thread" in told
+    assert "Slack #secops: reply in its thread: 🔥 Now on CISA KEV" in told
     assert "PagerDuty: same incident sentrytex:" in told
-    assert "Jira: comment on SEC-" in told
+    assert re.search(r"Jira: comment on SEC-\d: It is now on CISA's list", told)
     assert all(tally.twice == 0 for tally in sight.tallies())
+
+
+def to_get_worse(sandbox: Sandbox) -> str:
+    """The id of a critical alert that is not known to be exploited."""
+    critical = (raw for raw in sandbox.sentrytex.alerts if raw["severity"] == "critical")
+    return str(next(raw["id"] for raw in critical if not raw["cisa_kev"]))
+
+
+def page(sandbox: Sandbox, alert_id: str, action: str) -> None:
+    """Sends PagerDuty an event as another client does."""
+    event = {"routing_key": sandbox.pagerduty.routing_key, "event_action": action, "dedup_key": f"sentrytex:{alert_id}"}
+    payload = {"summary": "s", "source": "s", "severity": "critical"}
+    assert httpx2.post(f"{sandbox.pagerduty.url}/v2/enqueue", json={**event, "payload": payload}).status_code == 202
+
+
+@pytest.mark.parametrize("worse", [True, False])
+def test_paging_again_is_right_once_for_each_time_it_got_worse(sandbox: Sandbox, config: Config, worse: bool) -> None:
+    """An incident that opens again after it was resolved is no duplicate where its alert got worse, else it is one."""
+    script(sandbox)
+    sight, alert_id = Sight(sandbox, config.routes), to_get_worse(sandbox)
+    sight.look()
+    page(sandbox, alert_id, "trigger")
+    page(sandbox, alert_id, "resolve")
+    assert [one.opens for one in sight.look()] == [True, False]
+    if worse:
+        sandbox.sentrytex.update(alert_id, cisa_kev=True)
+    page(sandbox, alert_id, "trigger")
+    sight.look()
+    tally = {tally.place: tally for tally in sight.tallies()}["PagerDuty"]
+    assert (tally.again, tally.twice) == ((1, 0) if worse else (0, 1))
+    page(sandbox, alert_id, "resolve")
+    page(sandbox, alert_id, "trigger")
+    sight.look()
+    assert {tally.place: tally for tally in sight.tallies()}["PagerDuty"].twice == (1 if worse else 2)
 
 
 def test_failures_are_seen_at_the_services(sandbox: Sandbox, config: Config) -> None:
@@ -276,6 +298,30 @@ def test_a_critical_is_seen_in_all_three_within_seconds_and_ctrl_c_ends_it(tmp_p
     assert list(tmp_path.iterdir()) == []
 
 
+def test_the_whole_life_of_an_alert_is_told_as_it_happens(tmp_path: Path) -> None:
+    """The story comes in its order, among all the rest, and the end says that each place agrees, and nothing twice."""
+    with demo(tmp_path, "--for", "60s") as process:
+        assert process.stdout is not None
+        story = []
+        for line in iter(process.stdout.readline, b""):
+            if found := re.match(r"\d\d:\d\d:\d\d  Story +(.*)", line.decode()):
+                story.append(found[1])
+            if len(story) == 8:
+                break
+        process.send_signal(signal.SIGINT)
+        rest, errors = process.communicate(timeout=60)
+    out = rest.decode()
+    assert process.returncode == 0, errors
+    begun = ["The alert to watch", "Ada presses Acknowledge", "Ben moves SEC-", "CISA now lists CVE-2024-3094"]
+    assert [sentence.startswith(start) for sentence, start in zip(story[::2], begun, strict=True)] == [True] * 4
+    assert all(re.match(r"\d+\.\d s later: PagerDuty ", sentence) for sentence in story[1::2])
+    assert "agree at each step, and each step was told once." in out
+    assert re.search(r"CISA lists it as exploited +open again +pages again +a comment\n", out)
+    assert re.search(r"PagerDuty( +\d+){5} +1 +0 +\d+\n", out), "it paged again, and nothing arrived twice"
+    assert "Only the one that got worse after it was resolved paged twice, as it should." in out
+    assert ", once" not in out.partition("The life of")[0]
+
+
 def test_it_ends_by_itself_and_shows_colours_on_a_terminal(tmp_path: Path) -> None:
     """With --for it ends; a terminal gets colours and a line that says how long it runs."""
     ours, theirs = pty.openpty()
@@ -291,7 +337,10 @@ def test_it_ends_by_itself_and_shows_colours_on_a_terminal(tmp_path: Path) -> No
     assert re.search(r"\x1b\[[0-9;]*31m\s*critical", text), "criticals are red"
     assert "of 1 s" in text
     assert "on the way" in text
-    assert re.search(r"PagerDuty +5 +0 +0 +0 +5 +0 +0", text)
+    assert "The alert to watch is CVE-2024-3094" in text
+    assert "Ada" not in text, "a second is too short for people to do anything"
+    assert "agree" not in text
+    assert re.search(r"PagerDuty +5 +0 +0 +0 +5 +0 +0 +0", text)
 
 
 def _read(terminal: int) -> bytes:

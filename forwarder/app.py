@@ -12,28 +12,26 @@ from typing import Any, Final
 
 from pydantic import BaseModel
 
-from forwarder import plugins
 from forwarder.alarms import Alarms
 from forwarder.common.clock import Clock
 from forwarder.common.units import format_duration
 from forwarder.config import Config, needs_restart, secrets_of
 from forwarder.connector import Connector, Delivery
+from forwarder.delivery.connectors import connectors_of, give_memory
 from forwarder.delivery.dispatcher import LINKS_AFTER, Dispatcher
 from forwarder.delivery.leaving import Leaving, Pauses
-from forwarder.delivery.memory import StoredMemory
 from forwarder.delivery.transitions import ATTEMPTS, first_looks
 from forwarder.events import Listeners
 from forwarder.feed.client import FeedClient, RequestBudget, SentrytexError
 from forwarder.feed.evidence import EvidenceReader
 from forwarder.feed.poller import Poller
 from forwarder.heartbeat import Heartbeat
-from forwarder.lifecycle import Held, Mutes, Reminders, Reports, Responses
+from forwarder.lifecycle import Life
 from forwarder.lifecycle.owners import owners_of
 from forwarder.logs import Redactor, get_logger
 from forwarder.scheduler import Jobs, Scheduler
 from forwarder.store import Store, StoreError
 from forwarder.store.records import PollResult
-from forwarder.templates import TemplateTexts
 
 log = get_logger(__name__)
 
@@ -82,15 +80,16 @@ class Forwarder:
         self._source = self._make_source(config)
         self._heartbeat = Heartbeat(config.heartbeat)
         self.poller = Poller(config, self._source, store, now=self.clock)
-        now, wake, in_use = self.clock, self._wake, self.in_use
-        self.mutes = Mutes(store, config, now=now, wake=wake)
-        self.responses = Responses(
-            store, self.mutes, now=now, connectors=in_use, wake=wake, listener=self.listeners, redact=self.redactor
+        self.life = Life(
+            store,
+            config,
+            now=self.clock,
+            connectors=self.in_use,
+            wake=self._wake,
+            listener=self.listeners,
+            redact=self.redactor,
         )
-        self.reminders = Reminders(store, config, now=now, connectors=in_use, wake=wake)
-        self.reports = Reports(store, config, now=now, connectors=in_use, wake=wake)
-        self.held = Held(store, config, now=now, wake=wake, hush=self.mutes.hush_new)
-        self.evidence = EvidenceReader(store, lambda: self._source, self._wanting, now=now, random=rng)
+        self.evidence = EvidenceReader(store, lambda: self._source, self._wanting, now=self.clock, random=rng)
         self._unfollowed = 0.0
         self._retired: list[FeedClient] = []
         self._retired_heartbeats: list[Heartbeat] = []
@@ -102,7 +101,7 @@ class Forwarder:
 
     def start(self, *, schedule: bool = True) -> None:
         """Takes over what an earlier process left, and begins to deliver; to poll too, where ``schedule`` is set."""
-        now, connectors = self.clock(), self._make_connectors(self.config)
+        now, connectors = self.clock(), connectors_of(self.config, {}, self.listeners)
         reclaimed = self.store.outbox.reclaim_expired(now=now, due_at=first_looks(connectors, now), all_claims=True)
         if reclaimed:
             log.warning("found_unsettled", deliveries=reclaimed)
@@ -139,7 +138,7 @@ class Forwarder:
             raise ReloadRefused(f"{keys} cannot be changed while the forwarder runs: restart it.")
         self.redactor.update(secrets_of(config))
         # All that another package's code may refuse comes first, while nothing is changed.
-        connectors = self._make_connectors(config)
+        connectors = connectors_of(config, self.in_use(), self.listeners)
         before, settings = self.config.sentrytex, config.sentrytex
         other_feed = settings != before
         if other_feed:
@@ -154,7 +153,7 @@ class Forwarder:
             self._retired_heartbeats.append(self._heartbeat)
             self._heartbeat = Heartbeat(config.heartbeat)
         self.config = config
-        for part in (self.poller, self.alarms, self.mutes, self.held, self.reminders, self.reports):
+        for part in (self.poller, self.alarms, self.life):
             part.use(config)
         self._change_dispatchers(connectors)
         self._guarded("restart", lambda: self.store.outbox.reset_deadlines(now=self.clock(), most=ATTEMPTS.most))
@@ -279,7 +278,7 @@ class Forwarder:
 
     def prune(self) -> None:
         """Forgets what is older than ``keep``."""
-        self.responses.forget()
+        self.life.responses.forget()
         now = self.clock()
         keep = max(self.config.keep, self.config.sentrytex.look_back).total_seconds()
         look_back = (self.config.sentrytex.look_back + self.config.sentrytex.overlap).total_seconds()
@@ -321,28 +320,6 @@ class Forwarder:
     def _make_source(self, config: Config) -> FeedClient:
         return FeedClient(config.sentrytex.base_url, config.sentrytex.api_key.get_secret_value(), budget=self.budget)
 
-    def _make_connectors(self, config: Config) -> list[Connector[Any]]:
-        """All connectors of a config; those that go on are the ones there are, for nothing of them changed."""
-        made: list[Connector[Any]] = []
-        try:
-            for name, settings in config.connectors.items():
-                if (known := self.dispatchers.get(name)) and self.config.connectors.get(name) == settings:
-                    made.append(known.connector)
-                else:
-                    made.append(
-                        plugins.load_type(settings.type)(
-                            name,
-                            settings,
-                            TemplateTexts(settings.templates, partial(self.listeners.template_failed, name)),
-                        )
-                    )
-        except BaseException:
-            for connector in made:
-                if connector not in self.in_use().values():
-                    connector.close()
-            raise
-        return made
-
     def in_use(self) -> dict[str, Connector[Any]]:
         """The connectors of the config of now, by name."""
         return {name: dispatcher.connector for name, dispatcher in self.dispatchers.items()}
@@ -369,16 +346,9 @@ class Forwarder:
                 dispatcher.recall()
             else:
                 # Not when it is made: a reload that is refused must leave what the connector of today keeps as it is.
-                self._give_memory(dispatcher.connector)
+                give_memory(dispatcher.connector, self.store.memory)
                 dispatcher.start(before.get(name))
         self._jobs.follow(connectors)
-
-    def _give_memory(self, connector: Connector[Any]) -> None:
-        """Gives a connector its memory. One that fails at that still delivers, and keeps no other one from starting."""
-        try:
-            connector.remember(StoredMemory(self.store.memory, connector.name))
-        except Exception:
-            log.exception("remember_failed", connector=connector.name)
 
     def _make_dispatcher(self, connector: Connector[Any], followers: list[str]) -> Dispatcher:
         return Dispatcher(

@@ -23,7 +23,7 @@ from forwarder.connector import Connector
 from forwarder.events import Listeners
 from forwarder.feed.client import KeyRefused, SentrytexError, TooManyRequests
 from forwarder.feed.evidence import READ_EVERY, EvidenceReader
-from forwarder.lifecycle import Held, Mutes, Reminders, Reports, Responses
+from forwarder.lifecycle import Life
 from forwarder.lifecycle.held import RELEASE_EVERY
 from forwarder.lifecycle.mutes import TEND_EVERY
 from forwarder.lifecycle.reminders import REMIND_EVERY
@@ -205,6 +205,7 @@ class Turns(Protocol):
     store: Store
     listeners: Listeners
     evidence: EvidenceReader
+    life: Life
 
     def poll(self) -> object: ...
 
@@ -223,21 +224,6 @@ class Turns(Protocol):
     def prune(self) -> None: ...
 
     def close_retired(self) -> None: ...
-
-    @property
-    def responses(self) -> Responses: ...
-
-    @property
-    def reports(self) -> Reports: ...
-
-    @property
-    def reminders(self) -> Reminders: ...
-
-    @property
-    def held(self) -> Held: ...
-
-    @property
-    def mutes(self) -> Mutes: ...
 
 
 class Jobs:
@@ -260,10 +246,10 @@ class Jobs:
         add("reclaim", _job(turns.reclaim_expired), lambda: RECLAIM_EVERY, first=RECLAIM_EVERY)
         add("alarms", _job(turns.review_alarms), lambda: REVIEW_EVERY, first=REVIEW_EVERY)
         add("prune", _job(turns.prune), lambda: PRUNE_EVERY, first=FIRST_PRUNE, hangs=PRUNE_HANGS)
-        add("release", turns.held.release, lambda: RELEASE_EVERY, first=0.0)
-        add("mutes", turns.mutes.tend, lambda: TEND_EVERY, first=0.0)
-        add("remind", _job(turns.reminders.judge), lambda: REMIND_EVERY, first=REMIND_EVERY)
-        add("report", _job(turns.reports.judge), lambda: REPORT_EVERY, first=REPORT_EVERY)
+        add("release", turns.life.held.release, lambda: RELEASE_EVERY, first=0.0)
+        add("mutes", turns.life.mutes.tend, lambda: TEND_EVERY, first=0.0)
+        add("remind", _job(turns.life.reminders.judge), lambda: REMIND_EVERY, first=REMIND_EVERY)
+        add("report", _job(turns.life.reports.judge), lambda: REPORT_EVERY, first=REPORT_EVERY)
         self._scheduler.start()
         self._scheduled = True
 
@@ -273,7 +259,7 @@ class Jobs:
         if not self._scheduled:
             return
         self._scheduler.plan("mutes", 0.0)
-        responses = self._turns.responses
+        responses = self._turns.life.responses
         for connector in connectors:
             name = connector.name
             if connector.look_every is not None:

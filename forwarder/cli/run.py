@@ -126,8 +126,8 @@ class _Turn:
         from forwarder.wire.deadline import deadline
 
         forwarder = self._forwarder
-        forwarder.mutes.tend()
-        forwarder.held.release()
+        forwarder.life.mutes.tend()
+        forwarder.life.held.release()
         try:
             forwarder.poll()
             forwarder.beat()
@@ -138,7 +138,7 @@ class _Turn:
         except SentrytexError as error:
             self.problem = str(error)
         forwarder.review_alarms()
-        forwarder.responses.look_everywhere()
+        forwarder.life.responses.look_everywhere()
         self.dead = forwarder.deliver_due(PATIENCE, threading.Event())
         forwarder.prune()
 

@@ -6,9 +6,10 @@ became of all; ``schedules`` and ``holds``, both pure, say when an alert may go 
 """
 
 from forwarder.lifecycle.held import Held
+from forwarder.lifecycle.life import Life
 from forwarder.lifecycle.mutes import Mutes
 from forwarder.lifecycle.reminders import Reminders
 from forwarder.lifecycle.reports import Reports
 from forwarder.lifecycle.responses import Responses
 
-__all__ = ["Held", "Mutes", "Reminders", "Reports", "Responses"]
+__all__ = ["Held", "Life", "Mutes", "Reminders", "Reports", "Responses"]

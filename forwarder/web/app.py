@@ -201,7 +201,7 @@ class _Site:
         return await anyio.to_thread.run_sync(self._responded, request, form, limiter=self._limiter)
 
     def _responded(self, request: Request, form: Form) -> Response:
-        responded = respond(self._forwarder.responses, form)
+        responded = respond(self._forwarder.life.responses, form)
         log.info("web_response", alert=responded.alert_id, heard=responded.heard.value, **_who(request))
         answer = self._go(f"/alerts/{quote(responded.alert_id, safe='')}?said={responded.heard.value}")
         self._names.remember(answer, form, secure=came_by_https(request.headers))

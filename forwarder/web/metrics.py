@@ -269,7 +269,7 @@ class Gauges:
         for name, connector in forwarder.in_use().items():
             families["held_deliveries"].add_metric((name,), held.get(name, 0))
             if connector.listens:
-                families["listening"].add_metric((name,), float(name not in forwarder.responses.deaf))
+                families["listening"].add_metric((name,), float(name not in forwarder.life.responses.deaf))
             if connector.look_every is not None:
                 looked_at = self._store.lifecycle.look_of(name).looked_at
                 since = forwarder.started_at if looked_at is None else looked_at

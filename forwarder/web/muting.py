@@ -50,7 +50,7 @@ def listed(forwarder: Forwarder) -> Sequence[Shown]:
             about=cut(words(mute.rule), MOST_WORDS) if mute.rule else mute.unreadable,
             quiet=counts.get(mute.id, 0),
         )
-        for mute in forwarder.mutes.list()
+        for mute in forwarder.life.mutes.list()
     ]
 
 
@@ -82,7 +82,7 @@ def mute(forwarder: Forwarder, form: Form) -> str:
         rule = None
     if rule is None:
         raise HTTPException(400, "An alert like this cannot be muted here: set the mute in the config.")
-    forwarder.mutes.add(rule, person=name_in(form), place=PAGE)
+    forwarder.life.mutes.add(rule, person=name_in(form), place=PAGE)
     return history.row.alert.id
 
 
@@ -91,4 +91,4 @@ def end(forwarder: Forwarder, form: Form) -> bool:
     number = one(form, "mute")
     if not (number.isascii() and number.isdigit() and len(number) < 19):
         raise HTTPException(400, "This form ends no mute: those of the config end there.")
-    return forwarder.mutes.end(int(number), by=name_in(form) or PAGE)
+    return forwarder.life.mutes.end(int(number), by=name_in(form) or PAGE)

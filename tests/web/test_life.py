@@ -282,10 +282,10 @@ def test_an_alert_s_page_mutes_what_is_like_it(site: Site) -> None:
     assert "It is muted: alerts like it go nowhere until that ends" in site.text("/alerts/a?said=muted")
     text = site.text("/mutes")
     assert "vendor wordpress until 2026-03-08 12:00 in 7d Not in use any more. By Ada, just now" in text
-    (mute,) = site.forwarder.mutes.list()
+    (mute,) = site.forwarder.life.mutes.list()
     assert site.post("/mutes", on="/mutes", deed="end", mute=mute.id).headers["location"] == "/mutes?done=ended"
     assert "goes out by the routes of now. Nothing is muted." in site.text("/mutes?done=ended")
-    assert site.forwarder.mutes.list() == []
+    assert site.forwarder.life.mutes.list() == []
 
 
 def test_a_mute_needs_a_reason_a_time_and_a_form_of_ours(site: Site) -> None:
@@ -303,4 +303,4 @@ def test_a_mute_needs_a_reason_a_time_and_a_form_of_ours(site: Site) -> None:
         assert site.post("/mutes", on="/alerts/a", **{**asked, **change}).status_code == status, change
     assert site.client.post("/mutes", data=asked).status_code == 403
     assert site.post("/mutes", on="/alerts/a", deed="end", mute="7").headers["location"] == "/mutes?done=gone"
-    assert site.forwarder.mutes.list() == []
+    assert site.forwarder.life.mutes.list() == []

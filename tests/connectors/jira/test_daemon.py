@@ -41,7 +41,7 @@ def test_an_alert_and_its_ticket_go_through_life_together(running: Forwarder, sa
     sandbox.jira.assign("SEC-1", "alice")
     sandbox.jira.move("SEC-1", "indeterminate", by="alice")
     until(lambda: status(running, alert_id) is Status.ACKNOWLEDGED)
-    running.responses.respond(alert_id, Action.RESOLVE, person="Cem", resolution=Resolution.NOT_AFFECTED)
+    running.life.responses.respond(alert_id, Action.RESOLVE, person="Cem", resolution=Resolution.NOT_AFFECTED)
     until(lambda: comments(sandbox))
     assert sandbox.jira.issues["SEC-1"]["status"].category == "done"
     assert "Resolved (not affected) by Cem via the status page" in comments(sandbox)[0]

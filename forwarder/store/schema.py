@@ -9,6 +9,7 @@ import sqlite3
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
+from forwarder.store.figure_steps import FIGURES
 from forwarder.store.first_steps import FIRST, SECOND
 from forwarder.store.life_steps import LIFE
 from forwarder.store.mute_steps import MUTES
@@ -293,6 +294,7 @@ MIGRATIONS: Final[tuple[tuple[str, str], ...]] = (
     ("0015_vendors", _VENDORS),
     ("0016_life", LIFE.format(search=_WATCHES)),
     ("0017_mutes", MUTES),
+    ("0018_figures", FIGURES),
 )
 """Each step with its name, in order. A step that was released is never edited: the next one follows it."""
 

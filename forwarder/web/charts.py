@@ -120,15 +120,18 @@ def days(counts: Iterable[tuple[str, Severity, int]], last: date, length: int) -
     ]
 
 
+def latency(name: str, taken: Iterable[float]) -> Latency:
+    """What deliveries took, or people, of which there is one at least."""
+    ordered = sorted(taken)
+    return Latency(connector=name, count=len(ordered), median=_quantile(ordered, 0.5), slow=_quantile(ordered, 0.95))
+
+
 def latencies(measured: Iterable[tuple[str, float]]) -> list[Latency]:
     """What each connector's deliveries took, by name."""
     by_connector: dict[str, list[float]] = {}
     for connector, seconds in measured:
         by_connector.setdefault(connector, []).append(seconds)
-    return [
-        Latency(connector=name, count=len(taken), median=_quantile(taken, 0.5), slow=_quantile(taken, 0.95))
-        for name, taken in sorted(by_connector.items())
-    ]
+    return [latency(name, taken) for name, taken in sorted(by_connector.items())]
 
 
 def days_chart(shown: Sequence[Day], *, labelled: int = 7) -> DaysChart:
@@ -194,8 +197,8 @@ def _bars(day: Day, scale: float, floor: float) -> list[Bar]:
     return bars
 
 
-def _quantile(values: list[float], part: float) -> float:
-    return sorted(values)[max(math.ceil(part * len(values)) - 1, 0)]
+def _quantile(ordered: Sequence[float], part: float) -> float:
+    return ordered[max(math.ceil(part * len(ordered)) - 1, 0)]
 
 
 def _across(seconds: float, scale: Sequence[float]) -> float:

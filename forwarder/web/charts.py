@@ -27,6 +27,8 @@ RIGHT: Final = 24.0
 
 _TICKS: Final = (0.1, 1.0, 10.0, 60.0, 600.0, 3600.0, 21600.0, 86400.0, 604800.0)
 """Seconds at which the axis of durations has a line."""
+PEOPLE: Final = (60.0, 600.0, 3600.0, 21600.0, 86400.0, 604800.0, 2592000.0, 31536000.0)
+"""The same where people took their time."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -155,11 +157,11 @@ def days_chart(shown: Sequence[Day], *, labelled: int = 7) -> DaysChart:
     )
 
 
-def latency_chart(shown: Sequence[Latency]) -> LatencyChart:
-    """The chart of ``shown``, from top to bottom."""
+def latency_chart(shown: Sequence[Latency], among: Sequence[float] = _TICKS) -> LatencyChart:
+    """The chart of ``shown``, from top to bottom, with a line at those of ``among`` that it takes."""
     slowest = max((row.slow for row in shown), default=0.0)
-    last = next((place for place, tick in enumerate(_TICKS) if tick >= slowest), len(_TICKS) - 1)
-    scale = _TICKS[: max(last, 2) + 1]
+    last = next((place for place, tick in enumerate(among) if tick >= slowest), len(among) - 1)
+    scale = among[: max(last, 2) + 1]
     return LatencyChart(
         height=TOP + LATENCY_ROW * len(shown) + BOTTOM,
         ticks=[Tick(at=_across(tick, scale), label=format_duration(tick)) for tick in scale],

@@ -88,7 +88,8 @@ def gather(store: Store, connectors: Mapping[str, Connector[Any]], now: float) -
 
 def _chart(weeks: Sequence[Week], times: str) -> charts.LatencyChart:
     taken = {severity: _all(weeks, times, [severity]) for severity in Severity}
-    return charts.latency_chart([charts.latency(one.value, seconds) for one, seconds in taken.items() if seconds])
+    shown = [charts.latency(one.value, seconds) for one, seconds in taken.items() if seconds]
+    return charts.latency_chart(shown, charts.PEOPLE)
 
 
 def _line(

@@ -134,10 +134,10 @@ def _respond(store: Store, month: Month) -> None:
     """What people did about some of the newest alerts."""
     for number, row in enumerate(store.queries.alerts(Filter(limit=NEWEST))):
         if number % 3:
-            ago = month.seconds() - 60 * (NEWEST - number)
+            when = min(row.seen_at + 45 * (number % 5 + 1), month.seconds())
             who = ("Ada", "Grace")[number % 2]
             action = Action.RESOLVE if number % 3 == 2 else Action.ACKNOWLEDGE
-            store.lifecycle.respond(row.alert.id, action, place="tickets", person=who, now=ago, connectors=())
+            store.lifecycle.respond(row.alert.id, action, place="tickets", person=who, now=when, connectors=())
 
 
 def _trouble(forwarder: Forwarder, sandbox: Sandbox, month: Month) -> None:

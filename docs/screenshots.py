@@ -22,6 +22,7 @@ from playwright.sync_api import Browser, sync_playwright
 from forwarder.app import Forwarder
 from forwarder.common.clock import Clock
 from forwarder.config import Listen, load
+from forwarder.connector import Action
 from forwarder.logs import configure
 from forwarder.sandbox import Fault, FaultKind, Sandbox
 from forwarder.sandbox.samples import sample_alerts
@@ -125,7 +126,18 @@ def _live(forwarder: Forwarder, sandbox: Sandbox, month: Month) -> None:
     sandbox.sentrytex.update(_everywhere(forwarder.store), cvss_score=9.9)
     forwarder.sweep()
     forwarder.deliver_due(0.0, Event())
+    _respond(forwarder.store, month)
     forwarder.poll()
+
+
+def _respond(store: Store, month: Month) -> None:
+    """What people did about some of the newest alerts."""
+    for number, row in enumerate(store.queries.alerts(Filter(limit=NEWEST))):
+        if number % 3:
+            when = min(row.seen_at + 45 * (number % 5 + 1), month.seconds())
+            who = ("Ada", "Grace")[number % 2]
+            action = Action.RESOLVE if number % 3 == 2 else Action.ACKNOWLEDGE
+            store.lifecycle.respond(row.alert.id, action, place="tickets", person=who, now=when, connectors=())
 
 
 def _trouble(forwarder: Forwarder, sandbox: Sandbox, month: Month) -> None:

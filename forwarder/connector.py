@@ -417,7 +417,10 @@ class Connector(ABC, Generic[C]):
         """``payload`` as a person would see it at the destination, in plain text."""
 
     def due(self, severity: Severity, since: datetime) -> datetime | None:  # noqa: ARG002
-        """By when an alert that came to be owed ``since`` should be resolved here; None where there is no such date."""
+        """By when an alert that came to be owed ``since`` should be resolved here; None where there is no such date.
+
+        What was owed later is due no earlier.
+        """
         return None
 
     def listen(self, desk: Desk) -> None:

@@ -34,6 +34,7 @@ from forwarder.events import AttemptFinished, Listener
 from forwarder.feed.client import KeyRefused, Unavailable
 from forwarder.store import Store, StoreError
 from forwarder.store.engine import Engine
+from forwarder.store.evidence import UNREAD_FOR, UNREAD_TRIES
 from forwarder.store.records import DeliveryRow, Filter, Gap, State
 from tests.kit.core import Time, enqueue, rows
 from tests.kit.samples import alert
@@ -265,6 +266,14 @@ def fall_deaf(rig: Rig) -> None:
     rig.wait(UNHEARD_FOR)
 
 
+def lack_evidence(rig: Rig) -> None:
+    for _ in range(UNREAD_TRIES + 1):
+        rig.store.evidence.refused("The Sentrytex API refused the key.", now=rig.now())
+        rig.time.pass_(UNREAD_FOR / UNREAD_TRIES)
+        rig.poll()
+    rig.alarms.review()
+
+
 IN_THE_STORE: Final[dict[AlarmType, Callable[[Rig], object]]] = {
     AlarmType.GAP: lambda rig: rig.gap(Severity.LOW),
     AlarmType.PAUSED: lambda rig: rig.pause("other"),
@@ -280,6 +289,7 @@ IN_THE_STORE: Final[dict[AlarmType, Callable[[Rig], object]]] = {
     AlarmType.FEED_UNREAD: leave_unread,
     AlarmType.SWEEP_SHORT: sweep_short,
     AlarmType.SWEEP_OVERDUE: miss_sweeps,
+    AlarmType.EVIDENCE_UNREAD: lack_evidence,
     AlarmType.LOOK_FAILED: fail_looks,
     AlarmType.NOT_HEARD: fall_deaf,
 }
@@ -346,6 +356,7 @@ ENDS: Final[dict[AlarmType, Callable[[Rig], object]]] = {
         "other", Look(cursor="1"), now=rig.now(), connectors=()
     ),
     AlarmType.NOT_HEARD: lambda rig: rig.store.lifecycle.hears("other"),
+    AlarmType.EVIDENCE_UNREAD: lambda rig: rig.store.evidence.unwanted(),
 }
 """How what lasts ends, as the store has it."""
 

@@ -319,6 +319,8 @@ def _text(kind: AlarmType, symptom: Symptom, known: Facts) -> str:
                 f"Alerts of severity {severity} published {stretch} were possibly never seen: more came at once than"
                 " the API shows, and nobody was told of those."
             )
+        case AlarmType.EVIDENCE_UNREAD:
+            return f"None was read for {_span(symptom, now)}, though the feed was. {_sentence(symptom.reason)}"
         case AlarmType.PAUSED:
             return f"{_sentence(symptom.reason)} {_waiting(symptom)}".strip()
         case AlarmType.CONNECTOR_FAILING:

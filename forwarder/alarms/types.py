@@ -59,6 +59,13 @@ class AlarmType(StrEnum):
         "The Sentrytex feed is polled, but not swept",
         "Look at the reason; poll less often (poll_every), or find what else uses the key's requests.",
     )
+    EVIDENCE_UNREAD = (
+        "evidence_unread",
+        Severity.LOW,
+        "The evidence for single alerts cannot be read",
+        "Look at the reason, and let Sentrytex know if it is theirs. Alerts go out without their evidence; until it is"
+        " read again, look for it on Sentrytex's own page.",
+    )
     PAUSED = (
         "paused",
         Severity.HIGH,

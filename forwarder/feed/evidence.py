@@ -78,7 +78,10 @@ class EvidenceReader:
         # A clock that was set back must not put it off for long.
         if now < self._not_before <= now + LATEST:
             return self._not_before - now
-        unread = self._store.evidence.unread(self._connectors(), now=now, limit=AT_ONCE)
+        connectors = self._connectors()
+        if not connectors:
+            self._store.evidence.unwanted()
+        unread = self._store.evidence.unread(connectors, now=now, limit=AT_ONCE)
         for one in unread:
             try:
                 self._read(one)
@@ -97,9 +100,9 @@ class EvidenceReader:
             if source is self._source():
                 raise
             raise Unavailable("A reload closed the client in the midst of it.") from error
-        except NotFound:
+        except NotFound as error:
             # Withdrawn, or out of the stack: that is an answer, too.
-            self._store.evidence.keep(one, ())
+            self._store.evidence.absent(one, str(error), now=self._now())
             log.debug("evidence_absent", alert=one.alert_id)
         else:
             lines = evidence_in(answer, one.listed)
@@ -108,15 +111,18 @@ class EvidenceReader:
 
     def _put_off(self, one: Unread, error: SentrytexError) -> float:
         """The seconds until the next one is read; what is no fault of the alert's leaves it as it is."""
+        reason, now = str(error), self._now()
         if isinstance(error, TooManyRequests):
+            self._store.evidence.refused(reason, now=now)
             return max(error.after, 1.0)
         self._failures += 1
         if self._failures == 1:
-            log.warning("evidence_unread", alert=one.alert_id, reason=str(error))
+            log.warning("evidence_unread", alert=one.alert_id, reason=reason)
         if isinstance(error, KeyRefused):
+            self._store.evidence.refused(reason, now=now)
             return KEY_AGAIN
         wait = AGAIN.after(one.failures + 1, self._random)
-        self._store.evidence.failed(one, due_at=self._now() + wait)
+        self._store.evidence.failed(one, reason, now=now, due_at=now + wait)
         return PAUSE.after(self._failures, self._random)
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+from bisect import bisect_left
 from collections.abc import Callable, Collection, Mapping
 from datetime import timedelta
+from functools import partial
 from typing import Any, Final
 
 from forwarder import routing
@@ -22,6 +24,8 @@ log = get_logger(__name__)
 
 REMIND_EVERY: Final = 30.0
 """Seconds between two looks at what nobody has acted on."""
+MICRO: Final = 10**6
+"""Times are exact to a microsecond."""
 
 
 class Reminders:
@@ -92,6 +96,25 @@ def due_of(severity: Severity, opens: Mapping[str, float], connectors: Mapping[s
         if name in connectors and (due := connectors[name].due(severity, instant(since)))
     ]
     return min(dates, default=None)
+
+
+def overdue_before(severity: Severity, connectors: Mapping[str, Connector[Any]], now: float) -> dict[str, float]:
+    """What each of ``connectors`` was owed before this time is overdue at ``now``; those that have a date for it.
+
+    A store can count by a time, and not by a connector's dates. These come in the order in which alerts were owed.
+    """
+    found = {}
+    for name, connector in connectors.items():
+        if connector.due(severity, instant(now)) is not None:
+            first = bisect_left(range(round(now * MICRO)), True, key=partial(_is_in_time, connector, severity, now))
+            found[name] = first / MICRO
+    return found
+
+
+def _is_in_time(connector: Connector[Any], severity: Severity, now: float, since: int) -> bool:
+    """Whether an alert that was owed ``since``, in microseconds, is not overdue."""
+    due = connector.due(severity, instant(since / MICRO))
+    return due is None or due.timestamp() >= now
 
 
 def step_at(begins: float, every: timedelta | None, now: float) -> int:

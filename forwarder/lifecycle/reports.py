@@ -17,7 +17,7 @@ from forwarder.config import Config
 from forwarder.config.life import Report
 from forwarder.connector import Connector
 from forwarder.lifecycle.mutes import standing, words
-from forwarder.lifecycle.reminders import due_of
+from forwarder.lifecycle.reminders import overdue_before
 from forwarder.lifecycle.schedules import next_time
 from forwarder.logs import get_logger
 from forwarder.store import Store
@@ -113,14 +113,11 @@ def _ending(store: Store, mutes: Sequence[MuteRow], now: float) -> list[tuple[Mu
 
 def overdue(store: Store, connectors: Mapping[str, Connector[Any]], now: float) -> dict[Severity, int]:
     """How many alerts of each severity are not resolved although their date has passed; those of which any are."""
-    found = {}
-    for severity in Severity:
-        if not any(connector.due(severity, instant(now)) for connector in connectors.values()):
-            continue  # no such alert has a date anywhere
-        opens = store.figures.unfinished_since(severity)
-        if late := sum(_is_overdue(since, severity, connectors, now) for since in opens):
-            found[severity] = late
-    return found
+    found = {
+        severity: store.figures.owed_before(severity, overdue_before(severity, connectors, now))
+        for severity in Severity
+    }
+    return {severity: count for severity, count in found.items() if count}
 
 
 def as_alert(summary: Summary, alert_id: str) -> Alert:
@@ -199,13 +196,6 @@ def key_of(report: Report) -> str:
     """What names a report by when it is made and for whom."""
     told = f"{report.every} {report.timezone} {' '.join(sorted(report.to))}"
     return hashlib.sha256(told.encode()).hexdigest()[:16]
-
-
-def _is_overdue(
-    opens: Mapping[str, float], severity: Severity, connectors: Mapping[str, Connector[Any]], now: float
-) -> bool:
-    due = due_of(severity, opens, connectors)
-    return due is not None and due < now
 
 
 def _unfinished(one: Unfinished, now: float) -> str:

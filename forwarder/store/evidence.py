@@ -18,6 +18,13 @@ LOOKED_AT: Final = 500
 LATEST: Final = 3600.0
 """Seconds after which an alert that could not be read is read again at the latest, whatever the clock was set to."""
 
+UNREAD_FOR: Final = 6 * 3600.0
+"""Seconds between the first try in vain and the last one after which it counts as unread."""
+UNREAD_TRIES: Final = 5
+"""Tries in vain that it takes as well: a few alerts in a row may really be gone."""
+NOTED_EVERY: Final = 60.0
+"""Seconds within which tries in vain count as one."""
+
 _WAITING: Final = """
 SELECT alert_id FROM deliveries INDEXED BY deliveries_waiting
 WHERE connector = ?1 AND state IN ('ready', 'uncertain') ORDER BY rank, published_at, id LIMIT ?2
@@ -44,6 +51,16 @@ ON CONFLICT (alert_id) DO UPDATE SET revision = excluded.revision, lines = exclu
 _FAILED: Final = """
 INSERT INTO evidence SELECT id, 0, '[]', 1, ?2 FROM alerts WHERE id = ?1
 ON CONFLICT (alert_id) DO UPDATE SET failures = failures + 1, due_at = excluded.due_at
+"""
+# Where the feed cannot be read either, all of the API is the trouble, which has alarms of its own.
+_IN_VAIN: Final = f"""
+UPDATE feed SET evidence_failing_since = coalesce(evidence_failing_since, :now), evidence_failed_at = :now,
+  evidence_failures = evidence_failures + 1, evidence_error = :reason
+WHERE poll_error IS NULL AND coalesce(evidence_failed_at NOT BETWEEN :now - {NOTED_EVERY} AND :now, 1)
+"""
+_WELL: Final = """
+UPDATE feed SET evidence_failing_since = NULL, evidence_failed_at = NULL, evidence_failures = 0, evidence_error = NULL
+WHERE evidence_failures > 0
 """
 _LINES: Final = (
     "SELECT alert_id, lines FROM evidence WHERE alert_id IN (SELECT value FROM json_each(?)) AND lines <> '[]'"
@@ -88,12 +105,38 @@ class EvidenceStore:
 
     def keep(self, unread: Unread, lines: Sequence[str]) -> None:
         """Keeps what was read, which may be nothing: it is not read again until the alert changes."""
-        values = (unread.alert_id, unread.revision, json.dumps(lines))
-        self._engine.write(lambda connection: connection.execute(_KEEP, values))
 
-    def failed(self, unread: Unread, *, due_at: float) -> None:
+        def work(connection: sqlite3.Connection) -> None:
+            connection.execute(_KEEP, (unread.alert_id, unread.revision, json.dumps(lines)))
+            connection.execute(_WELL)
+
+        self._engine.write(work)
+
+    def absent(self, unread: Unread, reason: str, *, now: float) -> None:
+        """Keeps that there is no such alert any more. One that is gone is an answer; that all are is a trouble."""
+
+        def work(connection: sqlite3.Connection) -> None:
+            connection.execute(_KEEP, (unread.alert_id, unread.revision, "[]"))
+            connection.execute(_IN_VAIN, {"reason": reason, "now": now})
+
+        self._engine.write(work)
+
+    def failed(self, unread: Unread, reason: str, *, now: float, due_at: float) -> None:
         """Notes that it could not be read, and when it is tried again. What was read before stays."""
-        self._engine.write(lambda connection: connection.execute(_FAILED, (unread.alert_id, due_at)))
+
+        def work(connection: sqlite3.Connection) -> None:
+            connection.execute(_FAILED, (unread.alert_id, due_at))
+            connection.execute(_IN_VAIN, {"reason": reason, "now": now})
+
+        self._engine.write(work)
+
+    def refused(self, reason: str, *, now: float) -> None:
+        """Notes that none could be read, which is no fault of the alert's that was asked for."""
+        self._engine.write(lambda connection: connection.execute(_IN_VAIN, {"reason": reason, "now": now}))
+
+    def unwanted(self) -> None:
+        """Nobody asks for any: that it could not be read is a trouble no more."""
+        self._engine.write(lambda connection: connection.execute(_WELL))
 
 
 def _candidates(connection: sqlite3.Connection, connectors: Collection[str], since: float) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -20,12 +20,10 @@ WEEK: Final = 7 * 86400.0
 _OURS: Final = "a.origin = 'feed' AND a.past = 0 AND a.unrouted = 0 AND a.muted_by IS NULL"
 
 _NEW: Final = f"""
-SELECT a.severity, count(*) FROM alerts AS a WHERE a.seen_at >= ? AND a.seen_at < ? AND {_OURS} GROUP BY a.severity
-"""
-
-_NEW_BY_WEEK: Final = f"""
-SELECT CAST((a.seen_at - :since) / :week AS INTEGER), a.severity, count(*) FROM alerts AS a
-WHERE a.seen_at >= :since AND a.seen_at < :until AND {_OURS} GROUP BY 1, 2
+SELECT times.key AS number, severities.value AS severity, (
+  SELECT count(*) FROM alerts AS a INDEXED BY alerts_counted WHERE {_OURS} AND a.severity = severities.value
+    AND a.seen_at >= json_extract(times.value, '$[0]') AND a.seen_at < json_extract(times.value, '$[1]')
+) FROM json_each(:times) AS times CROSS JOIN json_each(:severities) AS severities
 """
 
 _UNRESOLVED: Final = f"""
@@ -34,19 +32,20 @@ WHERE {_OURS} AND a.status <> 'resolved' GROUP BY a.severity, a.status
 """
 
 # The first of each counts from when the alert was seen; what is resolved at once was acknowledged with it.
-_TIMES: Final = """
-SELECT r.first, a.severity, r.first - a.seen_at AS seconds FROM (
-  SELECT alert_id, min(at) AS first FROM responses WHERE action IN (SELECT value FROM json_each(:actions))
-  GROUP BY alert_id HAVING min(at) >= :since AND min(at) < :until
-) AS r JOIN alerts AS a ON a.id = r.alert_id WHERE a.origin = 'feed'
+_TAKEN: Final = """
+SELECT max({column} - seen_at, 0) FROM alerts INDEXED BY alerts_{index}
+WHERE {column} IS NOT NULL AND severity = ? AND {column} >= ? AND {column} < ?
 """
+_TO_ACKNOWLEDGE: Final = _TAKEN.format(column="acknowledged_at", index="acknowledged")
+_TO_RESOLVE: Final = _TAKEN.format(column="resolved_at", index="resolved")
 
+# In the order of the index each status by itself.
 _UNFINISHED: Final = f"""
-FROM alerts AS a INDEXED BY alerts_unresolved
-WHERE {_OURS} AND a.severity = ? AND a.status <> 'resolved'
+SELECT * FROM alerts AS a INDEXED BY alerts_unresolved
+WHERE {_OURS} AND a.severity = ? AND a.status = ? AND a.status <> 'resolved' ORDER BY a.seen_at LIMIT ?
 """
-_OPENS: Final = """
-SELECT (SELECT json_group_object(connector, enqueued_at) FROM deliveries WHERE alert_id = a.id AND kind = 'open')
+_OWED_BEFORE: Final = """
+SELECT alert_id FROM unfinished INDEXED BY unfinished_since WHERE connector = ? AND severity = ? AND enqueued_at < ?
 """
 
 
@@ -94,32 +93,27 @@ class FigureStore:
         with self._engine.read() as connection:
             unresolved = connection.execute(_UNRESOLVED).fetchall()
             return Figures(
-                new={
-                    _severity(severity): count
-                    for severity, count in connection.execute(_NEW, (since, until)).fetchall()
-                },
+                new=_new(connection, [(since, until)])[0],
                 open=_of(unresolved, Status.OPEN),
                 acknowledged=_of(unresolved, Status.ACKNOWLEDGED),
-                to_acknowledge=_times(connection, ("acknowledge", "resolve"), since, until),
-                to_resolve=_times(connection, ("resolve",), since, until),
+                to_acknowledge=_taken(connection, _TO_ACKNOWLEDGE, since, until),
+                to_resolve=_taken(connection, _TO_RESOLVE, since, until),
             )
 
     def weeks(self, since: float, count: int) -> list[Week]:
         """What became of the alerts in each of so many weeks from ``since`` on."""
-        until = since + count * WEEK
+        begins = [since + number * WEEK for number in range(count)]
         with self._engine.read() as connection:
-            counted = connection.execute(_NEW_BY_WEEK, {"since": since, "until": until, "week": WEEK}).fetchall()
-            acknowledged = _first(connection, ("acknowledge", "resolve"), since, until)
-            resolved = _first(connection, ("resolve",), since, until)
-        return [
-            Week(
-                since=since + number * WEEK,
-                new={_severity(severity): new for week, severity, new in counted if week == number},
-                to_acknowledge=_by_severity(row for row in acknowledged if (row[0] - since) // WEEK == number),
-                to_resolve=_by_severity(row for row in resolved if (row[0] - since) // WEEK == number),
-            )
-            for number in range(count)
-        ]
+            new = _new(connection, [(begin, begin + WEEK) for begin in begins])
+            return [
+                Week(
+                    since=begin,
+                    new=new[number],
+                    to_acknowledge=_taken(connection, _TO_ACKNOWLEDGE, begin, begin + WEEK),
+                    to_resolve=_taken(connection, _TO_RESOLVE, begin, begin + WEEK),
+                )
+                for number, begin in enumerate(begins)
+            ]
 
     def unresolved(self) -> dict[tuple[Severity, Status], int]:
         """How many alerts are not resolved, by severity and status."""
@@ -130,16 +124,23 @@ class FigureStore:
     def unfinished(self, severity: Severity, limit: int) -> list[Unfinished]:
         """The first seen of a severity's alerts that are not resolved."""
         with self._engine.read() as connection:
-            rows = connection.execute(
-                f"SELECT a.* {_UNFINISHED} ORDER BY a.seen_at LIMIT ?", (severity.value, limit)
-            ).fetchall()
-        return [Unfinished(alert=unreadable.alert_of(row, row["id"])[0], seen_at=row["seen_at"]) for row in rows]
+            rows = [
+                row
+                for status in (Status.OPEN, Status.ACKNOWLEDGED)
+                for row in connection.execute(_UNFINISHED, (severity.value, status.value, limit))
+            ]
+        found = [Unfinished(alert=unreadable.alert_of(row, row["id"])[0], seen_at=row["seen_at"]) for row in rows]
+        return sorted(found, key=lambda one: one.seen_at)[:limit]
 
-    def unfinished_since(self, severity: Severity) -> list[dict[str, float]]:
-        """Since when each connector was owed each of a severity's alerts that are not resolved."""
+    def owed_before(self, severity: Severity, limits: Mapping[str, float]) -> int:
+        """How many of a severity's unresolved alerts any connector was owed before its time in ``limits``."""
+        if not limits:
+            return 0
+        few = " UNION ".join([_OWED_BEFORE] * len(limits))
+        values = [value for connector, limit in limits.items() for value in (connector, severity.value, limit)]
         with self._engine.read() as connection:
-            rows = connection.execute(_OPENS + _UNFINISHED, (severity.value,)).fetchall()
-        return [json.loads(opens) for (opens,) in rows]
+            count: int = connection.execute(f"SELECT count(*) FROM ({few})", values).fetchone()[0]
+        return count
 
     def last_report(self, key: str, *, now: float) -> float:
         """When the report of this key was last made; since when it is in the config where it was not made yet."""
@@ -171,25 +172,23 @@ def _of(rows: Sequence[sqlite3.Row], status: Status) -> dict[Severity, int]:
     return {_severity(severity): count for severity, of, count in rows if of == status.value}
 
 
-def _times(
-    connection: sqlite3.Connection, actions: Sequence[str], since: float, until: float
-) -> dict[Severity, list[float]]:
-    return _by_severity(_first(connection, actions, since, until))
-
-
-def _first(
-    connection: sqlite3.Connection, actions: Sequence[str], since: float, until: float
-) -> list[tuple[float, str, float]]:
-    """When each alert had its first such response, its severity, and the seconds since it was seen."""
-    asked = {"actions": json.dumps(actions), "since": since, "until": until}
-    return connection.execute(_TIMES, asked).fetchall()
-
-
-def _by_severity(rows: Iterable[tuple[float, str, float]]) -> dict[Severity, list[float]]:
-    found: dict[Severity, list[float]] = {}
-    for _, severity, seconds in rows:
-        found.setdefault(_severity(severity), []).append(max(seconds, 0.0))
+def _new(connection: sqlite3.Connection, times: Sequence[tuple[float, float]]) -> list[dict[Severity, int]]:
+    """How many alerts of each severity were seen in each of ``times``."""
+    found: list[dict[Severity, int]] = [{} for _ in times]
+    asked = {"times": json.dumps(times), "severities": json.dumps(list(Severity))}
+    for number, severity, count in connection.execute(_NEW, asked):
+        if count:
+            found[number][Severity(severity)] = count
     return found
+
+
+def _taken(connection: sqlite3.Connection, sql: str, since: float, until: float) -> dict[Severity, list[float]]:
+    """The seconds that people took, by severity and in order: whoever puts several together sorts them in no time."""
+    found = {
+        severity: sorted(seconds for (seconds,) in connection.execute(sql, (severity.value, since, until)))
+        for severity in Severity
+    }
+    return {severity: taken for severity, taken in found.items() if taken}
 
 
 def _severity(value: str) -> Severity:

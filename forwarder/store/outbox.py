@@ -248,7 +248,8 @@ class Outbox:
             connection.execute("UPDATE pauses SET probe_at = probe_at + ?1, since = since + ?1", (seconds,))
             connection.execute(
                 "UPDATE feed SET polled_at = polled_at + ?1, swept_at = swept_at + ?1, started_at = started_at + ?1,"
-                " floor = floor + ?1 * floor_is_local, unread_since = unread_since + ?1",
+                " floor = floor + ?1 * floor_is_local, unread_since = unread_since + ?1,"
+                " evidence_failing_since = evidence_failing_since + ?1, evidence_failed_at = evidence_failed_at + ?1",
                 (seconds,),
             )
             clock.shift_troubles(connection, seconds, until)

@@ -171,12 +171,7 @@ class Queries:
     def latencies(self, since: float) -> list[tuple[str, float]]:
         """Each delivery settled since then: its connector, and the seconds from owed to delivered."""
         with self._engine.read() as connection:
-            rows = connection.execute(
-                "SELECT connector, max(settled_at - enqueued_at, 0) FROM deliveries"
-                " WHERE state = 'delivered' AND kind = 'open' AND settled_at >= ?",
-                (since,),
-            ).fetchall()
-        return [(connector, seconds) for connector, seconds in rows]
+            return [(connector, seconds) for connector, seconds in connection.execute(_LATENCIES, (since,))]
 
 
 def _deliveries_of(connection: sqlite3.Connection, alert_ids: Sequence[str]) -> dict[str, list[DeliveryRow]]:
@@ -282,8 +277,14 @@ WITH RECURSIVE names (name) AS (
   FROM names WHERE name IS NOT NULL
 )
 SELECT name FROM names WHERE name IS NOT NULL
-UNION SELECT connector FROM deliveries WHERE state IN ('ready', 'uncertain', 'sending')
+UNION SELECT connector FROM deliveries WHERE state IN ('ready', 'uncertain')
+UNION SELECT connector FROM deliveries WHERE state = 'sending'
 ORDER BY name
+"""
+_LATENCIES: Final = f"""
+SELECT d.connector, max(d.settled_at - d.enqueued_at, 0)
+FROM ({_CONNECTORS}) AS names CROSS JOIN deliveries AS d INDEXED BY deliveries_settled ON d.connector = names.name
+WHERE d.settled_at IS NOT NULL AND d.settled_at >= ? AND d.state = 'delivered' AND d.kind = 'open'
 """
 _CONNECTORS_WITH_WORK: Final = """
 SELECT connector FROM deliveries WHERE state IN ('ready', 'uncertain')
@@ -296,7 +297,7 @@ SELECT count(*) FROM deliveries
 WHERE connector = ?1 AND settled_at IS NOT NULL AND settled_at >= ?2 AND state = 'delivered'
 """
 _LATENESS: Final = """
-SELECT max(seen_at - published_at, 0) AS late FROM alerts
+SELECT max(seen_at - published_at, 0) AS late FROM alerts INDEXED BY alerts_seen
 WHERE seen_at >= ? AND origin = 'feed' AND published_at >= (SELECT min(seen_at) FROM alerts) ORDER BY late
 """
 

@@ -25,6 +25,14 @@ SELECT DISTINCT connector FROM deliveries WHERE alert_id = ? AND kind = 'open' A
   AND receipt_id IS NOT ''
 """
 
+# The first of each counts, by when it was done; what is resolved at once was acknowledged with it.
+_RESPONDED: Final = """
+UPDATE alerts SET status = :status,
+  acknowledged_at = iif(:action = 'reopen', acknowledged_at, min(coalesce(acknowledged_at, :at), :at)),
+  resolved_at = iif(:action = 'resolve', min(coalesce(resolved_at, :at), :at), resolved_at)
+WHERE id = :id
+"""
+
 # What may have arrived stays: it is looked for, and what stands there by then goes by the alert's status of today.
 _SUPERSEDE: Final = """
 DELETE FROM deliveries WHERE alert_id = ? AND kind IN ('acknowledge', 'resolve', 'reopen') AND state = 'ready'
@@ -121,7 +129,9 @@ def reopen_worse(connection: sqlite3.Connection, alert_id: str, why: str, now: f
 
 
 def _keep(connection: sqlite3.Connection, alert_id: str, response: Response) -> None:
-    connection.execute("UPDATE alerts SET status = ? WHERE id = ?", (response.status.value, alert_id))
+    at = response.at.timestamp()
+    values = {"id": alert_id, "status": response.status.value, "action": response.action.value, "at": at}
+    connection.execute(_RESPONDED, values)
     connection.execute(
         "INSERT INTO responses (alert_id, number, action, resolution, at, place, person, reason)"
         " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
@@ -130,7 +140,7 @@ def _keep(connection: sqlite3.Connection, alert_id: str, response: Response) -> 
             response.number,
             response.action.value,
             response.resolution and response.resolution.value,
-            response.at.timestamp(),
+            at,
             response.place,
             response.person,
             response.reason,

@@ -9,6 +9,7 @@ import sqlite3
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
+from forwarder.store.figure_steps import FIGURES
 from forwarder.store.first_steps import FIRST, SECOND
 from forwarder.store.life_steps import LIFE
 from forwarder.store.mute_steps import MUTES
@@ -275,6 +276,15 @@ CREATE TABLE evidence (
 """
 """What the stack says of vendors, and what the API says of the evidence for single alerts."""
 
+_EVIDENCE_UNREAD: Final = """
+-- Since when no evidence could be read though the feed could, when that last was so, how often, and why.
+ALTER TABLE feed ADD COLUMN evidence_failing_since REAL;
+ALTER TABLE feed ADD COLUMN evidence_failed_at REAL;
+ALTER TABLE feed ADD COLUMN evidence_failures INTEGER NOT NULL DEFAULT 0 CHECK (evidence_failures >= 0);
+ALTER TABLE feed ADD COLUMN evidence_error TEXT;
+"""
+"""Evidence that cannot be read for long is an alarm, and both its ends are read from the store."""
+
 MIGRATIONS: Final[tuple[tuple[str, str], ...]] = (
     ("0001_first", FIRST),
     ("0002_words", SECOND),
@@ -293,6 +303,8 @@ MIGRATIONS: Final[tuple[tuple[str, str], ...]] = (
     ("0015_vendors", _VENDORS),
     ("0016_life", LIFE.format(search=_WATCHES)),
     ("0017_mutes", MUTES),
+    ("0018_figures", FIGURES),
+    ("0019_evidence_unread", _EVIDENCE_UNREAD),
 )
 """Each step with its name, in order. A step that was released is never edited: the next one follows it."""
 

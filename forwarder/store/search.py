@@ -2,12 +2,14 @@
 
 The index ``search`` knows every run of three characters of each alert's id, CVE, title and vendors, whatever the case.
 It is walked from the newest alert back, and no further than until there are enough: neither what matches everything nor
-what matches nothing takes long among a million. Receipts (a ticket's key, an incident's) have an index of their own,
+what matches nothing takes long among a million. Vendors stand there by their keys: what people call one is looked up in
+the stack, and its key sought as well. Receipts (a ticket's key, an incident's) have an index of their own,
 and are found whole.
 """
 
 from __future__ import annotations
 
+import json
 import re
 import sqlite3
 from collections.abc import Sequence
@@ -20,6 +22,8 @@ SUGGESTED: Final = 3
 """CVEs that are offered where nothing was found."""
 PAIRS: Final = 8
 """Terms of two characters that the index is asked for at once."""
+MANY_KEYS: Final = 8
+"""Vendors that are called alike from which on the index is asked for how their keys begin: aws-lambda and aws-s3."""
 NEWEST_FIRST: Final = "a.seen_at DESC, a.published_at DESC"
 _CVE: Final = re.compile(r"(?:cve[-\s]*)?(\d{4})-(\d+)", re.IGNORECASE)
 _WHOLE_CVE: Final = re.compile(
@@ -34,6 +38,9 @@ _UNKEPT: Final = re.compile("[\0\ud800-\udfff]")
 _BESIDE: Final = [chr(code) for code in range(1, 128) if not chr(code).isupper()]
 """What may stand beside two characters, for the index to know the three."""
 
+_LINE: Final = "\n"
+"""What stands before each vendor in the words of an alert."""
+
 _BY_RECEIPT: Final = "SELECT alert_id FROM deliveries WHERE receipt_id = ? COLLATE NOCASE AND receipt_id IS NOT NULL"
 # The order of the rows is that in which alerts were first seen.
 _BY_INDEX: Final = """
@@ -43,6 +50,14 @@ WHERE search MATCH ? AND {} ORDER BY search.rowid DESC LIMIT ?
 _BY_READING: Final = """
 SELECT a.* FROM searchable AS w CROSS JOIN alerts AS a ON a.id = w.alert_id WHERE {} ORDER BY w.id DESC LIMIT ?
 """
+# A key that has it itself is found by that.
+_CALLED: Final = "SELECT key FROM vendors WHERE name LIKE ?1 ESCAPE '\\' AND key NOT LIKE ?1 ESCAPE '\\' ORDER BY key"
+_HAS: Final = "w.words LIKE ? ESCAPE '\\'"
+_NAMES: Final = """
+CASE WHEN json_valid(a.body) THEN EXISTS (
+  SELECT 1 FROM json_each(a.body, '$.affected_vendors') AS v WHERE v.value IN (SELECT value FROM json_each(?))
+) END
+"""
 _CVES_LIKE: Final = """
 SELECT DISTINCT cve_id FROM alerts WHERE cve_id >= ?1 AND cve_id < ?2 AND cve_id IS NOT NULL
 ORDER BY length(cve_id) = ?3 DESC, cve_id LIMIT ?4
@@ -51,9 +66,13 @@ ORDER BY length(cve_id) = ?3 DESC, cve_id LIMIT ?4
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Wanted:
-    """What to look for: ``phrases``, all of which an alert has, or else a receipt, where one may be meant."""
+    """What to look for: ``words`` and ``phrases``, all of which an alert has, or a receipt, where one may be meant.
 
-    phrases: tuple[str, ...]
+    An alert has a word also where a vendor of it is called by it.
+    """
+
+    words: tuple[str, ...]
+    phrases: tuple[str, ...] = ()
     receipt: str = ""
 
 
@@ -64,7 +83,8 @@ def wanted(text: str | None, *phrases: str | None) -> Wanted | None:
     if not words and not whole:
         return None
     # An address of a ticket ends in its key.
-    return Wanted(phrases=(*words, *whole), receipt=words[-1].rsplit("/", 1)[-1] if words and not whole else "")
+    receipt = words[-1].rsplit("/", 1)[-1] if words and not whole else ""
+    return Wanted(words=tuple(words), phrases=tuple(whole), receipt=receipt)
 
 
 def newest(
@@ -84,13 +104,18 @@ def newest(
     if wanted.receipt:
         sql = f"SELECT a.* FROM alerts AS a WHERE a.id IN ({_BY_RECEIPT}) AND {where} ORDER BY {NEWEST_FIRST} LIMIT ?"
         found |= {row["id"]: row for row in connection.execute(sql, (wanted.receipt, *values, limit))}
-    asked, read = _plan(wanted.phrases)
+    called = {word: keys for word in wanted.words if (keys := _keys(connection, word))}
+    asked, read = _plan([phrase for phrase in (*wanted.words, *wanted.phrases) if phrase not in called])
+    for word, keys in called.items():
+        asked.append(f"({' OR '.join(map(_quoted, (word, *_beginnings(keys))))})")
     source, row = (_BY_INDEX, "search.rowid") if asked else (_BY_READING, "w.id")
     select, few = among or ("", ())
     within = [f"{row} IN (SELECT id FROM searchable WHERE alert_id IN ({select}))"] if among else []
-    condition = " AND ".join([*within, *["w.words LIKE ? ESCAPE '\\'"] * len(read), where])
+    either_of = [value for word, keys in called.items() for value in (anywhere(word), json.dumps(keys))]
+    condition = " AND ".join([*within, *[_HAS] * len(read), *[f"({_HAS} OR {_NAMES})"] * len(called), where])
     match = [" AND ".join(asked)] if asked else []
-    matching = connection.execute(source.format(condition), (*match, *few, *map(anywhere, read), *values, limit))
+    sought = (*match, *few, *map(anywhere, read), *either_of, *values, limit)
+    matching = connection.execute(source.format(condition), sought)
     found |= {row["id"]: row for row in matching}
     return sorted(found.values(), key=lambda row: (row["seen_at"], row["published_at"]), reverse=True)[:limit]
 
@@ -142,6 +167,20 @@ def _plan(phrases: Sequence[str]) -> tuple[list[str], list[str]]:
         else:
             read.append(phrase)
     return asked, read
+
+
+def _keys(connection: sqlite3.Connection, word: str) -> list[str]:
+    """The keys of the vendors whose name has ``word``, where their keys do not have it."""
+    if len(word) < LEAST or word.lower().startswith("cve-"):
+        return []
+    return [key for (key,) in connection.execute(_CALLED, (anywhere(word),))]
+
+
+def _beginnings(keys: Sequence[str]) -> list[str]:
+    """What the index is asked for, for the vendors with these keys: of many only what comes before their hyphens."""
+    if len(keys) > MANY_KEYS:
+        keys = list(dict.fromkeys(key.partition("-")[0] for key in keys))
+    return [_LINE + key for key in keys if len(_LINE + key) >= LEAST]
 
 
 def _quoted(term: str) -> str:

@@ -10,6 +10,7 @@ from typing import Any, Final
 from forwarder.alert import Severity, got_worse
 from forwarder.store import failing, late, unreadable
 from forwarder.store.alarm_records import Symptom
+from forwarder.store.evidence import UNREAD_FOR, UNREAD_TRIES
 from forwarder.store.records import AFTER_ALL_OPENS
 
 LOOKED_AT: Final = 1000
@@ -47,6 +48,9 @@ _INSTANCES: Final = f"""
   SELECT type, subject, reason, NULL, 0, at, reason, NULL, '{{}}' FROM failures
   -- A config that is refused stays so until another one is taken.
   WHERE at >= :since OR type = 'reload_refused'
+  UNION ALL
+  SELECT 'evidence_unread', '', evidence_error, NULL, 0, evidence_failing_since, evidence_error, NULL, '{{}}' FROM feed
+  WHERE evidence_failures >= {UNREAD_TRIES} AND evidence_failed_at - evidence_failing_since >= {UNREAD_FOR}
   UNION ALL
   SELECT 'look_failed', connector, error, NULL, 0, failing_since, error, NULL, '{{}}' FROM looks
   WHERE failing_since IS NOT NULL

@@ -27,6 +27,8 @@ RIGHT: Final = 24.0
 
 _TICKS: Final = (0.1, 1.0, 10.0, 60.0, 600.0, 3600.0, 21600.0, 86400.0, 604800.0)
 """Seconds at which the axis of durations has a line."""
+PEOPLE: Final = (60.0, 600.0, 3600.0, 21600.0, 86400.0, 604800.0, 2592000.0, 31536000.0)
+"""The same where people took their time."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -120,15 +122,18 @@ def days(counts: Iterable[tuple[str, Severity, int]], last: date, length: int) -
     ]
 
 
+def latency(name: str, taken: Iterable[float]) -> Latency:
+    """What deliveries took, or people, of which there is one at least."""
+    ordered = sorted(taken)
+    return Latency(connector=name, count=len(ordered), median=_quantile(ordered, 0.5), slow=_quantile(ordered, 0.95))
+
+
 def latencies(measured: Iterable[tuple[str, float]]) -> list[Latency]:
     """What each connector's deliveries took, by name."""
     by_connector: dict[str, list[float]] = {}
     for connector, seconds in measured:
         by_connector.setdefault(connector, []).append(seconds)
-    return [
-        Latency(connector=name, count=len(taken), median=_quantile(taken, 0.5), slow=_quantile(taken, 0.95))
-        for name, taken in sorted(by_connector.items())
-    ]
+    return [latency(name, taken) for name, taken in sorted(by_connector.items())]
 
 
 def days_chart(shown: Sequence[Day], *, labelled: int = 7) -> DaysChart:
@@ -152,11 +157,11 @@ def days_chart(shown: Sequence[Day], *, labelled: int = 7) -> DaysChart:
     )
 
 
-def latency_chart(shown: Sequence[Latency]) -> LatencyChart:
-    """The chart of ``shown``, from top to bottom."""
+def latency_chart(shown: Sequence[Latency], among: Sequence[float] = _TICKS) -> LatencyChart:
+    """The chart of ``shown``, from top to bottom, with a line at those of ``among`` that it takes."""
     slowest = max((row.slow for row in shown), default=0.0)
-    last = next((place for place, tick in enumerate(_TICKS) if tick >= slowest), len(_TICKS) - 1)
-    scale = _TICKS[: max(last, 2) + 1]
+    last = next((place for place, tick in enumerate(among) if tick >= slowest), len(among) - 1)
+    scale = among[: max(last, 2) + 1]
     return LatencyChart(
         height=TOP + LATENCY_ROW * len(shown) + BOTTOM,
         ticks=[Tick(at=_across(tick, scale), label=format_duration(tick)) for tick in scale],
@@ -194,8 +199,8 @@ def _bars(day: Day, scale: float, floor: float) -> list[Bar]:
     return bars
 
 
-def _quantile(values: list[float], part: float) -> float:
-    return sorted(values)[max(math.ceil(part * len(values)) - 1, 0)]
+def _quantile(ordered: Sequence[float], part: float) -> float:
+    return ordered[max(math.ceil(part * len(ordered)) - 1, 0)]
 
 
 def _across(seconds: float, scale: Sequence[float]) -> float:

@@ -87,8 +87,9 @@ def gather(store: Store, connectors: Mapping[str, Connector[Any]], now: float) -
 
 
 def _chart(weeks: Sequence[Week], times: str) -> charts.LatencyChart:
-    taken = charts.latencies((one.value, seconds) for one in Severity for seconds in _all(weeks, times, [one]))
-    return charts.latency_chart(sorted(taken, key=lambda one: list(Severity).index(Severity(one.connector))))
+    taken = {severity: _all(weeks, times, [severity]) for severity in Severity}
+    shown = [charts.latency(one.value, seconds) for one, seconds in taken.items() if seconds]
+    return charts.latency_chart(shown, charts.PEOPLE)
 
 
 def _line(

@@ -32,6 +32,15 @@ def single(sandbox: Sandbox) -> Iterator[FeedClient]:
 
 
 @pytest.fixture
+def budgeted(sandbox: Sandbox, time: Time) -> Iterator[FeedClient]:
+    """A client that keeps to the API's limit."""
+    budget = RequestBudget(clock=lambda: time.now)
+    client = FeedClient(sandbox.sentrytex.url, sandbox.sentrytex.token, budget=budget)
+    yield client
+    client.close()
+
+
+@pytest.fixture
 def reader(store: Store, single: FeedClient, time: Time) -> EvidenceReader:
     """One that reads for the pager, and draws the shortest pauses."""
     return reader_of(store, single, time)
@@ -314,6 +323,103 @@ def test_a_key_that_was_refused_is_tried_every_few_minutes(
     assert len(single_reads(sandbox)) == 600 / KEY_AGAIN
 
 
+# When it cannot be read for long
+
+
+def unread(store: Store, time: Time) -> list[str]:
+    """Why evidence counts as unread; nothing where it does not."""
+    found = store.alarms.symptoms(time() - 24 * HOUR, now=time())
+    return [symptom.reason for symptom in found if symptom.type == "evidence_unread"]
+
+
+def live(store: Store, sandbox: Sandbox, reader: EvidenceReader, time: Time, *, hours: int) -> None:
+    """So many hours, each with a poll that succeeds, a new alert, and some turns."""
+    for _ in range(hours):
+        owe(store, sandbox, f"at {time()}")
+        for _ in range(6):
+            time.advance(600)
+            reader.read()
+
+
+INSTEAD = {
+    "may not read this": Fault(kind=FaultKind.STATUS, status=403, path="/alerts/", times=None),
+    "does not know this": Fault(kind=FaultKind.STATUS, status=404, path="/alerts/", times=None),
+    "not as the Sentrytex API does": Fault(kind=FaultKind.STATUS, status=200, body="[]", path="/alerts/", times=None),
+    "asks for fewer requests": Fault(kind=FaultKind.STATUS, status=429, path="/alerts/", times=None),
+}
+"""What the API says of every single alert, by what of it the reason names."""
+
+
+@pytest.mark.parametrize("why", INSTEAD)
+def test_what_cannot_be_read_for_hours_is_a_trouble_until_one_is(
+    store: Store, sandbox: Sandbox, budgeted: FeedClient, time: Time, why: str
+) -> None:
+    """Whatever the API says instead; it is over with the first alert that is read."""
+    reader = reader_of(store, budgeted, time)
+    sandbox.sentrytex.inject(INSTEAD[why])
+    live(store, sandbox, reader, time, hours=6)
+    assert unread(store, time) == []
+    live(store, sandbox, reader, time, hours=1)
+    assert [why in reason for reason in unread(store, time)] == [True], unread(store, time)
+    sandbox.sentrytex.clear_faults()
+    live(store, sandbox, reader, time, hours=1)
+    assert unread(store, time) == []
+
+
+def test_a_budget_that_never_suffices_is_a_trouble(
+    store: Store, sandbox: Sandbox, budgeted: FeedClient, time: Time
+) -> None:
+    """Others take every request before it is the turn of single alerts."""
+    budgeted.budget = RequestBudget(0)
+    live(store, sandbox, reader_of(store, budgeted, time), time, hours=7)
+    assert unread(store, time) == ["This minute's requests to the Sentrytex API are spent."]
+    assert single_reads(sandbox) == []
+
+
+def test_alerts_that_are_gone_among_others_are_no_trouble(
+    store: Store, sandbox: Sandbox, reader: EvidenceReader, time: Time
+) -> None:
+    """Nor are five of them at once, and then nothing to read for a day."""
+    for hour in range(8):
+        owe(store, sandbox, f"gone {hour}")
+        sandbox.sentrytex.withdraw(f"gone {hour}")
+        live(store, sandbox, reader, time, hours=1)
+    for number in range(10):
+        owe(store, sandbox, f"gone at once {number}")
+        sandbox.sentrytex.withdraw(f"gone at once {number}")
+    for _ in range(24 * 6):
+        time.advance(600)
+        reader.read()
+    assert unread(store, time) == []
+
+
+def test_an_api_that_is_down_has_another_alarm(
+    store: Store, sandbox: Sandbox, reader: EvidenceReader, time: Time
+) -> None:
+    """What fails while the feed cannot be read either says nothing of the evidence, then or afterwards."""
+    sandbox.sentrytex.inject(Fault(kind=FaultKind.STATUS, status=503, path="/alerts/", times=None))
+    owe(store, sandbox, "one")
+    for _ in range(6 * 8):
+        store.feed.poll_failed("503")
+        time.advance(600)
+        reader.read()
+    store.feed.commit_page([], now=time())
+    assert unread(store, time) == []
+    live(store, sandbox, reader, time, hours=1)
+    assert unread(store, time) == []
+
+
+def test_where_nobody_asks_for_it_the_trouble_is_over(
+    store: Store, sandbox: Sandbox, single: FeedClient, reader: EvidenceReader, time: Time
+) -> None:
+    """The last connector that shows evidence has left the config."""
+    sandbox.sentrytex.inject(Fault(kind=FaultKind.STATUS, status=404, path="/alerts/", times=None))
+    live(store, sandbox, reader, time, hours=7)
+    assert len(unread(store, time)) == 1
+    EvidenceReader(store, lambda: single, lambda: (), now=time, random=lambda: 0.0).read()
+    assert unread(store, time) == []
+
+
 def test_a_clock_that_is_set_back_does_not_put_it_off(
     store: Store, sandbox: Sandbox, reader: EvidenceReader, time: Time
 ) -> None:
@@ -339,15 +445,6 @@ def test_a_client_that_a_reload_closed_is_no_failure(
     time.advance(HOUR)
     reader.read()
     assert kept(store, "one") != ()
-
-
-@pytest.fixture
-def budgeted(sandbox: Sandbox, time: Time) -> Iterator[FeedClient]:
-    """A client that keeps to the API's limit."""
-    budget = RequestBudget(clock=lambda: time.now)
-    client = FeedClient(sandbox.sentrytex.url, sandbox.sentrytex.token, budget=budget)
-    yield client
-    client.close()
 
 
 @pytest.mark.parametrize(("polls", "reads"), [(0, 36), (20, 30), (40, 10), (60, 6)])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from forwarder.alert import Vendor
 from forwarder.store import Store
 from forwarder.store.records import Filter
 from tests.kit.samples import alert
@@ -94,6 +95,62 @@ def test_what_people_type_finds_the_alert(seen: Store, text: str) -> None:
 def test_nothing_else_is_found(seen: Store, text: str) -> None:
     """And nothing breaks, whatever is typed."""
     assert found(seen, text) == []
+
+
+@pytest.fixture
+def called(store: Store) -> Store:
+    """Alerts of vendors whose keys say less than their names, and of others whose keys begin alike."""
+    names = {
+        "gh": "GitHub",
+        "aws": "Amazon Web Services",
+        "aws-lambda": "Amazon Web Services Lambda",
+        "msft": "100%_Größe (Germany)",
+        "apache": "Apache HTTP Server",
+        "apache-kafka": "Apache Kafka",
+        "okta": "Okta",
+    }
+    store.vendors.keep({key: Vendor(key=key, name=name) for key, name in names.items()})
+    for number, key in enumerate(names):
+        first = [alert(id=key, title=f"Of {key}", cve_id=f"CVE-2026-1{number}", affected_vendors=[key, "other"])]
+        enqueue(store, first[0], "secops")
+    enqueue(store, alert(id="two", title="Of two", cve_id=None, affected_vendors=["gh", "okta"]), "secops")
+    return store
+
+
+@pytest.mark.parametrize(
+    ("text", "titles"),
+    [
+        ("GitHub", ["Of gh", "Of two"]),
+        ("github okta", ["Of two"]),
+        ("itHu", ["Of gh", "Of two"]),
+        ("Amazon Web Services", ["Of aws", "Of aws-lambda"]),
+        ("amazon lambda", ["Of aws-lambda"]),
+        ("Amazon CVE-2026-12", ["Of aws-lambda"]),
+        ("http server", ["Of apache"]),
+        ("100%_größe", ["Of msft"]),
+        ("(Germany)", ["Of msft"]),
+        ("okta", ["Of okta", "Of two"]),
+        ("Azure", []),
+    ],
+)
+def test_a_vendor_is_found_by_its_name(called: Store, text: str, titles: list[str]) -> None:
+    """By any word of what the stack calls it, beside its key and all else that is typed; and it alone is."""
+    assert found(called, text) == titles
+
+
+def test_many_vendors_that_are_called_alike_are_found_and_no_other(called: Store) -> None:
+    """A name may stand for dozens of keys; one that only begins like them is not called so."""
+    names = {f"aws-{number}": f"Amazon Service {number}" for number in range(30)}
+    called.vendors.keep({key: Vendor(key=key, name=name) for key, name in names.items()})
+    for name in ("aws-7", "aws-29", "aws-x"):
+        enqueue(called, alert(id=name, title=f"Of {name}", cve_id=None, affected_vendors=["other", name]), "secops")
+    assert found(called, "amazon service") == ["Of aws-29", "Of aws-7"]
+
+
+def test_the_filter_by_vendor_goes_by_its_key(called: Store) -> None:
+    """Whatever others are called beside it."""
+    called.vendors.keep({"gh": Vendor(key="gh", name="GitHub"), "apache": Vendor(key="apache", name="Apache on gh")})
+    assert sorted(row.alert.title for row in called.queries.alerts(Filter(vendor="gh"))) == ["Of gh", "Of two"]
 
 
 def test_one_cve_of_two_alerts_finds_both(seen: Store) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
@@ -24,16 +25,17 @@ ENOUGH: Final = 2 * 1024**3
 
 
 def pytest_configure() -> None:
-    """Puts the tests' folders into memory, where there is enough of it and a file may be executed.
+    """Puts the tests' folders into memory, where there is enough of it, unless TMPDIR names another place.
 
     Every commit waits for the disk, which is most of what a test of the store does. No test cuts the power, so none
-    sees the difference. ``--basetemp`` and ``PYTEST_DEBUG_TEMPROOT`` still say otherwise.
+    sees the difference.
     """
-    if "PYTEST_DEBUG_TEMPROOT" not in os.environ and _serves(MEMORY):
-        os.environ["PYTEST_DEBUG_TEMPROOT"] = str(MEMORY)
+    if "TMPDIR" not in os.environ and _serves(MEMORY):
+        os.environ["TMPDIR"] = tempfile.tempdir = str(MEMORY)
 
 
 def _serves(folder: Path) -> bool:
+    """Whether tests can write there, run what they wrote, and find as much room as they need."""
     if not os.access(folder, os.W_OK):
         return False
     there = os.statvfs(folder)

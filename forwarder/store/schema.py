@@ -302,12 +302,12 @@ MIGRATIONS: Final[tuple[tuple[str, str], ...]] = (
 def create(connection: sqlite3.Connection) -> None:
     """Makes a database of this version of an empty file, in one transaction: a new one waits for the disk but once."""
     with closing(sqlite3.connect(":memory:")) as made:
-        made.deserialize(_made(MIGRATIONS))
+        made.deserialize(_made())
         made.backup(connection)
 
 
 @cache
-def _made(migrations: tuple[tuple[str, str], ...]) -> bytes:
+def _made() -> bytes:
     """A new database, which every step in turn has made; who makes many goes through the steps once."""
     with closing(sqlite3.connect(":memory:", isolation_level=None)) as connection:
         migrate(connection, 0)

@@ -6,8 +6,12 @@ BIN := $(VENV)/bin
 # A stamp for each lock: the environment is made anew only when what it is made from has changed.
 RUNTIME := $(VENV)/.installed
 DEV := $(VENV)/.installed-dev
+# Nothing is all tests. The longest files go first, in the order of tests/conftest.py, so that no core is idle at the end.
 # A worker that a test brought down is not started anew: it would run the same test again, and again.
-PYTEST := $(BIN)/pytest --numprocesses 2 --dist loadfile --max-worker-restart 0
+TESTS :=
+PYTEST := $(BIN)/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder --max-worker-restart 0
+# To rewrite the assertions of all tests takes each worker ten seconds: what was rewritten is kept.
+export PYTHONDONTWRITEBYTECODE :=
 LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate \
 	--custom-compile-command "make lock" pyproject.toml
 
@@ -45,8 +49,8 @@ test: $(DEV) format lint types ## Check format, mistakes and types, then run the
 coverage: $(DEV) ## Run the tests and count the lines and branches that they reach; below 90 % it fails
 	$(PYTEST) --cov --cov-report=term:skip-covered --cov-fail-under=90
 
-test-python: $(DEV) ## Run the tests alone: with PYTHON=python3.13 VENV=.venv-3.13 on another Python
-	$(PYTEST)
+test-python: $(DEV) ## Run the tests alone: with PYTHON=python3.13 VENV=.venv-3.13 on another Python, with TESTS=… some
+	$(PYTEST) $(TESTS)
 
 test-again: $(DEV) ## Run again what failed in the last run, alone
 	$(BIN)/pytest --last-failed --last-failed-no-failures none

@@ -213,3 +213,18 @@ def test_the_check_of_imports_sees_those_in_functions() -> None:
     tree = ast.parse("def late():\n    from forwarder import store\n    import forwarder.web.app\n")
     assert {room_of(name) for name in imports(tree)} == {"store", "web"}
     assert list(imports(tree, deferred=False)) == []
+
+
+def test_every_module_can_be_imported() -> None:
+    """Also those that no test needs, on each Python that is supported."""
+    code = (
+        "import importlib, pkgutil, connectors, forwarder\n"
+        "for package in (connectors, forwarder):\n"
+        "    for found in pkgutil.walk_packages(package.__path__, package.__name__ + '.'):\n"
+        "        if not found.name.endswith('.__main__'): importlib.import_module(found.name)\n"
+        "print(sum(name.startswith(('connectors.', 'forwarder.')) for name in __import__('sys').modules))"
+    )
+    loaded = subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, check=False)
+    assert loaded.stderr == ""
+    files = [path for room in ("connectors", "forwarder") for path in (ROOT / room).rglob("*.py")]
+    assert int(loaded.stdout) == len([path for path in files if path.name != "__main__.py"]) - 2

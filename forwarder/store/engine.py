@@ -17,7 +17,7 @@ from typing import Any, Final, Generic, TypeVar
 
 from forwarder.store.errors import StoreError
 from forwarder.store.owner import Owner, real_path, refuse_hard_links
-from forwarder.store.schema import APPLICATION_ID, MIGRATIONS, migrate
+from forwarder.store.schema import APPLICATION_ID, MIGRATIONS, create, migrate
 from forwarder.store.unreadable import decode
 
 T = TypeVar("T")
@@ -226,7 +226,10 @@ class Engine:
         if version < len(MIGRATIONS):
             if not exclusive:
                 raise StoreError(f"The database {self.path} is of an older version: start `forwarder run` once.")
-            migrate(writer, version)
+            if tables:
+                migrate(writer, version)
+            else:
+                create(writer)
         if exclusive:
             writer.execute("PRAGMA journal_mode = WAL")
 

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable
+from contextlib import closing
+from functools import cache
 from typing import TYPE_CHECKING, Final
 
 from forwarder.store.figure_steps import FIGURES
@@ -307,6 +309,21 @@ MIGRATIONS: Final[tuple[tuple[str, str], ...]] = (
     ("0019_evidence_unread", _EVIDENCE_UNREAD),
 )
 """Each step with its name, in order. A step that was released is never edited: the next one follows it."""
+
+
+def create(connection: sqlite3.Connection) -> None:
+    """Makes a database of this version of an empty file, in one transaction: a new one waits for the disk but once."""
+    with closing(sqlite3.connect(":memory:")) as made:
+        made.deserialize(_made())
+        made.backup(connection)
+
+
+@cache
+def _made() -> bytes:
+    """A new database, which every step in turn has made; who makes many goes through the steps once."""
+    with closing(sqlite3.connect(":memory:", isolation_level=None)) as connection:
+        migrate(connection, 0)
+        return connection.serialize()
 
 
 def migrate(connection: sqlite3.Connection, known: int) -> None:

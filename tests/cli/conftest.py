@@ -29,5 +29,5 @@ def forwarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
             recent(2, severity="high"),
             recent(3, severity="low", affected_vendors=["okta"]),
         )
-        assert desk.once().returncode == 0
+        assert desk.run("once").exit_code == 0
         yield desk

@@ -19,7 +19,7 @@ def in_a_week() -> str:
 def seen(desk: Desk, *alerts: dict[str, object]) -> None:
     """These alerts were read, and went wherever they had to."""
     desk.sandbox.sentrytex.publish(*alerts)
-    assert desk.once().returncode == 0
+    assert desk.run("once").exit_code == 0
 
 
 @pytest.fixture
@@ -147,7 +147,7 @@ def test_what_waits_for_a_digest_stays_quiet_too(started: Desk) -> None:
     started.config["routes"] = [{"to": ["secops"], "digest": "daily 09:00"}]
     started.write()
     started.sandbox.sentrytex.publish(recent(1, affected_vendors=["wordpress"]))
-    started.once()
+    started.run("once")
     assert "1 alert that had not gone out yet stays quiet." in started.says("mute", "--vendor", "wordpress", *FOR)
     assert len(started.json("alerts", "--muted")) == 1
 

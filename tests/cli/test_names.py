@@ -78,7 +78,7 @@ def test_what_the_config_no_longer_has_is_completed_where_it_counts(
 ) -> None:
     """To hand it over, to list it and to discard it; not to send anything to it."""
     desk.sandbox.sentrytex.publish(recent(1))
-    desk.once()
+    desk.run("once")
     desk.config["connectors"]["security"] = desk.config["connectors"].pop("secops")
     desk.config["routes"] = [{"to": ["security"]}]
     desk.write()

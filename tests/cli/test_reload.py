@@ -131,7 +131,7 @@ def test_a_signal_from_anyone_is_told_the_same_way(desk: Desk) -> None:
 
 def test_an_older_verdict_is_not_taken_for_the_answer(desk: Desk) -> None:
     """Nor one on a request that came before."""
-    desk.once()
+    desk.run("once")
     with Store.open_shared(desk.folder / "forwarder.db") as store:
         first, second = store.daemon.request_reload(), store.daemon.request_reload()
         assert second == first + 1

@@ -57,7 +57,7 @@ def told(desk: Desk) -> dict[str, Any]:
 
 def test_what_is_decided_at_the_command_line_reaches_the_pager(pager: Desk, sandbox: Sandbox) -> None:
     """Acknowledged, resolved, open again: each is owed to where the alert stands, and brought there by the next run."""
-    assert pager.once().returncode == 0
+    assert pager.run("once").exit_code == 0
     said = pager.says("ack", "gate", "--by", "Ada", "--reason", "on it")
     assert said.startswith(f"Hole in the gate ({FIRST})\nAcknowledged by Ada (the command line, ")
     assert said.endswith("Z): on it.\nOwed to oncall: the daemon sends it within 2 seconds, or as soon as it runs.\n")
@@ -68,7 +68,7 @@ def test_what_is_decided_at_the_command_line_reaches_the_pager(pager: Desk, sand
     ):
         if command:
             pager.says(*command)
-        assert pager.once().returncode == 0
+        assert pager.run("once").exit_code == 0
         assert status(sandbox, FIRST) == then
     assert status(sandbox, SECOND) == ("triggered", 1)
 
@@ -78,9 +78,9 @@ def test_once_hears_what_people_did_since_the_run_before(pager: Desk, sandbox: S
     pagerduty = sandbox.pagerduty
     pager.config["connectors"]["oncall"] |= {"api_token": pagerduty.api_token, "api_url": pagerduty.url}
     pager.write()
-    assert pager.once().returncode == 0
+    assert pager.run("once").exit_code == 0
     pagerduty.acknowledge(f"sentrytex:{FIRST}", "Alice")
-    assert pager.once().returncode == 0
+    assert pager.run("once").exit_code == 0
     assert (told(pager)["action"], told(pager)["person"]) == ("acknowledge", "Alice Example")
     assert told(pager)["place"] == "oncall"
 

@@ -33,7 +33,7 @@ def states(desk: Desk) -> dict[str, str]:
 
 def test_it_says_whether_a_daemon_runs(desk: Desk) -> None:
     """Which process since when, and after its end when that was; idle is told from stopped."""
-    desk.once()
+    desk.run("once")
     assert first_line(desk) == "NO DAEMON RUNS, and none has run here. `forwarder run` starts it."
     assert desk.json("status")["daemon"]["running"] is False
     with running(desk) as process:

@@ -19,7 +19,7 @@ def forwarded(desk: Desk, sandbox: Sandbox) -> Desk:
     sandbox.sentrytex.add_vendor("github", "GitHub, Inc.", "code hosting")
     sandbox.sentrytex.evidence = {ONE: {"evidence_state": {"state": "verified <b>", "sources": 2}}}
     sandbox.sentrytex.publish(recent(1, affected_vendors=["github", "okta"]))
-    assert desk.once().returncode == 0
+    assert desk.run("once").exit_code == 0
     return desk
 
 
@@ -98,6 +98,6 @@ def test_once_routes_by_category_at_the_first_run(desk: Desk, sandbox: Sandbox) 
     sandbox.sentrytex.publish(recent(1, affected_vendors=["stripe"]))
     desk.config["routes"] = [{"categories": "payments", "to": ["oncall"]}]
     desk.write()
-    assert desk.once().returncode == 0
+    assert desk.run("once").exit_code == 0
     (incident,) = sandbox.pagerduty.incidents.values()
     assert "Stripe" in str(incident)

@@ -31,7 +31,7 @@ class Desk:
         written(self.folder, self.config)
 
     def run(self, *args: str, **env: str) -> Result:
-        """A command in this process: quick, for those that only look."""
+        """A command in this process: quick, since to start another one costs half a second of a core."""
         return CliRunner().invoke(group, args, catch_exceptions=False, env={**self.env, **env})
 
     def says(self, *args: str) -> str:
@@ -47,4 +47,5 @@ class Desk:
         return command(self.folder, *args, env={**self.env, "FORWARDER_CONFIG": "config.yaml"})
 
     def once(self) -> subprocess.CompletedProcess[str]:
+        """`once` as cron runs it. Where it only brings about what a test looks at, ``run("once")`` does."""
         return self.process("once")

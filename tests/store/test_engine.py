@@ -11,6 +11,7 @@ import sys
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 from typing import Final
 
@@ -112,6 +113,24 @@ def test_it_says_what_it_is(store: Store, path: Path) -> None:
     assert pragma(path, "user_version") == len(MIGRATIONS)
     assert pragma(path, "auto_vacuum") == 2
     assert rows(store, "SELECT name FROM _sqlite_migrations") == [(name,) for name, _ in MIGRATIONS]
+
+
+def test_a_new_database_is_what_the_steps_make(store: Store, path: Path) -> None:
+    """It holds what the steps hold that an older database goes through, one after the other."""
+    with closing(sqlite3.connect(path.with_name("steps.db"), isolation_level=None)) as stepped:
+        migrate(stepped, 0)
+        wanted = list(stepped.execute("SELECT type, name, tbl_name, sql FROM sqlite_master ORDER BY type, name"))
+    assert rows(store, "SELECT type, name, tbl_name, sql FROM sqlite_master ORDER BY type, name") == wanted
+
+
+def test_a_database_that_counts_no_step_keeps_what_is_in_it(path: Path) -> None:
+    """Only a file without any table is taken for a new one."""
+    with Store.open_exclusive(path) as first:
+        enqueue(first, alert(), "secops")
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("PRAGMA user_version = 0")
+    with Store.open_exclusive(path) as second:
+        assert rows(second, "SELECT count(*) FROM deliveries") == [(1,)]
 
 
 def test_it_is_opened_again_with_what_is_in_it(path: Path) -> None:

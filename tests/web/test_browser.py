@@ -153,7 +153,7 @@ def answering(port: int, status: int, headers: Mapping[str, str], body: str) -> 
             pass
 
     server = ThreadingHTTPServer(("127.0.0.1", port), Answer)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
     thread.start()
     try:
         yield

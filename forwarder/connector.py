@@ -26,18 +26,18 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 from enum import StrEnum
-from types import MappingProxyType
 from typing import Any, ClassVar, Final, Generic, Protocol, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel
 
 from forwarder.alert import Alert, Change, Severity, Vendor, Vendors, named
 from forwarder.common.backoff import retry_after
 from forwarder.common.text import clean, cut, is_web_url, one_line
 from forwarder.common.units import Duration, Rate, SendRate, format_duration
 from forwarder.common.urls import redirect_host, web_address
+from forwarder.memory import NOTICE, RENAMED, Memory, ProcessMemory
 from forwarder.outcome import Broken, Delivered, Failed, Outcome, RateLimited, Receipt, Rejected, Retry, Uncertain
 from forwarder.response import (
     FEED,
@@ -54,6 +54,7 @@ from forwarder.response import (
     Sighting,
     Status,
 )
+from forwarder.settings import ConnectorConfig, Templates
 from forwarder.setup import Finding, Question, Setup
 
 __all__ = [
@@ -61,6 +62,7 @@ __all__ = [
     "NOTICE",
     "NOT_KEPT",
     "NOT_KNOWN",
+    "RENAMED",
     "Action",
     "Broken",
     "BuiltInTexts",
@@ -250,73 +252,6 @@ class BuiltInTexts:
 
     def text(self, delivery: Delivery, built_in: str) -> str:  # noqa: ARG002
         return built_in
-
-
-NOTICE: Final = "notice"
-"""The key in a connector's memory for what people should put right although everything arrives: a sentence with the way
-out, logged once, and shown beside the connector until it is empty again."""
-
-RENAMED: Final = "renamed."
-"""What a connector of another name kept under a key that this one uses itself is under that key with this before it."""
-
-
-class Memory(Protocol):
-    """What a connector still knows after a restart: short texts by key, and no secrets. For several threads at once."""
-
-    def get(self, key: str) -> str:
-        """What was put there last, empty where nothing was; raises Failed where that cannot be read."""
-        ...
-
-    def put(self, key: str, value: str) -> None:
-        """Keeps ``value``; an empty one forgets the key. Never raises, and costs nothing where it is kept already."""
-        ...
-
-
-class ProcessMemory:
-    """A memory that ends with its process. ``values`` is what it knows from the start."""
-
-    def __init__(self, values: Mapping[str, str] = MappingProxyType({})) -> None:
-        self.values = dict(values)
-
-    def get(self, key: str) -> str:
-        return self.values.get(key, "")
-
-    def put(self, key: str, value: str) -> None:
-        self.values[key] = value
-
-
-class Templates(BaseModel):
-    """Jinja2 templates in place of the built-in words.
-
-    They have ``alert``, ``vendors`` (their names), ``evidence``, ``changes``, ``kind`` and ``built_in``.
-    """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    title: str | None = Field(default=None, description="Template of the title: one line of plain text.")
-    text: str | None = Field(default=None, description="Template of the body: plain text.")
-
-
-class ConnectorConfig(BaseModel):
-    """What every connector can be told. A type adds its own keys; their descriptions become the schema's.
-
-    Secrets are SecretStr: the forwarder finds them by that type and keeps them out of everything it shows.
-    """
-
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
-
-    type: str = Field(description="What kind of destination it is.")
-    timeout: Duration = Field(
-        default=timedelta(seconds=10),
-        description="How long one request may take as a whole, from connecting to the last byte of its answer.",
-    )
-    concurrency: int = Field(default=2, ge=1, le=128, description="How many deliveries may be under way at once.")
-    max_rate: SendRate | None = Field(default=None, description="The most that is sent, such as 1/s.")
-    give_up_after: Duration = Field(
-        default=timedelta(days=3),
-        description="How long a delivery that fails is tried again before it becomes a dead letter.",
-    )
-    templates: Templates = Field(default=Templates(), description="Your own words for the title and the text.")
 
 
 C = TypeVar("C", bound=ConnectorConfig)

@@ -27,7 +27,8 @@ from forwarder.logs import configure
 from forwarder.sandbox import Fault, FaultKind, Sandbox
 from forwarder.sandbox.samples import sample_alerts
 from forwarder.store import Store
-from forwarder.store.records import DeliveryRow, Filter, State
+from forwarder.store.query_records import DeliveryRow, Filter
+from forwarder.store.records import State
 from forwarder.web.server import Server, bind
 
 IMAGES: Final = Path(__file__).parent / "images"

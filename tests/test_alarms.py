@@ -35,7 +35,8 @@ from forwarder.feed.client import KeyRefused, Unavailable
 from forwarder.store import Store, StoreError
 from forwarder.store.engine import Engine
 from forwarder.store.evidence import UNREAD_FOR, UNREAD_TRIES
-from forwarder.store.records import DeliveryRow, Filter, Gap, State
+from forwarder.store.query_records import DeliveryRow, Filter
+from forwarder.store.records import Gap, State
 from tests.kit.core import Time, enqueue, rows
 from tests.kit.samples import alert
 from tests.kit.store import routed

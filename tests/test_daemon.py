@@ -23,7 +23,8 @@ from forwarder.feed.client import TIMEOUT
 from forwarder.logs import Redactor
 from forwarder.sandbox import Fault, FaultKind, Sandbox
 from forwarder.store import Store
-from forwarder.store.records import DeliveryRow, State
+from forwarder.store.query_records import DeliveryRow
+from forwarder.store.records import State
 from tests.kit.core import EVERYTHING, PATIENCE, Process, command, recent, rows, secrets, settings, until, written
 
 NEW_TICKET = "POST /rest/api/3/issue"

@@ -21,7 +21,8 @@ from forwarder.logs import Redactor, configure
 from forwarder.sandbox import Fault, FaultKind, Sandbox
 from forwarder.sandbox.samples import sample_alerts
 from forwarder.store import Store
-from forwarder.store.records import DeliveryRow, State
+from forwarder.store.query_records import DeliveryRow
+from forwarder.store.records import State
 from tests.kit.core import (
     EVERYTHING,
     PATIENCE,

@@ -15,7 +15,7 @@ from forwarder.connector import Action, Resolution, Response
 from forwarder.sandbox import Sandbox
 from forwarder.sandbox.slack_socket import Interaction
 from forwarder.store import Store
-from forwarder.store.records import Filter
+from forwarder.store.query_records import Filter
 from tests.kit.core import EVERYTHING, PATIENCE, Process, environment, recent, secrets, settings, until, written
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -37,7 +37,7 @@ from forwarder.lifecycle.digests import compose
 from forwarder.lifecycle.owners import owners_of
 from forwarder.store import Store, StoreError
 from forwarder.store.mute_records import MutedBy
-from forwarder.store.records import AlertHistory, Filter
+from forwarder.store.query_records import AlertHistory, Filter
 
 _IN_DIGEST: Final = 100
 """Alerts that a digest is shown of."""

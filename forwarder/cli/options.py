@@ -44,7 +44,7 @@ def complete_alert(context: click.Context, _param: click.Parameter, incomplete: 
     """The CVEs, or else the ids, of the alerts that were seen last and begin with ``incomplete``."""
     from forwarder.config import outline
     from forwarder.store import Store
-    from forwarder.store.records import Filter
+    from forwarder.store.query_records import Filter
 
     found: dict[str, str] = {}
     with contextlib.suppress(Exception):

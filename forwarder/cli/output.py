@@ -15,7 +15,7 @@ from forwarder.common.text import ago, one_line
 from forwarder.connector import Response
 from forwarder.delivery.waiting import Waiting
 from forwarder.store.mute_records import MutedBy
-from forwarder.store.records import AlertRow, DeliveryRow
+from forwarder.store.query_records import AlertRow, DeliveryRow
 
 if TYPE_CHECKING:
     from rich.text import Text

@@ -18,7 +18,8 @@ from forwarder.common.text import counted
 from forwarder.config import Config
 from forwarder.config.problems import did_you_mean
 from forwarder.store import Store
-from forwarder.store.records import DeliveryRow, Filter, State
+from forwarder.store.query_records import DeliveryRow, Filter
+from forwarder.store.records import State
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 

@@ -23,7 +23,8 @@ from forwarder.config import Config
 from forwarder.connector import Connector
 from forwarder.plugins import load_type
 from forwarder.store import Store
-from forwarder.store.records import AlertRow, Filter, State
+from forwarder.store.query_records import AlertRow, Filter
+from forwarder.store.records import State
 
 BATCH: Final = 200
 """Alerts that one transaction takes: the daemon must not wait long for its turn."""

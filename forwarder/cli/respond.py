@@ -20,7 +20,7 @@ from forwarder.connector import Action, Origin, Resolution, Status
 from forwarder.response import COMMAND_LINE
 from forwarder.store import Store
 from forwarder.store.life_records import Heard, Responded
-from forwarder.store.records import AlertHistory
+from forwarder.store.query_records import AlertHistory
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 

@@ -38,7 +38,8 @@ from forwarder.connector import Origin, Status
 from forwarder.delivery.throughput import WORTH_AN_ESTIMATE, Throughput
 from forwarder.delivery.waiting import lasting
 from forwarder.store.alarm_records import Alarm
-from forwarder.store.records import AlertRow, Filter, Queue, State
+from forwarder.store.query_records import AlertRow, Filter
+from forwarder.store.records import Queue, State
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 

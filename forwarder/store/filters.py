@@ -14,7 +14,8 @@ from typing import Any, Final
 from forwarder.alert import Severity
 from forwarder.connector import Status
 from forwarder.store import search
-from forwarder.store.records import Filter, State
+from forwarder.store.query_records import Filter
+from forwarder.store.records import State
 
 FEW: Final = 5000
 """Rows up to which it is quicker to look at all of them than to walk from the newest back."""

@@ -13,20 +13,8 @@ from forwarder.alert import SetAside, Severity
 from forwarder.connector import NOTICE, Kind, Origin, Receipt, Response, Status
 from forwarder.store import evidence, failing, filters, search, unreadable, vendors
 from forwarder.store.engine import Engine
-from forwarder.store.records import (
-    AlertHistory,
-    AlertRow,
-    Attempt,
-    AttemptResult,
-    DeliveryRow,
-    Filter,
-    Gap,
-    Lateness,
-    Pause,
-    Queue,
-    Revision,
-    State,
-)
+from forwarder.store.query_records import AlertHistory, AlertRow, DeliveryRow, Filter, Revision
+from forwarder.store.records import Attempt, AttemptResult, Gap, Lateness, Pause, Queue, State
 from forwarder.store.responses import responses_of
 
 _DELIVERIES: Final = """

@@ -22,7 +22,8 @@ from starlette.staticfiles import StaticFiles
 from forwarder.config import Listen
 from forwarder.logs import get_logger
 from forwarder.store import Store, StoreError
-from forwarder.store.records import DeliveryRow, State
+from forwarder.store.query_records import DeliveryRow
+from forwarder.store.records import State
 from forwarder.web import filters, muting
 from forwarder.web.forms import NOTHING, Form, done_message, ids, one, posted
 from forwarder.web.health import Health, Missing

@@ -17,7 +17,7 @@ from forwarder.connector import MuteScope, Origin
 from forwarder.lifecycle.mutes import MOST_WORDS, mute_of, words
 from forwarder.response import PAGE
 from forwarder.store.mute_records import MuteRow
-from forwarder.store.records import AlertRow
+from forwarder.store.query_records import AlertRow
 from forwarder.web.forms import Form, one
 from forwarder.web.responding import name_in, reason_in
 

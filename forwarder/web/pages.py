@@ -20,7 +20,8 @@ from forwarder.delivery.waiting import Waiting, waiting
 from forwarder.lifecycle.reminders import due_of
 from forwarder.response import COMMAND_LINE, PAGE
 from forwarder.store import Store
-from forwarder.store.records import AlertHistory, AlertRow, DeliveryRow, Filter, Lateness, Queue, State
+from forwarder.store.query_records import AlertHistory, AlertRow, DeliveryRow, Filter
+from forwarder.store.records import Lateness, Queue, State
 from forwarder.web import charts, figures
 from forwarder.web.facts import Facts
 from forwarder.web.filters import KINDS

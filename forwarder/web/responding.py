@@ -16,7 +16,7 @@ from forwarder.connector import Action, Origin, Resolution
 from forwarder.lifecycle import Responses
 from forwarder.lifecycle.responses import answer
 from forwarder.store.life_records import Heard, Responded
-from forwarder.store.records import AlertRow
+from forwarder.store.query_records import AlertRow
 from forwarder.web.forms import Form, one
 
 MOST_NAME: Final = 80

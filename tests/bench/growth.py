@@ -15,7 +15,8 @@ from typing import Any
 from forwarder.app import Forwarder
 from forwarder.common.clock import iso
 from forwarder.store import Store
-from forwarder.store.records import Filter, State
+from forwarder.store.query_records import Filter
+from forwarder.store.records import State
 from tests.bench.stand_ins import StandIns, alerts, config_for, load_config, poll_at_will
 
 FULL_PAGE = 199

@@ -21,7 +21,7 @@ from forwarder.app import STANDS_STILL, Forwarder
 from forwarder.cli.root import group
 from forwarder.config import Listen, load
 from forwarder.store import Store, StoreError, pulse
-from forwarder.store.records import Filter
+from forwarder.store.query_records import Filter
 from forwarder.web.server import Server, bind
 from tests.kit.core import PATIENCE, nobody_listens
 from tests.kit.samples import alert

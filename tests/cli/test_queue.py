@@ -27,7 +27,8 @@ from forwarder.config import load
 from forwarder.connector import Origin, Receipt
 from forwarder.sandbox import Fault, FaultKind, Sandbox
 from forwarder.store import Store
-from forwarder.store.records import AttemptResult, DeliveryRow, Filter, RoutedAlert, Settlement, State
+from forwarder.store.query_records import DeliveryRow, Filter
+from forwarder.store.records import AttemptResult, RoutedAlert, Settlement, State
 from tests.kit.samples import alert
 
 CONFIG = """\

@@ -14,7 +14,8 @@ from forwarder.delivery.dispatcher import Dispatcher
 from forwarder.events import Listener
 from forwarder.sandbox import Fault, FaultKind, Sandbox
 from forwarder.store import Store
-from forwarder.store.records import DeliveryRow, State
+from forwarder.store.query_records import DeliveryRow
+from forwarder.store.records import State
 from tests.kit import core
 from tests.kit.contract import TARGETS, Target
 from tests.kit.samples import alert

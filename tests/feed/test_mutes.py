@@ -16,7 +16,7 @@ from forwarder.store import Store
 from forwarder.store.life_records import DIGEST
 from forwarder.store.mute_records import CONFIG, MutedBy
 from forwarder.store.mutes import BATCH
-from forwarder.store.records import AlertRow, Filter
+from forwarder.store.query_records import AlertRow, Filter
 from tests.feed.conftest import MakePoller
 from tests.kit.feed import DAY, HOUR, publish
 from tests.kit.store import NOW, Time, claim, claim_all, config, deliver, failed, ids, rows, settle, states

@@ -39,7 +39,8 @@ from forwarder.connector import (
 )
 from forwarder.sandbox import Sandbox
 from forwarder.store import Store
-from forwarder.store.records import DeliveryRow, Filter, RoutedAlert
+from forwarder.store.query_records import DeliveryRow, Filter
+from forwarder.store.records import RoutedAlert
 from tests.kit.samples import alert_json
 
 PATIENCE: Final = 60.0

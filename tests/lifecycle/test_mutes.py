@@ -18,7 +18,7 @@ from forwarder.lifecycle import Mutes, Responses
 from forwarder.lifecycle.mutes import mute_of, muted_by, of_config, words
 from forwarder.store import Store
 from forwarder.store.mute_records import MuteRow
-from forwarder.store.records import Filter
+from forwarder.store.query_records import Filter
 from tests.kit.core import Scripted
 from tests.kit.samples import alert
 from tests.kit.store import NOW, Time, config, deliver, enqueue

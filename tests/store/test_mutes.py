@@ -13,7 +13,8 @@ from forwarder.common.clock import instant
 from forwarder.config import Mute
 from forwarder.store import Store
 from forwarder.store.mute_records import MutedBy, MuteRow
-from forwarder.store.records import AlertRow, Filter, RoutedAlert
+from forwarder.store.query_records import AlertRow, Filter
+from forwarder.store.records import RoutedAlert
 from tests.kit.samples import alert
 from tests.kit.store import NOW, claim, routed, rows
 

@@ -12,7 +12,8 @@ from forwarder.alert import Severity
 from forwarder.connector import Action, Change, Origin, Receipt, Status
 from forwarder.delivery.waiting import waiting
 from forwarder.store import Store
-from forwarder.store.records import Filter, Gap, State
+from forwarder.store.query_records import Filter
+from forwarder.store.records import Gap, State
 from tests.kit.samples import HOSTILE_TEXTS, alert
 from tests.kit.store import (
     LEASE,

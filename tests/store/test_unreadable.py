@@ -18,7 +18,8 @@ from forwarder.delivery.dispatcher import Dispatcher
 from forwarder.events import Listener, Listeners
 from forwarder.sandbox import Sandbox
 from forwarder.store import Store
-from forwarder.store.records import AttemptResult, Filter, State
+from forwarder.store.query_records import Filter
+from forwarder.store.records import AttemptResult, State
 from tests.kit import core
 from tests.kit.samples import alert
 from tests.kit.store import LASTING, NOW, claim_all, deliver, delivered, enqueue, ids, remind, routed, rows, settle

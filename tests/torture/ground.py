@@ -20,7 +20,7 @@ import pytest
 
 from forwarder.alert import Alert
 from forwarder.sandbox import Fault, FaultKind, Sandbox
-from forwarder.store.records import Filter
+from forwarder.store.query_records import Filter
 from tests.kit.core import until
 from tests.torture.leaks import leaks
 from tests.torture.machine import Machine

@@ -20,7 +20,8 @@ from forwarder.alert import Alert, MalformedAlert
 from forwarder.common.text import is_web_url
 from forwarder.feed.client import Page
 from forwarder.sandbox import Fault, FaultKind, Sandbox
-from forwarder.store.records import Filter, State
+from forwarder.store.query_records import Filter
+from forwarder.store.records import State
 from tests.kit.samples import HOSTILE_TEXTS
 from tests.torture.leaks import leaks
 from tests.torture.matrix import Row

@@ -17,7 +17,8 @@ from typing import Final
 
 from forwarder.connector import Broken, Delivered, RateLimited, Rejected, Retry, Uncertain
 from forwarder.sandbox import Fault, FaultKind, Sandbox
-from forwarder.store.records import AttemptResult, Filter, State
+from forwarder.store.query_records import Filter
+from forwarder.store.records import AttemptResult, State
 from tests.kit.contract import Kinds, Target
 from tests.torture.leaks import leaks
 from tests.torture.rig import QUICK, Rig

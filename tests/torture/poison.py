@@ -16,7 +16,8 @@ from typing import Final
 from forwarder.alert import Alert
 from forwarder.connector import Kind
 from forwarder.sandbox import Fault, FaultKind, Sandbox
-from forwarder.store.records import Filter, State
+from forwarder.store.query_records import Filter
+from forwarder.store.records import State
 from tests.torture.world import World, assert_exactly_once
 
 POLL: Final = 2.0

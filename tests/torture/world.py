@@ -20,7 +20,8 @@ from forwarder.alert import Alert
 from forwarder.connector import Kind
 from forwarder.sandbox import Sandbox
 from forwarder.store import Store, StoreError
-from forwarder.store.records import Filter, State
+from forwarder.store.query_records import Filter
+from forwarder.store.records import State
 from tests.kit.contract import TARGETS, Target
 from tests.torture.points import Point
 

@@ -16,7 +16,8 @@ from typing import Any, Final
 import pytest
 
 from forwarder.sandbox import Sandbox
-from forwarder.store.records import Filter, State
+from forwarder.store.query_records import Filter
+from forwarder.store.records import State
 from tests.kit import core
 from tests.kit import store as store_kit
 from tests.kit.nginx import HOST, proxying, shown

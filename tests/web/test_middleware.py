@@ -12,7 +12,8 @@ import pytest
 from structlog.testing import capture_logs
 
 from forwarder.config import Listen
-from forwarder.store.records import Filter, State
+from forwarder.store.query_records import Filter
+from forwarder.store.records import State
 from forwarder.web.server import WebError, bind
 from forwarder.web.sessions import Keys
 from forwarder.web.visitors import Hosts

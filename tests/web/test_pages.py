@@ -17,7 +17,8 @@ from forwarder.alert import Alert, Severity, Vendor
 from forwarder.delivery.waiting import Cause
 from forwarder.store import Store, StoreError
 from forwarder.store.mute_records import MutedBy
-from forwarder.store.records import AttemptResult, Filter, Gap, State
+from forwarder.store.query_records import Filter
+from forwarder.store.records import AttemptResult, Gap, State
 from forwarder.web import pages
 from forwarder.web.charts import Latency, days, days_chart, latencies, latency_chart
 from forwarder.web.filters import CAUSES, templates

@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from forwarder.store.records import Filter, State
+from forwarder.store.query_records import Filter
+from forwarder.store.records import State
 from tests.kit.nginx import Proxy, proxying, shown
 from tests.kit.samples import ALERT_ID
 from tests.kit.web import TOKEN, Site, furnish, serving, words

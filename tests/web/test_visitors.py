@@ -15,7 +15,8 @@ from starlette.routing import Mount, Route
 from starlette.types import Message
 
 from forwarder.config.model import OWN_PATHS
-from forwarder.store.records import Filter, State
+from forwarder.store.query_records import Filter
+from forwarder.store.records import State
 from forwarder.web.app import make_app
 from forwarder.web.metrics import Metrics
 from forwarder.web.middleware import Guard

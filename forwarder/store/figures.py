@@ -45,8 +45,12 @@ _UNFINISHED: Final = f"""
 FROM alerts AS a INDEXED BY alerts_unresolved
 WHERE {_OURS} AND a.severity = ? AND a.status <> 'resolved'
 """
+# What is held is due nowhere yet: its time begins when it goes out.
 _OPENS: Final = """
-SELECT (SELECT json_group_object(connector, enqueued_at) FROM deliveries WHERE alert_id = a.id AND kind = 'open')
+SELECT (
+  SELECT json_group_object(connector, enqueued_at) FROM deliveries
+  WHERE alert_id = a.id AND kind = 'open' AND state <> 'held'
+)
 """
 
 

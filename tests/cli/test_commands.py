@@ -38,6 +38,23 @@ def test_once_delivers_what_is_due_and_ends(desk: Desk, sandbox: Sandbox) -> Non
     assert all("/browse/SEC-" in str(message) for message in sandbox.slack.messages)
 
 
+def test_once_reminds_and_reports(desk: Desk, sandbox: Sandbox) -> None:
+    """From cron alone, too, somebody hears of what nobody has acknowledged, and how things stand."""
+    desk.config["routes"] = [{"to": "secops"}]
+    desk.config["reminders"] = [{"unacknowledged_for": "15m", "to": ["oncall"]}]
+    desk.config["reports"] = [{"every": "daily 09:00", "to": ["secops"]}]
+    desk.write()
+    sandbox.sentrytex.publish(recent(1))
+    assert desk.once().returncode == 0
+    with Store.open_exclusive(desk.folder / "forwarder.db") as store:
+        for table, column in (("deliveries", "enqueued_at"), ("reminders", "since"), ("reports", "made_at")):
+            aged = f"UPDATE {table} SET {column} = {column} - 100000"
+            store.engine.write(lambda connection, aged=aged: connection.execute(aged))
+    assert desk.once().returncode == 0
+    assert len(sandbox.pagerduty.incidents) == 1
+    assert sum("Report: " in message["text"] for message in sandbox.slack.messages) == 1
+
+
 def test_once_waits_for_a_rate_limit(desk: Desk, sandbox: Sandbox) -> None:
     """Also for the last one behind a 429."""
     sandbox.slack.inject(Fault(kind=FaultKind.STATUS, status=429, headers={"Retry-After": "1"}, path="postMessage"))

@@ -76,8 +76,8 @@ class Operations:
         """Hands the deliveries of a connector that was renamed to its new name, and returns how many there were.
 
         All that is known of an alert moves together, or stays where the new name has its own: an update must not
-        reach a message that has told it already. What the connector remembers goes along, and what was seen and heard of
-        people there: what they did long ago is no news under another name. An alarm that ended, or
+        reach a message that has told it already. What the connector remembers goes along, and what was
+        seen and heard of people there: what they did long ago is no news under another name. An alarm that ended, or
         changed, while neither name could be told is told to the new one, as of ``now``.
         """
 

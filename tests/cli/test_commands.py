@@ -8,6 +8,7 @@ import re
 import subprocess
 import time
 from datetime import datetime
+from operator import methodcaller
 from typing import Any, Final
 from uuid import UUID
 
@@ -48,8 +49,7 @@ def test_once_reminds_and_reports(desk: Desk, sandbox: Sandbox) -> None:
     assert desk.once().returncode == 0
     with Store.open_exclusive(desk.folder / "forwarder.db") as store:
         for table, column in (("deliveries", "enqueued_at"), ("reminders", "since"), ("reports", "made_at")):
-            aged = f"UPDATE {table} SET {column} = {column} - 100000"
-            store.engine.write(lambda connection, aged=aged: connection.execute(aged))
+            store.engine.write(methodcaller("execute", f"UPDATE {table} SET {column} = {column} - 100000"))
     assert desk.once().returncode == 0
     assert len(sandbox.pagerduty.incidents) == 1
     assert sum("Report: " in message["text"] for message in sandbox.slack.messages) == 1

@@ -139,6 +139,9 @@ class _Turn:
             self.problem = str(error)
         forwarder.review_alarms()
         forwarder.life.responses.look_everywhere()
+        # After the looks: nobody is reminded of what somebody has acted on meanwhile.
+        forwarder.life.reminders.judge()
+        forwarder.life.reports.judge()
         self.dead = forwarder.deliver_due(PATIENCE, threading.Event())
         forwarder.prune()
 

@@ -77,13 +77,15 @@ class Reports:
         now = self._now()
         for report in self._config.reports:
             key = key_of(report)
-            last = self._store.figures.last_report(key, now=now)
+            # The next one counts as made where that was by a clock that has been set back since: never twice.
+            following = next_time(report, instant(now)).timestamp()
+            last = self._store.figures.last_report(key, now=now, most=following)
             due = latest_due(report, last, now)
             if due is None:
                 continue
             mutes = standing(self._config, self._store, now)
             summary = summarize(self._store, self._connectors(), since=last, until=now, mutes=mutes)
-            made = as_alert(summary, f"report-{key}-{due:.0f}")
+            made = as_alert(summary, f"report-{key}-{now:.3f}")
             if self._store.figures.report(key, made, due=due, connectors=report.to, now=now):
                 log.info("reported", to=list(report.to))
                 self._wake(report.to)

@@ -9,6 +9,7 @@ from forwarder.alert import Alert, Change, got_worse
 from forwarder.connector import Kind
 from forwarder.store.enqueue import enqueue, enqueue_discarded, record_change
 from forwarder.store.holds import release_alert
+from forwarder.store.links import STANDS
 from forwarder.store.records import RoutedAlert
 from forwarder.store.responses import reopen_worse
 
@@ -60,19 +61,15 @@ def enqueue_change(
 def _opened(connection: sqlite3.Connection, alert_id: str, *, worse: bool) -> dict[str, bool]:
     """The connectors that were owed the alert, and whether an update of it has something to follow there.
 
-    What was never tried, is held, or waits as a dead letter, will tell the new form by itself; what a digest told is
-    told again for the ``worse`` alone.
+    What was never tried, is held, or waits as a dead letter, will tell the new form by itself; what a digest alone told
+    is told again for the ``worse``.
     """
     rows = connection.execute(
-        "SELECT connector, state, attempts, receipt_id FROM deliveries WHERE alert_id = ? AND kind = 'open'",
-        (alert_id,),
+        "SELECT o.connector, o.state NOT IN ('dead', 'held') AND NOT (o.state = 'ready' AND o.attempts = 0)"
+        f" AND (? OR {STANDS}) FROM deliveries AS o WHERE o.alert_id = ? AND o.kind = 'open'",
+        (worse, alert_id),
     )
-    return {
-        connector: not (
-            state in {"dead", "held"} or (state == "ready" and attempts == 0) or (receipt_id == "" and not worse)
-        )
-        for connector, state, attempts, receipt_id in rows
-    }
+    return {connector: bool(follows) for connector, follows in rows}
 
 
 def _discarded(connection: sqlite3.Connection, alert_id: str) -> set[str]:

@@ -10,6 +10,7 @@ from typing import Final
 from forwarder.alert import Alert, Change
 from forwarder.connector import Kind, Origin
 from forwarder.store.life_records import Hold
+from forwarder.store.links import STANDS
 from forwarder.store.records import AFTER_ALL_OPENS, LINKS_ONLY
 
 _ENQUEUE: Final = """
@@ -128,14 +129,17 @@ def enqueue_discarded(
 def enqueue_links(
     connection: sqlite3.Connection, settled: sqlite3.Row, followers: Collection[str], now: float, due_at: float
 ) -> None:
-    """Owes the new link to messages about the same alert that went out without it."""
+    """Owes the new link to messages about the same alert that went out without it.
+
+    What is held brings it along once it goes out, and what a digest told has no message that could show it.
+    """
     for follower in followers:
         if follower != settled["connector"]:
             connection.execute(
                 "INSERT INTO deliveries"
                 " (alert_id, connector, kind, revision, state, rank, published_at, why, enqueued_at, due_at)"
                 " SELECT alert_id, connector, 'update', ?1, 'ready', rank % ?2 + ?2, published_at, ?3, ?4, ?5"
-                " FROM deliveries WHERE alert_id = ?6 AND connector = ?7 AND kind = 'open' AND state <> 'dead'"
+                f" FROM deliveries AS o WHERE alert_id = ?6 AND connector = ?7 AND kind = 'open' AND {STANDS}"
                 "   AND NOT (state = 'ready' AND attempts = 0)"
                 " ON CONFLICT (alert_id, connector, kind, revision) DO UPDATE SET"
                 "   state = 'ready', why = excluded.why, due_at = excluded.due_at, settled_at = NULL"

@@ -7,9 +7,11 @@ from typing import Final
 _UNRESOLVED: Final = """
 a.origin = 'feed' AND a.past = 0 AND a.unrouted = 0 AND a.muted_by IS NULL AND a.status <> 'resolved'
 """
+# What is held is due nowhere yet: its time begins when it goes out.
+_OWED: Final = "d.kind = 'open' AND d.state <> 'held'"
 _KEEP: Final = f"""
   INSERT INTO unfinished SELECT a.id, d.connector, a.severity, d.enqueued_at
-  FROM alerts AS a JOIN deliveries AS d ON d.alert_id = a.id WHERE d.kind = 'open' AND {_UNRESOLVED} AND {{}}
+  FROM alerts AS a JOIN deliveries AS d ON d.alert_id = a.id WHERE {_OWED} AND {_UNRESOLVED} AND {{}}
   ON CONFLICT (alert_id, connector) DO UPDATE SET severity = excluded.severity, enqueued_at = excluded.enqueued_at;
 """
 
@@ -17,7 +19,10 @@ UNFINISHED_WATCHES: Final = f"""
 CREATE TRIGGER unfinished_owed AFTER INSERT ON deliveries WHEN new.kind = 'open' BEGIN
   {_KEEP.format("d.id = new.id")}
 END;
-CREATE TRIGGER unfinished_moved AFTER UPDATE OF connector, enqueued_at ON deliveries WHEN new.kind = 'open' BEGIN
+CREATE TRIGGER unfinished_moved AFTER UPDATE OF connector, enqueued_at, state ON deliveries
+WHEN new.kind = 'open' AND ((old.connector, old.enqueued_at) <> (new.connector, new.enqueued_at)
+  OR (old.state = 'held') <> (new.state = 'held'))
+BEGIN
   DELETE FROM unfinished WHERE alert_id = old.alert_id AND connector = old.connector;
   {_KEEP.format("d.id = new.id")}
 END;
@@ -63,6 +68,6 @@ CREATE TABLE unfinished (
   PRIMARY KEY (alert_id, connector)
 ) STRICT, WITHOUT ROWID;
 INSERT INTO unfinished SELECT a.id, d.connector, a.severity, d.enqueued_at
-FROM alerts AS a JOIN deliveries AS d ON d.alert_id = a.id WHERE d.kind = 'open' AND {_UNRESOLVED};
+FROM alerts AS a JOIN deliveries AS d ON d.alert_id = a.id WHERE {_OWED} AND {_UNRESOLVED};
 CREATE INDEX unfinished_since ON unfinished (connector, severity, enqueued_at);
 {UNFINISHED_WATCHES}"""

@@ -142,11 +142,15 @@ class FigureStore:
             count: int = connection.execute(f"SELECT count(*) FROM ({few})", values).fetchone()[0]
         return count
 
-    def last_report(self, key: str, *, now: float) -> float:
-        """When the report of this key was last made; since when it is in the config where it was not made yet."""
+    def last_report(self, key: str, *, now: float, most: float) -> float:
+        """When the report of this key was last made; since when it is in the config where it was not made yet.
+
+        That is ``most`` at most: a clock that was ahead must not put the next one off until it is so late again.
+        """
 
         def work(connection: sqlite3.Connection) -> float:
             connection.execute("INSERT INTO reports VALUES (?, ?) ON CONFLICT DO NOTHING", (key, now))
+            connection.execute("UPDATE reports SET made_at = ?2 WHERE report = ?1 AND made_at > ?2", (key, most))
             made: float = connection.execute("SELECT made_at FROM reports WHERE report = ?", (key,)).fetchone()[0]
             return made
 

@@ -9,6 +9,18 @@ from typing import Final
 
 from forwarder.connector import Link, Receipt
 
+STANDS: Final = """(
+  o.state NOT IN ('dead', 'held') AND (o.receipt_id IS NOT '' OR EXISTS (
+    SELECT 1 FROM deliveries AS later WHERE later.alert_id = o.alert_id AND later.connector = o.connector
+      AND later.kind IN ('update', 'remind') AND later.state <> 'dead' AND later.receipt_id IS NOT ''
+  ))
+)"""
+"""Whether an alert stands at a connector, or is about to, given its open ``o`` there.
+
+What is held has gone nowhere. What a digest told has nothing of its own there, until worse news or a reminder of it is
+a message.
+"""
+
 _ELSEWHERE: Final = """
 SELECT alert_id, id, connector, receipt_id, receipt_url FROM deliveries
 WHERE alert_id IN (SELECT value FROM json_each(?)) AND state = 'delivered' ORDER BY settled_at, id

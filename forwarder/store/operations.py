@@ -76,7 +76,8 @@ class Operations:
         """Hands the deliveries of a connector that was renamed to its new name, and returns how many there were.
 
         All that is known of an alert moves together, or stays where the new name has its own: an update must not
-        reach a message that has told it already. What the connector remembers goes along. An alarm that ended, or
+        reach a message that has told it already. What the connector remembers goes along, and what was
+        seen and heard of people there: what they did long ago is no news under another name. An alarm that ended, or
         changed, while neither name could be told is told to the new one, as of ``now``.
         """
 
@@ -84,6 +85,8 @@ class Operations:
             memory.rename(connection, old, new)
             connection.execute(_RENAME_DISCARDS, (new, old))
             connection.execute(_RENAME_NOTIFIED, (new, old))
+            for statement in _RENAME_HEARD:
+                connection.execute(statement, (new, old))
             moved = [alert_id for (alert_id,) in connection.execute(_RENAME, (new, old)).fetchall()]
             for alert_id in sorted(set(moved)):
                 catch_up(connection, alert_id, new, now=time.time() if now is None else now)
@@ -190,6 +193,17 @@ WHERE ?2 IN (SELECT value FROM json_each(notified))
 _RENAME_DISCARDS: Final = """
 UPDATE OR IGNORE discards SET connector = ?1, sent_as = coalesce(sent_as, connector) WHERE connector = ?2
 """
+
+# What the new name found where it already had alerts of its own is the newer truth. Otherwise it has looked without
+# knowing any, and begins where the old one ended.
+_RENAME_HEARD: Final = (
+    "UPDATE OR IGNORE sightings SET connector = ?1 WHERE connector = ?2 AND NOT EXISTS ("
+    "  SELECT 1 FROM deliveries AS has WHERE has.alert_id = sightings.alert_id AND has.connector = ?1)",
+    "UPDATE OR IGNORE heard SET connector = ?1 WHERE connector = ?2",
+    "DELETE FROM looks WHERE connector = ?1 AND EXISTS (SELECT 1 FROM looks WHERE connector = ?2)"
+    " AND NOT EXISTS (SELECT 1 FROM deliveries WHERE connector = ?1)",
+    "UPDATE OR IGNORE looks SET connector = ?1 WHERE connector = ?2",
+)
 
 # What arrived is sent again on purpose: its receipt stays, so that a look for the repetition does not take the one for
 # the other. What died is sent for the first time, and may be there for all that.

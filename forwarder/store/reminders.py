@@ -15,7 +15,8 @@ from forwarder.store.engine import Engine
 from forwarder.store.enqueue import enqueue
 from forwarder.store.holds import release_alert
 
-_KEEP: Final = "INSERT INTO reminders VALUES (?, ?) ON CONFLICT DO NOTHING"
+# A clock that was ahead for a while must not keep it quiet until it is so late again.
+_KEEP: Final = "INSERT INTO reminders VALUES (?, ?) ON CONFLICT DO UPDATE SET since = min(since, excluded.since)"
 _FORGET: Final = """
 DELETE FROM reminders WHERE reminder NOT IN (SELECT value FROM json_each(?))
 """

@@ -14,16 +14,13 @@ from forwarder.response import FEED
 from forwarder.store import unreadable
 from forwarder.store.enqueue import enqueue
 from forwarder.store.life_records import Heard, Responded
+from forwarder.store.links import STANDS
 
 _RESPONSES: Final = """
 SELECT * FROM responses WHERE alert_id IN (SELECT value FROM json_each(?)) ORDER BY alert_id, number
 """
 
-_STANDS_AT: Final = """
-SELECT DISTINCT connector FROM deliveries WHERE alert_id = ? AND kind = 'open' AND state NOT IN ('dead', 'held')
-  -- What a digest told has nothing of its own there.
-  AND receipt_id IS NOT ''
-"""
+_STANDS_AT: Final = f"SELECT o.connector FROM deliveries AS o WHERE o.alert_id = ? AND o.kind = 'open' AND {STANDS}"
 
 # The first of each counts, by when it was done; what is resolved at once was acknowledged with it.
 _RESPONDED: Final = """

@@ -8,6 +8,7 @@ import re
 import subprocess
 import time
 from datetime import datetime
+from operator import methodcaller
 from typing import Any, Final
 from uuid import UUID
 
@@ -36,6 +37,22 @@ def test_once_delivers_what_is_due_and_ends(desk: Desk, sandbox: Sandbox) -> Non
         assert (result.returncode, result.stdout) == (0, ""), result.stderr
     assert len(sandbox.slack.messages) == len(sandbox.jira.issues) == len(sandbox.pagerduty.incidents) == 3
     assert all("/browse/SEC-" in str(message) for message in sandbox.slack.messages)
+
+
+def test_once_reminds_and_reports(desk: Desk, sandbox: Sandbox) -> None:
+    """From cron alone, too, somebody hears of what nobody has acknowledged, and how things stand."""
+    desk.config["routes"] = [{"to": "secops"}]
+    desk.config["reminders"] = [{"unacknowledged_for": "15m", "to": ["oncall"]}]
+    desk.config["reports"] = [{"every": "daily 09:00", "to": ["secops"]}]
+    desk.write()
+    sandbox.sentrytex.publish(recent(1))
+    assert desk.once().returncode == 0
+    with Store.open_exclusive(desk.folder / "forwarder.db") as store:
+        for table, column in (("deliveries", "enqueued_at"), ("reminders", "since"), ("reports", "made_at")):
+            store.engine.write(methodcaller("execute", f"UPDATE {table} SET {column} = {column} - 100000"))
+    assert desk.once().returncode == 0
+    assert len(sandbox.pagerduty.incidents) == 1
+    assert sum("Report: " in message["text"] for message in sandbox.slack.messages) == 1
 
 
 def test_once_waits_for_a_rate_limit(desk: Desk, sandbox: Sandbox) -> None:

@@ -8,9 +8,9 @@ from typing import Any, Final
 import pytest
 
 from forwarder import routing
-from forwarder.alert import Alert
+from forwarder.alert import Alert, Severity
 from forwarder.common.clock import instant
-from forwarder.connector import Action, Origin
+from forwarder.connector import Action, Origin, Status
 from forwarder.lifecycle import Held
 from forwarder.lifecycle.digests import MAX_LINES, compose, counted, lines
 from forwarder.lifecycle.holds import holds
@@ -125,6 +125,56 @@ def test_a_response_has_nothing_to_change_there(store: Store) -> None:
     settle(store, digest(store), delivered("M-1"), now=DUE)
     told = store.lifecycle.respond("a", Action.RESOLVE, place=PAGE, now=DUE, connectors=("secops",))
     assert told.connectors == frozenset()
+
+
+def told_for_the_worse(store: Store) -> None:
+    """An alert that a digest told stands as a message of its own, ``M-2``, for it got worse."""
+    known, worse = alert(id="a", severity="low"), alert(id="a", severity="high")
+    hold(store, known)
+    settle(store, digest(store), delivered("M-1"), now=DUE)
+    store.feed.commit_page([routed(worse, "secops", known=known)], now=DUE, connectors=("secops",))
+    settle(store, claim(store, now=DUE), delivered("M-2"), now=DUE)
+
+
+def test_a_response_reaches_the_message_of_what_got_worse_after_it(store: Store) -> None:
+    told_for_the_worse(store)
+    told = store.lifecycle.respond("a", Action.RESOLVE, place=PAGE, now=DUE, connectors=("secops",))
+    assert told.connectors == {"secops"}
+    receipt = claim(store, now=DUE).delivery.receipt
+    assert receipt is not None
+    assert receipt.remote_id == "M-2"
+
+
+def test_a_response_reaches_what_reminded_of_it(store: Store) -> None:
+    hold(store, alert(id="a", severity="low"))
+    settle(store, digest(store), delivered("M-1"), now=DUE)
+    (open_one,) = store.reminders.unresolved("r", severities=[Severity.LOW], statuses=[Status.OPEN])
+    store.reminders.remind("r", open_one, 0, why="Nobody has it", connectors=["secops"], now=DUE)
+    settle(store, claim(store, now=DUE), delivered("M-2"), now=DUE)
+    told = store.lifecycle.respond("a", Action.RESOLVE, place=PAGE, now=DUE, connectors=("secops",))
+    assert told.connectors == {"secops"}
+
+
+def test_any_change_reaches_the_message_of_what_got_worse_after_it(store: Store) -> None:
+    told_for_the_worse(store)
+    known, better = alert(id="a", severity="high"), alert(id="a", severity="medium")
+    store.feed.commit_page([routed(better, "secops", known=known)], now=DUE, connectors=("secops",))
+    assert claim(store, now=DUE).delivery.alert == better
+
+
+@pytest.mark.parametrize("is_told", [False, True], ids=["held", "told"])
+def test_another_places_link_brings_nothing_forward(store: Store, is_told: bool) -> None:
+    """Neither before the digest nor after it is there a message that could show the link."""
+    one = alert(id="a")
+    decision = routing.targets(one, CONFIG.routes)
+    held = holds(decision, CONFIG, instant(NOW))
+    item = RoutedAlert(alert=one, decision=decision, targets={**decision.targets, "tickets": "always"}, holds=held)
+    store.feed.commit_page([item], now=NOW)
+    if is_told:
+        settle(store, digest(store), delivered("M-1"), now=DUE)
+    ticket = delivered("SEC-1", "https://jira.example/SEC-1")
+    assert settle(store, claim(store, "tickets", now=DUE), ticket, now=DUE, followers=("secops", "tickets"))
+    assert claim_all(store, now=DUE + 3600) == []
 
 
 def test_the_next_one_tells_what_came_since(store: Store) -> None:

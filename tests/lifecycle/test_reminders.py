@@ -73,6 +73,16 @@ def critical(store: Store, *to: str, now: float = NOW, alert_id: str = "a") -> N
         deliver(store, connector, f"R-{connector}-{alert_id}", now=now)
 
 
+def test_a_clock_that_was_ahead_keeps_no_reminder_quiet(store: Store) -> None:
+    desk = Desk(store)
+    desk.time.now = NOW + 30 * DAY
+    desk.judges.use(with_(PAGE_AFTER_15))
+    desk.judges.judge()
+    desk.at(0)
+    critical(store, "secops")
+    assert desk.at(15 * MINUTE) == ["oncall"]
+
+
 def test_nobody_reacted_so_somebody_is_paged_once(store: Store) -> None:
     desk = Desk(store, PAGE_AFTER_15)
     critical(store, "secops")

@@ -16,9 +16,10 @@ from forwarder.config import Config, Mute
 from forwarder.connector import Action, Connector, Origin
 from forwarder.lifecycle import Reports
 from forwarder.lifecycle.mutes import standing
-from forwarder.lifecycle.reports import latest_due, lines, summarize
+from forwarder.lifecycle.reports import latest_due, lines, overdue, summarize
 from forwarder.response import PAGE
 from forwarder.store import Store
+from forwarder.store.life_records import DIGEST, Hold
 from forwarder.store.mute_records import MutedBy
 from tests.kit.samples import alert
 from tests.kit.store import NOW, Time, claim, claim_all, config, deliver, enqueue, routed
@@ -88,6 +89,34 @@ def test_what_was_missed_is_told_in_one(store: Store) -> None:
     judge()
     (again,) = claim_all(store, now=time.now)
     assert again.delivery.alert.description.startswith("From 2026-03-23 08:00")
+
+
+def test_a_clock_that_was_ahead_puts_off_no_report(store: Store) -> None:
+    """Set back by a moment, none is made again; by weeks, the one after the next is."""
+    time = Time()
+    judge = reports(store, time, WEEKLY).judge
+    judge()
+    for now in (MONDAY + 10, MONDAY - 10, MONDAY + 20):
+        time.now = now
+        judge()
+    deliver(store, "secops", now=time.now)
+    time.now = MONDAY + 70 * DAY
+    judge()
+    deliver(store, "secops", "R-2", now=time.now)
+    for now in (MONDAY + DAY, MONDAY + 7 * DAY):
+        time.now = now
+        judge()
+    assert claim_all(store, now=time.now) == []
+    time.now = MONDAY + 14 * DAY
+    judge()
+    assert len(claim_all(store, now=time.now)) == 1
+
+
+def test_what_is_held_is_not_overdue(store: Store) -> None:
+    """Its time begins when it goes out."""
+    hold = Hold(until=NOW + 5 * DAY, reason=DIGEST)
+    store.feed.commit_page([replace(routed(alert(severity="critical"), "tickets"), holds={"tickets": hold})], now=NOW)
+    assert overdue(store, CONNECTORS, NOW + 2 * DAY) == {}
 
 
 def test_what_it_says(store: Store) -> None:

@@ -36,8 +36,8 @@ BY: Final = MutedBy(id="1", until=NOW + DAY, reason="noise", who="Ada")
 # What is kept, as it follows from the rows that it is kept of.
 TRUTH: Final = """
 SELECT a.id, d.connector, a.severity, d.enqueued_at FROM alerts AS a JOIN deliveries AS d ON d.alert_id = a.id
-WHERE d.kind = 'open' AND a.origin = 'feed' AND a.past = 0 AND a.unrouted = 0 AND a.muted_by IS NULL
-  AND a.status <> 'resolved' ORDER BY 1, 2
+WHERE d.kind = 'open' AND d.state <> 'held' AND a.origin = 'feed' AND a.past = 0 AND a.unrouted = 0
+  AND a.muted_by IS NULL AND a.status <> 'resolved' ORDER BY 1, 2
 """
 FIRSTS: Final = """
 SELECT id, (SELECT min(at) FROM responses WHERE alert_id = id AND action IN ('acknowledge', 'resolve')),

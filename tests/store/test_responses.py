@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -259,6 +260,34 @@ def test_letting_go_of_an_alert_does_not_undo_that_it_is_resolved(store: Store) 
     look(store, "oncall", sighting("oncall", Status.RESOLVED, ours=True), cursor="3")
     look(store, "oncall", sighting("oncall", Status.OPEN), cursor="4")
     assert status(store) is Status.OPEN
+
+
+def test_what_was_done_before_a_rename_is_not_heard_anew(store: Store, standing: Alert) -> None:
+    """Neither by a look that reaches far back nor by a click that is told once more."""
+    look(store, "tickets", sighting("tickets", Status.RESOLVED), cursor="far")
+    react(store, "secops", Action.REOPEN, key="click")
+    store.operations.rename("tickets", "board")
+    store.operations.rename("secops", "security")
+    assert store.lifecycle.look_of("board").cursor == "far"
+    assert look(store, "board", replace(sighting("tickets", Status.RESOLVED), remote_id="R-tickets")) == []
+    again = Reaction(remote_id="R-secops", action=Action.RESOLVE, key="click", at=instant(NOW))
+    heard = store.lifecycle.react("security", again, now=NOW, connectors=EVERYWHERE, too=True).heard
+    assert (heard, status(store)) == (Heard.REPEATED, Status.OPEN)
+
+
+def test_a_name_that_knew_nothing_looks_on_from_where_the_one_before_ended(store: Store, standing: Alert) -> None:
+    """What people did between the reload and the rename, and the new name had no alert for, is seen."""
+    look(store, "tickets", cursor="old")
+    look(store, "board", cursor="new")
+    store.operations.rename("tickets", "board")
+    assert store.lifecycle.look_of("board").cursor == "old"
+
+
+def test_a_name_with_alerts_of_its_own_looks_on_from_where_it_ended(store: Store, standing: Alert) -> None:
+    look(store, "tickets", cursor="old")
+    look(store, "oncall", cursor="new")
+    store.operations.rename("tickets", "oncall")
+    assert store.lifecycle.look_of("oncall").cursor == "new"
 
 
 def test_a_look_that_fails_keeps_its_place(store: Store) -> None:

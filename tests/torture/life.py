@@ -21,7 +21,7 @@ LATENCY: Final = 0.02
 ACK_WITHIN: Final = 0.5
 """Seconds until Slack tells of a click once more: a daemon that was killed is there again soon after."""
 SOON, LATER = 0.3, 1.6
-"""Seconds after a click at which the kill comes at the latest: while Slack's news go out, and while looks bring others'."""
+"""Seconds after a click by which the kill comes: while Slack's news go out, or while looks bring what others did."""
 TIMEOUT: Final = "2s"
 
 _HANGS: Final = 2.5
@@ -57,8 +57,8 @@ class Result:
     """What came of a campaign. ``kills`` counts those that came before all effects were there, ``late`` the others.
 
     ``refused`` are clicks while nobody was connected, which Slack tells people at once. ``overtaken`` are clicks of
-    those who were not the first, ``answered`` how many of them were told so. ``complaints`` is empty where every promise
-    held.
+    those who were not the first, ``answered`` how many of them were told so. ``harmless`` counts events that PagerDuty
+    was sent more than once, which its dedup key makes one. ``complaints`` is empty where every promise held.
     """
 
     campaign: Campaign
@@ -120,7 +120,7 @@ class _Torture:
         while self._result.kills < self._campaign.kills:
             number += 1
             # Of its own each: how much chance one round takes depends on what it finds.
-            self._round(random.Random(f"{self._campaign.seed}-{number}"))  # noqa: S311 - nobody has to be kept from guessing
+            self._round(random.Random(f"{self._campaign.seed}-{number}"))
         self._end_in_peace()
         return self._result
 
@@ -241,6 +241,5 @@ class _Torture:
 def campaigns(kills: int, seed: int, size: int = 25) -> list[Campaign]:
     """Campaigns with ``kills`` in all."""
     return [
-        Campaign(seed=seed + number, kills=min(size, kills - done))
-        for number, done in enumerate(range(0, kills, size))
+        Campaign(seed=seed + number, kills=min(size, kills - done)) for number, done in enumerate(range(0, kills, size))
     ]

@@ -40,9 +40,9 @@ class Act:
 
 @dataclass(kw_only=True)
 class Story:
-    """One alert's life. ``acts`` were done since it was last at rest; ``rests`` has how many responses it had each time.
+    """One alert's life. ``acts`` were done since it was last at rest, ``worse`` is how often it got worse.
 
-    ``worse`` is how often it got worse.
+    ``rests`` has how many responses it had each time that it came to rest.
     """
 
     alert: Alert
@@ -84,7 +84,7 @@ class Stage:
         return STATUSES[ticket["status"].category] if ticket else Status.OPEN
 
     def act(self, story: Story, place: str, chance: random.Random) -> Act | None:
-        """Lets somebody do something at ``place`` that can be done there as the alert stands; None where nothing can."""
+        """Lets somebody do something at ``place`` that makes a difference there; None where nothing would."""
         self._people += 1
         name = f"n{self._people:05}"
         acts = {SLACK: self._click, PAGERDUTY: self._answer_page, JIRA: self._move}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -164,7 +165,7 @@ class _Judged:
             self._verdict.harmless += max(sent[event] - len(due), 0)
         reopened = sum(one.action is Action.REOPEN for one in elsewhere)
         self._verdict.harmless += max(sent["trigger"] - 1 - reopened - self._story.worse, 0)
-        pairs = zip(responses, responses[1:], strict=False)
+        pairs = itertools.pairwise(responses)
         again = sum(one.status is Status.RESOLVED and next_.status is not Status.RESOLVED for one, next_ in pairs)
         tally.twice += max(int(incident["count"]) - 1 - again, 0)
         allowed = set(_INCIDENTS[self._ledger.status])

@@ -33,7 +33,6 @@ from tests.torture import (
     soak,
     threads,
 )
-from tests.torture.people import PLACES
 from tests.torture.points import Point
 from tests.torture.world import Tally
 
@@ -221,19 +220,20 @@ def _show_kills(results: list[kills.Result]) -> None:
 
 def _show_life(results: list[life.Result]) -> None:
     table = Table("An alert's life: effects at", "due", "there", "lost", "twice", title_justify="left")
-    for place in PLACES:
-        tally = sum((result.tallies[place] for result in results), Tally())
+    for place in sorted({place for result in results for place in result.tallies}):
+        tally = sum((result.tallies.get(place, Tally()) for result in results), Tally())
         table.add_row(place, *(f"{value:,}" for value in (tally.alerts, tally.arrived, tally.lost, tally.twice)))
+    acts: Counter[str] = sum((result.acts for result in results), Counter())
     console.print(table)
 
     def total(name: str) -> str:
         return f"{sum(getattr(result, name) for result in results):,}"
 
     console.print(
-        f"{total('kills')} kills between a response and its effects, {total('late')} after them; people acted "
-        f"{total('acts')} times, {total('responses')} responses were kept; {total('refused')} clicks met nobody; "
-        f"{total('overtaken')} came second, {total('answered')} of these were told; "
-        f"{total('harmless')} events were sent to PagerDuty once more"
+        f"{total('kills')} kills between a response and its effects, {total('late')} after them. People responded: "
+        f"{', '.join(f'{name} {count:,}' for name, count in acts.most_common())}; {total('responses')} responses were "
+        f"kept. {total('refused')} clicks met nobody; {total('overtaken')} came second, and {total('answered')} of "
+        f"these people were told. {total('harmless')} events were sent to PagerDuty once more."
     )
 
 

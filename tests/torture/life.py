@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import random
 import tempfile
+import time
+from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
 from forwarder.sandbox import Fault, FaultKind, Sandbox, Service
 from tests.torture.leaks import leaks
-from tests.torture.people import JIRA, PAGERDUTY, PLACES, SLACK, Act, Stage, Story
+from tests.torture.people import PAGERDUTY, SLACK, Act, Stage, Story
 from tests.torture.points import Point
 from tests.torture.standing import Verdict, judge
 from tests.torture.world import HASTE, PATIENCE, Running, Tally, World
@@ -36,25 +38,34 @@ _FAULTS: Final = (
     Fault(kind=FaultKind.TIMEOUT_AFTER, seconds=_HANGS),
 )
 _PATHS: Final = {
-    SLACK: ("chat.update", "chat.postMessage", "conversations.replies", "SOCKET interactive"),
-    PAGERDUTY: ("/v2/enqueue", "/log_entries"),
-    JIRA: ("/comment", "/transitions", "/search", "GET /rest/api/3/issue/"),
+    "slack": ("chat.update", "chat.postMessage", "conversations.replies", "SOCKET interactive"),
+    "pagerduty": ("/v2/enqueue", "/log_entries"),
+    "jira": ("/comment", "/transitions", "/search", "GET /rest/api/"),
 }
-_DOWN: Final = Fault(kind=FaultKind.STATUS, status=503, times=None)
+_WORSE, _EARLY = "worse", "early"
+_SHOWS_WITHIN: Final = 5.0  # seconds: Slack may be down
+_DOWN: Final = {"slack": "chat.", "pagerduty": "", "jira": ""}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Campaign:
-    """So many kills of one daemon between clicks and their effects, on ``alerts`` alerts."""
+    """So many kills of one daemon between clicks and their effects, on ``alerts`` alerts and those that come meanwhile.
+
+    ``cloud`` is which Jira.
+    """
 
     seed: int
     kills: int
-    alerts: int = 12
+    alerts: int = 8
+    cloud: bool = True
 
 
 @dataclass(kw_only=True)
 class Result:
-    """What came of a campaign. ``kills`` counts those that came before all effects were there, ``late`` the others.
+    """What came of a campaign.
+
+    ``kills`` counts those that came before all effects were there, ``late`` the others. ``acts`` are what people did,
+    by place, and how often an alert got worse.
 
     ``refused`` are clicks while nobody was connected, which Slack tells people at once. ``overtaken`` are clicks of
     those who were not the first, ``answered`` how many of them were told so. ``harmless`` counts events that PagerDuty
@@ -64,13 +75,13 @@ class Result:
     campaign: Campaign
     kills: int = 0
     late: int = 0
-    acts: int = 0
+    acts: Counter[str] = field(default_factory=Counter)
     refused: int = 0
     overtaken: int = 0
     answered: int = 0
     harmless: int = 0
     responses: int = 0
-    tallies: dict[str, Tally] = field(default_factory=lambda: {place: Tally() for place in PLACES})
+    tallies: dict[str, Tally] = field(default_factory=dict)
     complaints: list[str] = field(default_factory=list)
 
 
@@ -91,22 +102,21 @@ def run_apart(campaign: Campaign) -> Result:
 
 class _Torture:
     def __init__(self, campaign: Campaign, folder: Path, sandbox: Sandbox) -> None:
-        self._campaign, self._sandbox, self._stage = campaign, sandbox, Stage(sandbox)
+        jira = "jira-cloud" if campaign.cloud else "jira-data-center"
+        self._campaign, self._sandbox, self._stage = campaign, sandbox, Stage(sandbox, jira)
         rest = {"api_token": sandbox.pagerduty.api_token, "api_url": sandbox.pagerduty.url}
         listening = {"app_token": sandbox.slack.app_token}
         settings = {
             SLACK: {**HASTE[SLACK], **listening, "timeout": TIMEOUT},
             PAGERDUTY: {**HASTE[PAGERDUTY], **rest, "timeout": TIMEOUT, "sync_every": "1s"},
-            JIRA: {**HASTE[JIRA], "timeout": TIMEOUT, "sync_every": "1s", "on_resolve": "close"},
+            jira: {**HASTE[jira], "timeout": TIMEOUT, "sync_every": "1s", "on_resolve": "close"},
         }
-        self._world = World(folder, sandbox, PLACES, settings=settings)
-        self._services: dict[str, Service] = {
-            name: target.service(sandbox) for name, target in self._world.targets.items()
-        }
+        self._world = World(folder, sandbox, self._stage.places, settings=settings)
+        self._services: dict[str, Service] = {one.name: one for one in sandbox.services if one.name in _PATHS}
         self._stories = [
             Story(alert=alert) for alert in self._world.publish(campaign.alerts, severity="high", cve_id=None)
         ]
-        self._result = Result(campaign=campaign)
+        self._result = Result(campaign=campaign, tallies={place: Tally() for place in self._stage.places})
 
     def run(self) -> Result:
         with self._start() as daemon:
@@ -128,11 +138,15 @@ class _Torture:
         for service in self._services.values():
             service.clear_faults()
         stories = self._at_rest()
-        chosen = chance.sample(stories, min(len(stories), chance.choice((1, 1, 2))))
+        chosen = chance.sample(stories, min(len(stories), chance.choice((1, 2, 2))))
+        if chance.random() < 0.15:
+            self._scene(chosen.pop(), chance)  # while nothing runs
         with self._start() as daemon:
             self._annoy(chance)
             for story in chosen:
                 self._scene(story, chance)
+            if chance.random() < 0.2:
+                self._act_early(daemon, chance)
             if chance.random() < 0.25:
                 self._disturb(chance)
             moment = chance.uniform(0, chance.choice((SOON, LATER)))
@@ -157,30 +171,40 @@ class _Torture:
     def _annoy(self, chance: random.Random) -> None:
         """Lets services fail once or twice, or one of them all the time until the next round."""
         if chance.random() < 0.15:
-            place = chance.choice((PAGERDUTY, JIRA))
-            self._services[place].inject(_DOWN)
+            name = chance.choice(list(_DOWN))
+            self._services[name].inject(Fault(kind=FaultKind.STATUS, status=503, times=None, path=_DOWN[name]))
             return
         for _ in range(chance.choice((0, 1, 2))):
-            place = chance.choice(PLACES)
-            fault, path = chance.choice(_FAULTS), chance.choice(_PATHS[place])
-            self._services[place].inject(
+            name = chance.choice(list(_PATHS))
+            fault, path = chance.choice(_FAULTS), chance.choice(_PATHS[name])
+            self._services[name].inject(
                 Fault(kind=fault.kind, status=fault.status, headers=fault.headers, seconds=fault.seconds, path=path)
             )
 
     def _scene(self, story: Story, chance: random.Random) -> None:
         """One or two people act on one alert at the same time, at any places; sometimes it gets worse as well."""
-        places = chance.choices(PLACES, k=1) if chance.random() < 0.5 else chance.sample(PLACES, 2)
-        if chance.random() < 0.1:
-            places = [SLACK, SLACK]
-        if story.worse < 2 and chance.random() < 0.15:
-            places.insert(chance.randrange(len(places) + 1), "worse")
+        two = chance.sample(self._stage.places, 2)
+        places = chance.choice(([two[0]], [two[0]], two, two, [SLACK, SLACK]))
+        if story.worse < 2 and chance.random() < 0.2:
+            places.insert(chance.randrange(len(places) + 1), _WORSE)
         for place in places:
-            if place == "worse":
+            if place == _WORSE:
                 self._stage.get_worse(story)
+                self._result.acts[_WORSE] += 1
             elif self._stage.act(story, place, chance):
-                self._result.acts += 1
+                self._result.acts[place] += 1
             elif place == SLACK:
                 self._result.refused += 1
+
+    def _act_early(self, daemon: Running, chance: random.Random) -> None:
+        """Somebody clicks as soon as a new alert's message shows, while it is still on its way to the others."""
+        (alert,) = self._world.publish(severity="high", cve_id=None)
+        story = Story(alert=alert)
+        self._stories.append(story)
+        end = time.monotonic() + _SHOWS_WITHIN
+        daemon.until(lambda: self._stage.message(alert) or time.monotonic() > end)
+        if self._stage.act(story, SLACK, chance):
+            self._result.acts[_EARLY] += 1
 
     def _disturb(self, chance: random.Random) -> None:
         """Slack asks for a new connection, or the one that stands is cut."""
@@ -201,6 +225,8 @@ class _Torture:
         if verdict.wrong:
             return False
         self._note_answers(story.acts, {one.person.lower() for one in verdict.responses})
+        if not story.rests:
+            story.early = len(verdict.responses)
         story.rests.append(len(verdict.responses))
         story.acts.clear()
         return True
@@ -239,7 +265,7 @@ class _Torture:
 
 
 def campaigns(kills: int, seed: int, size: int = 25) -> list[Campaign]:
-    """Campaigns with ``kills`` in all."""
+    """Campaigns with ``kills`` in all, on both kinds of Jira."""
     return [
         Campaign(seed=seed + number, kills=min(size, kills - done)) for number, done in enumerate(range(0, kills, size))
     ]

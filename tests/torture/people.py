@@ -17,8 +17,6 @@ from forwarder.sandbox.slack_socket import Interaction
 
 SLACK: Final = "slack-token"
 PAGERDUTY: Final = "pagerduty"
-JIRA: Final = "jira-cloud"
-PLACES: Final = (SLACK, PAGERDUTY, JIRA)
 
 _CATEGORIES: Final = {status: category for category, status in STATUSES.items()}
 
@@ -42,20 +40,23 @@ class Act:
 class Story:
     """One alert's life. ``acts`` were done since it was last at rest, ``worse`` is how often it got worse.
 
-    ``rests`` has how many responses it had each time that it came to rest.
+    ``rests`` has how many responses it had each time that it came to rest. Of those up to ``early`` it is not known
+    whether they came before the alert stood everywhere: what is resolved by then pages nobody.
     """
 
     alert: Alert
     acts: list[Act] = field(default_factory=list)
-    rests: list[int] = field(default_factory=lambda: [0])
+    rests: list[int] = field(default_factory=list)
     worse: int = 0
+    early: int = 0
 
 
 class Stage:
-    """What is to be seen of alerts at the three services, and what people can do there."""
+    """What is to be seen of alerts at the three services, and what people can do. ``jira`` names that connector."""
 
-    def __init__(self, sandbox: Sandbox) -> None:
-        self.sandbox = sandbox
+    def __init__(self, sandbox: Sandbox, jira: str) -> None:
+        self.sandbox, self.jira = sandbox, jira
+        self.places = (SLACK, PAGERDUTY, jira)
         self._people = 0
 
     def message(self, alert: Alert) -> dict[str, Any] | None:
@@ -87,7 +88,7 @@ class Stage:
         """Lets somebody do something at ``place`` that makes a difference there; None where nothing would."""
         self._people += 1
         name = f"n{self._people:05}"
-        acts = {SLACK: self._click, PAGERDUTY: self._answer_page, JIRA: self._move}
+        acts = {SLACK: self._click, PAGERDUTY: self._answer_page, self.jira: self._move}
         act = acts[place](story.alert, name, chance)
         if act:
             story.acts.append(act)
@@ -134,7 +135,7 @@ class Stage:
         self.sandbox.jira.add_account(name, name)
         self.sandbox.jira.move(ticket["key"], _CATEGORIES[after], by=name)
         return Act(
-            place=JIRA,
+            place=self.jira,
             person=name,
             actions=actions_between(before, after),
             lets_go=(before, after) == (Status.ACKNOWLEDGED, Status.OPEN),
@@ -145,12 +146,18 @@ Kept = tuple[Action, str, str]
 """What is kept of a response: the action, the place and the person."""
 
 
+_OPEN_AGAIN: Final = (Action.REOPEN, FEED, "")
+
+
 def outcomes(status: Status, acts: tuple[Act, ...]) -> Iterator[list[Kept]]:
-    """What may be kept of ``acts`` in any order, beginning at ``status``: of two at once the first one counts."""
-    yield from _outcomes(status, [], acts)
+    """What may be kept of ``acts`` in any order, beginning at ``status``: of two at once the first one counts.
+
+    What was decided before worse news came to where it was decided opens again.
+    """
+    yield from _outcomes(status, [], acts, worse=False)
 
 
-def _outcomes(status: Status, kept: list[Kept], left: tuple[Act, ...]) -> Iterator[list[Kept]]:
+def _outcomes(status: Status, kept: list[Kept], left: tuple[Act, ...], *, worse: bool) -> Iterator[list[Kept]]:
     if not left:
         yield kept
     for number, act in enumerate(left):
@@ -159,4 +166,7 @@ def _outcomes(status: Status, kept: list[Kept], left: tuple[Act, ...]) -> Iterat
             if action.changes(now) and not (act.lets_go and now is Status.RESOLVED):
                 now = action.status
                 heard.append((action, act.place, act.person))
-        yield from _outcomes(now, [*kept, *heard], left[:number] + left[number + 1 :])
+        others, known = left[:number] + left[number + 1 :], worse or act.place == FEED
+        yield from _outcomes(now, [*kept, *heard], others, worse=known)
+        if worse and heard and now is not Status.OPEN:
+            yield from _outcomes(Status.OPEN, [*kept, *heard, _OPEN_AGAIN], others, worse=known)

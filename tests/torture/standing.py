@@ -15,7 +15,7 @@ from connectors.slack.sending import CHANGE_EVENT
 from forwarder.response import FEED, Action, Response, Status
 from forwarder.sandbox.jira_accounts import BOT
 from forwarder.store.records import Filter
-from tests.torture.people import JIRA, PAGERDUTY, PLACES, SLACK, Kept, Stage, Story, outcomes
+from tests.torture.people import PAGERDUTY, SLACK, Kept, Stage, Story, outcomes
 from tests.torture.world import Tally, World
 
 _BUTTONS: Final = {
@@ -50,8 +50,8 @@ class Verdict:
     """
 
     responses: tuple[Response, ...]
+    tallies: dict[str, Tally]
     wrong: list[str] = field(default_factory=list)
-    tallies: dict[str, Tally] = field(default_factory=lambda: {place: Tally() for place in PLACES})
     harmless: int = 0
 
 
@@ -67,7 +67,7 @@ def read(world: World, story: Story) -> Ledger:
     return Ledger(
         status=responses[-1].status if responses else Status.OPEN,
         responses=responses,
-        owed=sum(not row.state.settled for row in rows) + (0 if len(rows) >= len(PLACES) else len(PLACES)),
+        owed=sum(not row.state.settled for row in rows) if rows else len(world.targets),
         dead=sum(row.state.value == "dead" for row in rows),
         seen={connector: Status(status) for connector, status in seen},
     )
@@ -76,7 +76,7 @@ def read(world: World, story: Story) -> Ledger:
 def judge(world: World, stage: Stage, story: Story) -> Verdict:
     """Whether the alert has come to rest as it should; while something is under way it has not."""
     ledger = read(world, story)
-    verdict = Verdict(responses=ledger.responses)
+    verdict = Verdict(responses=ledger.responses, tallies={place: Tally() for place in stage.places})
     judged = _Judged(stage, story, ledger, verdict)
     verdict.wrong += judged.under_way()
     judged.kept()
@@ -100,7 +100,7 @@ class _Judged:
 
     def kept(self) -> None:
         """Whether what was kept of people's acts is what some order of them leads to."""
-        before = self._ledger.responses[: self._story.rests[-1]]
+        before = self._ledger.responses[: self._story.rests[-1] if self._story.rests else 0]
         status = before[-1].status if before else Status.OPEN
         kept: list[Kept] = [
             (one.action, one.place, one.person.lower()) for one in self._ledger.responses[len(before) :]
@@ -138,19 +138,18 @@ class _Judged:
                 match line.split():
                     case [label, kind, number] if label == LABEL and number[:1] == "r":
                         told[kind, int(number[1:])] += 1
-        self._count(JIRA, told, skip=JIRA)
+        self._count(self._stage.jira, told, skip=self._stage.jira)
         stands = self._stage.ticket_status(alert)
-        if self._ledger.seen.get(JIRA, Status.OPEN) is not stands:
+        if self._ledger.seen.get(self._stage.jira, Status.OPEN) is not stands:
             self._complain(f"its ticket is {stands}, which no look has seen")
         # What a person did last to the ticket stays.
         if self._ledger.status is Status.RESOLVED and stands is not Status.RESOLVED and _moved_by(ticket) == BOT:
             self._complain(f"it is resolved, its ticket is {stands}")
 
     def pagerduty(self) -> None:
-        incident = self._stage.incident(self._story.alert)
-        if incident is None:
-            self._complain("it has no incident")
-            return
+        # What was resolved before it was sent there pages nobody.
+        nothing: Mapping[str, Any] = {"events": [], "count": 0, "status": "resolved"}
+        incident = self._stage.incident(self._story.alert) or nothing
         responses, rests = self._ledger.responses, {*self._story.rests, len(self._ledger.responses)}
         tally = self._verdict.tallies[PAGERDUTY]
         sent = Counter(event["event_action"] for event in incident["events"])
@@ -158,18 +157,18 @@ class _Judged:
         for action, event in ((Action.ACKNOWLEDGE, "acknowledge"), (Action.RESOLVE, "resolve")):
             due = [one for one in elsewhere if one.action is action]
             # What was overtaken before its turn came need not be sent.
-            needed = sum(one.number in rests for one in due)
+            needed = sum(one.number in rests and one.number > self._story.early for one in due)
             tally.alerts += needed
             tally.arrived += sent[event]
             tally.lost += max(needed - sent[event], 0)
             self._verdict.harmless += max(sent[event] - len(due), 0)
-        reopened = sum(one.action is Action.REOPEN for one in elsewhere)
+        reopened = sum(one.action is Action.REOPEN for one in responses)
         self._verdict.harmless += max(sent["trigger"] - 1 - reopened - self._story.worse, 0)
         pairs = itertools.pairwise(responses)
         again = sum(one.status is Status.RESOLVED and next_.status is not Status.RESOLVED for one, next_ in pairs)
         tally.twice += max(int(incident["count"]) - 1 - again, 0)
         allowed = set(_INCIDENTS[self._ledger.status])
-        if self._ledger.status is Status.ACKNOWLEDGED and again:
+        if self._ledger.status is Status.ACKNOWLEDGED and (again or incident is nothing):
             # Who takes up again what was resolved is paged by nobody.
             allowed.add("resolved")
         if incident["status"] not in allowed:
@@ -181,10 +180,11 @@ class _Judged:
         tally = self._verdict.tallies[place]
         due = {("update", number + 2) for number in range(self._story.worse)}
         for one in self._ledger.responses:
-            if one.place in (FEED, skip):
+            if one.place == skip:
                 continue
             key = (one.action.value, one.number)
-            if self._is_overtaken(one):
+            # The worse news themselves tell that it is open again, where they come after that.
+            if one.place == FEED or self._is_overtaken(one):
                 tally.twice += max(told.pop(key, 0) - 1, 0)
             else:
                 due.add(key)

@@ -69,7 +69,8 @@ class Result:
 
     ``refused`` are clicks while nobody was connected, which Slack tells people at once. ``overtaken`` are clicks of
     those who were not the first, ``answered`` how many of them were told so. ``harmless`` counts events that PagerDuty
-    was sent more than once, which its dedup key makes one. ``complaints`` is empty where every promise held.
+    was sent more than once, which its dedup key makes one: no more than answers were lost, by kills and by ``faults``
+    there. ``complaints`` is empty where every promise held.
     """
 
     campaign: Campaign
@@ -79,6 +80,7 @@ class Result:
     refused: int = 0
     overtaken: int = 0
     answered: int = 0
+    faults: int = 0
     harmless: int = 0
     responses: int = 0
     tallies: dict[str, Tally] = field(default_factory=dict)
@@ -177,6 +179,7 @@ class _Torture:
         for _ in range(chance.choice((0, 1, 2))):
             name = chance.choice(list(_PATHS))
             fault, path = chance.choice(_FAULTS), chance.choice(_PATHS[name])
+            self._result.faults += name == PAGERDUTY
             self._services[name].inject(
                 Fault(kind=fault.kind, status=fault.status, headers=fault.headers, seconds=fault.seconds, path=path)
             )
@@ -250,6 +253,9 @@ class _Torture:
                 self._result.complaints.append(f"SIGTERM ended the daemon with {status}")
         for story in self._stories:
             self._add(story, judge(self._world, self._stage, story))
+        lost_answers = self._result.kills + self._result.late + self._result.faults
+        if self._result.harmless > lost_answers:
+            self._result.complaints.append(f"{self._result.harmless} events repeated after {lost_answers} lost answers")
         self._result.complaints += [f"a secret is in {place}" for place in leaks(self._world.folder, self._secrets)]
 
     def _add(self, story: Story, verdict: Verdict) -> None:

@@ -141,7 +141,7 @@ class _Torture:
             service.clear_faults()
         stories = self._at_rest()
         chosen = chance.sample(stories, min(len(stories), chance.choice((1, 2, 2))))
-        if chance.random() < 0.15:
+        if chosen and chance.random() < 0.15:
             self._scene(chosen.pop(), chance)  # while nothing runs
         with self._start() as daemon:
             self._annoy(chance)

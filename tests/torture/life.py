@@ -273,5 +273,6 @@ class _Torture:
 def campaigns(kills: int, seed: int, size: int = 25) -> list[Campaign]:
     """Campaigns with ``kills`` in all, on both kinds of Jira."""
     return [
-        Campaign(seed=seed + number, kills=min(size, kills - done)) for number, done in enumerate(range(0, kills, size))
+        Campaign(seed=seed + number, kills=min(size, kills - done), cloud=number % 2 == 0)
+        for number, done in enumerate(range(0, kills, size))
     ]

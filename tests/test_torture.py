@@ -16,11 +16,25 @@ from forwarder.store import Store
 from tests.kit.contract import TARGETS, Target
 from tests.kit.samples import alert
 from tests.kit.store import claim, delivered, enqueue, settle
-from tests.torture import feed, first_start, ground, hostile, kills, matrix, parrot, poison, signals, soak, threads
+from tests.torture import (
+    feed,
+    first_start,
+    ground,
+    hostile,
+    kills,
+    life,
+    matrix,
+    parrot,
+    poison,
+    signals,
+    soak,
+    threads,
+)
 from tests.torture.leaks import leaks
 from tests.torture.points import Point
 
 KILLS = 30
+LIFE_KILLS = 4
 SEED = 20260301
 ENDS = 10
 SCENARIOS = {
@@ -37,9 +51,11 @@ SIDE_BY_SIDE = 4
 def torture(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mapping[str, Future[Any]]]:
     """What becomes of the daemons that are killed, and of those whose ground gives way."""
     campaign = kills.Campaign(seed=SEED, kills=KILLS, faults=True)
+    lives = life.Campaign(seed=SEED, kills=LIFE_KILLS, alerts=4)
     with ThreadPoolExecutor(SIDE_BY_SIDE) as threads:
         yield {
             "kills": threads.submit(kills.run, campaign, tmp_path_factory.mktemp("kills")),
+            "life": threads.submit(life.run, lives, tmp_path_factory.mktemp("life")),
             **{
                 name: threads.submit(scenario, tmp_path_factory.mktemp("ground"))
                 for name, scenario in {**SCENARIOS, **first_start.SCENARIOS}.items()
@@ -66,6 +82,15 @@ def test_kills_lose_nothing_and_repeat_nothing(torture: Mapping[str, Future[kill
     assert result.kills.total() == KILLS
     assert result.kills.keys() == set(Point) - {Point.NEVER}
     assert {tally.arrived - tally.twice - tally.alerts for tally in result.tallies.values()} == {0}
+
+
+def test_kills_between_a_response_and_its_effects_lose_nothing(torture: Mapping[str, Future[life.Result]]) -> None:
+    """What people decide is told everywhere else, once, and all places agree, however often the daemon is killed."""
+    result = torture["life"].result()
+    assert result.complaints == []
+    assert result.kills == LIFE_KILLS
+    assert result.responses > 0
+    assert {(tally.lost, tally.twice) for tally in result.tallies.values()} == {(0, 0)}
 
 
 @pytest.mark.parametrize("target", TARGETS, ids=lambda target: target.name)

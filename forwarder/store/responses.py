@@ -30,10 +30,24 @@ UPDATE alerts SET status = :status,
 WHERE id = :id
 """
 
+# What was sent there counts from when it was known to have arrived: nobody knows how long before that it did.
+_NEWS_SINCE: Final = """
+SELECT EXISTS (
+  SELECT 1 FROM deliveries WHERE alert_id = ? AND connector = ? AND kind = 'update' AND worse = 1
+    AND (state IN ('held', 'ready', 'sending', 'uncertain') OR (state = 'delivered' AND settled_at > ?))
+)
+"""
+
+_STILL_TO_HEAR: Final = """
+SELECT connector FROM deliveries WHERE alert_id = ? AND kind = 'update' AND worse = 1 AND state IN ('held', 'ready')
+"""
+
 # What may have arrived stays: it is looked for, and what stands there by then goes by the alert's status of today.
 _SUPERSEDE: Final = """
 DELETE FROM deliveries WHERE alert_id = ? AND kind IN ('acknowledge', 'resolve', 'reopen') AND state = 'ready'
 """
+
+_UNKNOWN: Final = "it was decided before the worse news was there"
 
 
 def responses_of(connection: sqlite3.Connection, alert_ids: Sequence[str]) -> dict[str, list[Response]]:
@@ -60,7 +74,8 @@ def respond(
 ) -> Responded:
     """Keeps a response, and owes it to those of ``connectors`` where the alert stands, but ``place``, unless ``too``.
 
-    Nothing is kept of what changes nothing: of two people at once the first one counts.
+    Nothing is kept of what changes nothing: of two people at once the first one counts. What was decided before worse
+    news had come to ``place`` is kept, and the alert is open again at once, which is told there as well.
     """
     row = connection.execute(
         "SELECT status, origin, severity, seen_at FROM alerts WHERE id = ?", (alert_id,)
@@ -82,28 +97,38 @@ def respond(
         resolution=(resolution or Resolution.DONE) if action is Action.RESOLVE else None,
     )
     _keep(connection, alert_id, response)
-    owed = set()
-    for (connector,) in connection.execute(_STANDS_AT, (alert_id,)).fetchall():
-        if connector in connectors and (connector != place or too):
-            enqueue(
-                connection,
-                alert_id,
-                connector,
-                Kind(action.value),
-                revision=response.number,
-                why=response.words,
-                now=now,
-            )
-            owed.add(connector)
+    knowing = action is Action.REOPEN or not _is_news_since(connection, alert_id, place, at)
+    told, besides = response, frozenset() if too else frozenset({place})
+    if not knowing:
+        # Else it would be done with wherever this is heard, though nobody has seen yet how bad it is.
+        told = Response(number=response.number + 1, action=Action.REOPEN, at=instant(now), place=FEED, reason=_UNKNOWN)
+        _keep(connection, alert_id, told)
+        besides = frozenset(name for (name,) in connection.execute(_STILL_TO_HEAR, (alert_id,)))
     return Responded(
         heard=Heard.CHANGED,
         alert_id=alert_id,
-        status=action.status,
-        latest=response,
-        connectors=frozenset(owed),
+        status=told.status,
+        latest=told,
+        connectors=_owe(connection, alert_id, told, frozenset(connectors) - besides, now),
         severity=unreadable.member(Severity, row["severity"], Severity.CRITICAL),
         seen_at=unreadable.seconds(row["seen_at"]),
     )
+
+
+def _is_news_since(connection: sqlite3.Connection, alert_id: str, place: str, at: float) -> bool:
+    """Whether worse news of the alert had not reached a place yet when people decided there."""
+    return bool(connection.execute(_NEWS_SINCE, (alert_id, place, at)).fetchone()[0])
+
+
+def _owe(
+    connection: sqlite3.Connection, alert_id: str, response: Response, connectors: Collection[str], now: float
+) -> frozenset[str]:
+    """Owes a response to those of ``connectors`` where the alert stands, and returns these."""
+    owed = {name for (name,) in connection.execute(_STANDS_AT, (alert_id,)) if name in connectors}
+    for name in sorted(owed):
+        kind, number = Kind(response.action.value), response.number
+        enqueue(connection, alert_id, name, kind, revision=number, why=response.words, now=now)
+    return frozenset(owed)
 
 
 def reopen_worse(connection: sqlite3.Connection, alert_id: str, why: str, now: float) -> None:

@@ -30,11 +30,16 @@ def standing(store: Store) -> Alert:
 
 
 def react(
-    store: Store, connector: str, action: Action, *, key: str = "k1", too: bool = False, **told: str | Resolution
+    store: Store,
+    connector: str,
+    action: Action,
+    *,
+    key: str = "k1",
+    too: bool = False,
+    at: float = NOW,
+    person: str = "Ada",
 ) -> Responded:
-    reaction = Reaction(
-        remote_id=f"R-{connector}", action=action, key=key, at=instant(NOW), person=str(told.pop("person", "Ada"))
-    )
+    reaction = Reaction(remote_id=f"R-{connector}", action=action, key=key, at=instant(at), person=person)
     return store.lifecycle.react(connector, reaction, now=NOW, connectors=EVERYWHERE, too=too)
 
 
@@ -199,6 +204,42 @@ def test_worse_news_overtakes_a_response_that_fails(store: Store, standing: Aler
     )
     assert claim(store, "oncall", now=NOW + 2).delivery.kind is Kind.UPDATE
     assert owed(store) == set()
+
+
+def get_worse(store: Store, known: Alert) -> None:
+    kev = alert(id="a", severity="high", cisa_kev=True)
+    store.feed.commit_page([routed(kev, *EVERYWHERE, known=known)], now=NOW + 1, connectors=EVERYWHERE)
+
+
+def test_what_was_decided_before_the_worse_news_came_opens_again(store: Store, standing: Alert) -> None:
+    """A look that hears late of a resolution ends nothing that is worse since; all places that know it are told."""
+    get_worse(store, standing)
+    for connector in EVERYWHERE:
+        settle(store, claim(store, connector, now=NOW + 2), delivered(f"R-{connector}"), now=NOW + 2)
+    (told,) = look(store, "oncall", sighting("oncall", Status.RESOLVED))
+    assert (told.status, told.connectors) == (Status.OPEN, frozenset(EVERYWHERE))
+    assert status(store) is Status.OPEN
+    assert [(one.action, one.place) for one in responses(store)] == [
+        (Action.RESOLVE, "oncall"),
+        (Action.REOPEN, FEED),
+    ]
+    assert owed(store) == {(connector, Kind.REOPEN, 2) for connector in EVERYWHERE}
+
+
+def test_who_is_still_to_hear_the_worse_news_hears_by_them_that_it_is_open(store: Store, standing: Alert) -> None:
+    get_worse(store, standing)
+    told = react(store, "secops", Action.ACKNOWLEDGE, too=True)
+    assert (told.status, told.connectors) == (Status.OPEN, frozenset())
+    assert owed(store) == set()
+    assert claim(store, "secops", now=NOW + 2).delivery.kind is Kind.UPDATE
+
+
+def test_what_was_decided_on_the_worse_news_holds(store: Store, standing: Alert) -> None:
+    """As soon as they stand where the person is: what others are still to hear does not count."""
+    get_worse(store, standing)
+    settle(store, claim(store, "secops", now=NOW + 2), delivered("R-secops"), now=NOW + 2)
+    assert react(store, "secops", Action.RESOLVE, at=NOW + 3).status is Status.RESOLVED
+    assert status(store) is Status.RESOLVED
 
 
 def test_better_news_leaves_it_as_it_is(store: Store, standing: Alert) -> None:

@@ -8,10 +8,10 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol, TypeVar
 
 import click
 import pytest
@@ -19,12 +19,26 @@ from rich.console import Console
 from rich.table import Table
 
 from tests.kit.contract import TARGETS
-from tests.torture import feed, first_start, ground, hostile, kills, matrix, parrot, poison, signals, soak, threads
+from tests.torture import (
+    feed,
+    first_start,
+    ground,
+    hostile,
+    kills,
+    life,
+    matrix,
+    parrot,
+    poison,
+    signals,
+    soak,
+    threads,
+)
 from tests.torture.points import Point
 from tests.torture.world import Tally
 
 PROOFS: Final = (
     "kills",
+    "life",
     "matrix",
     "ground",
     "first-start",
@@ -35,6 +49,15 @@ PROOFS: Final = (
     "poison",
     "soak",
 )
+_C = TypeVar("_C")
+
+
+class _Result(Protocol):
+    complaints: list[str]
+
+
+_R = TypeVar("_R", bound=_Result)
+
 EXAMPLES: Final = 1000
 """Pages of chance for each kind of Jira."""
 
@@ -43,16 +66,18 @@ console = Console(width=100, highlight=False)
 
 @click.command()
 @click.option("--kills", "number", default=1000, show_default=True, help="How often the daemon is killed.")
+@click.option("--life-kills", "responses", default=200, show_default=True, help="How often while people respond.")
 @click.option("--seed", type=int, help="Makes a run again: the same points, in the same order. Default: by the clock.")
 @click.option("--days", default=90, show_default=True, help="How long the soak lasts, in simulated days.")
 @click.option("--only", multiple=True, type=click.Choice(PROOFS), help="Run this proof alone; may be repeated.")
-def main(number: int, seed: int | None, days: int, only: tuple[str, ...]) -> None:
+def main(number: int, responses: int, seed: int | None, days: int, only: tuple[str, ...]) -> None:
     """Prove that nothing is lost and nothing is sent twice. Takes some twenty minutes on two cores."""
     seed = int(time.time()) if seed is None else seed
     started = time.monotonic()
     console.print(f"seed {seed}")
     proofs: dict[str, Callable[[], list[str]]] = {
         "kills": lambda: prove_kills(number, seed),
+        "life": lambda: prove_life(responses, seed),
         "matrix": prove_matrix,
         "ground": lambda: _prove("The ground under it", ground.SCENARIOS),
         "first-start": lambda: _prove("First start without a feed", first_start.SCENARIOS),
@@ -75,19 +100,33 @@ def main(number: int, seed: int | None, days: int, only: tuple[str, ...]) -> Non
 
 
 def prove_kills(number: int, seed: int) -> list[str]:
+    results, complaints = _campaigns(kills.run_apart, kills.campaigns(number, seed), lambda one: one.kills.total())
+    _show_kills(results)
+    return complaints
+
+
+def prove_life(number: int, seed: int) -> list[str]:
+    results, complaints = _campaigns(life.run_apart, life.campaigns(number, seed), lambda one: one.kills)
+    _show_life(results)
+    return complaints
+
+
+def _campaigns(
+    run: Callable[[_C], _R], campaigns: Sequence[_C], killed: Callable[[_R], int]
+) -> tuple[list[_R], list[str]]:
+    """What came of each campaign, and what is wrong, its own name with it."""
     results, complaints = [], []
     with _processes() as processes:
-        waiting = {processes.submit(kills.run_apart, campaign): campaign for campaign in kills.campaigns(number, seed)}
+        waiting = {processes.submit(run, campaign): campaign for campaign in campaigns}
         for done in as_completed(waiting):
             try:
                 results.append(done.result())
-                complaints += results[-1].complaints
+                complaints += [f"{waiting[done]}: {complaint}" for complaint in results[-1].complaints]
             except AssertionError as error:
                 complaints.append(f"{waiting[done]}: {error}")
             if console.is_terminal:
-                console.print(f"{sum(result.kills.total() for result in results)} kills", end="\r")
-    _show_kills(results)
-    return complaints
+                console.print(f"{sum(map(killed, results))} kills", end="\r")
+    return results, complaints
 
 
 def prove_matrix() -> list[str]:
@@ -177,6 +216,25 @@ def _show_kills(results: list[kills.Result]) -> None:
         numbers = (*counts, total.alerts, total.arrived, total.lost, total.twice, total.dead)
         table.add_row(name, *(f"{value:,}" for value in numbers))
     console.print(table)
+
+
+def _show_life(results: list[life.Result]) -> None:
+    table = Table("An alert's life: effects at", "due", "there", "lost", "twice", title_justify="left")
+    for place in sorted({place for result in results for place in result.tallies}):
+        tally = sum((result.tallies.get(place, Tally()) for result in results), Tally())
+        table.add_row(place, *(f"{value:,}" for value in (tally.alerts, tally.arrived, tally.lost, tally.twice)))
+    acts: Counter[str] = sum((result.acts for result in results), Counter())
+    console.print(table)
+
+    def total(name: str) -> str:
+        return f"{sum(getattr(result, name) for result in results):,}"
+
+    console.print(
+        f"{total('kills')} kills between a response and its effects, {total('late')} after them. People responded: "
+        f"{', '.join(f'{name} {count:,}' for name, count in acts.most_common())}; {total('responses')} responses were "
+        f"kept. {total('refused')} clicks met nobody; {total('overtaken')} came second, and {total('answered')} of "
+        f"these people were told. {total('harmless')} events were sent to PagerDuty once more."
+    )
 
 
 def _show_rows(title: str, what: str, rows: list[matrix.Row]) -> None:

@@ -41,7 +41,7 @@ HASTE: Final[Mapping[str, Mapping[str, Any]]] = {
 }
 """Settings by which each connector comes to its end quickly: a thousand kills must not take a day."""
 
-_SECRET_KEYS: Final = ("token", "webhook_url", "routing_key", "api_key")
+_SECRET_KEYS: Final = ("token", "app_token", "api_token", "webhook_url", "routing_key", "api_key")
 
 
 @dataclass(kw_only=True)

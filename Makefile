@@ -12,7 +12,7 @@ TESTS :=
 PYTEST := $(BIN)/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder --max-worker-restart 0
 # To rewrite the assertions of all tests takes each worker ten seconds: what was rewritten is kept.
 export PYTHONDONTWRITEBYTECODE :=
-LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate \
+LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-strip-extras \
 	--custom-compile-command "make lock" pyproject.toml
 
 .DEFAULT_GOAL := help

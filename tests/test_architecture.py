@@ -32,6 +32,9 @@ SQL: Final = re.compile(
     re.DOTALL,
 )
 
+MOST_LINES: Final = 400
+"""Of a module: what is read at one sitting. Past that, a second subject is in it."""
+
 PRODUCT: Final = re.compile("slack|pagerduty|jira", re.IGNORECASE)
 
 NAMES_PRODUCTS: Final = {
@@ -87,6 +90,16 @@ def rooms_entered(tree: ast.Module) -> set[str]:
 def modules(folder: str) -> list[tuple[Path, str, ast.Module]]:
     """Every module below ``folder``: its file, its name, and its tree."""
     return [(path, module_of(path), parse(path)) for path in sources(folder)]
+
+
+def test_a_module_is_read_at_one_sitting() -> None:
+    """No module is longer than that; what outgrows it is split by subject."""
+    lines = {
+        str(path.relative_to(ROOT)): len(path.read_text(encoding="utf-8").splitlines())
+        for folder in ("forwarder", "connectors")
+        for path in sources(folder)
+    }
+    assert {name: count for name, count in lines.items() if count > MOST_LINES} == {}
 
 
 def test_imports_run_one_way() -> None:

@@ -16,12 +16,13 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Self
 
+from forwarder.sandbox.exchange import Seen
 from forwarder.sandbox.faults import Fault, FaultKind
 from forwarder.sandbox.jira import Jira
 from forwarder.sandbox.limits import Clock
 from forwarder.sandbox.pagerduty import PagerDuty
 from forwarder.sandbox.sentrytex import Sentrytex
-from forwarder.sandbox.server import Seen, Service
+from forwarder.sandbox.server import Service
 from forwarder.sandbox.slack import Slack
 
 __all__ = ["Clock", "Fault", "FaultKind", "Jira", "PagerDuty", "Sandbox", "Seen", "Sentrytex", "Service", "Slack"]

@@ -1,25 +1,20 @@
-"""The Jira project of the sandbox: its issues, what their fields take, and an index that lags behind.
-
-Limits: https://developer.atlassian.com/cloud/jira/platform/rest/v3/api-group-issues/
-"""
+"""The Jira project of the sandbox: its issues, and an index that lags behind."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, date, timedelta, tzinfo
+from datetime import UTC, timedelta, tzinfo
 from typing import Any, Final
 
-from forwarder.sandbox import adf, jira_workflow
+from forwarder.sandbox import jira_fields, jira_workflow
 from forwarder.sandbox.jira_accounts import BOT, Accounts
+from forwarder.sandbox.jira_fields import FieldErrors, named, plain
 from forwarder.sandbox.jira_index import Index
 from forwarder.sandbox.jira_workflow import CATEGORIES, RESOLUTIONS, WORKFLOW, Status
 from forwarder.sandbox.jql import JqlError, Query
 from forwarder.sandbox.limits import Clock
 
-MAX_SUMMARY: Final = 255
-MAX_TEXT: Final = 32_767
-MAX_LABEL: Final = 255
 _PRIORITIES: Final = {"1": "Highest", "2": "High", "3": "Medium", "4": "Low", "5": "Lowest"}
 _ISSUE_TYPES: Final = {"10001": "Task", "10002": "Bug", "10003": "Story"}
 _COMPONENTS: Final = {"10100": "Platform", "10101": "Website"}
@@ -34,14 +29,6 @@ _FIELDS: Final = {
     "components": "Components",
     "assignee": "Assignee",
 }
-
-
-class FieldErrors(Exception):
-    """What Jira says to fields that it does not take: a message for each."""
-
-    def __init__(self, errors: Mapping[str, str]) -> None:
-        super().__init__(", ".join(errors))
-        self.errors = dict(errors)
 
 
 @dataclass(kw_only=True)
@@ -105,7 +92,7 @@ class Project:
         fields = dict(body.get("fields") or {})
         for name, verbs in (body.get("update") or {}).items():
             if name != "comment":
-                fields[name] = _applied(issue["fields"].get(name), verbs)
+                fields[name] = jira_fields.applied(issue["fields"].get(name), verbs)
         errors = self._problems(fields, rich=rich)
         if errors:
             raise FieldErrors(errors)
@@ -118,7 +105,7 @@ class Project:
 
     def comment(self, issue: dict[str, Any], text: Any, *, rich: bool, by: str = BOT) -> dict[str, Any]:
         """A new comment. Raises FieldErrors."""
-        wrong = _text_problem(text, rich=rich)
+        wrong = jira_fields.text_problem(text, rich=rich)
         if wrong is None and not plain(text).strip():
             wrong = "Comment body can not be empty!"
         if wrong:
@@ -309,12 +296,12 @@ class Project:
             if name not in known
         }
         checks = {
-            "summary": _summary_problem(fields.get("summary")),
-            "description": _text_problem(fields.get("description"), rich=rich),
-            "labels": _labels_problem(fields.get("labels")),
-            "duedate": _date_problem(fields.get("duedate")),
-            "priority": _name_problem("priority", [fields.get("priority")], self.priorities),
-            "components": _name_problem("component", fields.get("components") or [], self.components),
+            "summary": jira_fields.summary_problem(fields.get("summary")),
+            "description": jira_fields.text_problem(fields.get("description"), rich=rich),
+            "labels": jira_fields.labels_problem(fields.get("labels")),
+            "duedate": jira_fields.date_problem(fields.get("duedate")),
+            "priority": jira_fields.name_problem("priority", [fields.get("priority")], self.priorities),
+            "components": jira_fields.name_problem("component", fields.get("components") or [], self.components),
             "assignee": self._assignee_problem(fields.get("assignee")),
         }
         return errors | {name: wrong for name, wrong in checks.items() if wrong and name in known}
@@ -324,16 +311,6 @@ class Project:
         if not given or self.accounts.meant(value):
             return None
         return f"User '{given[0]}' does not exist."
-
-
-def named(value: Any, names: Mapping[str, str]) -> tuple[str, str] | None:
-    """The id and name that ``{"id": …}`` or ``{"name": …}`` means; None where there is none such."""
-    if not isinstance(value, dict):
-        return None
-    for key, name in names.items():
-        if value.get("id") == key or value.get("name") == name:
-            return key, name
-    return None
 
 
 def _item(name: str, old: Any, new: Any) -> dict[str, Any]:
@@ -363,75 +340,3 @@ def _rank(issue: Mapping[str, Any], name: str) -> Any:
     """By what issues are sorted; where it is the same, by their age."""
     number = int(issue["id"])
     return (issue[name], number) if name in ("updated", "created") else (number,)
-
-
-def plain(text: Any) -> str:
-    """A text or a document as text."""
-    return text if isinstance(text, str) else adf.to_text(text)
-
-
-def _summary_problem(value: Any) -> str | None:
-    if not isinstance(value, str):
-        return None
-    if "\n" in value or "\r" in value:
-        return "The summary is invalid because it contains newline characters."
-    return f"Summary must be less than {MAX_SUMMARY} characters." if len(value) > MAX_SUMMARY else None
-
-
-def _text_problem(value: Any, *, rich: bool) -> str | None:
-    if value is None:
-        return None
-    if not rich and not isinstance(value, str):
-        return "Operation value must be a string"
-    if rich and (not isinstance(value, dict) or adf.problem(value)):
-        return "Operation value must be an Atlassian Document (see the Atlassian Document Format)"
-    if len(plain(value)) > MAX_TEXT:
-        return f"The entered text is too long. It exceeds the allowed limit of {MAX_TEXT:,} characters."
-    return None
-
-
-def _labels_problem(value: Any) -> str | None:
-    if value is None:
-        return None
-    if not isinstance(value, list) or not all(isinstance(label, str) and label for label in value):
-        return "data was not an array of strings"
-    for label in value:
-        if any(char.isspace() for char in label):
-            return f"The label '{label}' contains spaces which is invalid."
-        if len(label) > MAX_LABEL:
-            return f"The label '{label}' exceeds the maximum length for a single label of {MAX_LABEL} characters."
-    return None
-
-
-def _date_problem(value: Any) -> str | None:
-    if value is None:
-        return None
-    try:
-        if len(value) == len("2026-01-31"):
-            date.fromisoformat(value)
-            return None
-    except (TypeError, ValueError):
-        pass
-    return "Error parsing date string: specify a valid date in the format yyyy-MM-dd."
-
-
-def _name_problem(what: str, values: Any, names: Mapping[str, str]) -> str | None:
-    if not isinstance(values, list):
-        return "data was not an array"
-    for value in values:
-        if value is not None and named(value, names) is None:
-            shown = value.get("name", value.get("id")) if isinstance(value, dict) else value
-            return f"The {what} '{shown}' is not valid."
-    return None
-
-
-def _applied(old: Any, verbs: Iterable[Mapping[str, Any]]) -> Any:
-    for verb in verbs:
-        for name, value in verb.items():
-            if name == "set":
-                old = value
-            elif name == "add":
-                old = [*(one for one in old or [] if one != value), value]
-            elif name == "remove":
-                old = [one for one in old or [] if one != value]
-    return old

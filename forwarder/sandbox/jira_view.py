@@ -7,10 +7,11 @@ from datetime import UTC, datetime, tzinfo
 from typing import Any, Final
 
 from forwarder.sandbox import adf
+from forwarder.sandbox.exchange import Reply
 from forwarder.sandbox.jira_accounts import BOT
-from forwarder.sandbox.jira_project import Project, named, plain
+from forwarder.sandbox.jira_fields import named, plain
+from forwarder.sandbox.jira_project import Project
 from forwarder.sandbox.jira_workflow import CATEGORIES, RESOLUTIONS, Status
-from forwarder.sandbox.server import Reply
 
 Person = Callable[[str], dict[str, Any]]
 """How the account of a name is shown."""

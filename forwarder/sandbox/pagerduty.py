@@ -11,10 +11,11 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import Any, Final
 
+from forwarder.sandbox.exchange import Reply, Request
 from forwarder.sandbox.limits import Clock, SlidingWindow
 from forwarder.sandbox.pagerduty_incidents import SERVICE, Agent, Incidents
 from forwarder.sandbox.pagerduty_rest import RESOURCES, Rest, error
-from forwarder.sandbox.server import Reply, Request, Service
+from forwarder.sandbox.server import Service
 
 _ACTIONS: Final = ("trigger", "acknowledge", "resolve")
 _SEVERITIES: Final = ("critical", "error", "warning", "info")

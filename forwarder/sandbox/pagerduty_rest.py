@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, TypeVar
 
+from forwarder.sandbox.exchange import Reply, Request
 from forwarder.sandbox.limits import Clock, SlidingWindow
 from forwarder.sandbox.pagerduty_incidents import (
     ACKNOWLEDGED,
@@ -21,7 +22,6 @@ from forwarder.sandbox.pagerduty_incidents import (
     Incident,
     Incidents,
 )
-from forwarder.sandbox.server import Reply, Request
 
 T = TypeVar("T")
 

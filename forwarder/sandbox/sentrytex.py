@@ -11,8 +11,9 @@ from datetime import UTC, datetime
 from typing import Any, Final
 from urllib.parse import unquote
 
+from forwarder.sandbox.exchange import Reply, Request
 from forwarder.sandbox.limits import Clock, SlidingWindow
-from forwarder.sandbox.server import Reply, Request, Service
+from forwarder.sandbox.server import Service
 
 _BASE: Final = "/api/v1"
 _SEVERITIES: Final = ("critical", "high", "medium", "low")

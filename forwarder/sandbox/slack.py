@@ -1,19 +1,19 @@
-"""A stand-in for Slack: the Web API methods that a forwarder uses, and incoming webhooks.
+"""A stand-in for Slack: the Web API methods that a forwarder uses.
 
-https://docs.slack.dev/reference/methods and https://docs.slack.dev/messaging/sending-messages-using-incoming-webhooks
+https://docs.slack.dev/reference/methods
 """
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from forwarder.sandbox import slack_socket
+from forwarder.sandbox import slack_socket, slack_tokens, slack_webhook
+from forwarder.sandbox.exchange import Reply, Request
 from forwarder.sandbox.limits import Clock, SlidingWindow, Trickle
-from forwarder.sandbox.server import Reply, Request, Service
+from forwarder.sandbox.server import Service
 from forwarder.sandbox.slack_channels import Channel, Channels
 from forwarder.sandbox.slack_interactions import RESPONSES, Interactions
 from forwarder.sandbox.slack_message import (
@@ -32,20 +32,11 @@ from forwarder.sandbox.slack_people import People
 from forwarder.sandbox.slack_views import Views
 
 _API: Final = "/api/"
-_WEBHOOK: Final = "/services/T0SANDBOX/B0SANDBOX/not-a-real-webhook-secret"
 _TEAM_URL: Final = "https://sandbox.slack.com"
 _CONNECTIONS_PER_MINUTE: Final = 50
-_APP_TOKEN: Final = "xapp-"  # noqa: S105 - the kind of token, not one
 _SECONDS_PER_MESSAGE: Final = 1.0
 _BURST: Final = 4
 """Messages that pass at once after a pause. Slack says "short bursts"; how short it does not say."""
-_WEBHOOK_STATUS: Final = {
-    "no_service": 404,
-    "channel_not_found": 404,
-    "channel_is_archived": 410,
-    "action_prohibited": 403,
-    "rate_limited": 429,
-}
 _REFUSALS: Final = {429: "ratelimited", 503: "service_unavailable", 408: "request_timeout"}
 
 
@@ -98,6 +89,7 @@ class Slack(Service):
         )
         self._channels = Channels("secops", "alerts", "oncall", "general")
         self._messages = Messages(clock)
+        self._webhook = slack_webhook.Webhook(self._channels, self._messages, spend=self._spend)
         self._rates: dict[str, Trickle] = {}
         self._connecting = SlidingWindow(_CONNECTIONS_PER_MINUTE, 60)
         self._methods: Final = {
@@ -126,7 +118,7 @@ class Slack(Service):
 
     @property
     def webhook_url(self) -> str:
-        return self.origin + _WEBHOOK
+        return self.origin + slack_webhook.PATH
 
     @property
     def messages(self) -> list[dict[str, Any]]:
@@ -224,8 +216,8 @@ class Slack(Service):
         return Reply.json({"ok": False, "error": _REFUSALS.get(status, "internal_error")}, status, headers)
 
     def respond(self, request: Request) -> Reply:
-        if request.path.startswith("/services/"):
-            return self._webhook(request)
+        if request.path.startswith(slack_webhook.PREFIX):
+            return self._webhook.take(request, self.webhook_channel, revoked=self.revoked)
         if request.path.startswith(RESPONSES):
             return self._interactions.take_response(request)
         if request.path == slack_socket.PATH:
@@ -246,38 +238,18 @@ class Slack(Service):
         params = read(request)
         method = self._methods.get(name)
         if method is not None and method.app:
-            self._authenticate_app(request, params)
+            slack_tokens.check_app(request, params, bot=self.token, app=self.app_token)
             scopes = self.app_scopes
         else:
-            self._authenticate(request, params)
+            slack_tokens.check_bot(request, params, bot=self.token, app=self.app_token)
             scopes = self.scopes
+        if self.revoked:
+            raise SlackError("token_revoked")
         if method is None:
             raise SlackError("unknown_method", req_method=name)
         if method.scopes and scopes.isdisjoint(method.scopes):
             raise SlackError("missing_scope", needed=method.scopes[0], provided=",".join(sorted(scopes)))
         return method.run(params)
-
-    def _authenticate(self, request: Request, params: Params) -> None:
-        given = request.header("Authorization").removeprefix("Bearer ") or params.get("token")
-        if not given:
-            raise SlackError("not_authed")
-        if given == self.app_token:
-            raise SlackError("not_allowed_token_type")
-        if given != self.token:
-            raise SlackError("invalid_auth")
-        if self.revoked:
-            raise SlackError("token_revoked")
-
-    def _authenticate_app(self, request: Request, params: Params) -> None:
-        given = request.header("Authorization").removeprefix("Bearer ")
-        if not given:  # the one method that takes its token from the header alone
-            raise SlackError("invalid_auth" if params.get("token") else "not_authed")
-        if not given.startswith(_APP_TOKEN):
-            raise SlackError("not_allowed_token_type" if given == self.token else "invalid_auth")
-        if given != self.app_token:
-            raise SlackError("invalid_auth")
-        if self.revoked:
-            raise SlackError("token_revoked")
 
     def _auth_test(self, _params: Params) -> dict[str, Any]:
         return {
@@ -386,34 +358,6 @@ class Slack(Service):
             self._messages.add(channel.id, said, thread=params.get("thread_ts"))
         else:
             self._messages.whisper(channel.id, user, said, params.get("thread_ts"))
-
-    def _webhook(self, request: Request) -> Reply:
-        try:
-            self._post_through_webhook(request)
-        except SlackError as error:
-            code = "rate_limited" if error.code == "ratelimited" else error.code
-            retry = {"Retry-After": str(error.more["retry_after"])} if code == "rate_limited" else {}
-            status = _WEBHOOK_STATUS.get(code, 400)
-            return Reply(status=status, body=code.encode(), content_type="text/html", headers=retry)
-        return Reply.text("ok", content_type="text/html")
-
-    def _post_through_webhook(self, request: Request) -> None:
-        if request.path != _WEBHOOK or self.revoked:
-            raise SlackError("no_service")
-        try:
-            params = request.json() if request.body[:1] == b"{" else json.loads(request.form()["payload"])
-        except (ValueError, KeyError):
-            raise SlackError("invalid_payload") from None
-        if not isinstance(params, dict):
-            raise SlackError("invalid_payload")
-        channel = self._channels.get(self.webhook_channel)
-        if channel is None:
-            raise SlackError("channel_not_found")
-        if channel.archived:
-            raise SlackError("channel_is_archived")
-        said = content(params, max_text=MAX_TEXT)
-        self._spend(channel.id)
-        self._messages.add(channel.id, said, thread=params.get("thread_ts"), webhook=True)
 
     def _spend(self, channel: str) -> None:
         if not self.limited:

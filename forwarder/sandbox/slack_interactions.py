@@ -11,8 +11,8 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 from forwarder.sandbox import blockkit
+from forwarder.sandbox.exchange import Reply, Request
 from forwarder.sandbox.limits import Clock
-from forwarder.sandbox.server import Reply, Request
 from forwarder.sandbox.slack_channels import Channel
 from forwarder.sandbox.slack_message import APP_ID, TEAM_ID, SlackError, public
 from forwarder.sandbox.slack_people import People

@@ -10,7 +10,7 @@ import binascii
 import json
 from typing import Any, Final
 
-from forwarder.sandbox.server import Request
+from forwarder.sandbox.exchange import Request
 from forwarder.sandbox.slack_message import SlackError
 
 _JSON_PARAMS: Final = ("blocks", "attachments", "metadata", "view")

@@ -14,7 +14,8 @@ from datetime import datetime, timedelta
 from io import BufferedIOBase
 from typing import Any, Final
 
-from forwarder.sandbox.server import Reply, Request, Service
+from forwarder.sandbox.exchange import Reply, Request
+from forwarder.sandbox.server import Service
 from forwarder.sandbox.slack_message import APP_ID
 from forwarder.sandbox.websocket import WebSocket, accept
 

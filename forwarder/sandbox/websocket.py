@@ -15,8 +15,8 @@ from wsproto.connection import ConnectionState, ConnectionType
 from wsproto.events import CloseConnection, Event, Message, Ping, Pong, TextMessage
 from wsproto.utilities import LocalProtocolError, RemoteProtocolError, generate_accept_token
 
+from forwarder.sandbox.exchange import Reply, Request
 from forwarder.sandbox.faults import Fault, FaultKind
-from forwarder.sandbox.server import Reply, Request
 
 _VERSION: Final = "13"
 _PIECE: Final = 65_536

@@ -29,8 +29,8 @@ from forwarder.connector import (
     Uncertain,
 )
 from forwarder.sandbox import Fault, FaultKind, Sandbox
+from forwarder.sandbox.exchange import Request
 from forwarder.sandbox.limits import Clock
-from forwarder.sandbox.server import Request
 from tests.kit.samples import NOW, alert, delivery
 from tests.kit.slack import ELSEWHERE, WORSE, by_token, by_webhook, new_delivery, says, send, sent
 

@@ -156,8 +156,10 @@ class _Judged:
         elsewhere = [one for one in responses if one.place not in (PAGERDUTY, FEED)]
         for action, event in ((Action.ACKNOWLEDGE, "acknowledge"), (Action.RESOLVE, "resolve")):
             due = [one for one in elsewhere if one.action is action]
-            # What was overtaken before its turn came need not be sent.
+            # What was overtaken before its turn came need not be sent. PagerDuty keeps nothing of an event without an
+            # incident; that there must be one, each rest of an open alert shows.
             needed = sum(one.number in rests and one.number > self._story.early for one in due)
+            needed = 0 if incident is nothing else needed
             tally.alerts += needed
             tally.arrived += sent[event]
             tally.lost += max(needed - sent[event], 0)

@@ -63,7 +63,8 @@ CREATE INDEX alerts_counted ON alerts (severity, seen_at, origin, past, unrouted
 CREATE TABLE unfinished (
   alert_id TEXT NOT NULL REFERENCES alerts (id) ON DELETE CASCADE,
   connector TEXT NOT NULL CHECK (connector <> ''),
-  severity TEXT NOT NULL CHECK (severity IN ('critical', 'high', 'medium', 'low')),
+  -- Of any word: an alert whose severity cannot be read must not keep anything else from being written.
+  severity TEXT NOT NULL,
   enqueued_at REAL NOT NULL,
   PRIMARY KEY (alert_id, connector)
 ) STRICT, WITHOUT ROWID;

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import sqlite3
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from forwarder.store import unreadable
+from forwarder.store.connection import Connection
 from forwarder.store.engine import Engine
 
 RECENT: Final = 86400.0
@@ -29,7 +29,8 @@ WHERE connector = ?1 AND settled_at IS NOT NULL AND settled_at >= ?3 ORDER BY se
 """
 _UNREAD: Final = f"""
 SELECT a.id, a.revision, coalesce(e.failures, 0) AS failures,
-  CASE WHEN json_valid(a.body) THEN (SELECT json_group_array(key) FROM json_each(a.body)) ELSE '[]' END AS listed
+  CASE WHEN json_valid(a.body)
+    THEN (SELECT CAST(coalesce(json_group_array(key), '[]') AS TEXT) FROM json_each(a.body)) ELSE '[]' END AS listed
 FROM alerts AS a LEFT JOIN evidence AS e ON e.alert_id = a.id
 WHERE a.id IN (SELECT value FROM json_each(:ids)) AND a.origin = 'feed'
   AND (e.alert_id IS NULL
@@ -43,7 +44,7 @@ ON CONFLICT (alert_id) DO UPDATE SET revision = excluded.revision, lines = exclu
 """
 _FAILED: Final = """
 INSERT INTO evidence SELECT id, 0, '[]', 1, ?2 FROM alerts WHERE id = ?1
-ON CONFLICT (alert_id) DO UPDATE SET failures = failures + 1, due_at = excluded.due_at
+ON CONFLICT (alert_id) DO UPDATE SET failures = evidence.failures + 1, due_at = excluded.due_at
 """
 _LINES: Final = (
     "SELECT alert_id, lines FROM evidence WHERE alert_id IN (SELECT value FROM json_each(?)) AND lines <> '[]'"
@@ -96,7 +97,7 @@ class EvidenceStore:
         self._engine.write(lambda connection: connection.execute(_FAILED, (unread.alert_id, due_at)))
 
 
-def _candidates(connection: sqlite3.Connection, connectors: Collection[str], since: float) -> list[str]:
+def _candidates(connection: Connection, connectors: Collection[str], since: float) -> list[str]:
     found: dict[str, None] = {}
     for connector in connectors:
         for sql in (_WAITING, _SENDING, _SETTLED):
@@ -105,7 +106,7 @@ def _candidates(connection: sqlite3.Connection, connectors: Collection[str], sin
     return list(found)
 
 
-def of(connection: sqlite3.Connection, alert_ids: Collection[str]) -> Mapping[str, tuple[str, ...]]:
+def of(connection: Connection, alert_ids: Collection[str]) -> Mapping[str, tuple[str, ...]]:
     """What is known of the evidence for these alerts, by id, in lines for people."""
     rows = connection.execute(_LINES, (json.dumps(list(alert_ids)),)).fetchall()
     return {row["alert_id"]: _lines(row["lines"]) for row in rows}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sqlite3
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -11,6 +10,7 @@ from typing import Final
 from forwarder.alert import Alert, Severity
 from forwarder.connector import Kind, Origin, Status
 from forwarder.store import unreadable
+from forwarder.store.connection import Connection, Row
 from forwarder.store.engine import Engine
 from forwarder.store.enqueue import enqueue, keep_own
 
@@ -24,8 +24,9 @@ SELECT a.severity, count(*) FROM alerts AS a WHERE a.seen_at >= ? AND a.seen_at 
 """
 
 _NEW_BY_WEEK: Final = f"""
-SELECT CAST((a.seen_at - :since) / :week AS INTEGER), a.severity, count(*) FROM alerts AS a
-WHERE a.seen_at >= :since AND a.seen_at < :until AND {_OURS} GROUP BY 1, 2
+SELECT CAST(w.key AS BIGINT), a.severity, count(*) FROM json_each(:weeks) AS w JOIN alerts AS a
+  ON a.seen_at >= CAST(w.value AS DOUBLE PRECISION) AND a.seen_at < CAST(w.value AS DOUBLE PRECISION) + :week
+WHERE {_OURS} GROUP BY 1, 2
 """
 
 _UNRESOLVED: Final = f"""
@@ -46,7 +47,8 @@ FROM alerts AS a INDEXED BY alerts_unresolved
 WHERE {_OURS} AND a.severity = ? AND a.status <> 'resolved'
 """
 _OPENS: Final = """
-SELECT (SELECT json_group_object(connector, enqueued_at) FROM deliveries WHERE alert_id = a.id AND kind = 'open')
+SELECT (SELECT coalesce(json_group_object(connector, enqueued_at), '{}') FROM deliveries
+  WHERE alert_id = a.id AND kind = 'open')
 """
 
 
@@ -108,7 +110,9 @@ class FigureStore:
         """What became of the alerts in each of so many weeks from ``since`` on."""
         until = since + count * WEEK
         with self._engine.read() as connection:
-            counted = connection.execute(_NEW_BY_WEEK, {"since": since, "until": until, "week": WEEK}).fetchall()
+            counted = connection.execute(
+                _NEW_BY_WEEK, {"weeks": json.dumps([since + number * WEEK for number in range(count)]), "week": WEEK}
+            ).fetchall()
             acknowledged = _first(connection, ("acknowledge", "resolve"), since, until)
             resolved = _first(connection, ("resolve",), since, until)
         return [
@@ -144,7 +148,7 @@ class FigureStore:
     def last_report(self, key: str, *, now: float) -> float:
         """When the report of this key was last made; since when it is in the config where it was not made yet."""
 
-        def work(connection: sqlite3.Connection) -> float:
+        def work(connection: Connection) -> float:
             connection.execute("INSERT INTO reports VALUES (?, ?) ON CONFLICT DO NOTHING", (key, now))
             made: float = connection.execute("SELECT made_at FROM reports WHERE report = ?", (key,)).fetchone()[0]
             return made
@@ -154,7 +158,7 @@ class FigureStore:
     def report(self, key: str, report: Alert, *, due: float, connectors: Collection[str], now: float) -> bool:
         """Owes a report to each of ``connectors``; False where the one that was ``due`` was made already."""
 
-        def work(connection: sqlite3.Connection) -> bool:
+        def work(connection: Connection) -> bool:
             if not connection.execute(
                 "UPDATE reports SET made_at = ?1 WHERE report = ?2 AND made_at < ?1", (due, key)
             ).rowcount:
@@ -167,18 +171,16 @@ class FigureStore:
         return self._engine.write(work)
 
 
-def _of(rows: Sequence[sqlite3.Row], status: Status) -> dict[Severity, int]:
+def _of(rows: Sequence[Row], status: Status) -> dict[Severity, int]:
     return {_severity(severity): count for severity, of, count in rows if of == status.value}
 
 
-def _times(
-    connection: sqlite3.Connection, actions: Sequence[str], since: float, until: float
-) -> dict[Severity, list[float]]:
+def _times(connection: Connection, actions: Sequence[str], since: float, until: float) -> dict[Severity, list[float]]:
     return _by_severity(_first(connection, actions, since, until))
 
 
 def _first(
-    connection: sqlite3.Connection, actions: Sequence[str], since: float, until: float
+    connection: Connection, actions: Sequence[str], since: float, until: float
 ) -> list[tuple[float, str, float]]:
     """When each alert had its first such response, its severity, and the seconds since it was seen."""
     asked = {"actions": json.dumps(actions), "since": since, "until": until}

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-import sqlite3
 from collections.abc import Sequence
 from typing import Final
 
 from forwarder.connector import Link, Receipt
+from forwarder.store.connection import Connection, Row
 
 _ELSEWHERE: Final = """
 SELECT alert_id, id, connector, receipt_id, receipt_url FROM deliveries
@@ -15,15 +15,15 @@ WHERE alert_id IN (SELECT value FROM json_each(?)) AND state = 'delivered' ORDER
 """
 
 
-def delivered_of(connection: sqlite3.Connection, alert_ids: Sequence[str]) -> dict[str, list[sqlite3.Row]]:
+def delivered_of(connection: Connection, alert_ids: Sequence[str]) -> dict[str, list[Row]]:
     """The deliveries of each alert that arrived, in the order in which they did."""
-    found: dict[str, list[sqlite3.Row]] = {}
+    found: dict[str, list[Row]] = {}
     for row in connection.execute(_ELSEWHERE, (json.dumps(alert_ids),)):
         found.setdefault(row["alert_id"], []).append(row)
     return found
 
 
-def elsewhere(row: sqlite3.Row, delivered: Sequence[sqlite3.Row]) -> tuple[Receipt | None, tuple[Link, ...]]:
+def elsewhere(row: Row, delivered: Sequence[Row]) -> tuple[Receipt | None, tuple[Link, ...]]:
     """Where the alert of a delivery stands at its connector, and at the others that gave a link."""
     receipt, links = None, {}
     for other in delivered:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sqlite3
 from collections.abc import Collection, Sequence
 from typing import Final
 
@@ -12,6 +11,7 @@ from forwarder.common.clock import instant
 from forwarder.connector import Action, Kind, Origin, Resolution, Response, Status
 from forwarder.response import FEED
 from forwarder.store import unreadable
+from forwarder.store.connection import Connection, Row
 from forwarder.store.enqueue import enqueue
 from forwarder.store.life_records import Heard, Responded
 
@@ -22,7 +22,7 @@ SELECT * FROM responses WHERE alert_id IN (SELECT value FROM json_each(?)) ORDER
 _STANDS_AT: Final = """
 SELECT DISTINCT connector FROM deliveries WHERE alert_id = ? AND kind = 'open' AND state NOT IN ('dead', 'held')
   -- What a digest told has nothing of its own there.
-  AND receipt_id IS NOT ''
+  AND (receipt_id IS NULL OR receipt_id <> '')
 """
 
 # What may have arrived stays: it is looked for, and what stands there by then goes by the alert's status of today.
@@ -31,7 +31,7 @@ DELETE FROM deliveries WHERE alert_id = ? AND kind IN ('acknowledge', 'resolve',
 """
 
 
-def responses_of(connection: sqlite3.Connection, alert_ids: Sequence[str]) -> dict[str, list[Response]]:
+def responses_of(connection: Connection, alert_ids: Sequence[str]) -> dict[str, list[Response]]:
     """What people decided about each of these alerts, in order."""
     found: dict[str, list[Response]] = {}
     for row in connection.execute(_RESPONSES, (json.dumps(alert_ids),)):
@@ -40,7 +40,7 @@ def responses_of(connection: sqlite3.Connection, alert_ids: Sequence[str]) -> di
 
 
 def respond(
-    connection: sqlite3.Connection,
+    connection: Connection,
     alert_id: str,
     action: Action,
     *,
@@ -101,7 +101,7 @@ def respond(
     )
 
 
-def reopen_worse(connection: sqlite3.Connection, alert_id: str, why: str, now: float) -> None:
+def reopen_worse(connection: Connection, alert_id: str, why: str, now: float) -> None:
     """Opens an alert again that got worse. The worse news itself tells that, so nothing else does.
 
     What was owed of earlier responses would come after it, and say what holds no more.
@@ -120,7 +120,7 @@ def reopen_worse(connection: sqlite3.Connection, alert_id: str, why: str, now: f
     connection.execute(_SUPERSEDE, (alert_id,))
 
 
-def _keep(connection: sqlite3.Connection, alert_id: str, response: Response) -> None:
+def _keep(connection: Connection, alert_id: str, response: Response) -> None:
     connection.execute("UPDATE alerts SET status = ? WHERE id = ?", (response.status.value, alert_id))
     connection.execute(
         "INSERT INTO responses (alert_id, number, action, resolution, at, place, person, reason)"
@@ -138,7 +138,7 @@ def _keep(connection: sqlite3.Connection, alert_id: str, response: Response) -> 
     )
 
 
-def _response(row: sqlite3.Row) -> Response:
+def _response(row: Row) -> Response:
     resolution = row["resolution"]
     return Response(
         number=row["number"],

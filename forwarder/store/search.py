@@ -1,9 +1,9 @@
 """Finding alerts by what people have at hand: a CVE or a part of one, a piece of a title, an id, a vendor, a ticket.
 
-The index ``search`` knows every run of three characters of each alert's id, CVE, title and vendors, whatever the case.
-It is walked from the newest alert back, and no further than until there are enough: neither what matches everything nor
-what matches nothing takes long among a million. Receipts (a ticket's key, an incident's) have an index of their own,
-and are found whole.
+An index knows every run of three characters of each alert's id, CVE, title and vendors, whatever the case: SQLite's
+full-text search, ``search``, or PostgreSQL's inverted index of ``trigrams``. The former is walked from the newest alert
+back, and no further than until there are enough: neither what matches everything nor what matches nothing takes long
+among a million. Receipts (a ticket's key, an incident's) have an index of their own, and are found whole.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
+
+from forwarder.store.connection import Connection, Row
 
 LEAST: Final = 3
 """Characters from which on the index knows a term by itself."""
@@ -43,6 +45,8 @@ WHERE search MATCH ? AND {} ORDER BY search.rowid DESC LIMIT ?
 _BY_READING: Final = """
 SELECT a.* FROM searchable AS w CROSS JOIN alerts AS a ON a.id = w.alert_id WHERE {} ORDER BY w.id DESC LIMIT ?
 """
+_READ: Final = "w.words LIKE ? ESCAPE '\\'"
+_LOOKED_UP: Final = "trigrams(w.words) @> trigrams(?)"
 _CVES_LIKE: Final = """
 SELECT DISTINCT cve_id FROM alerts WHERE cve_id >= ?1 AND cve_id < ?2 AND cve_id IS NOT NULL
 ORDER BY length(cve_id) = ?3 DESC, cve_id LIMIT ?4
@@ -68,29 +72,31 @@ def wanted(text: str | None, *phrases: str | None) -> Wanted | None:
 
 
 def newest(
-    connection: sqlite3.Connection,
+    connection: Connection,
     wanted: Wanted,
     *,
     where: str = "true",
     values: Sequence[Any] = (),
     among: tuple[str, Sequence[Any]] | None = None,
     limit: int,
-) -> list[sqlite3.Row]:
+) -> list[Row]:
     """Of the alerts ``a`` that are ``wanted`` and meet ``where`` with its ``values`` those that were seen last.
 
     ``among`` selects the ids of few alerts, with its values, where others are not in question.
     """
-    found: dict[str, sqlite3.Row] = {}
+    found: dict[str, Row] = {}
     if wanted.receipt:
         sql = f"SELECT a.* FROM alerts AS a WHERE a.id IN ({_BY_RECEIPT}) AND {where} ORDER BY {NEWEST_FIRST} LIMIT ?"
         found |= {row["id"]: row for row in connection.execute(sql, (wanted.receipt, *values, limit))}
-    asked, read = _plan(wanted.phrases)
-    source, row = (_BY_INDEX, "search.rowid") if asked else (_BY_READING, "w.id")
+    plan = (
+        _plan_of_file(wanted.phrases) if isinstance(connection, sqlite3.Connection) else _plan_of_server(wanted.phrases)
+    )
     select, few = among or ("", ())
-    within = [f"{row} IN (SELECT id FROM searchable WHERE alert_id IN ({select}))"] if among else []
-    condition = " AND ".join([*within, *["w.words LIKE ? ESCAPE '\\'"] * len(read), where])
-    match = [" AND ".join(asked)] if asked else []
-    matching = connection.execute(source.format(condition), (*match, *few, *map(anywhere, read), *values, limit))
+    within = [f"{plan.row} IN (SELECT id FROM searchable WHERE alert_id IN ({select}))"] if among else []
+    read = [_READ] * len(plan.read)
+    condition = " AND ".join([*within, *[_LOOKED_UP] * len(plan.looked_up), *read, where])
+    given = (*plan.match, *few, *plan.looked_up, *map(anywhere, plan.read), *values, limit)
+    matching = connection.execute(plan.source.format(condition), given)
     found |= {row["id"]: row for row in matching}
     return sorted(found.values(), key=lambda row: (row["seen_at"], row["published_at"]), reverse=True)[:limit]
 
@@ -101,7 +107,7 @@ def anywhere(text: str) -> str:
     return f"%{escaped}%"
 
 
-def nearest(connection: sqlite3.Connection, text: str) -> list[str]:
+def nearest(connection: Connection, text: str) -> list[str]:
     """CVEs that were seen and begin like the one in ``text``, the longest common beginning first; none without one."""
     match = _CVE.search(_normal(text))
     if match is None:
@@ -124,8 +130,26 @@ def _normal(text: str) -> str:
     return told if count else kept
 
 
-def _plan(phrases: Sequence[str]) -> tuple[list[str], list[str]]:
-    """What the index is asked for, and for which phrases what it finds must be read."""
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Plan:
+    """How phrases are found: in ``source``, by its ``match``; which an index is asked for, and which are read for."""
+
+    source: str
+    row: str
+    match: Sequence[str] = ()
+    looked_up: Sequence[str] = ()
+    read: Sequence[str] = ()
+
+
+def _plan_of_server(phrases: Sequence[str]) -> _Plan:
+    """PostgreSQL's index says where a phrase may be; what it names is read, and so is what it is not asked for."""
+    phrases = list(dict.fromkeys(phrases))
+    looked_up = [phrase for phrase in phrases if len(phrase) >= LEAST]
+    return _Plan(source=_BY_READING, row="w.id", looked_up=looked_up, read=phrases)
+
+
+def _plan_of_file(phrases: Sequence[str]) -> _Plan:
+    """What SQLite's index is asked for, and for which phrases what it finds must be read."""
     asked, read = list[str](), list[str]()
     pairs = 0
     for phrase in dict.fromkeys(phrases):
@@ -141,7 +165,9 @@ def _plan(phrases: Sequence[str]) -> tuple[list[str], list[str]]:
             asked.append(f"({' OR '.join(map(_quoted, threes))})")
         else:
             read.append(phrase)
-    return asked, read
+    if not asked:
+        return _Plan(source=_BY_READING, row="w.id", read=read)
+    return _Plan(source=_BY_INDEX, row="search.rowid", match=[" AND ".join(asked)], read=read)
 
 
 def _quoted(term: str) -> str:

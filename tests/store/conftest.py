@@ -1,23 +1,48 @@
-"""What the tests of the store share."""
+"""What the tests of the store share: each runs over every kind of database, but those of what one kind has alone."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Final
 
 import pytest
 
+from forwarder.common.databases import Database
 from forwarder.store import Store
+from tests.kit import postgres
+
+KINDS: Final = ("sqlite", "postgres")
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Both kinds, where a test is not about a file; a module that says ``KINDS`` knows better."""
+    if "kind" in metafunc.fixturenames:
+        kinds = getattr(metafunc.module, "KINDS", KINDS)
+        about_a_file = "path" in metafunc.function.__code__.co_varnames[: metafunc.function.__code__.co_argcount]
+        metafunc.parametrize("kind", ("sqlite",) if about_a_file else kinds)
 
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    """Where the database is."""
+    """Where a database is that is a file."""
     return tmp_path / "forwarder.db"
 
 
 @pytest.fixture
-def store(path: Path) -> Iterator[Store]:
+def place(kind: str, request: pytest.FixtureRequest) -> Iterator[Database]:
+    """Where a database is of the kind that is tested."""
+    if kind == "sqlite":
+        yield request.getfixturevalue("path")
+        return
+    server: postgres.Server = request.getfixturevalue("server")
+    address = server.new_store()
+    yield address
+    server.drop(address)
+
+
+@pytest.fixture
+def store(place: Database) -> Iterator[Store]:
     """A new store, this process' own."""
-    with Store.open_exclusive(path) as opened:
+    with Store.open_exclusive(place) as opened:
         yield opened

@@ -1,0 +1,98 @@
+"""What statements name as SQLite does, and PostgreSQL has not, or has otherwise; and what keeps alerts to be found."""
+
+from __future__ import annotations
+
+from typing import Final
+
+FUNCTIONS: Final = """
+CREATE FUNCTION json_valid(told text) RETURNS boolean LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE AS $$
+BEGIN
+  PERFORM told::json;
+  RETURN true;
+EXCEPTION WHEN OTHERS THEN
+  RETURN false;
+END $$;
+
+-- '$[3]' and '$.title' are the only forms of a path that are in use.
+-- What a text cannot hold, a zero byte or half a character, is as good as not there.
+CREATE FUNCTION json_extract(told text, path text) RETURNS text LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE AS $$
+BEGIN
+  RETURN told::json #>> string_to_array(btrim(translate(path, '$[]', '.'), '.'), '.');
+EXCEPTION WHEN OTHERS THEN
+  RETURN NULL;
+END $$;
+
+CREATE FUNCTION json_type(told text, path text) RETURNS text LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE AS $$
+DECLARE
+  found json := told::json #> string_to_array(btrim(translate(path, '$[]', '.'), '.'), '.');
+BEGIN
+  RETURN CASE json_typeof(found) WHEN 'string' THEN 'text' WHEN 'boolean' THEN found::text ELSE json_typeof(found) END;
+EXCEPTION WHEN OTHERS THEN
+  RETURN NULL;
+END $$;
+
+CREATE FUNCTION json_each(told text) RETURNS TABLE (key text, value text)
+LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE ROWS 20 AS $$
+BEGIN
+  IF json_typeof(told::json) = 'array' THEN
+    RETURN QUERY SELECT (e.place - 1)::text, e.item FROM json_array_elements_text(told::json)
+      WITH ORDINALITY AS e (item, place);
+  ELSIF json_typeof(told::json) = 'object' THEN
+    RETURN QUERY SELECT e.name, e.item FROM json_each_text(told::json) AS e (name, item);
+  END IF;
+EXCEPTION WHEN OTHERS THEN
+  RETURN;
+END $$;
+
+CREATE FUNCTION json_each(told text, path text) RETURNS TABLE (key text, value text)
+LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE ROWS 20 AS $$
+BEGIN
+  RETURN QUERY SELECT e.key, e.value
+    FROM forwarder.json_each((told::json #> string_to_array(btrim(translate(path, '$[]', '.'), '.'), '.'))::text) AS e;
+EXCEPTION WHEN OTHERS THEN
+  RETURN;
+END $$;
+
+CREATE FUNCTION max(one anycompatible, other anycompatible) RETURNS anycompatible
+LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+  SELECT CASE WHEN one IS NOT NULL AND other IS NOT NULL THEN greatest(one, other) END
+$$;
+
+CREATE FUNCTION min(one anycompatible, other anycompatible) RETURNS anycompatible
+LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+  SELECT CASE WHEN one IS NOT NULL AND other IS NOT NULL THEN least(one, other) END
+$$;
+
+CREATE FUNCTION date(at double precision, form text) RETURNS text LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+  SELECT CASE WHEN form = 'unixepoch' AND at BETWEEN 0 AND 253402300799 THEN
+    to_char(to_timestamp(at) AT TIME ZONE 'UTC', 'YYYY-MM-DD') END
+$$;
+
+-- Every run of three characters, whatever the case: what contains another text has all of that text's.
+CREATE FUNCTION trigrams(told text) RETURNS text[] LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE AS $$
+  SELECT array(
+    SELECT DISTINCT substr(lower(told COLLATE "C"), place, 3) FROM generate_series(1, length(told) - 2) AS place
+  )
+$$;
+"""
+
+SEARCH: Final = """
+CREATE FUNCTION words_of(id text, cve_id text, body text) RETURNS text LANGUAGE sql STABLE AS $$
+  SELECT id || chr(10) || coalesce(cve_id, '') || CASE WHEN forwarder.json_valid(body) THEN
+    chr(10) || coalesce(forwarder.json_extract(body, '$.title'), '')
+    || chr(10) || coalesce((
+      SELECT string_agg(value, chr(10)) FROM forwarder.json_each(body, '$.affected_vendors')
+    ), '')
+    ELSE '' END
+$$;
+
+CREATE FUNCTION alerts_searchable() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+  INSERT INTO forwarder.searchable (alert_id, words) VALUES (new.id, forwarder.words_of(new.id, new.cve_id, new.body))
+  ON CONFLICT (alert_id) DO UPDATE SET words = excluded.words WHERE searchable.words <> excluded.words;
+  RETURN NULL;
+END $$;
+CREATE TRIGGER alerts_searchable AFTER INSERT OR UPDATE OF body ON alerts
+  FOR EACH ROW EXECUTE FUNCTION alerts_searchable();
+"""
+"""Alerts are found by any part of what they are called by."""

@@ -1,0 +1,176 @@
+"""A real PostgreSQL server for tests: started once, on a socket of its own, with a new database for each test."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from forwarder.common.databases import PostgresAddress
+from forwarder.store import Store
+
+PASSWORD: Final = "pg-not-a-real-password"
+USER: Final = "forwarder"
+_SETTINGS: Final = {
+    "fsync": "off",
+    "full_page_writes": "off",
+    "synchronous_commit": "off",
+    "max_connections": "60",
+    "shared_buffers": "32MB",
+    "autovacuum": "off",
+    "listen_addresses": "''",
+    "log_min_messages": "fatal",
+    "wal_level": "minimal",
+    "max_wal_senders": "0",
+}
+"""What makes it quick, where nothing has to survive the machine."""
+
+
+def program(name: str) -> str | None:
+    """Where a program of the server is: on the path, or where Debian puts it; None where it is not."""
+    found = shutil.which(name)
+    inside = sorted(Path("/usr/lib/postgresql").glob(f"*/bin/{name}"), reverse=True)
+    return found or (str(inside[0]) if inside else None)
+
+
+def missing() -> str | None:
+    """Why no server can be started here; None where one can."""
+    if program("initdb") is None or program("postgres") is None:
+        return "no PostgreSQL server is installed"
+    if os.getuid() == 0 and (shutil.which("setpriv") is None or _account() is None):
+        return "a PostgreSQL server does not run as root, and no other user can be taken"
+    return None
+
+
+def _account() -> pwd.struct_passwd | None:
+    for name in ("postgres", "nobody"):
+        try:
+            return pwd.getpwnam(name)
+        except KeyError:
+            continue
+    return None
+
+
+class Server:
+    """A server whose data is in ``folder``; ``folder`` is also where its socket is."""
+
+    def __init__(self, folder: Path, *, port: int = 5432, settings: Sequence[str] = ()) -> None:
+        self.folder, self.port = folder, port
+        self._settings = [f"{name}={value}" for name, value in _SETTINGS.items()] + list(settings)
+        self._process: subprocess.Popen[bytes] | None = None
+        self._databases = 0
+        self._template: str | None = None
+
+    def create(self) -> None:
+        """Makes its data, with one user, who needs the password, and may make databases."""
+        secret = self.folder / "password"
+        secret.write_text(f"{PASSWORD}\n", "utf-8")
+        account = _account()
+        if os.getuid() == 0 and account:
+            for path in (self.folder, secret):
+                os.chown(path, account.pw_uid, account.pw_gid)
+        initdb = program("initdb")
+        assert initdb
+        told = [
+            *(initdb, "--pgdata", str(self.folder / "data"), "--username", USER, "--pwfile", str(secret)),
+            *("--auth", "scram-sha-256", "--encoding", "UTF8", "--locale", "C.UTF-8", "--no-sync"),
+        ]
+        subprocess.run([*_as_another(), *told], check=True, capture_output=True, timeout=120, cwd="/")
+
+    def start(self) -> None:
+        """Starts it, and returns once it answers."""
+        postgres = program("postgres")
+        assert postgres
+        options = [part for setting in self._settings for part in ("-c", setting.replace("''", ""))]
+        self._process = subprocess.Popen(
+            [
+                *(*_as_another(), postgres, "-D", str(self.folder / "data"), "-p", str(self.port)),
+                *("-c", f"unix_socket_directories={self.folder}", *options),
+            ],
+            cwd="/",
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        ready = program("pg_isready")
+        assert ready
+        for _ in range(400):
+            asked = [ready, "--quiet", "--host", str(self.folder), "--port", str(self.port), "--timeout", "5"]
+            if subprocess.run(asked, check=False, timeout=60).returncode == 0:
+                return
+            assert self._process.poll() is None, "the server ended"
+        raise AssertionError("the server does not answer")
+
+    def stop(self, how: str = "fast") -> None:
+        """Stops it: ``fast`` ends every connection, ``immediate`` is a crash."""
+        control = program("pg_ctl")
+        assert control
+        stopping = [*_as_another(), control, "stop", "-D", str(self.folder / "data"), "-m", how, "-s", "-w"]
+        subprocess.run(stopping, check=False, capture_output=True, timeout=60, cwd="/")
+        if self._process is not None:
+            self._process.wait(60)
+            self._process = None
+
+    def address(self, name: str, *, password: str = PASSWORD, user: str = USER) -> PostgresAddress:
+        """The address of a database there."""
+        host = str(self.folder).replace("/", "%2F")
+        return PostgresAddress(f"postgresql://{user}:{password}@{host}:{self.port}/{name}")
+
+    def new(self, *, template: str = "template1") -> PostgresAddress:
+        """A new database: empty, or a copy of ``template``."""
+        self._databases += 1
+        name = f"test_{os.getpid()}_{self._databases}"
+        self.run(f"CREATE DATABASE {name} TEMPLATE {template}")
+        return self.address(name)
+
+    def new_store(self) -> PostgresAddress:
+        """A new database with the store's tables in it, which are made once."""
+        if self._template is None:
+            template = self.new()
+            Store.open_exclusive(template).close()
+            self._template = template.name
+        return self.new(template=self._template)
+
+    def drop(self, address: PostgresAddress) -> None:
+        self.run(f"DROP DATABASE IF EXISTS {address.name} WITH (FORCE)")
+
+    def run(self, sql: str, database: str = "postgres") -> list[tuple[object, ...]]:
+        """What a statement finds, carried out outside of the store."""
+        import psycopg
+
+        with psycopg.connect(self.address(database).url, autocommit=True) as connection:
+            cursor = connection.execute(sql.encode())
+            return cursor.fetchall() if cursor.description else []
+
+
+@contextmanager
+def server(settings: Sequence[str] = ()) -> Iterator[Server]:
+    """A server of its own, skipped with the reason where there can be none."""
+    why = missing()
+    if why is not None:
+        pytest.skip(why)
+    folder = Path(tempfile.mkdtemp(prefix="pg-"))
+    folder.chmod(0o755)
+    running = Server(folder, settings=settings)
+    try:
+        running.create()
+        running.start()
+        yield running
+    finally:
+        running.stop("immediate")
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _as_another() -> list[str]:
+    account = _account()
+    if os.getuid() != 0 or account is None:
+        return []
+    setpriv = shutil.which("setpriv") or "setpriv"
+    return [setpriv, f"--reuid={account.pw_uid}", f"--regid={account.pw_gid}", "--clear-groups"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 from urllib.parse import parse_qsl, unquote
@@ -18,6 +19,8 @@ _HOST: Final = r"(?:\[[0-9a-fA-F:.]+\]|[^\[\]:,]*)(?::\d{0,5})?"
 _HOSTS: Final = re.compile(rf"{_HOST}(?:,{_HOST})*")
 _SECRET: Final = frozenset({"password", "sslpassword"})
 MASK: Final = "***"
+EXTRA: Final = "pip install 'sentrytex-forwarder[postgres]'"
+"""What brings the driver."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +78,18 @@ def database(told: object) -> Database:
             "in a password are written as %40 %2F %3F %23 %3A and %25"
         )
     return PostgresAddress(told)
+
+
+def in_folder(place: Database, folder: Path) -> Database:
+    """A path as it counts from ``folder``; an address as it is."""
+    return place if isinstance(place, PostgresAddress) else folder / place.expanduser()
+
+
+def missing_driver() -> str | None:
+    """Why no PostgreSQL database can be used here, for who named one; None where one can."""
+    if find_spec("psycopg") is None or find_spec("psycopg_pool") is None:
+        return f"is a PostgreSQL database, which needs the extra `postgres`: {EXTRA}"
+    return None
 
 
 def _parts(url: str) -> dict[str, str | None]:

@@ -285,6 +285,7 @@ _CONNECTORS_WITH_WORK: Final = """
 SELECT connector FROM deliveries WHERE state IN ('ready', 'uncertain')
 UNION SELECT connector FROM deliveries WHERE state = 'sending'
 UNION SELECT connector FROM deliveries WHERE state = 'dead'
+ORDER BY connector
 """
 
 _DELIVERED: Final = """

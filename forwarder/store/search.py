@@ -48,7 +48,8 @@ SELECT a.* FROM searchable AS w CROSS JOIN alerts AS a ON a.id = w.alert_id WHER
 _READ: Final = "w.words LIKE ? ESCAPE '\\'"
 _LOOKED_UP: Final = "trigrams(w.words) @> trigrams(?)"
 _CVES_LIKE: Final = """
-SELECT DISTINCT cve_id FROM alerts WHERE cve_id >= ?1 AND cve_id < ?2 AND cve_id IS NOT NULL
+SELECT cve_id FROM alerts WHERE cve_id >= ?1 AND cve_id < ?2 AND cve_id IS NOT NULL AND length(cve_id) < 100
+GROUP BY cve_id
 ORDER BY length(cve_id) = ?3 DESC, cve_id LIMIT ?4
 """
 

@@ -34,6 +34,16 @@ _SETTINGS: Final = {
 """What makes it quick, where nothing has to survive the machine."""
 
 
+_ONE_ROW: Final = {"feed": ("id", "1"), "daemon": ("id", "1"), "leases": ("role", "'daemon'")}
+"""Tables that always have one row."""
+# What refers to others goes first: the order in which they were made, the other way round.
+_TABLES: Final = """
+SELECT relname FROM pg_class
+WHERE relnamespace = 'forwarder'::regnamespace AND relkind = 'r' AND relname <> 'migrations' ORDER BY oid DESC
+"""
+_SEQUENCES: Final = "SELECT relname FROM pg_class WHERE relnamespace = 'forwarder'::regnamespace AND relkind = 'S'"
+
+
 def program(name: str) -> str | None:
     """Where a program of the server is: on the path, or where Debian puts it; None where it is not."""
     found = shutil.which(name)
@@ -68,6 +78,8 @@ class Server:
         self._process: subprocess.Popen[bytes] | None = None
         self._databases = 0
         self._template: str | None = None
+        self._shared: PostgresAddress | None = None
+        self._empty = ""
 
     def create(self) -> None:
         """Makes its data, with one user, who needs the password, and may make databases."""
@@ -84,6 +96,9 @@ class Server:
             *("--auth", "scram-sha-256", "--encoding", "UTF8", "--locale", "C.UTF-8", "--no-sync"),
         ]
         subprocess.run([*_as_another(), *told], check=True, capture_output=True, timeout=120, cwd="/")
+        # To prove a password takes the server longer than most tests do.
+        rules = f"local all {USER} trust\nlocal all all scram-sha-256\nhost all all all scram-sha-256\n"
+        (self.folder / "data" / "pg_hba.conf").write_text(rules, "utf-8")
 
     def start(self) -> None:
         """Starts it, and returns once it answers."""
@@ -138,8 +153,22 @@ class Server:
             self._template = template.name
         return self.new(template=self._template)
 
-    def drop(self, address: PostgresAddress) -> None:
-        self.run(f"DROP DATABASE IF EXISTS {address.name} WITH (FORCE)")
+    def empty_store(self) -> PostgresAddress:
+        """The one database with the store's tables that is emptied for each test, which is quicker than a new one."""
+        if self._shared is None:
+            self._shared = self.new_store()
+            tables = self.run(_TABLES, self._shared.name)
+            emptied = "; ".join(f"DELETE FROM {table}" for (table,) in tables if table not in _ONE_ROW)
+            sequences = self.run(_SEQUENCES, self._shared.name)
+            restarted = "; ".join(f"ALTER SEQUENCE {sequence} RESTART" for (sequence,) in sequences)
+            once = "; ".join(
+                f"DELETE FROM {table}; INSERT INTO {table} ({column}) VALUES ({value})"
+                for table, (column, value) in _ONE_ROW.items()
+            )
+            self._empty = f"SET search_path = forwarder; {emptied}; {restarted}; {once}"
+        else:
+            self.run(self._empty, self._shared.name)
+        return self._shared
 
     def run(self, sql: str, database: str = "postgres") -> list[tuple[object, ...]]:
         """What a statement finds, carried out outside of the store."""

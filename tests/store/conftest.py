@@ -30,15 +30,13 @@ def path(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def place(kind: str, request: pytest.FixtureRequest) -> Iterator[Database]:
+def place(kind: str, request: pytest.FixtureRequest) -> Database:
     """Where a database is of the kind that is tested."""
     if kind == "sqlite":
-        yield request.getfixturevalue("path")
-        return
+        path: Path = request.getfixturevalue("path")
+        return path
     server: postgres.Server = request.getfixturevalue("server")
-    address = server.new_store()
-    yield address
-    server.drop(address)
+    return server.empty_store()
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 
-from forwarder.common.databases import PostgresAddress
+from forwarder.common.databases import EXTRA, PostgresAddress
 from forwarder.store.connection import Connection
 from forwarder.store.engine import Engine
 from forwarder.store.errors import StoreError
@@ -19,9 +19,7 @@ def open_engine(address: PostgresAddress, *, exclusive: bool) -> Engine:
     except ImportError as error:
         if (error.name or "").split(".")[0] not in ("psycopg", "psycopg_pool"):
             raise
-        raise StoreError(
-            f"The database {address} needs the extra `postgres`: pip install 'sentrytex-forwarder[postgres]'."
-        ) from None
+        raise StoreError(f"The database {address} needs the extra `postgres`: {EXTRA}.") from None
     return PostgresEngine(address, exclusive=exclusive)
 
 

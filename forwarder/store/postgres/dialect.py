@@ -31,9 +31,12 @@ _REPLACED: Final[tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], st
     (re.compile(r"\bINDEXED BY \w+"), ""),
     (re.compile(r"\+(?=[ad]\.\w)"), ""),
     (re.compile(r"\bCROSS JOIN (\w+)( AS \w+)? ON\b"), r"JOIN \1\2 ON"),
-    # SQLite's LIKE and NOCASE know no case among ASCII letters.
+    # SQLite's LIKE and NOCASE know no case among ASCII letters. An index holds no text of any length.
     (re.compile(r"\bLIKE\b"), "ILIKE"),
-    (re.compile(r"([\w.]+) = (\$\d+) COLLATE NOCASE"), r'lower(\1) = lower(\2 COLLATE "C")'),
+    (
+        re.compile(r"([\w.]+) = (\$\d+) COLLATE NOCASE"),
+        r"(lower(left(\1, 200)) = lower(left(\2, 200)) AND lower(\1) = lower(\2))",
+    ),
     (re.compile(r"([\w.]+) COLLATE NOCASE"), r"lower(\1)"),
     # A limit below zero is none.
     (re.compile(r"\bLIMIT (\$\d+)"), r"LIMIT nullif(greatest(\1::bigint, -1), -1)"),

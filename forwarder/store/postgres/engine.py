@@ -256,10 +256,12 @@ class PostgresEngine(Engine):
         return raw
 
     def _give_back(self, raw: Raw) -> None:
-        if self._pool is not None and getattr(raw, "_pool", None) is self._pool:
-            self._pool.putconn(raw)
-        else:
+        pool = self._pool
+        # The pool marks the connections that are its own.
+        if pool is None or getattr(raw, "_pool", None) is not pool:
             raw.close()
+        else:
+            pool.putconn(raw)
 
     @contextlib.contextmanager
     def _sentences(self) -> Iterator[None]:

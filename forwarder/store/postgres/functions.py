@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-FUNCTIONS: Final = """
+FUNCTIONS: Final = r"""
 CREATE FUNCTION json_valid(told text) RETURNS boolean LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE AS $$
 BEGIN
   PERFORM told::json;
@@ -14,41 +14,55 @@ EXCEPTION WHEN OTHERS THEN
 END $$;
 
 -- '$[3]' and '$.title' are the only forms of a path that are in use.
--- What a text cannot hold, a zero byte or half a character, is as good as not there.
+CREATE FUNCTION json_steps(path text) RETURNS text[] LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE AS $$
+  SELECT string_to_array(btrim(translate(path, '$[]', '.'), '.'), '.')
+$$;
+
+-- What no text here can hold, a zero byte or half a character, becomes the mark for what cannot be shown.
+CREATE FUNCTION json_mended(told text) RETURNS json LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE AS $$
+  SELECT regexp_replace(told, '\\u(0000|d[89a-f][0-9a-f]{2})', '\\ufffd', 'gi')::json
+$$;
+
 CREATE FUNCTION json_extract(told text, path text) RETURNS text LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE AS $$
 BEGIN
-  RETURN told::json #>> string_to_array(btrim(translate(path, '$[]', '.'), '.'), '.');
+  BEGIN
+    RETURN told::json #>> forwarder.json_steps(path);
+  EXCEPTION WHEN untranslatable_character OR data_exception THEN
+    RETURN forwarder.json_mended(told) #>> forwarder.json_steps(path);
+  END;
 EXCEPTION WHEN OTHERS THEN
   RETURN NULL;
 END $$;
 
 CREATE FUNCTION json_type(told text, path text) RETURNS text LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE AS $$
 DECLARE
-  found json := told::json #> string_to_array(btrim(translate(path, '$[]', '.'), '.'), '.');
+  found json := told::json #> forwarder.json_steps(path);
 BEGIN
   RETURN CASE json_typeof(found) WHEN 'string' THEN 'text' WHEN 'boolean' THEN found::text ELSE json_typeof(found) END;
 EXCEPTION WHEN OTHERS THEN
   RETURN NULL;
 END $$;
 
-CREATE FUNCTION json_each(told text) RETURNS TABLE (key text, value text)
+CREATE FUNCTION json_items(told json) RETURNS TABLE (key text, value text)
 LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE ROWS 20 AS $$
 BEGIN
-  IF json_typeof(told::json) = 'array' THEN
-    RETURN QUERY SELECT (e.place - 1)::text, e.item FROM json_array_elements_text(told::json)
+  IF json_typeof(told) = 'array' THEN
+    RETURN QUERY SELECT (e.place - 1)::text, e.item FROM json_array_elements_text(told)
       WITH ORDINALITY AS e (item, place);
-  ELSIF json_typeof(told::json) = 'object' THEN
-    RETURN QUERY SELECT e.name, e.item FROM json_each_text(told::json) AS e (name, item);
+  ELSIF json_typeof(told) = 'object' THEN
+    RETURN QUERY SELECT e.name, e.item FROM json_each_text(told) AS e (name, item);
   END IF;
-EXCEPTION WHEN OTHERS THEN
-  RETURN;
 END $$;
 
-CREATE FUNCTION json_each(told text, path text) RETURNS TABLE (key text, value text)
+CREATE FUNCTION json_each(told text, path text DEFAULT '$') RETURNS TABLE (key text, value text)
 LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE ROWS 20 AS $$
 BEGIN
-  RETURN QUERY SELECT e.key, e.value
-    FROM forwarder.json_each((told::json #> string_to_array(btrim(translate(path, '$[]', '.'), '.'), '.'))::text) AS e;
+  BEGIN
+    RETURN QUERY SELECT e.key, e.value FROM forwarder.json_items(told::json #> forwarder.json_steps(path)) AS e;
+  EXCEPTION WHEN untranslatable_character OR data_exception THEN
+    RETURN QUERY SELECT e.key, e.value
+      FROM forwarder.json_items(forwarder.json_mended(told) #> forwarder.json_steps(path)) AS e;
+  END;
 EXCEPTION WHEN OTHERS THEN
   RETURN;
 END $$;
@@ -70,20 +84,21 @@ $$;
 
 -- Every run of three characters, whatever the case: what contains another text has all of that text's.
 CREATE FUNCTION trigrams(told text) RETURNS text[] LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE AS $$
-  SELECT array(
-    SELECT DISTINCT substr(lower(told COLLATE "C"), place, 3) FROM generate_series(1, length(told) - 2) AS place
-  )
+  SELECT coalesce(array_agg(DISTINCT one || two || three), '{}') FROM (
+    SELECT letter AS one, lead(letter) OVER following AS two, lead(letter, 2) OVER following AS three
+    FROM unnest(string_to_array(lower(told COLLATE "C"), NULL)) WITH ORDINALITY AS letters (letter, place)
+    WINDOW following AS (ORDER BY place)
+  ) AS runs WHERE three IS NOT NULL
 $$;
 """
 
 SEARCH: Final = """
 CREATE FUNCTION words_of(id text, cve_id text, body text) RETURNS text LANGUAGE sql STABLE AS $$
-  SELECT id || chr(10) || coalesce(cve_id, '') || CASE WHEN forwarder.json_valid(body) THEN
-    chr(10) || coalesce(forwarder.json_extract(body, '$.title'), '')
+  SELECT id || chr(10) || coalesce(cve_id, '')
+    || chr(10) || coalesce(forwarder.json_extract(body, '$.title'), '')
     || chr(10) || coalesce((
       SELECT string_agg(value, chr(10)) FROM forwarder.json_each(body, '$.affected_vendors')
     ), '')
-    ELSE '' END
 $$;
 
 CREATE FUNCTION alerts_searchable() RETURNS trigger LANGUAGE plpgsql AS $$

@@ -65,7 +65,8 @@ CREATE TABLE alerts (
 ) WITH (fillfactor = 90);
 CREATE INDEX alerts_seen ON alerts (seen_at);
 CREATE INDEX alerts_published ON alerts (published_at);
-CREATE INDEX alerts_cve ON alerts (cve_id) WHERE cve_id IS NOT NULL;
+-- An index holds no text of any length, and people's questions are for what looks like a CVE.
+CREATE INDEX alerts_cve ON alerts (cve_id) WHERE cve_id IS NOT NULL AND length(cve_id) < 100;
 CREATE INDEX alerts_unrouted ON alerts (seen_at) WHERE unrouted = 1;
 CREATE INDEX alerts_muted ON alerts (muted_by) WHERE muted_by IS NOT NULL;
 CREATE INDEX alerts_unresolved ON alerts (severity, status, seen_at, muted_by)
@@ -124,7 +125,7 @@ CREATE INDEX deliveries_due ON deliveries (connector, due_at) WHERE state IN ('r
 CREATE INDEX deliveries_leased ON deliveries (lease_until) WHERE state = 'sending';
 CREATE INDEX deliveries_dead ON deliveries (connector) WHERE state = 'dead';
 CREATE INDEX deliveries_settled ON deliveries (connector, settled_at) WHERE settled_at IS NOT NULL;
-CREATE INDEX deliveries_receipt ON deliveries (lower(receipt_id)) WHERE receipt_id IS NOT NULL;
+CREATE INDEX deliveries_receipt ON deliveries (lower(left(receipt_id, 200))) WHERE receipt_id IS NOT NULL;
 CREATE INDEX deliveries_failing ON deliveries (connector, rank, published_at, id)
   WHERE state IN ('ready', 'uncertain') AND failing_since IS NOT NULL;
 CREATE INDEX deliveries_unknown ON deliveries (id)

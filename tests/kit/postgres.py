@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import pwd
 import shutil
+import socket
 import subprocess
 import tempfile
+import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
@@ -203,3 +205,52 @@ def _as_another() -> list[str]:
         return []
     setpriv = shutil.which("setpriv") or "setpriv"
     return [setpriv, f"--reuid={account.pw_uid}", f"--regid={account.pw_gid}", "--clear-groups"]
+
+
+class Proxy:
+    """Stands between a client and ``server``, and can cut a connection in the midst of a commit.
+
+    ``cuts`` says where: before the server has the commit, or after it has answered and the client has not heard of it.
+    """
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+        self._listening = socket.create_server(("127.0.0.1", 0))
+        self.cuts: list[str] = []
+        self.cut = 0
+        """How many connections were cut."""
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def address(self, of: PostgresAddress, options: str = "") -> PostgresAddress:
+        """The same database, by way of here."""
+        port = self._listening.getsockname()[1]
+        return PostgresAddress(f"postgresql://{of.user}:{PASSWORD}@127.0.0.1:{port}/{of.name}{options}")
+
+    def close(self) -> None:
+        self._listening.close()
+
+    def _accept(self) -> None:
+        with suppress(OSError):
+            while True:
+                client, _ = self._listening.accept()
+                beyond = socket.socket(socket.AF_UNIX)
+                beyond.connect(str(self._server.folder / f".s.PGSQL.{self._server.port}"))
+                doomed = threading.Event()
+                for source, target in ((client, beyond), (beyond, client)):
+                    threading.Thread(target=self._pass_on, args=(source, target, doomed), daemon=True).start()
+
+    def _pass_on(self, source: socket.socket, target: socket.socket, doomed: threading.Event) -> None:
+        with suppress(OSError):
+            while data := source.recv(65536):
+                if doomed.is_set():
+                    break
+                if b"COMMIT\0" in data and self.cuts:
+                    self.cut += 1
+                    doomed.set()
+                    if self.cuts.pop(0) == "before the server has it":
+                        break
+                target.sendall(data)
+        for one in (source, target):
+            with suppress(OSError):
+                one.shutdown(socket.SHUT_RDWR)
+        source.close()

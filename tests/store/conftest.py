@@ -12,13 +12,13 @@ from forwarder.common.databases import Database
 from forwarder.store import Store
 from tests.kit import postgres
 
-KINDS: Final = ("sqlite", "postgres")
+DATABASES: Final = ("sqlite", "postgres")
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Both kinds, where a test is not about a file; a module that says ``KINDS`` knows better."""
+    """Both kinds, where a test is not about a file; a module that says ``DATABASES`` knows better."""
     if "kind" in metafunc.fixturenames:
-        kinds = getattr(metafunc.module, "KINDS", KINDS)
+        kinds = getattr(metafunc.module, "DATABASES", DATABASES)
         about_a_file = "path" in metafunc.function.__code__.co_varnames[: metafunc.function.__code__.co_argcount]
         metafunc.parametrize("kind", ("sqlite",) if about_a_file else kinds)
 

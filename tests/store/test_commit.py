@@ -22,7 +22,7 @@ from tests.kit.core import PATIENCE, until
 
 Work = Callable[[Connection], str]
 
-KINDS: Final = ("sqlite",)
+DATABASES: Final = ("sqlite",)
 
 
 ROOM: Final = 60

@@ -23,7 +23,7 @@ from tests.kit.core import PATIENCE, until
 from tests.kit.samples import alert
 from tests.kit.store import enqueue, of_sqlite, rows
 
-KINDS: Final = ("sqlite",)
+DATABASES: Final = ("sqlite",)
 
 OWNER: Final = """
 import os, sys
@@ -352,7 +352,7 @@ class Crowd:
             first.result(PATIENCE)
             return [other.result(PATIENCE) for other in others]
 
-    def _hold(self, _: sqlite3.Connection) -> None:
+    def _hold(self, _: Connection) -> None:
         self._held.set()
         self._go.wait(PATIENCE)
 

@@ -30,7 +30,7 @@ from forwarder.store.errors import LeaseLost, StoreError
 from forwarder.store.postgres import faults
 from forwarder.store.postgres.lease import RENEWED_EVERY, ROLE, Lease, LeasePresence
 from forwarder.store.postgres.schema import MIGRATIONS, SCHEMA, applied, migrate
-from forwarder.store.postgres.wire import CONNECT_SECONDS, OPTIONS, PostgresConnection, Raw, connect, settings
+from forwarder.store.postgres.wire import OPTIONS, PostgresConnection, Raw, connect, settings
 
 log = get_logger(__name__)
 
@@ -38,6 +38,8 @@ OLDEST: Final = 150_000
 """The oldest version of the server that is supported: 15."""
 READERS: Final = 4
 """Connections that read at once."""
+POOL_SECONDS: Final = 2.0
+"""How long a reader waits for one of these; then it connects by itself, and hears why that fails."""
 CONFLICTS: Final = 5
 """How often a write is tried again that another one got in the way of."""
 
@@ -258,10 +260,10 @@ class PostgresEngine(Engine):
     def _give_back(self, raw: Raw) -> None:
         pool = self._pool
         # The pool marks the connections that are its own.
-        if pool is None or getattr(raw, "_pool", None) is not pool:
-            raw.close()
-        else:
+        if pool is not None and raw._pool is pool:
             pool.putconn(raw)
+        else:
+            raw.close()
 
     @contextlib.contextmanager
     def _sentences(self) -> Iterator[None]:
@@ -303,7 +305,7 @@ def _pool(address: PostgresAddress) -> ConnectionPool[Raw]:
         kwargs={**settings(address), **OPTIONS},
         min_size=1,
         max_size=READERS,
-        timeout=CONNECT_SECONDS,
+        timeout=POOL_SECONDS,
         reconnect_timeout=2.0,
         name="forwarder",
         open=True,

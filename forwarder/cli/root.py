@@ -13,7 +13,7 @@ import click
 
 from forwarder import __version__
 from forwarder.alert import Severity
-from forwarder.common.databases import Database, database
+from forwarder.common.databases import Database, parse_database
 
 if TYPE_CHECKING:
     from forwarder.config import Config
@@ -153,7 +153,7 @@ class _DatabaseType(click.ParamType[Database]):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Database:
         try:
-            return database(value)
+            return parse_database(value)
         except ValueError as error:
             self.fail(f"It {error}.", param, ctx)
 

@@ -63,7 +63,7 @@ Database = Path | PostgresAddress
 """A SQLite file, or a database on a PostgreSQL server."""
 
 
-def database(told: object) -> Database:
+def parse_database(told: object) -> Database:
     """The database that a text names; raises ValueError, without the text, where it is no address that can be read."""
     if isinstance(told, Path | PostgresAddress):
         return told

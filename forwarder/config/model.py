@@ -21,7 +21,7 @@ from pydantic import (
     model_validator,
 )
 
-from forwarder.common.databases import Database, database
+from forwarder.common.databases import Database, parse_database
 from forwarder.common.units import Duration, parse_duration
 from forwarder.common.urls import is_loopback, web_address
 from forwarder.config.life import Conditions, Mute, Owners, Reminder, Report
@@ -252,7 +252,7 @@ class Scalars(Section):
     """The keys that stand in no section."""
 
     database: Annotated[
-        Database, PlainValidator(database), WithJsonSchema({"type": "string", "default": "forwarder.db"})
+        Database, PlainValidator(parse_database), WithJsonSchema({"type": "string", "default": "forwarder.db"})
     ] = Field(
         default=Path("forwarder.db"),
         description="Where the state is kept: a SQLite file (a relative path counts from the config file's folder), or "

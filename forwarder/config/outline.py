@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from forwarder.common.databases import Database, PostgresAddress, database, in_folder
+from forwarder.common.databases import Database, PostgresAddress, in_folder, parse_database
 from forwarder.config.document import NotYaml, read
 from forwarder.config.model import Scalars
 from forwarder.config.variables import Variables
@@ -47,7 +47,7 @@ def outline(path: Path, env: Mapping[str, str] = os.environ) -> Outline:
 
 def _named(told: Any, folder: Path) -> Database | None:
     with suppress(ValueError):
-        return in_folder(database(str(told)), folder)
+        return in_folder(parse_database(str(told)), folder)
     return None
 
 

@@ -15,7 +15,7 @@ from typing import Any, Final
 
 import pytest
 
-from forwarder.common.databases import PostgresAddress, database
+from forwarder.common.databases import PostgresAddress, parse_database
 from forwarder.store import AlreadyRunning, Store, StoreError, presence_of
 from forwarder.store.errors import LeaseLost
 from forwarder.store.postgres import engine as engine_module
@@ -330,8 +330,8 @@ def test_what_is_wrong_is_said(server: Server, address: PostgresAddress, proxy: 
     refused(server.address(address.name, user="nobody-there"), "refuses the user or the password|no such user")
     refused(server.address("nowhere"), "has no database of that name: create it with `createdb`")
     refused(proxy.address(address, "?sslmode=require"), "demands TLS, and the server has none")
-    refused(database(f"postgresql://a:{PASSWORD}@127.0.0.1:1/x"), "is not reachable: look whether it runs")  # type: ignore[arg-type]
-    refused(database(f"postgresql://a:{PASSWORD}@no.such.host.invalid/x"), "not known|not reachable")  # type: ignore[arg-type]
+    refused(parse_database(f"postgresql://a:{PASSWORD}@127.0.0.1:1/x"), "is not reachable: look whether it runs")  # type: ignore[arg-type]
+    refused(parse_database(f"postgresql://a:{PASSWORD}@no.such.host.invalid/x"), "not known|not reachable")  # type: ignore[arg-type]
 
 
 def test_a_server_that_is_too_old(address: PostgresAddress, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -265,22 +265,23 @@ def body_of(alert: Alert) -> str:
     return _BODY.encode(alert.raw)
 
 
-_COLUMNS: Final = {
-    "id": "TEXT",
-    "origin": "TEXT",
-    "severity": "TEXT",
-    "cve_id": "TEXT",
-    "published_at": "DOUBLE PRECISION",
-    "body": "TEXT",
-    "trail": "TEXT",
-    "unrouted": "BIGINT",
-    "past": "BIGINT",
-    "exact": "BIGINT",
-    "muted_by": "TEXT",
-    "mute": "TEXT",
-}
+_COLUMNS: Final = [
+    "id",
+    "origin",
+    "severity",
+    "cve_id",
+    "published_at",
+    "body",
+    "trail",
+    "unrouted",
+    "past",
+    "exact",
+    "muted_by",
+    "mute",
+]
+_NUMBERS: Final = {"published_at": "DOUBLE PRECISION", "unrouted": "BIGINT", "past": "BIGINT", "exact": "BIGINT"}
 _ROW: Final = ", ".join(
-    f"CAST(json_extract(value, '$[{place}]') AS {kind})" for place, kind in enumerate(_COLUMNS.values())
+    f"CAST(json_extract(value, '$[{place}]') AS {_NUMBERS.get(name, 'TEXT')})" for place, name in enumerate(_COLUMNS)
 )
 _INSERT: Final = f"""
 INSERT INTO alerts ({", ".join(_COLUMNS)}, seen_at)

@@ -7,7 +7,7 @@ import sqlite3
 import sys
 import threading
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 from subprocess import run
@@ -199,15 +199,14 @@ def test_a_write_under_way_keeps_the_next_owner_waiting(server: Server, address:
     with Store.open_exclusive(address) as store, ThreadPoolExecutor(1) as threads:
 
         def work(connection: Any) -> None:
-            nonlocal taking
             connection.execute("INSERT INTO set_aside (digest, raw, reason, seen_at) VALUES ('x', '', '', 0)")
-            taking = threads.submit(taken_over, server, address)
+            taking.append(threads.submit(taken_over, server, address))
             waits = f"wait_event_type = 'Lock' AND {OTHERS.format(address.name)}"
             until(lambda: server.run(f"SELECT count(*) FROM pg_stat_activity WHERE {waits}") == [(1,)])
 
-        taking: Any = None
+        taking: list[Future[None]] = []
         store.engine.write(work)
-        taking.result(PATIENCE)
+        taking[0].result(PATIENCE)
         assert rows(store, "SELECT digest FROM set_aside") == [("x",)]
         with pytest.raises(LeaseLost):
             enqueue(store, alert(), "secops")

@@ -306,15 +306,8 @@ CREATE TABLE digest_items (
 );
 CREATE INDEX digest_items_alert ON digest_items (alert_id);
 
-CREATE TABLE reminders (
-  reminder TEXT PRIMARY KEY CHECK (reminder <> ''),
-  since REAL NOT NULL
-);
-
-CREATE TABLE reports (
-  report TEXT PRIMARY KEY CHECK (report <> ''),
-  made_at REAL NOT NULL
-);
+CREATE TABLE reminders (reminder TEXT PRIMARY KEY CHECK (reminder <> ''), since REAL NOT NULL);
+CREATE TABLE reports (report TEXT PRIMARY KEY CHECK (report <> ''), made_at REAL NOT NULL);
 
 CREATE TABLE reminded (
   alert_id TEXT NOT NULL REFERENCES alerts (id) ON DELETE CASCADE,

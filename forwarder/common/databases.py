@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
-from urllib.parse import parse_qsl, unquote
+from urllib.parse import unquote
 
 SCHEME: Final = re.compile(r"postgres(ql)?://", re.IGNORECASE)
 _ADDRESS: Final = re.compile(
@@ -36,7 +36,8 @@ class PostgresAddress:
     def secrets(self) -> frozenset[str]:
         """The passwords in it, as they are written and as they are meant."""
         parts = _parts(self.url)
-        told = [parts["password"] or "", *(value for key, value in _options(parts) if key in _SECRET)]
+        options = (one.partition("=") for one in (parts["options"] or "").split("&"))
+        told = [parts["password"] or "", *(value for key, _, value in options if unquote(key) in _SECRET)]
         return frozenset(secret for one in told for secret in (one, unquote(one)) if secret)
 
     @property
@@ -97,7 +98,3 @@ def _parts(url: str) -> dict[str, str | None]:
     if match is None:
         raise ValueError("is no PostgreSQL address")
     return match.groupdict()
-
-
-def _options(parts: dict[str, str | None]) -> list[tuple[str, str]]:
-    return parse_qsl(parts["options"] or "", keep_blank_values=True)

@@ -265,26 +265,14 @@ def body_of(alert: Alert) -> str:
     return _BODY.encode(alert.raw)
 
 
-_COLUMNS: Final = [
-    "id",
-    "origin",
-    "severity",
-    "cve_id",
-    "published_at",
-    "body",
-    "trail",
-    "unrouted",
-    "past",
-    "exact",
-    "muted_by",
-    "mute",
-]
+_COLUMNS: Final = "id, origin, severity, cve_id, published_at, body, trail, unrouted, past, exact, muted_by, mute"
 _NUMBERS: Final = {"published_at": "DOUBLE PRECISION", "unrouted": "BIGINT", "past": "BIGINT", "exact": "BIGINT"}
 _ROW: Final = ", ".join(
-    f"CAST(json_extract(value, '$[{place}]') AS {_NUMBERS.get(name, 'TEXT')})" for place, name in enumerate(_COLUMNS)
+    f"CAST(json_extract(value, '$[{place}]') AS {_NUMBERS.get(name, 'TEXT')})"
+    for place, name in enumerate(_COLUMNS.split(", "))
 )
 _INSERT: Final = f"""
-INSERT INTO alerts ({", ".join(_COLUMNS)}, seen_at)
+INSERT INTO alerts ({_COLUMNS}, seen_at)
 SELECT {_ROW}, ?
 FROM json_each(?) WHERE true ON CONFLICT (id) DO NOTHING RETURNING id
 """

@@ -24,7 +24,6 @@ USER: Final = "forwarder"
 _SETTINGS: Final = {
     "fsync": "off",
     "full_page_writes": "off",
-    "synchronous_commit": "off",
     "max_connections": "60",
     "shared_buffers": "32MB",
     "autovacuum": "off",
@@ -33,7 +32,7 @@ _SETTINGS: Final = {
     "wal_level": "minimal",
     "max_wal_senders": "0",
 }
-"""What makes it quick, where nothing has to survive the machine."""
+"""What makes it quick, where nothing has to survive the machine; a crash of the server it does survive."""
 
 
 _ONE_ROW: Final = {"feed": ("id", "1"), "daemon": ("id", "1"), "leases": ("role", "'daemon'")}

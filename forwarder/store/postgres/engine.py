@@ -11,6 +11,7 @@ nothing.
 from __future__ import annotations
 
 import contextlib
+import logging
 import secrets
 import threading
 import time
@@ -34,12 +35,18 @@ from forwarder.store.postgres.wire import OPTIONS, PostgresConnection, Raw, conn
 
 log = get_logger(__name__)
 
+# Whoever wants a connection is told why there is none; the pool would say the same again and again.
+logging.getLogger("psycopg.pool").setLevel(logging.ERROR)
+
 OLDEST: Final = 150_000
 """The oldest version of the server that is supported: 15."""
 READERS: Final = 4
 """Connections that read at once."""
 POOL_SECONDS: Final = 2.0
 """How long a reader waits for one of these; then it connects by itself, and hears why that fails."""
+DOUBT_SECONDS: Final = 10.0
+"""How long a server is waited for that has not said whether a commit came about; what that claimed waits for longer."""
+DOUBT_PAUSE: Final = 0.25
 CONFLICTS: Final = 5
 """How often a write is tried again that another one got in the way of."""
 
@@ -205,11 +212,17 @@ class PostgresEngine(Engine):
                 f"The database {self._address} failed: the connection was lost in the midst of a commit, so it may have"
                 " been done. Look before you do it again."
             ) from unanswered
-        try:
-            return self._lease.came_about(self._connected(), mark)
-        except LeaseLost as lost:
-            self._lost = lost
-            raise
+        end = time.monotonic() + DOUBT_SECONDS
+        while True:
+            try:
+                return self._lease.came_about(self._connected(), mark)
+            except LeaseLost as lost:
+                self._lost = lost
+                raise
+            except psycopg.Error:
+                # Nobody else can write meanwhile: a server that restarts is worth waiting for.
+                if time.monotonic() > end or self._closed.wait(DOUBT_PAUSE):
+                    raise
 
     def _connected(self) -> Raw:
         if self._closed.is_set():

@@ -12,6 +12,7 @@ import re
 import secrets
 import socket
 import threading
+import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Any, Final
@@ -127,8 +128,9 @@ class LeasePresence:
             self._turns.set()
 
     def last(self) -> float | None:
-        at: float | None = self._row()["turned_at"]
-        return at
+        # By this machine's clock, for it is compared with that.
+        silent: float | None = self._row()["silence"]
+        return None if silent is None else time.time() - silent
 
     def silence(self) -> float:
         silent: float | None = self._row()["silence"]
@@ -143,7 +145,7 @@ class LeasePresence:
     def _row(self) -> Any:
         with self._read() as connection:
             row = connection.execute(_SHOWN, (ROLE,)).fetchone()
-        return row or {"lives": False, "owner": "", "turned_at": None, "silence": None}
+        return row or {"lives": False, "owner": "", "silence": None}
 
 
 def _process(owner: str) -> str:
@@ -164,7 +166,6 @@ WHERE role = {role} AND owner = {owner}
 """
 _RELEASE: Final = "leases SET owner = '', until = '-infinity' WHERE role = $1 AND owner = $2"
 _SHOWN: Final = """
-SELECT owner, until > clock_timestamp() AS lives, extract(epoch FROM turned_at) AS turned_at,
-  extract(epoch FROM clock_timestamp() - turned_at) AS silence
+SELECT owner, until > clock_timestamp() AS lives, extract(epoch FROM clock_timestamp() - turned_at) AS silence
 FROM leases WHERE role = ?
 """

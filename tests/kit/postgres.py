@@ -14,6 +14,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
+import psycopg
 import pytest
 
 from forwarder.common.databases import PostgresAddress
@@ -81,6 +82,8 @@ class Server:
         self._template: str | None = None
         self._shared: PostgresAddress | None = None
         self._empty = ""
+        self._connections: dict[str, psycopg.Connection[tuple[object, ...]]] = {}
+        """One to each database that was asked something: connecting takes longer than most questions."""
 
     def create(self) -> None:
         """Makes its data, with one user, who needs the password, and may make databases."""
@@ -126,6 +129,9 @@ class Server:
 
     def stop(self, how: str = "fast") -> None:
         """Stops it: ``fast`` ends every connection, ``immediate`` is a crash."""
+        for connection in self._connections.values():
+            connection.close()
+        self._connections.clear()
         control = program("pg_ctl")
         assert control
         stopping = [*_as_another(), control, "stop", "-D", str(self.folder / "data"), "-m", how, "-s", "-w"]
@@ -143,6 +149,8 @@ class Server:
         """A new database: empty, or a copy of ``template``."""
         self._databases += 1
         name = f"test_{os.getpid()}_{self._databases}"
+        if (used := self._connections.pop(template, None)) is not None:
+            used.close()
         self.run(f"CREATE DATABASE {name} TEMPLATE {template}")
         return self.address(name)
 
@@ -173,11 +181,12 @@ class Server:
 
     def run(self, sql: str, database: str = "postgres") -> list[tuple[object, ...]]:
         """What a statement finds, carried out outside of the store."""
-        import psycopg
-
-        with psycopg.connect(self.address(database).url, autocommit=True) as connection:
-            cursor = connection.execute(sql.encode())
-            return cursor.fetchall() if cursor.description else []
+        connection = self._connections.get(database)
+        if connection is None or connection.closed:
+            connection = psycopg.connect(self.address(database).url, autocommit=True)
+            self._connections[database] = connection
+        cursor = connection.execute(sql.encode())
+        return cursor.fetchall() if cursor.description else []
 
 
 @contextmanager

@@ -29,7 +29,7 @@ from tests.kit.store import NOW, claim, delivered, enqueue, routed, rows, settle
 
 DATABASES: Final = ("postgres",)
 
-OTHERS: Final = "pid <> pg_backend_pid() AND datname = '{}'"
+OTHERS: Final = "application_name = 'sentrytex-forwarder' AND datname = '{}'"
 
 
 @pytest.fixture
@@ -201,7 +201,7 @@ def test_a_write_under_way_keeps_the_next_owner_waiting(server: Server, address:
         def work(connection: Any) -> None:
             connection.execute("INSERT INTO set_aside (digest, raw, reason, seen_at) VALUES ('x', '', '', 0)")
             taking.append(threads.submit(taken_over, server, address))
-            waits = f"wait_event_type = 'Lock' AND {OTHERS.format(address.name)}"
+            waits = f"wait_event_type = 'Lock' AND datname = '{address.name}'"
             until(lambda: server.run(f"SELECT count(*) FROM pg_stat_activity WHERE {waits}") == [(1,)])
 
         taking: list[Future[None]] = []

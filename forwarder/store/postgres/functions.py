@@ -1,4 +1,4 @@
-"""What statements name as SQLite does, and PostgreSQL has not, or has otherwise; what keeps alerts to be found, and the leases."""
+"""What statements name as SQLite does, and PostgreSQL has not, or has otherwise; what finds alerts; and the leases."""
 
 from __future__ import annotations
 

@@ -25,6 +25,7 @@ from forwarder.feed.client import KeyRefused, SentrytexError, TooManyRequests
 from forwarder.feed.evidence import READ_EVERY, EvidenceReader
 from forwarder.lifecycle import Life
 from forwarder.lifecycle.held import RELEASE_EVERY
+from forwarder.lifecycle.responses import CATCH_UP_EVERY
 from forwarder.lifecycle.mutes import TEND_EVERY
 from forwarder.lifecycle.reminders import REMIND_EVERY
 from forwarder.lifecycle.reports import REPORT_EVERY
@@ -246,6 +247,7 @@ class Jobs:
         add("reclaim", _job(turns.reclaim_expired), lambda: RECLAIM_EVERY, first=RECLAIM_EVERY)
         add("alarms", _job(turns.review_alarms), lambda: REVIEW_EVERY, first=REVIEW_EVERY)
         add("prune", _job(turns.prune), lambda: PRUNE_EVERY, first=FIRST_PRUNE, hangs=PRUNE_HANGS)
+        add("catch_up", turns.life.responses.catch_up, lambda: CATCH_UP_EVERY, first=0.0)
         add("release", turns.life.held.release, lambda: RELEASE_EVERY, first=0.0)
         add("mutes", turns.life.mutes.tend, lambda: TEND_EVERY, first=0.0)
         add("remind", _job(turns.life.reminders.judge), lambda: REMIND_EVERY, first=REMIND_EVERY)

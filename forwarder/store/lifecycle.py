@@ -12,7 +12,7 @@ from forwarder.store.digests import Compose, collect
 from forwarder.store.engine import Engine
 from forwarder.store.holds import release_due, retime
 from forwarder.store.life_records import DIGEST, Heard, LookState, Responded
-from forwarder.store.responses import respond
+from forwarder.store.responses import catch_up, respond
 
 _STANDS: Final = """
 SELECT alert_id FROM deliveries
@@ -106,13 +106,26 @@ class LifecycleStore:
 
         return self._engine.write(work)
 
-    def looked(self, connector: str, look: Look, *, now: float, connectors: Collection[str]) -> list[Responded]:
+    def catch_up(self, connectors: Collection[str], *, now: float) -> frozenset[str]:
+        """Owes to ``connectors``, which are in use, the responses that they missed while they were not; who is owed."""
+        with self._engine.read() as connection:
+            missed = {name for (name,) in connection.execute("SELECT DISTINCT connector FROM missed")}
+        if missed.isdisjoint(connectors):
+            return frozenset()
+        return self._engine.write(lambda connection: catch_up(connection, connectors, now=now))
+
+    def looked(
+        self, connector: str, look: Look, *, now: float, connectors: Collection[str], since: str | None = None
+    ) -> list[Responded]:
         """Takes in what a look brought, together with where the next one begins; returns what changed.
 
-        What counts is that an alert stands otherwise there than when it was last seen: so nothing is heard twice.
+        What counts is that an alert stands otherwise there than when it was last seen: so nothing is heard twice. A look
+        that began at another cursor than ``since``, where that is given, is dropped whole: a rename came in between.
         """
 
         def work(connection: sqlite3.Connection) -> list[Responded]:
+            if since is not None and since != _cursor(connection, connector):
+                return []
             changed = [
                 responded
                 for sighting in look.sightings
@@ -149,9 +162,9 @@ class LifecycleStore:
         """Makes the digests that are due; the connectors that are owed one."""
         return self._engine.write(lambda connection: collect(connection, compose, now=now))
 
-    def retime(self, openings: Mapping[str, float], *, now: float) -> None:
-        """Takes over when schedules open, by what deliveries are held for."""
-        self._engine.write(lambda connection: retime(connection, openings, now=now))
+    def retime(self, openings: Mapping[str, float], digests: Mapping[str, float], *, now: float) -> None:
+        """Takes over when schedules open, by what deliveries are held for, and when each connector's digests are due."""
+        self._engine.write(lambda connection: retime(connection, openings, digests, now=now))
 
     def held(self) -> dict[str, int]:
         """How many deliveries of each connector are held until their time."""
@@ -189,6 +202,11 @@ def alert_at(connection: sqlite3.Connection, connector: str, remote_id: str) -> 
     """The alert that stands at a connector's destination under ``remote_id``."""
     row = connection.execute(_STANDS, (remote_id, connector)).fetchone() if remote_id else None
     return None if row is None else str(row["alert_id"])
+
+
+def _cursor(connection: sqlite3.Connection, connector: str) -> str:
+    row = connection.execute("SELECT cursor FROM looks WHERE connector = ?", (connector,)).fetchone()
+    return str(row["cursor"]) if row else ""
 
 
 def _is_resolved(connection: sqlite3.Connection, alert_id: str) -> bool:

@@ -45,6 +45,10 @@ class Engine:
     def __init__(self, path: Path, *, exclusive: bool, create: bool) -> None:
         self.path = path
         self._owner: Owner | None = None
+        self.exclusive = exclusive
+        self.changes = 0
+        """Goes up where others have written, and with ``changed``: what was read before may be out of date."""
+        self._foreign_version: int | None = None
         self._queue: list[_Job[Any]] = []
         self._queue_lock, self._writing, self._reading = threading.Lock(), threading.Lock(), threading.Lock()
         self._writer: sqlite3.Connection | None = None
@@ -88,6 +92,11 @@ class Engine:
         if job.error is not None:
             raise job.error
         return job.result  # type: ignore[return-value] # it was carried out wherever there is no error
+
+    def changed(self) -> None:
+        """Tells those who keep something of the database in memory that it is to be read anew."""
+        with self._queue_lock:
+            self.changes += 1
 
     @contextlib.contextmanager
     def read(self) -> Iterator[sqlite3.Connection]:
@@ -158,7 +167,7 @@ class Engine:
         try:
             if self._owner is not None:
                 self._owner.check()
-            _transact(self._open(self._writer), jobs)
+            _transact(self._open(self._writer), [_Job(self._notice_others), *jobs])
         except Exception as error:
             return error
         except BaseException as error:
@@ -167,6 +176,13 @@ class Engine:
                 raise
             return error
         return None
+
+    def _notice_others(self, writer: sqlite3.Connection) -> None:
+        """Notes, within a transaction, whether another process has written since the one before."""
+        version: int = writer.execute("PRAGMA data_version").fetchone()[0]
+        if version != self._foreign_version:
+            self._foreign_version = version
+            self.changed()
 
     def _fail(self, jobs: Sequence[_Job[Any]], fault: BaseException) -> None:
         """Tells those who wait for ``jobs`` of ``fault``, in a sentence where it is the database's."""

@@ -14,6 +14,12 @@ class MemoryStore:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
+        self._kept: dict[str, tuple[int, Mapping[str, str]]] = {}
+        """What was read of each connector, and how many changes the engine had seen by then.
+
+        What another process wrote is noticed by our next write: every claim is one, so a delivery that is claimed after
+        a rename knows what was handed over.
+        """
 
     def of(self, connector: str) -> Mapping[str, str]:
         """All that ``connector`` keeps, by key."""
@@ -23,14 +29,18 @@ class MemoryStore:
 
     def get(self, connector: str, key: str) -> str:
         """What ``connector`` keeps under ``key``; empty where that is nothing."""
-        sql = "SELECT value FROM connector_memory WHERE connector = ? AND key = ?"
-        with self._engine.read() as connection:
-            row = connection.execute(sql, (connector, key)).fetchone()
-        return "" if row is None else str(row[0])
+        # Read first: what changes while the rest is read is read once more.
+        changes = self._engine.changes
+        seen, known = self._kept.get(connector, (-1, {}))
+        if seen != changes or not self._engine.exclusive:
+            known = self.of(connector)
+            self._kept[connector] = changes, known
+        return known.get(key, "")
 
     def put(self, connector: str, key: str, value: str) -> None:
         """Keeps ``value``; an empty one forgets the key."""
         self._engine.write(lambda connection: _put(connection, connector, key, value))
+        self._engine.changed()
 
 
 def _put(connection: sqlite3.Connection, connector: str, key: str, value: str) -> None:

@@ -89,7 +89,9 @@ class Operations:
                 catch_up(connection, alert_id, new, now=time.time() if now is None else now)
             return len(moved)
 
-        return self._engine.write(work)
+        moved = self._engine.write(work)
+        self._engine.changed()
+        return moved
 
     def replay(self, alert_ids: Collection[str], connectors: Collection[str], *, why: str, now: float) -> int:
         """Owes the alerts to the connectors once more, and returns how many deliveries that is.

@@ -6,12 +6,28 @@ they make of calls and answers; what they would open an address with is replaced
 
 from __future__ import annotations
 
+import select
+import socket
 import ssl
+import threading
+import time
+import weakref
+from collections.abc import Callable
 from dataclasses import dataclass
 from email.message import Message
 from http.client import HTTPConnection, HTTPResponse, HTTPSConnection, IncompleteRead
 from typing import TYPE_CHECKING, Any, Final
-from urllib.request import HTTPHandler, HTTPSHandler, OpenerDirector, ProxyHandler, Request
+from urllib.error import URLError
+from urllib.parse import urlsplit
+from urllib.request import (
+    HTTPHandler,
+    HTTPSHandler,
+    OpenerDirector,
+    ProxyHandler,
+    Request,
+    getproxies,
+    proxy_bypass,
+)
 
 from forwarder.connector import redirect_host
 from forwarder.wire.deadline import MAX_BODY, bounded, connect, deadline, encrypted, hang_up
@@ -19,6 +35,10 @@ from forwarder.wire.deadline import MAX_BODY, bounded, connect, deadline, encryp
 if TYPE_CHECKING:
     from slack_sdk import WebClient
     from slack_sdk.webhook import WebhookClient
+
+KEPT_FOR: Final = 2.0
+"""Seconds for which a connection waits for its next request. Servers wait longer, so that they hardly ever close one
+just as it is used: whether they took what was sent would be unknown."""
 
 _CHUNK: Final = 64 * 1024
 
@@ -41,22 +61,107 @@ class Got:
 
 
 class Transport:
-    """Sends requests to where ``address`` leads. ``seconds`` is for each as a whole; ``secret`` is never shown."""
+    """Sends requests to where ``address`` leads. ``seconds`` is for each as a whole; ``secret`` is never shown.
 
-    def __init__(self, address: str, seconds: float, secret: str) -> None:
+    Connections are kept for the next request, but for those through a proxy.
+    """
+
+    def __init__(
+        self, address: str, seconds: float, secret: str, *, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._seconds, self._secret = seconds, secret
+        tls = encrypted(ssl.create_default_context()) if address.lower().startswith("https:") else None
         self._opener = OpenerDirector()
         # No handler for redirects is among them, nor one that makes an exception of a refusal.
-        for handler in (ProxyHandler(), _Http(), _Https(address)):
+        for handler in (ProxyHandler(), _Http(), _Https(tls)):
             self._opener.add_handler(handler)
+        parts = urlsplit(address)
+        proxied = parts.scheme.lower() in getproxies() and not proxy_bypass(parts.netloc)
+        self._origin = None if proxied else (parts.scheme.lower(), parts.netloc)
+        self._kept = _Kept(parts.netloc, tls, seconds, clock)
 
     def send(self, request: Request) -> Got:
         """Sends ``request`` once; raises Redirected, AnswerTooLarge, OSError and HTTPException."""
-        with deadline(self._seconds), self._opener.open(request, timeout=self._seconds) as response:
-            if 300 <= response.status < 400:
-                raise Redirected(redirect_host(response.headers.get("Location"), self._secret))
-            charset = response.headers.get_content_charset() or "utf-8"
-            return Got(status=response.status, headers=response.headers, text=_body(response).decode(charset))
+        with deadline(self._seconds):
+            if (request.type, request.host) == self._origin:
+                return self._send_directly(request)
+            with self._opener.open(request, timeout=self._seconds) as response:
+                return self._read(response)
+
+    def _send_directly(self, request: Request) -> Got:
+        connection = self._kept.take()
+        try:
+            try:
+                headers = {**request.unredirected_hdrs, **request.headers}
+                connection.request(request.get_method(), request.selector, request.data, headers)
+            except OSError as error:
+                # As urllib has it: where the connection never stood, nothing was sent.
+                raise URLError(error) from error
+            with connection.getresponse() as response:
+                got = self._read(response)
+        except BaseException:
+            connection.close()
+            raise
+        self._kept.give(connection)
+        return got
+
+    def _read(self, response: HTTPResponse) -> Got:
+        if 300 <= response.status < 400:
+            raise Redirected(redirect_host(response.headers.get("Location"), self._secret))
+        charset = response.headers.get_content_charset() or "utf-8"
+        return Got(status=response.status, headers=response.headers, text=_body(response).decode(charset))
+
+
+class _Kept:
+    """Connections to one host, each used by one request at a time; those that wait for the next one end after a while.
+
+    One on which something came while nobody had asked is not used again: that is its end, and asking there would leave
+    it open what became of the request.
+    """
+
+    def __init__(self, host: str, tls: ssl.SSLContext | None, seconds: float, clock: Callable[[], float]) -> None:
+        self._host, self._tls, self._seconds, self._clock = host, tls, seconds, clock
+        self._lock = threading.Lock()
+        self._idle: list[tuple[float, HTTPConnection]] = []
+        # Nobody says when a client of the SDK is used for the last time.
+        weakref.finalize(self, _close, self._idle).atexit = False
+
+    def take(self) -> HTTPConnection:
+        """A connection for one request, new where none waits."""
+        while True:
+            with self._lock:
+                since, connection = self._idle.pop() if self._idle else (0.0, None)
+            if connection is None:
+                break
+            if self._clock() - since <= KEPT_FOR and not _is_readable(connection.sock):
+                # What the last request had left of its time is no measure for this one.
+                connection.sock.settimeout(self._seconds)
+                return connection
+            connection.close()
+        if self._tls is None:
+            return HttpConnection(self._host, timeout=self._seconds)
+        return HttpsConnection(self._host, timeout=self._seconds, context=self._tls)
+
+    def give(self, connection: HTTPConnection) -> None:
+        """Keeps a connection whose answer was read to its end, unless the host ends it."""
+        now = self._clock()
+        with self._lock:
+            expired = [one for one in self._idle if now - one[0] > KEPT_FOR]
+            del self._idle[: len(expired)]
+            if connection.sock is not None:
+                self._idle.append((now, connection))
+        _close(expired)
+
+
+def _close(kept: list[tuple[float, HTTPConnection]]) -> None:
+    for _, connection in kept:
+        connection.close()
+
+
+def _is_readable(sock: socket.socket) -> bool:
+    poll = select.poll()
+    poll.register(sock, select.POLLIN)
+    return bool(poll.poll(0))
 
 
 def web_client(transport: Transport, **options: Any) -> WebClient:
@@ -126,10 +231,10 @@ class _Http(HTTPHandler):
 
 
 class _Https(HTTPSHandler):
-    def __init__(self, address: str) -> None:
+    def __init__(self, tls: ssl.SSLContext | None) -> None:
         # One context for all requests: reading the system's certificates takes long.
-        self._tls = encrypted(ssl.create_default_context()) if address.lower().startswith("https:") else None
-        super().__init__(context=self._tls)
+        self._tls = tls
+        super().__init__(context=tls)
 
     def https_open(self, req: Request) -> HTTPResponse:
         return self.do_open(HttpsConnection, req, context=self._tls)

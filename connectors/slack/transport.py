@@ -6,16 +6,12 @@ they make of calls and answers; what they would open an address with is replaced
 
 from __future__ import annotations
 
-import select
-import socket
 import ssl
-import threading
 import time
-import weakref
 from collections.abc import Callable
 from dataclasses import dataclass
 from email.message import Message
-from http.client import HTTPConnection, HTTPResponse, HTTPSConnection, IncompleteRead
+from http.client import HTTPResponse, IncompleteRead
 from typing import TYPE_CHECKING, Any, Final
 from urllib.error import URLError
 from urllib.parse import urlsplit
@@ -25,20 +21,16 @@ from urllib.request import (
     OpenerDirector,
     ProxyHandler,
     Request,
-    getproxies,
-    proxy_bypass,
 )
 
 from forwarder.connector import redirect_host
-from forwarder.wire.deadline import MAX_BODY, bounded, connect, deadline, encrypted, hang_up
+from forwarder.wire.deadline import MAX_BODY, bounded, deadline, encrypted
+from forwarder.wire.kept import HttpConnection, HttpsConnection, Kept
+from forwarder.wire.unreachable import proxy_of
 
 if TYPE_CHECKING:
     from slack_sdk import WebClient
     from slack_sdk.webhook import WebhookClient
-
-KEPT_FOR: Final = 2.0
-"""Seconds for which a connection waits for its next request. Servers wait longer, so that they hardly ever close one
-just as it is used: whether they took what was sent would be unknown."""
 
 _CHUNK: Final = 64 * 1024
 
@@ -76,9 +68,9 @@ class Transport:
         for handler in (ProxyHandler(), _Http(), _Https(tls)):
             self._opener.add_handler(handler)
         parts = urlsplit(address)
-        proxied = parts.scheme.lower() in getproxies() and not proxy_bypass(parts.netloc)
+        proxied = proxy_of(parts.scheme, parts.hostname or "")
         self._origin = None if proxied else (parts.scheme.lower(), parts.netloc)
-        self._kept = _Kept(parts.netloc, tls, seconds, clock)
+        self._kept = Kept(parts.netloc, tls, seconds, clock)
 
     def send(self, request: Request) -> Got:
         """Sends ``request`` once; raises Redirected, AnswerTooLarge, OSError and HTTPException."""
@@ -112,58 +104,6 @@ class Transport:
         return Got(status=response.status, headers=response.headers, text=_body(response).decode(charset))
 
 
-class _Kept:
-    """Connections to one host, each used by one request at a time; those that wait for the next one end after a while.
-
-    One on which something came while nobody had asked is not used again: that is its end, and asking there would leave
-    it open what became of the request.
-    """
-
-    def __init__(self, host: str, tls: ssl.SSLContext | None, seconds: float, clock: Callable[[], float]) -> None:
-        self._host, self._tls, self._seconds, self._clock = host, tls, seconds, clock
-        self._lock = threading.Lock()
-        self._idle: list[tuple[float, HTTPConnection]] = []
-        # Nobody says when a client of the SDK is used for the last time.
-        weakref.finalize(self, _close, self._idle).atexit = False
-
-    def take(self) -> HTTPConnection:
-        """A connection for one request, new where none waits."""
-        while True:
-            with self._lock:
-                since, connection = self._idle.pop() if self._idle else (0.0, None)
-            if connection is None:
-                break
-            if self._clock() - since <= KEPT_FOR and not _is_readable(connection.sock):
-                # What the last request had left of its time is no measure for this one.
-                connection.sock.settimeout(self._seconds)
-                return connection
-            connection.close()
-        if self._tls is None:
-            return HttpConnection(self._host, timeout=self._seconds)
-        return HttpsConnection(self._host, timeout=self._seconds, context=self._tls)
-
-    def give(self, connection: HTTPConnection) -> None:
-        """Keeps a connection whose answer was read to its end, unless the host ends it."""
-        now = self._clock()
-        with self._lock:
-            expired = [one for one in self._idle if now - one[0] > KEPT_FOR]
-            del self._idle[: len(expired)]
-            if connection.sock is not None:
-                self._idle.append((now, connection))
-        _close(expired)
-
-
-def _close(kept: list[tuple[float, HTTPConnection]]) -> None:
-    for _, connection in kept:
-        connection.close()
-
-
-def _is_readable(sock: socket.socket) -> bool:
-    poll = select.poll()
-    poll.register(sock, select.POLLIN)
-    return bool(poll.poll(0))
-
-
 def web_client(transport: Transport, **options: Any) -> WebClient:
     """The SDK's client of the Web API, over ``transport``."""
     from slack_sdk import WebClient
@@ -194,35 +134,6 @@ def _body(response: HTTPResponse) -> bytes:
         # Read in pieces, a body that ends too early is no error of its own.
         raise IncompleteRead(body, response.length)
     return body
-
-
-class _Connects:
-    """A mix-in by which a connection of the standard library connects within the deadline."""
-
-    def __init__(self, *args: Any, **options: Any) -> None:
-        super().__init__(*args, **options)
-        self._create_connection = _connect
-
-    def _tunnel(self) -> None:
-        proxy: Any = self.sock  # type: ignore[attr-defined] # of the connection, whose class this is mixed into
-        try:
-            super()._tunnel()  # type: ignore[misc] # private in the standard library, and no part of its stubs
-        except BaseException:
-            # Before Python 3.11.4 the proxy's answer stays open, and with it the connection, until it is collected.
-            hang_up(proxy)
-            raise
-
-
-def _connect(address: tuple[str, int], timeout: float, _source: None = None) -> Any:
-    return connect(*address, timeout)
-
-
-class HttpConnection(_Connects, HTTPConnection):
-    """A connection that is made within the deadline."""
-
-
-class HttpsConnection(_Connects, HTTPSConnection):
-    """The same, encrypted."""
 
 
 class _Http(HTTPHandler):

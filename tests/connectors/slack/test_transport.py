@@ -9,7 +9,8 @@ from urllib.request import Request
 
 import pytest
 
-from connectors.slack.transport import KEPT_FOR, Transport
+from connectors.slack.transport import Transport
+from forwarder.wire.kept import KEPT_FOR
 from tests.kit.wire import HOLDS, peer
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
@@ -82,7 +83,7 @@ def test_one_that_waited_for_long_is_not_used() -> None:
 
 
 def test_what_may_have_arrived_is_not_sent_again() -> None:
-    """A server that took a request on a kept connection and says nothing may have done it: that is for us to find out."""
+    """A server that took a request on a kept connection and says nothing may have done it."""
     server, now = Counting(1, reads_on=True), [0.0]
     with peer(server) as port:
         sends = transport(port, now)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Final
 
-from forwarder.alert import Alert
+from forwarder.alert import Alert, Vendors
 from forwarder.common.clock import instant
 from forwarder.connector import Delivery, Kind, Link, Origin, Receipt, Response
 from forwarder.store import clock, evidence, unreadable, vendors
@@ -81,6 +81,7 @@ class Outbox:
                 delivered, responses = delivered_of(connection, ids), responses_of(connection, ids)
                 told = evidence.of(connection, ids)
                 items = items_of(connection, [row["alert_id"] for row in rows if row["origin"] == Origin.DIGEST])
+                asked = dict[str, Vendors]()
                 for row in rows:
                     known = _Known(
                         delivered=delivered.get(row["alert_id"], ()),
@@ -90,7 +91,7 @@ class Outbox:
                         items=items.get(row["alert_id"], ()),
                     )
                     try:
-                        claimed.append(_claimed(connection, row, token, known))
+                        claimed.append(_claimed(connection, row, token, known, asked))
                     except sqlite3.Error:
                         raise  # that is no fault of the row's
                     except Exception as error:
@@ -290,6 +291,7 @@ def _claimed(
     row: sqlite3.Row,
     token: str,
     known: _Known,
+    asked: dict[str, Vendors],
 ) -> Claimed:
     kind = Kind(row["kind"])
     # An open or a links-only update tells the alert as it is now, whatever its revision was when it came to be owed.
@@ -315,7 +317,7 @@ def _claimed(
         items=known.items,
         reminder=row["why"] if kind is Kind.REMIND else "",
         latest=known.responses[-1] if known.responses else None,
-        vendors=vendors.of(connection, alert, changes),
+        vendors=vendors.of(connection, alert, changes, asked=asked),
         evidence=known.evidence,
     )
     return Claimed(
@@ -343,7 +345,7 @@ def _alert_of(body: str) -> Alert:
     return _recent(body) if len(body) < REMEMBERED_SIZE else Alert.parse(json.loads(body))
 
 
-@lru_cache(maxsize=128)
+@lru_cache(maxsize=512)
 def _recent(body: str) -> Alert:
     return Alert.parse(json.loads(body))
 

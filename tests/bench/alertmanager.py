@@ -37,17 +37,21 @@ def burst(*, latency_ms: int, count: int) -> dict[str, Any] | None:
     binary = next(filter(None, map(shutil.which, NAMES)), None)
     if binary is None:
         return None
-    with _receivers(latency_ms) as origins, tempfile.TemporaryDirectory() as folder, httpx2.Client() as control:
-        with _alertmanager(binary, Path(folder), origins, control) as (process, url):
-            labelled = [_alert(one) for one in alerts(count)]
-            cpu_before, started = _cpu(process), time.perf_counter()
-            control.post(f"{url}/api/v2/alerts", json=labelled, timeout=WAITS).raise_for_status()
-            _until(lambda: all(_received(control, origin) >= count for origin in origins))
-            return {
-                "seconds": round(time.perf_counter() - started, 3),
-                "cpu_seconds": round(_cpu(process) - cpu_before, 2),
-                "peak_rss_mib": round(_peak(process.pid) / 1024, 1),
-            }
+    with (
+        _receivers(latency_ms) as origins,
+        tempfile.TemporaryDirectory() as folder,
+        httpx2.Client() as control,
+        _alertmanager(binary, Path(folder), origins, control) as (process, url),
+    ):
+        labelled = [_alert(one) for one in alerts(count)]
+        cpu_before, started = _cpu(process), time.perf_counter()
+        control.post(f"{url}/api/v2/alerts", json=labelled, timeout=WAITS).raise_for_status()
+        _until(lambda: all(_received(control, origin) >= count for origin in origins))
+        return {
+            "seconds": round(time.perf_counter() - started, 3),
+            "cpu_seconds": round(_cpu(process) - cpu_before, 2),
+            "peak_rss_mib": round(_peak(process.pid) / 1024, 1),
+        }
 
 
 def _alert(alert: dict[str, Any]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""httpx2 over kept connections of the standard library, which take half the time of its own."""
+"""httpx2 over kept connections of the standard library, which take a quarter less time than its own."""
 
 from __future__ import annotations
 

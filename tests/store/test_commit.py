@@ -80,13 +80,8 @@ def names(store: Store) -> set[str]:
         return {name for (name,) in connection.execute("SELECT digest FROM set_aside")}
 
 
-def together(
-    engine: Engine, works: list[Work], meanwhile: Callable[[], object] = lambda: None
-) -> list[str | BaseException]:
-    """What each piece of writing is told, all of them waiting for one commit in this order.
-
-    ``meanwhile`` is called in the test's own thread when they begin.
-    """
+def together(engine: Engine, works: list[Work]) -> list[str | BaseException]:
+    """What each piece of writing is told, all of them waiting for one commit in this order."""
     held, go = threading.Event(), threading.Event()
 
     def hold(_: sqlite3.Connection) -> None:
@@ -107,7 +102,6 @@ def together(
             others.append(threads.submit(told, work))
             until(lambda: len(engine._queue) >= number)  # noqa: B023
         go.set()
-        meanwhile()
         first.result(PATIENCE)
         return [other.result(PATIENCE) for other in others]
 
@@ -218,26 +212,38 @@ class Struck:
         self._connection.close()
 
 
+class MainFirst:
+    """A lock that the main thread gets first, whoever else waits for it."""
+
+    def __init__(self) -> None:
+        self._lock, self._through = threading.Lock(), threading.Event()
+
+    def __enter__(self) -> None:
+        if threading.current_thread() is not threading.main_thread():
+            assert self._through.wait(PATIENCE)
+        self._lock.acquire()
+
+    def __exit__(self, *_: object) -> None:
+        self._lock.release()
+        if threading.current_thread() is threading.main_thread():
+            self._through.set()
+
+
 @pytest.mark.parametrize("interrupt", [KeyboardInterrupt, SystemExit])
 @pytest.mark.parametrize("at", ["BEGIN IMMEDIATE", "INSERT", "COMMIT"])
 def test_an_interrupt_of_one_thread_is_no_other_s(store: Store, interrupt: type[BaseException], at: str) -> None:
     """Whoever is interrupted while carrying out what others queued ends alone; theirs is done once, and told so."""
-    assert store.engine._writer is not None
-    struck = Struck(store.engine._writer, at, interrupt)
-    store.engine._writer = struck  # type: ignore[assignment]
-
-    def write() -> None:
+    engine = store.engine
+    assert engine._writer is not None
+    struck = Struck(engine._writer, at, interrupt)
+    engine._writer = struck  # type: ignore[assignment]
+    engine._writing = MainFirst()  # type: ignore[assignment]
+    with ThreadPoolExecutor(3) as threads:
+        others = [threads.submit(engine.write, insert(letter)) for letter in "abc"]
+        until(lambda: len(engine._queue) == len(others))
         with contextlib.suppress(interrupt):
-            store.engine.write(insert(f"ours {number}"))
-
-    for number in range(500):
-        # The system decides which thread goes on first: sooner or later it is this one, with the others' work.
-        works = [insert(f"{number} {letter}") for letter in "abc"]
-        told = together(store.engine, works, write)
-        assert told == [f"{number} {letter}" for letter in "abc"]
-        if struck.struck:
-            break
+            engine.write(insert("ours"))
+        told = [other.result(PATIENCE) for other in others]
     assert struck.struck
-    assert {name for name in names(store) if "ours" not in name} == {
-        f"{round_} {letter}" for round_ in range(number + 1) for letter in "abc"
-    }
+    assert told == ["a", "b", "c"]
+    assert names(store) - {"ours"} == {"a", "b", "c"}

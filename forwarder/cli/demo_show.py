@@ -177,7 +177,7 @@ def life_of(story: Story) -> str:
         return "Slack, PagerDuty and Jira agree at each step, and each step was told once."
     if story.pending():
         return "The last step had no time to show everywhere: the daemon would go on with it."
-    return "The rest of its life had no time to happen: with --for 20s it has."
+    return "The rest of its life had no time to happen: a longer demo shows it."
 
 
 def _shown(story: Story, chapter: Chapter, place: str) -> str:

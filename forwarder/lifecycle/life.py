@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from forwarder.common.clock import Now
+from forwarder.config import Config
+from forwarder.connector import Connector
+from forwarder.events import Listener
 from forwarder.lifecycle.held import Held
 from forwarder.lifecycle.mutes import Mutes
 from forwarder.lifecycle.reminders import Reminders
 from forwarder.lifecycle.reports import Reports
 from forwarder.lifecycle.responses import Responses
-
-if TYPE_CHECKING:
-    from forwarder.config import Config
-    from forwarder.connector import Connector
-    from forwarder.events import Listener
-    from forwarder.store import Store
+from forwarder.store import Store
 
 
 class Life:

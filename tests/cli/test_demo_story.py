@@ -97,7 +97,7 @@ def test_no_step_begins_that_has_no_time_left(daemon: Process, sandbox: Sandbox)
     assert watched.story.alert is not None
     assert look_at(sandbox, watched.story.alert.id).events == ("trigger",)
     assert len(watched.told) == 2
-    assert life_of(watched.story) == "The rest of its life had no time to happen: with --for 20s it has."
+    assert life_of(watched.story) == "The rest of its life had no time to happen: a longer demo shows it."
 
 
 def test_a_story_that_did_not_begin_is_not_told(sandbox: Sandbox, capsys: pytest.CaptureFixture[str]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -65,9 +66,22 @@ def _serves(folder: Path) -> bool:
     return there.f_bavail * there.f_frsize >= ENOUGH and not there.f_flag & getattr(os, "ST_NOEXEC", 0)
 
 
+@pytest.fixture(autouse=True, scope="module")
+def _log_settings_of_a_file() -> Iterator[None]:
+    """What a file's own fixtures set up for the log, which they do before any of its tests, is gone with the file."""
+    with _kept_log_settings():
+        yield
+
+
 @pytest.fixture(autouse=True)
 def _log_settings() -> Iterator[None]:
     """What a command sets up for its log, its level above all, is gone with its test."""
+    with _kept_log_settings():
+        yield
+
+
+@contextmanager
+def _kept_log_settings() -> Iterator[None]:
     before = structlog.get_config()
     yield
     structlog.configure(**before)

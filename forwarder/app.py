@@ -199,6 +199,7 @@ class Forwarder:
         self._unfollowed = 0.0
         self.started_at += step
         self.alarms.shift_deadlines(step)
+        self.life.held.retime()
         log.warning("clock_stepped", seconds=round(step, 1))
         for dispatcher in self.dispatchers.values():
             dispatcher.shift_deadlines(step)

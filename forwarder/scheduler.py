@@ -28,6 +28,7 @@ from forwarder.lifecycle.held import RELEASE_EVERY
 from forwarder.lifecycle.mutes import TEND_EVERY
 from forwarder.lifecycle.reminders import REMIND_EVERY
 from forwarder.lifecycle.reports import REPORT_EVERY
+from forwarder.lifecycle.responses import CATCH_UP_EVERY
 from forwarder.logs import get_logger
 from forwarder.store import Store
 
@@ -246,6 +247,7 @@ class Jobs:
         add("reclaim", _job(turns.reclaim_expired), lambda: RECLAIM_EVERY, first=RECLAIM_EVERY)
         add("alarms", _job(turns.review_alarms), lambda: REVIEW_EVERY, first=REVIEW_EVERY)
         add("prune", _job(turns.prune), lambda: PRUNE_EVERY, first=FIRST_PRUNE, hangs=PRUNE_HANGS)
+        add("catch_up", turns.life.responses.catch_up, lambda: CATCH_UP_EVERY, first=0.0)
         add("release", turns.life.held.release, lambda: RELEASE_EVERY, first=0.0)
         add("mutes", turns.life.mutes.tend, lambda: TEND_EVERY, first=0.0)
         add("remind", _job(turns.life.reminders.judge), lambda: REMIND_EVERY, first=REMIND_EVERY)
@@ -254,11 +256,13 @@ class Jobs:
         self._scheduled = True
 
     def follow(self, connectors: Iterable[Connector[Any]]) -> None:
-        """Goes by another config: judges what is muted, and looks at, and listens to, those of the connectors that tell
-        what people do at their destination."""
+        """Goes by another config: catches up with what was missed, judges what is muted, and looks at, and listens to,
+        those of the connectors that tell what people do at their destination.
+        """
         if not self._scheduled:
             return
-        self._scheduler.plan("mutes", 0.0)
+        for name in ("catch_up", "mutes"):
+            self._scheduler.plan(name, 0.0)
         responses = self._turns.life.responses
         for connector in connectors:
             name = connector.name

@@ -354,7 +354,7 @@ ENDS: Final[dict[AlarmType, Callable[[Rig], object]]] = {
     AlarmType.KEY_REFUSED: lambda rig: rig.poll(),
     AlarmType.FEED_UNREAD: lambda rig: rig.poll(),
     AlarmType.LOOK_FAILED: lambda rig: rig.store.lifecycle.looked(
-        "other", Look(cursor="1"), now=rig.now(), connectors=()
+        "other", Look(cursor="1"), now=rig.now(), connectors=(), since=""
     ),
     AlarmType.NOT_HEARD: lambda rig: rig.store.lifecycle.hears("other"),
     AlarmType.EVIDENCE_UNREAD: lambda rig: rig.store.evidence.unwanted(),

@@ -139,6 +139,7 @@ class _Turn:
             self.problem = str(error)
         forwarder.review_alarms()
         forwarder.life.responses.look_everywhere()
+        forwarder.life.responses.catch_up()
         # After the looks: nobody is reminded of what somebody has acted on meanwhile.
         forwarder.life.reminders.judge()
         forwarder.life.reports.judge()

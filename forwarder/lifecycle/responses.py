@@ -32,6 +32,8 @@ log = get_logger(__name__)
 
 LISTEN_EVERY: Final = 5.0
 """Seconds between two looks at whether a connector still hears."""
+CATCH_UP_EVERY: Final = 10.0
+"""Seconds between two looks at who is in use again, or was renamed, and missed what people decided."""
 FORGET_AFTER: Final = 7 * 86400.0
 """Seconds after which no destination tells of the same event again: Slack repeats for an hour at most."""
 
@@ -117,10 +119,17 @@ class Responses:
             log.exception("look_failed", connector=name)
             self._look_failed(name, f"Looking at it failed unexpectedly ({type(error).__name__}).")
             return None
-        changed = self._store.lifecycle.looked(name, look, now=self._now(), connectors=self._telling())
+        changed = self._store.lifecycle.looked(name, look, now=self._now(), connectors=self._telling(), since=cursor)
         for responded in changed:
             self._told(name, responded)
         return None
+
+    def catch_up(self) -> None:
+        """Sees to it that connectors which are in use again are told what people decided while they were not."""
+        owed = self._store.lifecycle.catch_up(self._telling(), now=self._now())
+        if owed:
+            log.info("caught_up", to=sorted(owed))
+            self._wake(owed)
 
     def look_everywhere(self) -> None:
         """One look at each connector that is looked at, for who does not stay to look again and again."""

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from forwarder.store.digests import leave_out
+from forwarder.store.life_records import DIGEST
 
 # It begins to be owed only now: what is told of how long something waits counts from here.
 _RELEASE: Final = """
@@ -36,8 +37,14 @@ def release_alert(
     return frozenset(name for (name,) in rows)
 
 
-def retime(connection: sqlite3.Connection, openings: Mapping[str, float], *, now: float) -> None:
-    """Holds what waits for a schedule until that opens by the config of today, or no longer where it is gone."""
+def retime(
+    connection: sqlite3.Connection, openings: Mapping[str, float], digests: Mapping[str, float], *, now: float
+) -> None:
+    """Holds what waits for a schedule until that opens by the config of today, or no longer where it is gone.
+
+    What waits for a digest is held no longer than until the last of its connector's next ``digests``: later than that
+    was a time of another config, or of a clock that was ahead.
+    """
     for (reason,) in connection.execute(
         "SELECT DISTINCT held_for FROM deliveries WHERE state = 'held' AND held_for LIKE 'during %'"
     ).fetchall():
@@ -45,3 +52,8 @@ def retime(connection: sqlite3.Connection, openings: Mapping[str, float], *, now
             "UPDATE deliveries SET held_until = ? WHERE state = 'held' AND held_for = ?",
             (openings.get(reason, now), reason),
         )
+    connection.executemany(
+        "UPDATE deliveries SET held_until = ?1"
+        " WHERE state = 'held' AND held_for = ?2 AND connector = ?3 AND held_until > ?1",
+        [(until, DIGEST, connector) for connector, until in digests.items()],
+    )

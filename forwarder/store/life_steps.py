@@ -167,5 +167,18 @@ CREATE TABLE sightings (
 ) STRICT, WITHOUT ROWID;
 """
 
+MISSED: Final = """
+-- Responses that a connector could not be told, for it was not in use: the first one, of an alert that stands there.
+CREATE TABLE missed (
+  alert_id TEXT NOT NULL REFERENCES alerts (id) ON DELETE CASCADE,
+  connector TEXT NOT NULL CHECK (connector <> ''),
+  number INTEGER NOT NULL CHECK (number > 0),
+  PRIMARY KEY (alert_id, connector)
+) STRICT, WITHOUT ROWID;
+-- Those in use are asked for again and again, and have missed nothing as a rule.
+CREATE INDEX missed_connector ON missed (connector);
+"""
+"""What people decided while a connector was out of the config."""
+
 LIFE: Final = _ALERTS + "{search}" + _DELIVERIES + _RESPONSES
 """With the triggers of the search in the place of ``{search}``: they went with the table that they watch."""

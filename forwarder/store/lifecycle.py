@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections.abc import Collection, Mapping
 from typing import Final
@@ -12,7 +13,7 @@ from forwarder.store.digests import Compose, collect
 from forwarder.store.engine import Engine
 from forwarder.store.holds import release_due, retime
 from forwarder.store.life_records import DIGEST, Heard, LookState, Responded
-from forwarder.store.responses import respond
+from forwarder.store.responses import catch_up, respond
 
 _STANDS: Final = """
 SELECT alert_id FROM deliveries
@@ -39,6 +40,11 @@ _LOOK_FAILED: Final = """
 INSERT INTO looks (connector, failing_since, error) VALUES (?1, ?2, ?3)
 ON CONFLICT (connector) DO UPDATE SET failing_since = coalesce(failing_since, ?2), error = ?3
 """
+
+_HAVE_MISSED: Final = "SELECT 1 FROM missed WHERE connector IN (SELECT value FROM json_each(?)) LIMIT 1"
+
+CATCH_UP_AT_ONCE: Final = 200
+"""Missed responses that one transaction catches up with."""
 
 
 class LifecycleStore:
@@ -106,13 +112,36 @@ class LifecycleStore:
 
         return self._engine.write(work)
 
-    def looked(self, connector: str, look: Look, *, now: float, connectors: Collection[str]) -> list[Responded]:
+    def catch_up(self, connectors: Collection[str], *, now: float) -> frozenset[str]:
+        """Owes to ``connectors``, which are in use, the responses that they missed while they were not; who is owed."""
+
+        def batch(connection: sqlite3.Connection) -> frozenset[str]:
+            return catch_up(connection, connectors, now=now, most=CATCH_UP_AT_ONCE)
+
+        owed: frozenset[str] = frozenset()
+        while self._have_missed(connectors):
+            # Whoever else writes does not wait for all that a connector missed in a year.
+            owed |= self._engine.write(batch)
+        return owed
+
+    def _have_missed(self, connectors: Collection[str]) -> bool:
+        with self._engine.read() as connection:
+            found = connection.execute(_HAVE_MISSED, (json.dumps(list(connectors)),)).fetchone()
+        return found is not None
+
+    def looked(
+        self, connector: str, look: Look, *, now: float, connectors: Collection[str], since: str
+    ) -> list[Responded]:
         """Takes in what a look brought, together with where the next one begins; returns what changed.
 
-        What counts is that an alert stands otherwise there than when it was last seen: so nothing is heard twice.
+        What counts is that an alert stands otherwise there than when it was last seen: so nothing is heard twice. The
+        look began at the cursor ``since``. Where that is another one by now, a rename came in between, and the look is
+        dropped whole: the next one asks for it again.
         """
 
         def work(connection: sqlite3.Connection) -> list[Responded]:
+            if since != _cursor(connection, connector):
+                return []
             changed = [
                 responded
                 for sighting in look.sightings
@@ -149,9 +178,9 @@ class LifecycleStore:
         """Makes the digests that are due; the connectors that are owed one."""
         return self._engine.write(lambda connection: collect(connection, compose, now=now))
 
-    def retime(self, openings: Mapping[str, float], *, now: float) -> None:
-        """Takes over when schedules open, by what deliveries are held for."""
-        self._engine.write(lambda connection: retime(connection, openings, now=now))
+    def retime(self, openings: Mapping[str, float], digests: Mapping[str, float], *, now: float) -> None:
+        """Takes over when schedules open, by what is held for them, and when the last digest of a connector is due."""
+        self._engine.write(lambda connection: retime(connection, openings, digests, now=now))
 
     def held(self) -> dict[str, int]:
         """How many deliveries of each connector are held until their time."""
@@ -189,6 +218,11 @@ def alert_at(connection: sqlite3.Connection, connector: str, remote_id: str) -> 
     """The alert that stands at a connector's destination under ``remote_id``."""
     row = connection.execute(_STANDS, (remote_id, connector)).fetchone() if remote_id else None
     return None if row is None else str(row["alert_id"])
+
+
+def _cursor(connection: sqlite3.Connection, connector: str) -> str:
+    row = connection.execute("SELECT cursor FROM looks WHERE connector = ?", (connector,)).fetchone()
+    return str(row["cursor"]) if row else ""
 
 
 def _is_resolved(connection: sqlite3.Connection, alert_id: str) -> bool:

@@ -197,6 +197,8 @@ UPDATE OR IGNORE discards SET connector = ?1, sent_as = coalesce(sent_as, connec
 # What the new name found where it already had alerts of its own is the newer truth. Otherwise it has looked without
 # knowing any, and begins where the old one ended.
 _RENAME_HEARD: Final = (
+    "UPDATE missed SET connector = ?1 WHERE connector = ?2 AND NOT EXISTS ("
+    "  SELECT 1 FROM deliveries AS has WHERE has.alert_id = missed.alert_id AND has.connector = ?1)",
     "UPDATE OR IGNORE sightings SET connector = ?1 WHERE connector = ?2 AND NOT EXISTS ("
     "  SELECT 1 FROM deliveries AS has WHERE has.alert_id = sightings.alert_id AND has.connector = ?1)",
     "UPDATE OR IGNORE heard SET connector = ?1 WHERE connector = ?2",

@@ -47,6 +47,19 @@ _SUPERSEDE: Final = """
 DELETE FROM deliveries WHERE alert_id = ? AND kind IN ('acknowledge', 'resolve', 'reopen') AND state = 'ready'
 """
 
+# The first one stays: by what was known there before it, what people decide later may change nothing.
+_MISS: Final = "INSERT INTO missed (alert_id, connector, number) VALUES (?, ?, ?) ON CONFLICT DO NOTHING"
+
+_FORGET_MISSED: Final = "DELETE FROM missed WHERE alert_id = ? AND connector = ?"
+
+_MISSED: Final = f"""
+SELECT m.alert_id, m.connector, m.number, EXISTS (
+  SELECT 1 FROM deliveries AS o
+  WHERE o.alert_id = m.alert_id AND o.connector = m.connector AND o.kind = 'open' AND {STANDS}
+) AS stands FROM missed AS m WHERE m.connector IN (SELECT value FROM json_each(?))
+ORDER BY m.alert_id, m.connector LIMIT ?
+"""
+
 _UNKNOWN: Final = "it was decided before the worse news was there"
 
 
@@ -109,7 +122,7 @@ def respond(
         alert_id=alert_id,
         status=told.status,
         latest=told,
-        connectors=_owe(connection, alert_id, told, frozenset(connectors) - besides, now),
+        connectors=_owe(connection, alert_id, told, connectors=connectors, besides=besides, now=now),
         severity=unreadable.member(Severity, row["severity"], Severity.CRITICAL),
         seen_at=unreadable.seconds(row["seen_at"]),
     )
@@ -120,15 +133,55 @@ def _is_news_since(connection: sqlite3.Connection, alert_id: str, place: str, at
     return bool(connection.execute(_NEWS_SINCE, (alert_id, place, at)).fetchone()[0])
 
 
-def _owe(
-    connection: sqlite3.Connection, alert_id: str, response: Response, connectors: Collection[str], now: float
-) -> frozenset[str]:
-    """Owes a response to those of ``connectors`` where the alert stands, and returns these."""
-    owed = {name for (name,) in connection.execute(_STANDS_AT, (alert_id,)) if name in connectors}
-    for name in sorted(owed):
-        kind, number = Kind(response.action.value), response.number
-        enqueue(connection, alert_id, name, kind, revision=number, why=response.words, now=now)
+def catch_up(connection: sqlite3.Connection, connectors: Collection[str], *, now: float, most: int) -> frozenset[str]:
+    """Owes what was decided last to those of ``connectors`` that were out of use then; returns who is owed it.
+
+    It takes ``most`` of what they missed, and forgets that: each is told once.
+    """
+    rows = connection.execute(_MISSED, (json.dumps(sorted(connectors)), most)).fetchall()
+    connection.executemany(_FORGET_MISSED, [(row["alert_id"], row["connector"]) for row in rows])
+    decided = responses_of(connection, [row["alert_id"] for row in rows])
+    owed = set()
+    for row in rows:
+        alert_id, name = row["alert_id"], row["connector"]
+        latest, known = decided[alert_id][-1], decided[alert_id][: row["number"] - 1]
+        before = known[-1].status if known else Status.OPEN
+        if row["stands"] and (latest.status is not Status.OPEN or before is not Status.OPEN):
+            _tell(connection, alert_id, name, latest, now)
+            owed.add(name)
     return frozenset(owed)
+
+
+def _owe(
+    connection: sqlite3.Connection,
+    alert_id: str,
+    response: Response,
+    *,
+    connectors: Collection[str],
+    besides: Collection[str],
+    now: float,
+) -> frozenset[str]:
+    """Owes a response to those of ``connectors`` where the alert stands, and returns these; ``besides`` know it.
+
+    Whoever is not among ``connectors`` has missed it: it may be out of the config for a while, or about to be renamed.
+    """
+    # Those are told the latest now, or know it: what they missed before is old.
+    connection.executemany(_FORGET_MISSED, [(alert_id, name) for name in {*connectors, *besides}])
+    owed = set()
+    for (name,) in connection.execute(_STANDS_AT, (alert_id,)).fetchall():
+        if name in besides:
+            continue
+        if name in connectors:
+            _tell(connection, alert_id, name, response, now)
+            owed.add(name)
+        else:
+            connection.execute(_MISS, (alert_id, name, response.number))
+    return frozenset(owed)
+
+
+def _tell(connection: sqlite3.Connection, alert_id: str, connector: str, response: Response, now: float) -> None:
+    kind, number = Kind(response.action.value), response.number
+    enqueue(connection, alert_id, connector, kind, revision=number, why=response.words, now=now)
 
 
 def reopen_worse(connection: sqlite3.Connection, alert_id: str, why: str, now: float) -> None:
@@ -148,6 +201,8 @@ def reopen_worse(connection: sqlite3.Connection, alert_id: str, why: str, now: f
         Response(number=number, action=Action.REOPEN, at=instant(now), place=FEED, reason=why),
     )
     connection.execute(_SUPERSEDE, (alert_id,))
+    # The worse news waits for those that are out of use, too.
+    connection.execute("DELETE FROM missed WHERE alert_id = ?", (alert_id,))
 
 
 def _keep(connection: sqlite3.Connection, alert_id: str, response: Response) -> None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from forwarder.store.figure_steps import FIGURES
 from forwarder.store.first_steps import FIRST, SECOND
-from forwarder.store.life_steps import LIFE
+from forwarder.store.life_steps import LIFE, MISSED
 from forwarder.store.mute_steps import MUTES
 
 if TYPE_CHECKING:
@@ -307,6 +307,7 @@ MIGRATIONS: Final[tuple[tuple[str, str], ...]] = (
     ("0017_mutes", MUTES),
     ("0018_figures", FIGURES),
     ("0019_evidence_unread", _EVIDENCE_UNREAD),
+    ("0020_missed", MISSED),
 )
 """Each step with its name, in order. A step that was released is never edited: the next one follows it."""
 

@@ -143,3 +143,21 @@ def test_other_hours_hold_what_is_held_already(store: Store) -> None:
     release.use(Config.model_validate({**dict(at), "schedules": {}, "routes": [{"to": "secops"}]}))
     release.release()
     assert woken == ["secops"]
+
+
+def test_a_clock_that_was_ahead_holds_nothing_too_long(store: Store) -> None:
+    """Once it is set right, what waits goes by the openings and digests of the right time."""
+    at = office({"to": "secops", "during": "office", "severity": "high"}, {"to": "oncall", "digest": "daily 13:00"})
+    ahead = NOW + 28 * 86400.0
+    time = Time(ahead)
+    held(store, alert(severity="high"), at, now=ahead)
+    waiting_for = Held(store, at, now=time, wake=lambda _: None)
+    waiting_for.release()
+    assert min(until for (until,) in rows(store, "SELECT held_until FROM deliveries")) > ahead
+    time.now = NOW
+    waiting_for.retime()
+    waiting_for.release()
+    assert dict(rows(store, "SELECT connector, held_until FROM deliveries")) == {
+        "secops": MONDAY,
+        "oncall": NOW + 3600.0,
+    }

@@ -44,7 +44,8 @@ def react(
 
 
 def look(store: Store, connector: str, *sightings: Sighting, cursor: str = "1") -> list[Responded]:
-    return store.lifecycle.looked(connector, Look(cursor=cursor, sightings=sightings), now=NOW, connectors=EVERYWHERE)
+    found, since = Look(cursor=cursor, sightings=sightings), store.lifecycle.look_of(connector).cursor
+    return store.lifecycle.looked(connector, found, now=NOW, connectors=EVERYWHERE, since=since)
 
 
 def sighting(connector: str, status: Status, *, ours: bool = False) -> Sighting:
@@ -374,3 +375,69 @@ def test_only_alerts_of_the_feed_have_a_life(store: Store) -> None:
     store.feed.commit_page([routed(alert(id="own"), "secops")], now=NOW, origin=Origin.ALARM)
     told = store.lifecycle.respond("own", Action.RESOLVE, place=PAGE, now=NOW, connectors=EVERYWHERE)
     assert told.heard is Heard.UNKNOWN
+
+
+# While a connector is out of use
+
+HERE = ("secops", "oncall")
+
+
+def decide(store: Store, action: Action, *, place: str = PAGE) -> None:
+    """Decided while ``tickets`` is out of the config."""
+    store.lifecycle.respond("a", action, place=place, now=NOW + 60, connectors=HERE, person="Ada")
+
+
+@pytest.mark.usefixtures("standing")
+def test_what_a_connector_missed_is_owed_once_when_it_is_back(store: Store) -> None:
+    """Only what was decided last, whatever came before it."""
+    decide(store, Action.ACKNOWLEDGE)
+    decide(store, Action.RESOLVE)
+    assert store.lifecycle.catch_up(HERE, now=NOW + 90) == frozenset()
+    assert store.lifecycle.catch_up(EVERYWHERE, now=NOW + 90) == {"tickets"}
+    assert {one for one in owed(store) if one[0] == "tickets"} == {("tickets", Kind.RESOLVE, 2)}
+    assert store.lifecycle.catch_up(EVERYWHERE, now=NOW + 90) == frozenset()
+
+
+@pytest.mark.usefixtures("standing")
+def test_what_was_taken_back_meanwhile_is_not_told(store: Store) -> None:
+    decide(store, Action.ACKNOWLEDGE)
+    decide(store, Action.REOPEN)
+    assert store.lifecycle.catch_up(EVERYWHERE, now=NOW + 90) == frozenset()
+
+
+@pytest.mark.usefixtures("standing")
+def test_what_was_decided_there_is_not_told_there(store: Store) -> None:
+    """Its own later response makes what it missed old."""
+    decide(store, Action.ACKNOWLEDGE)
+    react(store, "tickets", Action.RESOLVE)
+    assert store.lifecycle.catch_up(EVERYWHERE, now=NOW + 90) == frozenset()
+
+
+@pytest.mark.usefixtures("standing")
+def test_worse_news_tells_what_was_missed(store: Store) -> None:
+    """It waits for the connector by itself, and says that the alert is open again."""
+    decide(store, Action.RESOLVE)
+    known, worse = alert(id="a", severity="high"), alert(id="a", severity="high", cisa_kev=True)
+    store.feed.commit_page([routed(worse, "secops", known=known)], now=NOW + 70, connectors=HERE)
+    assert store.lifecycle.catch_up(EVERYWHERE, now=NOW + 90) == frozenset()
+
+
+@pytest.mark.usefixtures("standing")
+def test_what_was_missed_goes_along_with_a_rename(store: Store) -> None:
+    """Also what was decided between the reload and the rename."""
+    decide(store, Action.RESOLVE)
+    store.operations.rename("tickets", "jira")
+    assert store.lifecycle.catch_up([*HERE, "jira"], now=NOW + 90) == {"jira"}
+    assert ("jira", Kind.RESOLVE, 1) in owed(store)
+
+
+@pytest.mark.usefixtures("standing")
+def test_a_look_that_a_rename_overtook_is_dropped(store: Store) -> None:
+    """It began without the cursor that came with the old name, and would end the new one's look at a later time."""
+    look(store, "tickets", cursor="old")
+    store.operations.rename("tickets", "jira")
+    found = Look(cursor="new", sightings=())
+    assert store.lifecycle.looked("jira", found, now=NOW, connectors=EVERYWHERE, since="") == []
+    assert store.lifecycle.look_of("jira").cursor == "old"
+    store.lifecycle.looked("jira", found, now=NOW, connectors=EVERYWHERE, since="old")
+    assert store.lifecycle.look_of("jira").cursor == "new"

@@ -397,9 +397,10 @@ def test_each_decision_reaches_the_alert_whatever_was_seen_before(watch: Watch, 
 
     def look() -> list[str]:
         watch.sandbox.clock.advance(MINUTE)
+        before = store.lifecycle.look_of("oncall").cursor
         found = watch.connector.look(watch.cursor)
         watch.cursor = found.cursor
-        changed = store.lifecycle.looked("oncall", found, now=0.0, connectors=["oncall", "secops"])
+        changed = store.lifecycle.looked("oncall", found, now=0.0, connectors=["oncall", "secops"], since=before)
         return [one.latest.words for one in changed if one.latest]
 
     watch.page("a")

@@ -18,7 +18,7 @@ import pytest
 from forwarder import plugins
 from forwarder.app import STANDS_STILL, Forwarder, ReloadRefused
 from forwarder.common.clock import Clock
-from forwarder.connector import Memory
+from forwarder.connector import Action, Memory
 from forwarder.events import Listener
 from forwarder.feed.client import SentrytexError
 from forwarder.feed.stack import STACK_EVERY
@@ -46,6 +46,7 @@ from tests.kit.samples import alert
 
 HOURS: Final = 7200.0
 """How long a service holds a request that a test lets go."""
+YEARS: Final = 5 * 365 * 86400.0
 NEW_TICKET: Final = "POST /rest/api/3/issue"
 NEW_MESSAGE: Final = "POST /api/chat.postMessage"
 
@@ -1074,6 +1075,31 @@ def test_a_step_that_could_not_be_written_is_followed_later(tmp_path: Path, sand
     assert after - before == pytest.approx(3600, abs=1)
 
 
+def test_a_clock_that_is_set_right_holds_nothing_too_long(tmp_path: Path, sandbox: Sandbox) -> None:
+    """What waits for a schedule or a digest was to wait for years, by the clock that was ahead."""
+    hours = Time()
+    config = everything(sandbox)
+    config["routes"] = [{"to": ["secops"], "during": "office"}, {"to": ["tickets"], "digest": "daily 09:00"}]
+    config["schedules"] = {"office": {"days": ["mon"], "hours": "09:00-09:01"}}
+    sandbox.sentrytex.publish(recent(1))
+
+    def latest(forwarder: Forwarder) -> float:
+        with forwarder.store.engine.read() as connection:
+            (found,) = connection.execute("SELECT max(held_until) FROM deliveries").fetchone()
+        return float(found)
+
+    hours.step(YEARS)
+    with assembled(tmp_path, sandbox, config, clock=hours.clock()) as forwarder:
+        forwarder.poll()
+        forwarder.life.held.release()
+        assert latest(forwarder) > time.time() + YEARS
+        hours.step(-YEARS)
+        forwarder.follow_clock()
+        forwarder.life.held.release()
+        assert {row.state for row in rows(forwarder.store)} == {State.HELD}
+        assert latest(forwarder) < time.time() + 8 * 86400
+
+
 # Until all is quiet
 
 
@@ -1161,3 +1187,26 @@ def test_a_reload_lets_out_at_once_what_the_config_mutes_no_more(tmp_path: Path,
         forwarder.reload(loaded(tmp_path, sandbox, config))
         until(lambda: sandbox.pagerduty.incidents)
         assert forwarder.store.mutes.count() == 0
+
+
+def test_a_reload_tells_at_once_what_a_connector_missed_while_it_was_out(tmp_path: Path, sandbox: Sandbox) -> None:
+    """By the clock of this test no time goes by, so nothing is looked at but what is asked for."""
+    config = everything(sandbox)
+    without = {**config, "routes": [{"to": ["oncall"]}]}
+    without["connectors"] = {name: one for name, one in config["connectors"].items() if name != "tickets"}
+    sandbox.sentrytex.publish(raw := recent(1))
+    now = time.time()
+    clock = Clock(wall=lambda: now, uptime=lambda: 0.0)
+    with assembled(tmp_path, sandbox, config, clock=clock, links_after=0.0) as forwarder:
+        forwarder.start()
+        until(lambda: len(rows(forwarder.store)) >= 3 and all_delivered(forwarder))
+        forwarder.reload(loaded(tmp_path, sandbox, without))
+        forwarder.life.responses.respond(raw["id"], Action.ACKNOWLEDGE, person="Ada")
+        until(lambda: all_delivered(forwarder))
+        (issue,) = sandbox.jira.issues.values()
+        assert issue["comments"] == []
+        forwarder.reload(loaded(tmp_path, sandbox, config))
+        until(lambda: issue["comments"])
+        until(lambda: all_delivered(forwarder))
+    assert len(issue["comments"]) == 1
+    assert "Acknowledged by Ada" in str(issue["comments"])

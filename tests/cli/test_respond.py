@@ -85,6 +85,23 @@ def test_once_hears_what_people_did_since_the_run_before(pager: Desk, sandbox: S
     assert told(pager)["place"] == "oncall"
 
 
+def test_once_tells_what_a_connector_missed_while_it_was_out(pager: Desk, sandbox: Sandbox) -> None:
+    """Under cron, too, it is told what was decided meanwhile, once it is in the config again."""
+    assert pager.run("once").exit_code == 0
+    connectors = pager.config["connectors"]
+    pager.config["connectors"] = {"other": connectors["oncall"]}
+    pager.config["routes"] = [{"to": ["other"]}]
+    pager.write()
+    assert "Owed to" not in pager.says("ack", FIRST)
+    pager.config["connectors"] |= connectors
+    pager.write()
+    for _ in range(2):
+        assert pager.run("once").exit_code == 0
+    assert status(sandbox, FIRST) == ("acknowledged", 1)
+    events = [event["event_action"] for event in sandbox.pagerduty.incidents[f"sentrytex:{FIRST}"]["events"]]
+    assert events == ["trigger", "acknowledge"]
+
+
 def test_who_decides_is_the_login_name_where_no_other_is_said(pager: Desk) -> None:
     pager.says("ack", FIRST)
     assert (told(pager)["person"], told(pager)["place"]) == (getpass.getuser(), "the command line")

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
 from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 
@@ -13,6 +16,7 @@ from forwarder.connector import Action, Kind, Look, Origin, Reaction, Resolution
 from forwarder.response import FEED, PAGE, actions_between
 from forwarder.store import Store
 from forwarder.store.life_records import Heard, Responded
+from forwarder.store.lifecycle import CATCH_UP_AT_ONCE
 from tests.kit.samples import alert
 from tests.kit.store import NOW, claim, claim_all, delivered, enqueue, failed, routed, rows, settle
 
@@ -441,3 +445,55 @@ def test_a_look_that_a_rename_overtook_is_dropped(store: Store) -> None:
     assert store.lifecycle.look_of("jira").cursor == "old"
     store.lifecycle.looked("jira", found, now=NOW, connectors=EVERYWHERE, since="old")
     assert store.lifecycle.look_of("jira").cursor == "new"
+
+
+@pytest.mark.usefixtures("standing")
+def test_what_the_new_name_has_of_an_alert_is_not_told_by_the_old_one(store: Store) -> None:
+    """Where it stands under both names, the new one was told by itself."""
+    store.operations.replay(["a"], ["jira"], why="asked for", now=NOW)
+    settle(store, claim(store, "jira"), delivered("R-jira"))
+    store.lifecycle.respond("a", Action.RESOLVE, place=PAGE, now=NOW + 60, connectors=[*HERE, "jira"])
+    for claimed in claim_all(store, "jira"):
+        settle(store, claimed, delivered("R-jira"))
+    store.operations.rename("tickets", "jira")
+    assert store.lifecycle.catch_up([*HERE, "jira"], now=NOW + 90) == frozenset()
+    assert store.lifecycle.catch_up(EVERYWHERE, now=NOW + 90) == {"tickets"}
+
+
+def test_all_that_was_missed_is_caught_up_with(store: Store) -> None:
+    """However much it is, each once, a batch after the other."""
+    many = [alert(id=f"a{number}") for number in range(CATCH_UP_AT_ONCE + 1)]
+    store.feed.commit_page([routed(one, "tickets") for one in many], now=NOW, connectors=EVERYWHERE)
+    for claimed in claim_all(store, "tickets"):
+        settle(store, claimed, delivered(f"R-{claimed.delivery.alert.id}"))
+    for one in many:
+        store.lifecycle.respond(one.id, Action.RESOLVE, place=PAGE, now=NOW, connectors=HERE)
+    assert store.lifecycle.catch_up(EVERYWHERE, now=NOW + 90) == {"tickets"}
+    assert len(rows(store, "SELECT * FROM deliveries WHERE kind = 'resolve' AND connector = 'tickets'")) == len(many)
+
+
+@pytest.mark.usefixtures("standing")
+def test_a_look_at_what_was_missed_costs_nothing_where_that_is_nothing(store: Store, path: Path) -> None:
+    """It reads an index, and writes nothing, however much others have missed."""
+    decide(store, Action.RESOLVE)
+    statements: list[str] = []
+    with store.engine.read() as connection:
+        connection.set_trace_callback(statements.append)
+    with closing(sqlite3.connect(path)) as other:
+        before = other.execute("PRAGMA data_version").fetchone()
+        store.lifecycle.catch_up(HERE, now=NOW + 90)
+        assert other.execute("PRAGMA data_version").fetchone() == before
+        (statement,) = (one for one in statements if "missed" in one)
+        plan = [row[3] for row in other.execute(f"EXPLAIN QUERY PLAN {statement}")]
+    assert any("missed_connector (connector=?)" in step for step in plan), plan
+
+
+@pytest.mark.usefixtures("standing")
+def test_what_was_missed_goes_with_its_alert(store: Store) -> None:
+    """Nobody is told of what is forgotten."""
+    decide(store, Action.RESOLVE)
+    for connector in HERE:
+        for claimed in claim_all(store, connector):
+            settle(store, claimed, delivered("R"))
+    assert store.retention.prune(seen_before=NOW + 1e9, published_before=NOW + 1e9) == 1
+    assert rows(store, "SELECT * FROM missed") == []

@@ -420,6 +420,7 @@ def test_what_was_decided_there_is_not_told_there(store: Store) -> None:
 @pytest.mark.usefixtures("standing")
 def test_worse_news_tells_what_was_missed(store: Store) -> None:
     """It waits for the connector by itself, and says that the alert is open again."""
+    react(store, "secops", Action.ACKNOWLEDGE)
     decide(store, Action.RESOLVE)
     known, worse = alert(id="a", severity="high"), alert(id="a", severity="high", cisa_kev=True)
     store.feed.commit_page([routed(worse, "secops", known=known)], now=NOW + 70, connectors=HERE)

@@ -38,6 +38,14 @@ SELECT EXISTS (
 )
 """
 
+# Other updates act on nothing. What was tried and is not settled may have arrived at any time since.
+_CAME_SINCE: Final = """
+SELECT EXISTS (
+  SELECT 1 FROM deliveries WHERE alert_id = ? AND connector = ? AND (kind <> 'update' OR worse = 1)
+    AND iif(state IN ('delivered', 'dead'), settled_at > ?, tried_at IS NOT NULL)
+)
+"""
+
 _STILL_TO_HEAR: Final = """
 SELECT connector FROM deliveries WHERE alert_id = ? AND kind = 'update' AND worse = 1 AND state IN ('held', 'ready')
 """
@@ -118,6 +126,11 @@ def respond(
 def _is_news_since(connection: sqlite3.Connection, alert_id: str, place: str, at: float) -> bool:
     """Whether worse news of the alert had not reached a place yet when people decided there."""
     return bool(connection.execute(_NEWS_SINCE, (alert_id, place, at)).fetchone()[0])
+
+
+def came_since(connection: sqlite3.Connection, alert_id: str, place: str, at: float) -> bool:
+    """Whether something of ours has come to a place since people decided there, or may have."""
+    return bool(connection.execute(_CAME_SINCE, (alert_id, place, at)).fetchone()[0])
 
 
 def _owe(

@@ -67,7 +67,9 @@ def test_what_arrived_since_is_followed_by_what_the_person_decided(store: Store,
     assert (owed.response.person, owed.response.place) == ("Bob", "oncall")
 
 
-@pytest.mark.parametrize("became", [None, uncertain(), failed(), dead()], ids=["under way", "unclear", "failed", "dead"])
+@pytest.mark.parametrize(
+    "became", [None, uncertain(), failed(), dead()], ids=["under way", "unclear", "failed", "dead"]
+)
 @pytest.mark.parametrize("kind", WOKEN)
 def test_what_may_have_arrived_counts_as_well(store: Store, kind: Kind, became: Settlement | None) -> None:
     claimed = on_its_way(store, kind)

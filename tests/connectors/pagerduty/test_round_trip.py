@@ -46,7 +46,7 @@ class House:
         return self.sandbox.clock().timestamp()
 
     def deliver(self, meanwhile: Callable[[], None] = lambda: None) -> Kind | None:
-        """Brings the next thing that is owed to PagerDuty there, ``meanwhile`` before it arrives; None if nothing is."""
+        """Brings there what is owed to PagerDuty next, ``meanwhile`` before it arrives; None where nothing is."""
         found = self.store.outbox.claim("oncall", 1, now=self.now(), lease=MINUTE)
         if not found:
             return None

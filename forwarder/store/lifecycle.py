@@ -224,6 +224,7 @@ def _seen(
         return []
     at = sighting.at.timestamp()
     undone = undoes and came_since(connection, alert_id, connector, at)
+    actions = actions_between(before, sighting.status)
     responses = [
         respond(
             connection,
@@ -237,7 +238,9 @@ def _seen(
             reason=sighting.reason,
             resolution=sighting.resolution,
             too=undone,
+            # Who reopens it there, and takes it, knows that it is open.
+            late=Action.REOPEN not in actions,
         )
-        for action in actions_between(before, sighting.status)
+        for action in actions
     ]
     return [response for response in responses if response.heard is Heard.CHANGED]

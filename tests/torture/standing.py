@@ -10,9 +10,10 @@ from typing import Any, Final
 
 from connectors.jira.markup import plain
 from connectors.jira.ticket import LABEL
+from connectors.pagerduty.incident_log import OVERLAP, Cursor
 from connectors.slack.buttons import MEANINGS
 from connectors.slack.sending import CHANGE_EVENT
-from forwarder.response import FEED, Action, Response, Status
+from forwarder.response import FEED, FORWARDER, Action, Response, Status
 from forwarder.sandbox.jira_accounts import BOT
 from forwarder.store.query_records import Filter
 from tests.torture.people import PAGERDUTY, SLACK, Kept, Stage, Story, outcomes
@@ -30,6 +31,9 @@ _INCIDENTS: Final = {
     Status.RESOLVED: {"resolved"},
 }
 
+_NOBODY: Final = (FEED, FORWARDER)
+"""Where an alert is open again from without anybody's doing."""
+
 _RETURNED: Final = """
 SELECT r.number, EXISTS (
   SELECT 1 FROM deliveries AS o
@@ -44,7 +48,8 @@ class Ledger:
     """What the store has of one alert. ``owed`` are deliveries that are not settled, ``dead`` those that died.
 
     ``returned`` are the numbers of the responses that came from PagerDuty and were owed to it all the same, each with
-    whether anything else came there after the person had acted.
+    whether anything else came there after the person had acted. ``looked`` are the people whose acts there a look has
+    brought.
     """
 
     status: Status
@@ -53,6 +58,7 @@ class Ledger:
     dead: int
     seen: Mapping[str, Status]
     returned: Mapping[int, bool]
+    looked: frozenset[str]
 
 
 @dataclass(kw_only=True)
@@ -79,6 +85,7 @@ def read(world: World, story: Story) -> Ledger:
                 "SELECT connector, status FROM sightings WHERE alert_id = ?", (story.alert.id,)
             ).fetchall()
             returned = connection.execute(_RETURNED, (story.alert.id, PAGERDUTY)).fetchall()
+        cursor = Cursor.parse(store.lifecycle.look_of(PAGERDUTY).cursor)
     responses = tuple(history.responses) if history else ()
     return Ledger(
         status=responses[-1].status if responses else Status.OPEN,
@@ -87,7 +94,17 @@ def read(world: World, story: Story) -> Ledger:
         dead=sum(row.state.value == "dead" for row in rows),
         seen={connector: Status(status) for connector, status in seen},
         returned={number: bool(crossed) for number, crossed in returned},
+        looked=frozenset(_looked(world, cursor)),
     )
+
+
+def _looked(world: World, cursor: Cursor | None) -> Iterator[str]:
+    if cursor is None:
+        return
+    told = {one.id for one in cursor.told}
+    for entry in world.sandbox.pagerduty.log:
+        if entry.id in told or entry.at < cursor.at - OVERLAP:
+            yield entry.agent.name
 
 
 def judge(world: World, stage: Stage, story: Story) -> Verdict:
@@ -112,6 +129,8 @@ class _Judged:
             yield f"{self._ledger.owed} deliveries are owed"
         if self._ledger.dead:
             yield f"{self._ledger.dead} deliveries are dead"
+        if any(act.place == PAGERDUTY and act.person not in self._ledger.looked for act in self._story.acts):
+            yield "no look has shown what was done in PagerDuty"
         if any(act.envelope and not act.envelope.acknowledged for act in self._story.acts):
             yield "a click is not acknowledged"
 
@@ -170,7 +189,7 @@ class _Judged:
         responses, rests = self._ledger.responses, {*self._story.rests, len(self._ledger.responses)}
         tally = self._verdict.tallies[PAGERDUTY]
         sent = Counter(event["event_action"] for event in incident["events"])
-        elsewhere = [one for one in responses if one.place not in (PAGERDUTY, FEED)]
+        elsewhere = [one for one in responses if one.place not in (PAGERDUTY, *_NOBODY)]
         returned = [one for one in responses if one.number in self._ledger.returned]
         self._verdict.returned += len(returned)
         # Worse news may have taken back what had crossed it.
@@ -212,7 +231,7 @@ class _Judged:
                 continue
             key = (one.action.value, one.number)
             # The worse news themselves tell that it is open again, where they come after that.
-            if one.place == FEED or self._is_overtaken(one):
+            if one.place in _NOBODY or self._is_overtaken(one):
                 tally.twice += max(told.pop(key, 0) - 1, 0)
             else:
                 due.add(key)
@@ -223,9 +242,9 @@ class _Judged:
         self._complain_of(place, told)
 
     def _is_overtaken(self, response: Response) -> bool:
-        """Whether it may have got worse before that was told: then only the worse news is."""
+        """Whether it may have been open again before that was told: then only the one or the other is."""
         end = next((rest for rest in self._story.rests if rest >= response.number), len(self._ledger.responses))
-        return any(one.place == FEED for one in self._ledger.responses[response.number : end])
+        return any(one.place in _NOBODY for one in self._ledger.responses[response.number : end])
 
     def _complain_of(self, place: str, told: Counter[Any]) -> None:
         tally = self._verdict.tallies[place]

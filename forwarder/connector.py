@@ -307,6 +307,10 @@ class Connector(ABC, Generic[C]):
     shows_own_responses: ClassVar[bool] = False
     """Whether a response from here is delivered here too, for what stands here does not show it by itself."""
 
+    undoes_responses: ClassVar[bool] = False
+    """Whether what is sent here may undo what a person did here just before. Where something has come here since, or
+    may have, the response is delivered here too, so that it holds."""
+
     listens: bool = False
     """Whether ``listen`` hears people act; without it ``listen`` is never called."""
 

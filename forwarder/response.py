@@ -92,7 +92,7 @@ class Response:
     def words(self) -> str:
         """For people, as the beginning of a sentence: ``Acknowledged by Ada``, ``Resolved (not affected) by Ada``."""
         how = f" ({self.resolution.words})" if self.resolution else ""
-        return f"{_DONE[self.action]}{how} by {self.who}" if self.place != FEED else "Open again: it got worse"
+        return _OPEN_AGAIN.get(self.place) or f"{_DONE[self.action]}{how} by {self.who}"
 
 
 _DONE: Final = {Action.ACKNOWLEDGE: "Acknowledged", Action.RESOLVE: "Resolved", Action.REOPEN: "Reopened"}
@@ -100,8 +100,15 @@ _DONE: Final = {Action.ACKNOWLEDGE: "Acknowledged", Action.RESOLVE: "Resolved", 
 PAGE: Final = "the status page"
 COMMAND_LINE: Final = "the command line"
 FEED: Final = "the feed"
-PLACES: Final = (PAGE, COMMAND_LINE, FEED)
-"""Where responses come from besides connectors; the last is the forwarder itself, when an alert gets worse."""
+FORWARDER: Final = "the forwarder"
+PLACES: Final = (PAGE, COMMAND_LINE, FEED, FORWARDER)
+"""Where responses come from besides connectors.
+
+From the last two nobody decides anything: an alert is open again because it got worse, or because it had been reopened
+by the time that something else was heard of it.
+"""
+
+_OPEN_AGAIN: Final = {FEED: "Open again: it got worse", FORWARDER: "Open again: it had been reopened"}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

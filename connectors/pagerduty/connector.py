@@ -49,6 +49,7 @@ class PagerDuty(Connector[PagerDutyConfig]):
     replayed = "carry the same dedup key: PagerDuty pages again only where the incident was resolved"
     withdrawn = "its incident is resolved"
     tells_responses = True
+    undoes_responses = True
     setup = SETUP
     Owner = PagerDutyOwner
     takes_digests = False

@@ -119,7 +119,14 @@ class Responses:
             log.exception("look_failed", connector=name)
             self._look_failed(name, f"Looking at it failed unexpectedly ({type(error).__name__}).")
             return None
-        changed = self._store.lifecycle.looked(name, look, now=self._now(), connectors=self._telling(), since=cursor)
+        changed = self._store.lifecycle.looked(
+            name,
+            look,
+            now=self._now(),
+            connectors=self._telling(),
+            since=cursor,
+            undoes=connector.undoes_responses,
+        )
         for responded in changed:
             self._told(name, responded)
         return None

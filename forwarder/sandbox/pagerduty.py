@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from forwarder.sandbox.exchange import Reply, Request
 from forwarder.sandbox.limits import Clock, SlidingWindow
-from forwarder.sandbox.pagerduty_incidents import SERVICE, Agent, Incidents
+from forwarder.sandbox.pagerduty_incidents import SERVICE, Agent, Entry, Incidents
 from forwarder.sandbox.pagerduty_rest import RESOURCES, Rest, error
 from forwarder.sandbox.server import Service
 
@@ -60,6 +60,12 @@ class PagerDuty(Service):
         """By dedup key, in the order in which the keys were first seen."""
         with self.lock:
             return dict(self._incidents.by_key)
+
+    @property
+    def log(self) -> list[Entry]:
+        """What happened to incidents, oldest first."""
+        with self.lock:
+            return list(self._incidents.log)
 
     @property
     def grouping(self) -> bool:

@@ -13,7 +13,7 @@ from forwarder.store.digests import Compose, collect
 from forwarder.store.engine import Engine
 from forwarder.store.holds import release_due, retime
 from forwarder.store.life_records import DIGEST, Heard, LookState, Responded
-from forwarder.store.responses import catch_up, respond
+from forwarder.store.responses import came_since, catch_up, respond
 
 _STANDS: Final = """
 SELECT alert_id FROM deliveries
@@ -130,13 +130,23 @@ class LifecycleStore:
         return found is not None
 
     def looked(
-        self, connector: str, look: Look, *, now: float, connectors: Collection[str], since: str
+        self,
+        connector: str,
+        look: Look,
+        *,
+        now: float,
+        connectors: Collection[str],
+        since: str,
+        undoes: bool = False,
     ) -> list[Responded]:
         """Takes in what a look brought, together with where the next one begins; returns what changed.
 
         What counts is that an alert stands otherwise there than when it was last seen: so nothing is heard twice. The
         look began at the cursor ``since``. Where that is another one by now, a rename came in between, and the look is
         dropped whole: the next one asks for it again.
+
+        ``undoes`` says that what is sent there may undo what people did: where something has come there since, the
+        connector itself is owed the news as well.
         """
 
         def work(connection: sqlite3.Connection) -> list[Responded]:
@@ -145,7 +155,7 @@ class LifecycleStore:
             changed = [
                 responded
                 for sighting in look.sightings
-                for responded in _seen(connection, connector, sighting, now, connectors)
+                for responded in _seen(connection, connector, sighting, now, connectors, undoes=undoes)
             ]
             connection.execute(_LOOKED, (connector, look.cursor, now))
             return changed
@@ -231,7 +241,13 @@ def _is_resolved(connection: sqlite3.Connection, alert_id: str) -> bool:
 
 
 def _seen(
-    connection: sqlite3.Connection, connector: str, sighting: Sighting, now: float, connectors: Collection[str]
+    connection: sqlite3.Connection,
+    connector: str,
+    sighting: Sighting,
+    now: float,
+    connectors: Collection[str],
+    *,
+    undoes: bool,
 ) -> list[Responded]:
     alert_id = alert_at(connection, connector, sighting.remote_id)
     if alert_id is None:
@@ -246,19 +262,25 @@ def _seen(
     if before is Status.ACKNOWLEDGED and sighting.status is Status.OPEN and _is_resolved(connection, alert_id):
         # Who lets go of an alert, by time-out or not, does not undo that somebody else has resolved it meanwhile.
         return []
+    at = sighting.at.timestamp()
+    undone = undoes and came_since(connection, alert_id, connector, at)
+    actions = actions_between(before, sighting.status)
     responses = [
         respond(
             connection,
             alert_id,
             action,
             place=connector,
-            at=sighting.at.timestamp(),
+            at=at,
             now=now,
             connectors=connectors,
             person=sighting.person,
             reason=sighting.reason,
             resolution=sighting.resolution,
+            too=undone,
+            # Who reopens it there, and takes it, knows that it is open.
+            late=Action.REOPEN not in actions,
         )
-        for action in actions_between(before, sighting.status)
+        for action in actions
     ]
     return [response for response in responses if response.heard is Heard.CHANGED]

@@ -10,7 +10,7 @@ from typing import Final
 from forwarder.alert import Severity
 from forwarder.common.clock import instant
 from forwarder.connector import Action, Kind, Origin, Resolution, Response, Status
-from forwarder.response import FEED
+from forwarder.response import FEED, FORWARDER
 from forwarder.store import unreadable
 from forwarder.store.enqueue import enqueue
 from forwarder.store.life_records import Heard, Responded
@@ -35,6 +35,22 @@ _NEWS_SINCE: Final = """
 SELECT EXISTS (
   SELECT 1 FROM deliveries WHERE alert_id = ? AND connector = ? AND kind = 'update' AND worse = 1
     AND (state IN ('held', 'ready', 'sending', 'uncertain') OR (state = 'delivered' AND settled_at > ?))
+)
+"""
+
+# What was not sent any more counts as well: who decided by then had not seen it either.
+_REOPENED_SINCE: Final = """
+SELECT EXISTS (
+  SELECT 1 FROM deliveries WHERE alert_id = ? AND connector = ? AND kind = 'reopen'
+    AND (state IN ('held', 'ready', 'sending', 'uncertain') OR settled_at > ?)
+)
+"""
+
+# Other updates act on nothing. What was tried and is not settled may have arrived at any time since.
+_CAME_SINCE: Final = """
+SELECT EXISTS (
+  SELECT 1 FROM deliveries WHERE alert_id = ? AND connector = ? AND (kind <> 'update' OR worse = 1)
+    AND CASE WHEN state IN ('delivered', 'dead') THEN settled_at > ? ELSE tried_at IS NOT NULL END
 )
 """
 
@@ -84,11 +100,13 @@ def respond(
     reason: str = "",
     resolution: Resolution | None = None,
     too: bool = False,
+    late: bool = False,
 ) -> Responded:
     """Keeps a response, and owes it to those of ``connectors`` where the alert stands, but ``place``, unless ``too``.
 
     Nothing is kept of what changes nothing: of two people at once the first one counts. What was decided before worse
-    news had come to ``place`` is kept, and the alert is open again at once, which is told there as well.
+    news had come to ``place`` is kept, and the alert is open again at once, which is told there as well; the same where
+    it is heard ``late``, and was decided before somebody's reopening had come there.
     """
     row = connection.execute(
         "SELECT status, origin, severity, seen_at FROM alerts WHERE id = ?", (alert_id,)
@@ -110,12 +128,10 @@ def respond(
         resolution=(resolution or Resolution.DONE) if action is Action.RESOLVE else None,
     )
     _keep(connection, alert_id, response)
-    knowing = action is Action.REOPEN or not _is_news_since(connection, alert_id, place, at)
     told, besides = response, frozenset() if too else frozenset({place})
-    if not knowing:
-        # Else it would be done with wherever this is heard, though nobody has seen yet how bad it is.
-        told = Response(number=response.number + 1, action=Action.REOPEN, at=instant(now), place=FEED, reason=_UNKNOWN)
-        _keep(connection, alert_id, told)
+    if again := _open_again(connection, alert_id, response, now, late=late):
+        _keep(connection, alert_id, again)
+        told = again
         besides = frozenset(name for (name,) in connection.execute(_STILL_TO_HEAR, (alert_id,)))
     return Responded(
         heard=Heard.CHANGED,
@@ -128,9 +144,29 @@ def respond(
     )
 
 
-def _is_news_since(connection: sqlite3.Connection, alert_id: str, place: str, at: float) -> bool:
-    """Whether worse news of the alert had not reached a place yet when people decided there."""
-    return bool(connection.execute(_NEWS_SINCE, (alert_id, place, at)).fetchone()[0])
+def _open_again(
+    connection: sqlite3.Connection, alert_id: str, response: Response, now: float, *, late: bool
+) -> Response | None:
+    """What opens an alert again of which somebody decided who did not know that it is open; None where they did.
+
+    Else it would be done with wherever this is heard, though nobody has seen yet how bad it is, or against the word of
+    whoever reopened it.
+    """
+    if response.action is Action.REOPEN:
+        return None
+    decided = (alert_id, response.place, response.at.timestamp())
+    if connection.execute(_NEWS_SINCE, decided).fetchone()[0]:
+        place, reason = FEED, _UNKNOWN
+    elif late and connection.execute(_REOPENED_SINCE, decided).fetchone()[0]:
+        place, reason = FORWARDER, f"{response.words} before the reopening was there"
+    else:
+        return None
+    return Response(number=response.number + 1, action=Action.REOPEN, at=instant(now), place=place, reason=reason)
+
+
+def came_since(connection: sqlite3.Connection, alert_id: str, place: str, at: float) -> bool:
+    """Whether something of ours has come to a place since people decided there, or may have."""
+    return bool(connection.execute(_CAME_SINCE, (alert_id, place, at)).fetchone()[0])
 
 
 def catch_up(connection: sqlite3.Connection, connectors: Collection[str], *, now: float, most: int) -> frozenset[str]:

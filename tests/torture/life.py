@@ -70,7 +70,8 @@ class Result:
     ``refused`` are clicks while nobody was connected, which Slack tells people at once. ``overtaken`` are clicks of
     those who were not the first, ``answered`` how many of them were told so. ``harmless`` counts events that PagerDuty
     was sent more than once, which its dedup key makes one: no more than answers were lost, by kills and by ``faults``
-    there. ``complaints`` is empty where every promise held.
+    there. ``returned`` counts what was decided in PagerDuty and told there again, because something had crossed it.
+    ``complaints`` is empty where every promise held.
     """
 
     campaign: Campaign
@@ -82,6 +83,7 @@ class Result:
     answered: int = 0
     faults: int = 0
     harmless: int = 0
+    returned: int = 0
     responses: int = 0
     tallies: dict[str, Tally] = field(default_factory=dict)
     complaints: list[str] = field(default_factory=list)
@@ -262,6 +264,7 @@ class _Torture:
         self._result.complaints += [f"{story.alert.id}: {wrong}" for wrong in verdict.wrong]
         self._result.responses += len(verdict.responses)
         self._result.harmless += verdict.harmless
+        self._result.returned += verdict.returned
         for place, tally in verdict.tallies.items():
             self._result.tallies[place] += tally
 

@@ -10,7 +10,7 @@ from typing import Any, Final
 from connectors.jira.workflow import STATUSES
 from connectors.slack.buttons import MEANINGS
 from forwarder.alert import Alert
-from forwarder.response import FEED, Action, Status, actions_between
+from forwarder.response import FEED, FORWARDER, Action, Status, actions_between
 from forwarder.sandbox import Sandbox
 from forwarder.sandbox.blockkit import interactive
 from forwarder.sandbox.slack_socket import Interaction
@@ -146,18 +146,16 @@ Kept = tuple[Action, str, str]
 """What is kept of a response: the action, the place and the person."""
 
 
-_OPEN_AGAIN: Final = (Action.REOPEN, FEED, "")
-
-
 def outcomes(status: Status, acts: tuple[Act, ...]) -> Iterator[list[Kept]]:
     """What may be kept of ``acts`` in any order, beginning at ``status``: of two at once the first one counts.
 
-    What was decided before worse news came to where it was decided opens again.
+    What was decided before worse news came to where it was decided opens again, and so does what others reopened,
+    except in Slack.
     """
-    yield from _outcomes(status, [], acts, worse=False)
+    yield from _outcomes(status, [], acts, frozenset())
 
 
-def _outcomes(status: Status, kept: list[Kept], left: tuple[Act, ...], *, worse: bool) -> Iterator[list[Kept]]:
+def _outcomes(status: Status, kept: list[Kept], left: tuple[Act, ...], opened: frozenset[str]) -> Iterator[list[Kept]]:
     if not left:
         yield kept
     for number, act in enumerate(left):
@@ -166,7 +164,11 @@ def _outcomes(status: Status, kept: list[Kept], left: tuple[Act, ...], *, worse:
             if action.changes(now) and not (act.lets_go and now is Status.RESOLVED):
                 now = action.status
                 heard.append((action, act.place, act.person))
-        others, known = left[:number] + left[number + 1 :], worse or act.place == FEED
-        yield from _outcomes(now, [*kept, *heard], others, worse=known)
-        if worse and heard and now is not Status.OPEN:
-            yield from _outcomes(Status.OPEN, [*kept, *heard, _OPEN_AGAIN], others, worse=known)
+        others, again = left[:number] + left[number + 1 :], {FEED} if act.place == FEED else set()
+        if any(action is Action.REOPEN for action, *_ in heard):
+            again.add(FORWARDER)
+        yield from _outcomes(now, [*kept, *heard], others, opened | again)
+        for place in opened if heard and now is not Status.OPEN else ():
+            if place == FEED or (act.place != SLACK and Action.REOPEN not in act.actions):
+                reopened = [*kept, *heard, (Action.REOPEN, place, "")]
+                yield from _outcomes(Status.OPEN, reopened, others, opened | {FORWARDER})

@@ -10,9 +10,10 @@ from typing import Any, Final
 
 from connectors.jira.markup import plain
 from connectors.jira.ticket import LABEL
+from connectors.pagerduty.incident_log import OVERLAP, Cursor
 from connectors.slack.buttons import MEANINGS
 from connectors.slack.sending import CHANGE_EVENT
-from forwarder.response import FEED, Action, Response, Status
+from forwarder.response import FEED, FORWARDER, Action, Response, Status
 from forwarder.sandbox.jira_accounts import BOT
 from forwarder.store.query_records import Filter
 from tests.torture.people import PAGERDUTY, SLACK, Kept, Stage, Story, outcomes
@@ -30,29 +31,49 @@ _INCIDENTS: Final = {
     Status.RESOLVED: {"resolved"},
 }
 
+_NOBODY: Final = (FEED, FORWARDER)
+"""Where an alert is open again from without anybody's doing."""
+
+_RETURNED: Final = """
+SELECT r.number, EXISTS (
+  SELECT 1 FROM deliveries AS o
+  WHERE o.alert_id = d.alert_id AND o.connector = d.connector AND o.id <> d.id AND o.settled_at > r.at
+) FROM deliveries AS d JOIN responses AS r ON r.alert_id = d.alert_id AND r.number = d.revision
+WHERE d.alert_id = ? AND d.connector = ? AND r.place = d.connector AND d.kind IN ('acknowledge', 'resolve', 'reopen')
+"""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Ledger:
-    """What the store has of one alert. ``owed`` are deliveries that are not settled, ``dead`` those that died."""
+    """What the store has of one alert. ``owed`` are deliveries that are not settled, ``dead`` those that died.
+
+    ``returned`` are the numbers of the responses that came from PagerDuty and were owed to it all the same, each with
+    whether anything else came there after the person had acted. ``looked`` are the people whose acts there a look has
+    brought.
+    """
 
     status: Status
     responses: tuple[Response, ...]
     owed: int
     dead: int
     seen: Mapping[str, Status]
+    returned: Mapping[int, bool]
+    looked: frozenset[str]
 
 
 @dataclass(kw_only=True)
 class Verdict:
     """What is wrong with one alert, and per place how many effects were due, stand there, and stand there too often.
 
-    ``harmless`` counts events that PagerDuty was sent more than once, which its dedup key makes one.
+    ``harmless`` counts events that PagerDuty was sent more than once, which its dedup key makes one. ``returned``
+    counts the responses from there that it was told again, because something had crossed them.
     """
 
     responses: tuple[Response, ...]
     tallies: dict[str, Tally]
     wrong: list[str] = field(default_factory=list)
     harmless: int = 0
+    returned: int = 0
 
 
 def read(world: World, story: Story) -> Ledger:
@@ -63,6 +84,8 @@ def read(world: World, story: Story) -> Ledger:
             seen = connection.execute(
                 "SELECT connector, status FROM sightings WHERE alert_id = ?", (story.alert.id,)
             ).fetchall()
+            returned = connection.execute(_RETURNED, (story.alert.id, PAGERDUTY)).fetchall()
+        cursor = Cursor.parse(store.lifecycle.look_of(PAGERDUTY).cursor)
     responses = tuple(history.responses) if history else ()
     return Ledger(
         status=responses[-1].status if responses else Status.OPEN,
@@ -70,7 +93,18 @@ def read(world: World, story: Story) -> Ledger:
         owed=sum(not row.state.settled for row in rows) if rows else len(world.targets),
         dead=sum(row.state.value == "dead" for row in rows),
         seen={connector: Status(status) for connector, status in seen},
+        returned={number: bool(crossed) for number, crossed in returned},
+        looked=frozenset(_looked(world, cursor)),
     )
+
+
+def _looked(world: World, cursor: Cursor | None) -> Iterator[str]:
+    if cursor is None:
+        return
+    told = {one.id for one in cursor.told}
+    for entry in world.sandbox.pagerduty.log:
+        if entry.id in told or entry.at < cursor.at - OVERLAP:
+            yield entry.agent.name
 
 
 def judge(world: World, stage: Stage, story: Story) -> Verdict:
@@ -95,6 +129,8 @@ class _Judged:
             yield f"{self._ledger.owed} deliveries are owed"
         if self._ledger.dead:
             yield f"{self._ledger.dead} deliveries are dead"
+        if any(act.place == PAGERDUTY and act.person not in self._ledger.looked for act in self._story.acts):
+            yield "no look has shown what was done in PagerDuty"
         if any(act.envelope and not act.envelope.acknowledged for act in self._story.acts):
             yield "a click is not acknowledged"
 
@@ -153,7 +189,12 @@ class _Judged:
         responses, rests = self._ledger.responses, {*self._story.rests, len(self._ledger.responses)}
         tally = self._verdict.tallies[PAGERDUTY]
         sent = Counter(event["event_action"] for event in incident["events"])
-        elsewhere = [one for one in responses if one.place not in (PAGERDUTY, FEED)]
+        elsewhere = [one for one in responses if one.place not in (PAGERDUTY, *_NOBODY)]
+        returned = [one for one in responses if one.number in self._ledger.returned]
+        self._verdict.returned += len(returned)
+        # Worse news may have taken back what had crossed it.
+        if not self._story.worse and not all(self._ledger.returned.values()):
+            self._complain(f"PagerDuty was told again what was decided there: {dict(self._ledger.returned)}")
         for action, event in ((Action.ACKNOWLEDGE, "acknowledge"), (Action.RESOLVE, "resolve")):
             due = [one for one in elsewhere if one.action is action]
             # What was overtaken before its turn came need not be sent. PagerDuty keeps nothing of an event without an
@@ -163,12 +204,16 @@ class _Judged:
             tally.alerts += needed
             tally.arrived += sent[event]
             tally.lost += max(needed - sent[event], 0)
+            due += [one for one in returned if one.action is action]
             self._verdict.harmless += max(sent[event] - len(due), 0)
         reopened = sum(one.action is Action.REOPEN for one in responses)
         self._verdict.harmless += max(sent["trigger"] - 1 - reopened - self._story.worse, 0)
+        # Each time that it is open again, a new incident opens.
         pairs = itertools.pairwise(responses)
         again = sum(one.status is Status.RESOLVED and next_.status is not Status.RESOLVED for one, next_ in pairs)
-        tally.twice += max(int(incident["count"]) - 1 - again, 0)
+        # So does a trigger that crossed a resolution.
+        crossed = sum(one.action is Action.RESOLVE for one in returned)
+        tally.twice += max(int(incident["count"]) - 1 - again - crossed, 0)
         allowed = set(_INCIDENTS[self._ledger.status])
         if self._ledger.status is Status.ACKNOWLEDGED and (again or incident is nothing):
             # Who takes up again what was resolved is paged by nobody.
@@ -186,7 +231,7 @@ class _Judged:
                 continue
             key = (one.action.value, one.number)
             # The worse news themselves tell that it is open again, where they come after that.
-            if one.place == FEED or self._is_overtaken(one):
+            if one.place in _NOBODY or self._is_overtaken(one):
                 tally.twice += max(told.pop(key, 0) - 1, 0)
             else:
                 due.add(key)
@@ -197,9 +242,9 @@ class _Judged:
         self._complain_of(place, told)
 
     def _is_overtaken(self, response: Response) -> bool:
-        """Whether it may have got worse before that was told: then only the worse news is."""
+        """Whether it may have been open again before that was told: then only the one or the other is."""
         end = next((rest for rest in self._story.rests if rest >= response.number), len(self._ledger.responses))
-        return any(one.place == FEED for one in self._ledger.responses[response.number : end])
+        return any(one.place in _NOBODY for one in self._ledger.responses[response.number : end])
 
     def _complain_of(self, place: str, told: Counter[Any]) -> None:
         tally = self._verdict.tallies[place]

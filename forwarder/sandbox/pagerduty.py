@@ -68,6 +68,12 @@ class PagerDuty(Service):
             return list(self._incidents.log)
 
     @property
+    def strays(self) -> list[dict[str, Any]]:
+        """The events that were accepted, and acted on nothing because their keys were not triggered yet."""
+        with self.lock:
+            return list(self._incidents.strays)
+
+    @property
     def grouping(self) -> bool:
         """Whether the service puts all alerts that come while an incident is open into that one."""
         return self._incidents.grouping

@@ -73,13 +73,15 @@ class Incidents:
     """All incidents of one service. ``grouping`` puts every alert into the one incident that is open.
 
     ``by_key`` maps a dedup key to a dict with ``dedup_key``, ``status`` (of its newest incident), ``count`` (how many
-    alerts the key opened) and ``events`` (all that were accepted, as sent, without the routing key).
+    alerts the key opened) and ``events`` (all that were accepted, as sent, without the routing key). ``strays`` are the
+    accepted events of keys that nothing had triggered yet, of which PagerDuty keeps nothing.
     """
 
     def __init__(self, clock: Clock) -> None:
         self.grouping = False
         self.by_key: dict[str, dict[str, Any]] = {}
         self.all: dict[str, Incident] = {}
+        self.strays: list[dict[str, Any]] = []
         self.log: list[Entry] = []
         self.users: dict[str, Agent] = {}
         self._clock = clock
@@ -97,12 +99,14 @@ class Incidents:
     def process(self, dedup_key: str, event: Mapping[str, Any]) -> None:
         """Do what an accepted event says; of an unknown key only a trigger says something."""
         told, action = self.by_key.get(dedup_key), event["event_action"]
+        kept = {key: value for key, value in event.items() if key != "routing_key"}
         if told is None:
             if action != "trigger":
+                self.strays.append(kept)
                 return
             told = {"dedup_key": dedup_key, "status": RESOLVED, "count": 0, "events": []}
             self.by_key[dedup_key] = told
-        told["events"].append({key: value for key, value in event.items() if key != "routing_key"})
+        told["events"].append(kept)
         incident, alert = self._open_alert(dedup_key)
         if action == "trigger" and alert is None:
             told["count"] += 1

@@ -56,6 +56,10 @@ def test_events_acknowledge_and_resolve(frozen: Sandbox) -> None:
         answer = send(frozen, action, "unknown")
         assert (answer.status_code, answer.json()["status"]) == (202, "success")
     assert frozen.pagerduty.incidents == {}
+    assert [(one["event_action"], one["dedup_key"]) for one in frozen.pagerduty.strays] == [
+        ("acknowledge", "unknown"),
+        ("resolve", "unknown"),
+    ]
     for action, status in (("trigger", "triggered"), ("acknowledge", "acknowledged"), ("resolve", "resolved")):
         send(frozen, action)
         (incident,) = ask(frozen, "incidents").json()["incidents"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -75,6 +76,13 @@ class Stage:
 
     def incident(self, alert: Alert) -> Mapping[str, Any] | None:
         return self.sandbox.pagerduty.incidents.get(f"sentrytex:{alert.id}")
+
+    def events(self, alert: Alert) -> Counter[str]:
+        """What PagerDuty was sent of the alert, also while it had no incident."""
+        key = f"sentrytex:{alert.id}"
+        strays = [event for event in self.sandbox.pagerduty.strays if event["dedup_key"] == key]
+        incident = self.incident(alert)
+        return Counter(event["event_action"] for event in [*strays, *(incident["events"] if incident else ())])
 
     def ticket(self, alert: Alert) -> dict[str, Any] | None:
         label = f"sentrytex-{alert.id}"

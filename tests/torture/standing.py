@@ -184,11 +184,11 @@ class _Judged:
 
     def pagerduty(self) -> None:
         # What was resolved before it was sent there pages nobody.
-        nothing: Mapping[str, Any] = {"events": [], "count": 0, "status": "resolved"}
+        nothing: Mapping[str, Any] = {"count": 0, "status": "resolved"}
         incident = self._stage.incident(self._story.alert) or nothing
         responses, rests = self._ledger.responses, {*self._story.rests, len(self._ledger.responses)}
         tally = self._verdict.tallies[PAGERDUTY]
-        sent = Counter(event["event_action"] for event in incident["events"])
+        sent = self._stage.events(self._story.alert)
         elsewhere = [one for one in responses if one.place not in (PAGERDUTY, *_NOBODY)]
         returned = [one for one in responses if one.number in self._ledger.returned]
         self._verdict.returned += len(returned)
@@ -197,10 +197,8 @@ class _Judged:
             self._complain(f"PagerDuty was told again what was decided there: {dict(self._ledger.returned)}")
         for action, event in ((Action.ACKNOWLEDGE, "acknowledge"), (Action.RESOLVE, "resolve")):
             due = [one for one in elsewhere if one.action is action]
-            # What was overtaken before its turn came need not be sent. PagerDuty keeps nothing of an event without an
-            # incident; that there must be one, each rest of an open alert shows.
+            # What was overtaken before its turn came need not be sent.
             needed = sum(one.number in rests and one.number > self._story.early for one in due)
-            needed = 0 if incident is nothing else needed
             tally.alerts += needed
             tally.arrived += sent[event]
             tally.lost += max(needed - sent[event], 0)

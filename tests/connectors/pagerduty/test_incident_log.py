@@ -408,6 +408,7 @@ def test_each_decision_reaches_the_alert_whatever_was_seen_before(watch: Watch, 
     assert look() == ["Acknowledged by Alice Example"]
     for action in ("resolve", "reopen"):
         store.lifecycle.respond("a", _action(action), place="secops", now=0.0, connectors=["oncall", "secops"])
+        settle(store, claim(store, "oncall", now=0.0), delivered(KEY), now=0.0)
     watch.connector.deliver(delivery(), {"event_action": "resolve", "dedup_key": KEY})
     watch.page("a")
     watch.sandbox.pagerduty.acknowledge(KEY, "Bob")

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Mapping
 from typing import Final
 
+from forwarder.store.connection import Connection
 from forwarder.store.digests import leave_out
 
 # It begins to be owed only now: what is told of how long something waits counts from here.
@@ -15,7 +15,7 @@ WHERE state = 'held' AND
 """
 
 
-def release_due(connection: sqlite3.Connection, *, now: float) -> frozenset[str]:
+def release_due(connection: Connection, *, now: float) -> frozenset[str]:
     """Makes due what is held for a schedule that is open by now; the connectors that are owed it."""
     rows = connection.execute(
         _RELEASE + " held_until <= :now AND held_for LIKE 'during %' RETURNING connector", {"now": now}
@@ -23,9 +23,7 @@ def release_due(connection: sqlite3.Connection, *, now: float) -> frozenset[str]
     return frozenset(connector for (connector,) in rows)
 
 
-def release_alert(
-    connection: sqlite3.Connection, alert_id: str, *, now: float, connector: str | None = None
-) -> frozenset[str]:
+def release_alert(connection: Connection, alert_id: str, *, now: float, connector: str | None = None) -> frozenset[str]:
     """Makes due at once what is held of one alert, whatever for; the connectors that are owed it."""
     values = {"now": now, "alert_id": alert_id, "connector": connector}
     rows = connection.execute(
@@ -36,7 +34,7 @@ def release_alert(
     return frozenset(name for (name,) in rows)
 
 
-def retime(connection: sqlite3.Connection, openings: Mapping[str, float], *, now: float) -> None:
+def retime(connection: Connection, openings: Mapping[str, float], *, now: float) -> None:
     """Holds what waits for a schedule until that opens by the config of today, or no longer where it is gone."""
     for (reason,) in connection.execute(
         "SELECT DISTINCT held_for FROM deliveries WHERE state = 'held' AND held_for LIKE 'during %'"

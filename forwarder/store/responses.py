@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sqlite3
 from collections.abc import Collection, Sequence
 from typing import Final
 
@@ -12,6 +11,7 @@ from forwarder.common.clock import instant
 from forwarder.connector import Action, Kind, Origin, Resolution, Response, Status
 from forwarder.response import FEED
 from forwarder.store import unreadable
+from forwarder.store.connection import Connection, Row
 from forwarder.store.enqueue import enqueue
 from forwarder.store.life_records import Heard, Responded
 from forwarder.store.links import STANDS
@@ -25,8 +25,8 @@ _STANDS_AT: Final = f"SELECT o.connector FROM deliveries AS o WHERE o.alert_id =
 # The first of each counts, by when it was done; what is resolved at once was acknowledged with it.
 _RESPONDED: Final = """
 UPDATE alerts SET status = :status,
-  acknowledged_at = iif(:action = 'reopen', acknowledged_at, min(coalesce(acknowledged_at, :at), :at)),
-  resolved_at = iif(:action = 'resolve', min(coalesce(resolved_at, :at), :at), resolved_at)
+  acknowledged_at = CASE WHEN :action = 'reopen' THEN acknowledged_at ELSE min(coalesce(acknowledged_at, :at), :at) END,
+  resolved_at = CASE WHEN :action = 'resolve' THEN min(coalesce(resolved_at, :at), :at) ELSE resolved_at END
 WHERE id = :id
 """
 
@@ -50,7 +50,7 @@ DELETE FROM deliveries WHERE alert_id = ? AND kind IN ('acknowledge', 'resolve',
 _UNKNOWN: Final = "it was decided before the worse news was there"
 
 
-def responses_of(connection: sqlite3.Connection, alert_ids: Sequence[str]) -> dict[str, list[Response]]:
+def responses_of(connection: Connection, alert_ids: Sequence[str]) -> dict[str, list[Response]]:
     """What people decided about each of these alerts, in order."""
     found: dict[str, list[Response]] = {}
     for row in connection.execute(_RESPONSES, (json.dumps(alert_ids),)):
@@ -59,7 +59,7 @@ def responses_of(connection: sqlite3.Connection, alert_ids: Sequence[str]) -> di
 
 
 def respond(
-    connection: sqlite3.Connection,
+    connection: Connection,
     alert_id: str,
     action: Action,
     *,
@@ -115,13 +115,13 @@ def respond(
     )
 
 
-def _is_news_since(connection: sqlite3.Connection, alert_id: str, place: str, at: float) -> bool:
+def _is_news_since(connection: Connection, alert_id: str, place: str, at: float) -> bool:
     """Whether worse news of the alert had not reached a place yet when people decided there."""
     return bool(connection.execute(_NEWS_SINCE, (alert_id, place, at)).fetchone()[0])
 
 
 def _owe(
-    connection: sqlite3.Connection, alert_id: str, response: Response, connectors: Collection[str], now: float
+    connection: Connection, alert_id: str, response: Response, connectors: Collection[str], now: float
 ) -> frozenset[str]:
     """Owes a response to those of ``connectors`` where the alert stands, and returns these."""
     owed = {name for (name,) in connection.execute(_STANDS_AT, (alert_id,)) if name in connectors}
@@ -131,7 +131,7 @@ def _owe(
     return frozenset(owed)
 
 
-def reopen_worse(connection: sqlite3.Connection, alert_id: str, why: str, now: float) -> None:
+def reopen_worse(connection: Connection, alert_id: str, why: str, now: float) -> None:
     """Opens an alert again that got worse. The worse news itself tells that, so nothing else does.
 
     What was owed of earlier responses would come after it, and say what holds no more.
@@ -150,7 +150,7 @@ def reopen_worse(connection: sqlite3.Connection, alert_id: str, why: str, now: f
     connection.execute(_SUPERSEDE, (alert_id,))
 
 
-def _keep(connection: sqlite3.Connection, alert_id: str, response: Response) -> None:
+def _keep(connection: Connection, alert_id: str, response: Response) -> None:
     at = response.at.timestamp()
     values = {"id": alert_id, "status": response.status.value, "action": response.action.value, "at": at}
     connection.execute(_RESPONDED, values)
@@ -170,7 +170,7 @@ def _keep(connection: sqlite3.Connection, alert_id: str, response: Response) -> 
     )
 
 
-def _response(row: sqlite3.Row) -> Response:
+def _response(row: Row) -> Response:
     resolution = row["resolution"]
     return Response(
         number=row["number"],

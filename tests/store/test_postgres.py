@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import re
-import sqlite3
 import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import closing
 from pathlib import Path
 from subprocess import run
 from typing import Any, Final
@@ -54,58 +52,7 @@ def taken_over(server: Server, address: PostgresAddress) -> None:
     server.run("UPDATE forwarder.leases SET owner = '1@elsewhere x', until = now() + interval '1 hour'", address.name)
 
 
-# The same tables
-
-
-def _checks(sql: str) -> int:
-    return len(re.findall(r"\bCHECK \(", sql))
-
-
-def test_both_kinds_have_the_same_tables(server: Server, address: PostgresAddress, path: Path) -> None:
-    """The same columns in the same order, what may be empty and what not, keys, references and checks."""
-    Store.open_exclusive(path).close()
-    said = server.run(
-        "SELECT table_name, column_name, is_nullable, data_type FROM information_schema.columns"
-        " WHERE table_schema = 'forwarder' ORDER BY table_name, ordinal_position",
-        address.name,
-    )
-    kinds = {"bigint": "INTEGER", "double precision": "REAL", "text": "TEXT", "bytea": "BLOB"}
-    there: dict[str, list[tuple[str, bool, str]]] = {}
-    for table, column, nullable, kind in said:
-        there.setdefault(str(table), []).append((str(column), nullable == "YES", kinds.get(str(kind), str(kind))))
-    constraints = {
-        (str(table), str(kind)): count
-        for table, kind, count in server.run(
-            "SELECT relname, contype::text, count(*) FROM pg_constraint JOIN pg_class ON pg_class.oid = conrelid"
-            " WHERE connamespace = 'forwarder'::regnamespace GROUP BY 1, 2",
-            address.name,
-        )
-    }
-    with closing(sqlite3.connect(path)) as file:
-        ours = dict(
-            file.execute(
-                "SELECT name, sql FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite%'"
-                " AND name NOT LIKE 'search%' AND name NOT LIKE '\\_sqlite%' ESCAPE '\\'"
-            )
-        )
-        ours["searchable"] = file.execute("SELECT sql FROM sqlite_master WHERE name = 'searchable'").fetchone()[0]
-        assert set(ours) == set(there) - {"leases", "migrations"}
-        for table, sql in ours.items():
-            columns = [
-                (name, not (notnull or key), kind)
-                for _, name, kind, notnull, _, key in file.execute(f"PRAGMA table_info({table})")
-            ]
-            assert columns == there[table], table
-            assert _checks(sql) == constraints.get((table, "c"), 0), table
-            references = file.execute(f"PRAGMA foreign_key_list({table})").fetchall()
-            assert len(references) == constraints.get((table, "f"), 0), table
-        indexes = {
-            name for (name,) in file.execute("SELECT name FROM sqlite_master WHERE type = 'index' AND sql <> ''")
-        }
-    known = {
-        name for (name,) in server.run("SELECT indexname FROM pg_indexes WHERE schemaname = 'forwarder'", address.name)
-    }
-    assert {name for name in indexes if "sqlite" not in name} <= known
+# Opening it
 
 
 def test_it_is_opened_again_with_what_is_in_it(address: PostgresAddress) -> None:

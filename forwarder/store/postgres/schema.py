@@ -373,7 +373,7 @@ def migrate(connection: psycopg.Connection[Any]) -> None:
             connection.execute("LOCK TABLE migrations IN EXCLUSIVE MODE")
             if connection.execute("SELECT 1 FROM migrations WHERE number = $1", (number,)).fetchone():
                 continue
-            connection.execute(_in_types(sql).encode())
+            connection.execute(in_types(sql).encode())
             connection.execute("INSERT INTO migrations (number, name) VALUES ($1, $2)", (number, name))
 
 
@@ -382,5 +382,6 @@ _MIGRATION: Final = (
 )
 
 
-def _in_types(sql: str) -> str:
+def in_types(sql: str) -> str:
+    """What makes a table, with the types that PostgreSQL has."""
     return re.sub(rf"\b({'|'.join(_TYPES)})\b", lambda found: _TYPES[found[1]], sql)

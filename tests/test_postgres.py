@@ -15,6 +15,7 @@ from forwarder.common.databases import PostgresAddress
 from forwarder.sandbox import Sandbox
 from tests.kit import postgres
 from tests.kit.core import PATIENCE, Process, command, secrets, settings, until, written
+from tests.kit.pgbouncer import pooling
 from tests.kit.postgres import PASSWORD, Server
 from tests.kit.samples import real_alerts
 from tests.test_end_to_end import expected, moved_to_now, there
@@ -140,6 +141,31 @@ def test_a_server_that_is_not_there_is_said_at_the_start(tmp_path: Path, sandbox
     assert "postgresql://someone:***@127.0.0.1:1/forwarder failed: the server is not reachable" in told.stderr
     assert PASSWORD not in told.stderr
     assert time.monotonic() - began < PATIENCE
+
+
+def test_a_daemon_s_life_behind_a_pooler(
+    tmp_path: Path, sandbox: Sandbox, server: Server, address: PostgresAddress
+) -> None:
+    """Each of its transactions may get another connection: a kill, a restart, commands and a second daemon."""
+    alerts = moved_to_now(real_alerts()[:40])
+    with pooling(server) as by_way_of:
+        pooled = by_way_of(address)
+        written(tmp_path, on_server(sandbox, pooled))
+        env = environment(sandbox)
+        sandbox.sentrytex.publish(*alerts[:20])
+        with Process(tmp_path, env) as process:
+            until(lambda: delivered(server, address).total() > 5)
+            process.kill()
+        with Process(tmp_path, env) as process:
+            process.until_started()
+            sandbox.sentrytex.publish(*alerts[20:])
+            until(lambda: delivered(server, address) == expected(alerts))
+            assert f"already runs on {pooled}" in command(tmp_path, "run", env=env).stderr
+            assert command(tmp_path, "health", env=env).returncode == 0
+            assert json.loads(command(tmp_path, "status", "--json", env=env).stdout)["daemon"]["running"]
+            assert process.stop() == 0
+            assert process.logged("store_failed") == []
+    assert there(sandbox) == expected(alerts)
 
 
 def test_why_there_may_be_no_server_is_said() -> None:

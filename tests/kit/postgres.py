@@ -89,17 +89,14 @@ class Server:
         """Makes its data, with one user, who needs the password, and may make databases."""
         secret = self.folder / "password"
         secret.write_text(f"{PASSWORD}\n", "utf-8")
-        account = _account()
-        if os.getuid() == 0 and account:
-            for path in (self.folder, secret):
-                os.chown(path, account.pw_uid, account.pw_gid)
+        give_to_another(self.folder, secret)
         initdb = program("initdb")
         assert initdb
         told = [
             *(initdb, "--pgdata", str(self.folder / "data"), "--username", USER, "--pwfile", str(secret)),
             *("--auth", "scram-sha-256", "--encoding", "UTF8", "--locale", "C.UTF-8", "--no-sync"),
         ]
-        subprocess.run([*_as_another(), *told], check=True, capture_output=True, timeout=120, cwd="/")
+        subprocess.run([*as_another(), *told], check=True, capture_output=True, timeout=120, cwd="/")
         # To prove a password takes the server longer than most tests do.
         rules = f"local all {USER} trust\nlocal all all scram-sha-256\nhost all all all scram-sha-256\n"
         (self.folder / "data" / "pg_hba.conf").write_text(rules, "utf-8")
@@ -111,7 +108,7 @@ class Server:
         options = [part for setting in self._settings for part in ("-c", setting.replace("''", ""))]
         self._process = subprocess.Popen(
             [
-                *(*_as_another(), postgres, "-D", str(self.folder / "data"), "-p", str(self.port)),
+                *(*as_another(), postgres, "-D", str(self.folder / "data"), "-p", str(self.port)),
                 *("-c", f"unix_socket_directories={self.folder}", *options),
             ],
             cwd="/",
@@ -134,7 +131,7 @@ class Server:
         self._connections.clear()
         control = program("pg_ctl")
         assert control
-        stopping = [*_as_another(), control, "stop", "-D", str(self.folder / "data"), "-m", how, "-s", "-w"]
+        stopping = [*as_another(), control, "stop", "-D", str(self.folder / "data"), "-m", how, "-s", "-w"]
         subprocess.run(stopping, check=False, capture_output=True, timeout=60, cwd="/")
         if self._process is not None:
             self._process.wait(60)
@@ -207,12 +204,21 @@ def server(settings: Sequence[str] = ()) -> Iterator[Server]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _as_another() -> list[str]:
+def as_another() -> list[str]:
+    """What begins the command of a program that does not run as root, where this is root."""
     account = _account()
     if os.getuid() != 0 or account is None:
         return []
     setpriv = shutil.which("setpriv") or "setpriv"
     return [setpriv, f"--reuid={account.pw_uid}", f"--regid={account.pw_gid}", "--clear-groups"]
+
+
+def give_to_another(*paths: Path) -> None:
+    """Lets who runs such a program have these."""
+    account = _account()
+    if os.getuid() == 0 and account is not None:
+        for path in paths:
+            os.chown(path, account.pw_uid, account.pw_gid)
 
 
 class Proxy:

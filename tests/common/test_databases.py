@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Final
 
@@ -102,3 +104,49 @@ def test_a_missing_driver_is_told_with_what_brings_it(tmp_path: Path, monkeypatc
         load(written(tmp_path, "postgresql://one/state"), {})
     assert "pip install 'sentrytex-forwarder[postgres]'" in str(raised.value.problems[0])
     assert load(written(tmp_path, "forwarder.db"), {}).database == tmp_path / "forwarder.db"
+
+
+WITHOUT_DRIVER: Final = """
+import pkgutil, sys
+from importlib import import_module
+from pathlib import Path
+
+import forwarder
+from forwarder.common.databases import PostgresAddress
+
+for name in ("psycopg", "psycopg_pool"):
+    sys.modules[name] = None
+for module in pkgutil.walk_packages(forwarder.__path__, "forwarder."):
+    if not module.name.startswith("forwarder.store.postgres.") and not module.name.endswith("__main__"):
+        import_module(module.name)
+from forwarder.store import Store, StoreError
+
+Store.open_exclusive(Path(sys.argv[1])).close()
+try:
+    Store.open_exclusive(PostgresAddress("postgresql://one/state"))
+except StoreError as error:
+    print(error)
+print([name for name, module in sys.modules.items() if "psycopg" in name and module])
+"""
+
+
+def test_a_file_needs_no_driver(tmp_path: Path) -> None:
+    """Every module works without it but those for PostgreSQL, which say what brings it."""
+    told = subprocess.run(
+        [sys.executable, "-c", WITHOUT_DRIVER, str(tmp_path / "forwarder.db")],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (told.stdout, told.stderr) == (
+        "The database postgresql://one/state needs the extra `postgres`: pip install 'sentrytex-forwarder[postgres]'.\n"
+        "[]\n",
+        "",
+    )
+
+
+def test_a_daemon_on_a_file_does_not_load_the_driver() -> None:
+    """It takes time and memory that only those pay who use it."""
+    code = "import sys, forwarder.app, forwarder.daemon; print([one for one in sys.modules if 'psycopg' in one])"
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert told.stdout == "[]\n"

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import re
-import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from subprocess import run
 from typing import Any, Final
 
 import pytest
@@ -353,12 +351,6 @@ def test_a_zero_byte_is_kept_as_what_cannot_be_shown(store: Store) -> None:
 def test_statements_are_put_over(ours: str, theirs: str) -> None:
     """Parameters, hints and words of SQLite's, and nothing within a text."""
     assert translated(ours).sql == theirs
-
-
-def test_sqlite_alone_needs_nothing_of_it() -> None:
-    """Where the state is a file, the driver is not even imported."""
-    code = "import sys, forwarder.app, forwarder.daemon; print([one for one in sys.modules if 'psycopg' in one])"
-    assert run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
 
 
 def test_claims_of_many_threads_are_never_the_same(store: Store) -> None:

@@ -84,11 +84,12 @@ class Daemon:
                 log.info("stopped", all_settled=ended)
         finally:
             store.close()
-        return 0
+        # The service manager starts it again, and then it waits for its turn.
+        return 1 if store.engine.lost else 0
 
     def _live(self, forwarder: Forwarder, web: Server | None) -> None:
         serving = web is None
-        while not self._stop:
+        while not self._stop and not forwarder.store.engine.lost:
             serving = serving or (web is not None and _is_served(web))
             self._signals.wait(BEAT)
             forwarder.tend()
@@ -101,7 +102,7 @@ class Daemon:
         stalled = forwarder.stalled()
         if not stalled:
             _notify("WATCHDOG=1")
-            pulse.beat(self._config.database)
+            forwarder.store.engine.presence.beat()
         if bool(stalled) != bool(self._stalled):
             write, event = (log.error, "stalled") if stalled else (log.info, "turns_again")
             write(event, reasons=stalled)
@@ -139,19 +140,19 @@ class _Refusals(Listener):
     """Leaves a note beside the database while that refuses writes: commands look there for it."""
 
     def __init__(self, forwarder: Forwarder) -> None:
-        self._path, self._now = forwarder.config.database, forwarder.clock
+        self._presence, self._now = forwarder.store.engine.presence, forwarder.clock
         self._noted: pulse.Refusal | None = None
 
     def store_failed(self, reason: str) -> None:
         if self._noted is None:
             self._noted = pulse.Refusal(since=self._now(), reason=reason)
-            pulse.note(self._path, self._noted)
+            self._presence.note(self._noted)
 
     def polled(self, result: PollResult, seconds: float) -> None:  # noqa: ARG002
         # A full disk still takes small writes; a poll's is what had to be put off.
         if self._noted is not None and not result.sweep:
             self._noted = None
-            pulse.note(self._path, None)
+            self._presence.note(None)
 
 
 def note_start(forwarder: Forwarder, path: Path | None) -> None:

@@ -14,6 +14,7 @@ import structlog
 from hypothesis import HealthCheck, settings
 
 from forwarder.sandbox import Sandbox
+from tests.kit import postgres
 
 # A check that CI made must be the check that anyone makes again; `make torture` is where new examples are sought.
 # Nor does it depend on how fast the machine makes examples.
@@ -91,4 +92,11 @@ def _kept_log_settings() -> Iterator[None]:
 def sandbox() -> Iterator[Sandbox]:
     """Stand-ins for the four services, without rate limits, so that no test has to wait for one."""
     with Sandbox(limits=False) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[postgres.Server]:
+    """A PostgreSQL server that lasts for all tests; skipped with the reason where there can be none."""
+    with postgres.server() as running:
         yield running

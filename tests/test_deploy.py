@@ -104,6 +104,7 @@ def test_the_image_runs_commands_that_exist_as_nobody_in_particular() -> None:
 def test_the_config_for_containers_works(tmp_path: Path) -> None:
     """It loads, keeps the state in the image's volume, and can be reached from outside the container."""
     config = load_container_config(tmp_path, (DEPLOY / "config.container.yaml").read_text(encoding="utf-8"))
+    assert isinstance(config.database, Path)
     assert str(config.database.parent) == instructions("VOLUME")[-1]
     assert config.web.listen is not None
     assert not config.web.listen.is_loopback

@@ -54,7 +54,8 @@ class Facts:
     """What the findings rest on: the store's rows, and what only the process knows.
 
     ``standing`` are the alarms that stand, ``started_at`` is when the process began, ``free`` the bytes that are free
-    on the database's disk at ``place``, and ``refused`` why the store refused a write, where it has no row of that.
+    on the database's disk at ``place`` (None where that is another machine's), and ``refused`` why the store
+    refused a write, where it has no row of that.
     """
 
     now: float
@@ -63,7 +64,7 @@ class Facts:
     feed: Feed
     symptoms: Sequence[Symptom]
     standing: Sequence[Alarm]
-    free: int
+    free: int | None
     place: str
     refused: str | None = None
 
@@ -246,7 +247,7 @@ def _sweep_patience(config: Config) -> float:
 
 def _of_disk(facts: Facts) -> Iterator[Finding]:
     stands = any(alarm.type == AlarmType.DISK_FULL for alarm in facts.standing)
-    if facts.free < (ROOM_AGAIN if stands else FREE_BYTES):
+    if facts.free is not None and facts.free < (ROOM_AGAIN if stands else FREE_BYTES):
         yield _lasting(AlarmType.DISK_FULL, f"{facts.free // 2**20} MiB are free at {facts.place}.")
 
 

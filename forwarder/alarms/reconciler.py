@@ -159,7 +159,8 @@ class Alarms(Listener):
             log.warning("alarms_not_kept", reason=str(error))
 
     def _facts(self) -> Facts:
-        now, place = self._now(), self._store.engine.path.parent
+        now, place = self._now(), self._store.engine.place
+        folder = place.parent if isinstance(place, Path) else None
         return Facts(
             now=now,
             started_at=self.started_at,
@@ -167,8 +168,8 @@ class Alarms(Listener):
             feed=self._store.feed.state(),
             symptoms=self._store.alarms.symptoms(now - DAY, now=now, configured=self._config.connectors),
             standing=self._store.alarms.active(),
-            free=self._free_bytes(place),
-            place=str(place),
+            free=None if folder is None else self._free_bytes(folder),
+            place=str(folder or place),
             refused=self._refused,
         )
 

@@ -152,7 +152,8 @@ class AlarmType(StrEnum):
         "store_failed",
         Severity.CRITICAL,
         "The database cannot be written",
-        "Free space or repair the disk: until then nothing new is sent, so that nothing is sent twice.",
+        "Free space, repair the disk, or bring the database's server back: until then nothing new is sent, so that "
+        "nothing is sent twice.",
         True,
     )
     DISK_FULL = (

@@ -29,6 +29,7 @@ from forwarder.cli.output import (
 from forwarder.cli.root import SEVERITIES, Stop, config_option, json_option, load_config, quiet_logs
 from forwarder.cli.view import view_options, viewing
 from forwarder.common.clock import iso
+from forwarder.common.databases import Database
 from forwarder.common.text import clean
 from forwarder.config import Config, ConfigError, load
 from forwarder.connector import Delivery, Origin
@@ -57,7 +58,9 @@ MOST: Final = 10
 @click.option("--epss", "epss_score", type=click.FloatRange(0, 1), help="The imaginary alert's EPSS score (0 to 1).")
 @click.option("--type", "alert_type", default="cve", show_default=True, help="The imaginary alert's type.")
 @click.option("--cve", "cve_id", help="The imaginary alert's CVE id.")
-def explain(config_path: Path, database: Path | None, as_json: bool, alert: tuple[str, ...], **imagined: Any) -> None:
+def explain(
+    config_path: Path, database: Database | None, as_json: bool, alert: tuple[str, ...], **imagined: Any
+) -> None:
     """Show why an alert is sent where it is, and what happened to it.
 
     ALERT is an alert's id, its CVE or a part of it, words of its title, a vendor, or the key of its ticket. All that
@@ -141,7 +144,7 @@ def _mute_of(config: Config, alert: Alert, vendors: Vendors) -> MutedBy | None:
 
 def _stack_of(config: Config) -> Vendors:
     """What the forwarder knows of the account's vendors; nothing where it never ran."""
-    if not config.database.exists():
+    if isinstance(config.database, Path) and not config.database.exists():
         return {}
     store = Store.open_shared(config.database)
     try:

@@ -20,6 +20,7 @@ from forwarder.cli.root import SEVERITIES, Stop, config_option, json_option
 from forwarder.cli.tables import Column, print_table
 from forwarder.cli.view import Located, locate_whole, view_options, viewing
 from forwarder.common.clock import iso
+from forwarder.common.databases import Database
 from forwarder.common.text import counted, cut
 from forwarder.common.units import parse_duration
 from forwarder.config import Mute
@@ -209,7 +210,7 @@ def _what_follows(count: int) -> str:
 @view_options
 @json_option
 @click.option("--all", "every", is_flag=True, help="Also those that have ended.")
-def mutes(config_path: Path, database: Path | None, as_json: bool, every: bool) -> None:
+def mutes(config_path: Path, database: Database | None, as_json: bool, every: bool) -> None:
     """List mutes, of the config and of people, the next to end first, with how many alerts each keeps quiet."""
     now = time.time()
     with viewing(config_path, database) as view:

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from forwarder.cli.root import EX_IOERR, Stop, config_option, load_config
+from forwarder.cli.root import DATABASE, EX_IOERR, Stop, config_option, load_config
+from forwarder.common.databases import Database
 from forwarder.common.text import clean
 from forwarder.common.units import format_duration
 from forwarder.wire.deadline import connect, deadline
@@ -51,11 +52,11 @@ def health(config_path: Path, ready: bool) -> None:
 @click.argument("target", type=click.Path(path_type=Path, dir_okay=False))
 @click.option(
     "--database",
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=DATABASE,
     help="The database. With it the config is not read, so that a backup needs none of the secrets.",
 )
 @click.option("--force", is_flag=True, help="Replace TARGET if it exists.")
-def backup(config_path: Path, target: Path, database: Path | None, force: bool) -> None:
+def backup(config_path: Path, target: Path, database: Database | None, force: bool) -> None:
     """Copy the database to the file TARGET, while the daemon runs or not.
 
     The copy is checked before it takes the name TARGET, so TARGET is always complete. It holds alerts and where they
@@ -64,9 +65,9 @@ def backup(config_path: Path, target: Path, database: Path | None, force: bool) 
     """
     from forwarder.store import Store
 
-    source: Path = database or load_config(config_path).database
+    source: Database = database or load_config(config_path).database
     if target.exists():
-        if source.exists() and target.samefile(source):
+        if isinstance(source, Path) and source.exists() and target.samefile(source):
             raise Stop(f"{target} is the database itself: name another file.")
         if not force:
             raise Stop(f"{target} already exists: name another file, or replace it with --force.")
@@ -126,14 +127,14 @@ def _reasons(body: bytes) -> list[str]:
     return [clean(str(reason)) for reason in reasons] if isinstance(reasons, list) else []
 
 
-def _look(database: Path) -> None:
+def _look(database: Database) -> None:
     """Raises Stop where no daemon holds the database, or the one that does shows no sign of life."""
-    from forwarder.store import pulse
-    from forwarder.store.owner import is_owned
+    from forwarder.store import presence_of, pulse
 
-    if not is_owned(database):
+    presence = presence_of(database)
+    if not presence.owned():
         raise Stop(f"No forwarder is running on {database}.")
-    silence = pulse.silence(database)
+    silence = presence.silence()
     if silence > pulse.STILL:
         still = format_duration(round(silence))
         raise Stop(f"The forwarder on {database} has shown no sign of life for {still}: its log says why.")

@@ -135,7 +135,7 @@ def _in_database(context: click.Context) -> list[str]:
     with contextlib.suppress(Exception):
         database = context.params.get("database") or outline(_config_path(context)).database
         if database is not None:
-            with Store.open_shared(Path(database)) as store:
+            with Store.open_shared(database) as store:
                 return store.queries.connectors()
     return []
 

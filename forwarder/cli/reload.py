@@ -15,9 +15,9 @@ from forwarder.cli.root import EX_CONFIG, Stop
 from forwarder.cli.view import locate, view_options
 from forwarder.common import processes
 from forwarder.common.clock import iso
-from forwarder.store import Store
+from forwarder.common.databases import Database
+from forwarder.store import Store, presence_of
 from forwarder.store.daemon import DaemonState, Reload, Verdict
-from forwarder.store.owner import is_owned, owner_pid
 
 LOOK_EVERY: Final = 0.05
 """Seconds between two looks for the verdict."""
@@ -33,19 +33,19 @@ LOOK_EVERY: Final = 0.05
     show_default=True,
     help="Seconds to wait for the verdict.",
 )
-def reload(config_path: Path, database: Path | None, seconds: float) -> None:
+def reload(config_path: Path, database: Database | None, seconds: float) -> None:
     """Make the running daemon read its config again, and wait for what comes of it.
 
     It is all or nothing. The exit status is 0 if the config was taken over, 78 if it has mistakes, which are printed,
     and 1 if only a restart can bring it in, if no daemon runs, or if none answers in time. The daemon reads the file
     that it was started with, with its own environment.
     """
-    place: Path = database or locate(config_path).database
-    if not is_owned(place):
+    place: Database = database or locate(config_path).database
+    if not presence_of(place).owned():
         raise Stop(_no_daemon(place))
     with Store.open_shared(place) as store:
         state = store.daemon.state()
-        pid = _process(place, state)
+        pid = _process(store, state)
         request = store.daemon.request_reload()
         if database is None and _is_another(config_path, state.config):
             click.echo(f"The daemon was started with {state.config}: it reads that, and not {config_path}.", err=True)
@@ -56,16 +56,16 @@ def reload(config_path: Path, database: Path | None, seconds: float) -> None:
         _tell(answer, pid, store.daemon.state())
 
 
-def _no_daemon(place: Path) -> str:
+def _no_daemon(place: Database) -> str:
     return (
         f"No daemon runs on {place}, so nothing was reloaded: `forwarder run` starts one. If `database` was changed, "
         "the one on the old database needs a restart."
     )
 
 
-def _process(place: Path, state: DaemonState) -> int:
+def _process(store: Store, state: DaemonState) -> int:
     """The daemon's process; stops the command where there is none that this one could send a signal to."""
-    pid = owner_pid(place)
+    place, pid = store.engine.place, store.engine.presence.pid()
     if pid is None or pid != state.pid:
         raise Stop(
             f"What runs on {place} is no daemon, or one that is just starting: `forwarder once` reads its config at "
@@ -113,8 +113,8 @@ def _verdict(store: Store, request: int, asked: DaemonState, end: float) -> Relo
         tick.wait(LOOK_EVERY)
 
 
-def _silent(place: Path, pid: int, seconds: float) -> str:
-    if not is_owned(place):
+def _silent(place: Database, pid: int, seconds: float) -> str:
+    if not presence_of(place).owned():
         return f"The daemon (process {pid}) ended before it answered: `forwarder run` starts one."
     return (
         f"The daemon (process {pid}) has not answered within {seconds:g} seconds: its log says why. The reload may "

@@ -15,6 +15,7 @@ from forwarder.cli.root import json_option
 from forwarder.cli.status import since_option
 from forwarder.cli.view import View, view_options, viewing
 from forwarder.common.clock import instant, iso
+from forwarder.common.databases import Database
 from forwarder.lifecycle.mutes import standing
 from forwarder.lifecycle.reports import Summary, headline, lines, summarize
 
@@ -25,7 +26,7 @@ USUAL: Final = timedelta(days=7)
 @view_options
 @json_option
 @since_option()
-def report(config_path: Path, database: Path | None, as_json: bool, since: datetime | None) -> None:
+def report(config_path: Path, database: Database | None, as_json: bool, since: datetime | None) -> None:
     """Report what was new, what is open or overdue, and how long it took people, of the last 7 days.
 
     This is what `reports` in the config sends. Without the config nothing counts as overdue, for that says by when.

@@ -13,6 +13,7 @@ import click
 
 from forwarder import __version__
 from forwarder.alert import Severity
+from forwarder.common.databases import Database, parse_database
 
 if TYPE_CHECKING:
     from forwarder.config import Config
@@ -143,6 +144,21 @@ def main() -> None:
             err=True,
         )
         sys.exit(70)
+
+
+class _DatabaseType(click.ParamType[Database]):
+    """The path of a file, or the address of a PostgreSQL database."""
+
+    name = "database"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Database:
+        try:
+            return parse_database(value)
+        except ValueError as error:
+            self.fail(f"It {error}.", param, ctx)
+
+
+DATABASE: Final = _DatabaseType()
 
 
 def config_option(command: Command) -> Command:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from forwarder.common.clock import iso
@@ -12,7 +11,7 @@ from forwarder.common.text import ago
 from forwarder.common.units import format_duration
 from forwarder.store import Store, pulse
 from forwarder.store.daemon import DaemonState, Verdict
-from forwarder.store.owner import is_owned, owner_pid
+from forwarder.store.presence import Presence
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -40,22 +39,22 @@ class Life:
 
 def look(store: Store) -> Life:
     """What can be told of the daemon on ``store``."""
-    database, state = store.engine.path, store.daemon.state()
-    owned = is_owned(database)
+    presence, state = store.engine.presence, store.daemon.state()
+    owned = presence.owned()
     # Who owns it and has not said that it is the daemon is none, or one that begins only now.
-    runs = owned and state.pid is not None and owner_pid(database) == state.pid
+    runs = owned and state.pid is not None and presence.pid() == state.pid
     return Life(
         runs=runs,
         once=owned and not runs,
-        seen_at=_last_seen(database, state),
+        seen_at=_last_seen(presence, state),
         state=state,
-        refusal=pulse.noted(database) if runs else None,
+        refusal=presence.noted() if runs else None,
     )
 
 
-def _last_seen(database: Path, state: DaemonState) -> float | None:
+def _last_seen(presence: Presence, state: DaemonState) -> float | None:
     # A later `forwarder once` leaves its own time on the lock file, and a copy of the database has no such file.
-    return state.ended_at or (None if state.pid is None else pulse.last(database))
+    return state.ended_at or (None if state.pid is None else presence.last())
 
 
 def sentences(life: Life, now: float) -> list[str]:

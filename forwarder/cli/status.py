@@ -33,6 +33,7 @@ from forwarder.cli.running import Life, life_json, look, sentences
 from forwarder.cli.tables import Column, print_table
 from forwarder.cli.view import view_options, viewing
 from forwarder.common.clock import iso
+from forwarder.common.databases import Database
 from forwarder.common.text import counted
 from forwarder.connector import Origin, Status
 from forwarder.delivery.throughput import WORTH_AN_ESTIMATE, Throughput
@@ -58,7 +59,7 @@ _STATUSES = click.Choice([status.value for status in Status])
 @click.command()
 @view_options
 @json_option
-def status(config_path: Path, database: Path | None, as_json: bool) -> None:
+def status(config_path: Path, database: Database | None, as_json: bool) -> None:
     """Show whether the daemon runs, how far the feed was read, and how each connector does: what is stuck, and why.
 
     A connector is working, idle, failing, paused, orphaned (no longer in the config) or stopped (no daemon
@@ -291,7 +292,7 @@ def since_option(*, required: bool = False) -> Callable[[Command], Command]:
 @click.option("--muted", is_flag=True, help="Only those that a mute keeps from going out.")
 @click.option("--limit", type=click.IntRange(1, 10000), default=50, show_default=True, help="Maximum rows.")
 @since_option()
-def alerts(config_path: Path, database: Path | None, as_json: bool, limit: int, **wanted: Any) -> None:
+def alerts(config_path: Path, database: Database | None, as_json: bool, limit: int, **wanted: Any) -> None:
     """List alerts, most recently seen first, and where each was sent."""
     with viewing(config_path, database) as view:
         view.check_connector(wanted["connector"])
@@ -331,7 +332,7 @@ def _went_to(row: AlertRow) -> str:
 @click.option("--alert", "text", help="Only those of alerts with these words: an id, a CVE, a title, a ticket's key.")
 @click.option("--limit", type=click.IntRange(1, 10000), default=50, show_default=True, help="Maximum rows.")
 @since_option()
-def deliveries(config_path: Path, database: Path | None, as_json: bool, limit: int, **wanted: Any) -> None:
+def deliveries(config_path: Path, database: Database | None, as_json: bool, limit: int, **wanted: Any) -> None:
     """List deliveries, newest first, with the last result of each, or what it waits for and until when about."""
     with viewing(config_path, database) as view:
         view.check_connector(wanted["connector"])

@@ -11,8 +11,9 @@ from typing import Any, TypeVar
 
 import click
 
-from forwarder.cli.root import EX_CONFIG, Stop, config_option, require
+from forwarder.cli.root import DATABASE, EX_CONFIG, Stop, config_option, require
 from forwarder.cli.running import look
+from forwarder.common.databases import Database
 from forwarder.common.text import counted
 from forwarder.config import Config, ConfigError, load, outline
 from forwarder.config.problems import did_you_mean
@@ -74,7 +75,7 @@ def view_options(command: Command) -> Command:
     """The options ``-c`` and ``--database``: where to look."""
     database = click.option(
         "--database",
-        type=click.Path(path_type=Path, dir_okay=False),
+        type=DATABASE,
         help="The database. With it the config is not read, nor any of its secrets needed.",
     )
     return config_option(database(command))
@@ -87,7 +88,7 @@ class Located:
     The config itself is None where it has ``mistakes``, or where the secrets that it takes are not there.
     """
 
-    database: Path
+    database: Database
     connectors: tuple[str, ...]
     types: Mapping[str, str] = field(default_factory=dict)
     config: Config | None = None
@@ -95,7 +96,7 @@ class Located:
 
 
 @contextmanager
-def viewing(config_path: Path, database: Path | None) -> Iterator[View]:
+def viewing(config_path: Path, database: Database | None) -> Iterator[View]:
     """The database of a config, or ``database`` itself.
 
     A config that cannot be used is no reason to see nothing: where it still says which database it is, that is shown,

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, SecretStr, ValidationError
 
+from forwarder.common.databases import PostgresAddress, in_folder, missing_driver
 from forwarder.common.units import format_duration
 from forwarder.config.document import Document, NotYaml, Where, read
 from forwarder.config.life import Mute, Owners, Reminder, Report
@@ -95,12 +96,11 @@ class _Checker:
         reports = self._list(Report, root, "reports")
         self._check_names(root)
         self._check_bounds(scalars, sentrytex, web)
-        if scalars and (folder / scalars.database.expanduser()).is_dir():
-            self._fault(("database",), "is a folder: name a file in it, such as forwarder.db")
+        self._check_database(scalars, folder)
         if not (scalars and sentrytex and web and alarms and heartbeat and log) or self.faults:
             return None
         return Config(
-            database=folder / scalars.database.expanduser(),
+            database=in_folder(scalars.database, folder),
             keep=scalars.keep,
             sentrytex=sentrytex,
             connectors=connectors,
@@ -115,6 +115,14 @@ class _Checker:
             heartbeat=heartbeat,
             log=log,
         )
+
+    def _check_database(self, scalars: Scalars | None, folder: Path) -> None:
+        place = in_folder(scalars.database, folder) if scalars else None
+        if isinstance(place, PostgresAddress):
+            if problem := missing_driver():
+                self._fault(("database",), problem)
+        elif place is not None and place.is_dir():
+            self._fault(("database",), "is a folder: name a file in it, such as forwarder.db")
 
     def _section(self, model: type[M], root: dict[str, Any], name: str) -> M | None:
         # A section whose every line is commented out is null to YAML, and meant to be all defaults.

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from pydantic import BaseModel, RootModel, SecretBytes, SecretStr
 
+from forwarder.common.databases import PostgresAddress
 from forwarder.common.units import format_duration
 from forwarder.config.model import Config
 
@@ -55,6 +56,8 @@ def _secrets(value: Any) -> Iterator[str]:
     match value:
         case SecretStr():
             yield value.get_secret_value()
+        case PostgresAddress():
+            yield from value.secrets
         case SecretBytes():
             yield value.get_secret_value().decode("utf-8", "replace")
         case BaseModel():

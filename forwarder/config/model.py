@@ -21,6 +21,7 @@ from pydantic import (
     model_validator,
 )
 
+from forwarder.common.databases import Database, parse_database
 from forwarder.common.units import Duration, parse_duration
 from forwarder.common.urls import is_loopback, web_address
 from forwarder.config.life import Conditions, Mute, Owners, Reminder, Report
@@ -250,9 +251,12 @@ class LogConfig(Section):
 class Scalars(Section):
     """The keys that stand in no section."""
 
-    database: Path = Field(
+    database: Annotated[
+        Database, PlainValidator(parse_database), WithJsonSchema({"type": "string", "default": "forwarder.db"})
+    ] = Field(
         default=Path("forwarder.db"),
-        description="The SQLite file that keeps the state; a relative path counts from the config file's folder.",
+        description="Where the state is kept: a SQLite file (a relative path counts from the config file's folder), or "
+        "the address of a PostgreSQL database: postgresql://user:password@host/name. A password in it is kept secret.",
     )
     keep: Annotated[Duration, within(timedelta(seconds=1), 10 * DECADE)] = Field(
         default=timedelta(days=400),

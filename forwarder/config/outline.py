@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from forwarder.common.databases import Database, PostgresAddress, in_folder, parse_database
 from forwarder.config.document import NotYaml, read
 from forwarder.config.model import Scalars
 from forwarder.config.variables import Variables
@@ -21,7 +22,7 @@ class Outline:
     ``types`` has the type of each connector that says one.
     """
 
-    database: Path | None
+    database: Database | None
     connectors: tuple[str, ...]
     types: Mapping[str, str] = field(default_factory=dict)
 
@@ -41,7 +42,13 @@ def outline(path: Path, env: Mapping[str, str] = os.environ) -> Outline:
     if root.spoiled(("database",)):
         return Outline(database=None, connectors=names, types=types)
     named = values.get("database", _default())
-    return Outline(database=_existing(folder / Path(str(named)).expanduser()), connectors=names, types=types)
+    return Outline(database=_existing(_named(named, folder)), connectors=names, types=types)
+
+
+def _named(told: Any, folder: Path) -> Database | None:
+    with suppress(ValueError):
+        return in_folder(parse_database(str(told)), folder)
+    return None
 
 
 def _types(connectors: Mapping[Any, Any]) -> dict[str, str]:
@@ -57,7 +64,7 @@ def _default() -> Path:
     return default
 
 
-def _existing(path: Path) -> Path | None:
+def _existing(place: Database | None) -> Database | None:
     with suppress(OSError):
-        return path if path.is_file() else None
+        return place if isinstance(place, PostgresAddress) or (place and place.is_file()) else None
     return None

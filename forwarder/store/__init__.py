@@ -6,10 +6,10 @@ composed of one part for each of those who use it.
 
 from __future__ import annotations
 
-from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from forwarder.common.databases import Database, PostgresAddress
 from forwarder.store.alarms import AlarmStore
 from forwarder.store.daemon import DaemonStore
 from forwarder.store.engine import Engine
@@ -22,18 +22,20 @@ from forwarder.store.memory import MemoryStore
 from forwarder.store.mutes import MuteStore
 from forwarder.store.operations import Operations
 from forwarder.store.outbox import Outbox
+from forwarder.store.presence import FilePresence, Presence
 from forwarder.store.queries import Queries
 from forwarder.store.reminders import ReminderStore
 from forwarder.store.retention import Retention
 from forwarder.store.sessions import SessionStore
+from forwarder.store.sqlite import SqliteEngine
 from forwarder.store.vendors import VendorStore
 from forwarder.store.waits import Waits
 
-__all__ = ["AlreadyRunning", "Store", "StoreError"]
+__all__ = ["AlreadyRunning", "Store", "StoreError", "presence_of"]
 
 
 class Store:
-    """A SQLite database. Safe to use from several threads.
+    """A database. Safe to use from several threads.
 
     ``feed`` is written by the poller, ``vendors`` by the reader of the stack, ``evidence`` by that of single alerts,
     ``outbox`` by the dispatchers, ``operations`` by commands and the status page, ``alarms`` by the alarms,
@@ -62,17 +64,17 @@ class Store:
         self.daemon = DaemonStore(engine)
 
     @classmethod
-    def open_exclusive(cls, path: Path) -> Self:
+    def open_exclusive(cls, place: Database) -> Self:
         """The database for the one process that polls and delivers; created or migrated if necessary.
 
         Raises AlreadyRunning if another process has it open, StoreError if it cannot be used.
         """
-        return cls(Engine(path, exclusive=True, create=True))
+        return cls(_open(place, exclusive=True))
 
     @classmethod
-    def open_shared(cls, path: Path) -> Self:
+    def open_shared(cls, place: Database) -> Self:
         """The database for a command beside the daemon; raises StoreError if there is none."""
-        return cls(Engine(path, exclusive=False, create=False))
+        return cls(_open(place, exclusive=False))
 
     def close(self) -> None:
         """Closes the database and gives up the lock."""
@@ -85,3 +87,21 @@ class Store:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def presence_of(place: Database) -> Presence:
+    """What shows of the daemon on the database at ``place``; what it is asked raises StoreError where that fails."""
+    if not isinstance(place, PostgresAddress):
+        return FilePresence(place)
+    from forwarder.store.postgres import visit
+
+    return visit(place)
+
+
+def _open(place: Database, *, exclusive: bool) -> Engine:
+    if not isinstance(place, PostgresAddress):
+        return SqliteEngine(place, exclusive=exclusive, create=exclusive)
+    # Only who keeps the state there needs it, and has it.
+    from forwarder.store.postgres import open_engine
+
+    return open_engine(place, exclusive=exclusive)

@@ -7,7 +7,6 @@ nor says one twice.
 from __future__ import annotations
 
 import json
-import sqlite3
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 from typing import Any, Final
@@ -16,6 +15,7 @@ from forwarder.alert import Alert, Change, Severity
 from forwarder.connector import Kind, Origin
 from forwarder.store import symptoms
 from forwarder.store.alarm_records import Alarm, Symptom
+from forwarder.store.connection import Connection, Row
 from forwarder.store.engine import Engine
 from forwarder.store.enqueue import enqueue, enqueue_withdrawal, record_change
 from forwarder.store.feed import body_of
@@ -30,6 +30,11 @@ INSERT INTO alerts (id, origin, severity, cve_id, published_at, body, trail, unr
 VALUES (?, ?, ?, NULL, ?, ?, '[]', 0, ?)
 """
 
+
+_SENT: Final = """
+SELECT connector, state FROM deliveries
+WHERE alert_id = ? AND kind IN ('open', 'update') AND revision > 0 ORDER BY revision, id
+"""
 
 _TELLINGS: Final = """
 SELECT id, connector, kind, state, settled_at,
@@ -79,7 +84,7 @@ class AlarmStore:
     def begin(self, alarm: Alarm, alert: Alert) -> None:
         """Keeps a new one, and owes its alert to those whom it names as notified."""
 
-        def work(connection: sqlite3.Connection) -> None:
+        def work(connection: Connection) -> None:
             if _insert(connection, alarm):
                 _insert_alert(connection, alert, alarm.since)
                 _enqueue_opens(connection, alarm, alarm.notified, alarm.since)
@@ -90,7 +95,7 @@ class AlarmStore:
         """Owes a standing one to further connectors, once each, in the form of ``alert``."""
         names = list(connectors)
 
-        def work(connection: sqlite3.Connection) -> None:
+        def work(connection: Connection) -> None:
             _set_form(connection, alarm, alert)
             _enqueue_opens(connection, alarm, names, now)
             _update(connection, replace(alarm, notified=[*alarm.notified, *names]))
@@ -102,7 +107,7 @@ class AlarmStore:
     ) -> None:
         """Keeps a standing one in its new form; where ``changes`` are told, owes them to those who heard of it."""
 
-        def work(connection: sqlite3.Connection) -> None:
+        def work(connection: Connection) -> None:
             _update(connection, replace(alarm, notified_at=now) if changes else alarm)
             _set_form(connection, alarm, alert)
             if changes:
@@ -115,7 +120,7 @@ class AlarmStore:
     def remind(self, alarm: Alarm, change: Change, *, to: Collection[str], now: float) -> None:
         """Owes one more update to those who heard of it, which says that it still stands."""
 
-        def work(connection: sqlite3.Connection) -> None:
+        def work(connection: Connection) -> None:
             _update(connection, replace(alarm, notified_at=now))
             _enqueue_update(connection, alarm, (change,), to=to, why="it still stands", now=now)
 
@@ -124,7 +129,7 @@ class AlarmStore:
     def end(self, alarm: Alarm, *, why: str, among: Collection[str], now: float) -> frozenset[str]:
         """Forgets it, and owes its end to those ``among`` the connectors who heard of it; returns these."""
 
-        def work(connection: sqlite3.Connection) -> frozenset[str]:
+        def work(connection: Connection) -> frozenset[str]:
             connection.execute("DELETE FROM alarms WHERE key = ?", (alarm.key,))
             return enqueue_withdrawal(connection, alarm.alert_id, why=why, now=now, among=among)
 
@@ -133,11 +138,7 @@ class AlarmStore:
     def sent(self, alarm: Alarm) -> dict[str, State]:
         """What became of the latest that each connector is owed of a standing one, or was."""
         with self._engine.read() as connection:
-            rows = connection.execute(
-                "SELECT connector, state, max(revision) FROM deliveries"
-                " WHERE alert_id = ? AND kind IN ('open', 'update') AND revision > 0 GROUP BY connector",
-                (alarm.alert_id,),
-            ).fetchall()
+            rows = connection.execute(_SENT, (alarm.alert_id,)).fetchall()
         return {row["connector"]: State(row["state"]) for row in rows}
 
     def untold(self, alarm: Alarm, *, refused: bool) -> dict[str, int]:
@@ -157,7 +158,7 @@ class AlarmStore:
     def tell_again(self, alarm: Alarm, ids: Collection[int], *, alert: Alert, now: float) -> None:
         """Owes deliveries of a standing one once more, in the form of ``alert``."""
 
-        def work(connection: sqlite3.Connection) -> None:
+        def work(connection: Connection) -> None:
             _set_form(connection, alarm, alert)
             owe_again(connection, ids, now=now)
             _rank(connection, alarm, alert)
@@ -173,7 +174,7 @@ class AlarmStore:
         return f"alarm-{key}-{number}"
 
 
-def _alarm(row: sqlite3.Row) -> Alarm:
+def _alarm(row: Row) -> Alarm:
     read: dict[str, Any] = {
         "severity": Severity(row["severity"]),
         "kev": bool(row["kev"]),
@@ -199,20 +200,20 @@ def _values(alarm: Alarm) -> dict[str, Any]:
     }
 
 
-def _insert(connection: sqlite3.Connection, alarm: Alarm) -> bool:
+def _insert(connection: Connection, alarm: Alarm) -> bool:
     values = _values(alarm)
     columns, names = ", ".join(values), ", ".join(f":{name}" for name in values)
     sql = f"INSERT INTO alarms ({columns}) VALUES ({names}) ON CONFLICT DO NOTHING"
     return connection.execute(sql, values).rowcount > 0
 
 
-def _update(connection: sqlite3.Connection, alarm: Alarm) -> None:
+def _update(connection: Connection, alarm: Alarm) -> None:
     values = _values(alarm)
     settings = ", ".join(f"{name} = :{name}" for name in values if name != "key")
     connection.execute(f"UPDATE alarms SET {settings} WHERE key = :key", values)
 
 
-def _insert_alert(connection: sqlite3.Connection, alert: Alert, now: float) -> None:
+def _insert_alert(connection: Connection, alert: Alert, now: float) -> None:
     connection.execute(
         _INSERT_ALERT,
         (
@@ -226,21 +227,21 @@ def _insert_alert(connection: sqlite3.Connection, alert: Alert, now: float) -> N
     )
 
 
-def _set_form(connection: sqlite3.Connection, alarm: Alarm, alert: Alert) -> None:
+def _set_form(connection: Connection, alarm: Alarm, alert: Alert) -> None:
     connection.execute(
         "UPDATE alerts SET severity = ?, body = ? WHERE id = ?",
         (alert.severity.value, body_of(alert), alarm.alert_id),
     )
 
 
-def _rank(connection: sqlite3.Connection, alarm: Alarm, alert: Alert) -> None:
+def _rank(connection: Connection, alarm: Alarm, alert: Alert) -> None:
     connection.execute(
         "UPDATE deliveries SET rank = ? WHERE alert_id = ? AND revision > 0 AND state IN ('ready', 'uncertain')",
         (alert.severity.rank, alarm.alert_id),
     )
 
 
-def _untold(rows: Sequence[sqlite3.Row]) -> sqlite3.Row | None:
+def _untold(rows: Sequence[Row]) -> Row | None:
     """Of what one connector was owed of an alarm, what is to be owed again; None where that was told, or still waits.
 
     An open tells the alarm as it is now, so that it stands for all updates before it.
@@ -254,13 +255,13 @@ def _untold(rows: Sequence[sqlite3.Row]) -> sqlite3.Row | None:
     return next((row for row in rows if row["kind"] == Kind.OPEN), None)
 
 
-def _enqueue_opens(connection: sqlite3.Connection, alarm: Alarm, connectors: Iterable[str], now: float) -> None:
+def _enqueue_opens(connection: Connection, alarm: Alarm, connectors: Iterable[str], now: float) -> None:
     for name in connectors:
         enqueue(connection, alarm.alert_id, name, Kind.OPEN, revision=1, why=WHY, now=now)
 
 
 def _enqueue_update(
-    connection: sqlite3.Connection,
+    connection: Connection,
     alarm: Alarm,
     changes: Sequence[Change],
     *,

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Collection, Mapping, Sequence
 
 from forwarder.alert import Alert, Change, got_worse
 from forwarder.connector import Kind
+from forwarder.store.connection import Connection
 from forwarder.store.enqueue import enqueue, enqueue_discarded, record_change
 from forwarder.store.holds import release_alert
 from forwarder.store.links import STANDS
@@ -15,7 +15,7 @@ from forwarder.store.responses import reopen_worse
 
 
 def enqueue_change(
-    connection: sqlite3.Connection,
+    connection: Connection,
     item: RoutedAlert,
     changes: Sequence[Change],
     *,
@@ -58,7 +58,7 @@ def enqueue_change(
     return reached
 
 
-def _opened(connection: sqlite3.Connection, alert_id: str, *, worse: bool) -> dict[str, bool]:
+def _opened(connection: Connection, alert_id: str, *, worse: bool) -> dict[str, bool]:
     """The connectors that were owed the alert, and whether an update of it has something to follow there.
 
     What was never tried, is held, or waits as a dead letter, will tell the new form by itself; what a digest alone told
@@ -72,7 +72,7 @@ def _opened(connection: sqlite3.Connection, alert_id: str, *, worse: bool) -> di
     return {connector: bool(follows) for connector, follows in rows}
 
 
-def _discarded(connection: sqlite3.Connection, alert_id: str) -> set[str]:
+def _discarded(connection: Connection, alert_id: str) -> set[str]:
     rows = connection.execute("SELECT connector FROM discards WHERE alert_id = ?", (alert_id,))
     return {connector for (connector,) in rows}
 
@@ -86,7 +86,7 @@ def _told(opened: Mapping[str, bool], connectors: Collection[str], *, worse: boo
     return [connector for connector, follows in opened.items() if follows and (worse or connector in connectors)]
 
 
-def _reorder(connection: sqlite3.Connection, alert: Alert, *, worse: bool) -> None:
+def _reorder(connection: Connection, alert: Alert, *, worse: bool) -> None:
     """Puts what is owed of a changed alert where it belongs in the line by now."""
     # Whatever its state: what is being sent may come back, and people repeat what is settled.
     connection.execute(

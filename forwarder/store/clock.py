@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-import sqlite3
 from typing import Final
+
+from forwarder.store.connection import Connection
 
 _DAY: Final = 86400.0
 _UNROUTED: Final = "unrouted = 1 AND origin = 'feed'"
@@ -29,7 +30,7 @@ SELECT connector, min(failing_since) FROM (
   SELECT connector, failing_since FROM deliveries WHERE state IN ('ready', 'uncertain') AND failing_since IS NOT NULL
   UNION ALL
   SELECT connector, failing_since FROM deliveries WHERE state = 'sending' AND failing_since IS NOT NULL
-) GROUP BY connector
+) AS failing GROUP BY connector
 """
 _SETTLED_SINCE: Final = "connector = :connector AND settled_at IS NOT NULL AND settled_at BETWEEN :since AND :until"
 _SHIFT_SETTLED: Final = (
@@ -38,7 +39,7 @@ _SHIFT_SETTLED: Final = (
 )
 
 
-def shift_settled(connection: sqlite3.Connection, seconds: float, until: float) -> None:
+def shift_settled(connection: Connection, seconds: float, until: float) -> None:
     """Moves along what was settled since something that is owed to the same connector began to fail.
 
     Which of the two was first tells what fails by itself. What was settled before is history, and stays.
@@ -49,7 +50,7 @@ def shift_settled(connection: sqlite3.Connection, seconds: float, until: float) 
             connection.execute(statement, values)
 
 
-def shift_troubles(connection: sqlite3.Connection, seconds: float, until: float) -> None:
+def shift_troubles(connection: Connection, seconds: float, until: float) -> None:
     """Moves along what is dated no later than ``until``, the time before the clock was set by ``seconds``."""
     since = until - _DAY - abs(seconds) if until < math.inf else -math.inf
     for statement in _SHIFT:

@@ -8,12 +8,12 @@ on an older text of the config, for their own.
 from __future__ import annotations
 
 import json
-import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
+from forwarder.store.connection import Connection
 from forwarder.store.engine import Engine
 
 _STARTED: Final = """
@@ -22,7 +22,7 @@ UPDATE daemon SET pid = :pid, began = :began, config = :config, started_at = :no
 """
 _JUDGED: Final = """
 UPDATE daemon SET verdict = :verdict, verdict_at = :now, problems = :problems, answered = max(answered, :request),
-  config_since = iif(:verdict = 'taken_over', :now, config_since)
+  config_since = CASE WHEN :verdict = 'taken_over' THEN :now ELSE config_since END
 """
 
 
@@ -95,7 +95,7 @@ class DaemonStore:
     def request_reload(self) -> int:
         """Asks for a reload, to which a signal must follow; returns the number of the request."""
 
-        def work(connection: sqlite3.Connection) -> int:
+        def work(connection: Connection) -> int:
             row = connection.execute("UPDATE daemon SET requested = requested + 1 RETURNING requested").fetchone()
             return int(row["requested"])
 

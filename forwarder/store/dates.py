@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import json
-import sqlite3
 from collections.abc import Collection, Iterable, Mapping
 from typing import Final
 
 from forwarder.alert import Alert
 from forwarder.common.clock import instant
+from forwarder.store.connection import Connection
 
 _FIRST_SEEN: Final = "SELECT alert_id, first_seen_at FROM undated WHERE alert_id IN (SELECT value FROM json_each(?))"
 
 
-def first_seen(connection: sqlite3.Connection, alert_ids: Collection[str]) -> dict[str, float]:
+def first_seen(connection: Connection, alert_ids: Collection[str]) -> dict[str, float]:
     """When those of the alerts were first seen that never had a date."""
     return dict(connection.execute(_FIRST_SEEN, (json.dumps(list(alert_ids)),)).fetchall()) if alert_ids else {}
 
 
-def keep(connection: sqlite3.Connection, alerts: Iterable[Alert]) -> None:
+def keep(connection: Connection, alerts: Iterable[Alert]) -> None:
     """Writes down when those of ``alerts`` were first seen that have no date.
 
     For good: once the alert itself is forgotten, nothing else tells that it was sent long ago.

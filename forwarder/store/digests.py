@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import sqlite3
 from collections.abc import Callable, Collection, Sequence
 from typing import Final
 
 from forwarder.alert import Alert
 from forwarder.connector import Kind, Origin
 from forwarder.store import unreadable
+from forwarder.store.connection import Connection, Row
 from forwarder.store.enqueue import enqueue, keep_own
 from forwarder.store.life_records import DIGEST
 
@@ -38,9 +38,9 @@ WHERE state = 'held' AND held_for = ?
 """
 
 
-def collect(connection: sqlite3.Connection, compose: Compose, *, now: float) -> frozenset[str]:
+def collect(connection: Connection, compose: Compose, *, now: float) -> frozenset[str]:
     """Makes of all that is held for a digest, and due, one for each connector; the connectors that are owed one."""
-    due: dict[str, list[sqlite3.Row]] = {}
+    due: dict[str, list[Row]] = {}
     for row in connection.execute(_DUE, (now, DIGEST)).fetchall():
         due.setdefault(row["connector"], []).append(row)
     for connector, rows in due.items():
@@ -48,7 +48,7 @@ def collect(connection: sqlite3.Connection, compose: Compose, *, now: float) -> 
     return frozenset(due)
 
 
-def items_of(connection: sqlite3.Connection, digests: Collection[str]) -> dict[str, tuple[Alert, ...]]:
+def items_of(connection: Connection, digests: Collection[str]) -> dict[str, tuple[Alert, ...]]:
     """The alerts in each digest, the most severe first."""
     found: dict[str, list[Alert]] = {}
     if digests:
@@ -57,19 +57,17 @@ def items_of(connection: sqlite3.Connection, digests: Collection[str]) -> dict[s
     return {digest: tuple(alerts) for digest, alerts in found.items()}
 
 
-def tell(connection: sqlite3.Connection, digest_id: str, url: str | None, *, now: float) -> None:
+def tell(connection: Connection, digest_id: str, url: str | None, *, now: float) -> None:
     """Settles what a digest told, which has arrived."""
     connection.execute(_TELL, (now, url, TOLD, _held_for(digest_id)))
 
 
-def leave_out(connection: sqlite3.Connection, alert_id: str) -> None:
+def leave_out(connection: Connection, alert_id: str) -> None:
     """Takes an alert out of the digests that it is in, for it goes out by itself."""
     connection.execute("DELETE FROM digest_items WHERE alert_id = ?", (alert_id,))
 
 
-def _make(
-    connection: sqlite3.Connection, connector: str, rows: Sequence[sqlite3.Row], compose: Compose, now: float
-) -> None:
+def _make(connection: Connection, connector: str, rows: Sequence[Row], compose: Compose, now: float) -> None:
     digest = compose(connector, [unreadable.alert_of(row, row["alert_id"])[0] for row in rows])
     keep_own(connection, digest, Origin.DIGEST, now=now)
     connection.executemany(

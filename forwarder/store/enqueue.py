@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import sqlite3
 from collections.abc import Collection, Sequence
 from typing import Final
 
 from forwarder.alert import Alert, Change
 from forwarder.connector import Kind, Origin
+from forwarder.store.connection import Connection, Row
 from forwarder.store.life_records import Hold
 from forwarder.store.links import STANDS
 from forwarder.store.records import AFTER_ALL_OPENS, LINKS_ONLY
@@ -18,19 +18,19 @@ INSERT INTO deliveries (
   alert_id, connector, kind, revision, state, rank, published_at, why, enqueued_at, due_at, worse, held_until, held_for
 )
 SELECT a.id, json_extract(owed.value, '$[1]'), :kind, :revision,
-  iif(json_extract(owed.value, '$[3]') IS NULL, 'ready', 'held'),
+  CASE WHEN json_extract(owed.value, '$[3]') IS NULL THEN 'ready' ELSE 'held' END,
   CASE a.severity WHEN 'critical' THEN 0 WHEN 'high' THEN 1 WHEN 'medium' THEN 2 ELSE 3 END,
   -- Among equals the oldest goes first, and worse news and what people wait for before all of them.
-  iif(:worse OR :responds, 0, a.published_at), json_extract(owed.value, '$[2]'), :now, 0, :worse,
-  json_extract(owed.value, '$[3]'), json_extract(owed.value, '$[4]')
+  CASE WHEN :worse = 1 OR :responds = 1 THEN 0 ELSE a.published_at END, json_extract(owed.value, '$[2]'), :now, 0,
+  :worse, CAST(json_extract(owed.value, '$[3]') AS DOUBLE PRECISION), json_extract(owed.value, '$[4]')
 FROM json_each(:owed) AS owed JOIN alerts AS a ON a.id = json_extract(owed.value, '$[0]')
-WHERE true ORDER BY owed.key
+WHERE true ORDER BY CAST(owed.key AS BIGINT)
 ON CONFLICT DO NOTHING
 """
 
 
 def enqueue(
-    connection: sqlite3.Connection,
+    connection: Connection,
     alert_id: str,
     connector: str,
     kind: Kind,
@@ -49,9 +49,7 @@ def enqueue(
     return _enqueue(connection, [_owed(alert_id, connector, why, hold)], kind, revision, now, worse=worse) > 0
 
 
-def enqueue_all(
-    connection: sqlite3.Connection, opens: Sequence[tuple[str, str, str, Hold | None]], *, now: float
-) -> None:
+def enqueue_all(connection: Connection, opens: Sequence[tuple[str, str, str, Hold | None]], *, now: float) -> None:
     """Owes new alerts: of each the id, the connector, why, and for what it is held."""
     _enqueue(connection, [_owed(*one) for one in opens], Kind.OPEN, 1, now)
 
@@ -64,7 +62,7 @@ def _owed(alert_id: str, connector: str, why: str, hold: Hold | None) -> _Owed:
 
 
 def _enqueue(
-    connection: sqlite3.Connection,
+    connection: Connection,
     outstanding: Sequence[_Owed],
     kind: Kind,
     revision: int,
@@ -84,7 +82,7 @@ def _enqueue(
 
 
 def enqueue_withdrawal(
-    connection: sqlite3.Connection, alert_id: str, *, why: str, now: float, among: Collection[str] | None = None
+    connection: Connection, alert_id: str, *, why: str, now: float, among: Collection[str] | None = None
 ) -> frozenset[str]:
     """Owes a withdrawal to each connector that was sent the alert, and returns these; forgets what was not sent yet.
 
@@ -104,7 +102,7 @@ def enqueue_withdrawal(
 
 
 def enqueue_discarded(
-    connection: sqlite3.Connection, alert_id: str, connector: str, *, revision: int, why: str, now: float
+    connection: Connection, alert_id: str, connector: str, *, revision: int, why: str, now: float
 ) -> bool:
     """Owes after all what a person discarded, looked for first where it may have arrived; False where nobody did.
 
@@ -126,9 +124,7 @@ def enqueue_discarded(
     return True
 
 
-def enqueue_links(
-    connection: sqlite3.Connection, settled: sqlite3.Row, followers: Collection[str], now: float, due_at: float
-) -> None:
+def enqueue_links(connection: Connection, settled: Row, followers: Collection[str], now: float, due_at: float) -> None:
     """Owes the new link to messages about the same alert that went out without it.
 
     What is held brings it along once it goes out, and what a digest told has no message that could show it.
@@ -143,7 +139,7 @@ def enqueue_links(
                 "   AND NOT (state = 'ready' AND attempts = 0)"
                 " ON CONFLICT (alert_id, connector, kind, revision) DO UPDATE SET"
                 "   state = 'ready', why = excluded.why, due_at = excluded.due_at, settled_at = NULL"
-                " WHERE state IN ('delivered', 'dead')",
+                " WHERE deliveries.state IN ('delivered', 'dead')",
                 (
                     LINKS_ONLY,
                     AFTER_ALL_OPENS,
@@ -156,14 +152,12 @@ def enqueue_links(
             )
 
 
-def record_change(
-    connection: sqlite3.Connection, alert_id: str, revision: int, changes: Sequence[Change], now: float
-) -> None:
+def record_change(connection: Connection, alert_id: str, revision: int, changes: Sequence[Change], now: float) -> None:
     told = json.dumps([{"field": change.field, "old": change.old, "new": change.new} for change in changes])
     connection.execute("INSERT INTO changes VALUES (?, ?, ?, ?)", (alert_id, revision, now, told))
 
 
-def keep_own(connection: sqlite3.Connection, own: Alert, origin: Origin, *, now: float) -> None:
+def keep_own(connection: Connection, own: Alert, origin: Origin, *, now: float) -> None:
     """Keeps what the forwarder tells of its own accord, as an alert of that origin."""
     connection.execute(
         "INSERT INTO alerts (id, origin, severity, published_at, body, seen_at, trail, unrouted)"

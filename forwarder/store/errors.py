@@ -9,3 +9,7 @@ class StoreError(Exception):
 
 class AlreadyRunning(StoreError):
     """Another process owns the database."""
+
+
+class LeaseLost(StoreError):
+    """Another process has taken over the database: this one can commit nothing more, and should end."""

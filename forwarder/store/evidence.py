@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import sqlite3
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from forwarder.store import unreadable
+from forwarder.store.connection import Connection
 from forwarder.store.engine import Engine
 
 RECENT: Final = 86400.0
@@ -36,7 +36,8 @@ WHERE connector = ?1 AND settled_at IS NOT NULL AND settled_at >= ?3 ORDER BY se
 """
 _UNREAD: Final = f"""
 SELECT a.id, a.revision, coalesce(e.failures, 0) AS failures,
-  CASE WHEN json_valid(a.body) THEN (SELECT json_group_array(key) FROM json_each(a.body)) ELSE '[]' END AS listed
+  CASE WHEN json_valid(a.body)
+    THEN (SELECT CAST(coalesce(json_group_array(key), '[]') AS TEXT) FROM json_each(a.body)) ELSE '[]' END AS listed
 FROM alerts AS a LEFT JOIN evidence AS e ON e.alert_id = a.id
 WHERE a.id IN (SELECT value FROM json_each(:ids)) AND a.origin = 'feed'
   AND (e.alert_id IS NULL
@@ -50,13 +51,13 @@ ON CONFLICT (alert_id) DO UPDATE SET revision = excluded.revision, lines = exclu
 """
 _FAILED: Final = """
 INSERT INTO evidence SELECT id, 0, '[]', 1, ?2 FROM alerts WHERE id = ?1
-ON CONFLICT (alert_id) DO UPDATE SET failures = failures + 1, due_at = excluded.due_at
+ON CONFLICT (alert_id) DO UPDATE SET failures = evidence.failures + 1, due_at = excluded.due_at
 """
 # Where the feed cannot be read either, all of the API is the trouble, which has alarms of its own.
 _IN_VAIN: Final = f"""
 UPDATE feed SET evidence_failing_since = coalesce(evidence_failing_since, :now), evidence_failed_at = :now,
   evidence_failures = evidence_failures + 1, evidence_error = :reason
-WHERE poll_error IS NULL AND coalesce(evidence_failed_at NOT BETWEEN :now - {NOTED_EVERY} AND :now, 1)
+WHERE poll_error IS NULL AND (evidence_failed_at BETWEEN :now - {NOTED_EVERY} AND :now) IS NOT TRUE
 """
 _WELL: Final = """
 UPDATE feed SET evidence_failing_since = NULL, evidence_failed_at = NULL, evidence_failures = 0, evidence_error = NULL
@@ -106,7 +107,7 @@ class EvidenceStore:
     def keep(self, unread: Unread, lines: Sequence[str]) -> None:
         """Keeps what was read, which may be nothing: it is not read again until the alert changes."""
 
-        def work(connection: sqlite3.Connection) -> None:
+        def work(connection: Connection) -> None:
             connection.execute(_KEEP, (unread.alert_id, unread.revision, json.dumps(lines)))
             connection.execute(_WELL)
 
@@ -115,7 +116,7 @@ class EvidenceStore:
     def absent(self, unread: Unread, reason: str, *, now: float) -> None:
         """Keeps that there is no such alert any more. One that is gone is an answer; that all are is a trouble."""
 
-        def work(connection: sqlite3.Connection) -> None:
+        def work(connection: Connection) -> None:
             connection.execute(_KEEP, (unread.alert_id, unread.revision, "[]"))
             connection.execute(_IN_VAIN, {"reason": reason, "now": now})
 
@@ -124,7 +125,7 @@ class EvidenceStore:
     def failed(self, unread: Unread, reason: str, *, now: float, due_at: float) -> None:
         """Notes that it could not be read, and when it is tried again. What was read before stays."""
 
-        def work(connection: sqlite3.Connection) -> None:
+        def work(connection: Connection) -> None:
             connection.execute(_FAILED, (unread.alert_id, due_at))
             connection.execute(_IN_VAIN, {"reason": reason, "now": now})
 
@@ -139,7 +140,7 @@ class EvidenceStore:
         self._engine.write(lambda connection: connection.execute(_WELL))
 
 
-def _candidates(connection: sqlite3.Connection, connectors: Collection[str], since: float) -> list[str]:
+def _candidates(connection: Connection, connectors: Collection[str], since: float) -> list[str]:
     found: dict[str, None] = {}
     for connector in connectors:
         for sql in (_WAITING, _SENDING, _SETTLED):
@@ -148,7 +149,7 @@ def _candidates(connection: sqlite3.Connection, connectors: Collection[str], sin
     return list(found)
 
 
-def of(connection: sqlite3.Connection, alert_ids: Collection[str]) -> Mapping[str, tuple[str, ...]]:
+def of(connection: Connection, alert_ids: Collection[str]) -> Mapping[str, tuple[str, ...]]:
     """What is known of the evidence for these alerts, by id, in lines for people."""
     rows = connection.execute(_LINES, (json.dumps(list(alert_ids)),)).fetchall()
     return {row["alert_id"]: _lines(row["lines"]) for row in rows}

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import sqlite3
 from typing import Any, Final
+
+from forwarder.store.connection import Connection
 
 _WAITING: Final = "connector = ?1 AND state IN ('ready', 'uncertain')"
 
@@ -37,7 +38,7 @@ ORDER BY ended_at
 """
 
 
-def of(connection: sqlite3.Connection, connector: str, *, last_error: str | None) -> dict[str, Any]:
+def of(connection: Connection, connector: str, *, last_error: str | None) -> dict[str, Any]:
     """The fields of a ``Queue`` that tell it; ``last_error`` is kept where the latest failure gave no reason."""
     told = dict(connection.execute(_CRITICALS, (connector,)).fetchone())
     failures = connection.execute(_FAILURES, (connector,)).fetchall()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sqlite3
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from types import MappingProxyType
@@ -14,6 +13,7 @@ from forwarder.connector import Origin
 from forwarder.routing import Decision
 from forwarder.store import dates, quiet, unreadable, vendors
 from forwarder.store.changes import enqueue_change
+from forwarder.store.connection import Connection
 from forwarder.store.engine import Engine
 from forwarder.store.enqueue import enqueue_all
 from forwarder.store.records import Feed, Gap, PollResult, RoutedAlert
@@ -145,7 +145,7 @@ class FeedStore:
         not read all that it should.
         """
 
-        def work(connection: sqlite3.Connection) -> PollResult:
+        def work(connection: Connection) -> PollResult:
             new = _insert(connection, [item for item in routed if item.known is None], origin, now)
             reached_connectors, changed = {connector for item in new for connector in item.owed}, []
             for item in routed:
@@ -183,7 +183,7 @@ class FeedStore:
         self._engine.write(
             lambda connection: connection.execute(
                 "UPDATE feed SET poll_error = ?1, key_refused = CASE WHEN ?2 THEN ?1 ELSE key_refused END",
-                (reason, key_refused),
+                (reason, bool(key_refused)),
             )
         )
 
@@ -215,7 +215,7 @@ class FeedStore:
     ) -> frozenset[str]:
         """Writes where alerts go that were routed again, and that the ``settled`` ones were; returns who is owed."""
 
-        def work(connection: sqlite3.Connection) -> frozenset[str]:
+        def work(connection: Connection) -> frozenset[str]:
             reached = set[str]()
             for item in routed:
                 reached |= _revise(connection, item, item.alert, connectors, now)[1]
@@ -234,12 +234,12 @@ _WITNESS: Final = """
 SELECT * FROM (
   SELECT published_at FROM alerts WHERE origin = 'feed' AND exact = 1 AND published_at < :since
   ORDER BY published_at DESC LIMIT 1
-)
+) AS before
 UNION ALL
 SELECT * FROM (
   SELECT published_at FROM alerts WHERE origin = 'feed' AND exact = 1 AND published_at BETWEEN :since AND :until
   ORDER BY published_at LIMIT 1
-)
+) AS after
 LIMIT 1
 """
 
@@ -265,11 +265,14 @@ def body_of(alert: Alert) -> str:
     return _BODY.encode(alert.raw)
 
 
-_ROW: Final = ", ".join(f"json_extract(value, '$[{column}]')" for column in range(12))
-_INSERT: Final = f"""
-INSERT INTO alerts (
-  id, origin, severity, cve_id, published_at, body, trail, unrouted, past, exact, muted_by, mute, seen_at
+_COLUMNS: Final = "id, origin, severity, cve_id, published_at, body, trail, unrouted, past, exact, muted_by, mute"
+_NUMBERS: Final = {"published_at": "DOUBLE PRECISION", "unrouted": "BIGINT", "past": "BIGINT", "exact": "BIGINT"}
+_ROW: Final = ", ".join(
+    f"CAST(json_extract(value, '$[{place}]') AS {_NUMBERS.get(name, 'TEXT')})"
+    for place, name in enumerate(_COLUMNS.split(", "))
 )
+_INSERT: Final = f"""
+INSERT INTO alerts ({_COLUMNS}, seen_at)
 SELECT {_ROW}, ?
 FROM json_each(?) WHERE true ON CONFLICT (id) DO NOTHING RETURNING id
 """
@@ -278,17 +281,15 @@ FROM json_each(?) WHERE true ON CONFLICT (id) DO NOTHING RETURNING id
 # What went somewhere before it changed is not without a route.
 _REVISE: Final = """
 UPDATE alerts SET severity = :severity, cve_id = :cve_id, published_at = :published_at, body = :body, trail = :trail,
-  unrouted = :unrouted
+  unrouted = CASE WHEN :unrouted = 1
     AND NOT EXISTS (SELECT 1 FROM deliveries AS d WHERE d.alert_id = alerts.id AND d.kind = 'open')
-    AND NOT EXISTS (SELECT 1 FROM discards AS d WHERE d.alert_id = alerts.id),
+    AND NOT EXISTS (SELECT 1 FROM discards AS d WHERE d.alert_id = alerts.id) THEN 1 ELSE 0 END,
   exact = :exact, revision = revision + :told, muted_by = :muted_by, mute = :mute
 WHERE id = :id RETURNING revision
 """
 
 
-def _insert(
-    connection: sqlite3.Connection, items: Sequence[RoutedAlert], origin: Origin, now: float
-) -> list[RoutedAlert]:
+def _insert(connection: Connection, items: Sequence[RoutedAlert], origin: Origin, now: float) -> list[RoutedAlert]:
     """Takes in new alerts with what is owed for them, and returns those that were new indeed.
 
     In one statement each: workers wait for the interpreter between any two, and a page would take as many turns.
@@ -322,7 +323,7 @@ def _insert(
 
 
 def _revise(
-    connection: sqlite3.Connection, item: RoutedAlert, known: Alert, connectors: Collection[str], now: float
+    connection: Connection, item: RoutedAlert, known: Alert, connectors: Collection[str], now: float
 ) -> tuple[bool, set[str]]:
     """Takes over an alert's new form: whether people must hear of it, and the connectors that are owed something."""
     item = quiet.changed(connection, item)
@@ -349,16 +350,14 @@ def _revise(
     return bool(changes), reached
 
 
-def _note_sweep(
-    connection: sqlite3.Connection, reach: float | None, short: Mapping[Severity, float], now: float
-) -> None:
+def _note_sweep(connection: Connection, reach: float | None, short: Mapping[Severity, float], now: float) -> None:
     connection.execute(
         "UPDATE feed SET swept_at = ?, sweep_reach = ?, reach = ?, sweep_error = NULL, sweeps_failed = 0",
         (now, reach, json.dumps({severity.value: since for severity, since in short.items()})),
     )
 
 
-def _record_gaps(connection: sqlite3.Connection, gaps: Iterable[Gap], now: float) -> list[Gap]:
+def _record_gaps(connection: Connection, gaps: Iterable[Gap], now: float) -> list[Gap]:
     """Writes down gaps that no recorded one covers, and returns these."""
     recorded = []
     for gap in gaps:
@@ -372,7 +371,7 @@ def _record_gaps(connection: sqlite3.Connection, gaps: Iterable[Gap], now: float
     return recorded
 
 
-def _record_aside(connection: sqlite3.Connection, items: Iterable[SetAside], now: float) -> list[SetAside]:
+def _record_aside(connection: Connection, items: Iterable[SetAside], now: float) -> list[SetAside]:
     """Keeps texts that are no alert, each once, and returns the new ones."""
     recorded = []
     for item in items:

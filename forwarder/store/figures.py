@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sqlite3
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -11,6 +10,7 @@ from typing import Final
 from forwarder.alert import Alert, Severity
 from forwarder.connector import Kind, Origin, Status
 from forwarder.store import unreadable
+from forwarder.store.connection import Connection, Row
 from forwarder.store.engine import Engine
 from forwarder.store.enqueue import enqueue, keep_own
 
@@ -20,9 +20,10 @@ WEEK: Final = 7 * 86400.0
 _OURS: Final = "a.origin = 'feed' AND a.past = 0 AND a.unrouted = 0 AND a.muted_by IS NULL"
 
 _NEW: Final = f"""
-SELECT times.key AS number, severities.value AS severity, (
+SELECT CAST(times.key AS BIGINT) AS number, severities.value AS severity, (
   SELECT count(*) FROM alerts AS a INDEXED BY alerts_counted WHERE {_OURS} AND a.severity = severities.value
-    AND a.seen_at >= json_extract(times.value, '$[0]') AND a.seen_at < json_extract(times.value, '$[1]')
+    AND a.seen_at >= CAST(json_extract(times.value, '$[0]') AS DOUBLE PRECISION)
+    AND a.seen_at < CAST(json_extract(times.value, '$[1]') AS DOUBLE PRECISION)
 ) FROM json_each(:times) AS times CROSS JOIN json_each(:severities) AS severities
 """
 
@@ -139,7 +140,7 @@ class FigureStore:
         few = " UNION ".join([_OWED_BEFORE] * len(limits))
         values = [value for connector, limit in limits.items() for value in (connector, severity.value, limit)]
         with self._engine.read() as connection:
-            count: int = connection.execute(f"SELECT count(*) FROM ({few})", values).fetchone()[0]
+            count: int = connection.execute(f"SELECT count(*) FROM ({few}) AS owed", values).fetchone()[0]
         return count
 
     def last_report(self, key: str, *, now: float, most: float) -> float:
@@ -148,7 +149,7 @@ class FigureStore:
         That is ``most`` at most: a clock that was ahead must not put the next one off until it is so late again.
         """
 
-        def work(connection: sqlite3.Connection) -> float:
+        def work(connection: Connection) -> float:
             connection.execute("INSERT INTO reports VALUES (?, ?) ON CONFLICT DO NOTHING", (key, now))
             connection.execute("UPDATE reports SET made_at = ?2 WHERE report = ?1 AND made_at > ?2", (key, most))
             made: float = connection.execute("SELECT made_at FROM reports WHERE report = ?", (key,)).fetchone()[0]
@@ -159,7 +160,7 @@ class FigureStore:
     def report(self, key: str, report: Alert, *, due: float, connectors: Collection[str], now: float) -> bool:
         """Owes a report to each of ``connectors``; False where the one that was ``due`` was made already."""
 
-        def work(connection: sqlite3.Connection) -> bool:
+        def work(connection: Connection) -> bool:
             if not connection.execute(
                 "UPDATE reports SET made_at = ?1 WHERE report = ?2 AND made_at < ?1", (due, key)
             ).rowcount:
@@ -172,11 +173,11 @@ class FigureStore:
         return self._engine.write(work)
 
 
-def _of(rows: Sequence[sqlite3.Row], status: Status) -> dict[Severity, int]:
+def _of(rows: Sequence[Row], status: Status) -> dict[Severity, int]:
     return {_severity(severity): count for severity, of, count in rows if of == status.value}
 
 
-def _new(connection: sqlite3.Connection, times: Sequence[tuple[float, float]]) -> list[dict[Severity, int]]:
+def _new(connection: Connection, times: Sequence[tuple[float, float]]) -> list[dict[Severity, int]]:
     """How many alerts of each severity were seen in each of ``times``."""
     found: list[dict[Severity, int]] = [{} for _ in times]
     asked = {"times": json.dumps(times), "severities": json.dumps(list(Severity))}
@@ -186,7 +187,7 @@ def _new(connection: sqlite3.Connection, times: Sequence[tuple[float, float]]) -
     return found
 
 
-def _taken(connection: sqlite3.Connection, sql: str, since: float, until: float) -> dict[Severity, list[float]]:
+def _taken(connection: Connection, sql: str, since: float, until: float) -> dict[Severity, list[float]]:
     """The seconds that people took, by severity and in order: whoever puts several together sorts them in no time."""
     found = {
         severity: sorted(seconds for (seconds,) in connection.execute(sql, (severity.value, since, until)))

@@ -7,13 +7,13 @@ looked at, and else all from the newest back, until there are enough.
 from __future__ import annotations
 
 import json
-import sqlite3
 from collections.abc import Sequence
 from typing import Any, Final
 
 from forwarder.alert import Severity
 from forwarder.connector import Status
 from forwarder.store import search
+from forwarder.store.connection import Connection, Row
 from forwarder.store.query_records import Filter
 from forwarder.store.records import State
 
@@ -56,7 +56,7 @@ _URGENT_FIRST: Final[tuple[_Condition, ...]] = (
 _NEWEST_FIRST: Final[tuple[_Condition, ...]] = (("true", ()),)
 
 
-def alerts(connection: sqlite3.Connection, wanted: Filter) -> list[sqlite3.Row]:
+def alerts(connection: Connection, wanted: Filter) -> list[Row]:
     """The alerts that ``wanted`` lets through, the newest seen first, or group by group of those that need people."""
     where, values = _alert_conditions(wanted)
     few = _few_alerts(connection, wanted)
@@ -67,7 +67,7 @@ def alerts(connection: sqlite3.Connection, wanted: Filter) -> list[sqlite3.Row]:
     if few is not None:
         # The sign keeps SQLite from walking along the time after all.
         where, values, order = f"{where} AND a.id IN ({few[0]})", (*values, *few[1]), f"+{order}"
-    rows: list[sqlite3.Row] = []
+    rows: list[Row] = []
     for condition, of in _URGENT_FIRST if wanted.urgent_first else _NEWEST_FIRST:
         # A limit below zero is none.
         if wanted.limit < 0 or len(rows) < wanted.limit:
@@ -78,7 +78,7 @@ def alerts(connection: sqlite3.Connection, wanted: Filter) -> list[sqlite3.Row]:
     return rows
 
 
-def deliveries(connection: sqlite3.Connection, select: str, wanted: Filter) -> list[sqlite3.Row]:
+def deliveries(connection: Connection, select: str, wanted: Filter) -> list[Row]:
     """The deliveries ``d`` that ``wanted`` lets through, with their alerts ``a`` as ``select`` joins them."""
     where, values = _delivery_conditions(connection, wanted)
     few = _few_deliveries(connection, wanted, "d.id")
@@ -89,7 +89,7 @@ def deliveries(connection: sqlite3.Connection, select: str, wanted: Filter) -> l
     return connection.execute(sql, (*values, wanted.limit)).fetchall()
 
 
-def _few_alerts(connection: sqlite3.Connection, wanted: Filter) -> _Condition | None:
+def _few_alerts(connection: Connection, wanted: Filter) -> _Condition | None:
     """What selects the ids of all alerts in question, where these are few; None where they may be many."""
     for asked, rare in ((wanted.unrouted, "unrouted = 1"), (wanted.muted, "muted_by IS NOT NULL")):
         few = _if_few(connection, f"SELECT id FROM alerts WHERE {rare}", ()) if asked else None
@@ -98,7 +98,7 @@ def _few_alerts(connection: sqlite3.Connection, wanted: Filter) -> _Condition | 
     return _few_deliveries(connection, wanted, "d.alert_id")
 
 
-def _few_deliveries(connection: sqlite3.Connection, wanted: Filter, column: str) -> _Condition | None:
+def _few_deliveries(connection: Connection, wanted: Filter, column: str) -> _Condition | None:
     """What selects a column of all deliveries in question, where these are few; None where they may be many."""
     if wanted.state is None and wanted.connector is None:
         return None
@@ -109,8 +109,8 @@ def _few_deliveries(connection: sqlite3.Connection, wanted: Filter, column: str)
     return _if_few(connection, " UNION ALL ".join(parts), connector * len(parts))
 
 
-def _if_few(connection: sqlite3.Connection, select: str, values: Sequence[Any]) -> _Condition | None:
-    sql = f"SELECT count(*) FROM (SELECT 1 FROM ({select}) LIMIT {FEW + 1})"
+def _if_few(connection: Connection, select: str, values: Sequence[Any]) -> _Condition | None:
+    sql = f"SELECT count(*) FROM (SELECT 1 FROM ({select}) AS chosen LIMIT {FEW + 1}) AS few"
     (count,) = connection.execute(sql, values).fetchone()
     return (select, tuple(values)) if count <= FEW else None
 
@@ -143,7 +143,7 @@ def _alert_conditions(wanted: Filter) -> _Condition:
     return _all_of(parts)
 
 
-def _delivery_conditions(connection: sqlite3.Connection, wanted: Filter) -> _Condition:
+def _delivery_conditions(connection: Connection, wanted: Filter) -> _Condition:
     """The condition for deliveries ``d`` of alerts ``a``."""
     parts = _shared_conditions(wanted)
     if wanted.alert_id:

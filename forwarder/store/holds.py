@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Mapping
 from typing import Final
 
+from forwarder.store.connection import Connection
 from forwarder.store.digests import leave_out
 from forwarder.store.life_records import DIGEST
 
@@ -16,7 +16,7 @@ WHERE state = 'held' AND
 """
 
 
-def release_due(connection: sqlite3.Connection, *, now: float) -> frozenset[str]:
+def release_due(connection: Connection, *, now: float) -> frozenset[str]:
     """Makes due what is held for a schedule that is open by now; the connectors that are owed it."""
     rows = connection.execute(
         _RELEASE + " held_until <= :now AND held_for LIKE 'during %' RETURNING connector", {"now": now}
@@ -24,9 +24,7 @@ def release_due(connection: sqlite3.Connection, *, now: float) -> frozenset[str]
     return frozenset(connector for (connector,) in rows)
 
 
-def release_alert(
-    connection: sqlite3.Connection, alert_id: str, *, now: float, connector: str | None = None
-) -> frozenset[str]:
+def release_alert(connection: Connection, alert_id: str, *, now: float, connector: str | None = None) -> frozenset[str]:
     """Makes due at once what is held of one alert, whatever for; the connectors that are owed it."""
     values = {"now": now, "alert_id": alert_id, "connector": connector}
     rows = connection.execute(
@@ -37,9 +35,7 @@ def release_alert(
     return frozenset(name for (name,) in rows)
 
 
-def retime(
-    connection: sqlite3.Connection, openings: Mapping[str, float], digests: Mapping[str, float], *, now: float
-) -> None:
+def retime(connection: Connection, openings: Mapping[str, float], digests: Mapping[str, float], *, now: float) -> None:
     """Holds what waits for a schedule until that opens by the config of today, or no longer where it is gone.
 
     What waits for a digest is held no longer than until the last of its connector's next ``digests``: later than that

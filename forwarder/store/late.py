@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import sqlite3
 from typing import Any, Final
 
 from forwarder.store.alarm_records import Line
+from forwarder.store.connection import Connection, Row
 from forwarder.store.failing import ANSWERED
 from forwarder.store.records import AFTER_ALL_OPENS
 
@@ -14,7 +14,7 @@ LATE_AFTER: Final = 600.0
 LOOKED_AT: Final = 1000
 """Of how many lesser deliveries, the worst first, it is looked whether CISA's list has their alert."""
 
-_WAITS: Final = "d.kind IN ('open', 'update') AND d.enqueued_at <= :before AND d.id IS NOT :besides"
+_WAITS: Final = "d.kind IN ('open', 'update') AND d.enqueued_at <= :before AND (d.id <> :besides OR :besides IS NULL)"
 _COLUMNS: Final = "d.id, d.alert_id, d.enqueued_at, d.rank, d.last"
 
 # What is on CISA's list counts as critical.
@@ -36,7 +36,7 @@ FROM (
   SELECT {_COLUMNS} FROM deliveries AS d
   WHERE d.connector = :connector AND d.state = 'sending' AND d.rank < {AFTER_ALL_OPENS} AND {_WAITS}
 ) AS d JOIN alerts AS a ON a.id = d.alert_id
-WHERE d.rank = 0 OR {{kev}}
+WHERE d.rank = 0 OR {{kev}} = 1
 ORDER BY own, d.enqueued_at, d.rank, d.id LIMIT 1
 """
 
@@ -49,7 +49,7 @@ _ANSWERS_SINCE: Final = f"""
 SELECT settled_at FROM (
   SELECT settled_at, lag(settled_at) OVER (ORDER BY settled_at) AS previous FROM deliveries AS s
   WHERE connector = :connector AND settled_at > :since - {LATE_AFTER} AND settled_at <= :now AND {ANSWERED}
-)
+) AS answers
 WHERE previous IS NULL OR settled_at - previous > {LATE_AFTER} ORDER BY settled_at DESC LIMIT 1
 """
 _TRIED: Final = """
@@ -57,13 +57,13 @@ SELECT max(tried_at) FROM deliveries WHERE connector = :connector AND state IN (
 """
 _LAST: Final = """
 SELECT last FROM deliveries WHERE connector = :connector AND state IN ('ready', 'uncertain') AND last <> ''
-ORDER BY tried_at DESC LIMIT 1
+ORDER BY tried_at DESC NULLS LAST LIMIT 1
 """
 
 
 def oldest(
-    connection: sqlite3.Connection, connector: str, *, kev: str, besides: int | None, now: float
-) -> tuple[sqlite3.Row, Line] | None:
+    connection: Connection, connector: str, *, kev: str, besides: int | None, now: float
+) -> tuple[Row, Line] | None:
     """The critical that has waited the longest, for ``LATE_AFTER`` at least, and its line; None where none has.
 
     An alarm of our own is it only where nothing else is.

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import sqlite3
 from collections.abc import Collection, Mapping
 from typing import Final
 
 from forwarder.connector import Action, Look, Reaction, Resolution, Sighting, Status
 from forwarder.response import actions_between
+from forwarder.store.connection import Connection
 from forwarder.store.digests import Compose, collect
 from forwarder.store.engine import Engine
 from forwarder.store.holds import release_due, retime
@@ -32,13 +32,13 @@ ON CONFLICT (connector) DO UPDATE SET cursor = ?2, looked_at = ?3, failing_since
 
 _DEAF: Final = """
 INSERT INTO looks (connector, deaf_since, deaf) VALUES (?1, ?2, ?3)
-ON CONFLICT (connector) DO UPDATE SET deaf_since = coalesce(deaf_since, ?2), deaf = ?3
+ON CONFLICT (connector) DO UPDATE SET deaf_since = coalesce(looks.deaf_since, ?2), deaf = ?3
 """
 _HEARS: Final = "UPDATE looks SET deaf_since = NULL, deaf = NULL WHERE connector = ? AND deaf_since IS NOT NULL"
 
 _LOOK_FAILED: Final = """
 INSERT INTO looks (connector, failing_since, error) VALUES (?1, ?2, ?3)
-ON CONFLICT (connector) DO UPDATE SET failing_since = coalesce(failing_since, ?2), error = ?3
+ON CONFLICT (connector) DO UPDATE SET failing_since = coalesce(looks.failing_since, ?2), error = ?3
 """
 
 _HAVE_MISSED: Final = "SELECT 1 FROM missed WHERE connector IN (SELECT value FROM json_each(?)) LIMIT 1"
@@ -89,7 +89,7 @@ class LifecycleStore:
         ``too`` owes the connector itself the news as well.
         """
 
-        def work(connection: sqlite3.Connection) -> Responded:
+        def work(connection: Connection) -> Responded:
             alert_id = alert_at(connection, connector, reaction.remote_id)
             if alert_id is None:
                 # Not heard of: what stands there may be about to be settled, and is then told once more.
@@ -115,7 +115,7 @@ class LifecycleStore:
     def catch_up(self, connectors: Collection[str], *, now: float) -> frozenset[str]:
         """Owes to ``connectors``, which are in use, the responses that they missed while they were not; who is owed."""
 
-        def batch(connection: sqlite3.Connection) -> frozenset[str]:
+        def batch(connection: Connection) -> frozenset[str]:
             return catch_up(connection, connectors, now=now, most=CATCH_UP_AT_ONCE)
 
         owed: frozenset[str] = frozenset()
@@ -149,7 +149,7 @@ class LifecycleStore:
         connector itself is owed the news as well.
         """
 
-        def work(connection: sqlite3.Connection) -> list[Responded]:
+        def work(connection: Connection) -> list[Responded]:
             if since != _cursor(connection, connector):
                 return []
             changed = [
@@ -217,31 +217,31 @@ class LifecycleStore:
         self._engine.write(lambda connection: connection.execute("DELETE FROM heard WHERE at < ?", (before,)))
 
 
-def heard_first(connection: sqlite3.Connection, connector: str, key: str, *, now: float) -> bool:
+def heard_first(connection: Connection, connector: str, key: str, *, now: float) -> bool:
     """Whether a destination tells of an event for the first time."""
     return bool(
         connection.execute("INSERT INTO heard VALUES (?, ?, ?) ON CONFLICT DO NOTHING", (connector, key, now)).rowcount
     )
 
 
-def alert_at(connection: sqlite3.Connection, connector: str, remote_id: str) -> str | None:
+def alert_at(connection: Connection, connector: str, remote_id: str) -> str | None:
     """The alert that stands at a connector's destination under ``remote_id``."""
     row = connection.execute(_STANDS, (remote_id, connector)).fetchone() if remote_id else None
     return None if row is None else str(row["alert_id"])
 
 
-def _cursor(connection: sqlite3.Connection, connector: str) -> str:
+def _cursor(connection: Connection, connector: str) -> str:
     row = connection.execute("SELECT cursor FROM looks WHERE connector = ?", (connector,)).fetchone()
     return str(row["cursor"]) if row else ""
 
 
-def _is_resolved(connection: sqlite3.Connection, alert_id: str) -> bool:
+def _is_resolved(connection: Connection, alert_id: str) -> bool:
     (status,) = connection.execute("SELECT status FROM alerts WHERE id = ?", (alert_id,)).fetchone()
     return bool(status == Status.RESOLVED.value)
 
 
 def _seen(
-    connection: sqlite3.Connection,
+    connection: Connection,
     connector: str,
     sighting: Sighting,
     now: float,

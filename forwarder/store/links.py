@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import json
-import sqlite3
 from collections.abc import Sequence
 from typing import Final
 
 from forwarder.connector import Link, Receipt
+from forwarder.store.connection import Connection, Row
 
 STANDS: Final = """(
-  o.state NOT IN ('dead', 'held') AND (o.receipt_id IS NOT '' OR EXISTS (
+  o.state NOT IN ('dead', 'held') AND (o.receipt_id IS NULL OR o.receipt_id <> '' OR EXISTS (
     SELECT 1 FROM deliveries AS later WHERE later.alert_id = o.alert_id AND later.connector = o.connector
-      AND later.kind IN ('update', 'remind') AND later.state <> 'dead' AND later.receipt_id IS NOT ''
+      AND later.kind IN ('update', 'remind') AND later.state <> 'dead'
+      AND (later.receipt_id IS NULL OR later.receipt_id <> '')
   ))
 )"""
 """Whether an alert stands at a connector, or is about to, given its open ``o`` there.
@@ -27,15 +28,15 @@ WHERE alert_id IN (SELECT value FROM json_each(?)) AND state = 'delivered' ORDER
 """
 
 
-def delivered_of(connection: sqlite3.Connection, alert_ids: Sequence[str]) -> dict[str, list[sqlite3.Row]]:
+def delivered_of(connection: Connection, alert_ids: Sequence[str]) -> dict[str, list[Row]]:
     """The deliveries of each alert that arrived, in the order in which they did."""
-    found: dict[str, list[sqlite3.Row]] = {}
+    found: dict[str, list[Row]] = {}
     for row in connection.execute(_ELSEWHERE, (json.dumps(alert_ids),)):
         found.setdefault(row["alert_id"], []).append(row)
     return found
 
 
-def elsewhere(row: sqlite3.Row, delivered: Sequence[sqlite3.Row]) -> tuple[Receipt | None, tuple[Link, ...]]:
+def elsewhere(row: Row, delivered: Sequence[Row]) -> tuple[Receipt | None, tuple[Link, ...]]:
     """Where the alert of a delivery stands at its connector, and at the others that gave a link."""
     receipt, links = None, {}
     for other in delivered:

@@ -2,11 +2,25 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Mapping
+from typing import Final
 
 from forwarder.connector import RENAMED
+from forwarder.store.connection import Connection
 from forwarder.store.engine import Engine
+
+_PUT: Final = """
+INSERT INTO connector_memory VALUES (?, ?, ?) ON CONFLICT (connector, key) DO UPDATE SET value = excluded.value
+"""
+_HAND_OVER: Final = """
+UPDATE connector_memory SET connector = ?1
+WHERE connector = ?2 AND key NOT IN (SELECT key FROM connector_memory WHERE connector = ?1)
+"""
+_MAKE_ROOM: Final = """
+DELETE FROM connector_memory
+WHERE connector = ?1 AND key IN (SELECT ?3 || key FROM connector_memory WHERE connector = ?2)
+"""
+_KEEP_BESIDE: Final = "UPDATE connector_memory SET connector = ?1, key = ?3 || key WHERE connector = ?2"
 
 
 class MemoryStore:
@@ -33,15 +47,15 @@ class MemoryStore:
         self._engine.write(lambda connection: _put(connection, connector, key, value))
 
 
-def _put(connection: sqlite3.Connection, connector: str, key: str, value: str) -> None:
+def _put(connection: Connection, connector: str, key: str, value: str) -> None:
     if value:
-        connection.execute("INSERT OR REPLACE INTO connector_memory VALUES (?, ?, ?)", (connector, key, value))
+        connection.execute(_PUT, (connector, key, value))
     else:
         connection.execute("DELETE FROM connector_memory WHERE connector = ? AND key = ?", (connector, key))
 
 
-def rename(connection: sqlite3.Connection, old: str, new: str) -> None:
+def rename(connection: Connection, old: str, new: str) -> None:
     """Hands over what ``old`` keeps. What ``new`` found out for itself is the newer truth; the other is kept beside."""
-    connection.execute("UPDATE OR IGNORE connector_memory SET connector = ? WHERE connector = ?", (new, old))
-    beside = "UPDATE OR REPLACE connector_memory SET connector = ?, key = ? || key WHERE connector = ?"
-    connection.execute(beside, (new, RENAMED, old))
+    connection.execute(_HAND_OVER, (new, old))
+    connection.execute(_MAKE_ROOM, (new, old, RENAMED))
+    connection.execute(_KEEP_BESIDE, (new, old, RENAMED))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sqlite3
 from collections.abc import Callable, Collection, Sequence
 from functools import partial
 from typing import Any, Final
@@ -14,6 +13,7 @@ from forwarder.config import Mute
 from forwarder.connector import MuteRequest
 from forwarder.store import quiet, unreadable
 from forwarder.store.changes import enqueue_change
+from forwarder.store.connection import Connection, Row
 from forwarder.store.engine import Engine
 from forwarder.store.feed import trail_of
 from forwarder.store.life_records import Heard
@@ -57,7 +57,7 @@ SELECT * FROM alerts WHERE muted_by IS NOT NULL AND muted_by IN (SELECT value FR
 # What a digest was made of is on its way with it, and so is what was ever tried.
 _UNTOLD: Final = """(
   d.kind = 'open'
-  AND (d.state = 'held' AND d.held_for NOT GLOB 'digest *' OR d.state = 'ready' AND d.tried_at IS NULL)
+  AND (d.state = 'held' AND d.held_for NOT LIKE 'digest %' OR d.state = 'ready' AND d.tried_at IS NULL)
 )"""
 
 # As a whole it has gone nowhere yet: an alert that stands anywhere is told to the end.
@@ -73,9 +73,9 @@ SELECT * FROM alerts AS a WHERE origin = 'feed' AND past = 0 AND muted_by IS NUL
 """
 
 _LET_OUT: Final = """
-UPDATE alerts SET muted_by = NULL, mute = NULL, trail = :trail, unrouted = :unrouted
+UPDATE alerts SET muted_by = NULL, mute = NULL, trail = :trail, unrouted = CASE WHEN :unrouted = 1
   AND NOT EXISTS (SELECT 1 FROM deliveries AS d WHERE d.alert_id = alerts.id AND d.kind = 'open')
-  AND NOT EXISTS (SELECT 1 FROM discards AS d WHERE d.alert_id = alerts.id)
+  AND NOT EXISTS (SELECT 1 FROM discards AS d WHERE d.alert_id = alerts.id) THEN 1 ELSE 0 END
 WHERE id = :id
 """
 
@@ -93,7 +93,7 @@ class MuteStore:
     def ask(self, connector: str, request: MuteRequest, mute_of: MuteOf, *, now: float) -> Asked:
         """Keeps a mute that somebody asked for at a connector's destination, however often that tells of it."""
 
-        def work(connection: sqlite3.Connection) -> Asked:
+        def work(connection: Connection) -> Asked:
             alert_id = alert_at(connection, connector, request.remote_id)
             row = connection.execute("SELECT * FROM alerts WHERE id = ?", (alert_id,)).fetchone()
             # Only what is kept counts as heard: of anything else the answer is the same once more.
@@ -157,7 +157,7 @@ class MuteStore:
         them mutes stays quiet by that; the rest is owed by the routes of now, in the same transaction.
         """
 
-        def work(connection: sqlite3.Connection) -> RoutedAnew:
+        def work(connection: Connection) -> RoutedAnew:
             people = _standing(connection, now)
             known = {*standing, *(mute.id for mute in people)}
             ended = [mute for (mute,) in connection.execute(_KEEPING).fetchall() if mute not in known]
@@ -184,7 +184,7 @@ class MuteStore:
         return count
 
 
-def _hush_waiting(connection: sqlite3.Connection, muted: Muted, after: str) -> tuple[str, int] | None:
+def _hush_waiting(connection: Connection, muted: Muted, after: str) -> tuple[str, int] | None:
     """The last alert of the batch that was looked at, and how many of it are muted; None where none was left."""
     rows = connection.execute(_WAITING, (after, BATCH)).fetchall()
     count = 0
@@ -197,11 +197,11 @@ def _hush_waiting(connection: sqlite3.Connection, muted: Muted, after: str) -> t
     return (rows[-1]["id"], count) if rows else None
 
 
-def _hush(connection: sqlite3.Connection, alert_id: str, muted: MutedBy) -> None:
+def _hush(connection: Connection, alert_id: str, muted: MutedBy) -> None:
     connection.execute("UPDATE alerts SET muted_by = ?, mute = ? WHERE id = ?", (*quiet.columns(muted), alert_id))
 
 
-def _let_out(connection: sqlite3.Connection, row: sqlite3.Row, item: RoutedAlert, now: float) -> set[str]:
+def _let_out(connection: Connection, row: Row, item: RoutedAlert, now: float) -> set[str]:
     """Owes an alert wherever the routes lead, but where it was sent on purpose meanwhile."""
     reached = enqueue_change(connection, item, (), revision=row["revision"], connectors=(), now=now)
     values = {"id": row["id"], "trail": trail_of(item.decision), "unrouted": int(item.unrouted)}
@@ -209,23 +209,23 @@ def _let_out(connection: sqlite3.Connection, row: sqlite3.Row, item: RoutedAlert
     return reached
 
 
-def _got_worse(connection: sqlite3.Connection, alert_id: str) -> bool:
+def _got_worse(connection: Connection, alert_id: str) -> bool:
     rows = connection.execute("SELECT changes FROM changes WHERE alert_id = ?", (alert_id,))
     return any(got_worse(unreadable.changes_in(changes)) for (changes,) in rows)
 
 
-def _add(connection: sqlite3.Connection, rule: Mute, person: str, place: str, now: float) -> MuteRow:
+def _add(connection: Connection, rule: Mute, person: str, place: str, now: float) -> MuteRow:
     conditions = rule.model_dump(mode="json", exclude_defaults=True, exclude=set(_OWN))
-    values = (json.dumps(conditions), rule.even_if_worse, rule.until.timestamp(), rule.reason, person, place, now)
+    values = (json.dumps(conditions), int(rule.even_if_worse), rule.until.timestamp(), rule.reason, person, place, now)
     return _mute_row(connection.execute(_ADD, values).fetchone())
 
 
-def _standing(connection: sqlite3.Connection, now: float) -> list[MuteRow]:
+def _standing(connection: Connection, now: float) -> list[MuteRow]:
     rows = connection.execute("SELECT * FROM mutes WHERE ended_at IS NULL AND until > ? ORDER BY id", (now,))
     return [mute for row in rows if (mute := _mute_row(row)).stands(now)]
 
 
-def _mute_row(row: sqlite3.Row) -> MuteRow:
+def _mute_row(row: Row) -> MuteRow:
     rule, fault = _rule(row)
     return MuteRow(
         id=str(row["id"]),
@@ -241,7 +241,7 @@ def _mute_row(row: sqlite3.Row) -> MuteRow:
     )
 
 
-def _rule(row: sqlite3.Row) -> tuple[Mute | None, str]:
+def _rule(row: Row) -> tuple[Mute | None, str]:
     """What a mute says, and what is wrong where it cannot be read: one of a newer version may know more conditions."""
     try:
         told: dict[str, Any] = {

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import sqlite3
 import time
 from collections.abc import Collection
 from typing import Final
 
 from forwarder.connector import Kind
 from forwarder.store import memory
+from forwarder.store.connection import Connection
 from forwarder.store.engine import Engine
 from forwarder.store.enqueue import enqueue, enqueue_discarded
 from forwarder.store.holds import release_alert
@@ -43,7 +43,7 @@ class Operations:
         left alone; where it may have arrived, it is taken back there.
         """
 
-        def work(connection: sqlite3.Connection) -> int:
+        def work(connection: Connection) -> int:
             chosen = json.dumps(list(ids))
             # First, for a retry makes of an open what a withdrawal has to wait for.
             taken_back = connection.execute(_LEFT_BEHIND, (chosen,)).fetchall()
@@ -62,7 +62,7 @@ class Operations:
         repeats stays.
         """
 
-        def work(connection: sqlite3.Connection) -> int:
+        def work(connection: Connection) -> int:
             chosen = (json.dumps(list(ids)),)
             kept = connection.execute(_KEEP_FORMER, chosen).rowcount
             connection.execute(_DISCARD_DIGESTS, chosen)
@@ -81,7 +81,7 @@ class Operations:
         changed, while neither name could be told is told to the new one, as of ``now``.
         """
 
-        def work(connection: sqlite3.Connection) -> int:
+        def work(connection: Connection) -> int:
             memory.rename(connection, old, new)
             connection.execute(_RENAME_DISCARDS, (new, old))
             connection.execute(_RENAME_NOTIFIED, (new, old))
@@ -100,7 +100,7 @@ class Operations:
         What arrived is repeated on purpose. What did not surely arrive is looked for first.
         """
 
-        def work(connection: sqlite3.Connection) -> int:
+        def work(connection: Connection) -> int:
             return sum(
                 _requeue(connection, alert_id, connector, why, now)
                 for alert_id in alert_ids
@@ -110,7 +110,7 @@ class Operations:
         return self._engine.write(work)
 
 
-def owe_again(connection: sqlite3.Connection, ids: Collection[int], *, now: float) -> int:
+def owe_again(connection: Connection, ids: Collection[int], *, now: float) -> int:
     """Owes dead letters once more, looked for first where they may have arrived; returns how many."""
     return connection.execute(_RETRY, (now, json.dumps(list(ids)))).rowcount
 
@@ -136,15 +136,18 @@ _IS_OVER: Final = """
 _RETRY: Final = f"""
 UPDATE deliveries SET state = CASE WHEN {_MAY_BE_THERE} THEN 'uncertain' ELSE 'ready' END,
   due_at = 0, settled_at = NULL, failing_since = NULL, lookups = 0, enqueued_at = min(enqueued_at, ?)
-WHERE state = 'dead' AND id IN (SELECT value FROM json_each(?)) AND NOT {_IS_OVER}
+WHERE state = 'dead' AND id IN (SELECT CAST(value AS BIGINT) FROM json_each(?)) AND NOT {_IS_OVER}
 """
 
 _LEFT_BEHIND: Final = f"""
 SELECT alert_id, connector FROM deliveries
-WHERE state = 'dead' AND kind = 'open' AND id IN (SELECT value FROM json_each(?)) AND {_IS_OVER} AND {_MAY_BE_THERE}
+WHERE state = 'dead' AND kind = 'open' AND id IN (SELECT CAST(value AS BIGINT) FROM json_each(?))
+  AND {_IS_OVER} AND {_MAY_BE_THERE}
 """
 
-_UNDECIDED: Final = "state IN ('dead', 'held', 'ready', 'uncertain') AND id IN (SELECT value FROM json_each(?))"
+_UNDECIDED: Final = (
+    "state IN ('dead', 'held', 'ready', 'uncertain') AND id IN (SELECT CAST(value AS BIGINT) FROM json_each(?))"
+)
 _REPEATS: Final = "kind = 'open' AND receipt_id IS NOT NULL"
 
 _KEEP_FORMER: Final = f"""
@@ -154,9 +157,11 @@ WHERE {_UNDECIDED} AND {_REPEATS}
 """
 
 _NOTE_DISCARDS: Final = f"""
-INSERT OR REPLACE INTO discards (alert_id, connector, enqueued_at, uncertain, sent_as)
-SELECT alert_id, connector, enqueued_at, state = 'uncertain' OR {_MAY_BE_THERE}, sent_as
+INSERT INTO discards (alert_id, connector, enqueued_at, uncertain, sent_as)
+SELECT alert_id, connector, enqueued_at, CASE WHEN state = 'uncertain' OR {_MAY_BE_THERE} THEN 1 ELSE 0 END, sent_as
 FROM deliveries WHERE {_UNDECIDED} AND kind = 'open'
+ON CONFLICT (alert_id, connector) DO UPDATE
+  SET enqueued_at = excluded.enqueued_at, uncertain = excluded.uncertain, sent_as = excluded.sent_as
 """
 
 # With a digest goes what it would have told.
@@ -172,7 +177,7 @@ DELETE FROM deliveries WHERE kind NOT IN ('open', 'withdraw') AND worse = 0 AND 
 AND EXISTS (
   SELECT 1 FROM deliveries AS o WHERE o.alert_id = deliveries.alert_id AND o.connector = deliveries.connector
     AND o.kind = 'open' AND o.{_UNDECIDED}
-) AND id NOT IN (SELECT value FROM json_each(?1))
+) AND id NOT IN (SELECT CAST(value AS BIGINT) FROM json_each(?1))
 """
 
 # Chosen before any of them is moved: one that was would keep back the next one of its alert.
@@ -186,12 +191,15 @@ WHERE id IN (
 """
 
 _RENAME_NOTIFIED: Final = """
-UPDATE alarms SET notified = (SELECT json_group_array(iif(value = ?2, ?1, value)) FROM json_each(notified))
+UPDATE alarms SET notified = (
+  SELECT json_group_array(CASE WHEN value = ?2 THEN ?1 ELSE value END) FROM json_each(notified)
+)
 WHERE ?2 IN (SELECT value FROM json_each(notified))
 """
 
 _RENAME_DISCARDS: Final = """
-UPDATE OR IGNORE discards SET connector = ?1, sent_as = coalesce(sent_as, connector) WHERE connector = ?2
+UPDATE discards SET connector = ?1, sent_as = coalesce(sent_as, connector)
+WHERE connector = ?2 AND alert_id NOT IN (SELECT alert_id FROM discards WHERE connector = ?1)
 """
 
 # What the new name found where it already had alerts of its own is the newer truth. Otherwise it has looked without
@@ -199,12 +207,13 @@ UPDATE OR IGNORE discards SET connector = ?1, sent_as = coalesce(sent_as, connec
 _RENAME_HEARD: Final = (
     "UPDATE missed SET connector = ?1 WHERE connector = ?2 AND NOT EXISTS ("
     "  SELECT 1 FROM deliveries AS has WHERE has.alert_id = missed.alert_id AND has.connector = ?1)",
-    "UPDATE OR IGNORE sightings SET connector = ?1 WHERE connector = ?2 AND NOT EXISTS ("
+    "UPDATE sightings SET connector = ?1 WHERE connector = ?2"
+    " AND alert_id NOT IN (SELECT alert_id FROM sightings WHERE connector = ?1) AND NOT EXISTS ("
     "  SELECT 1 FROM deliveries AS has WHERE has.alert_id = sightings.alert_id AND has.connector = ?1)",
-    "UPDATE OR IGNORE heard SET connector = ?1 WHERE connector = ?2",
+    "UPDATE heard SET connector = ?1 WHERE connector = ?2 AND key NOT IN (SELECT key FROM heard WHERE connector = ?1)",
     "DELETE FROM looks WHERE connector = ?1 AND EXISTS (SELECT 1 FROM looks WHERE connector = ?2)"
     " AND NOT EXISTS (SELECT 1 FROM deliveries WHERE connector = ?1)",
-    "UPDATE OR IGNORE looks SET connector = ?1 WHERE connector = ?2",
+    "UPDATE looks SET connector = ?1 WHERE connector = ?2 AND NOT EXISTS (SELECT 1 FROM looks WHERE connector = ?1)",
 )
 
 # What arrived is sent again on purpose: its receipt stays, so that a look for the repetition does not take the one for
@@ -222,7 +231,7 @@ WHERE alert_id = ?3 AND connector = ?4 AND kind = 'open' AND state = 'dead'
 """
 
 
-def _requeue(connection: sqlite3.Connection, alert_id: str, connector: str, why: str, now: float) -> bool:
+def _requeue(connection: Connection, alert_id: str, connector: str, why: str, now: float) -> bool:
     connection.execute("UPDATE alerts SET unrouted = 0 WHERE id = ?", (alert_id,))
     if release_alert(connection, alert_id, now=now, connector=connector):
         return True

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 import math
-import sqlite3
 from collections.abc import Sequence
 from typing import Any, Final
 
 from forwarder.alert import Change
+from forwarder.store.connection import Connection, Row
 from forwarder.store.records import LINKS_ONLY, Turn
 
 BEFORE: Final = f"""
@@ -16,11 +16,11 @@ BEFORE: Final = f"""
       -- Two at once could arrive in either order.
       AND (e.state = 'sending' OR e.state IN ('ready', 'uncertain') AND CASE
         -- Whatever else is sent brings the links along, so they never hold it up.
-        WHEN d.kind = 'update' AND d.revision = {LINKS_ONLY} THEN 1
-        WHEN e.kind = 'update' AND e.revision = {LINKS_ONLY} THEN 0
+        WHEN d.kind = 'update' AND d.revision = {LINKS_ONLY} THEN true
+        WHEN e.kind = 'update' AND e.revision = {LINKS_ONLY} THEN false
         -- What was owed earlier goes first, but worse news overtakes all but the open itself, and it waits for it.
-        WHEN e.id < d.id THEN NOT (d.worse AND e.kind NOT IN ('open', 'withdraw'))
-        ELSE e.worse AND d.kind NOT IN ('open', 'withdraw')
+        WHEN e.id < d.id THEN NOT (d.worse = 1 AND e.kind NOT IN ('open', 'withdraw'))
+        ELSE e.worse = 1 AND d.kind NOT IN ('open', 'withdraw')
       END)
 """
 """Whether the delivery ``e`` of the same alert goes before the delivery ``d``."""
@@ -41,7 +41,7 @@ _FAILING: Final = _FROM % (
     "d.failing_since IS NOT NULL AND d.failing_since <= :answered_at",
 )
 _UNTRIED: Final = _FROM % ("INDEXED BY deliveries_waiting", "d.tried_at IS NULL")
-_ANY: Final = _FROM % ("INDEXED BY deliveries_waiting", "1")
+_ANY: Final = _FROM % ("INDEXED BY deliveries_waiting", "true")
 
 _TAKE_IN: Final = f"""
 DELETE FROM deliveries WHERE alert_id = :alert_id AND connector = :connector AND kind = 'update' AND id < :id
@@ -63,7 +63,7 @@ SELECT changes FROM changes WHERE alert_id = :alert_id AND revision > :revision 
 """
 
 
-def due(connection: sqlite3.Connection, connector: str, limit: int, now: float, turn: Turn) -> list[sqlite3.Row]:
+def due(connection: Connection, connector: str, limit: int, now: float, turn: Turn) -> list[Row]:
     """Up to ``limit`` due deliveries in the order in which they go out; of one alert never two."""
     values = {"connector": connector, "now": now, "answered_at": turn.answered_at, "limit": limit, "offset": 0}
     if turn.draw is not None:
@@ -72,7 +72,7 @@ def due(connection: sqlite3.Connection, connector: str, limit: int, now: float, 
             drawn = {"limit": 1, "offset": min(int(turn.draw * count), count - 1)}
             return _rows(connection, _UNTRIED, _BY_SEVERITY, values | drawn)
     if turn.probe:
-        return _rows(connection, _ANY, f"d.tried_at, {_BY_SEVERITY}", values)
+        return _rows(connection, _ANY, f"d.tried_at NULLS FIRST, {_BY_SEVERITY}", values)
     others = _rows(connection, _OTHERS, _BY_SEVERITY, values)
     if turn.answered_at == -math.inf or turn.failing <= 0 or (turn.failing_yields and len(others) == limit):
         return others
@@ -83,13 +83,13 @@ def due(connection: sqlite3.Connection, connector: str, limit: int, now: float, 
     return sorted(others + failing, key=_severity)[:limit] if not turn.failing_yields else (others + failing)[:limit]
 
 
-def has_untried(connection: sqlite3.Connection, connector: str, now: float) -> bool:
+def has_untried(connection: Connection, connector: str, now: float) -> bool:
     """Whether something is due that was never tried."""
     values = {"connector": connector, "now": now}
     return connection.execute(f"SELECT 1 {_UNTRIED} LIMIT 1", values).fetchone() is not None
 
 
-def take_in(connection: sqlite3.Connection, rows: Sequence[sqlite3.Row]) -> dict[int, int]:
+def take_in(connection: Connection, rows: Sequence[Row]) -> dict[int, int]:
     """Lets claimed worse news take in the updates that it overtakes: the first revision that each of them tells now.
 
     What may have arrived is not taken in: it is looked for once the news has arrived.
@@ -106,7 +106,7 @@ def take_in(connection: sqlite3.Connection, rows: Sequence[sqlite3.Row]) -> dict
     return taken
 
 
-def changes_of(connection: sqlite3.Connection, row: sqlite3.Row, first: int) -> tuple[Change, ...]:
+def changes_of(connection: Connection, row: Row, first: int) -> tuple[Change, ...]:
     """What changed from the revision ``first`` to the update's own: each field once, from its oldest value on.
 
     Fields of which something newer was told meanwhile are left out, unless these are all.
@@ -126,7 +126,7 @@ def changes_of(connection: sqlite3.Connection, row: sqlite3.Row, first: int) -> 
     return tuple(change for change in kept if change.field not in told) or kept or tuple(steps[-1] if steps else ())
 
 
-def drop_outdated(connection: sqlite3.Connection, told: sqlite3.Row) -> None:
+def drop_outdated(connection: Connection, told: Row) -> None:
     """Forgets the earlier updates of which nobody knows whether they arrived, and which say nothing that is still new.
 
     Worse news overtook them, and has told a newer value of each of their fields.
@@ -137,13 +137,13 @@ def drop_outdated(connection: sqlite3.Connection, told: sqlite3.Row) -> None:
             connection.execute("DELETE FROM deliveries WHERE id = ?", (row["id"],))
 
 
-def _told_since(connection: sqlite3.Connection, row: sqlite3.Row) -> set[str]:
+def _told_since(connection: Connection, row: Row) -> set[str]:
     """The fields of which newer updates have told something."""
     found = connection.execute(_TOLD_SINCE, {name: row[name] for name in ("alert_id", "connector", "revision")})
     return {change["field"] for (changes,) in found for change in json.loads(changes)}
 
 
-def _rows(connection: sqlite3.Connection, source: str, order: str, values: dict[str, Any]) -> list[sqlite3.Row]:
+def _rows(connection: Connection, source: str, order: str, values: dict[str, Any]) -> list[Row]:
     return connection.execute(
         f"SELECT d.*, a.body, a.origin, a.revision AS alert_revision {source} ORDER BY {order}"
         " LIMIT :limit OFFSET :offset",
@@ -151,5 +151,5 @@ def _rows(connection: sqlite3.Connection, source: str, order: str, values: dict[
     ).fetchall()
 
 
-def _severity(row: sqlite3.Row) -> tuple[int, float, int]:
+def _severity(row: Row) -> tuple[int, float, int]:
     return row["rank"], row["published_at"], row["id"]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 import secrets
-import sqlite3
 import zlib
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
@@ -17,6 +16,7 @@ from forwarder.alert import Alert
 from forwarder.common.clock import instant
 from forwarder.connector import Delivery, Kind, Link, Origin, Receipt, Response
 from forwarder.store import clock, evidence, unreadable, vendors
+from forwarder.store.connection import Connection, Row
 from forwarder.store.digests import items_of, tell
 from forwarder.store.engine import Engine
 from forwarder.store.enqueue import enqueue_links
@@ -34,7 +34,7 @@ REMEMBERED_SIZE: Final = 16_384
 
 _CLAIM: Final = """
 UPDATE deliveries SET state = 'sending', claim = ?, lease_until = ?, tried_at = ?
-WHERE id IN (SELECT value FROM json_each(?))
+WHERE id IN (SELECT CAST(value AS BIGINT) FROM json_each(?))
 """
 
 _SETTLE: Final = """
@@ -68,7 +68,7 @@ class Outbox:
         Worse news takes in what is owed of earlier updates of its alert, and every update the links.
         """
 
-        def work(connection: sqlite3.Connection) -> tuple[list[Claimed], int]:
+        def work(connection: Connection) -> tuple[list[Claimed], int]:
             # One token for all: what a claim guards is each delivery by itself, and statements are what costs.
             token, claimed, aside = secrets.token_hex(8), list[Claimed](), 0
             while not claimed:
@@ -91,7 +91,7 @@ class Outbox:
                     )
                     try:
                         claimed.append(_claimed(connection, row, token, known))
-                    except sqlite3.Error:
+                    except connection.Error:
                         raise  # that is no fault of the row's
                     except Exception as error:
                         unreadable.set_aside(connection, row["id"], unreadable.why(error), now)
@@ -107,7 +107,8 @@ class Outbox:
         self._engine.write(
             lambda connection: connection.execute(
                 "UPDATE deliveries SET state = ?, claim = NULL, lease_until = NULL,"
-                " tried_at = iif(attempts = 0 AND refused_at IS NULL, NULL, tried_at) WHERE id = ? AND claim = ?",
+                " tried_at = CASE WHEN attempts = 0 AND refused_at IS NULL THEN NULL ELSE tried_at END"
+                " WHERE id = ? AND claim = ?",
                 ("uncertain" if claimed.uncertain else "ready", claimed.delivery.id, claimed.token),
             )
         )
@@ -129,7 +130,7 @@ class Outbox:
         messages are given this one's link, ``links_after`` seconds from now.
         """
 
-        def work(connection: sqlite3.Connection) -> bool:
+        def work(connection: Connection) -> bool:
             row = connection.execute(_SETTLE, _settled(claimed, settlement, now)).fetchone()
             if row is None:
                 return False
@@ -163,7 +164,7 @@ class Outbox:
         another one takes over.
         """
 
-        def work(connection: sqlite3.Connection) -> dict[str, int]:
+        def work(connection: Connection) -> dict[str, int]:
             unreadable.set_aside_unknown(connection, now)
             counts: dict[str, int] = {}
             rows = connection.execute(
@@ -236,7 +237,7 @@ class Outbox:
         ``until`` is what the clock said before it was set: a trouble dated later was noted when it was right.
         """
 
-        def work(connection: sqlite3.Connection) -> None:
+        def work(connection: Connection) -> None:
             clock.shift_settled(connection, seconds, until)
             connection.execute(
                 "UPDATE deliveries SET due_at = max(due_at + ?1, 0), lease_until = lease_until + ?1,"
@@ -259,7 +260,7 @@ class Outbox:
     def reset_deadlines(self, *, now: float, most: float) -> None:
         """At a start: paused connectors are tried at once, and no deadline is further off than ``most`` seconds."""
 
-        def work(connection: sqlite3.Connection) -> None:
+        def work(connection: Connection) -> None:
             connection.execute("UPDATE pauses SET probe_at = ?", (now,))
             connection.execute(
                 "UPDATE deliveries SET due_at = ? WHERE state IN ('ready', 'uncertain') AND due_at > ?",
@@ -279,7 +280,7 @@ class Outbox:
 class _Known:
     """What else the store knows of a claimed delivery's alert; ``first_revision`` is set where it took others in."""
 
-    delivered: Sequence[sqlite3.Row]
+    delivered: Sequence[Row]
     responses: Sequence[Response]
     first_revision: int | None
     items: tuple[Alert, ...]
@@ -287,8 +288,8 @@ class _Known:
 
 
 def _claimed(
-    connection: sqlite3.Connection,
-    row: sqlite3.Row,
+    connection: Connection,
+    row: Row,
     token: str,
     known: _Known,
 ) -> Claimed:
@@ -332,7 +333,7 @@ def _claimed(
     )
 
 
-def _repeated(row: sqlite3.Row, kind: Kind) -> Receipt | None:
+def _repeated(row: Row, kind: Kind) -> Receipt | None:
     """Where the message stands that an open repeats: it keeps its receipt until the repetition has one."""
     if kind is not Kind.OPEN or row["receipt_id"] is None:
         return None
@@ -370,19 +371,17 @@ def _settled(claimed: Claimed, settlement: Settlement, now: float) -> dict[str, 
     }
 
 
-def _pause(connection: sqlite3.Connection, connector: str, settlement: Settlement, now: float) -> None:
+def _pause(connection: Connection, connector: str, settlement: Settlement, now: float) -> None:
     connection.execute(
         "INSERT INTO pauses (connector, since, reason, probes, probe_at) VALUES (?1, ?2, ?3, ?4, ?5)"
         # While an early probe was under way, a person may have asked for one at once.
         " ON CONFLICT (connector) DO UPDATE"
-        " SET reason = ?3, probe_at = iif(?6, probe_at, ?5), probes = max(probes, ?4)",
+        " SET reason = ?3, probe_at = CASE WHEN ?6 THEN pauses.probe_at ELSE ?5 END, probes = max(pauses.probes, ?4)",
         (connector, now, settlement.reason[:MAX_REASON], settlement.probes, settlement.probe_at, settlement.early),
     )
 
 
-def _enqueue_newer_links(
-    connection: sqlite3.Connection, settled: sqlite3.Row, told: Sequence[Link], due_at: float
-) -> None:
+def _enqueue_newer_links(connection: Connection, settled: Row, told: Sequence[Link], due_at: float) -> None:
     """Owes the links once more where another one came while these were being sent."""
     _, links = elsewhere(settled, delivered_of(connection, [settled["alert_id"]]).get(settled["alert_id"], ()))
     if {link.url for link in links} - {link.url for link in told}:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import sqlite3
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
@@ -12,6 +11,7 @@ from typing import Any, Final
 from forwarder.alert import SetAside, Severity
 from forwarder.connector import NOTICE, Kind, Origin, Receipt, Response, Status
 from forwarder.store import evidence, failing, filters, search, unreadable, vendors
+from forwarder.store.connection import Connection, Row
 from forwarder.store.engine import Engine
 from forwarder.store.query_records import AlertHistory, AlertRow, DeliveryRow, Filter, Revision
 from forwarder.store.records import Attempt, AttemptResult, Gap, Lateness, Pause, Queue, State
@@ -127,11 +127,7 @@ class Queries:
     def alerts_a_day(self, since: float) -> list[tuple[str, Severity, int]]:
         """How many alerts were seen each UTC day since then, by severity."""
         with self._engine.read() as connection:
-            rows = connection.execute(
-                "SELECT date(seen_at, 'unixepoch') AS day, severity, count(*) FROM alerts"
-                " WHERE seen_at >= ? AND origin = 'feed' GROUP BY day, severity HAVING day IS NOT NULL ORDER BY day",
-                (since,),
-            ).fetchall()
+            rows = connection.execute(_BY_DAY, (since,)).fetchall()
         return [(day, _severity(severity), count) for day, severity, count in rows]
 
     def lateness(self, since: float) -> Lateness | None:
@@ -162,7 +158,7 @@ class Queries:
             return [(connector, seconds) for connector, seconds in connection.execute(_LATENCIES, (since,))]
 
 
-def _deliveries_of(connection: sqlite3.Connection, alert_ids: Sequence[str]) -> dict[str, list[DeliveryRow]]:
+def _deliveries_of(connection: Connection, alert_ids: Sequence[str]) -> dict[str, list[DeliveryRow]]:
     rows = connection.execute(_DELIVERIES_OF, (json.dumps(alert_ids),)).fetchall()
     found: dict[str, list[DeliveryRow]] = {}
     for row in rows:
@@ -170,7 +166,7 @@ def _deliveries_of(connection: sqlite3.Connection, alert_ids: Sequence[str]) -> 
     return found
 
 
-def _alert_row(row: sqlite3.Row, deliveries: Sequence[DeliveryRow], responses: Sequence[Response]) -> AlertRow:
+def _alert_row(row: Row, deliveries: Sequence[DeliveryRow], responses: Sequence[Response]) -> AlertRow:
     alert, fault = unreadable.alert_of(row, row["id"])
     return AlertRow(
         alert=alert,
@@ -187,7 +183,7 @@ def _alert_row(row: sqlite3.Row, deliveries: Sequence[DeliveryRow], responses: S
     )
 
 
-def _delivery_row(row: sqlite3.Row) -> DeliveryRow:
+def _delivery_row(row: Row) -> DeliveryRow:
     receipt_id, settled_at = row["receipt_id"], row["settled_at"]
     alert, fault = unreadable.alert_of(row, row["alert_id"])
     return DeliveryRow(
@@ -217,7 +213,7 @@ def _severity(value: str | None) -> Severity:
     return unreadable.member(Severity, value, Severity.CRITICAL)
 
 
-def _revisions(connection: sqlite3.Connection, alert_id: str) -> list[Revision]:
+def _revisions(connection: Connection, alert_id: str) -> list[Revision]:
     rows = connection.execute(
         "SELECT revision, at, changes FROM changes WHERE alert_id = ? ORDER BY revision", (alert_id,)
     ).fetchall()
@@ -227,7 +223,7 @@ def _revisions(connection: sqlite3.Connection, alert_id: str) -> list[Revision]:
     ]
 
 
-def _attempts(connection: sqlite3.Connection, delivery_id: int) -> list[Attempt]:
+def _attempts(connection: Connection, delivery_id: int) -> list[Attempt]:
     rows = connection.execute(
         "SELECT number, at, seconds, outcome, reason FROM attempts WHERE delivery_id = ? ORDER BY number",
         (delivery_id,),
@@ -235,7 +231,7 @@ def _attempts(connection: sqlite3.Connection, delivery_id: int) -> list[Attempt]
     return [_attempt(row) for row in rows]
 
 
-def _attempt(row: sqlite3.Row) -> Attempt:
+def _attempt(row: Row) -> Attempt:
     outcome = unreadable.member(AttemptResult, row["outcome"], AttemptResult.UNCERTAIN)
     unknown = "" if outcome == row["outcome"] else f"Recorded as {row['outcome']!r}, which this version does not know. "
     return Attempt(
@@ -247,7 +243,7 @@ def _attempt(row: sqlite3.Row) -> Attempt:
     )
 
 
-def _payloads(connection: sqlite3.Connection, alert_id: str) -> dict[int, dict[str, Any]]:
+def _payloads(connection: Connection, alert_id: str) -> dict[int, dict[str, Any]]:
     rows = connection.execute(
         "SELECT id, payload FROM deliveries WHERE alert_id = ? AND payload IS NOT NULL", (alert_id,)
     ).fetchall()
@@ -278,11 +274,17 @@ _CONNECTORS_WITH_WORK: Final = """
 SELECT connector FROM deliveries WHERE state IN ('ready', 'uncertain')
 UNION SELECT connector FROM deliveries WHERE state = 'sending'
 UNION SELECT connector FROM deliveries WHERE state = 'dead'
+ORDER BY connector
 """
 
 _DELIVERED: Final = """
 SELECT count(*) FROM deliveries
 WHERE connector = ?1 AND settled_at IS NOT NULL AND settled_at >= ?2 AND state = 'delivered'
+"""
+_BY_DAY: Final = """
+SELECT day, severity, count(*) FROM (
+  SELECT date(seen_at, 'unixepoch') AS day, severity FROM alerts WHERE seen_at >= ? AND origin = 'feed'
+) AS seen WHERE day IS NOT NULL GROUP BY day, severity ORDER BY day
 """
 _LATENESS: Final = """
 SELECT max(seen_at - published_at, 0) AS late FROM alerts INDEXED BY alerts_seen
@@ -306,7 +308,7 @@ SELECT
 """
 
 
-def _queue(connection: sqlite3.Connection, name: str, since: float) -> Queue:
+def _queue(connection: Connection, name: str, since: float) -> Queue:
     counts: dict[str, Any] = dict(connection.execute(_QUEUE, (name, since, NOTICE)).fetchone())
     counts |= failing.of(connection, name, last_error=counts["last_error"])
     pause = connection.execute("SELECT * FROM pauses WHERE connector = ?", (name,)).fetchone()

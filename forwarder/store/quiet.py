@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-import sqlite3
 from dataclasses import replace
 from typing import Final
 
+from forwarder.store.connection import Connection
 from forwarder.store.mute_records import MutedBy
 from forwarder.store.records import RoutedAlert
 
@@ -18,7 +18,7 @@ FROM alerts AS a WHERE id = ?
 """
 
 
-def changed(connection: sqlite3.Connection, item: RoutedAlert) -> RoutedAlert:
+def changed(connection: Connection, item: RoutedAlert) -> RoutedAlert:
     """An alert that changed, with its targets by whether it was kept quiet before, and whether it is now.
 
     What has gone out already, no mute takes back. What was kept quiet and is not any more is routed anew, whole.

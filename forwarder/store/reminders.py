@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sqlite3
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
@@ -11,6 +10,7 @@ from typing import Final
 from forwarder.alert import Alert, Severity
 from forwarder.connector import Kind, Status
 from forwarder.store import unreadable
+from forwarder.store.connection import Connection
 from forwarder.store.engine import Engine
 from forwarder.store.enqueue import enqueue
 from forwarder.store.holds import release_alert
@@ -26,7 +26,7 @@ _UNRESOLVED: Final = """
 SELECT a.id, a.body, a.severity, a.published_at, a.status, r.step, r.response AS told_response,
   coalesce((SELECT max(number) FROM responses WHERE alert_id = a.id), 0) AS response,
   (SELECT max(at) FROM responses WHERE alert_id = a.id AND action = 'reopen') AS reopened_at,
-  (SELECT json_group_object(connector, enqueued_at) FROM deliveries
+  (SELECT coalesce(json_group_object(connector, enqueued_at), '{}') FROM deliveries
     WHERE alert_id = a.id AND kind = 'open' AND state <> 'held') AS opens
 FROM alerts AS a INDEXED BY alerts_unresolved LEFT JOIN reminded AS r ON r.alert_id = a.id AND r.reminder = :reminder
 WHERE a.origin = 'feed' AND a.past = 0 AND a.unrouted = 0 AND a.severity IN (SELECT value FROM json_each(:severities))
@@ -70,7 +70,7 @@ class ReminderStore:
     def keep(self, reminders: Collection[str], *, now: float) -> dict[str, float]:
         """Since when each of the reminders in the config is there, by its key; those that left it are forgotten."""
 
-        def work(connection: sqlite3.Connection) -> dict[str, float]:
+        def work(connection: Connection) -> dict[str, float]:
             connection.execute(_FORGET, (json.dumps(list(reminders)),))
             connection.executemany(_KEEP, [(key, now) for key in reminders])
             return dict(connection.execute("SELECT reminder, since FROM reminders").fetchall())
@@ -105,7 +105,7 @@ class ReminderStore:
         """Owes a reminder to each of ``connectors``, once; those that do not have the alert are owed that itself."""
         alert_id = unresolved.alert.id
 
-        def work(connection: sqlite3.Connection) -> frozenset[str]:
+        def work(connection: Connection) -> frozenset[str]:
             status = connection.execute("SELECT status FROM alerts WHERE id = ?", (alert_id,)).fetchone()
             if status is None or status["status"] != unresolved.status.value:
                 return frozenset()  # somebody acted meanwhile
@@ -115,7 +115,7 @@ class ReminderStore:
         return self._engine.write(work)
 
 
-def _owe(connection: sqlite3.Connection, alert_id: str, connector: str, why: str, now: float) -> bool:
+def _owe(connection: Connection, alert_id: str, connector: str, why: str, now: float) -> bool:
     opened = connection.execute(_OPEN, (alert_id, connector)).fetchone()
     if opened is None:
         return enqueue(connection, alert_id, connector, Kind.OPEN, revision=1, why=why, now=now)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sqlite3
 from collections.abc import Collection, Sequence
 from typing import Final
 
@@ -12,6 +11,7 @@ from forwarder.common.clock import instant
 from forwarder.connector import Action, Kind, Origin, Resolution, Response, Status
 from forwarder.response import FEED, FORWARDER
 from forwarder.store import unreadable
+from forwarder.store.connection import Connection, Row
 from forwarder.store.enqueue import enqueue
 from forwarder.store.life_records import Heard, Responded
 from forwarder.store.links import STANDS
@@ -25,8 +25,8 @@ _STANDS_AT: Final = f"SELECT o.connector FROM deliveries AS o WHERE o.alert_id =
 # The first of each counts, by when it was done; what is resolved at once was acknowledged with it.
 _RESPONDED: Final = """
 UPDATE alerts SET status = :status,
-  acknowledged_at = iif(:action = 'reopen', acknowledged_at, min(coalesce(acknowledged_at, :at), :at)),
-  resolved_at = iif(:action = 'resolve', min(coalesce(resolved_at, :at), :at), resolved_at)
+  acknowledged_at = CASE WHEN :action = 'reopen' THEN acknowledged_at ELSE min(coalesce(acknowledged_at, :at), :at) END,
+  resolved_at = CASE WHEN :action = 'resolve' THEN min(coalesce(resolved_at, :at), :at) ELSE resolved_at END
 WHERE id = :id
 """
 
@@ -79,7 +79,7 @@ ORDER BY m.alert_id, m.connector LIMIT ?
 _UNKNOWN: Final = "it was decided before the worse news was there"
 
 
-def responses_of(connection: sqlite3.Connection, alert_ids: Sequence[str]) -> dict[str, list[Response]]:
+def responses_of(connection: Connection, alert_ids: Sequence[str]) -> dict[str, list[Response]]:
     """What people decided about each of these alerts, in order."""
     found: dict[str, list[Response]] = {}
     for row in connection.execute(_RESPONSES, (json.dumps(alert_ids),)):
@@ -88,7 +88,7 @@ def responses_of(connection: sqlite3.Connection, alert_ids: Sequence[str]) -> di
 
 
 def respond(
-    connection: sqlite3.Connection,
+    connection: Connection,
     alert_id: str,
     action: Action,
     *,
@@ -145,7 +145,7 @@ def respond(
 
 
 def _open_again(
-    connection: sqlite3.Connection, alert_id: str, response: Response, now: float, *, late: bool
+    connection: Connection, alert_id: str, response: Response, now: float, *, late: bool
 ) -> Response | None:
     """What opens an alert again of which somebody decided who did not know that it is open; None where they did.
 
@@ -164,12 +164,12 @@ def _open_again(
     return Response(number=response.number + 1, action=Action.REOPEN, at=instant(now), place=place, reason=reason)
 
 
-def came_since(connection: sqlite3.Connection, alert_id: str, place: str, at: float) -> bool:
+def came_since(connection: Connection, alert_id: str, place: str, at: float) -> bool:
     """Whether something of ours has come to a place since people decided there, or may have."""
     return bool(connection.execute(_CAME_SINCE, (alert_id, place, at)).fetchone()[0])
 
 
-def catch_up(connection: sqlite3.Connection, connectors: Collection[str], *, now: float, most: int) -> frozenset[str]:
+def catch_up(connection: Connection, connectors: Collection[str], *, now: float, most: int) -> frozenset[str]:
     """Owes what was decided last to those of ``connectors`` that were out of use then; returns who is owed it.
 
     It takes ``most`` of what they missed, and forgets that: each is told once.
@@ -189,7 +189,7 @@ def catch_up(connection: sqlite3.Connection, connectors: Collection[str], *, now
 
 
 def _owe(
-    connection: sqlite3.Connection,
+    connection: Connection,
     alert_id: str,
     response: Response,
     *,
@@ -215,12 +215,12 @@ def _owe(
     return frozenset(owed)
 
 
-def _tell(connection: sqlite3.Connection, alert_id: str, connector: str, response: Response, now: float) -> None:
+def _tell(connection: Connection, alert_id: str, connector: str, response: Response, now: float) -> None:
     kind, number = Kind(response.action.value), response.number
     enqueue(connection, alert_id, connector, kind, revision=number, why=response.words, now=now)
 
 
-def reopen_worse(connection: sqlite3.Connection, alert_id: str, why: str, now: float) -> None:
+def reopen_worse(connection: Connection, alert_id: str, why: str, now: float) -> None:
     """Opens an alert again that got worse. The worse news itself tells that, so nothing else does.
 
     What was owed of earlier responses would come after it, and say what holds no more.
@@ -241,7 +241,7 @@ def reopen_worse(connection: sqlite3.Connection, alert_id: str, why: str, now: f
     connection.execute("DELETE FROM missed WHERE alert_id = ?", (alert_id,))
 
 
-def _keep(connection: sqlite3.Connection, alert_id: str, response: Response) -> None:
+def _keep(connection: Connection, alert_id: str, response: Response) -> None:
     at = response.at.timestamp()
     values = {"id": alert_id, "status": response.status.value, "action": response.action.value, "at": at}
     connection.execute(_RESPONDED, values)
@@ -261,7 +261,7 @@ def _keep(connection: sqlite3.Connection, alert_id: str, response: Response) -> 
     )
 
 
-def _response(row: sqlite3.Row) -> Response:
+def _response(row: Row) -> Response:
     resolution = row["resolution"]
     return Response(
         number=row["number"],

@@ -3,21 +3,16 @@
 from __future__ import annotations
 
 import math
-import sqlite3
 from typing import Final
 
 from forwarder.connector import Origin
+from forwarder.store.connection import Connection
 from forwarder.store.engine import Engine
 
 BATCH: Final = 500
 """Alerts that one transaction removes: deliveries must not wait for a prune."""
 DAY: Final = 86400
 """Seconds by which one whose date is a day alone may have been published later than the day's beginning."""
-MERGED: Final = 500
-"""Pages of the search index that are merged then."""
-PAGES: Final = 2000
-"""Pages that are given back after it."""
-
 _OLD: Final = """
 SELECT id FROM alerts AS a
 WHERE seen_at < ?1 AND published_at < min(?2, (SELECT coalesce(cursor, ?2) FROM feed) - ?3)
@@ -50,7 +45,7 @@ class Retention:
         everything look old. The floor rises to the newest time of publication that is forgotten.
         """
 
-        def work(connection: sqlite3.Connection) -> int:
+        def work(connection: Connection) -> int:
             removed = connection.execute(
                 f"DELETE FROM alerts WHERE id IN ({_OLD}) RETURNING origin,"
                 f" published_at + {DAY} * (1 - exact) AS published_by",
@@ -59,26 +54,15 @@ class Retention:
             _raise_floor(connection, [row["published_by"] for row in removed if row["origin"] == Origin.FEED.value])
             connection.execute("DELETE FROM set_aside WHERE seen_at < ?", (seen_before,))
             connection.execute("DELETE FROM gaps WHERE noticed_at < ?", (seen_before,))
-            if removed:
-                # What is deleted from the index leaves a mark there, until it is merged with what it deletes.
-                connection.execute("INSERT INTO search (search, rank) VALUES ('merge', ?)", (-MERGED,))
             return len(removed)
 
         removed = self._engine.write(work)
-        self._engine.write(_give_back)
+        self._engine.tidy(removed)
         return removed
 
 
-def _raise_floor(connection: sqlite3.Connection, forgotten: list[float]) -> None:
+def _raise_floor(connection: Connection, forgotten: list[float]) -> None:
     """Lets nothing that is forgotten come back as new, however much more of the past becomes readable later."""
     if forgotten:
         just_after = math.nextafter(max(forgotten), math.inf)
         connection.execute("UPDATE feed SET floor = max(coalesce(floor, ?1), ?1)", (just_after,))
-
-
-def _give_back(connection: sqlite3.Connection) -> None:
-    """Hands free pages back to the file system."""
-    free: int = connection.execute("PRAGMA freelist_count").fetchone()[0]
-    for _ in range(min(free, PAGES)):
-        # Python carries out one step of a statement without columns, and here a step is a page.
-        connection.execute("PRAGMA incremental_vacuum(1)")

@@ -1,10 +1,10 @@
 """Finding alerts by what people have at hand: a CVE or a part of one, a piece of a title, an id, a vendor, a ticket.
 
-The index ``search`` knows every run of three characters of each alert's id, CVE, title and vendors, whatever the case.
-It is walked from the newest alert back, and no further than until there are enough: neither what matches everything nor
-what matches nothing takes long among a million. Vendors stand there by their keys: what people call one is looked up in
-the stack, and its key sought as well. Receipts (a ticket's key, an incident's) have an index of their own,
-and are found whole.
+An index knows every run of three characters of each alert's id, CVE, title and vendors, whatever the case: SQLite's
+full-text search, ``search``, or PostgreSQL's inverted index of ``trigrams``. The former is walked from the newest alert
+back, and no further than until there are enough: neither what matches everything nor what matches nothing takes long
+among a million. Vendors stand there by their keys: what people call one is looked up in the stack, and its key sought
+as well. Receipts (a ticket's key, an incident's) have an index of their own, and are found whole.
 """
 
 from __future__ import annotations
@@ -12,9 +12,11 @@ from __future__ import annotations
 import json
 import re
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
+
+from forwarder.store.connection import Connection, Row
 
 LEAST: Final = 3
 """Characters from which on the index knows a term by itself."""
@@ -52,14 +54,16 @@ SELECT a.* FROM searchable AS w CROSS JOIN alerts AS a ON a.id = w.alert_id WHER
 """
 # A key that has it itself is found by that.
 _CALLED: Final = "SELECT key FROM vendors WHERE name LIKE ?1 ESCAPE '\\' AND key NOT LIKE ?1 ESCAPE '\\' ORDER BY key"
-_HAS: Final = "w.words LIKE ? ESCAPE '\\'"
+_READ: Final = "w.words LIKE ? ESCAPE '\\'"
+_LOOKED_UP: Final = "trigrams(w.words) @> trigrams(?)"
 _NAMES: Final = """
 CASE WHEN json_valid(a.body) THEN EXISTS (
   SELECT 1 FROM json_each(a.body, '$.affected_vendors') AS v WHERE v.value IN (SELECT value FROM json_each(?))
 ) END
 """
 _CVES_LIKE: Final = """
-SELECT DISTINCT cve_id FROM alerts WHERE cve_id >= ?1 AND cve_id < ?2 AND cve_id IS NOT NULL
+SELECT cve_id FROM alerts WHERE cve_id >= ?1 AND cve_id < ?2 AND cve_id IS NOT NULL AND length(cve_id) < 100
+GROUP BY cve_id
 ORDER BY length(cve_id) = ?3 DESC, cve_id LIMIT ?4
 """
 
@@ -88,34 +92,33 @@ def wanted(text: str | None, *phrases: str | None) -> Wanted | None:
 
 
 def newest(
-    connection: sqlite3.Connection,
+    connection: Connection,
     wanted: Wanted,
     *,
     where: str = "true",
     values: Sequence[Any] = (),
     among: tuple[str, Sequence[Any]] | None = None,
     limit: int,
-) -> list[sqlite3.Row]:
+) -> list[Row]:
     """Of the alerts ``a`` that are ``wanted`` and meet ``where`` with its ``values`` those that were seen last.
 
     ``among`` selects the ids of few alerts, with its values, where others are not in question.
     """
-    found: dict[str, sqlite3.Row] = {}
+    found: dict[str, Row] = {}
     if wanted.receipt:
         sql = f"SELECT a.* FROM alerts AS a WHERE a.id IN ({_BY_RECEIPT}) AND {where} ORDER BY {NEWEST_FIRST} LIMIT ?"
         found |= {row["id"]: row for row in connection.execute(sql, (wanted.receipt, *values, limit))}
     called = {word: keys for word in wanted.words if (keys := _keys(connection, word))}
-    asked, read = _plan([phrase for phrase in (*wanted.words, *wanted.phrases) if phrase not in called])
-    for word, keys in called.items():
-        asked.append(f"({' OR '.join(map(_quoted, (word, *_beginnings(keys))))})")
-    source, row = (_BY_INDEX, "search.rowid") if asked else (_BY_READING, "w.id")
+    phrases = [phrase for phrase in (*wanted.words, *wanted.phrases) if phrase not in called]
+    of_file = isinstance(connection, sqlite3.Connection)
+    plan = _plan_of_file(phrases, called) if of_file else _plan_of_server(phrases, called)
     select, few = among or ("", ())
-    within = [f"{row} IN (SELECT id FROM searchable WHERE alert_id IN ({select}))"] if among else []
+    within = [f"{plan.row} IN (SELECT id FROM searchable WHERE alert_id IN ({select}))"] if among else []
     either_of = [value for word, keys in called.items() for value in (anywhere(word), json.dumps(keys))]
-    condition = " AND ".join([*within, *[_HAS] * len(read), *[f"({_HAS} OR {_NAMES})"] * len(called), where])
-    match = [" AND ".join(asked)] if asked else []
-    sought = (*match, *few, *map(anywhere, read), *either_of, *values, limit)
-    matching = connection.execute(source.format(condition), sought)
+    names = [f"({_READ} OR {_NAMES})"] * len(called)
+    condition = " AND ".join([*within, *plan.looked_up, *[_READ] * len(plan.read), *names, where])
+    given = (*plan.match, *few, *plan.asked, *map(anywhere, plan.read), *either_of, *values, limit)
+    matching = connection.execute(plan.source.format(condition), given)
     found |= {row["id"]: row for row in matching}
     return sorted(found.values(), key=lambda row: (row["seen_at"], row["published_at"]), reverse=True)[:limit]
 
@@ -126,7 +129,7 @@ def anywhere(text: str) -> str:
     return f"%{escaped}%"
 
 
-def nearest(connection: sqlite3.Connection, text: str) -> list[str]:
+def nearest(connection: Connection, text: str) -> list[str]:
     """CVEs that were seen and begin like the one in ``text``, the longest common beginning first; none without one."""
     match = _CVE.search(_normal(text))
     if match is None:
@@ -149,8 +152,37 @@ def _normal(text: str) -> str:
     return told if count else kept
 
 
-def _plan(phrases: Sequence[str]) -> tuple[list[str], list[str]]:
-    """What the index is asked for, and for which phrases what it finds must be read."""
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Plan:
+    """How phrases are found: in ``source``, by its ``match``; what an index is asked for, and which are read for.
+
+    ``looked_up`` are conditions, and ``asked`` the values of their parameters.
+    """
+
+    source: str
+    row: str
+    match: Sequence[str] = ()
+    looked_up: Sequence[str] = ()
+    asked: Sequence[str] = ()
+    read: Sequence[str] = ()
+
+
+def _plan_of_server(phrases: Sequence[str], called: Mapping[str, Sequence[str]]) -> _Plan:
+    """PostgreSQL's index says where a phrase may be; what it names is read, and so is what it is not asked for."""
+    phrases = list(dict.fromkeys(phrases))
+    either: list[tuple[str, ...]] = [(phrase,) for phrase in phrases if len(phrase) >= LEAST]
+    either += [(word, *_beginnings(keys)) for word, keys in called.items()]
+    return _Plan(
+        source=_BY_READING,
+        row="w.id",
+        looked_up=[f"({' OR '.join([_LOOKED_UP] * len(terms))})" for terms in either],
+        asked=[term for terms in either for term in terms],
+        read=phrases,
+    )
+
+
+def _plan_of_file(phrases: Sequence[str], called: Mapping[str, Sequence[str]]) -> _Plan:
+    """What SQLite's index is asked for, and for which phrases what it finds must be read."""
     asked, read = list[str](), list[str]()
     pairs = 0
     for phrase in dict.fromkeys(phrases):
@@ -166,10 +198,13 @@ def _plan(phrases: Sequence[str]) -> tuple[list[str], list[str]]:
             asked.append(f"({' OR '.join(map(_quoted, threes))})")
         else:
             read.append(phrase)
-    return asked, read
+    asked += [f"({' OR '.join(map(_quoted, (word, *_beginnings(keys))))})" for word, keys in called.items()]
+    if not asked:
+        return _Plan(source=_BY_READING, row="w.id", read=read)
+    return _Plan(source=_BY_INDEX, row="search.rowid", match=[" AND ".join(asked)], read=read)
 
 
-def _keys(connection: sqlite3.Connection, word: str) -> list[str]:
+def _keys(connection: Connection, word: str) -> list[str]:
     """The keys of the vendors whose name has ``word``, where their keys do not have it."""
     if len(word) < LEAST or word.lower().startswith("cve-"):
         return []

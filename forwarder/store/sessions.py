@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Collection
 from dataclasses import dataclass
 
+from forwarder.store.connection import Connection
 from forwarder.store.engine import Engine
 
 
@@ -53,7 +53,7 @@ class SessionStore:
     def end(self, digests: Collection[str]) -> None:
         """Forgets sessions."""
 
-        def work(connection: sqlite3.Connection) -> None:
+        def work(connection: Connection) -> None:
             connection.executemany("DELETE FROM sessions WHERE digest = ?", [(digest,) for digest in digests])
 
         self._engine.write(work)
@@ -67,7 +67,7 @@ class SessionStore:
     def begin_anew(self, mark: TokenMark | None) -> None:
         """Ends every session, and keeps the mark of the token that counts from now on."""
 
-        def work(connection: sqlite3.Connection) -> None:
+        def work(connection: Connection) -> None:
             connection.execute("DELETE FROM sessions")
             connection.execute("DELETE FROM web_token")
             if mark is not None:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import sqlite3
 from typing import Final
 
 from forwarder.alert import got_worse
 from forwarder.connector import Kind
 from forwarder.store import unreadable
+from forwarder.store.connection import Connection
 from forwarder.store.enqueue import enqueue, enqueue_discarded
 
 _TOLD: Final = "an update has told it there"
@@ -45,7 +45,7 @@ WHERE o.alert_id = ? AND o.connector = ? AND o.kind = 'open' AND a.origin = 'ala
 """
 
 
-def adopt(connection: sqlite3.Connection, alert_id: str, connector: str, *, now: float) -> bool:
+def adopt(connection: Connection, alert_id: str, connector: str, *, now: float) -> bool:
     """Settles an open that did not arrive by what an update left there; False where none did, or the open has.
 
     So nobody sends it once more, and later changes reach it. What changed since that update is owed. It takes back a
@@ -62,7 +62,7 @@ def adopt(connection: sqlite3.Connection, alert_id: str, connector: str, *, now:
     return True
 
 
-def catch_up(connection: sqlite3.Connection, alert_id: str, connector: str, *, now: float) -> None:
+def catch_up(connection: Connection, alert_id: str, connector: str, *, now: float) -> None:
     """Owes what an alarm's message missed while the config did not name its connector: what changed, or the end."""
     row = connection.execute(_STANDS, (alert_id, connector)).fetchone()
     if row is None:
@@ -73,7 +73,7 @@ def catch_up(connection: sqlite3.Connection, alert_id: str, connector: str, *, n
         _enqueue_untold(connection, alert_id, connector, row["told_at"], now)
 
 
-def _enqueue_untold(connection: sqlite3.Connection, alert_id: str, connector: str, told_at: float, now: float) -> None:
+def _enqueue_untold(connection: Connection, alert_id: str, connector: str, told_at: float, now: float) -> None:
     """Owes the changes after ``told_at``: of an alert whose open is dead nobody is told any."""
     untold = connection.execute(_UNTOLD, (alert_id, connector, told_at)).fetchall()
     if not untold:

@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 import json
-import sqlite3
 from collections.abc import Collection, Iterator
 from typing import Any, Final
 
 from forwarder.alert import Severity, got_worse
 from forwarder.store import failing, late, unreadable
 from forwarder.store.alarm_records import Symptom
+from forwarder.store.connection import Connection, Row
 from forwarder.store.evidence import UNREAD_FOR, UNREAD_TRIES
 from forwarder.store.records import AFTER_ALL_OPENS
 
 LOOKED_AT: Final = 1000
 """Of how many deliveries that wait, the worst first, it is looked whether CISA's list has their alert."""
 
-_KEV: Final = "coalesce(json_type({}, '$.cisa_kev') = 'true', 0)"
+_KEV: Final = "CASE WHEN json_type({}, '$.cisa_kev') = 'true' THEN 1 ELSE 0 END"
 # The form in which bodies are kept shows most of them without being parsed.
 _KEV_OF_BODY: Final = (
-    f"""CASE WHEN instr({{0}}, '"cisa_kev":true') AND json_valid({{0}}) THEN {_KEV.format("{0}")} ELSE 0 END"""
+    f"""CASE WHEN instr({{0}}, '"cisa_kev":true') > 0 AND json_valid({{0}}) THEN {_KEV.format("{0}")} ELSE 0 END"""
 )
 _SHOWN: Final = f"min(max({{}}, 0), {unreadable.LAST_SECOND})"
 
@@ -28,21 +28,23 @@ _INSTANCES: Final = f"""
     {_KEV_OF_BODY.format("a.body")} AS on_kev, d.settled_at AS at, d.last AS reason, a.id AS alert_id, '{{}}' AS facts
   FROM deliveries AS d LEFT JOIN alerts AS a ON a.id = d.alert_id
   -- An alarm that was refused is no reason for another one, which would be refused as well.
-  WHERE d.state = 'dead' AND a.origin IS NOT 'alarm'
+  WHERE d.state = 'dead' AND coalesce(a.origin, '') <> 'alarm'
   UNION ALL
   SELECT 'unrouted', '', id, severity, {_KEV_OF_BODY.format("body")}, seen_at, '', id, '{{}}' FROM alerts
   WHERE unrouted = 1 AND origin = 'feed' AND seen_at >= :since
   UNION ALL
-  SELECT 'unrouted', '', a.id, a.severity, {_KEV_OF_BODY.format("a.body")}, worse.value, '', a.id, '{{}}'
+  SELECT 'unrouted', '', a.id, a.severity, {_KEV_OF_BODY.format("a.body")}, CAST(worse.value AS DOUBLE PRECISION), '',
+    a.id, '{{}}'
   FROM json_each(:worse) AS worse JOIN alerts AS a ON a.id = worse.key
   UNION ALL
   SELECT 'gap', '', severity || ' ' || since || ' ' || until, severity, 0, noticed_at, '', NULL,
-    json_object('since', {_SHOWN.format("since")}, 'until', {_SHOWN.format("until")})
+    CAST(json_object('since', {_SHOWN.format("since")}, 'until', {_SHOWN.format("until")}) AS TEXT)
   FROM gaps WHERE noticed_at >= :since
   UNION ALL
   SELECT 'set_aside', '', digest,
     coalesce(severity, CASE WHEN json_valid(raw) THEN lower(json_extract(raw, '$.severity')) END),
-    CASE WHEN json_valid(raw) THEN {_KEV.format("raw")} ELSE 0 END, seen_at, reason, NULL, json_object('told', told)
+    CASE WHEN json_valid(raw) THEN {_KEV.format("raw")} ELSE 0 END, seen_at, reason, NULL,
+    CAST(json_object('told', told) AS TEXT)
   FROM set_aside WHERE seen_at >= :since
   UNION ALL
   SELECT type, subject, reason, NULL, 0, at, reason, NULL, '{{}}' FROM failures
@@ -96,7 +98,8 @@ ORDER BY settled_at DESC LIMIT 1
 # What is being sent counts as well: while the one delivery that is tried again is under way, nothing has changed.
 _FAILING: Final = f"""
 SELECT d.id, d.failing_since, d.tried_at, d.last, d.alert_id, d.rank,
-  (SELECT total(outcome = 'retry') + total(outcome = 'uncertain') / 2 FROM attempts WHERE delivery_id = d.id) AS weight
+  (SELECT coalesce(sum(CASE outcome WHEN 'retry' THEN 1.0 WHEN 'uncertain' THEN 0.5 ELSE 0.0 END), 0.0) FROM attempts
+    WHERE delivery_id = d.id) AS weight
 FROM (
   SELECT * FROM deliveries
   WHERE connector = :connector AND state IN ('ready', 'uncertain') AND failing_since IS NOT NULL
@@ -113,7 +116,7 @@ FROM (
     SELECT alert_id, rank FROM deliveries
     WHERE connector = :connector AND state IN ('ready', 'uncertain') AND rank < {AFTER_ALL_OPENS}
     ORDER BY rank LIMIT {LOOKED_AT}
-  )
+  ) AS lesser
   UNION ALL
   SELECT alert_id, rank FROM deliveries
   WHERE connector = :connector AND state = 'sending' AND rank < {AFTER_ALL_OPENS}
@@ -141,7 +144,7 @@ UNION SELECT connector FROM deliveries WHERE state = 'sending'
 
 
 def read(
-    connection: sqlite3.Connection, *, since: float, now: float, configured: Collection[str] | None = None
+    connection: Connection, *, since: float, now: float, configured: Collection[str] | None = None
 ) -> list[Symptom]:
     """Every trouble that rows tell of; of what passes, what happened ``since`` then.
 
@@ -160,7 +163,7 @@ def read(
     return found
 
 
-def _orphaned(connection: sqlite3.Connection, name: str) -> Iterator[Symptom]:
+def _orphaned(connection: Connection, name: str) -> Iterator[Symptom]:
     """What is owed to a connector that the config does not name: nobody will send it.
 
     An alarm of our own is none of that, for whom the config names is told as well.
@@ -170,7 +173,7 @@ def _orphaned(connection: sqlite3.Connection, name: str) -> Iterator[Symptom]:
         yield symptom
 
 
-def _late(connection: sqlite3.Connection, name: str, now: float, *, besides: int | None) -> Iterator[Symptom]:
+def _late(connection: Connection, name: str, now: float, *, besides: int | None) -> Iterator[Symptom]:
     """The critical that has waited the longest."""
     found = late.oldest(connection, name, kev=_KEV_OF_BODY.format("a.body"), besides=besides, now=now)
     if found is None:
@@ -189,7 +192,7 @@ def _late(connection: sqlite3.Connection, name: str, now: float, *, besides: int
     )
 
 
-def _of_connector(connection: sqlite3.Connection, name: str, now: float) -> Iterator[Symptom]:
+def _of_connector(connection: Connection, name: str, now: float) -> Iterator[Symptom]:
     """Whether a connector is paused; whether it fails; which of its alerts fails by itself while others arrive."""
     values = {"connector": name, "now": now, "besides": ""}
     pause = connection.execute("SELECT reason, since FROM pauses WHERE connector = ?", (name,)).fetchone()
@@ -207,7 +210,7 @@ def _of_connector(connection: sqlite3.Connection, name: str, now: float) -> Iter
         yield from _alone(connection, name, by_itself)
 
 
-def _stuck(connection: sqlite3.Connection, kind: str, values: dict[str, Any], *, reason: str, since: float) -> Symptom:
+def _stuck(connection: Connection, kind: str, values: dict[str, Any], *, reason: str, since: float) -> Symptom:
     """A trouble of a whole connector, which is as bad as the worst that waits for it."""
     waiting = connection.execute(_WAITING, values).fetchall()
     (count,) = connection.execute(_COUNT, values).fetchone()
@@ -224,7 +227,7 @@ def _stuck(connection: sqlite3.Connection, kind: str, values: dict[str, Any], *,
     )
 
 
-def _alone(connection: sqlite3.Connection, name: str, rows: list[sqlite3.Row]) -> Iterator[Symptom]:
+def _alone(connection: Connection, name: str, rows: list[Row]) -> Iterator[Symptom]:
     """The alert that fails by itself: a critical one, or one on CISA's list, that has failed the longest."""
     for row in rows:
         alert = connection.execute(
@@ -244,7 +247,7 @@ def _alone(connection: sqlite3.Connection, name: str, rows: list[sqlite3.Row]) -
             return
 
 
-def _got_worse(connection: sqlite3.Connection, since: float) -> dict[str, float]:
+def _got_worse(connection: Connection, since: float) -> dict[str, float]:
     """Alerts without a route that got worse since then, and when."""
     return {
         alert_id: at
@@ -253,7 +256,7 @@ def _got_worse(connection: sqlite3.Connection, since: float) -> dict[str, float]
     }
 
 
-def _symptom(row: sqlite3.Row) -> Symptom:
+def _symptom(row: Row) -> Symptom:
     return Symptom(
         type=row["type"],
         subject=row["subject"],

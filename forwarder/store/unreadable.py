@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sqlite3
 import zlib
 from collections.abc import Callable, Mapping
 from enum import StrEnum
@@ -13,6 +12,7 @@ from forwarder.alert import Alert, Change, Severity
 from forwarder.common.clock import instant
 from forwarder.common.text import one_line
 from forwarder.logs import get_logger
+from forwarder.store.connection import Connection, Row
 from forwarder.store.mute_records import MutedBy
 
 T = TypeVar("T")
@@ -46,14 +46,14 @@ def why(error: Exception) -> str:
     return f"What the database holds of it cannot be read ({type(error).__name__}{f': {told}' if told else ''})."
 
 
-def set_aside(connection: sqlite3.Connection, delivery_id: int, reason: str, now: float) -> None:
+def set_aside(connection: Connection, delivery_id: int, reason: str, now: float) -> None:
     """Makes a dead letter of a delivery that cannot be read, for a person to decide on."""
     connection.execute(_SET_ASIDE, (delivery_id, now, reason))
     connection.execute(_NOTE, (delivery_id, now, reason))
     log.error("delivery_unreadable", delivery=delivery_id, reason=reason)
 
 
-def set_aside_unknown(connection: sqlite3.Connection, now: float) -> None:
+def set_aside_unknown(connection: Connection, now: float) -> None:
     """Makes dead letters of deliveries in a state that this version does not know: nothing else would take them up."""
     rows = connection.execute(f"SELECT id, state FROM deliveries WHERE state NOT IN {KNOWN_STATES}").fetchall()
     for delivery_id, state in rows:
@@ -78,7 +78,7 @@ def seconds(value: float) -> float:
     return min(max(value, 0.0), LAST_SECOND) if value == value else 0.0  # noqa: PLR0124 - NaN is not itself
 
 
-def alert_of(row: sqlite3.Row, alert_id: str) -> tuple[Alert, str]:
+def alert_of(row: Row, alert_id: str) -> tuple[Alert, str]:
     """The alert in a row's ``body``, and what is wrong with it: then another one in its place that says so."""
     try:
         return Alert.parse(json.loads(row["body"])), ""

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import sqlite3
 from collections.abc import Collection, Iterable
 from typing import Final
 
 from forwarder.alert import Alert, Change, Vendor, Vendors
 from forwarder.store import unreadable
+from forwarder.store.connection import Connection, Row
 from forwarder.store.engine import Engine
 from forwarder.store.records import RoutedAlert
 
@@ -40,7 +40,7 @@ class VendorStore:
             return
         rows = [(vendor.key, vendor.name, json.dumps(vendor.categories)) for vendor in vendors.values()]
 
-        def work(connection: sqlite3.Connection) -> None:
+        def work(connection: Connection) -> None:
             connection.execute("DELETE FROM vendors")
             connection.executemany("INSERT INTO vendors VALUES (?, ?, ?)", rows)
             connection.execute("UPDATE feed SET stack_read = 1")
@@ -53,14 +53,14 @@ class VendorStore:
             return frozenset(alert_id for (alert_id,) in connection.execute("SELECT alert_id FROM uncategorized"))
 
 
-def keys(connection: sqlite3.Connection) -> frozenset[str] | None:
+def keys(connection: Connection) -> frozenset[str] | None:
     """The keys of the vendors in the stack; None where it was never read."""
     if not connection.execute("SELECT stack_read FROM feed").fetchone()[0]:
         return None
     return frozenset(key for (key,) in connection.execute("SELECT key FROM vendors"))
 
 
-def of(connection: sqlite3.Connection, alert: Alert, changes: Iterable[Change] = ()) -> Vendors:
+def of(connection: Connection, alert: Alert, changes: Iterable[Change] = ()) -> Vendors:
     """What is known of the vendors that an alert and its changes name."""
     told = {*alert.affected_vendors, *(key for change in changes for key in _named_in(change))}
     if not told:
@@ -68,19 +68,19 @@ def of(connection: sqlite3.Connection, alert: Alert, changes: Iterable[Change] =
     return _vendors(connection.execute(_OF, (json.dumps(sorted(told)),)).fetchall())
 
 
-def of_all(connection: sqlite3.Connection, alerts: Iterable[Alert]) -> Vendors:
+def of_all(connection: Connection, alerts: Iterable[Alert]) -> Vendors:
     """What is known of the vendors that any of ``alerts`` names."""
     told = {key for alert in alerts for key in alert.affected_vendors}
     return _vendors(connection.execute(_OF, (json.dumps(sorted(told)),)).fetchall()) if told else {}
 
 
-def key_of(connection: sqlite3.Connection, text: str) -> str:
+def key_of(connection: Connection, text: str) -> str:
     """The key of the vendor that people call ``text``, by key or by name; ``text`` itself where none is called so."""
     row = connection.execute(_KEY, (text,)).fetchone()
     return text if row is None else str(row[0])
 
 
-def note_uncategorized(connection: sqlite3.Connection, routed: Iterable[RoutedAlert]) -> None:
+def note_uncategorized(connection: Connection, routed: Iterable[RoutedAlert]) -> None:
     """Notes which of ``routed`` are to be routed again once the stack was read, and whose vendors were not known."""
     noted = [(item.alert.id, json.dumps(item.uncategorized)) for item in routed if item.uncategorized]
     # What was not known at first is what the first routing went without.
@@ -92,16 +92,16 @@ def unknown_in(text: str) -> frozenset[str]:
     return unreadable.read(lambda: frozenset(map(str, json.loads(text))), lambda _: frozenset())
 
 
-def forget_uncategorized(connection: sqlite3.Connection, alert_ids: Collection[str]) -> None:
+def forget_uncategorized(connection: Connection, alert_ids: Collection[str]) -> None:
     """Takes the note back, for they were routed by what the stack says."""
     connection.executemany("DELETE FROM uncategorized WHERE alert_id = ?", [(alert_id,) for alert_id in alert_ids])
 
 
-def _vendors(rows: Iterable[sqlite3.Row]) -> Vendors:
+def _vendors(rows: Iterable[Row]) -> Vendors:
     return {row["key"]: _vendor(row) for row in rows}
 
 
-def _vendor(row: sqlite3.Row) -> Vendor:
+def _vendor(row: Row) -> Vendor:
     categories = unreadable.read(lambda: tuple(map(str, json.loads(row["categories"]))), lambda _: ())
     return Vendor(key=row["key"], name=row["name"], categories=categories)
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import sqlite3
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Final
 
 from forwarder.connector import Kind
 from forwarder.store import unreadable
+from forwarder.store.connection import Row
 from forwarder.store.engine import Engine
 from forwarder.store.life_records import Hold
 from forwarder.store.order import BEFORE
@@ -19,7 +19,8 @@ _ASKED: Final = f"""
 SELECT d.*, (SELECT e.id FROM deliveries AS e WHERE {BEFORE} ORDER BY e.id LIMIT 1) AS behind,
   (SELECT outcome FROM attempts WHERE delivery_id = d.id ORDER BY number DESC LIMIT 1) AS last_outcome
 FROM deliveries AS d
-WHERE d.id IN (SELECT value FROM json_each(:ids)) AND d.state IN ('held', 'ready', 'uncertain', 'sending')
+WHERE d.id IN (SELECT CAST(value AS BIGINT) FROM json_each(:ids))
+  AND d.state IN ('held', 'ready', 'uncertain', 'sending')
 """
 
 # The line of a connector is numbered once, however many of it are asked for.
@@ -29,8 +30,8 @@ SELECT id, place, line FROM (
     count(*) OVER (PARTITION BY connector) AS line
   FROM deliveries INDEXED BY deliveries_waiting
   WHERE state IN ('ready', 'uncertain') AND due_at <= :now AND connector IN (SELECT value FROM json_each(:connectors))
-)
-WHERE id IN (SELECT value FROM json_each(:ids))
+) AS lines
+WHERE id IN (SELECT CAST(value AS BIGINT) FROM json_each(:ids))
 """
 
 _LIMITS: Final = """
@@ -85,7 +86,7 @@ class Waits:
         return {row["id"]: _wait(row, *places.get(row["id"], (0, 0)), limits.get(row["connector"])) for row in rows}
 
 
-def _wait(row: sqlite3.Row, place: int, line: int, limited_until: float | None) -> Wait:
+def _wait(row: Row, place: int, line: int, limited_until: float | None) -> Wait:
     outcome = row["last_outcome"]
     return Wait(
         id=row["id"],

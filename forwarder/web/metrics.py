@@ -10,7 +10,6 @@ import math
 import platform
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, disable_created_metrics
@@ -220,7 +219,7 @@ class Gauges:
     def collect(self) -> Iterator[Metric]:
         families = _families()
         families["request_budget_remaining"].add_metric((), self._forwarder.budget.left)
-        families["database_bytes"].add_metric((), _size(self._store.engine.path))
+        families["database_bytes"].add_metric((), self._store.engine.size_bytes())
         with suppress(StoreError):
             self._of_feed(families)
             self._of_queues(families)
@@ -309,12 +308,3 @@ def _histogram(
     name: str, text: str, labels: Sequence[str], buckets: Sequence[float], registry: CollectorRegistry
 ) -> Histogram:
     return Histogram(f"forwarder_{name}_seconds", text, labels, buckets=buckets, registry=registry)
-
-
-def _size(path: Path) -> int:
-    """Bytes of the database and its write-ahead log; a log that is not there has none."""
-    size = 0
-    for part in (path, path.with_name(f"{path.name}-wal")):
-        with suppress(OSError):
-            size += part.stat().st_size
-    return size

@@ -5,7 +5,6 @@ Pages read through a connection of their own, so that a slow search never holds 
 
 from __future__ import annotations
 
-import shutil
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -250,10 +249,7 @@ class Pages:
 
     def _free(self) -> int | None:
         """Bytes that are free on the database's disk; None where the system does not say."""
-        try:
-            return shutil.disk_usage(self._forwarder.store.engine.path.parent).free
-        except OSError:
-            return None
+        return self._forwarder.store.engine.free_bytes()
 
     def _cards(self, facts: Facts) -> list[Card]:
         lately = self._store.queries.delivered({queue.connector: facts.now - HOUR for queue in facts.queues})

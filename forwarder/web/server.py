@@ -126,7 +126,7 @@ class Server:
         from forwarder.web.app import make_app
 
         try:
-            store = Store.open_shared(self._forwarder.store.engine.path)
+            store = Store.open_shared(self._forwarder.store.engine.place)
         except StoreError:
             # The pages are there to show what is wrong with it.
             store = self._forwarder.store

@@ -46,6 +46,7 @@ def main(config_path: Path, count: int) -> None:
         taken_in = time.perf_counter() - started
         forwarder.deliver_due(3600.0, threading.Event())
     wall, cpu = time.perf_counter() - started, time.process_time() - cpu_before
+    assert isinstance(config.database, Path)
     sizes = [path.stat().st_size for path in config.database.parent.glob(config.database.name + "*")]
     figures = {
         "seconds": round(wall, 3),

@@ -38,6 +38,7 @@ def quiet_poll(there: StandIns, *, stored: list[int], samples: int) -> dict[str,
         forwarder.poll()
         held = 0
         for count in stored:
+            assert isinstance(config.database, Path)
             _fill(config.database, held, count)
             held = count
             found[f"{count:,}"] = _median(forwarder.poll, samples)

@@ -13,7 +13,7 @@ from forwarder.delivery.waiting import Cause, Waiting, waiting
 from forwarder.store import Store
 from forwarder.store.records import AttemptResult
 from tests.kit.samples import alert
-from tests.kit.store import NOW, at, claim, deliver, enqueue, failed, paused, routed, rows, settle, uncertain
+from tests.kit.store import NOW, at, claim, deliver, enqueue, failed, of_sqlite, paused, routed, rows, settle, uncertain
 
 
 @pytest.fixture
@@ -166,8 +166,8 @@ def test_a_long_list_is_told_at_once(store: Store) -> None:
         return 0
 
     with store.engine.read() as connection:
-        connection.set_progress_handler(count, 1000)
+        of_sqlite(connection).set_progress_handler(count, 1000)
     assert len(all_waiting(store)) == 3000
     with store.engine.read() as connection:
-        connection.set_progress_handler(None, 0)
+        of_sqlite(connection).set_progress_handler(None, 0)
     assert steps < 3000, "a thousand steps of the database for each delivery would be a line for each of them"

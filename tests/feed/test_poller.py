@@ -32,7 +32,7 @@ from tests.feed.conftest import MakePoller
 from tests.kit.core import no_threads
 from tests.kit.feed import DAY, HOUR, asked, flood, new, outstanding, publish
 from tests.kit.samples import real_alerts
-from tests.kit.store import NOW, Time, config, rows
+from tests.kit.store import NOW, Time, config, file_of, rows
 
 # The first start
 
@@ -70,7 +70,7 @@ def test_the_first_start_goes_by_the_server_s_time(
 ) -> None:
     """A machine whose clock is wrong begins where the server says that now is."""
     for wrong in (-2 * DAY, 2 * DAY):
-        here = Store.open_exclusive(store.engine.path.with_name(f"{wrong}.db"))
+        here = Store.open_exclusive(file_of(store).with_name(f"{wrong}.db"))
         publish(sandbox, "before", -60)
         Poller(config(start_from="now"), source, here, now=lambda wrong=wrong: time.now + wrong).poll()  # type: ignore[misc]
         assert here.feed.state().cursor == NOW

@@ -9,21 +9,26 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
+import psycopg
 from pydantic import SecretStr
 
 from forwarder.alert import Alert, Change, Vendor, Vendors
 from forwarder.config import Config
 from forwarder.connector import ConnectorConfig, Kind, Receipt
 from forwarder.routing import Decision, Verdict
-from forwarder.store import Store
+from forwarder.store import Store, StoreError
+from forwarder.store.connection import Connection
 from forwarder.store.enqueue import enqueue as owe
 from forwarder.store.enqueue import enqueue_withdrawal, record_change
 from forwarder.store.records import AttemptResult, Claimed, RoutedAlert, Settlement, State
+from forwarder.store.sqlite import SqliteEngine
 from tests.kit.samples import alert
 
 NOW: Final = 1_772_366_400.0
 """2026-03-01T12:00:00Z."""
 LEASE: Final = 60.0
+REFUSED: Final = (sqlite3.IntegrityError, psycopg.IntegrityError, StoreError)
+"""What a database raises where a row must not be as it is told."""
 LASTING: Final = Change(field="lasting", old=None, new="1d")
 """A change to tell."""
 
@@ -141,6 +146,18 @@ def deliver(
     return claimed
 
 
+def file_of(store: Store) -> Path:
+    """The file of a store that is one."""
+    assert isinstance(store.engine, SqliteEngine)
+    return store.engine.path
+
+
+def of_sqlite(connection: Connection) -> sqlite3.Connection:
+    """A connection to a file, as SQLite has it."""
+    assert isinstance(connection, sqlite3.Connection)
+    return connection
+
+
 def rows(store: Store, sql: str, *values: object) -> list[tuple[Any, ...]]:
     """What the database itself says."""
     with store.engine.read() as connection:
@@ -183,7 +200,7 @@ def withdraw(store: Store, alert_id: str, *, now: float = NOW, why: str = "It is
 def remind(store: Store, alert_id: str, connectors: Iterable[str], *, change: Change, now: float, why: str) -> None:
     """Owes one more update of an alert, as an alarm that still stands does."""
 
-    def work(connection: sqlite3.Connection) -> None:
+    def work(connection: Connection) -> None:
         row = connection.execute(
             "UPDATE alerts SET revision = revision + 1 WHERE id = ? RETURNING revision", (alert_id,)
         ).fetchone()

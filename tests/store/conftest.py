@@ -1,23 +1,46 @@
-"""What the tests of the store share."""
+"""What the tests of the store share: each runs over every kind of database, but those of what one kind has alone."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Final
 
 import pytest
 
+from forwarder.common.databases import Database
 from forwarder.store import Store
+from tests.kit import postgres
+
+DATABASES: Final = ("sqlite", "postgres")
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Both kinds, where a test is not about a file; a module that says ``DATABASES`` knows better."""
+    if "kind" in metafunc.fixturenames:
+        kinds = getattr(metafunc.module, "DATABASES", DATABASES)
+        about_a_file = "path" in metafunc.function.__code__.co_varnames[: metafunc.function.__code__.co_argcount]
+        metafunc.parametrize("kind", ("sqlite",) if about_a_file else kinds)
 
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    """Where the database is."""
+    """Where a database is that is a file."""
     return tmp_path / "forwarder.db"
 
 
 @pytest.fixture
-def store(path: Path) -> Iterator[Store]:
+def place(kind: str, request: pytest.FixtureRequest) -> Database:
+    """Where a database is of the kind that is tested."""
+    if kind == "sqlite":
+        path: Path = request.getfixturevalue("path")
+        return path
+    server: postgres.Server = request.getfixturevalue("server")
+    return server.empty_store()
+
+
+@pytest.fixture
+def store(place: Database) -> Iterator[Store]:
     """A new store, this process' own."""
-    with Store.open_exclusive(path) as opened:
+    with Store.open_exclusive(place) as opened:
         yield opened

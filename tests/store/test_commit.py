@@ -15,10 +15,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from forwarder.store import Store, StoreError
+from forwarder.store.connection import Connection
 from forwarder.store.engine import Engine
+from forwarder.store.sqlite import SqliteEngine
 from tests.kit.core import PATIENCE, until
 
-Work = Callable[[sqlite3.Connection], str]
+Work = Callable[[Connection], str]
+
+DATABASES: Final = ("sqlite",)
+
 
 ROOM: Final = 60
 """Pages that a disk has left: some pieces of writing fit, and large ones do not."""
@@ -39,7 +44,7 @@ def store(tmp_path: Path) -> Iterator[Store]:
 def insert(name: str, text: str = "", *, then: BaseException | None = None) -> Work:
     """A piece of writing that adds a row, and fails afterwards where it is told to."""
 
-    def work(connection: sqlite3.Connection) -> str:
+    def work(connection: Connection) -> str:
         connection.execute("INSERT INTO set_aside (digest, raw, reason, seen_at) VALUES (?, ?, '', 0)", (name, text))
         if then is not None:
             raise then
@@ -51,7 +56,7 @@ def insert(name: str, text: str = "", *, then: BaseException | None = None) -> W
 def swallow(name: str) -> Work:
     """A piece of writing that says nothing of it where SQLite rolled everything back for want of room."""
 
-    def work(connection: sqlite3.Connection) -> str:
+    def work(connection: Connection) -> str:
         with contextlib.suppress(sqlite3.OperationalError):
             insert(name, LARGE)(connection)
         return name
@@ -84,7 +89,7 @@ def together(engine: Engine, works: list[Work]) -> list[str | BaseException]:
     """What each piece of writing is told, all of them waiting for one commit in this order."""
     held, go = threading.Event(), threading.Event()
 
-    def hold(_: sqlite3.Connection) -> None:
+    def hold(_: Connection) -> None:
         held.set()
         go.wait(PATIENCE)
 
@@ -109,7 +114,7 @@ def together(engine: Engine, works: list[Work]) -> list[str | BaseException]:
 def limit_disk(store: Store, pages: int | None) -> None:
     """Lets the database grow by ``pages`` and no more."""
 
-    def work(connection: sqlite3.Connection) -> None:
+    def work(connection: Connection) -> None:
         has: int = connection.execute("PRAGMA page_count").fetchone()[0]
         connection.execute(f"PRAGMA max_page_count = {2**30 if pages is None else has + pages}").fetchone()
 
@@ -163,7 +168,7 @@ def test_a_disk_that_fails_at_the_commit(store: Store) -> None:
         )
     )
 
-    def orphan(connection: sqlite3.Connection) -> str:
+    def orphan(connection: Connection) -> str:
         connection.execute("INSERT INTO children VALUES (7)")
         return "orphan"
 
@@ -234,6 +239,7 @@ class MainFirst:
 def test_an_interrupt_of_one_thread_is_no_other_s(store: Store, interrupt: type[BaseException], at: str) -> None:
     """Whoever is interrupted while carrying out what others queued ends alone; theirs is done once, and told so."""
     engine = store.engine
+    assert isinstance(engine, SqliteEngine)
     assert engine._writer is not None
     struck = Struck(engine._writer, at, interrupt)
     engine._writer = struck  # type: ignore[assignment]

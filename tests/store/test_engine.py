@@ -18,10 +18,13 @@ from typing import Final
 import pytest
 
 from forwarder.store import AlreadyRunning, Store, StoreError
+from forwarder.store.connection import Connection
 from forwarder.store.schema import APPLICATION_ID, MIGRATIONS, migrate
 from tests.kit.core import PATIENCE, until
 from tests.kit.samples import alert
-from tests.kit.store import enqueue, rows
+from tests.kit.store import enqueue, of_sqlite, rows
+
+DATABASES: Final = ("sqlite",)
 
 OWNER: Final = """
 import os, sys
@@ -333,10 +336,10 @@ def test_a_closed_store_says_so(store: Store) -> None:
 # Many threads as one
 
 
-def insert(name: str, *, then: Exception | None = None) -> Callable[[sqlite3.Connection], str]:
+def insert(name: str, *, then: Exception | None = None) -> Callable[[Connection], str]:
     """A piece of writing that adds a row, and fails afterwards where it is told to."""
 
-    def work(connection: sqlite3.Connection) -> str:
+    def work(connection: Connection) -> str:
         connection.execute("INSERT INTO set_aside (digest, raw, reason, seen_at) VALUES (?, '', '', 0)", (name,))
         if then is not None:
             raise then
@@ -353,13 +356,13 @@ def names(store: Store) -> set[str]:
 class Crowd:
     """Writes that wait together for one commit, held up until all of them are queued."""
 
-    def __init__(self, store: Store, *works: Callable[[sqlite3.Connection], str]) -> None:
+    def __init__(self, store: Store, *works: Callable[[Connection], str]) -> None:
         self._store, self._works = store, works
         self._held, self._go = threading.Event(), threading.Event()
 
     def results(self) -> list[str | Exception]:
         with ThreadPoolExecutor(len(self._works) + 1) as threads:
-            first = threads.submit(self._store.engine.write, self._hold)
+            first = threads.submit(lambda: self._store.engine.write(self._hold))
             assert self._held.wait(PATIENCE)
             others = [threads.submit(self._try, work) for work in self._works]
             # They queue up behind the first one, which holds the connection.
@@ -368,11 +371,11 @@ class Crowd:
             first.result(PATIENCE)
             return [other.result(PATIENCE) for other in others]
 
-    def _hold(self, _: sqlite3.Connection) -> None:
+    def _hold(self, _: Connection) -> None:
         self._held.set()
         self._go.wait(PATIENCE)
 
-    def _try(self, work: Callable[[sqlite3.Connection], str]) -> str | Exception:
+    def _try(self, work: Callable[[Connection], str]) -> str | Exception:
         try:
             return self._store.engine.write(work)
         except Exception as error:
@@ -387,7 +390,7 @@ def test_writes_that_wait_share_a_commit(store: Store) -> None:
         nonlocal commits
         commits += statement == "COMMIT"
 
-    store.engine.write(lambda connection: connection.set_trace_callback(count))
+    store.engine.write(lambda connection: of_sqlite(connection).set_trace_callback(count))
     commits = 0
     assert Crowd(store, *(insert(f"n{number}") for number in range(20))).results() == [f"n{n}" for n in range(20)]
     assert commits == 2

@@ -27,7 +27,7 @@ from forwarder.store.mute_records import MutedBy
 from forwarder.store.records import RoutedAlert
 from forwarder.store.schema import MIGRATIONS
 from tests.kit.samples import alert
-from tests.kit.store import NOW, claim_all, dead, delivered, enqueue, routed, rows, settle
+from tests.kit.store import NOW, claim_all, dead, delivered, enqueue, of_sqlite, routed, rows, settle
 
 DAY: Final = 86400.0
 PLACES: Final = ("secops", "oncall", "tickets", "tickets-old")
@@ -198,7 +198,7 @@ def test_every_figure_is_read_from_an_index_alone(store: Store, path: Path) -> N
     store.lifecycle.respond("a", Action.ACKNOWLEDGE, place=PAGE, now=NOW, connectors=())
     statements: list[str] = []
     with store.engine.read() as connection:
-        connection.set_trace_callback(statements.append)
+        of_sqlite(connection).set_trace_callback(statements.append)
     store.figures.weeks(NOW - WEEK, 2)
     store.figures.unresolved()
     overdue(store, {"tickets": Dated("tickets", 1)}, NOW)
@@ -220,7 +220,7 @@ def test_the_status_page_s_times_are_read_from_the_last_ones_alone(store: Store,
     """Neither how long deliveries took nor how late alerts were seen is looked for among all there ever were."""
     statements: list[str] = []
     with store.engine.read() as connection:
-        connection.set_trace_callback(statements.append)
+        of_sqlite(connection).set_trace_callback(statements.append)
     store.queries.latencies(NOW)
     store.queries.lateness(NOW)
     with closing(sqlite3.connect(path)) as connection:

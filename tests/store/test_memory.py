@@ -12,8 +12,8 @@ from structlog.testing import capture_logs
 from forwarder.connector import NOTICE, Failed, Retry
 from forwarder.delivery.memory import StoredMemory
 from forwarder.store import Store
-from forwarder.store.engine import Engine
 from forwarder.store.memory import MemoryStore
+from forwarder.store.sqlite import SqliteEngine
 from tests.kit.store import rows
 
 
@@ -55,7 +55,7 @@ def test_what_a_rename_hands_over_is_known_at_once(path: Path) -> None:
         assert store.memory.of("new") == {}
 
 
-class Refusing(Engine):
+class Refusing(SqliteEngine):
     """A database that says no as long as ``refuses`` is set."""
 
     refuses = False

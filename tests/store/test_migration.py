@@ -23,7 +23,7 @@ from forwarder.store import schema as store_schema
 from forwarder.store.alarm_records import Alarm
 from forwarder.store.records import AttemptResult, State
 from forwarder.store.schema import MIGRATIONS, migrate
-from tests.kit.store import LEASE, NOW, claim, claim_all, delivered, rows, settle
+from tests.kit.store import LEASE, NOW, claim, claim_all, delivered, of_sqlite, rows, settle
 
 BEFORE: Final = Path(__file__).with_name("before.db.gz")
 
@@ -105,7 +105,7 @@ def test_every_row_is_kept(path: Path, table: str, columns: set[str], fields: se
     for row in old:
         row.pop("stack", None)  # it has a table of its own now
     with Store.open_exclusive(path) as store, store.engine.read() as connection:
-        found = dump(connection, table)
+        found = dump(of_sqlite(connection), table)
     # A column that a later version added is no loss.
     assert [{name: row[name] for name in old[0]} for row in found] == sorted(old, key=repr)
 

@@ -16,7 +16,7 @@ from forwarder.store.mute_records import MutedBy, MuteRow
 from forwarder.store.query_records import AlertRow, Filter
 from forwarder.store.records import RoutedAlert
 from tests.kit.samples import alert
-from tests.kit.store import NOW, claim, routed, rows
+from tests.kit.store import NOW, claim, of_sqlite, routed, rows
 
 DAY: Final = 86400.0
 BY: Final = MutedBy(id="1", until=NOW + DAY, reason="noise", who="Ada")
@@ -136,7 +136,7 @@ def test_each_look_goes_by_the_index_of_what_is_muted(store: Store, path: Path) 
     statements: list[str] = []
     muted(store, alert(id="a"))
     with store.engine.read() as connection:
-        connection.set_trace_callback(statements.append)
+        of_sqlite(connection).set_trace_callback(statements.append)
     store.mutes.count()
     store.mutes.counts()
     store.queries.alerts(Filter(muted=True))

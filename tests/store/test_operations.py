@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -365,7 +366,7 @@ def test_a_prune_keeps_what_a_quiet_feed_still_shows(store: Store) -> None:
     ]
 
 
-def test_a_prune_gives_back_the_room(store: Store) -> None:
+def test_a_prune_gives_back_the_room(store: Store, path: Path) -> None:
     """The file becomes smaller where much was forgotten."""
     store.feed.commit_page([routed(alert(id=f"a{number}", description="x" * 20_000)) for number in range(100)], now=NOW)
     before = rows(store, "PRAGMA page_count")[0][0]

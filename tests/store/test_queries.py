@@ -25,6 +25,7 @@ from tests.kit.store import (
     delivered,
     enqueue,
     failed,
+    of_sqlite,
     paused,
     remind,
     routed,
@@ -188,7 +189,7 @@ def looks(store: Store, ask: Callable[[], object]) -> int:
         steps += 1
 
     with store.engine.read() as connection:
-        connection.set_progress_handler(count, 1000)
+        of_sqlite(connection).set_progress_handler(count, 1000)
     ask()
     return steps
 

@@ -22,7 +22,20 @@ from forwarder.store.query_records import Filter
 from forwarder.store.records import AttemptResult, State
 from tests.kit import core
 from tests.kit.samples import alert
-from tests.kit.store import LASTING, NOW, claim_all, deliver, delivered, enqueue, ids, remind, routed, rows, settle
+from tests.kit.store import (
+    LASTING,
+    NOW,
+    claim_all,
+    deliver,
+    delivered,
+    enqueue,
+    file_of,
+    ids,
+    remind,
+    routed,
+    rows,
+    settle,
+)
 from tests.kit.web import Site, serving
 
 Damage = Callable[[sqlite3.Connection], object]
@@ -170,7 +183,7 @@ def site(tmp_path: Path) -> Iterator[Site]:
 @pytest.mark.parametrize("how", EVERYTHING)
 def test_pages_and_reviews_go_on(site: Site, how: str) -> None:
     """Every page, the metrics, the probes and the alarms' review show the others, and what they can of this one."""
-    damage(site.store.engine.path, EVERYTHING[how])
+    damage(file_of(site.store), EVERYTHING[how])
     for round_ in range(2):
         for page in (
             "/",

@@ -114,6 +114,7 @@ class _Life:
         self._forwarder.prune()
         self._forwarder.review_alarms()
         path = self._config.database
+        assert isinstance(path, Path)
         files = [path, path.with_name(path.name + "-wal")]
         self.soak.samples.append(
             Sample(

@@ -23,7 +23,7 @@ from tests.kit import core as core_kit
 from tests.kit import store as store_kit
 from tests.kit.core import no_threads
 from tests.kit.samples import alert
-from tests.kit.store import NOW
+from tests.kit.store import NOW, file_of
 from tests.kit.web import Site, furnish, serving, sweep_short
 
 Samples = dict[tuple[str, tuple[tuple[str, str], ...]], float]
@@ -111,7 +111,7 @@ def test_gauges_tell_how_things_stand(site: Site) -> None:
     assert value(samples, "dead_letters", connector="oncall") == 1
     assert value(samples, "alarms", kind="gap") == 1
     assert (value(samples, "gaps"), value(samples, "set_aside"), value(samples, "unrouted_alerts")) == (1, 1, 1)
-    assert value(samples, "database_bytes") >= site.store.engine.path.stat().st_size
+    assert value(samples, "database_bytes") >= file_of(site.store).stat().st_size
 
 
 def test_criticals_that_wait_are_counted_by_connector(site: Site) -> None:
@@ -212,8 +212,8 @@ def test_a_reload_shows_the_new_connectors_at_zero(site: Site) -> None:
 def test_a_scrape_without_the_database_still_counts(site: Site) -> None:
     """When the database cannot be read, the counters are shown all the same: they tell of it."""
     site.forwarder.listeners.store_failed("the disk is full")
-    site.store.engine.path.with_name("forwarder.db-wal").write_bytes(b"")
-    site.store.engine.path.write_bytes(b"no database any more" * 4096)
+    file_of(site.store).with_name("forwarder.db-wal").write_bytes(b"")
+    file_of(site.store).write_bytes(b"no database any more" * 4096)
     samples = scrape(site)
     assert value(samples, "store_failures_total") == 1
     assert ("forwarder_gaps", ()) not in samples
@@ -278,14 +278,14 @@ def test_a_destination_that_is_down_is_no_reason(site: Site) -> None:
 
 def test_it_is_not_ready_when_the_database_takes_no_writes(site: Site) -> None:
     """A write that fails is a reason. It is tried every few seconds only: probes must not keep the disk busy."""
-    now, visitor = store_kit.Time(), Store.open_shared(site.store.engine.path)
+    now, visitor = store_kit.Time(), Store.open_shared(file_of(site.store))
     health = Health(site.forwarder, visitor, clock=now)
     assert health.missing() == []
     site.store.close()
     now.advance(WRITE_EVERY - 1)
     assert health.missing() == []
     now.advance(1)
-    assert health.missing() == [Missing(what="store", why=f"The database {site.store.engine.path} is closed.")]
+    assert health.missing() == [Missing(what="store", why=f"The database {file_of(site.store)} is closed.")]
     visitor.close()
 
 

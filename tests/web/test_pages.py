@@ -24,7 +24,7 @@ from forwarder.web.charts import Latency, days, days_chart, latencies, latency_c
 from forwarder.web.filters import CAUSES, templates
 from tests.kit import store as store_kit
 from tests.kit.samples import ALERT_ID, alert, hostile_alerts, odd_alerts
-from tests.kit.store import NOW
+from tests.kit.store import NOW, file_of
 from tests.kit.web import HTML, Site, furnish, serving, sweep_short, words
 
 PAGES = ("/", "/alerts", f"/alerts/{ALERT_ID}", "/dead-letters", "/figures", "/mutes", "/gaps", "/set-aside")
@@ -428,8 +428,8 @@ def test_no_secret_is_shown(fresh: Site) -> None:
 
 def test_a_page_without_its_database_says_so(fresh: Site) -> None:
     """A database that cannot be read is told as one sentence, and the process lives on."""
-    fresh.store.engine.path.with_name("forwarder.db-wal").write_bytes(b"")
-    fresh.store.engine.path.write_bytes(b"no database any more" * 4096)
+    file_of(fresh.store).with_name("forwarder.db-wal").write_bytes(b"")
+    file_of(fresh.store).write_bytes(b"no database any more" * 4096)
     page = fresh.page("/alerts", 503)
     assert "is damaged" in words(page)
     assert fresh.client.get("/healthz").status_code == 200

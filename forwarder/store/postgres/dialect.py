@@ -1,0 +1,89 @@
+"""The statements of the store as PostgreSQL reads them: written once, in words that SQLite knows, and put over here.
+
+What can be said in the same words is said so in the statements themselves. The rest is of three kinds: parameters, a
+few words and hints of SQLite's (both this module's), and functions, which PostgreSQL is given under SQLite's names
+(``functions``).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
+from typing import Any, Final, NamedTuple
+
+from forwarder.store.connection import Values
+
+_TOKEN: Final = re.compile(
+    r"""(?P<kept>'(?:[^']|'')*'|--[^\n]*)|(?P<named>(?<![\w:]):[a-z_]\w*)|(?P<placed>\?\d*)""", re.VERBOSE
+)
+
+_FUNCTIONS: Final = {
+    "json_group_array": "json_agg",
+    "json_group_object": "json_object_agg",
+    "json_object": "json_build_object",
+    "instr": "strpos",
+}
+"""Functions that PostgreSQL has under another name."""
+
+_REPLACED: Final[tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]], ...]] = (
+    # Which index is best PostgreSQL decides by itself, by what it knows of the rows; so the hints mean nothing to it.
+    (re.compile(r"\bINDEXED BY \w+"), ""),
+    (re.compile(r"\+(?=[ad]\.\w)"), ""),
+    (re.compile(r"\bCROSS JOIN (\w+)( AS \w+)?\s+ON\b"), r"JOIN \1\2 ON"),
+    # SQLite's LIKE and NOCASE know no case among ASCII letters. An index holds no text of any length.
+    (re.compile(r"\bLIKE\b"), "ILIKE"),
+    (
+        re.compile(r"([\w.]+) = (\$\d+) COLLATE NOCASE"),
+        r"(lower(left(\1, 200)) = lower(left(\2, 200)) AND lower(\1) = lower(\2))",
+    ),
+    (re.compile(r"([\w.]+) COLLATE NOCASE"), r"lower(\1)"),
+    # A limit below zero is none.
+    (re.compile(r"\bLIMIT (\$\d+)"), r"LIMIT nullif(greatest(\1::bigint, -1), -1)"),
+    (re.compile(rf"\b({'|'.join(_FUNCTIONS)})\("), lambda found: f"{_FUNCTIONS[found[1]]}("),
+)
+
+
+class Statement(NamedTuple):
+    """A statement with ``$1`` for its parameters, and what each of these is: a name, or a place counted from 0."""
+
+    sql: str
+    parameters: tuple[str | int, ...]
+
+    def values(self, given: Values) -> Sequence[Any]:
+        """What is given for the parameters, in their order."""
+        if isinstance(given, Mapping):
+            return [given[name] for name in self.parameters]  # type: ignore[index]
+        return [given[place] for place in self.parameters]  # type: ignore[index]
+
+
+@lru_cache(maxsize=1024)
+def translated(sql: str) -> Statement:
+    """A statement in PostgreSQL's words."""
+    parameters: list[str | int] = []
+    kept: list[str] = []
+    unnumbered = 0
+
+    def take(found: re.Match[str]) -> str:
+        nonlocal unnumbered
+        if found["kept"] is not None:
+            if found["kept"].startswith("--"):
+                return ""
+            # Nothing of what follows looks into a text.
+            kept.append(found["kept"])
+            return f"'{len(kept) - 1}'"
+        if found["named"] is not None:
+            wanted: str | int = found["named"][1:]
+        elif len(found["placed"]) > 1:
+            wanted = int(found["placed"][1:]) - 1
+        else:
+            wanted, unnumbered = unnumbered, unnumbered + 1
+        if wanted not in parameters:
+            parameters.append(wanted)
+        return f"${parameters.index(wanted) + 1}"
+
+    told = _TOKEN.sub(take, sql)
+    for pattern, instead in _REPLACED:
+        told = pattern.sub(instead, told)
+    told = re.sub(r"'(\d+)'", lambda found: kept[int(found[1])], told)
+    return Statement(told, tuple(parameters))

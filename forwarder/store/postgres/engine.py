@@ -1,0 +1,347 @@
+"""The database as a schema on a PostgreSQL server: one process holds its lease, and writes as if it were alone.
+
+**What a lost connection means.** Before the commit nothing is kept, and the transaction is carried out once more on a
+new connection. A commit without an answer may have come about: the mark that the transaction left in the lease tells,
+once the server can be asked. Where it cannot be asked soon enough, the caller is told that the write failed, though it
+may stand. That harms nothing, for everything is guarded: a page is read again, and what the store has of it is known;
+a claim that nobody holds ends, and what it claimed is looked for; to settle once more under the same claim changes
+nothing.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import secrets
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import psycopg
+from psycopg import pq, sql
+from psycopg_pool import ConnectionPool, PoolTimeout
+
+from forwarder.common.databases import PostgresAddress
+from forwarder.logs import get_logger
+from forwarder.store.connection import Connection
+from forwarder.store.engine import Engine, Job, decide
+from forwarder.store.errors import LeaseLost, StoreError
+from forwarder.store.postgres import faults
+from forwarder.store.postgres.lease import RENEWED_EVERY, ROLE, Lease, LeasePresence
+from forwarder.store.postgres.schema import MIGRATIONS, SCHEMA, applied, migrate
+from forwarder.store.postgres.wire import OPTIONS, PostgresConnection, Raw, connect, settings
+
+log = get_logger(__name__)
+
+# Whoever wants a connection is told why there is none; the pool would say the same again and again.
+logging.getLogger("psycopg.pool").setLevel(logging.ERROR)
+
+OLDEST: Final = 150_000
+"""The oldest version of the server that is supported: 15."""
+READERS: Final = 4
+"""Connections that read at once."""
+POOL_SECONDS: Final = 2.0
+"""How long a reader waits for one of these; then it connects by itself, and hears why that fails."""
+DOUBT_SECONDS: Final = 10.0
+"""How long a server is waited for that has not said whether a commit came about; what that claimed waits for longer."""
+DOUBT_PAUSE: Final = 0.25
+CONFLICTS: Final = 5
+"""How often a write is tried again that another one got in the way of."""
+
+_LIMITS: Final = f"SET LOCAL search_path = {SCHEMA}, pg_catalog; SET LOCAL statement_timeout = '60s'"
+_READ: Final = f"BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; {_LIMITS}"
+# A process that stands still within a transaction holds up nobody for longer than its lease lasts.
+_WRITE: Final = (
+    f"BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; {_LIMITS}; SET LOCAL lock_timeout = '20s';"
+    " SET LOCAL idle_in_transaction_session_timeout = '10s'; "
+)
+_TURN: Final = f"SELECT owner FROM leases WHERE role = '{ROLE}' FOR NO KEY UPDATE"
+"""By this, who holds no lease waits for the write of who does."""
+
+
+class _Unanswered(Exception):
+    """A commit to which no answer came."""
+
+
+class PostgresEngine(Engine):
+    """A database on a server. ``exclusive`` makes this process its only daemon, and brings its tables up to date."""
+
+    def __init__(self, address: PostgresAddress, *, exclusive: bool) -> None:
+        super().__init__()
+        self.place = self._address = address
+        self._lease = Lease(address) if exclusive else None
+        self.presence = LeasePresence(self.read, self._lease.turns if self._lease else None)
+        self._writer: Raw | None = None
+        self._pool: ConnectionPool[Raw] | None = None
+        self._lost: LeaseLost | None = None
+        self._closed = threading.Event()
+        self._wrote_at = time.monotonic()
+        try:
+            with self._sentences():
+                self._writer = connect(address)
+                self._prepare(self._writer)
+                if self._lease is not None:
+                    self._lease.acquire(self._writer)
+                self._pool = _pool(address)
+        except BaseException:
+            self.close()
+            raise
+        if self._lease is not None:
+            threading.Thread(target=self._keep, name="lease", daemon=True).start()
+
+    @property
+    def lost(self) -> str | None:
+        if self._lost is None:
+            return None
+        return str(self._lost)
+
+    @contextlib.contextmanager
+    def read(self) -> Iterator[Connection]:
+        with self._sentences():
+            raw = self._reader()
+            try:
+                yield PostgresConnection(raw)
+            finally:
+                with contextlib.suppress(psycopg.Error):
+                    raw.execute("ROLLBACK")
+                self._give_back(raw)
+
+    def backup(self, target: Path) -> None:
+        raise StoreError(
+            f"The database {self._address} is on a PostgreSQL server, and is copied by its own tools: "
+            f"pg_dump --format=custom --schema={SCHEMA} --file={target}."
+        )
+
+    def tidy(self, removed: int) -> None:
+        """Nothing: the server does it by itself."""
+
+    def free_bytes(self) -> int | None:
+        return None
+
+    def size_bytes(self) -> int:
+        try:
+            with self.read() as connection:
+                return int(connection.execute(_SIZE).fetchone()[0])
+        except StoreError:
+            return 0
+
+    def close(self) -> None:
+        self._closed.set()
+        with self._writing:
+            if self._pool is not None:
+                self._pool.close(timeout=1.0)
+            if self._writer is not None:
+                with contextlib.suppress(psycopg.Error):
+                    if self._lease is not None and self._lost is None:
+                        self._lease.release(self._writer)
+                self._writer.close()
+            self._pool = self._writer = None
+
+    # Writing
+
+    def _transact(self, jobs: Sequence[Job[Any]]) -> None:
+        conflicts, lost = 0, False
+        while True:
+            mark = secrets.token_hex(8)
+            try:
+                self._commit(jobs, mark)
+                return
+            except _Unanswered as unanswered:
+                if self._came_about(mark, unanswered):
+                    decide(jobs)
+                    return
+                if lost:
+                    raise StoreError(
+                        f"The database {self._address} failed: the connection was lost again and again."
+                    ) from None
+                lost = True
+            except faults.CONFLICTS:
+                conflicts += 1
+                if conflicts > CONFLICTS:
+                    raise
+            except psycopg.Error:
+                # Only where a connection was there, and is lost, would another try find anything else.
+                if lost or self._writer is None or not self._writer.closed:
+                    raise
+                lost = True
+
+    def _commit(self, jobs: Sequence[Job[Any]], mark: str) -> None:
+        """Makes all of ``jobs`` durable; raises _Unanswered where nobody knows whether that came about."""
+        raw = self._connected()
+        connection = PostgresConnection(raw)
+        try:
+            self._begin(raw, mark)
+            for job in jobs:
+                job.result = job.work(connection)
+                _still_within(raw)
+        except BaseException:
+            _leave(raw)
+            raise
+        try:
+            raw.execute("COMMIT")
+        except BaseException as error:
+            if isinstance(error, psycopg.Error) and not raw.closed:
+                _leave(raw)
+                raise
+            # An interrupt leaves the same doubt as a connection that was lost.
+            raw.close()
+            if isinstance(error, psycopg.Error):
+                raise _Unanswered(str(error)) from error
+            raise
+        self._wrote_at = time.monotonic()
+        decide(jobs)
+
+    def _begin(self, raw: Raw, mark: str) -> None:
+        if self._lost is not None:
+            raise self._lost
+        turn = sql.SQL(_TURN) if self._lease is None else self._lease.fence(mark)
+        cursor = raw.execute(sql.SQL(_WRITE) + turn)
+        while cursor.nextset():
+            pass
+        if self._lease is not None and cursor.rowcount != 1:
+            self._lost = self._lease.lost()
+            log.error("lease_lost", reason=str(self._lost))
+            raise self._lost
+
+    def _came_about(self, mark: str, unanswered: _Unanswered) -> bool:
+        """Whether the transaction of this ``mark`` was committed; raises StoreError where that cannot be told."""
+        if self._lease is None:
+            raise StoreError(
+                f"The database {self._address} failed: the connection was lost in the midst of a commit, so it may have"
+                " been done. Look before you do it again."
+            ) from unanswered
+        end = time.monotonic() + DOUBT_SECONDS
+        while True:
+            try:
+                return self._lease.came_about(self._connected(), mark)
+            except LeaseLost as lost:
+                self._lost = lost
+                raise
+            except psycopg.Error:
+                # Nobody else can write meanwhile: a server that restarts is worth waiting for.
+                if time.monotonic() > end or self._closed.wait(DOUBT_PAUSE):
+                    raise
+
+    def _connected(self) -> Raw:
+        if self._closed.is_set():
+            raise StoreError(f"The database {self._address} is closed.")
+        if self._writer is None or self._writer.closed:
+            self._writer = None
+            self._writer = connect(self._address)
+        return self._writer
+
+    def _keep(self) -> None:
+        """Renews the lease wherever nothing else was written lately."""
+        while not self._closed.wait(RENEWED_EVERY / 4):
+            if self._lost is not None:
+                return
+            if time.monotonic() - self._wrote_at >= RENEWED_EVERY:
+                # Whoever has something to write is told what fails.
+                with contextlib.suppress(StoreError):
+                    self.write(lambda _: None)
+
+    def _is_everybodys(self, fault: BaseException) -> bool:
+        return faults.is_everybodys(fault)
+
+    def _in_words(self, fault: BaseException) -> BaseException:
+        return faults.in_words(self._address, fault)
+
+    # Reading
+
+    def _reader(self) -> Raw:
+        """A connection with a transaction open that only reads."""
+        if self._pool is None or self._closed.is_set():
+            raise StoreError(f"The database {self._address} is closed.")
+        for _ in range(READERS):
+            try:
+                raw = self._pool.getconn()
+            except PoolTimeout:
+                break
+            try:
+                raw.execute(_READ)
+                return raw
+            except psycopg.OperationalError:
+                # It was lost while nobody used it.
+                self._give_back(raw)
+        # The pool does not tell why; and it may wait for a while before it looks again.
+        raw = connect(self._address)
+        raw.execute(_READ)
+        return raw
+
+    def _give_back(self, raw: Raw) -> None:
+        pool = self._pool
+        # The pool marks the connections that are its own.
+        if pool is not None and raw._pool is pool:
+            pool.putconn(raw)
+        else:
+            raw.close()
+
+    @contextlib.contextmanager
+    def _sentences(self) -> Iterator[None]:
+        try:
+            yield
+        except (psycopg.Error, PoolTimeout) as error:
+            told = self._in_words(error)
+            if told is error:
+                raise
+            raise told from error
+
+    def _prepare(self, raw: Raw) -> None:
+        if raw.info.server_version < OLDEST:
+            raise StoreError(
+                f"The server of {self._address} is PostgreSQL {raw.info.server_version // 10_000}, which is too old: "
+                f"it needs {OLDEST // 10_000} or newer."
+            )
+        encoding = raw.info.parameter_status("server_encoding")
+        if encoding not in (None, "UTF8"):
+            raise StoreError(
+                f"The database {self._address} keeps texts as {encoding}: create it with the encoding UTF8."
+            )
+        version = applied(raw)
+        if version is not None and version > len(MIGRATIONS):
+            raise StoreError(
+                f"The database {self._address} was written by a newer version (step {version}, this one knows "
+                f"{len(MIGRATIONS)}): install that version again, or restore a backup."
+            )
+        if version == len(MIGRATIONS):
+            return
+        if self._lease is None:
+            missing = "has no tables of ours" if version is None else "is of an older version"
+            raise StoreError(f"The database {self._address} {missing}: start `forwarder run` once.")
+        migrate(raw)
+
+
+def _pool(address: PostgresAddress) -> ConnectionPool[Raw]:
+    pool: ConnectionPool[Raw] = ConnectionPool(
+        kwargs={**settings(address), **OPTIONS},
+        min_size=1,
+        max_size=READERS,
+        timeout=POOL_SECONDS,
+        reconnect_timeout=2.0,
+        name="forwarder",
+        open=True,
+    )
+    return pool
+
+
+def _still_within(raw: Raw) -> None:
+    """Raises where a job ended the transaction, or went on after a fault: a commit would keep only a part of it."""
+    if raw.info.transaction_status is not pq.TransactionStatus.INTRANS:
+        raise psycopg.OperationalError("the transaction ended before its commit")
+
+
+def _leave(raw: Raw) -> None:
+    """Ends a transaction that failed or was interrupted; the connection goes where even that fails."""
+    try:
+        if not raw.closed and raw.info.transaction_status is not pq.TransactionStatus.IDLE:
+            raw.execute("ROLLBACK")
+    except BaseException:
+        raw.close()
+
+
+_SIZE: Final = f"""
+SELECT coalesce(sum(pg_total_relation_size(c.oid)), 0) FROM pg_class AS c
+JOIN pg_namespace AS n ON n.oid = c.relnamespace WHERE n.nspname = '{SCHEMA}' AND c.relkind = 'r'
+"""

@@ -1,0 +1,173 @@
+"""The daemon on a PostgreSQL server, as users run it: killed, paused, refused; and a server that comes and goes."""
+
+from __future__ import annotations
+
+import json
+import signal
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from forwarder.common.databases import PostgresAddress
+from forwarder.sandbox import Sandbox
+from tests.kit import postgres
+from tests.kit.core import PATIENCE, Process, command, secrets, settings, until, written
+from tests.kit.pgbouncer import pooling
+from tests.kit.postgres import PASSWORD, Server
+from tests.kit.samples import real_alerts
+from tests.test_end_to_end import expected, moved_to_now, there
+
+USED: dict[str, str] = {"DATABASE_PASSWORD": PASSWORD}
+
+
+@pytest.fixture
+def address(server: Server) -> PostgresAddress:
+    """A database of its own for a daemon, for one that was killed may still be heard of in the next test."""
+    return server.new_store()
+
+
+def on_server(sandbox: Sandbox, address: PostgresAddress, **more: Any) -> dict[str, Any]:
+    told = address.url.replace(PASSWORD, "${DATABASE_PASSWORD}")
+    return {**settings(sandbox), "database": told, **more}
+
+
+def environment(sandbox: Sandbox) -> dict[str, str]:
+    return secrets(sandbox) | USED
+
+
+def delivered(server: Server, address: PostgresAddress, origin: str = "feed") -> Counter[str]:
+    """How many alerts have arrived at each connector; none of them may be dead."""
+    told = server.run(
+        "SELECT connector, state, count(*) FROM forwarder.deliveries AS d"
+        " JOIN forwarder.alerts AS a ON a.id = d.alert_id"
+        f" WHERE d.kind = 'open' AND a.origin = '{origin}' AND state IN ('delivered', 'dead') GROUP BY 1, 2",
+        address.name,
+    )
+    assert [row for row in told if row[1] == "dead"] == []
+    return Counter({str(connector): int(str(count)) for connector, _, count in told})
+
+
+def test_two_hundred_alerts_through_a_kill_and_a_restart_of_the_server(
+    tmp_path: Path, sandbox: Sandbox, server: Server, address: PostgresAddress
+) -> None:
+    """Real alerts to three destinations: none lost and none twice, and the daemon outlives the server's absence."""
+    alerts = moved_to_now(real_alerts()[:200])
+    outstanding = expected(alerts)
+    written(tmp_path, on_server(sandbox, address))
+    sandbox.sentrytex.publish(*alerts[:120])
+    with Process(tmp_path, environment(sandbox)) as process:
+        until(lambda: delivered(server, address).total() > 20)
+        process.kill()
+    with Process(tmp_path, environment(sandbox)) as process:
+        # What was killed holds the database for a while yet, and is waited for.
+        process.until_started()
+        sandbox.sentrytex.publish(*alerts[120:])
+        until(lambda: delivered(server, address).total() > expected(alerts[:120]).total() - 20)
+        server.stop("immediate")
+        until(lambda: process.logged("store_failed") or process.logged("alarms_not_kept"))
+        server.start()
+        until(lambda: delivered(server, address) == outstanding, PATIENCE * 3)
+        assert process.stop() == 0
+        assert process.logged("rejected") == []
+        assert PASSWORD not in process.log
+        assert "the server is not reachable" in process.log
+    # An alarm of that the database was away is sent as well.
+    assert there(sandbox) == outstanding + delivered(server, address, "alarm")
+
+
+def test_a_second_daemon_is_refused(tmp_path: Path, sandbox: Sandbox, address: PostgresAddress) -> None:
+    """In one sentence, and the first one goes on."""
+    written(tmp_path, on_server(sandbox, address))
+    with Process(tmp_path, environment(sandbox)) as process:
+        process.until_started()
+        second = command(tmp_path, "run", env=environment(sandbox))
+        assert second.returncode != 0
+        assert f"already runs on {address}: stop it first" in second.stderr
+        assert PASSWORD not in second.stderr + second.stdout
+        assert process.stop() == 0
+
+
+def test_a_daemon_that_was_paused_for_too_long_ends(
+    tmp_path: Path, sandbox: Sandbox, server: Server, address: PostgresAddress
+) -> None:
+    """Another one took the database over meanwhile: it writes nothing more, says so, and asks to be started again."""
+    written(tmp_path, on_server(sandbox, address))
+    with Process(tmp_path, environment(sandbox)) as process:
+        process.until_started()
+        process.freeze()
+        taken = "owner = '1@elsewhere x', until = clock_timestamp() + interval '1 hour'"
+        server.run(f"UPDATE forwarder.leases SET {taken}", address.name)
+        process.signal(signal.SIGCONT)
+        assert process.ended() == 1
+        assert len(process.logged("lease_lost")) == 1
+    assert server.run("SELECT owner FROM forwarder.leases", address.name) == [("1@elsewhere x",)]
+
+
+def test_commands_work_beside_it(tmp_path: Path, sandbox: Sandbox, address: PostgresAddress) -> None:
+    """Status, health, reload and backup tell of it as of a file, and nowhere is its password."""
+    path = written(tmp_path, on_server(sandbox, address))
+    env = environment(sandbox)
+    with Process(tmp_path, env) as process:
+        process.until_started()
+        said = {
+            args: command(tmp_path, *args.split(), env=env)
+            for args in ("status --json", "health", "reload", "backup copy.db", "check --json", "deliveries")
+        }
+        assert json.loads(said["status --json"].stdout)["daemon"]["running"]
+        assert (said["health"].returncode, said["reload"].returncode) == (0, 0), said["reload"].stderr
+        assert "pg_dump --format=custom" in said["backup copy.db"].stderr
+        assert [PASSWORD in one.stdout + one.stderr for one in said.values()] == [False] * len(said)
+        assert "No daemon runs" not in said["deliveries"].stderr
+        assert process.stop() == 0
+    stopped = command(tmp_path, "status", env=env)
+    assert "NO DAEMON RUNS since" in stopped.stdout
+    viewed = command(tmp_path, "status", "--database", address.url)
+    assert viewed.returncode == stopped.returncode
+    assert PASSWORD not in viewed.stdout + viewed.stderr
+    assert path.exists()
+    assert not (tmp_path / "copy.db").exists()
+
+
+def test_a_server_that_is_not_there_is_said_at_the_start(tmp_path: Path, sandbox: Sandbox) -> None:
+    """The service manager starts it again, and a person reads why."""
+    nowhere = PostgresAddress(f"postgresql://someone:{PASSWORD}@127.0.0.1:1/forwarder")
+    written(tmp_path, on_server(sandbox, nowhere))
+    began = time.monotonic()
+    told = command(tmp_path, "run", env=environment(sandbox))
+    assert told.returncode != 0
+    assert "postgresql://someone:***@127.0.0.1:1/forwarder failed: the server is not reachable" in told.stderr
+    assert PASSWORD not in told.stderr
+    assert time.monotonic() - began < PATIENCE
+
+
+def test_a_daemon_s_life_behind_a_pooler(
+    tmp_path: Path, sandbox: Sandbox, server: Server, address: PostgresAddress
+) -> None:
+    """Each of its transactions may get another connection: a kill, a restart, commands and a second daemon."""
+    alerts = moved_to_now(real_alerts()[:40])
+    with pooling(server) as by_way_of:
+        pooled = by_way_of(address)
+        written(tmp_path, on_server(sandbox, pooled))
+        env = environment(sandbox)
+        sandbox.sentrytex.publish(*alerts[:20])
+        with Process(tmp_path, env) as process:
+            until(lambda: delivered(server, address).total() > 5)
+            process.kill()
+        with Process(tmp_path, env) as process:
+            process.until_started()
+            sandbox.sentrytex.publish(*alerts[20:])
+            until(lambda: delivered(server, address) == expected(alerts))
+            assert f"already runs on {pooled}" in command(tmp_path, "run", env=env).stderr
+            assert command(tmp_path, "health", env=env).returncode == 0
+            assert json.loads(command(tmp_path, "status", "--json", env=env).stdout)["daemon"]["running"]
+            assert process.stop() == 0
+            assert process.logged("store_failed") == []
+    assert there(sandbox) == expected(alerts)
+
+
+def test_why_there_may_be_no_server_is_said() -> None:
+    """Where these tests are skipped, the reason says what is missing."""
+    assert postgres.missing() is None or "PostgreSQL" in str(postgres.missing())

@@ -22,8 +22,9 @@ from typing import Any, ClassVar, Final
 import httpx2
 import psutil
 
+from forwarder.sandbox.exchange import Reply, Request
 from forwarder.sandbox.limits import Clock
-from forwarder.sandbox.server import Reply, Request, Service
+from forwarder.sandbox.server import Service
 from tests.bench.stand_ins import alerts
 
 NAMES: Final = ("prometheus-alertmanager", "alertmanager")

@@ -1058,7 +1058,7 @@ class Full(Store):
                     raise StoreError("The disk is full.")
                 super().shift_deadlines(seconds, until=until)
 
-        self.outbox = Deliveries(engine)
+        self.outbox = Deliveries(engine, self.memory)
 
 
 def test_a_step_that_could_not_be_written_is_followed_later(tmp_path: Path, sandbox: Sandbox) -> None:
@@ -1118,7 +1118,7 @@ class Slow(Store):
                     until(store.tickets)
                 return super().next_due(connector)
 
-        self.outbox = Deliveries(engine)
+        self.outbox = Deliveries(engine, self.memory)
 
 
 def test_a_link_that_comes_in_the_last_moment_is_waited_for(tmp_path: Path, sandbox: Sandbox) -> None:

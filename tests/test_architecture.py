@@ -143,8 +143,8 @@ def test_a_connector_knows_its_contract_and_no_more() -> None:
     wrong = []
     for _, name, tree in modules("connectors"):
         ours = ".".join(name.split(".")[:2])
-        wire = ("forwarder.wire.client", "forwarder.wire.deadline", "forwarder.wire.unreachable")
-        allowed = ("forwarder.alert", "forwarder.connector", "forwarder.places", *wire)
+        wire = {f"forwarder.wire.{part}" for part in ("client", "deadline", "direct", "kept", "unreachable")}
+        allowed = {"forwarder.alert", "forwarder.connector", "forwarder.places", *wire}
         wrong += [
             (name, other)
             for other in imports(tree)

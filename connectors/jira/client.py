@@ -12,7 +12,7 @@ from email.utils import parsedate_to_datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
-from connectors.jira.session import Refused, signed_in
+from connectors.jira.session import Refused, SignedIn, signed_in
 from forwarder.connector import (
     Broken,
     Failed,
@@ -30,7 +30,6 @@ from forwarder.wire.deadline import AnswerTooLarge, deadline
 from forwarder.wire.unreachable import why_unreachable
 
 if TYPE_CHECKING:
-    from jira.resilientsession import ResilientSession
     from requests import RequestException, Response
 
 RATE_LIMIT_PAUSE: Final = 30.0
@@ -97,7 +96,7 @@ class Site:
         self._secrets = (token, b64encode(f"{email or ''}:{token}".encode()).decode())
         self._base = f"{url}/rest/api/{3 if self.cloud else 2}"
         self._signing_in = threading.Lock()
-        self._made: ResilientSession | None = None
+        self._made: SignedIn | None = None
         self._timeout = timeout
         self._make = partial(signed_in, url, token, email, timeout=timeout, connections=connections)
 
@@ -110,7 +109,7 @@ class Site:
         return moment + self._ahead
 
     @property
-    def _session(self) -> ResilientSession:
+    def _session(self) -> SignedIn:
         """The one session of all threads, made when it is first needed: importing the SDK costs a tenth of a second."""
         with self._signing_in:
             if self._made is None:
@@ -130,9 +129,7 @@ class Site:
 
         try:
             with deadline(self._timeout):
-                response = session.request(
-                    method, f"{self._base}/{path}", params=params, json=body, allow_redirects=False
-                )
+                response = session.request(method, f"{self._base}/{path}", params=params, body=body)
             self._read_clock(response)
             answer = response.json() if response.content else {}
         except Refused as refused:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import sys
 import warnings
 from contextlib import suppress
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
 from forwarder.wire.deadline import AnswerTooLarge, bounded
@@ -34,8 +35,41 @@ class Refused(Exception):
         self.response = response
 
 
-def signed_in(url: str, token: str, email: str | None, *, timeout: float, connections: int) -> ResilientSession:
-    """The SDK's session, signed in, which sends each request once and raises Refused."""
+class SignedIn:
+    """The SDK's session, signed in, which sends each request once and raises Refused.
+
+    For each request a session puts together its settings and the environment's, which takes as long as the exchange
+    itself. Here that is done once.
+    """
+
+    def __init__(self, session: ResilientSession, url: str) -> None:
+        from requests import PreparedRequest, Request
+
+        self._session = session
+        pattern = session.prepare_request(Request("GET", url))
+        self._headers, self._hooks, self._blank = pattern.headers, pattern.hooks, PreparedRequest
+        self._address = lru_cache(maxsize=64)(self._prepared)
+        self.close = session.close
+
+    def request(self, method: str, url: str, *, params: Any = None, body: Any = None) -> Response:
+        """Its answer, read; raises Refused, AnswerTooLarge and requests.RequestException."""
+        session, request = self._session, self._blank()
+        request.method, request.hooks = method, self._hooks
+        request.url = self._address(url) if params is None else self._prepared(url, params)
+        request.headers = self._headers.copy()
+        if len(session.cookies):
+            request.prepare_cookies(session.cookies)
+        request.prepare_body(None, None, body)
+        return session.send(request, timeout=session.timeout, allow_redirects=False)
+
+    def _prepared(self, url: str, params: Any = None) -> str | None:
+        request = self._blank()
+        request.prepare_url(url, params)
+        return request.url
+
+
+def signed_in(url: str, token: str, email: str | None, *, timeout: float, connections: int) -> SignedIn:
+    """A session with the site at ``url``; ``timeout`` is in seconds, ``connections`` how many it keeps."""
     session = _sdk()(
         server=url,
         options={"headers": {"User-Agent": "sentrytex-forwarder"}},
@@ -51,7 +85,7 @@ def signed_in(url: str, token: str, email: str | None, *, timeout: float, connec
     # any limit, and stumbles over one that is not an object.
     session.hooks["response"].append(_read)
     _read_environment_once(session, url)
-    return session
+    return SignedIn(session, url)
 
 
 def _sdk() -> type[JIRA]:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from datetime import datetime
-from typing import TYPE_CHECKING, Final
+from functools import cache
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
 from connectors.pagerduty.config import KEY_HINT, PagerDutyConfig
@@ -43,7 +43,8 @@ class EventsApi:
     def __init__(self, config: PagerDutyConfig, now: Callable[[], datetime]) -> None:
         self._config = config
         self._now = now
-        self._clients = Clients(config)
+        self._lock = threading.Lock()
+        self._made: EventsApiV2Client | None = None
 
     @property
     def host(self) -> str:
@@ -56,8 +57,7 @@ class EventsApi:
 
         rest = dict(event)
         try:
-            with self._clients.one() as client:
-                client.send_event(rest.pop("event_action"), **rest)
+            self._client.send_event(rest.pop("event_action"), **rest)
         except pagerduty.Error as error:
             if error.response is not None:
                 raise Failed(self._refusal(error.response)) from None
@@ -78,7 +78,17 @@ class EventsApi:
             raise Failed(Retry(no_answer(error, self._config.address, self._config))) from None
 
     def close(self) -> None:
-        self._clients.close()
+        with self._lock:
+            if self._made is not None:
+                self._made.close()
+
+    @property
+    def _client(self) -> EventsApiV2Client:
+        """The one client of all threads, made when it is first needed: importing the SDK takes long."""
+        with self._lock:
+            if self._made is None:
+                self._made = _make(self._config)
+            return self._made
 
     def _refusal(self, response: Response) -> Retry | RateLimited | Rejected | Broken:
         """What an answer other than a clear yes means: https://developer.pagerduty.com/docs/events-api-v2/overview/"""
@@ -149,70 +159,43 @@ def no_answer(error: BaseException, address: str, config: PagerDutyConfig, keys:
     return f"the connection to PagerDuty was cut ({type(error).__name__})"
 
 
-class Clients:
-    """The SDK's clients, one for each send under way, kept for the next.
-
-    One client for all would be enough, but it looks at every connection that it holds before each request.
-    """
-
-    def __init__(self, config: PagerDutyConfig) -> None:
-        self._config = config
-        self._lock = threading.Lock()
-        self._idle: list[EventsApiV2Client] = []
-        self._make: Callable[[], EventsApiV2Client] | None = None
-        self._closed = False
-
-    @contextmanager
-    def one(self) -> Iterator[EventsApiV2Client]:
-        """A client that nobody else uses meanwhile."""
-        with self._lock:
-            self._make = self._make or _factory(self._config)
-            client = self._idle.pop() if self._idle else self._make()
-        try:
-            yield client
-        finally:
-            with self._lock:
-                if self._closed:
-                    client.close()
-                else:
-                    self._idle.append(client)
-
-    def close(self) -> None:
-        """Lets go of the connections; a send under way keeps its own until it ends."""
-        with self._lock:
-            self._closed = True
-            while self._idle:
-                self._idle.pop().close()
-
-
-def _factory(config: PagerDutyConfig) -> Callable[[], EventsApiV2Client]:
-    """Makes the SDK's clients, which by themselves repeat requests, sleep in between and know no address but https."""
+def _make(config: PagerDutyConfig) -> EventsApiV2Client:
+    """The SDK's client, which by itself repeats requests, sleeps in between and knows no address but https."""
     import httpx2
     import pagerduty
 
     from forwarder.wire.client import Client
+    from forwarder.wire.deadline import encrypted
+    from forwarder.wire.direct import Direct
+    from forwarder.wire.kept import Kept
+    from forwarder.wire.unreachable import proxy_of
+
+    seconds = config.timeout.total_seconds()
+    waits = {"timeout": httpx2.Timeout(seconds).as_dict()}
+    # Parsing it takes a tenth of a request's time.
+    address_of = cache(lambda path: httpx2.URL(config.address + path))
 
     class OneRequest(pagerduty.EventsApiV2Client, Client):
         """Sends an event once, to the configured address, and raises HttpError for every answer but a success."""
 
-        max_network_attempts = 0
+        def __init__(self, *args: Any, **options: Any) -> None:
+            super().__init__(*args, **options)
+            self._ready = httpx2.Headers({**self.headers, **self.prepare_headers("POST")})
 
-        def normalize_url(self, url: str) -> str:
-            return config.address + url
-
-        def postprocess(self, response: Response) -> None:
-            # The SDK asks this hook before its own retrying, which knows no Retry-After and waits in the worker.
+        def request(self, method: str, url: Any, **how: Any) -> Response:
+            # In place of the SDK's, which resends, knows no Retry-After and waits in the worker; and which makes a deep
+            # copy of each event, and headers and address anew, which takes longer than to send it.
+            body = {**how["json"], **self.auth_method.auth_param}
+            request = httpx2.Request(method, address_of(url), headers=self._ready, json=body, extensions=waits)
+            response = self.send(request, auth=None)
             if not response.is_success:
                 raise pagerduty.HttpError(f"status {response.status_code}", response)
+            return response
 
-    # Plain http is for this machine, and needs no certificates; all clients share those that were read.
-    certificates = httpx2.create_ssl_context() if config.address.startswith("https:") else False
-
-    def make() -> EventsApiV2Client:
-        seconds = config.timeout.total_seconds()
-        client = OneRequest(config.routing_key.get_secret_value(), verify=certificates, seconds=seconds)
-        # The SDK's hint follows its default, an int; the client underneath takes fractions.
-        client.timeout = seconds  # type: ignore[assignment]
-        return client
-
-    return make
+    # Plain http is for this machine, and needs no certificates.
+    tls = httpx2.create_ssl_context() if config.address.startswith("https:") else None
+    routing_key, parts = config.routing_key.get_secret_value(), urlsplit(config.address)
+    if proxy_of(parts.scheme, parts.hostname or ""):
+        return OneRequest(routing_key, verify=tls or False, seconds=seconds)
+    kept = Kept(parts.netloc, encrypted(tls) if tls else None, seconds)
+    return OneRequest(routing_key, verify=False, seconds=seconds, transport=Direct(kept))

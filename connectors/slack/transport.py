@@ -7,14 +7,26 @@ they make of calls and answers; what they would open an address with is replaced
 from __future__ import annotations
 
 import ssl
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from email.message import Message
-from http.client import HTTPConnection, HTTPResponse, HTTPSConnection, IncompleteRead
+from http.client import HTTPResponse, IncompleteRead
 from typing import TYPE_CHECKING, Any, Final
-from urllib.request import HTTPHandler, HTTPSHandler, OpenerDirector, ProxyHandler, Request
+from urllib.error import URLError
+from urllib.parse import urlsplit
+from urllib.request import (
+    HTTPHandler,
+    HTTPSHandler,
+    OpenerDirector,
+    ProxyHandler,
+    Request,
+)
 
 from forwarder.connector import redirect_host
-from forwarder.wire.deadline import MAX_BODY, bounded, connect, deadline, encrypted, hang_up
+from forwarder.wire.deadline import MAX_BODY, bounded, deadline, encrypted
+from forwarder.wire.kept import HttpConnection, HttpsConnection, Kept
+from forwarder.wire.unreachable import proxy_of
 
 if TYPE_CHECKING:
     from slack_sdk import WebClient
@@ -41,22 +53,55 @@ class Got:
 
 
 class Transport:
-    """Sends requests to where ``address`` leads. ``seconds`` is for each as a whole; ``secret`` is never shown."""
+    """Sends requests to where ``address`` leads. ``seconds`` is for each as a whole; ``secret`` is never shown.
 
-    def __init__(self, address: str, seconds: float, secret: str) -> None:
+    Connections are kept for the next request, but for those through a proxy.
+    """
+
+    def __init__(
+        self, address: str, seconds: float, secret: str, *, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._seconds, self._secret = seconds, secret
+        tls = encrypted(ssl.create_default_context()) if address.lower().startswith("https:") else None
         self._opener = OpenerDirector()
         # No handler for redirects is among them, nor one that makes an exception of a refusal.
-        for handler in (ProxyHandler(), _Http(), _Https(address)):
+        for handler in (ProxyHandler(), _Http(), _Https(tls)):
             self._opener.add_handler(handler)
+        parts = urlsplit(address)
+        proxied = proxy_of(parts.scheme, parts.hostname or "")
+        self._origin = None if proxied else (parts.scheme.lower(), parts.netloc)
+        self._kept = Kept(parts.netloc, tls, seconds, clock)
 
     def send(self, request: Request) -> Got:
         """Sends ``request`` once; raises Redirected, AnswerTooLarge, OSError and HTTPException."""
-        with deadline(self._seconds), self._opener.open(request, timeout=self._seconds) as response:
-            if 300 <= response.status < 400:
-                raise Redirected(redirect_host(response.headers.get("Location"), self._secret))
-            charset = response.headers.get_content_charset() or "utf-8"
-            return Got(status=response.status, headers=response.headers, text=_body(response).decode(charset))
+        with deadline(self._seconds):
+            if (request.type, request.host) == self._origin:
+                return self._send_directly(request)
+            with self._opener.open(request, timeout=self._seconds) as response:
+                return self._read(response)
+
+    def _send_directly(self, request: Request) -> Got:
+        connection = self._kept.take()
+        try:
+            try:
+                headers = {**request.unredirected_hdrs, **request.headers}
+                connection.request(request.get_method(), request.selector, request.data, headers)
+            except OSError as error:
+                # As urllib has it: where the connection never stood, nothing was sent.
+                raise URLError(error) from error
+            with connection.getresponse() as response:
+                got = self._read(response)
+        except BaseException:
+            connection.close()
+            raise
+        self._kept.give(connection)
+        return got
+
+    def _read(self, response: HTTPResponse) -> Got:
+        if 300 <= response.status < 400:
+            raise Redirected(redirect_host(response.headers.get("Location"), self._secret))
+        charset = response.headers.get_content_charset() or "utf-8"
+        return Got(status=response.status, headers=response.headers, text=_body(response).decode(charset))
 
 
 def web_client(transport: Transport, **options: Any) -> WebClient:
@@ -91,45 +136,16 @@ def _body(response: HTTPResponse) -> bytes:
     return body
 
 
-class _Connects:
-    """A mix-in by which a connection of the standard library connects within the deadline."""
-
-    def __init__(self, *args: Any, **options: Any) -> None:
-        super().__init__(*args, **options)
-        self._create_connection = _connect
-
-    def _tunnel(self) -> None:
-        proxy: Any = self.sock  # type: ignore[attr-defined] # of the connection, whose class this is mixed into
-        try:
-            super()._tunnel()  # type: ignore[misc] # private in the standard library, and no part of its stubs
-        except BaseException:
-            # Before Python 3.11.4 the proxy's answer stays open, and with it the connection, until it is collected.
-            hang_up(proxy)
-            raise
-
-
-def _connect(address: tuple[str, int], timeout: float, _source: None = None) -> Any:
-    return connect(*address, timeout)
-
-
-class HttpConnection(_Connects, HTTPConnection):
-    """A connection that is made within the deadline."""
-
-
-class HttpsConnection(_Connects, HTTPSConnection):
-    """The same, encrypted."""
-
-
 class _Http(HTTPHandler):
     def http_open(self, req: Request) -> HTTPResponse:
         return self.do_open(HttpConnection, req)
 
 
 class _Https(HTTPSHandler):
-    def __init__(self, address: str) -> None:
+    def __init__(self, tls: ssl.SSLContext | None) -> None:
         # One context for all requests: reading the system's certificates takes long.
-        self._tls = encrypted(ssl.create_default_context()) if address.lower().startswith("https:") else None
-        super().__init__(context=self._tls)
+        self._tls = tls
+        super().__init__(context=tls)
 
     def https_open(self, req: Request) -> HTTPResponse:
         return self.do_open(HttpsConnection, req, context=self._tls)

@@ -17,8 +17,8 @@ from typing import Final
 from urllib.parse import SplitResult, unquote, urlsplit
 from urllib.request import getproxies, proxy_bypass
 
-from connectors.slack.transport import HttpConnection, HttpsConnection
 from forwarder.wire.deadline import deadline, hang_up
+from forwarder.wire.kept import HttpConnection, HttpsConnection
 
 RECEIVE_FOR: Final = 3.0
 """Seconds of one wait for what comes; then the SDK looks whether it should go on."""

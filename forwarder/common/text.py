@@ -18,7 +18,7 @@ def clean(text: str) -> str:
 
     They break JSON, terminals and databases, or make a text read as something that it is not. Newlines and tabs stay.
     """
-    if text.isascii() and text.isprintable():
+    if text.isprintable():
         return text
     text = text.replace("\r\n", "\n").replace("\r", "\n")
     return "".join(

@@ -51,18 +51,23 @@ class Attempts:
     def carry_out(self, claimed: Claimed) -> Settlement:
         """What becomes of a claimed delivery."""
         probe = self._breaker.probe, self._breaker.probes_early(self._now())
-        claimed = replace(claimed, delivery=self._with_owners(claimed.delivery))
-        if page := self._page_of(claimed.delivery.alert.id):
-            claimed = replace(claimed, delivery=replace(claimed.delivery, page=page))
+        told = self._told_by_config(claimed.delivery)
+        if told:
+            claimed = replace(claimed, delivery=replace(claimed.delivery, **told))
         with deadline(self.seconds):
             return self._reconcile(claimed, probe) or self._send(claimed, probe)
 
-    def _with_owners(self, delivery: Delivery) -> Delivery:
+    def _told_by_config(self, delivery: Delivery) -> dict[str, Any]:
+        """What the config of now adds to a delivery."""
+        told: dict[str, Any] = {}
         try:
-            return replace(delivery, owners=self._owners(delivery))
+            if owners := self._owners(delivery):
+                told["owners"] = owners
         except Exception:  # another package's model of an owner may raise when it is compared
             log.exception("owners_failed", connector=self.name, alert=delivery.alert.id)
-            return delivery
+        if page := self._page_of(delivery.alert.id):
+            told["page"] = page
+        return told
 
     def _context(self, claimed: Claimed, probe: _Probe) -> Context:
         now = self._now()

@@ -304,7 +304,8 @@ class Dispatcher:
     def _deliver(self, claimed: Claimed) -> None:
         started = self._clock()
         settlement = self._attempts.carry_out(claimed)
-        settlement = replace(settlement, reason=self._redact(settlement.reason))
+        if settlement.reason:
+            settlement = replace(settlement, reason=self._redact(settlement.reason))
         self._settle(claimed, settlement, max(self._clock() - started, 0.0))
 
     def _settle(self, claimed: Claimed, settlement: Settlement, seconds: float) -> None:

@@ -13,12 +13,13 @@ log = get_logger(__name__)
 
 
 class StoredMemory:
-    """What one connector keeps. It is read anew each time, for a rename hands it over while the daemon runs."""
+    """What one connector keeps."""
 
     def __init__(self, store: MemoryStore, connector: str) -> None:
         self._store, self._connector = store, connector
         self._lock = threading.Lock()
         self._unwritten: dict[str, str] = {}
+        store.forget(connector)
 
     def get(self, key: str) -> str:
         """What was put there last; raises Failed where the database cannot be read."""

@@ -16,7 +16,7 @@ def owners_of(owners: Owners, kind: str, delivery: Delivery) -> tuple[BaseModel,
     Only an alert of the feed has owners: what the alert says can choose among those of the config, and bring in none
     of its own.
     """
-    if delivery.origin is not Origin.FEED:
+    if not owners or delivery.origin is not Origin.FEED:
         return ()
     keys = delivery.alert.affected_vendors
     known = [delivery.vendors[key] for key in keys if key in delivery.vendors]

@@ -76,6 +76,11 @@ class Service(ABC):
         return f"http://127.0.0.1:{self._server.port}"
 
     @property
+    def connections(self) -> int:
+        """How many connections clients have made."""
+        return self._server.accepted
+
+    @property
     def requests(self) -> list[Seen]:
         """Every request seen, oldest first, control paths excepted."""
         with self.lock:
@@ -97,6 +102,10 @@ class Service(ABC):
     def restore(self) -> None:
         """Make the credentials good again."""
         self.revoked = False
+
+    def hang_up(self) -> None:
+        """End every connection, as a server does that restarts."""
+        self._server.hang_up()
 
     def start(self) -> None:
         """Begin to answer."""
@@ -179,6 +188,7 @@ class _Server(socketserver.ThreadingTCPServer):
 
     def __init__(self, service: Service) -> None:
         self.service = service
+        self.accepted = 0
         self._open: set[Any] = set()
         self._changed = threading.Condition()
         self._stopping = False
@@ -193,17 +203,22 @@ class _Server(socketserver.ThreadingTCPServer):
     def stop(self) -> None:
         self._stopping = True
         with self._changed:
-            for connection in self._open:
-                _shutdown(connection)
+            self.hang_up()
             self._changed.wait_for(lambda: not self._open, timeout=5)
         with socket.create_connection(("127.0.0.1", self.port)):
             pass  # wakes serve()
+
+    def hang_up(self) -> None:
+        with self._changed:
+            for connection in self._open:
+                _shutdown(connection)
 
     def verify_request(self, request: Any, client_address: Any) -> bool:  # noqa: ARG002
         return not self._stopping
 
     def process_request(self, request: Any, client_address: Any) -> None:
         with self._changed:
+            self.accepted += 1
             self._open.add(request)
         super().process_request(request, client_address)
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Final
 
-from forwarder.alert import Alert
+from forwarder.alert import Alert, Vendors
 from forwarder.common.clock import instant
 from forwarder.connector import Delivery, Kind, Link, Origin, Receipt, Response
 from forwarder.store import clock, evidence, unreadable, vendors
@@ -21,6 +21,7 @@ from forwarder.store.digests import items_of, tell
 from forwarder.store.engine import Engine
 from forwarder.store.enqueue import enqueue_links
 from forwarder.store.links import delivered_of, elsewhere
+from forwarder.store.memory import MemoryStore
 from forwarder.store.order import changes_of, drop_outdated, due, has_untried, take_in
 from forwarder.store.records import LINKS_ONLY, MOST_SEVERE, Claimed, Pause, Settlement, State, Turn
 from forwarder.store.responses import responses_of
@@ -57,8 +58,8 @@ INSERT INTO attempts SELECT ?1, coalesce(max(number), 0) + 1, ?2, ?3, ?4, ?5 FRO
 class Outbox:
     """The side of the store that the dispatchers write."""
 
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
+    def __init__(self, engine: Engine, memory: MemoryStore) -> None:
+        self._engine, self._memory = engine, memory
         self.set_aside: Counter[str] = Counter()
         """How many deliveries of each connector could not be read and became dead letters, since the start."""
 
@@ -81,6 +82,7 @@ class Outbox:
                 delivered, responses = delivered_of(connection, ids), responses_of(connection, ids)
                 told = evidence.of(connection, ids)
                 items = items_of(connection, [row["alert_id"] for row in rows if row["origin"] == Origin.DIGEST])
+                asked = dict[str, Vendors]()
                 for row in rows:
                     known = _Known(
                         delivered=delivered.get(row["alert_id"], ()),
@@ -90,7 +92,7 @@ class Outbox:
                         items=items.get(row["alert_id"], ()),
                     )
                     try:
-                        claimed.append(_claimed(connection, row, token, known))
+                        claimed.append(_claimed(connection, row, token, known, asked))
                     except connection.Error:
                         raise  # that is no fault of the row's
                     except Exception as error:
@@ -100,6 +102,7 @@ class Outbox:
 
         claimed, aside = self._engine.write(work)
         self.set_aside[connector] += aside
+        self._memory.forget(connector)
         return claimed
 
     def release(self, claimed: Claimed) -> None:
@@ -292,6 +295,7 @@ def _claimed(
     row: Row,
     token: str,
     known: _Known,
+    asked: dict[str, Vendors],
 ) -> Claimed:
     kind = Kind(row["kind"])
     # An open or a links-only update tells the alert as it is now, whatever its revision was when it came to be owed.
@@ -317,7 +321,7 @@ def _claimed(
         items=known.items,
         reminder=row["why"] if kind is Kind.REMIND else "",
         latest=known.responses[-1] if known.responses else None,
-        vendors=vendors.of(connection, alert, changes),
+        vendors=vendors.of(connection, alert, changes, asked=asked),
         evidence=known.evidence,
     )
     return Claimed(
@@ -345,7 +349,7 @@ def _alert_of(body: str) -> Alert:
     return _recent(body) if len(body) < REMEMBERED_SIZE else Alert.parse(json.loads(body))
 
 
-@lru_cache(maxsize=128)
+@lru_cache(maxsize=512)
 def _recent(body: str) -> Alert:
     return Alert.parse(json.loads(body))
 

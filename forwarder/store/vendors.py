@@ -60,12 +60,26 @@ def keys(connection: Connection) -> frozenset[str] | None:
     return frozenset(key for (key,) in connection.execute("SELECT key FROM vendors"))
 
 
-def of(connection: Connection, alert: Alert, changes: Iterable[Change] = ()) -> Vendors:
-    """What is known of the vendors that an alert and its changes name."""
+def of(
+    connection: Connection,
+    alert: Alert,
+    changes: Iterable[Change] = (),
+    *,
+    asked: dict[str, Vendors] | None = None,
+) -> Vendors:
+    """What is known of the vendors that an alert and its changes name.
+
+    ``asked`` remembers it for the next alert of the same transaction: the alerts of a burst often name the same ones.
+    """
     told = {*alert.affected_vendors, *(key for change in changes for key in _named_in(change))}
     if not told:
         return {}
-    return _vendors(connection.execute(_OF, (json.dumps(sorted(told)),)).fetchall())
+    keys = json.dumps(sorted(told))
+    if asked is None:
+        asked = {}
+    if keys not in asked:
+        asked[keys] = _vendors(connection.execute(_OF, (keys,)).fetchall())
+    return asked[keys]
 
 
 def of_all(connection: Connection, alerts: Iterable[Alert]) -> Vendors:

@@ -48,14 +48,14 @@ class _Target:
         self.place = f"{self.host}:{parts.port or _PORTS.get(parts.scheme, 443)}"
         self.setting, self.bundle = setting, bundle
         self.variable = f"{parts.scheme.upper()}_PROXY"
-        self.proxy = _proxy(parts.scheme, self.host)
+        self.proxy = proxy_of(parts.scheme, self.host)
         self.first = f"the proxy {self.proxy}" if self.proxy else self.place
         self.first_setting = self.variable if self.proxy else setting
         self.first_host = self.first if self.proxy else self.host
 
 
-def _proxy(scheme: str, host: str) -> str:
-    """The proxy's host and port; empty where none is used."""
+def proxy_of(scheme: str, host: str) -> str:
+    """The host and port of the proxy that leads to ``host``, by the environment; empty where none does."""
     proxies = getproxies()
     named = proxies.get(scheme) or proxies.get("all")
     if not named or proxy_bypass(host):

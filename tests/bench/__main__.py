@@ -18,7 +18,7 @@ from typing import Any
 import click
 
 from forwarder.logs import configure
-from tests.bench import growth, idle, latency
+from tests.bench import alertmanager, growth, idle, latency
 from tests.bench.stand_ins import config_for, stand_ins
 
 PACKAGES = ("sentrytex-forwarder", "slack-sdk", "pagerduty", "jira", "httpx2", "sqlite-utils", "pydantic", "structlog")
@@ -62,8 +62,18 @@ def burst_figures(quick: bool) -> dict[str, Any]:
     found = {}
     for milliseconds in (0, 100):
         runs = [_burst(milliseconds, 1000) for _ in range(1 if quick else 3)]
-        found[f"{milliseconds}_ms"] = sorted(runs, key=lambda run: float(run["seconds"]))[len(runs) // 2]
+        run = sorted(runs, key=lambda run: float(run["seconds"]))[len(runs) // 2]
+        found[f"{milliseconds}_ms"] = run | _beside_alertmanager(milliseconds, run)
     return found
+
+
+def _beside_alertmanager(milliseconds: int, run: dict[str, Any]) -> dict[str, Any]:
+    """What Prometheus Alertmanager takes for as many alerts and destinations, and how often that goes into ours."""
+    other = alertmanager.burst(latency_ms=milliseconds, count=1000)
+    if other is None:
+        return {"alertmanager": "not installed: prometheus-alertmanager of Debian would be measured beside it"}
+    times = {name: round(run[name] / max(other[name], 0.01), 2) for name in ("seconds", "cpu_seconds")}
+    return {"alertmanager": other, "times_alertmanager": times}
 
 
 def _burst(milliseconds: int, count: int) -> dict[str, Any]:

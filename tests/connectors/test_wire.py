@@ -13,7 +13,21 @@ import pytest
 
 from forwarder.connector import Broken, Connector, Delivered, Failed, Retry, Uncertain
 from forwarder.sandbox import Fault, FaultKind, Sandbox
-from tests.kit.contract import HASTY, LOST, OUTCOMES, SLOW, TARGETS, Target, follow_ups, new_delivery, send
+from tests.kit.contract import (
+    HASTY,
+    LOST,
+    OUTCOMES,
+    SLOW,
+    TARGETS,
+    Target,
+    follow_ups,
+    look,
+    new_delivery,
+    patience,
+    send,
+    settle,
+    striking,
+)
 from tests.kit.wire import HOLDS, NAME, certificate, dripping, encrypting, peer, proxying, swallowing
 
 each_target = pytest.mark.parametrize("target", TARGETS, ids=lambda target: target.name)
@@ -104,6 +118,42 @@ def test_a_redirect_whose_host_is_the_secret_does_not_tell_it(target: Target, sa
             outcome = send(connector, new_delivery())
         assert isinstance(outcome, Broken), outcome
         assert secret.lower() not in outcome.reason.lower()
+
+
+# Connections that are kept
+
+
+@each_target
+@pytest.mark.parametrize("fault", LOST, ids=lambda fault: fault.kind.value)
+def test_an_answer_lost_on_a_kept_connection_ends_in_one_alert(target: Target, sandbox: Sandbox, fault: Fault) -> None:
+    """What was sent on it may have arrived, as on a new one: it is not sent again without a look."""
+    service = target.service(sandbox)
+    with closing(target.connect(sandbox, **patience(fault))) as connector:
+        assert isinstance(send(connector, new_delivery()), Delivered)
+        made, struck = service.connections, new_delivery()
+        service.inject(striking(target, fault))
+        assert isinstance(send(connector, struck), target.lost)
+        assert service.connections == made
+        assert target.count(sandbox, struck.alert) == fault.kind.has_effect
+        if not look(connector, struck, advance=sandbox.clock.advance):
+            settle(connector, struck, advance=sandbox.clock.advance)
+    stands = target.count(sandbox, struck.alert)
+    assert stands == 1 if target.once or not fault.kind.has_effect else stands == 2
+
+
+@each_target
+def test_a_kept_connection_that_was_ended_costs_no_attempt(target: Target, sandbox: Sandbox) -> None:
+    """A server that ends what waits at it leaves nobody in doubt: the next alert goes over a new one, and once."""
+    service = target.service(sandbox)
+    with closing(target.connect(sandbox)) as connector:
+        for _ in range(3):
+            one = new_delivery()
+            assert isinstance(send(connector, one), Delivered)
+            assert target.count(sandbox, one.alert) == 1
+            made = service.connections
+            service.hang_up()
+        assert isinstance(send(connector, new_delivery()), Delivered)
+        assert service.connections == made + 1
 
 
 # One deadline, and an answer that can be kept

@@ -581,7 +581,7 @@ class Stopping(Outbox):
 def test_a_stop_gives_back_what_was_claimed_but_not_begun(tmp_path: Path) -> None:
     """Nobody has to look for it at the next start."""
     store, target = Store.open_exclusive(tmp_path / "forwarder.db"), Scripted(concurrency=2)
-    store.outbox = outbox = Stopping(store.engine)
+    store.outbox = outbox = Stopping(store.engine, store.memory)
     enqueue(store, *lows(3))
     dispatcher = Dispatcher(target, store, now=Time().clock(), random=lambda: 1.0, listener=Listener())
     outbox.stop = dispatcher.stop
@@ -732,7 +732,7 @@ class Claiming(Outbox):
 def test_what_is_just_being_claimed_is_not_drained(tmp_path: Path) -> None:
     """Between the claim's commit and the worker there is no moment in which all seems done."""
     store = Store.open_exclusive(tmp_path / "forwarder.db")
-    store.outbox = outbox = Claiming(store.engine)
+    store.outbox = outbox = Claiming(store.engine, store.memory)
     outbox.claimed, outbox.go_on = threading.Event(), threading.Event()
     enqueue(store, URGENT)
     dispatcher = Dispatcher(Scripted(), store, now=Time().clock(), random=lambda: 1.0, listener=Listener())

@@ -54,7 +54,7 @@ class Moody(Outbox):
     """An outbox whose claims fail as often as ``errors`` says, each in its own way."""
 
     def __init__(self, store: Store, *errors: BaseException) -> None:
-        super().__init__(store.engine)
+        super().__init__(store.engine, store.memory)
         self.errors = list(errors)
 
     def claim(self, *args: Any, **more: Any) -> list[Claimed]:

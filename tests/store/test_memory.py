@@ -42,7 +42,7 @@ def test_a_renamed_connector_takes_its_memory_along(store: Store) -> None:
     assert store.memory.of("old") == {}
 
 
-def test_what_a_rename_hands_over_is_known_at_once(path: Path) -> None:
+def test_what_a_rename_hands_over_is_known_with_the_next_claim(path: Path) -> None:
     """The daemon runs while a person renames from another process, and asked for its memory before."""
     with Store.open_exclusive(path) as store:
         StoredMemory(store.memory, "old").put("channel", "C1")
@@ -50,6 +50,7 @@ def test_what_a_rename_hands_over_is_known_at_once(path: Path) -> None:
         assert memory.get("channel") == ""
         with Store.open_shared(path) as person:
             person.operations.rename("old", "new")
+        store.outbox.claim("new", 1, now=0.0, lease=60.0)
         assert memory.get("channel") == "C1"
         memory.put("channel", "")
         assert store.memory.of("new") == {}

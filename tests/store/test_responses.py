@@ -481,6 +481,7 @@ def test_a_look_at_what_was_missed_costs_nothing_where_that_is_nothing(store: St
     decide(store, Action.RESOLVE)
     statements: list[str] = []
     with store.engine.read() as connection:
+        assert isinstance(connection, sqlite3.Connection)
         connection.set_trace_callback(statements.append)
     with closing(sqlite3.connect(path)) as other:
         before = other.execute("PRAGMA data_version").fetchone()

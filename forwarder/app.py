@@ -273,6 +273,11 @@ class Forwarder:
         self._heartbeat.beat()
         _close(self._retired_heartbeats)
 
+    @property
+    def has_heartbeat(self) -> bool:
+        """Whether there is anything for ``beat`` to do."""
+        return self.config.heartbeat.url is not None or bool(self._retired_heartbeats)
+
     def review_alarms(self) -> None:
         """Looks for troubles that begin, last or end without an event."""
         self.alarms.review()

@@ -6,14 +6,9 @@ import math
 import threading
 import time
 from collections.abc import Callable, Iterable
-from datetime import UTC, datetime, timedelta
 from functools import partial
 from queue import SimpleQueue
 from typing import Any, Final, Protocol
-
-from apscheduler.executors.debug import DebugExecutor
-from apscheduler.schedulers.background import BackgroundScheduler
-from apscheduler.triggers.base import BaseTrigger
 
 from forwarder.common.backoff import Backoff
 from forwarder.common.clock import Now
@@ -31,6 +26,7 @@ from forwarder.lifecycle.reports import REPORT_EVERY
 from forwarder.lifecycle.responses import CATCH_UP_EVERY
 from forwarder.logs import get_logger
 from forwarder.store import Store
+from forwarder.timer import Timer
 
 log = get_logger(__name__)
 
@@ -47,8 +43,6 @@ REVIEW_EVERY: Final = 30.0
 PRUNE_EVERY: Final = 86400.0
 FIRST_PRUNE: Final = 60.0
 
-TICK: Final = 0.2
-"""Seconds between two looks at what is due."""
 STANDS_STILL: Final = 30.0
 """Seconds after which a job that is due and cannot begin, or a timer that does not tick, counts as stalled."""
 HANGS: Final = 600.0
@@ -60,19 +54,29 @@ Guard = Callable[[str, Callable[[], None]], object]
 """Carries out a job under its name."""
 Work = Callable[[], float | None]
 """A job; it returns the seconds until it is due again, None for its usual period."""
+Period = Callable[[], float]
+"""Seconds from the end of a job to its next run."""
+
+
+class _Worker:
+    """The thread that does the jobs of one name or of several, one at a time."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.busy = False
+        self.orders: SimpleQueue[_Job | None] = SimpleQueue()
+        self.thread: threading.Thread | None = None
 
 
 class _Job:
-    """What is done again and again under one name, when it is due, and the thread that does it."""
+    """What is done again and again under one name, when it is due, and who does it."""
 
-    def __init__(self, name: str, work: Work, every: Callable[[], float], hangs: float) -> None:
-        self.name, self.work, self.every, self.hangs = name, work, every, hangs
+    def __init__(self, name: str, work: Work, every: Period, hangs: float, worker: _Worker) -> None:
+        self.name, self.work, self.every, self.hangs, self.worker = name, work, every, hangs, worker
         self.due = math.inf
         self.begun: float | None = None
         """Since when it runs, and since when it could not begin, by the monotonic clock."""
         self.refused: float | None = None
-        self.orders: SimpleQueue[bool] = SimpleQueue()
-        self.thread: threading.Thread | None = None
 
     def stalled(self, now: float) -> str | None:
         """Why it does not turn, in a sentence."""
@@ -85,7 +89,7 @@ class _Job:
 
 
 class Scheduler:
-    """Jobs by name, each in a thread of its own and never twice at a time; all go through ``guard``.
+    """Jobs by name, none twice at a time, each in a thread of its own or one that it shares; all go through ``guard``.
 
     When a job is due is kept here, and judged anew with every tick: a job that could not begin, or that raised, begins
     with a later one. ``now`` is a clock that nobody can set, in seconds; ``monotonic`` the one for judging what hangs.
@@ -94,20 +98,25 @@ class Scheduler:
     def __init__(self, guard: Guard, *, now: Now, monotonic: Now = time.monotonic) -> None:
         self._guard, self._now, self._monotonic = guard, now, monotonic
         self._jobs: dict[str, _Job] = {}
+        self._workers: dict[str, _Worker] = {}
         self._lock = threading.Lock()
         self._looked: float | None = None
         self._stopped = False
-        self._timer = _Timer(self.look)
+        self._timer = Timer(self.look)
 
     def add(
-        self, name: str, work: Work, every: Callable[[], float], *, first: float = math.inf, hangs: float = HANGS
+        self, name: str, work: Work, every: Period, *, first: float = math.inf, hangs: float = HANGS, worker: str = ""
     ) -> None:
-        """Runs ``work`` in ``first`` seconds, and then again and again: after what it returned, else ``every``."""
+        """Runs ``work`` in ``first`` seconds, and then again and again: after what it returned, else ``every``.
+
+        Jobs of one ``worker`` share a thread and take turns in it, the one that is due first before the others.
+        """
         with self._lock:
-            job = self._jobs[name] = _Job(name, work, every, hangs)
+            by = self._workers.setdefault(worker or name, _Worker(worker or name))
+            job = self._jobs[name] = _Job(name, work, every, hangs, by)
             job.due = self._now() + first
 
-    def ensure(self, name: str, work: Work, every: Callable[[], float]) -> None:
+    def ensure(self, name: str, work: Work, every: Period) -> None:
         """Runs ``work`` now and then again and again, also where a job of that name, which does the same, is there."""
         if name not in self._jobs:
             self.add(name, work, every)
@@ -131,8 +140,8 @@ class Scheduler:
                 return
             self._looked = self._monotonic()
             self._timer.tick()
-            for job in self._jobs.values():
-                if job.begun is None and job.due <= self._now():
+            for job in sorted(self._jobs.values(), key=lambda job: job.due):
+                if not job.worker.busy and job.due <= self._now():
                     self._begin(job)
 
     def stalled(self) -> list[str]:
@@ -149,21 +158,22 @@ class Scheduler:
         """Begins no job any more; what is under way goes on."""
         with self._lock:
             self._stopped = True
-            for job in self._jobs.values():
-                job.orders.put(False)
+            for worker in self._workers.values():
+                worker.orders.put(None)
         self._timer.end()
 
     def join(self, timeout: float) -> None:
         """Waits up to ``timeout`` seconds for what is under way."""
         end = time.monotonic() + timeout
-        for job in self._jobs.values():
-            if job.thread is not None:
-                job.thread.join(max(end - time.monotonic(), 0.0))
+        for worker in self._workers.values():
+            if worker.thread is not None:
+                worker.thread.join(max(end - time.monotonic(), 0.0))
 
     def _begin(self, job: _Job) -> None:
-        if job.thread is None or not job.thread.is_alive():
+        worker = job.worker
+        if worker.thread is None or not worker.thread.is_alive():
             # It stays, for later there may be none to be had; and the process's end does not wait: a feed can hang.
-            thread = threading.Thread(target=self._serve, args=(job,), name=job.name, daemon=True)
+            thread = threading.Thread(target=self._serve, args=(worker,), name=worker.name, daemon=True)
             try:
                 thread.start()
             except RuntimeError as error:
@@ -171,29 +181,32 @@ class Scheduler:
                     job.refused = self._monotonic()
                     log.error("no_thread", job=job.name, reason=str(error))  # noqa: TRY400 - the sentence says it all
                 return
-            job.thread = thread
-        job.refused, job.begun, job.due = None, self._monotonic(), math.inf
-        job.orders.put(True)
+            worker.thread = thread
+        job.refused, job.begun, job.due, worker.busy = None, self._monotonic(), math.inf, True
+        worker.orders.put(job)
 
-    def _serve(self, job: _Job) -> None:
-        while job.orders.get():
-            wait: float | None = None
+    def _serve(self, worker: _Worker) -> None:
+        while (job := worker.orders.get()) is not None:
+            self._carry_out(job)
 
-            def turn() -> None:
-                nonlocal wait
-                wait = job.work()
+    def _carry_out(self, job: _Job) -> None:
+        wait: float | None = None
 
-            try:
-                self._guard(job.name, turn)
-            except BaseException:
-                # Not even what is meant to end a thread may end a job for good.
-                log.exception("job_failed", job=job.name)
-            finally:
-                self._ended(job, wait)
+        def turn() -> None:
+            nonlocal wait
+            wait = job.work()
+
+        try:
+            self._guard(job.name, turn)
+        except BaseException:
+            # Not even what is meant to end a thread may end a job for good.
+            log.exception("job_failed", job=job.name)
+        finally:
+            self._ended(job, wait)
 
     def _ended(self, job: _Job, wait: float | None) -> None:
         with self._lock:
-            job.begun = None
+            job.begun, job.worker.busy = None, False
             # It may have been planned meanwhile.
             job.due = min(job.due, self._now() + (job.every() if wait is None else wait))
         self.look()
@@ -224,6 +237,9 @@ class Turns(Protocol):
 
     def prune(self) -> None: ...
 
+    @property
+    def has_heartbeat(self) -> bool: ...
+
     def close_retired(self) -> None: ...
 
 
@@ -242,16 +258,18 @@ class Jobs:
         turns, add = self._turns, self._scheduler.add
         add("poll", self._poll, self._poll_every, first=0.0)
         add("heartbeat", _job(turns.beat), lambda: math.inf)
-        add("sweep", self._sweep, self._sweep_again, first=max(turns.until_sweep(), FIRST_SWEEP))
-        add("evidence", turns.evidence.read, lambda: READ_EVERY, first=READ_EVERY)
-        add("reclaim", _job(turns.reclaim_expired), lambda: RECLAIM_EVERY, first=RECLAIM_EVERY)
+        add("sweep", self._sweep, self._sweep_again, first=max(turns.until_sweep(), FIRST_SWEEP), worker="feed")
+        add("evidence", turns.evidence.read, lambda: READ_EVERY, first=READ_EVERY, worker="feed")
         add("alarms", _job(turns.review_alarms), lambda: REVIEW_EVERY, first=REVIEW_EVERY)
         add("prune", _job(turns.prune), lambda: PRUNE_EVERY, first=FIRST_PRUNE, hangs=PRUNE_HANGS)
-        add("catch_up", turns.life.responses.catch_up, lambda: CATCH_UP_EVERY, first=0.0)
-        add("release", turns.life.held.release, lambda: RELEASE_EVERY, first=0.0)
-        add("mutes", turns.life.mutes.tend, lambda: TEND_EVERY, first=0.0)
-        add("remind", _job(turns.life.reminders.judge), lambda: REMIND_EVERY, first=REMIND_EVERY)
-        add("report", _job(turns.life.reports.judge), lambda: REPORT_EVERY, first=REPORT_EVERY)
+        # What asks the store alone, and for moments, needs no thread each: a thread costs memory while it waits.
+        upkeep = partial(add, worker="upkeep")
+        upkeep("reclaim", _job(turns.reclaim_expired), lambda: RECLAIM_EVERY, first=RECLAIM_EVERY)
+        upkeep("catch_up", turns.life.responses.catch_up, lambda: CATCH_UP_EVERY, first=0.0)
+        upkeep("release", turns.life.held.release, lambda: RELEASE_EVERY, first=0.0)
+        upkeep("mutes", turns.life.mutes.tend, lambda: TEND_EVERY, first=0.0)
+        upkeep("remind", _job(turns.life.reminders.judge), lambda: REMIND_EVERY, first=REMIND_EVERY)
+        upkeep("report", _job(turns.life.reports.judge), lambda: REPORT_EVERY, first=REPORT_EVERY)
         self._scheduler.start()
         self._scheduled = True
 
@@ -283,7 +301,8 @@ class Jobs:
         try:
             self._turns.poll()
             self._poll_failures = 0
-            self._scheduler.plan("heartbeat", 0.0)
+            if self._turns.has_heartbeat:
+                self._scheduler.plan("heartbeat", 0.0)
             self._scheduler.plan("evidence", 0.0)
             if self._turns.read_stack():
                 log.info("stack_grew")
@@ -333,50 +352,3 @@ def _job(turn: Callable[[], object]) -> Work:
 
 def _seconds(duration: float) -> str:
     return format_duration(round(duration))
-
-
-class _Timer:
-    """APScheduler's, for one job that looks what is due. It plans by the wall clock; here that may be set."""
-
-    def __init__(self, look: Callable[[], None]) -> None:
-        self._look = look
-        self._scheduler: _Scheduler | None = None
-
-    def tick(self) -> None:
-        """Sees to it that it ticks: it takes a thread, too."""
-        if self._scheduler is not None:
-            return
-        scheduler = _Scheduler(timezone=UTC, executors={"default": DebugExecutor()})
-        scheduler.add_job(self._look, _Ticks(), id="look", misfire_grace_time=None)
-        try:
-            scheduler.start()
-        except RuntimeError as error:
-            log.error("no_thread", job="timer", reason=str(error))  # noqa: TRY400 - the sentence says it all
-        else:
-            self._scheduler = scheduler
-
-    def end(self) -> None:
-        if self._scheduler is not None and self._scheduler.running:
-            self._scheduler.shutdown(wait=False)
-
-
-class _Ticks(BaseTrigger):  # type: ignore[misc] # APScheduler has no types
-    """A tick from now, always: an interval's missed ones would be counted up one by one after the clock is set."""
-
-    def get_next_fire_time(self, previous_fire_time: datetime | None, now: datetime) -> datetime:  # noqa: ARG002
-        return now + timedelta(seconds=TICK)
-
-
-class _Scheduler(BackgroundScheduler):  # type: ignore[misc] # APScheduler has no types
-    """One whose thread outlives every error, and whose job waits no longer where the wall clock is set back."""
-
-    def _process_jobs(self) -> float:
-        now = datetime.now(UTC)
-        try:
-            for job in self.get_jobs():
-                if job.next_run_time > now + timedelta(seconds=2 * TICK):
-                    job.modify(next_run_time=now)
-            super()._process_jobs()
-        except Exception:
-            log.exception("timer_failed")
-        return TICK

@@ -123,6 +123,39 @@ def test_what_is_planned_while_it_runs_comes_once_more(jobs: Scheduler, guard: G
     until(lambda: guard.names == ["poll", "poll"])
 
 
+def test_jobs_of_one_worker_take_turns_in_one_thread(jobs: Scheduler, guard: Guard, hands: Hands) -> None:
+    """None is begun beside another, the one that is due first comes first, and all of them come."""
+    begun, go_on = threading.Event(), threading.Event()
+
+    def hang() -> None:
+        begun.set()
+        go_on.wait(PATIENCE)
+
+    jobs.add("release", hang, never, first=0, worker="upkeep")
+    assert begun.wait(PATIENCE)
+    jobs.add("last", nothing, never, first=20, worker="upkeep")
+    jobs.add("first", nothing, never, first=10, worker="upkeep")
+    jobs.add("poll", nothing, never, first=20)
+    hands.time += 20
+    until(lambda: guard.names == ["release", "poll"])
+    go_on.set()
+    until(lambda: guard.names == ["release", "poll", "first", "last"])
+    assert sum(thread.name == "upkeep" for thread in threading.enumerate()) == 1
+
+
+def test_one_that_is_due_all_the_time_holds_up_no_other(jobs: Scheduler, guard: Guard, hands: Hands) -> None:
+    """The next turn of a worker is that of the job which has waited the longest."""
+
+    def release() -> float:
+        hands.time += 1
+        return 0.0
+
+    jobs.add("release", release, never, first=0, worker="upkeep")
+    until(lambda: guard.names.count("release") > 2)
+    jobs.add("report", nothing, never, first=0, worker="upkeep")
+    until(lambda: "report" in guard.names)
+
+
 def test_a_plan_falls_together_with_an_end_again_and_again(jobs: Scheduler) -> None:
     """However a plan falls together with the end of a run, a run follows it."""
     runs = 0

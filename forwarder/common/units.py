@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Annotated, Any, Final
 
-from pydantic import BeforeValidator, GetPydanticSchema, WithJsonSchema
+from pydantic import AfterValidator, BeforeValidator, GetPydanticSchema, WithJsonSchema
 from pydantic_core import core_schema
 
 _SECONDS: Final = {"ms": 0.001, "s": 1, "m": 60, "min": 60, "h": 3600, "d": 86400, "w": 604800}
@@ -99,6 +99,16 @@ Duration = Annotated[
     ),
 ]
 """A timedelta that the config writes as ``30s``, ``15m``, ``2h``, ``7d`` or ``1h30m``."""
+
+
+def _not_too_often(every: timedelta) -> timedelta:
+    if every < timedelta(seconds=1):
+        raise ValueError("must be at least 1s")
+    return every
+
+
+Interval = Annotated[Duration, AfterValidator(_not_too_often)]
+"""A Duration between two questions to a service: a second at least, so that a slip of the pen is no flood."""
 
 
 def _rate_schema(_source: Any, _handler: Any) -> core_schema.CoreSchema:

@@ -15,6 +15,7 @@ from forwarder.store.figure_steps import FIGURES
 from forwarder.store.first_steps import FIRST, SECOND
 from forwarder.store.life_steps import LIFE, MISSED
 from forwarder.store.mute_steps import MUTES
+from forwarder.store.reminder_steps import REMINDERS
 
 if TYPE_CHECKING:
     import sqlite_utils
@@ -308,6 +309,7 @@ MIGRATIONS: Final[tuple[tuple[str, str], ...]] = (
     ("0018_figures", FIGURES),
     ("0019_evidence_unread", _EVIDENCE_UNREAD),
     ("0020_missed", MISSED),
+    ("0021_reminders", REMINDERS),
 )
 """Each step with its name, in order. A step that was released is never edited: the next one follows it."""
 

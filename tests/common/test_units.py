@@ -9,13 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel, ValidationError
 
-from forwarder.common.units import Duration, Rate, SendRate, format_duration, parse_duration
+from forwarder.common.units import Duration, Interval, Rate, SendRate, format_duration, parse_duration
 
 
 class Held(BaseModel):
     """A model that has one of each."""
 
     wait: Duration = timedelta(seconds=1)
+    every: Interval = timedelta(seconds=1)
     rate: SendRate = Rate(1, 1)
 
 
@@ -53,6 +54,14 @@ def test_a_duration_beyond_all_calendars() -> None:
     """A number that no timedelta holds is a mistake of the config, not of the program."""
     with pytest.raises(ValueError, match="longer than any duration"):
         parse_duration("99999999999999d")
+
+
+def test_what_is_asked_too_often_is_refused() -> None:
+    """A service is asked once a second at most; nothing is wrong with a shorter wait for anything else."""
+    assert Held.model_validate({"every": "1s"}).every == timedelta(seconds=1)
+    with pytest.raises(ValidationError, match="must be at least 1s"):
+        Held.model_validate({"every": "999ms"})
+    assert Held.model_validate({"wait": "999ms"}).wait == timedelta(milliseconds=999)
 
 
 @pytest.mark.parametrize("value", [30, 0.5, True, None, ["30s"]])

@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Final
 
 import pytest
+from hypothesis import Phase, example, given, settings
+from hypothesis import strategies as st
 
-from forwarder.alert import Severity
+from forwarder.alert import Alert, Severity
 from forwarder.common.clock import instant
 from forwarder.config import Config
 from forwarder.connector import Action, Connector, Kind
@@ -19,6 +22,7 @@ from forwarder.response import PAGE
 from forwarder.store import Store
 from forwarder.store.life_records import DIGEST, Hold
 from forwarder.store.records import RoutedAlert
+from forwarder.store.responses import respond
 from tests.kit.samples import alert
 from tests.kit.store import NOW, Time, claim, claim_all, config, deliver, enqueue, routed, rows
 
@@ -195,3 +199,104 @@ def test_other_conditions_hold_too(store: Store) -> None:
 
 def test_dates_are_those_of_the_connectors_in_use() -> None:
     assert Dated("tickets", None).due(Severity.CRITICAL, instant(NOW)) == instant(NOW + DAY)
+
+
+# --- only what moved is looked at ----------------------------------------------------------------------------------
+
+SHORT: Final = timedelta(minutes=3)
+EAGER: Final = (
+    {"severity": "critical", "unacknowledged_for": "2m", "to": "oncall"},
+    {"unacknowledged_for": "5m", "every": "4m", "to": "secops"},
+    {"overdue_for": "0s", "every": "90s", "to": ["secops", "oncall"]},
+    {"severity": ["high", "medium"], "overdue_for": "2m", "cisa_kev": True, "to": "oncall"},
+)
+names = st.sampled_from("abcd")
+events = st.one_of(
+    st.tuples(st.just("new"), names, st.sampled_from(("critical", "high", "low")), st.sampled_from(EVERYWHERE)),
+    st.tuples(st.just("change"), names, st.sampled_from(("critical", "high")), st.booleans()),
+    st.tuples(st.sampled_from(tuple(Action)), names, st.integers(0, 600)),
+)
+turns = st.lists(st.tuples(st.integers(1, 150), st.lists(events, max_size=2)), min_size=5, max_size=25)
+
+
+class Soon(Dated):
+    """A place where what is not low is due in a few minutes."""
+
+    def due(self, severity: Severity, since: datetime) -> datetime | None:
+        return None if severity is Severity.LOW else since + SHORT
+
+
+def befall(store: Store, known: dict[str, Alert], event: tuple[Any, ...], now: float) -> None:
+    """Lets something happen to an alert, where it can."""
+    what, name, *more = event
+    before = known.get(name)
+    if what == "new":
+        severity, connector = more
+        if before is None:
+            known[name] = alert(id=name, severity=severity)
+            enqueue(store, known[name], connector, now=now)
+            deliver(store, connector, f"R-{name}", now=now)
+    elif before is not None and what == "change":
+        severity, kev = more
+        known[name] = alert(id=name, severity=severity, cisa_kev=kev)
+        store.feed.commit_page([routed(known[name], known=before)], now=now, connectors=EVERYWHERE)
+    elif before is not None:
+        (late,) = more
+        store.engine.write(
+            lambda connection: respond(connection, name, what, place=PAGE, at=now - late, now=now, connectors=())
+        )
+
+
+@settings(max_examples=15, deadline=None, phases=(Phase.explicit, Phase.generate))
+@given(turns=turns)
+@example(
+    turns=[(30, [("new", "a", "high", "tickets")]), (30, []), *[(30, [])] * 9, (30, [("change", "a", "high", True)])]
+)
+@example(
+    turns=[
+        (30, [("new", "a", "critical", "tickets"), (Action.ACKNOWLEDGE, "a", 0)]),
+        *[(30, [])] * 20,
+        (30, [(Action.REOPEN, "a", 600)]),
+        (30, []),
+    ]
+)
+def test_a_look_at_what_moved_finds_what_a_look_at_all_does(turns: list[tuple[int, list[Any]]]) -> None:
+    """Whatever happens to alerts, and however late it is told: each reminder comes at the same turn."""
+    told: dict[bool, list[Any]] = {True: [], False: []}
+    for anew in (False, True):
+        with TemporaryDirectory() as folder, Store.open_exclusive(Path(folder) / "forwarder.db") as store:
+            desk, known, now = Desk(store, *EAGER), dict[str, Alert](), 0.0
+            desk.connectors = {"tickets": Soon("tickets", None)}
+            for seconds, happens in turns:
+                now += seconds
+                for event in happens:
+                    befall(store, known, event, NOW + now)
+                if anew:
+                    desk.judges.use(with_(*EAGER))
+                desk.at(now)
+                told[anew].append(rows(store, "SELECT alert_id, reminder, response, step FROM reminded ORDER BY 1, 2"))
+    assert told[False] == told[True]
+
+
+def test_what_has_been_told_is_read_no_more(store: Store) -> None:
+    """Until it is to be told again, however many are unresolved."""
+    desk = Desk(store, PAGE_AFTER_15, {"overdue_for": "0s", "every": "30m", "to": "secops"})
+    desk.connectors = {"tickets": Soon("tickets", None)}
+    for number in range(20):
+        critical(store, "tickets", alert_id=f"a{number}")
+    desk.at(15 * MINUTE)
+    desk.at(16 * MINUTE + 1)
+    assert read_by(store, desk, 17 * MINUTE + 2) == 0
+    assert read_by(store, desk, 33 * MINUTE) > 0
+    assert read_by(store, desk, 34 * MINUTE + 1) == 0
+
+
+def read_by(store: Store, desk: Desk, seconds: float) -> int:
+    """How many alerts that look reads."""
+    read: list[str] = []
+    with store.engine.read() as connection:
+        connection.set_trace_callback(read.append)
+    desk.at(seconds)
+    with store.engine.read() as connection:
+        connection.set_trace_callback(None)
+    return sum(statement.count('"a') for statement in read if "json_group_object" in statement)

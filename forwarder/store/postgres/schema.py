@@ -14,6 +14,7 @@ import psycopg
 from forwarder.store.life_steps import MISSED
 from forwarder.store.postgres.figure_steps import EVIDENCE_UNREAD, FIGURES
 from forwarder.store.postgres.functions import FUNCTIONS, LEASES, SEARCH
+from forwarder.store.reminder_steps import REMINDERS
 
 SCHEMA: Final = "forwarder"
 """The schema that holds all of it."""
@@ -347,6 +348,7 @@ MIGRATIONS: Final[tuple[tuple[str, str], ...]] = (
     ("0002_figures", FIGURES),
     ("0003_evidence_unread", EVIDENCE_UNREAD),
     ("0004_missed", MISSED),
+    ("0005_reminders", REMINDERS),
 )
 """Each step with its name, in order. A step that was released is never edited: the next one follows it."""
 

@@ -28,6 +28,7 @@ from tests.connectors.jira.kit import config
         ({"project": 'SEC" OR x'}, "pattern"),
         ({"labels": ["two words"]}, "a label has no spaces"),
         ({"labels": ["x" * 256]}, "a label has no spaces and at most 255 characters"),
+        ({"sync_every": "999ms"}, "must be at least 1s"),
         ({"fields": {"summary": "x", "project": "y"}}, "project, summary cannot be set here"),
         ({"fields": {"duedate": "2026-01-01"}, "due_in": {"high": "1d"}}, "duedate is set twice"),
         ({"fields": {"priority": {}}, "priority": {"high": "x"}}, "priority is set twice"),

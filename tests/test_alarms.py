@@ -1468,11 +1468,11 @@ class Failing(Store):
         self.full, self.writes = False, 10_000
         write = engine.write
 
-        def refusing(work: Callable[..., Any]) -> Any:
+        def refusing(work: Callable[..., Any], *, role: str | None = None) -> Any:
             self.writes -= 1
             if self.full or self.writes < 0:
                 raise StoreError("The disk is full.")
-            return write(work)
+            return write(work, role=role)
 
         engine.write = refusing  # type: ignore[method-assign]
         super().__init__(engine)

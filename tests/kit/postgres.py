@@ -36,7 +36,7 @@ _SETTINGS: Final = {
 """What makes it quick, where nothing has to survive the machine; a crash of the server it does survive."""
 
 
-_ONE_ROW: Final = {"feed": ("id", "1"), "daemon": ("id", "1"), "leases": ("role", "'daemon'")}
+_ONE_ROW: Final = {"feed": ("id", "1"), "daemon": ("id", "1"), "turn": ("id", "1")}
 """Tables that always have one row."""
 # What refers to others goes first: the order in which they were made, the other way round.
 _TABLES: Final = """

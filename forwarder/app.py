@@ -69,8 +69,15 @@ class Forwarder:
         self.budget = RequestBudget()
         self.listeners = Listeners()
         self.holder = Holder(store.engine.membership)
-        holds, pass_on = partial(self.holds, UPKEEP), partial(self.holder.announce, REVIEW)
-        self.alarms = Alarms(store, config, now=self.clock, wake=self.wake, holds=holds, pass_on=pass_on)
+        self.alarms = Alarms(
+            store,
+            config,
+            now=self.clock,
+            wake=self.wake,
+            holds=partial(self.holds, UPKEEP),
+            pass_on=partial(self.holder.announce, REVIEW),
+            unheld=self.holder.unheld,
+        )
         self.listeners.add(self.alarms)
         self.started_at = self.alarms.started_at
         self.listeners.add(Pauses(self))

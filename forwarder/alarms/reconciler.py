@@ -44,6 +44,7 @@ ENDINGS: Final = {
     AlarmType.ORPHANED: "Nothing is owed under that name any more.",
     AlarmType.DEAD_LETTER: "There are no dead letters any more.",
     AlarmType.RELOAD_REFUSED: "A config was taken since.",
+    AlarmType.ROLE_UNHELD: "A replica has it again, or no config names it any more.",
 }
 """Why an alarm ended, for people."""
 
@@ -59,7 +60,7 @@ class Alarms(Listener):
     """Finds the forwarder's own troubles and owes them to those connectors of ``alarms.to`` that work.
 
     It is a listener only to look at once: an event itself begins and ends nothing. Where another replica ``holds`` the
-    alarms, that one is asked to look, by ``pass_on``.
+    alarms, that one is asked to look, by ``pass_on``. ``unheld`` tells for how long nobody has had which roles.
     """
 
     def __init__(
@@ -72,10 +73,11 @@ class Alarms(Listener):
         free_bytes: Callable[[Path], int] = _free_bytes,
         holds: Callable[[], bool] = lambda: True,
         pass_on: Callable[[], None] = lambda: None,
+        unheld: Callable[[], Mapping[str, float]] = dict,
     ) -> None:
         self._config, self._now, self._wake, self._free_bytes = config, now, wake, free_bytes
         self._shared, self._store = store, store.acting_as(UPKEEP)
-        self._holds, self._pass_on = holds, pass_on
+        self._holds, self._pass_on, self._unheld = holds, pass_on, unheld
         self.started_at = now()
         self._renamed_until = -math.inf
         self._reviewing = threading.Lock()
@@ -184,6 +186,7 @@ class Alarms(Listener):
             free=None if folder is None else self._free_bytes(folder),
             place=str(folder or place),
             refused=self._refused,
+            unheld=self._unheld(),
         )
 
     def _log_new(self, found: Mapping[str, Finding], standing: Mapping[str, Alarm]) -> None:

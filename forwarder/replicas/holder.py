@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from typing import Final, Protocol
 
 from forwarder.common.units import format_duration
@@ -94,6 +94,11 @@ class Holder:
     def muster(self) -> Muster | None:
         """Who is there and who has what; None where there are no others, or nobody can say."""
         return None if self._membership is None else self._membership.muster()
+
+    def unheld(self) -> Mapping[str, float]:
+        """The roles that nobody has though some replica could, each with the seconds for which that has been so."""
+        muster = self.muster()
+        return {} if muster is None else muster.unheld()
 
     def start(self, duties: Duties) -> None:
         """Takes what it can get at once, and then looks again and again."""

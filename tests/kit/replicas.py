@@ -12,7 +12,7 @@ from forwarder.sandbox import Sandbox
 from tests.kit.core import PATIENCE, Process, command, secrets, settings, until, written
 from tests.kit.postgres import PASSWORD, Server
 
-LEASE: Final = 4.0
+LEASE: Final = 8.0
 """Seconds of a lease: fewer than anybody would want, for a test waits for its end."""
 ROLES: Final = frozenset({"feed", "scheduler", "upkeep", "connector:oncall", "connector:secops", "connector:tickets"})
 _HELD: Final = """

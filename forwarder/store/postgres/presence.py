@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from typing import Final
 
 from forwarder.store.connection import Connection
 from forwarder.store.membership import Muster, Replica
@@ -33,8 +34,13 @@ class ReplicaPresence:
 
     def last(self) -> float | None:
         replica = self._shown()
+        if replica is not None:
+            silence = replica.silence
+        else:
+            with self._read() as connection:
+                silence = connection.execute(_SILENCE).fetchone()[0]
         # By this machine's clock, for it is compared with that.
-        return None if replica is None or replica.silence is None else time.time() - replica.silence
+        return None if silence is None else time.time() - silence
 
     def silence(self) -> float:
         replica = self._shown()
@@ -55,3 +61,6 @@ class ReplicaPresence:
         replicas = self.muster().replicas
         here = [replica for replica in replicas if replica.host == host_name()]
         return next(reversed(here or list(replicas)), None)
+
+
+_SILENCE: Final = "SELECT extract(epoch FROM clock_timestamp() - max(turned_at)) FROM replicas"

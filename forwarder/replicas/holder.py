@@ -240,11 +240,13 @@ class Holder:
         self._up |= {tenure.role: tenure for tenure in tenures}
         try:
             self._duties.take_up(taken)
-        except Exception:
+        except Exception as error:
             for role in taken:
                 del self._up[role]
                 self._ending.add(role)
-            raise
+            if not isinstance(error, StoreError):
+                raise
+            log.warning("roles_not_taken", reason=str(error))
 
     def _lay_down(self, role: str) -> None:
         del self._up[role]

@@ -122,6 +122,7 @@ class Forwarder:
             delivering=self._delivering,
             leftovers=self._leftovers,
             jobs=self._jobs,
+            poller=self.poller,
             life=self.life,
             now=self.clock,
             shared=self.holder.shares,

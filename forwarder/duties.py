@@ -11,6 +11,7 @@ from forwarder.common.clock import Now
 from forwarder.config import Config
 from forwarder.delivery.dispatchers import Dispatchers
 from forwarder.delivery.leftovers import Leftovers
+from forwarder.feed.poller import Poller
 from forwarder.jobs import Jobs
 from forwarder.lifecycle import Life
 from forwarder.replicas.roles import FEED, SCHEDULER, UPKEEP, connectors_in, roles_of
@@ -34,12 +35,14 @@ class Duties:
         delivering: Dispatchers,
         leftovers: Leftovers,
         jobs: Jobs,
+        poller: Poller,
         life: Life,
         now: Now,
         shared: bool,
     ) -> None:
         self._feed, self._config = store.acting_as(FEED).feed, config
-        self._delivering, self._leftovers, self._jobs, self._life = delivering, leftovers, jobs, life
+        self._delivering, self._leftovers = delivering, leftovers
+        self._jobs, self._poller, self._life = jobs, poller, life
         self._now, self._shared = now, shared
         self._ends_at: float | None = None
         self.changing = threading.RLock()
@@ -57,6 +60,8 @@ class Duties:
             names = connectors_in(roles)
             self._leftovers.take_over(names)
             if FEED in roles:
+                if self._shared:
+                    self._poller.begin_anew()
                 self._feed.count_start(now=self._now())
             if self.schedules:
                 self._jobs.start()

@@ -110,6 +110,12 @@ class Holder:
             return
         self._membership.begin(self._duties.roles(), self._told)
         self.step()
+        end = time.monotonic() + STANDS_STILL
+        while self._membership.once and not self._up.keys() >= set(self._duties.roles()) and time.monotonic() < end:
+            # It does everything once: what one that was killed still holds is waited for.
+            self._woken.wait(LOOKS_AGAIN)
+            self._woken.clear()
+            self.step()
         self._thread = threading.Thread(target=self._live, name="roles", daemon=True)
         self._thread.start()
 
@@ -211,7 +217,7 @@ class Holder:
             lives = lease.free_for <= 0 and lease.owner != membership.id
             holders[lease.role] = lease.owner if lives else None
             # Who was not heard of may only have been kept from it by what kept us.
-            if lives or (not lease.left and muster.in_touch < GRACE):
+            if lives or (not lease.left and muster.in_touch < GRACE and not membership.once):
                 free.discard(lease.role)
         for role in membership.held:
             holders[role] = membership.id

@@ -102,6 +102,10 @@ class Membership(Protocol):
         """The name by which the others know it."""
 
     @property
+    def once(self) -> bool:
+        """Whether it ends by itself, and has all roles until then."""
+
+    @property
     def held(self) -> dict[str, Tenure]:
         """What it has, by role; one that was lost is in it until it is forgotten."""
 

@@ -302,7 +302,8 @@ class PostgresEngine(GroupCommit):
     def _give_back(self, raw: Raw) -> None:
         pool = self._pool
         # The pool marks the connections that are its own, and no others.
-        if pool is not None and getattr(raw, "_pool", None) is pool:
+        marked: object = getattr(raw, "_pool", None)
+        if pool is not None and marked is pool:
             pool.putconn(raw)
         else:
             raw.close()

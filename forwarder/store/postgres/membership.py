@@ -67,7 +67,7 @@ class PostgresMembership:
     """This process among the replicas at ``address``. ``once`` says that it ends by itself, and is the only one."""
 
     def __init__(self, address: PostgresAddress, write: Write, *, once: bool) -> None:
-        self._address, self._write, self._once = address, write, once
+        self._address, self._write, self.once = address, write, once
         self.id = replica_id()
         self.held: dict[str, Tenure] = {}
         self.turned = threading.Event()
@@ -80,6 +80,8 @@ class PostgresMembership:
         self._kept: Raw | None = None
         self._keeping, self._closed = threading.Lock(), threading.Event()
         self._failing = False
+        self._to_tell: set[str] = set()
+        self._telling = threading.Event()
 
     def register(self) -> None:
         """Shows itself to the others; raises psycopg.Error."""
@@ -90,6 +92,7 @@ class PostgresMembership:
     def start(self) -> None:
         """Keeps what it has from ending, in a thread of its own."""
         threading.Thread(target=self._keep, name="lease", daemon=True).start()
+        threading.Thread(target=self._tell, name="announcer", daemon=True).start()
 
     def begin(self, offers: Collection[str], heard: Callable[[Collection[str]], None]) -> None:
         self.offer(offers)
@@ -149,14 +152,13 @@ class PostgresMembership:
             del self.held[tenure.role]
 
     def announce(self, *topics: str) -> None:
-        def work(connection: Connection) -> None:
-            connection.execute("SELECT pg_notify(?, ?)", (CHANNEL, self._told(topics)))
-
-        with suppress(Exception):
-            self._write(work)
+        # Whoever announces something has more to do than to wait for that; and what comes meanwhile goes together.
+        self._to_tell.update(topics)
+        self._telling.set()
 
     def leave(self) -> None:
         self._closed.set()
+        self._telling.set()
         # A renewal under way would bring the row back.
         held = self._keeping.acquire(timeout=2.0)
         try:
@@ -176,7 +178,22 @@ class PostgresMembership:
 
         self._write(work)
 
-    # Its own thread
+    # Its own threads
+
+    def _tell(self) -> None:
+        while True:
+            self._telling.wait()
+            self._telling.clear()
+            if self._closed.is_set():
+                return
+            topics, self._to_tell = sorted(self._to_tell), set()
+            told = self._told(topics)
+
+            def work(connection: Connection, told: str = told) -> None:
+                connection.execute("SELECT pg_notify(?, ?)", (CHANNEL, told))
+
+            with suppress(Exception):  # then they look by themselves
+                self._write(work)
 
     def _keep(self) -> None:
         while not self._closed.is_set():
@@ -214,7 +231,7 @@ class PostgresMembership:
                 host=sql.Literal(host_name()),
                 pid=sql.Literal(os.getpid()),
                 version=sql.Literal(__version__),
-                once=sql.Literal(int(self._once)),
+                once=sql.Literal(int(self.once)),
                 lasts=sql.Literal(LASTS),
                 offers=sql.Literal(json.dumps(offers)),
                 turned=sql.SQL("clock_timestamp()" if turned else "NULL"),

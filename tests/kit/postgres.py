@@ -265,6 +265,7 @@ class Proxy:
                     beyond.connect(str(self._server.folder / f".s.PGSQL.{self._server.port}"))
                 except OSError:
                     client.close()
+                    beyond.close()
                     continue
                 self._open |= {client, beyond}
                 doomed = threading.Event()

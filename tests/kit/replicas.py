@@ -53,7 +53,7 @@ class Replicas:
         """How many roles each process has."""
         return Counter(self.held().values())
 
-    def until_spread(self, *processes: Process, seconds: float = PATIENCE) -> None:
+    def until_spread(self, *processes: Process, seconds: float = PATIENCE * 3) -> None:
         """Waits until these and no others have all roles, evenly."""
         pids, most = {process.pid for process in processes}, -(-len(ROLES) // len(processes))
 

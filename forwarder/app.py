@@ -1,4 +1,4 @@
-"""Puts the parts together: the poller, the dispatchers and the scheduler's jobs, started, reloaded and stopped."""
+"""Puts the parts together: the poller, the dispatchers and the jobs, started, reloaded and stopped, by their roles."""
 
 from __future__ import annotations
 
@@ -17,28 +17,30 @@ from forwarder.common.clock import Clock
 from forwarder.common.units import format_duration
 from forwarder.config import Config, needs_restart, secrets_of
 from forwarder.connector import Connector, Delivery
-from forwarder.delivery.connectors import connectors_of, give_memory
 from forwarder.delivery.dispatcher import LINKS_AFTER, Dispatcher
+from forwarder.delivery.dispatchers import Dispatchers, Means
 from forwarder.delivery.leaving import Leaving, Pauses
-from forwarder.delivery.transitions import ATTEMPTS, first_looks
+from forwarder.delivery.leftovers import Leftovers
+from forwarder.duties import JOBS_END, REVIEW, WAKE, Duties
 from forwarder.events import Listeners
 from forwarder.feed.client import FeedClient, RequestBudget, SentrytexError
 from forwarder.feed.evidence import EvidenceReader
 from forwarder.feed.poller import Poller
 from forwarder.heartbeat import Heartbeat
+from forwarder.jobs import Jobs
 from forwarder.lifecycle import Life
 from forwarder.lifecycle.owners import owners_of
 from forwarder.logs import Redactor, get_logger
-from forwarder.scheduler import Jobs, Scheduler
-from forwarder.store import Store, StoreError
+from forwarder.replicas.holder import Holder
+from forwarder.replicas.roles import FEED, UPKEEP, of_connector
+from forwarder.scheduler import Scheduler
+from forwarder.store import LeaseLost, Store, StoreError
 from forwarder.store.records import PollResult
 
 log = get_logger(__name__)
 
 STOP_SECONDS: Final = 25.0
 """How long sends under way may take after SIGTERM: Kubernetes and systemd kill later than that."""
-JOBS_END: Final = 1.0
-"""Seconds that jobs under way may take after that."""
 STANDS_STILL: Final = 60.0
 """Seconds after which a main loop that does not turn counts as stalled."""
 
@@ -66,56 +68,86 @@ class Forwarder:
         self.redactor.update(secrets_of(config))
         self.budget = RequestBudget()
         self.listeners = Listeners()
-        self.alarms = Alarms(store, config, now=self.clock, wake=self._wake)
+        self.holder = Holder(store.engine.membership)
+        self.alarms = Alarms(
+            store,
+            config,
+            now=self.clock,
+            wake=self.wake,
+            holds=partial(self.holds, UPKEEP),
+            pass_on=partial(self.holder.announce, REVIEW),
+            unheld=self.holder.unheld,
+        )
         self.listeners.add(self.alarms)
         self.started_at = self.alarms.started_at
         self.listeners.add(Pauses(self))
-        self.dispatchers: dict[str, Dispatcher] = {}
-        self.leaving: list[Leaving] = []
-        """Dispatchers that a reload replaced or removed, while they still send."""
+        means = Means(
+            now=self.clock,
+            random=rng,
+            listener=self.listeners,
+            redact=self.redactor,
+            owners=self._owners,
+            links_after=links_after,
+            page_of=self._page_of,
+            guards=self.holder.guard,
+        )
+        self._delivering = Dispatchers(store, means)
+        self._leftovers = Leftovers(store, shared=self.holder.shares, now=self.clock, connectors=self.in_use)
         self.has_read_feed = False
         """Whether one poll was complete since the start of this process, or since a reload changed the feed."""
         self.reads_since = "the start of this process"
-        self._rng, self._links_after = rng, links_after
         self._source = self._make_source(config)
         self._heartbeat = Heartbeat(config.heartbeat)
-        self.poller = Poller(config, self._source, store, now=self.clock)
+        self._reading = store.acting_as(FEED)
+        self.poller = Poller(config, self._source, self._reading, now=self.clock)
         self.life = Life(
             store,
             config,
             now=self.clock,
             connectors=self.in_use,
-            wake=self._wake,
+            wake=self.wake,
             listener=self.listeners,
             redact=self.redactor,
         )
-        self.evidence = EvidenceReader(store, lambda: self._source, self._wanting, now=self.clock, random=rng)
+        self.evidence = EvidenceReader(self._reading, lambda: self._source, self._wanting, now=self.clock, random=rng)
         self._unfollowed = 0.0
         self._retired: list[FeedClient] = []
         self._retired_heartbeats: list[Heartbeat] = []
         self._tended_at: float | None = None
         self._stopped = threading.Event()
         self._jobs = Jobs(self, Scheduler(self._guarded, now=self.clock.uptime), rng)
+        self._duties = Duties(
+            store,
+            lambda: self.config,
+            delivering=self._delivering,
+            leftovers=self._leftovers,
+            jobs=self._jobs,
+            poller=self.poller,
+            life=self.life,
+            now=self.clock,
+            shared=self.holder.shares,
+        )
 
     # The life of it
 
     def start(self, *, schedule: bool = True) -> None:
-        """Takes over what an earlier process left, and begins to deliver; to poll too, where ``schedule`` is set."""
-        now, connectors = self.clock(), connectors_of(self.config, {}, self.listeners)
-        reclaimed = self.store.outbox.reclaim_expired(now=now, due_at=first_looks(connectors, now), all_claims=True)
-        if reclaimed:
-            log.warning("found_unsettled", deliveries=reclaimed)
-        self.store.outbox.reset_deadlines(now=now, most=ATTEMPTS.most)
-        self.store.feed.count_start(now=now)
-        if schedule:
-            self._jobs.start()
-        self._change_dispatchers(connectors)
+        """Takes over what an earlier process left, and begins to deliver; to poll too, where ``schedule`` is set.
+
+        Of several replicas each does so for its share.
+        """
+        self._duties.schedules = schedule
+        self._delivering.use(self._delivering.prepare(self.config), ())
+        self.holder.start(self._duties)
 
     def stop(self, timeout: float = STOP_SECONDS) -> bool:
         """Lets what is being sent end; whether all of it did. A poll that hangs is left alone, and finds all closed."""
+        end = time.monotonic() + timeout
         self._stopped.set()
-        self._jobs.stop()
-        ended = self._stop_dispatchers(timeout)
+        self._duties.end()
+        self.holder.stop()
+        # Each role as soon as what is under way for it has ended: another replica takes it at once.
+        self.holder.give_all_up(timeout)
+        ended = self._delivering.stop(max(end - time.monotonic(), 0.0))
         self._jobs.join(JOBS_END)
         self._retired.append(self._source)
         self._retired_heartbeats.append(self._heartbeat)
@@ -136,9 +168,13 @@ class Forwarder:
         """
         if keys := needs_restart(self.config, config):
             raise ReloadRefused(f"{keys} cannot be changed while the forwarder runs: restart it.")
+        with self._duties.changing:
+            self._reload(config)
+
+    def _reload(self, config: Config) -> None:
         self.redactor.update(secrets_of(config))
         # All that another package's code may refuse comes first, while nothing is changed.
-        connectors = connectors_of(config, self.in_use(), self.listeners)
+        connectors = self._delivering.prepare(config)
         before, settings = self.config.sentrytex, config.sentrytex
         other_feed = settings != before
         if other_feed:
@@ -155,9 +191,12 @@ class Forwarder:
         self.config = config
         for part in (self.poller, self.alarms, self.life):
             part.use(config)
-        self._change_dispatchers(connectors)
-        self._guarded("restart", lambda: self.store.outbox.reset_deadlines(now=self.clock(), most=ATTEMPTS.most))
-        self._wake(self.dispatchers)
+        self.holder.follow()
+        names = [connector.name for connector in connectors if self.holds(of_connector(connector.name))]
+        self._delivering.use(connectors, names)
+        self._jobs.follow(connector for connector in connectors if connector.name in names)
+        self._guarded("restart", lambda: self._leftovers.reset_deadlines(names))
+        self._delivering.wake(self.dispatchers)
         if other_feed:
             # Only then: whoever reloads again and again must not spend the API's requests.
             self._guarded("replan", self._jobs.replan)
@@ -167,9 +206,8 @@ class Forwarder:
         self._tended_at = time.monotonic()
         self.follow_clock()
         self._jobs.look()
-        for dispatcher in self.dispatchers.values():
-            dispatcher.tend()
-        self.leaving = [leaving for leaving in self.leaving if not leaving.is_over(time.monotonic())]
+        with self._duties.changing:
+            self._delivering.tend()
 
     def stalled(self) -> list[str]:
         """What of this process does not turn any more, in sentences; nothing where all is well."""
@@ -180,12 +218,9 @@ class Forwarder:
         if self._tended_at is not None and now - self._tended_at > STANDS_STILL:
             still = format_duration(round(now - self._tended_at))
             found.append(f"The main loop has stood still for {still}. Restart the forwarder.")
-        found += [
-            f"The workers of {name} do not turn: the log says why. Restart the forwarder."
-            for name, dispatcher in list(self.dispatchers.items())
-            if not dispatcher.alive(now)
-        ]
-        return found
+        if roles := self.holder.stalled():
+            found.append(roles)
+        return found + self._delivering.stalled()
 
     def follow_clock(self) -> None:
         """Moves every deadline along where somebody set the machine's clock."""
@@ -194,15 +229,23 @@ class Forwarder:
         if not step:
             return
         before = self.clock() - step
-        if not self._guarded("follow_clock", lambda: self.store.outbox.shift_deadlines(step, until=before)):
+        # What other replicas wrote by their clocks is right as it is.
+        if self.holder.alone and not self._guarded(
+            "follow_clock", lambda: self.store.outbox.shift_deadlines(step, until=before)
+        ):
             return
         self._unfollowed = 0.0
         self.started_at += step
         self.alarms.shift_deadlines(step)
         self.life.held.retime()
         log.warning("clock_stepped", seconds=round(step, 1))
-        for dispatcher in self.dispatchers.values():
-            dispatcher.shift_deadlines(step)
+        self._delivering.shift_deadlines(step)
+
+    # Roles
+
+    def holds(self, role: str) -> bool:
+        """Whether something may be begun for ``role`` here."""
+        return self.holder.holds(role)
 
     # Turns
 
@@ -244,17 +287,12 @@ class Forwarder:
         """Reads the stack where that is due, and returns the vendors that joined it since it was last read."""
         grown = self.poller.stack_grew()
         # What was routed without its vendors' categories goes where these lead.
-        self._wake(self.poller.route_again())
+        self.wake(self.poller.route_again())
         return grown
 
     def reclaim_expired(self) -> None:
         """Takes deliveries back whose worker did not report before its lease ended."""
-        now = self.clock()
-        due = first_looks(self.in_use().values(), now)
-        reclaimed = self.store.outbox.reclaim_expired(now=now, due_at=due, all_claims=False)
-        if reclaimed:
-            log.warning("lease_ended", deliveries=reclaimed)
-            self._wake(reclaimed)
+        self.wake(self._leftovers.reclaim_expired(list(self.dispatchers), upkeep=self.holds(UPKEEP)))
 
     def deliver_due(self, patience: float, tick: threading.Event) -> int:
         """Waits until nothing more goes out, and returns how many became dead letters.
@@ -284,24 +322,14 @@ class Forwarder:
 
     def prune(self) -> None:
         """Forgets what is older than ``keep``."""
-        self.life.responses.forget()
-        now = self.clock()
-        keep = max(self.config.keep, self.config.sentrytex.look_back).total_seconds()
-        look_back = (self.config.sentrytex.look_back + self.config.sentrytex.overlap).total_seconds()
-        removed = 0
-        while batch := self.store.retention.prune(
-            seen_before=now - keep, published_before=now - look_back, overlap=look_back
-        ):
-            removed += batch
-        if removed:
-            log.info("pruned", alerts=removed)
+        self.life.forget(self.config)
 
     def close_retired(self) -> None:
         """Closes the clients that a reload replaced; called once no poll uses them any more."""
         _close(self._retired)
 
     def _polled(self, result: PollResult, seconds: float) -> None:
-        self._wake(result.connectors)
+        self.wake(result.connectors)
         write = log.info if any(result.counts.values()) else log.debug
         write("swept" if result.sweep else "polled", seconds=round(seconds, 3), read=result.read, **result.counts)
         self.listeners.polled(result, seconds)
@@ -310,6 +338,8 @@ class Forwarder:
         """Whether ``work`` went well. Where it did not, that is reported, and everything else goes on."""
         try:
             work()
+        except LeaseLost as lost:
+            log.info("role_is_another_s", job=name, reason=str(lost))
         except StoreError as error:
             if not self._stopped.is_set():
                 log.error("store_failed", job=name, reason=str(error))  # noqa: TRY400 - the sentence says it all
@@ -326,50 +356,27 @@ class Forwarder:
     def _make_source(self, config: Config) -> FeedClient:
         return FeedClient(config.sentrytex.base_url, config.sentrytex.api_key.get_secret_value(), budget=self.budget)
 
+    @property
+    def dispatchers(self) -> dict[str, Dispatcher]:
+        """What delivers here, by the connector's name."""
+        return self._delivering.running
+
+    @property
+    def leaving(self) -> list[Leaving]:
+        """Dispatchers that were replaced, removed or laid down, while they still send."""
+        return self._delivering.leaving
+
     def in_use(self) -> dict[str, Connector[Any]]:
-        """The connectors of the config of now, by name."""
-        return {name: dispatcher.connector for name, dispatcher in self.dispatchers.items()}
+        """The connectors of the config of now, by name, whichever replica has them."""
+        return self._delivering.in_use()
+
+    def wake(self, names: Iterable[str]) -> None:
+        """Tells connectors, here or at another replica, that they are owed something."""
+        if away := self._delivering.wake(names):
+            self.holder.announce(*(f"{WAKE}{name}" for name in away))
 
     def _wanting(self) -> list[str]:
         return [connector.name for connector in self.in_use().values() if connector.wants_evidence]
-
-    def _change_dispatchers(self, connectors: list[Connector[Any]]) -> None:
-        """Those of ``connectors`` are there, and no others: each that is new takes over at once from its like."""
-        followers = [connector.name for connector in connectors if connector.follows_links]
-        before, after = self.dispatchers, {}
-        for connector in connectors:
-            known = before.get(connector.name)
-            goes_on = known is not None and known.connector is connector
-            after[connector.name] = known if known and goes_on else self._make_dispatcher(connector, followers)
-        leaving = [dispatcher for dispatcher in before.values() if dispatcher is not after.get(dispatcher.name)]
-        self.leaving += [Leaving(dispatcher) for dispatcher in leaving]
-        for dispatcher in leaving:
-            dispatcher.stop()
-        self.dispatchers = after
-        for name, dispatcher in after.items():
-            if dispatcher is before.get(name):
-                dispatcher.followers = followers
-                dispatcher.recall()
-            else:
-                # Not when it is made: a reload that is refused must leave what the connector of today keeps as it is.
-                give_memory(dispatcher.connector, self.store.memory)
-                dispatcher.start(before.get(name))
-        self._jobs.follow(connectors)
-
-    def _make_dispatcher(self, connector: Connector[Any], followers: list[str]) -> Dispatcher:
-        return Dispatcher(
-            connector,
-            self.store,
-            now=self.clock,
-            random=self._rng,
-            listener=self.listeners,
-            followers=followers,
-            wake=self._wake,
-            redact=self.redactor,
-            owners=partial(self._owners, connector.config.type),
-            links_after=self._links_after,
-            page_of=self._page_of,
-        )
 
     def _page_of(self, alert_id: str) -> str | None:
         return self.config.web.page_of(alert_id)  # by the config of then: a reload changes it
@@ -377,20 +384,6 @@ class Forwarder:
     def _owners(self, kind: str, delivery: Delivery) -> tuple[BaseModel, ...]:
         """Who must act, as the config of now says."""
         return owners_of(self.config.owners, kind, delivery)
-
-    def _stop_dispatchers(self, timeout: float) -> bool:
-        dispatchers = [*self.dispatchers.values(), *(leaving.dispatcher for leaving in self.leaving)]
-        for dispatcher in dispatchers:
-            dispatcher.stop()
-        end = time.monotonic() + timeout
-        # Each is asked, even after one that did not end: all must learn that the time is over.
-        ended = [dispatcher.join(max(end - time.monotonic(), 0.0)) for dispatcher in dispatchers]
-        return all(ended)
-
-    def _wake(self, names: Iterable[str]) -> None:
-        for name in names:
-            if name in self.dispatchers:
-                self.dispatchers[name].wake()
 
 
 def _close(retired: list[FeedClient] | list[Heartbeat]) -> None:

@@ -61,7 +61,7 @@ class Daemon:
         """Runs until SIGTERM or SIGINT, and returns the exit status; raises StoreError and WebError at the start."""
         if self._stop:
             return 0
-        store = Store.open_exclusive(self._config.database)
+        store = Store.open_replica(self._config.database)
         try:
             listen = self._config.web.listen
             listening = bind(listen) if listen else None
@@ -84,12 +84,11 @@ class Daemon:
                 log.info("stopped", all_settled=ended)
         finally:
             store.close()
-        # The service manager starts it again, and then it waits for its turn.
-        return 1 if store.engine.lost else 0
+        return 0
 
     def _live(self, forwarder: Forwarder, web: Server | None) -> None:
         serving = web is None
-        while not self._stop and not forwarder.store.engine.lost:
+        while not self._stop:
             serving = serving or (web is not None and _is_served(web))
             self._signals.wait(BEAT)
             forwarder.tend()

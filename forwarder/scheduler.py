@@ -1,4 +1,4 @@
-"""The periodic work: what it is, when it runs, and that no failure of it ends it."""
+"""Work that is done again and again: when it runs, and that no failure of it ends it."""
 
 from __future__ import annotations
 
@@ -6,49 +6,20 @@ import math
 import threading
 import time
 from collections.abc import Callable, Iterable
-from functools import partial
 from queue import SimpleQueue
-from typing import Any, Final, Protocol
+from typing import Final
 
-from forwarder.common.backoff import Backoff
 from forwarder.common.clock import Now
 from forwarder.common.units import format_duration
-from forwarder.config import Config
-from forwarder.connector import Connector
-from forwarder.events import Listeners
-from forwarder.feed.client import KeyRefused, SentrytexError, TooManyRequests
-from forwarder.feed.evidence import READ_EVERY, EvidenceReader
-from forwarder.lifecycle import Life
-from forwarder.lifecycle.held import RELEASE_EVERY
-from forwarder.lifecycle.mutes import TEND_EVERY
-from forwarder.lifecycle.reminders import REMIND_EVERY
-from forwarder.lifecycle.reports import REPORT_EVERY
-from forwarder.lifecycle.responses import CATCH_UP_EVERY
 from forwarder.logs import get_logger
-from forwarder.store import Store
 from forwarder.timer import Timer
 
 log = get_logger(__name__)
-
-POLL_AGAIN: Final = Backoff(first=2.0, most=240.0)
-"""Between two polls while the feed cannot be read."""
-KEY_AGAIN: Final = 120.0
-"""Seconds between two polls with a key that was refused."""
-FIRST_SWEEP: Final = 5.0
-"""Seconds after a start: the feed's new alerts go first."""
-SWEEP_AGAIN: Final = 60.0
-"""Seconds between two sweeps while the feed cannot be read."""
-RECLAIM_EVERY: Final = 30.0
-REVIEW_EVERY: Final = 30.0
-PRUNE_EVERY: Final = 86400.0
-FIRST_PRUNE: Final = 60.0
 
 STANDS_STILL: Final = 30.0
 """Seconds after which a job that is due and cannot begin, or a timer that does not tick, counts as stalled."""
 HANGS: Final = 600.0
 """Seconds after which a job that does not end counts as stalled: each request and each write in it ends long before."""
-PRUNE_HANGS: Final = 6 * 3600.0
-"""The same for forgetting: the first time, years may have to go."""
 
 Guard = Callable[[str, Callable[[], None]], object]
 """Carries out a job under its name."""
@@ -154,6 +125,10 @@ class Scheduler:
             found.append(f"The timer of the jobs has stood still for {_seconds(now - looked)}. Restart the forwarder.")
         return found
 
+    def idle(self, names: Iterable[str]) -> bool:
+        """Whether none of these jobs is under way."""
+        return not any(job.begun is not None for name in names if (job := self._jobs.get(name)) is not None)
+
     def stop(self) -> None:
         """Begins no job any more; what is under way goes on."""
         with self._lock:
@@ -210,144 +185,6 @@ class Scheduler:
             # It may have been planned meanwhile.
             job.due = min(job.due, self._now() + (job.every() if wait is None else wait))
         self.look()
-
-
-class Turns(Protocol):
-    """What the jobs carry out; ``forwarder.app.Forwarder`` does."""
-
-    config: Config
-    store: Store
-    listeners: Listeners
-    evidence: EvidenceReader
-    life: Life
-
-    def poll(self) -> object: ...
-
-    def sweep(self) -> object: ...
-
-    def until_sweep(self) -> float: ...
-
-    def read_stack(self) -> frozenset[str]: ...
-
-    def beat(self) -> None: ...
-
-    def reclaim_expired(self) -> None: ...
-
-    def review_alarms(self) -> None: ...
-
-    def prune(self) -> None: ...
-
-    @property
-    def has_heartbeat(self) -> bool: ...
-
-    def close_retired(self) -> None: ...
-
-
-class Jobs:
-    """What is done again and again, and when: polls and sweeps plan the next of their kind by what became of them."""
-
-    def __init__(self, turns: Turns, scheduler: Scheduler, rng: Callable[[], float]) -> None:
-        self._turns, self._scheduler, self._rng = turns, scheduler, rng
-        self._poll_failures = 0
-        self._scheduled = False
-        self.stop, self.join = scheduler.stop, scheduler.join
-        self.look, self.stalled = scheduler.look, scheduler.stalled
-
-    def start(self) -> None:
-        """Polls at once, and everything else in its time."""
-        turns, add = self._turns, self._scheduler.add
-        add("poll", self._poll, self._poll_every, first=0.0)
-        add("heartbeat", _job(turns.beat), lambda: math.inf)
-        add("sweep", self._sweep, self._sweep_again, first=max(turns.until_sweep(), FIRST_SWEEP), worker="feed")
-        add("evidence", turns.evidence.read, lambda: READ_EVERY, first=READ_EVERY, worker="feed")
-        add("alarms", _job(turns.review_alarms), lambda: REVIEW_EVERY, first=REVIEW_EVERY)
-        add("prune", _job(turns.prune), lambda: PRUNE_EVERY, first=FIRST_PRUNE, hangs=PRUNE_HANGS)
-        # What asks the store alone, and for moments, needs no thread each: a thread costs memory while it waits.
-        upkeep = partial(add, worker="upkeep")
-        upkeep("reclaim", _job(turns.reclaim_expired), lambda: RECLAIM_EVERY, first=RECLAIM_EVERY)
-        upkeep("catch_up", turns.life.responses.catch_up, lambda: CATCH_UP_EVERY, first=0.0)
-        upkeep("release", turns.life.held.release, lambda: RELEASE_EVERY, first=0.0)
-        upkeep("mutes", turns.life.mutes.tend, lambda: TEND_EVERY, first=0.0)
-        upkeep("remind", _job(turns.life.reminders.judge), lambda: REMIND_EVERY, first=REMIND_EVERY)
-        upkeep("report", _job(turns.life.reports.judge), lambda: REPORT_EVERY, first=REPORT_EVERY)
-        self._scheduler.start()
-        self._scheduled = True
-
-    def follow(self, connectors: Iterable[Connector[Any]]) -> None:
-        """Goes by another config: catches up with what was missed, judges what is muted, and looks at, and listens to,
-        those of the connectors that tell what people do at their destination.
-        """
-        if not self._scheduled:
-            return
-        for name in ("catch_up", "mutes"):
-            self._scheduler.plan(name, 0.0)
-        responses = self._turns.life.responses
-        for connector in connectors:
-            name = connector.name
-            if connector.look_every is not None:
-                self._scheduler.ensure(
-                    f"look at {name}", partial(responses.look, name), partial(responses.look_every, name)
-                )
-            if connector.listens:
-                self._scheduler.ensure(f"listen to {name}", partial(responses.listen, name), lambda: math.inf)
-
-    def replan(self) -> None:
-        """Polls at once, and sweeps when the config says, whose feed was replaced; what failed was another one."""
-        self._poll_failures = 0
-        self._scheduler.plan("poll", 0.0)
-        self._scheduler.plan("sweep", self._turns.until_sweep())
-
-    def _poll(self) -> float | None:
-        try:
-            self._turns.poll()
-            self._poll_failures = 0
-            if self._turns.has_heartbeat:
-                self._scheduler.plan("heartbeat", 0.0)
-            self._scheduler.plan("evidence", 0.0)
-            if self._turns.read_stack():
-                log.info("stack_grew")
-                self._scheduler.plan("sweep", 0.0)
-        except SentrytexError as error:
-            self._poll_failures += 1
-            return self._poll_again(error)
-        finally:
-            self._turns.close_retired()
-        return None
-
-    def _poll_every(self) -> float:
-        return self._turns.config.sentrytex.poll_every.total_seconds()
-
-    def _poll_again(self, error: SentrytexError) -> float:
-        if isinstance(error, TooManyRequests):
-            return max(error.after, 1.0)
-        if isinstance(error, KeyRefused):
-            return max(KEY_AGAIN, self._poll_every())
-        return POLL_AGAIN.after(self._poll_failures, self._rng)
-
-    def _sweep(self) -> float | None:
-        every = self._turns.config.sentrytex.sweep_every.total_seconds()
-        try:
-            if self._turns.store.feed.state().cursor is None:
-                # What was there before the first start is only known after the first poll.
-                return min(every, FIRST_SWEEP)
-            self._turns.sweep()
-        except SentrytexError as error:
-            log.warning("sweep_failed", reason=str(error))
-            self._turns.listeners.sweep_failed(error)
-            return self._sweep_again()
-        return every
-
-    def _sweep_again(self) -> float:
-        return min(self._turns.config.sentrytex.sweep_every.total_seconds(), SWEEP_AGAIN)
-
-
-def _job(turn: Callable[[], object]) -> Work:
-    """A turn whose result says nothing of the next one."""
-
-    def work() -> None:
-        turn()
-
-    return work
 
 
 def _seconds(duration: float) -> str:

@@ -50,6 +50,7 @@ class Rig:
 
     def __init__(self, path: Path, kind: type[Store] = Store, connectors: Sequence[str] = TO) -> None:
         self.time, self.woken, self.free = Time(), list[str](), FREE_BYTES
+        self.unheld: dict[str, float] = {}
         self.now = self.time.clock()
         self.store = kind.open_exclusive(path)
         self.config = made(TO, connectors)
@@ -59,7 +60,12 @@ class Rig:
     def restart(self) -> Alarms:
         """From now on, the alarms of another process on the same database."""
         self.alarms = Alarms(
-            self.store, self.config, now=self.now, wake=self.woken.extend, free_bytes=lambda _: self.free
+            self.store,
+            self.config,
+            now=self.now,
+            wake=self.woken.extend,
+            free_bytes=lambda _: self.free,
+            unheld=lambda: self.unheld,
         )
         self.listener: Listener = self.alarms
         self.store.feed.count_start(now=self.now())
@@ -244,6 +250,12 @@ def fill_disk(rig: Rig) -> None:
     rig.alarms.review()
 
 
+def leave_unheld(rig: Rig) -> None:
+    """No replica has had a role for longer than one that is killed is missed."""
+    rig.unheld = {"connector:other": 61.0, "feed": 59.0}
+    rig.alarms.review()
+
+
 def set_aside(rig: Rig, raw: str = "no JSON") -> None:
     rig.poll(set_aside=[SetAside(digest=raw, raw=raw, reason="the alert has no id")])
 
@@ -300,9 +312,14 @@ HAPPENINGS: Final[dict[AlarmType, Callable[[Rig], object]]] = {
     AlarmType.TEMPLATE_FAILED: lambda rig: rig.listener.template_failed("other", "it has no title"),
     AlarmType.STORE_FAILED: lambda rig: rig.listener.store_failed("The disk is full."),
     AlarmType.DISK_FULL: fill_disk,
+    AlarmType.ROLE_UNHELD: leave_unheld,
 }
 """How each trouble comes about."""
-SUBJECTS: Final = {AlarmType.SWEEP_SHORT: "low", AlarmType.ORPHANED: "other-old"}
+SUBJECTS: Final = {
+    AlarmType.SWEEP_SHORT: "low",
+    AlarmType.ORPHANED: "other-old",
+    AlarmType.ROLE_UNHELD: "connector:other",
+}
 """Where it is another one than ``other``."""
 AFTER_A_START: Final = {AlarmType.FEED_UNREAD: 601, AlarmType.LATE: 61}
 """Seconds that a process that just started is given before it says so."""
@@ -1468,11 +1485,11 @@ class Failing(Store):
         self.full, self.writes = False, 10_000
         write = engine.write
 
-        def refusing(work: Callable[..., Any]) -> Any:
+        def refusing(work: Callable[..., Any], *, role: str | None = None) -> Any:
             self.writes -= 1
             if self.full or self.writes < 0:
                 raise StoreError("The disk is full.")
-            return write(work)
+            return write(work, role=role)
 
         engine.write = refusing  # type: ignore[method-assign]
         super().__init__(engine)

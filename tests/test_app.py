@@ -22,8 +22,8 @@ from forwarder.connector import Action, Memory
 from forwarder.events import Listener
 from forwarder.feed.client import SentrytexError
 from forwarder.feed.stack import STACK_EVERY
+from forwarder.jobs import RECLAIM_EVERY, REVIEW_EVERY
 from forwarder.sandbox import Fault, FaultKind, Sandbox
-from forwarder.scheduler import RECLAIM_EVERY, REVIEW_EVERY
 from forwarder.store import Store, StoreError
 from forwarder.store.engine import Engine
 from forwarder.store.feed import FeedStore

@@ -18,9 +18,9 @@ ROOMS: Final = (
     # Each does one thing, and knows nothing of the daemon.
     *("logs", "plugins", "templates", "config", "routing", "store"),
     # The turns, and what people and monitors hear of them.
-    *("events", "lifecycle", "feed", "delivery", "alarms", "heartbeat", "timer", "scheduler"),
+    *("events", "replicas", "lifecycle", "feed", "delivery", "alarms", "heartbeat", "timer", "scheduler", "jobs"),
     # What puts them together, what stands in for the world, and what people meet.
-    *("app", "web", "daemon", "sandbox", "cli"),
+    *("duties", "app", "web", "daemon", "sandbox", "cli"),
 )
 """The rooms of ``forwarder``, in order: each may import those before it, and none that comes after."""
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import signal
 import time
 from collections import Counter
 from pathlib import Path
@@ -76,34 +75,6 @@ def test_two_hundred_alerts_through_a_kill_and_a_restart_of_the_server(
         assert "the server is not reachable" in process.log
     # An alarm of that the database was away is sent as well.
     assert there(sandbox) == outstanding + delivered(server, address, "alarm")
-
-
-def test_a_second_daemon_is_refused(tmp_path: Path, sandbox: Sandbox, address: PostgresAddress) -> None:
-    """In one sentence, and the first one goes on."""
-    written(tmp_path, on_server(sandbox, address))
-    with Process(tmp_path, environment(sandbox)) as process:
-        process.until_started()
-        second = command(tmp_path, "run", env=environment(sandbox))
-        assert second.returncode != 0
-        assert f"already runs on {address}: stop it first" in second.stderr
-        assert PASSWORD not in second.stderr + second.stdout
-        assert process.stop() == 0
-
-
-def test_a_daemon_that_was_paused_for_too_long_ends(
-    tmp_path: Path, sandbox: Sandbox, server: Server, address: PostgresAddress
-) -> None:
-    """Another one took the database over meanwhile: it writes nothing more, says so, and asks to be started again."""
-    written(tmp_path, on_server(sandbox, address))
-    with Process(tmp_path, environment(sandbox)) as process:
-        process.until_started()
-        process.freeze()
-        taken = "owner = '1@elsewhere x', until = clock_timestamp() + interval '1 hour'"
-        server.run(f"UPDATE forwarder.leases SET {taken}", address.name)
-        process.signal(signal.SIGCONT)
-        assert process.ended() == 1
-        assert len(process.logged("lease_lost")) == 1
-    assert server.run("SELECT owner FROM forwarder.leases", address.name) == [("1@elsewhere x",)]
 
 
 def test_commands_work_beside_it(tmp_path: Path, sandbox: Sandbox, address: PostgresAddress) -> None:

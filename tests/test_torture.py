@@ -14,6 +14,7 @@ import pytest
 
 from forwarder.store import Store
 from tests.kit.contract import TARGETS, Target
+from tests.kit.postgres import missing
 from tests.kit.samples import alert
 from tests.kit.store import claim, delivered, enqueue, settle
 from tests.torture import (
@@ -26,6 +27,7 @@ from tests.torture import (
     matrix,
     parrot,
     poison,
+    replicas,
     signals,
     soak,
     threads,
@@ -123,6 +125,17 @@ def test_poison_holds_up_no_other(tmp_path: Path) -> None:
     (outcome,) = poison.run(tmp_path, [case])
     assert outcome.complaints == []
     assert outcome.wasted >= 4
+
+
+@pytest.mark.skipif(missing() is not None, reason="no PostgreSQL server can be started here")
+def test_replicas_lose_nothing_and_repeat_nothing(tmp_path: Path) -> None:
+    """Whatever befalls one of three replicas, or their server, each alert stands once, the worst first, at its rate."""
+    troubles = len(replicas.Trouble)
+    result = replicas.run(replicas.Campaign(seed=SEED, troubles=troubles, alerts=8), tmp_path)
+    assert result.complaints == []
+    assert result.troubles.keys() == set(replicas.Trouble)
+    assert {(tally.lost, tally.twice, tally.dead) for tally in result.tallies.values()} == {(0, 0, 0)}
+    assert {tally.alerts for tally in result.tallies.values()} == {8 * troubles}
 
 
 def test_no_secret_is_shown_though_services_repeat_them(tmp_path: Path) -> None:

@@ -22,9 +22,9 @@ from forwarder.app import Forwarder
 from forwarder.config import Listen
 from forwarder.daemon import note_start
 from forwarder.feed.client import SentrytexError
+from forwarder.jobs import REVIEW_EVERY
 from forwarder.logs import Redactor, configure
 from forwarder.sandbox import Fault, FaultKind, Sandbox
-from forwarder.scheduler import REVIEW_EVERY
 from forwarder.store import Store
 from forwarder.store.records import State
 from forwarder.web.server import Server, bind

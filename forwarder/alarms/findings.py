@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import shlex
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from forwarder.alarms.types import OF_CONNECTORS, AlarmType, most_severe
@@ -45,6 +45,8 @@ ALONE_FOR: Final = 600.0
 """Seconds for which one critical alert may fail while others arrive: longer than a lost answer is looked up."""
 AFTER_A_START: Final = 60.0
 """Seconds in which a process that just started may send what waited meanwhile, before that is late."""
+UNHELD_AFTER: Final = 60.0
+"""Seconds for which a role may have no holder: one that is killed is followed within a third of that."""
 ROOM_AGAIN: Final = FREE_BYTES * 5 // 4
 """What must be free again before that ends: what wavers around the limit is told once."""
 
@@ -54,8 +56,8 @@ class Facts:
     """What the findings rest on: the store's rows, and what only the process knows.
 
     ``standing`` are the alarms that stand, ``started_at`` is when the process began, ``free`` the bytes that are free
-    on the database's disk at ``place`` (None where that is another machine's), and ``refused`` why the store
-    refused a write, where it has no row of that.
+    on the database's disk at ``place`` (None where that is another machine's), ``refused`` why the store
+    refused a write, where it has no row of that, and ``unheld`` for how many seconds no replica has had which roles.
     """
 
     now: float
@@ -67,6 +69,7 @@ class Facts:
     free: int | None
     place: str
     refused: str | None = None
+    unheld: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def broken(self) -> Mapping[str, str]:
@@ -256,6 +259,13 @@ def _of_store(facts: Facts) -> Iterator[Finding]:
         yield _lasting(AlarmType.STORE_FAILED, facts.refused, instance=facts.refused)
 
 
+def _of_roles(facts: Facts) -> Iterator[Finding]:
+    for role, seconds in facts.unheld.items():
+        if seconds > UNHELD_AFTER:
+            text = f"No replica has had the role {role} for {format_duration(round(seconds))}, though some could."
+            yield Finding(type=AlarmType.ROLE_UNHELD, subject=role, severity=AlarmType.ROLE_UNHELD.severity, text=text)
+
+
 def _of_rows(facts: Facts) -> Iterator[Finding]:
     """What the store has rows of. A connector that the config does not name has no alarm, for nobody could end it."""
     types = {kind.value: kind for kind in AlarmType}
@@ -282,7 +292,14 @@ def _of_rows(facts: Facts) -> Iterator[Finding]:
         )
 
 
-_JUDGES: Final[tuple[Callable[[Facts], Iterator[Finding]], ...]] = (_of_feed, _of_sweeps, _of_disk, _of_store, _of_rows)
+_JUDGES: Final[tuple[Callable[[Facts], Iterator[Finding]], ...]] = (
+    _of_feed,
+    _of_sweeps,
+    _of_disk,
+    _of_store,
+    _of_roles,
+    _of_rows,
+)
 """Each yields the findings of one sort of facts; a further trouble is one more of them, or one more line in one.
 
 A trouble that stands until the store says otherwise, not only for as long as it is seen, looks at ``facts.standing``.

@@ -23,7 +23,8 @@ from forwarder.config import Config
 from forwarder.connector import format_duration
 from forwarder.events import AttemptFinished, Listener
 from forwarder.logs import get_logger
-from forwarder.store import Store, StoreError
+from forwarder.replicas.roles import UPKEEP
+from forwarder.store import LeaseLost, Store, StoreError
 from forwarder.store.alarm_records import Alarm
 from forwarder.store.records import PollResult, State
 
@@ -43,6 +44,7 @@ ENDINGS: Final = {
     AlarmType.ORPHANED: "Nothing is owed under that name any more.",
     AlarmType.DEAD_LETTER: "There are no dead letters any more.",
     AlarmType.RELOAD_REFUSED: "A config was taken since.",
+    AlarmType.ROLE_UNHELD: "A replica has it again, or no config names it any more.",
 }
 """Why an alarm ended, for people."""
 
@@ -57,7 +59,8 @@ def _free_bytes(folder: Path) -> int:
 class Alarms(Listener):
     """Finds the forwarder's own troubles and owes them to those connectors of ``alarms.to`` that work.
 
-    It is a listener only to look at once: an event itself begins and ends nothing.
+    It is a listener only to look at once: an event itself begins and ends nothing. Where another replica ``holds`` the
+    alarms, that one is asked to look, by ``pass_on``. ``unheld`` tells for how long nobody has had which roles.
     """
 
     def __init__(
@@ -68,8 +71,13 @@ class Alarms(Listener):
         now: Now,
         wake: Callable[[Iterable[str]], None] = lambda _: None,
         free_bytes: Callable[[Path], int] = _free_bytes,
+        holds: Callable[[], bool] = lambda: True,
+        pass_on: Callable[[], None] = lambda: None,
+        unheld: Callable[[], Mapping[str, float]] = dict,
     ) -> None:
-        self._store, self._config, self._now, self._wake, self._free_bytes = store, config, now, wake, free_bytes
+        self._config, self._now, self._wake, self._free_bytes = config, now, wake, free_bytes
+        self._shared, self._store = store, store.acting_as(UPKEEP)
+        self._holds, self._pass_on, self._unheld = holds, pass_on, unheld
         self.started_at = now()
         self._renamed_until = -math.inf
         self._reviewing = threading.Lock()
@@ -122,7 +130,7 @@ class Alarms(Listener):
 
     def template_failed(self, connector: str, reason: str) -> None:
         try:
-            self._store.alarms.failed(AlarmType.TEMPLATE_FAILED.value, connector, reason, now=self._now())
+            self._shared.alarms.failed(AlarmType.TEMPLATE_FAILED.value, connector, reason, now=self._now())
         except StoreError as error:
             self._refused = str(error)
         self._ask()
@@ -147,6 +155,11 @@ class Alarms(Listener):
     def _review(self) -> None:
         self._asked.clear()
         try:
+            if not self._holds():
+                # Only what this process knows is its own to write down.
+                self._note_refusal()
+                self._pass_on()
+                return
             facts = self._facts()
             found = {finding.key: finding for finding in findings(facts)}
             standing = {alarm.key: alarm for alarm in facts.standing}
@@ -155,6 +168,8 @@ class Alarms(Listener):
             self._log_new(found, standing)
             self._note_refusal()
             self._reconcile(found, standing, facts)
+        except LeaseLost:
+            self._pass_on()
         except StoreError as error:
             log.warning("alarms_not_kept", reason=str(error))
 
@@ -171,6 +186,7 @@ class Alarms(Listener):
             free=None if folder is None else self._free_bytes(folder),
             place=str(folder or place),
             refused=self._refused,
+            unheld=self._unheld(),
         )
 
     def _log_new(self, found: Mapping[str, Finding], standing: Mapping[str, Alarm]) -> None:
@@ -183,7 +199,7 @@ class Alarms(Listener):
         """Notes in the store, as soon as it takes writes, that it took none."""
         refused = self._refused
         if refused is not None:
-            self._store.alarms.failed(AlarmType.STORE_FAILED.value, "", refused, now=self._now())
+            self._shared.alarms.failed(AlarmType.STORE_FAILED.value, "", refused, now=self._now())
             # What was refused meanwhile says no more than this.
             self._refused = None
 

@@ -156,6 +156,13 @@ class AlarmType(StrEnum):
         "nothing is sent twice.",
         True,
     )
+    ROLE_UNHELD = (
+        "role_unheld",
+        Severity.CRITICAL,
+        "No replica does what the role {subject} is for",
+        "Look at the logs of the replicas (`forwarder status` lists them) for why none takes it, and restart one. What"
+        " is owed is kept meanwhile.",
+    )
     DISK_FULL = (
         "disk_full",
         Severity.CRITICAL,

@@ -11,6 +11,7 @@ from forwarder.common.text import ago
 from forwarder.common.units import format_duration
 from forwarder.store import Store, pulse
 from forwarder.store.daemon import DaemonState, Verdict
+from forwarder.store.membership import Muster
 from forwarder.store.presence import Presence
 
 
@@ -25,6 +26,8 @@ class Life:
     state: DaemonState
     refusal: pulse.Refusal | None = None
     """That the database takes no writes, as the daemon says that runs."""
+    muster: Muster | None = None
+    """The replicas and their roles; None on a file."""
 
     @property
     def owned(self) -> bool:
@@ -40,6 +43,10 @@ class Life:
 def look(store: Store) -> Life:
     """What can be told of the daemon on ``store``."""
     presence, state = store.engine.presence, store.daemon.state()
+    if (muster := presence.muster()) is not None:
+        runs = any(not replica.once for replica in muster.replicas)
+        once = bool(muster.replicas) and not runs
+        return Life(runs=runs, once=once, seen_at=_last_seen(presence, state, runs=runs), state=state, muster=muster)
     owned = presence.owned()
     # Who owns it and has not said that it is the daemon is none, or one that begins only now.
     runs = owned and state.pid is not None and presence.pid() == state.pid
@@ -52,7 +59,9 @@ def look(store: Store) -> Life:
     )
 
 
-def _last_seen(presence: Presence, state: DaemonState) -> float | None:
+def _last_seen(presence: Presence, state: DaemonState, *, runs: bool = False) -> float | None:
+    if runs:
+        return presence.last()
     # A later `forwarder once` leaves its own time on the lock file, and a copy of the database has no such file.
     return state.ended_at or (None if state.pid is None else presence.last())
 
@@ -60,8 +69,11 @@ def _last_seen(presence: Presence, state: DaemonState) -> float | None:
 def sentences(life: Life, now: float) -> list[str]:
     """Whether it runs, since when, and with which config, for people."""
     state, said = life.state, []
-    if life.runs and state.started_at is not None:
-        said.append(f"The daemon runs: process {state.pid}, since {iso(int(state.started_at))}.")
+    if life.runs and (life.muster is not None or state.started_at is not None):
+        if life.muster is not None:
+            said += _of_replicas(life.muster)
+        elif state.started_at is not None:
+            said.append(f"The daemon runs: process {state.pid}, since {iso(int(state.started_at))}.")
         if life.stalled and life.seen_at is not None:
             still = format_duration(round(now - life.seen_at))
             said.append(f"IT STANDS STILL: it has shown no sign of life for {still}. Its log says why; restart it.")
@@ -89,6 +101,21 @@ def sentences(life: Life, now: float) -> list[str]:
     return said + _of_reload(life)
 
 
+def _of_replicas(muster: Muster) -> list[str]:
+    many = len(muster.replicas) > 1
+    said = [f"{len(muster.replicas)} replicas run:"] if many else []
+    for replica in muster.replicas:
+        roles = ", ".join(f"{lease.role} (since {iso(int(lease.since))})" for lease in muster.roles_of(replica))
+        began = f"{replica.name}, since {iso(int(replica.since))}"
+        said.append(f"  {began}: {roles or 'no role'}" if many else f"The daemon runs: {began}.")
+        if replica.silence is not None and replica.silence > pulse.STILL and many:
+            still = format_duration(round(replica.silence))
+            said.append(f"  IT STANDS STILL: it has shown no sign of life for {still}. Its log says why; restart it.")
+    if unheld := muster.unheld():
+        said.append(f"NOBODY HAS: {', '.join(unheld)}. Where that lasts, the logs of the replicas say why.")
+    return said
+
+
 def _of_reload(life: Life) -> list[str]:
     state = life.state
     reload = state.reload
@@ -108,7 +135,7 @@ def _of_reload(life: Life) -> list[str]:
 def life_json(life: Life) -> dict[str, Any]:
     """The same for programs."""
     state = life.state
-    return {
+    return _replicas_json(life.muster) | {
         "running": life.runs,
         "stalled": life.stalled,
         "pid": state.pid if life.runs else None,
@@ -125,6 +152,25 @@ def life_json(life: Life) -> dict[str, Any]:
             "at": iso(state.reload.at),
             "problems": list(state.reload.problems),
         },
+    }
+
+
+def _replicas_json(muster: Muster | None) -> dict[str, Any]:
+    """The replicas; nothing on a file, which has none."""
+    if muster is None:
+        return {}
+    return {
+        "replicas": [
+            {
+                "pid": replica.pid,
+                "host": replica.host,
+                "version": replica.version,
+                "since": iso(replica.since),
+                "roles": {lease.role: iso(lease.since) for lease in muster.roles_of(replica)},
+            }
+            for replica in muster.replicas
+        ],
+        "unheld": sorted(muster.unheld()),
     }
 
 

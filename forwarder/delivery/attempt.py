@@ -40,13 +40,14 @@ class Attempts:
         random: Callable[[], float],
         page_of: Callable[[str], str | None] = lambda _: None,
         owners: Callable[[Delivery], tuple[BaseModel, ...]] = lambda _: (),
+        guard: Callable[[], bool] | None = None,
     ) -> None:
         self.connector, self.name = connector, connector.name
         self.seconds = connector.config.timeout.total_seconds() * REQUESTS
         """The most that an attempt takes, however many requests it needs."""
         self._breaker, self._rate_limiter = breaker, rate_limiter
         self._now, self._random, self._page_of = now, random, page_of
-        self._owners = owners
+        self._owners, self._guard = owners, guard
 
     def carry_out(self, claimed: Claimed) -> Settlement:
         """What becomes of a claimed delivery."""
@@ -54,7 +55,7 @@ class Attempts:
         told = self._told_by_config(claimed.delivery)
         if told:
             claimed = replace(claimed, delivery=replace(claimed.delivery, **told))
-        with deadline(self.seconds):
+        with deadline(self.seconds, guard=self._guard):
             return self._reconcile(claimed, probe) or self._send(claimed, probe)
 
     def _told_by_config(self, delivery: Delivery) -> dict[str, Any]:

@@ -21,13 +21,14 @@ from forwarder.common.clock import Now
 from forwarder.connector import Connector, Delivery
 from forwarder.delivery.attempt import Attempts
 from forwarder.delivery.breaker import Breaker, Health
+from forwarder.delivery.journal import note_claim, note_result
 from forwarder.delivery.rate_limiter import RateLimiter
 from forwarder.delivery.share import Share
 from forwarder.delivery.under_way import UnderWay
 from forwarder.delivery.workers import Workers
 from forwarder.events import AttemptFinished, Listener
 from forwarder.logs import get_logger
-from forwarder.store import Store, StoreError
+from forwarder.store import LeaseLost, Store, StoreError
 from forwarder.store.records import AttemptResult, Claimed, Settlement, State, Turn
 
 log = get_logger(__name__)
@@ -62,6 +63,7 @@ class Dispatcher:
         owners: Callable[[Delivery], tuple[BaseModel, ...]] = lambda _: (),
         links_after: float = LINKS_AFTER,
         page_of: Callable[[str], str | None] = lambda _: None,
+        guard: Callable[[], bool] | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.connector = connector
@@ -76,7 +78,14 @@ class Dispatcher:
         self._breaker, self._rate_limiter = Breaker(random), RateLimiter(connector.config.max_rate, clock)
         self._share, self._clock = Share(), clock
         self._attempts = Attempts(
-            connector, self._breaker, self._rate_limiter, now=now, random=random, page_of=page_of, owners=owners
+            connector,
+            self._breaker,
+            self._rate_limiter,
+            now=now,
+            random=random,
+            page_of=page_of,
+            owners=owners,
+            guard=guard,
         )
         self.lease = self._attempts.seconds + LEASE_MARGIN
         self._turn, self._state, self._claiming = threading.Lock(), threading.Lock(), threading.Lock()
@@ -87,8 +96,13 @@ class Dispatcher:
         self._polling = self._is_recalled = False
         self._workers = Workers(self.name, connector.config.concurrency, self._work, self._stop)
 
-    def start(self, predecessor: Dispatcher | None = None) -> None:
-        """Begins to deliver, in threads of its own; after ``predecessor``, which had the same name, at its rate."""
+    def start(self, predecessor: Dispatcher | None = None, *, taken: bool = False) -> None:
+        """Begins to deliver, in threads of its own; after ``predecessor``, which had the same name, at its rate.
+
+        ``taken`` says that another process may have been sending until now.
+        """
+        if taken:
+            self._rate_limiter.wait_first()
         if predecessor is not None:
             self._rate_limiter.follow(predecessor._rate_limiter)
             self._breaker.follow(predecessor._breaker)
@@ -126,6 +140,10 @@ class Dispatcher:
         """Claims nothing more; what is under way goes on."""
         self._stop.set()
         self._wake.set()
+
+    def abandon(self) -> None:
+        """What is under way is settled by another one: nobody waits here for the database to take it."""
+        self._abandon.set()
 
     def join(self, timeout: float) -> bool:
         """Waits up to ``timeout`` seconds for what is under way; true where all ended and nothing stays claimed."""
@@ -222,6 +240,8 @@ class Dispatcher:
         try:
             with self._claiming:
                 return self._claim()
+        except LeaseLost:
+            return POLL_EVERY
         except StoreError as error:
             self._listener.store_failed(str(error))
             log.error("store_failed", connector=self.name, reason=str(error))  # noqa: TRY400 - the sentence says it all
@@ -272,17 +292,7 @@ class Dispatcher:
         self._rate_limiter.spend()
         self._claimed.extend(claimed)
         for one in claimed:
-            delivery = one.delivery
-            log.debug(
-                "claimed",
-                connector=self.name,
-                alert=delivery.alert.id,
-                kind=delivery.kind.value,
-                delivery=delivery.id,
-                attempt=delivery.attempt,
-                uncertain=one.uncertain,
-                probe=probe,
-            )
+            note_claim(self.name, one, probe=probe)
 
     def _room(self) -> tuple[int, float]:
         """How many deliveries may be claimed, and the seconds until any may."""
@@ -316,7 +326,7 @@ class Dispatcher:
             if ours is None:
                 return
             paused, resumed = self._learn(claimed, settlement, seconds) if ours else (False, False)
-        self._log(claimed, settlement, seconds, ours)
+        note_result(self.name, claimed, settlement, seconds, ours=ours)
         if ours:
             self._listener.attempt_finished(
                 AttemptFinished(
@@ -345,6 +355,10 @@ class Dispatcher:
                     followers=self.followers,
                     links_after=self._links_after,
                 )
+            except LeaseLost:
+                # Whoever has the connector now looks for it.
+                log.warning("settled_by_another", connector=self.name, alert=claimed.delivery.alert.id)
+                return None
             except StoreError as error:
                 # The remote has it: forgetting that would send it again. At the very end the next start looks for it.
                 self._listener.store_failed(str(error))
@@ -359,24 +373,6 @@ class Dispatcher:
                 # Another package's connector may render what JSON does not have: what became of it counts for more.
                 log.exception("payload_not_kept", connector=self.name, alert=claimed.delivery.alert.id)
                 settlement = replace(settlement, payload=None)
-
-    def _log(self, claimed: Claimed, settlement: Settlement, seconds: float, ours: bool) -> None:
-        delivery = claimed.delivery
-        write = (
-            log.info
-            if settlement.outcome in (AttemptResult.DELIVERED, AttemptResult.NOT_FOUND, AttemptResult.RATE_LIMITED)
-            else log.warning
-        )
-        write(
-            settlement.outcome.value if ours else "settled_late",
-            connector=self.name,
-            alert=delivery.alert.id,
-            kind=delivery.kind.value,
-            attempt=delivery.attempt,
-            seconds=round(seconds, 3),
-            **({"reason": settlement.reason} if settlement.reason else {}),
-            **({"receipt": settlement.receipt.remote_id} if settlement.receipt else {}),
-        )
 
     def _learn(self, claimed: Claimed, settlement: Settlement, seconds: float) -> tuple[bool, bool]:
         """What an outcome says of the destination itself: whether with it the connector was paused, or resumed."""

@@ -1,4 +1,4 @@
-"""A dispatcher that a reload replaced or removed, while what it sends is still under way."""
+"""A dispatcher that was replaced, removed or laid down, while what it sends is still under way."""
 
 from __future__ import annotations
 
@@ -31,8 +31,12 @@ class Delivering(Protocol):
     """Who has dispatchers, those that leave among them; ``forwarder.app.Forwarder`` does."""
 
     store: Store
-    leaving: list[Leaving]
-    dispatchers: dict[str, Dispatcher]
+
+    @property
+    def leaving(self) -> list[Leaving]: ...
+
+    @property
+    def dispatchers(self) -> dict[str, Dispatcher]: ...
 
     @property
     def clock(self) -> Now: ...

@@ -6,7 +6,7 @@ import threading
 
 from forwarder.connector import NOTICE, Failed, Retry
 from forwarder.logs import get_logger
-from forwarder.store import StoreError
+from forwarder.store import LeaseLost, StoreError
 from forwarder.store.memory import MemoryStore
 
 log = get_logger(__name__)
@@ -41,6 +41,8 @@ class StoredMemory:
                 self._unwritten[key] = value
                 self._store.put(self._connector, key, value)
                 del self._unwritten[key]
+            except LeaseLost:
+                log.info("not_kept", connector=self._connector, key=key)
             except StoreError as error:
                 log.error("store_failed", connector=self._connector, reason=str(error))  # noqa: TRY400
 

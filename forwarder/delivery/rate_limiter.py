@@ -30,6 +30,11 @@ class RateLimiter:
             if self._sends:
                 self._next = max(self._next, predecessor._next - predecessor._interval + self._interval)
 
+    def wait_first(self) -> None:
+        """The first is not free: another process may have sent something just now."""
+        with self._lock:
+            self._next = max(self._next, self._clock() + self._interval)
+
     def spend(self) -> None:
         """Counts one send."""
         with self._lock:

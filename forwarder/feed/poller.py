@@ -56,6 +56,11 @@ class Poller:
         """Goes by another config from now on."""
         self.config = config
 
+    def begin_anew(self) -> None:
+        """Another process may have read the feed since: what was shown here last says nothing any more."""
+        self._shown = None
+        self._stack.renew()
+
     def poll(self) -> PollResult:
         """Reads what is new since the cursor; raises SentrytexError where the feed cannot be read."""
         with self._turn():

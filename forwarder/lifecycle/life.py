@@ -14,7 +14,11 @@ from forwarder.lifecycle.mutes import Mutes
 from forwarder.lifecycle.reminders import Reminders
 from forwarder.lifecycle.reports import Reports
 from forwarder.lifecycle.responses import Responses
+from forwarder.logs import get_logger
+from forwarder.replicas.roles import SCHEDULER, UPKEEP
 from forwarder.store import Store
+
+log = get_logger(__name__)
 
 
 class Life:
@@ -35,15 +39,29 @@ class Life:
         listener: Listener,
         redact: Callable[[str], str] = str,
     ) -> None:
+        self._kept, self._now = store.acting_as(UPKEEP).retention, now
         self.mutes = Mutes(store, config, now=now, wake=wake)
         self.responses = Responses(
             store, self.mutes, now=now, connectors=connectors, wake=wake, listener=listener, redact=redact
         )
-        self.reminders = Reminders(store, config, now=now, connectors=connectors, wake=wake)
-        self.reports = Reports(store, config, now=now, connectors=connectors, wake=wake)
-        self.held = Held(store, config, now=now, wake=wake, hush=self.mutes.hush_new)
+        waiting = store.acting_as(SCHEDULER)
+        self.reminders = Reminders(waiting, config, now=now, connectors=connectors, wake=wake)
+        self.reports = Reports(waiting, config, now=now, connectors=connectors, wake=wake)
+        self.held = Held(waiting, config, now=now, wake=wake, hush=self.mutes.hush_new)
 
     def use(self, config: Config) -> None:
         """Goes by another config from now on."""
         for part in (self.mutes, self.held, self.reminders, self.reports):
             part.use(config)
+
+    def forget(self, config: Config) -> None:
+        """Forgets what is older than ``keep``."""
+        self.responses.forget()
+        now = self._now()
+        keep = max(config.keep, config.sentrytex.look_back).total_seconds()
+        look_back = (config.sentrytex.look_back + config.sentrytex.overlap).total_seconds()
+        removed = 0
+        while batch := self._kept.prune(seen_before=now - keep, published_before=now - look_back, overlap=look_back):
+            removed += batch
+        if removed:
+            log.info("pruned", alerts=removed)

@@ -18,6 +18,7 @@ from forwarder.config import Config, Mute
 from forwarder.connector import MuteRequest, MuteScope
 from forwarder.lifecycle.holds import holds
 from forwarder.logs import get_logger
+from forwarder.replicas.roles import SCHEDULER
 from forwarder.routing import NO_VENDORS
 from forwarder.store import Store
 from forwarder.store.mute_records import CONFIG, Asked, MutedBy, MuteRow
@@ -119,6 +120,7 @@ class Mutes:
 
     def __init__(self, store: Store, config: Config, *, now: Now, wake: Callable[[Collection[str]], None]) -> None:
         self._store, self._config, self._now, self._wake = store, config, now, wake
+        self._tended = store.acting_as(SCHEDULER)
         self._known: frozenset[str] = frozenset()
 
     def use(self, config: Config) -> None:
@@ -156,7 +158,8 @@ class Mutes:
         ended = self._store.mutes.end(number, by=by, now=self._now())
         if ended:
             log.info("mute_ended", mute=number, by=by)
-            self.tend()
+            # By whom it was ended: the replica that tends them may be another one.
+            self._let_out(self._store)
         return ended
 
     def tend(self) -> float:
@@ -166,14 +169,26 @@ class Mutes:
         in between leaves the rest muted by what has ended, which the next one finds.
         """
         self.hush_new()
-        now, config, vendors = self._now(), self._config, self._store.vendors.known()
+        return self._let_out(self._tended)
+
+    def hush_new(self) -> None:
+        """Hushes what waits and is muted by a mute that began."""
+        now = self._now()
+        mutes = standing(self._config, self._tended, now)
+        began = [mute for mute in mutes if mute.id not in self._known]
+        if began:
+            hush(self._tended, began, now)
+        self._known = frozenset(mute.id for mute in mutes)
+
+    def _let_out(self, store: Store) -> float:
+        now, config, vendors = self._now(), self._config, store.vendors.known()
         ours = [mute for mute in of_config(config) if mute.stands(now)]
 
         def route(alert: Alert, people: Sequence[MuteRow], worse: bool) -> RoutedAlert:
             mute = muted_by(alert, [*ours, *people], now, vendors, worse=worse)
             return _routed(alert, config, mute, now, vendors)
 
-        while (batch := self._store.mutes.route_anew(route, standing=[mute.id for mute in ours], now=now)).judged:
+        while (batch := store.mutes.route_anew(route, standing=[mute.id for mute in ours], now=now)).judged:
             log.info(
                 "unmuted",
                 alerts=batch.judged - batch.still_muted,
@@ -181,17 +196,8 @@ class Mutes:
                 to=sorted(batch.connectors),
             )
             self._wake(batch.connectors)
-        until = min((mute.until for mute in standing(config, self._store, now)), default=now + TEND_EVERY)
+        until = min((mute.until for mute in standing(config, store, now)), default=now + TEND_EVERY)
         return min(max(until - self._now(), 0.1), TEND_EVERY)
-
-    def hush_new(self) -> None:
-        """Hushes what waits and is muted by a mute that began."""
-        now = self._now()
-        mutes = standing(self._config, self._store, now)
-        began = [mute for mute in mutes if mute.id not in self._known]
-        if began:
-            hush(self._store, began, now)
-        self._known = frozenset(mute.id for mute in mutes)
 
 
 def hush(store: Store, mutes: Sequence[MuteRow], now: float) -> int:

@@ -23,6 +23,7 @@ from forwarder.connector import (
 from forwarder.events import Listener
 from forwarder.lifecycle.mutes import MOST_WORDS, Mutes, words
 from forwarder.logs import get_logger
+from forwarder.replicas.roles import of_connector
 from forwarder.response import NOT_KEPT, NOT_KNOWN, PAGE
 from forwarder.store import Store, StoreError
 from forwarder.store.life_records import Heard, Responded
@@ -107,7 +108,8 @@ class Responses:
         connector = self._connectors().get(name)
         if connector is None or connector.look_every is None:
             return math.inf
-        cursor = self._store.lifecycle.look_of(name).cursor
+        store = self._store.acting_as(of_connector(name)).lifecycle
+        cursor = store.look_of(name).cursor
         try:
             look = connector.look(cursor)
         except Failed as failed:
@@ -119,7 +121,7 @@ class Responses:
             log.exception("look_failed", connector=name)
             self._look_failed(name, f"Looking at it failed unexpectedly ({type(error).__name__}).")
             return None
-        changed = self._store.lifecycle.looked(
+        changed = store.looked(
             name,
             look,
             now=self._now(),
@@ -164,9 +166,14 @@ class Responses:
         else:
             # An earlier process may have written down that it did not.
             if self.deaf.pop(name, None) or name not in self._heard:
-                self._store.lifecycle.hears(name)
+                self._store.acting_as(of_connector(name)).lifecycle.hears(name)
                 self._heard.add(name)
         return LISTEN_EVERY
+
+    def leave(self, name: str) -> None:
+        """Another replica has the connector, and listens there."""
+        self.deaf.pop(name, None)
+        self._heard.discard(name)
 
     def forget(self) -> None:
         """Forgets the names of events that no destination tells of again."""
@@ -193,13 +200,13 @@ class Responses:
     def _look_failed(self, name: str, reason: str) -> None:
         reason = self._redact(reason)
         log.warning("look_failed", connector=name, reason=reason)
-        self._store.lifecycle.look_failed(name, reason, now=self._now())
+        self._store.acting_as(of_connector(name)).lifecycle.look_failed(name, reason, now=self._now())
 
     def _is_deaf(self, name: str, reason: str) -> None:
         reason = self._redact(reason)
         if self.deaf.get(name) != reason:
             log.warning("listen_failed", connector=name, reason=reason)
-            self._store.lifecycle.deaf(name, reason, now=self._now())
+            self._store.acting_as(of_connector(name)).lifecycle.deaf(name, reason, now=self._now())
         self.deaf[name] = reason
 
 

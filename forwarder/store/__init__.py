@@ -13,7 +13,7 @@ from forwarder.common.databases import Database, PostgresAddress
 from forwarder.store.alarms import AlarmStore
 from forwarder.store.daemon import DaemonStore
 from forwarder.store.engine import Engine
-from forwarder.store.errors import AlreadyRunning, StoreError
+from forwarder.store.errors import AlreadyRunning, LeaseLost, StoreError
 from forwarder.store.evidence import EvidenceStore
 from forwarder.store.feed import FeedStore
 from forwarder.store.figures import FigureStore
@@ -31,7 +31,7 @@ from forwarder.store.sqlite import SqliteEngine
 from forwarder.store.vendors import VendorStore
 from forwarder.store.waits import Waits
 
-__all__ = ["AlreadyRunning", "Store", "StoreError", "presence_of"]
+__all__ = ["AlreadyRunning", "LeaseLost", "Store", "StoreError", "presence_of"]
 
 
 class Store:
@@ -69,12 +69,33 @@ class Store:
 
         Raises AlreadyRunning if another process has it open, StoreError if it cannot be used.
         """
-        return cls(_open(place, exclusive=True))
+        if isinstance(place, PostgresAddress):
+            return cls(_engine_at(place, alone=True))
+        return cls(SqliteEngine(place, exclusive=True, create=True))
+
+    @classmethod
+    def open_replica(cls, place: Database) -> Self:
+        """The database for one of several processes that poll and deliver, each for its roles; else as the only one.
+
+        A file has only one. Raises AlreadyRunning, where there may be no other, and StoreError.
+        """
+        return cls(_engine_at(place, replica=True)) if isinstance(place, PostgresAddress) else cls.open_exclusive(place)
 
     @classmethod
     def open_shared(cls, place: Database) -> Self:
         """The database for a command beside the daemon; raises StoreError if there is none."""
-        return cls(_open(place, exclusive=False))
+        if isinstance(place, PostgresAddress):
+            return cls(_engine_at(place))
+        return cls(SqliteEngine(place, exclusive=False, create=False))
+
+    def acting_as(self, role: str) -> Store:
+        """The same, all of whose writes are for ``role``: where another process has it, they raise LeaseLost."""
+        engine = self.engine.acting_as(role)
+        if engine is self.engine:
+            return self
+        acting = Store(engine)
+        acting.outbox.set_aside = self.outbox.set_aside
+        return acting
 
     def close(self) -> None:
         """Closes the database and gives up the lock."""
@@ -98,10 +119,8 @@ def presence_of(place: Database) -> Presence:
     return visit(place)
 
 
-def _open(place: Database, *, exclusive: bool) -> Engine:
-    if not isinstance(place, PostgresAddress):
-        return SqliteEngine(place, exclusive=exclusive, create=exclusive)
+def _engine_at(address: PostgresAddress, *, replica: bool = False, alone: bool = False) -> Engine:
     # Only who keeps the state there needs it, and has it.
     from forwarder.store.postgres import open_engine
 
-    return open_engine(place, exclusive=exclusive)
+    return open_engine(address, replica=replica, alone=alone)

@@ -17,6 +17,7 @@ from typing import Any, Generic, TypeVar
 
 from forwarder.common.databases import Database
 from forwarder.store.connection import Connection
+from forwarder.store.membership import Membership
 from forwarder.store.presence import Presence
 
 T = TypeVar("T")
@@ -25,8 +26,8 @@ T = TypeVar("T")
 class Job(Generic[T]):
     """One piece of writing that waits for a commit."""
 
-    def __init__(self, work: Callable[[Connection], T]) -> None:
-        self.work = work
+    def __init__(self, work: Callable[[Connection], T], role: str | None = None) -> None:
+        self.work, self.role = work, role
         self.decided = False
         """Whether it is durable, or known to have failed."""
         self.result: T | None = None
@@ -39,41 +40,19 @@ class Engine(ABC):
     place: Database
     """Where it is."""
     presence: Presence
-    """Which process owns it, and whether that lives."""
+    """Which processes own it, and whether these live."""
+    membership: Membership | None = None
+    """This process among the replicas on it; None where it is the only one, and has every role."""
 
-    def __init__(self) -> None:
-        self._queue: list[Job[Any]] = []
-        self._queue_lock, self._writing = threading.Lock(), threading.Lock()
-
-    def write(self, work: Callable[[Connection], T]) -> T:
+    @abstractmethod
+    def write(self, work: Callable[[Connection], T], *, role: str | None = None) -> T:
         """Carries out ``work`` in a write transaction and returns its result once that is durable.
 
-        It may be called twice, with nothing left of the first time.
+        It may be called twice, with nothing left of the first time. ``role`` is what it is done for: where this process
+        does not have that role any more, LeaseLost is raised.
 
         Raises StoreError where the database cannot take it; nothing of ``work`` is kept then.
         """
-        job = Job(work)
-        try:
-            with self._queue_lock:
-                self._queue.append(job)
-            with self._writing:
-                if not job.decided:
-                    with self._queue_lock:
-                        jobs, self._queue = self._queue, []
-                    # Whoever took it out of the queue was interrupted.
-                    self._carry_out(jobs if job in jobs else [*jobs, job])
-        except BaseException:
-            with self._queue_lock, contextlib.suppress(ValueError):
-                self._queue.remove(job)
-            raise
-        if job.error is not None:
-            raise job.error
-        return job.result  # type: ignore[return-value] # it was carried out wherever there is no error
-
-    @property
-    def lost(self) -> str | None:
-        """Why this process can commit nothing more and should end; None where it can."""
-        return None
 
     @abstractmethod
     def read(self) -> AbstractContextManager[Connection]:
@@ -99,9 +78,75 @@ class Engine(ABC):
     def close(self) -> None:
         """Closes it and gives it up."""
 
+    def acting_as(self, role: str) -> Engine:  # noqa: ARG002
+        """The same, all of whose writes are for ``role``; itself where this process has every role."""
+        return self
+
+
+class Acting(Engine):
+    """An engine all of whose writes are for one role."""
+
+    def __init__(self, engine: Engine, role: str) -> None:
+        self._engine, self._role = engine, role
+        self.place, self.presence, self.membership = engine.place, engine.presence, engine.membership
+
+    def write(self, work: Callable[[Connection], T], *, role: str | None = None) -> T:
+        return self._engine.write(work, role=role or self._role)
+
+    def read(self) -> AbstractContextManager[Connection]:
+        return self._engine.read()
+
+    def backup(self, target: Path) -> None:
+        self._engine.backup(target)
+
+    def tidy(self, removed: int) -> None:
+        self._engine.tidy(removed)
+
+    def free_bytes(self) -> int | None:
+        return self._engine.free_bytes()
+
+    def size_bytes(self) -> int:
+        return self._engine.size_bytes()
+
+    def close(self) -> None:
+        self._engine.close()
+
+    def acting_as(self, role: str) -> Engine:
+        return self._engine.acting_as(role)
+
+
+class GroupCommit(Engine):
+    """An engine whose writers share transactions."""
+
+    def __init__(self) -> None:
+        self._queue: list[Job[Any]] = []
+        self._queue_lock, self._writing = threading.Lock(), threading.Lock()
+
+    def write(self, work: Callable[[Connection], T], *, role: str | None = None) -> T:
+        job = Job(work, role)
+        try:
+            with self._queue_lock:
+                self._queue.append(job)
+            with self._writing:
+                if not job.decided:
+                    with self._queue_lock:
+                        jobs, self._queue = self._queue, []
+                    # Whoever took it out of the queue was interrupted.
+                    self._carry_out(jobs if job in jobs else [*jobs, job])
+        except BaseException:
+            with self._queue_lock, contextlib.suppress(ValueError):
+                self._queue.remove(job)
+            raise
+        if job.error is not None:
+            raise job.error
+        return job.result  # type: ignore[return-value] # it was carried out wherever there is no error
+
     @abstractmethod
     def _transact(self, jobs: Sequence[Job[Any]]) -> None:
-        """Carries out all of ``jobs`` in one transaction, or none of them; those that are durable are decided."""
+        """Carries out all of ``jobs`` in one transaction, or none of them; those that are durable are decided.
+
+        One whose role is another's is decided as well, with that as its error.
+        """
 
     @abstractmethod
     def _is_everybodys(self, fault: BaseException) -> bool:

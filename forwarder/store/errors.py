@@ -12,4 +12,4 @@ class AlreadyRunning(StoreError):
 
 
 class LeaseLost(StoreError):
-    """Another process has taken over the database: this one can commit nothing more, and should end."""
+    """Another replica has the role that a write was for: what it was to say is for that one to find out."""

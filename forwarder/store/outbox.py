@@ -7,9 +7,9 @@ import math
 import secrets
 import zlib
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any, Final
 
 from forwarder.alert import Alert, Vendors
@@ -23,6 +23,7 @@ from forwarder.store.enqueue import enqueue_links
 from forwarder.store.links import delivered_of, elsewhere
 from forwarder.store.memory import MemoryStore
 from forwarder.store.order import changes_of, drop_outdated, due, has_untried, take_in
+from forwarder.store.reclaim import NOTE_ATTEMPT, reclaim
 from forwarder.store.records import LINKS_ONLY, MOST_SEVERE, Claimed, Pause, Settlement, State, Turn
 from forwarder.store.responses import responses_of
 from forwarder.store.standing import adopt
@@ -48,10 +49,6 @@ UPDATE deliveries SET state = :state, due_at = :due_at, claim = NULL, lease_unti
   receipt_url = CASE WHEN :receipt_id IS NULL THEN receipt_url ELSE :receipt_url END,
   payload = coalesce(:payload, payload)
 WHERE id = :id AND claim = :claim RETURNING id, alert_id, connector, kind, revision, receipt_url
-"""
-
-_NOTE_ATTEMPT: Final = """
-INSERT INTO attempts SELECT ?1, coalesce(max(number), 0) + 1, ?2, ?3, ?4, ?5 FROM attempts WHERE delivery_id = ?1
 """
 
 
@@ -139,7 +136,7 @@ class Outbox:
                 return False
             last = settlement.reason[:MAX_REASON]
             connection.execute(
-                _NOTE_ATTEMPT, (claimed.delivery.id, now - seconds, max(seconds, 0.0), settlement.outcome, last)
+                NOTE_ATTEMPT, (claimed.delivery.id, now - seconds, max(seconds, 0.0), settlement.outcome, last)
             )
             if settlement.probe_at is not None:
                 _pause(connection, row["connector"], settlement, now)
@@ -160,42 +157,21 @@ class Outbox:
 
         return self._engine.write(work)
 
-    def reclaim_expired(self, *, now: float, due_at: Mapping[str, float], all_claims: bool) -> dict[str, int]:
+    def reclaim_expired(
+        self,
+        *,
+        now: float,
+        due_at: Mapping[str, float],
+        all_claims: bool,
+        of: Callable[[str], bool] = lambda _: True,
+    ) -> dict[str, int]:
         """Deliveries whose worker is gone become uncertain: all claimed ones at a start, else those whose lease ended.
 
-        ``due_at`` says for each connector when to look first. A late worker may still settle under its claim until
-        another one takes over.
+        ``due_at`` says for each connector when to look first, ``of`` which connectors are meant. A late worker may
+        still settle under its claim until another one takes over.
         """
 
-        def work(connection: Connection) -> dict[str, int]:
-            unreadable.set_aside_unknown(connection, now)
-            counts: dict[str, int] = {}
-            rows = connection.execute(
-                "SELECT id, connector FROM deliveries WHERE state = 'sending' AND (? OR lease_until < ?)",
-                (all_claims, now),
-            ).fetchall()
-            reason = "The process ended while this was being sent." if all_claims else "The worker did not report back."
-            for delivery_id, connector in rows:
-                # That we ended is no failure of the destination's: after ten crashes in a row one real failure would
-                # be waited out like the eleventh.
-                connection.execute(
-                    "UPDATE deliveries SET state = 'uncertain', lookups = 0, due_at = ?, attempts = attempts + ?,"
-                    " last = ?, uncertain_since = ?,"
-                    " failing_since = coalesce(failing_since, ?) WHERE id = ?",
-                    (
-                        due_at.get(connector, 0.0),
-                        int(not all_claims),
-                        reason,
-                        now,
-                        None if all_claims else now,
-                        delivery_id,
-                    ),
-                )
-                connection.execute(_NOTE_ATTEMPT, (delivery_id, now, 0.0, "uncertain", reason))
-                counts[connector] = counts.get(connector, 0) + 1
-            return counts
-
-        return self._engine.write(work)
+        return self._engine.write(partial(reclaim, now=now, due_at=due_at, all_claims=all_claims, of=of))
 
     def next_due(self, connector: str) -> float | None:
         """When the connector's next delivery is due; None where nothing waits."""
@@ -260,14 +236,18 @@ class Outbox:
 
         self._engine.write(work)
 
-    def reset_deadlines(self, *, now: float, most: float) -> None:
-        """At a start: paused connectors are tried at once, and no deadline is further off than ``most`` seconds."""
+    def reset_deadlines(self, *, now: float, most: float, connector: str | None = None) -> None:
+        """At a start: paused connectors are tried at once, and no deadline is further off than ``most`` seconds.
+
+        All of them, or only ``connector``.
+        """
+        one, values = ("", ()) if connector is None else (" AND connector = ?", (connector,))
 
         def work(connection: Connection) -> None:
-            connection.execute("UPDATE pauses SET probe_at = ?", (now,))
+            connection.execute(f"UPDATE pauses SET probe_at = ? WHERE true{one}", (now, *values))
             connection.execute(
-                "UPDATE deliveries SET due_at = ? WHERE state IN ('ready', 'uncertain') AND due_at > ?",
-                (now + most, now + most),
+                f"UPDATE deliveries SET due_at = ? WHERE state IN ('ready', 'uncertain') AND due_at > ?{one}",
+                (now + most, now + most, *values),
             )
 
         self._engine.write(work)

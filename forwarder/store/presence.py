@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Protocol
 
 from forwarder.store import owner, pulse
+from forwarder.store.membership import Muster
 
 
 class Presence(Protocol):
@@ -31,6 +32,9 @@ class Presence(Protocol):
 
     def noted(self) -> pulse.Refusal | None:
         """That note; None where there is none."""
+
+    def muster(self) -> Muster | None:
+        """The replicas and their roles; None where one process has all."""
 
 
 class FilePresence:
@@ -59,3 +63,6 @@ class FilePresence:
 
     def noted(self) -> pulse.Refusal | None:
         return pulse.noted(self._path)
+
+    def muster(self) -> Muster | None:
+        return None

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from forwarder.store.connection import Connection
-from forwarder.store.engine import Engine, Job, decide
+from forwarder.store.engine import GroupCommit, Job, decide
 from forwarder.store.errors import StoreError
 from forwarder.store.owner import Owner, real_path, refuse_hard_links
 from forwarder.store.presence import FilePresence
@@ -29,7 +29,7 @@ QUICK_CHECK_BYTES: Final = 32 * 1024 * 1024
 """Up to this size the whole file is checked at the start; a larger one would delay it, and shows damage when read."""
 
 
-class SqliteEngine(Engine):
+class SqliteEngine(GroupCommit):
     """One SQLite file. ``exclusive`` makes this process its only daemon, ``create`` allows it to be new."""
 
     def __init__(self, path: Path, *, exclusive: bool, create: bool) -> None:

@@ -266,14 +266,8 @@ class _Site:
         named = self._forwarder.config.connectors
         dead = [row for row in rows if row.state is State.DEAD and row.connector in named]
         count = self._forwarder.store.operations.retry([row.id for row in dead], now=self._forwarder.clock())
-        self._wake({row.connector for row in dead})
+        self._forwarder.wake({row.connector for row in dead})
         return count
-
-    def _wake(self, connectors: Iterable[str]) -> None:
-        for name in connectors:
-            # It has none in the moment in which a reload puts another one in its place, which looks by itself.
-            if (dispatcher := self._forwarder.dispatchers.get(name)) is not None:
-                dispatcher.wake()
 
     async def _probe(self, request: Request) -> Response:
         """Tries a paused connector at once."""
@@ -282,7 +276,7 @@ class _Site:
 
     def _probed(self, request: Request, connector: str) -> Response:
         if self._forwarder.store.operations.probe_now(connector, now=self._forwarder.clock()):
-            self._wake([connector])
+            self._forwarder.wake([connector])
             log.info("web_probe", connector=connector, **_who(request))
         return self._go("/")
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from forwarder.alarms import is_unread, last_poll
+from forwarder.replicas.roles import FEED
 from forwarder.store import Store, StoreError
 
 if TYPE_CHECKING:
@@ -60,7 +61,8 @@ class Health:
 
     def _unread(self) -> str | None:
         feed, now = self._store.feed.state(), self._forwarder.clock()
-        if not self._forwarder.has_read_feed:
+        # Where another replica reads it, what that one has written down counts.
+        if self._forwarder.holds(FEED) and not self._forwarder.has_read_feed:
             # That another process could read it says nothing of this one's key and network.
             return f"No poll was complete since {self._forwarder.reads_since}. {feed.poll_error or ''}".strip()
         if feed.key_refused is not None:

@@ -23,6 +23,7 @@ from forwarder.connector import Action, Kind, Status
 from forwarder.events import AttemptFinished, Listener
 from forwarder.feed.client import BadAnswer, KeyRefused, NotFound, SentrytexError, TooManyRequests, Unavailable
 from forwarder.lifecycle.reports import overdue
+from forwarder.replicas.roles import of_connector, roles_of
 from forwarder.response import PAGE
 from forwarder.store import Store, StoreError
 from forwarder.store.life_records import Responded
@@ -64,6 +65,7 @@ _STANDS: Final = {
     "set_aside": "Items of the feed that are not valid alerts.",
     "unrouted_alerts": "Alerts that no route names a connector for.",
     "database_bytes": "Size of the database, its write-ahead log included.",
+    "replicas": "Processes that share the work on a PostgreSQL database; not there on a file.",
 }
 _STANDS_OF: Final = {
     "sweep_reach_timestamp_seconds": (
@@ -88,6 +90,7 @@ _STANDS_OF: Final = {
         "connector",
     ),
     "alarms": ("Troubles of the forwarder's own that go on.", "kind"),
+    "role_held": ("Whether this replica has the role; not there on a file, where one process has all.", "role"),
 }
 
 
@@ -220,12 +223,22 @@ class Gauges:
         families = _families()
         families["request_budget_remaining"].add_metric((), self._forwarder.budget.left)
         families["database_bytes"].add_metric((), self._store.engine.size_bytes())
+        self._of_roles(families)
         with suppress(StoreError):
             self._of_feed(families)
             self._of_queues(families)
             self._of_life(families)
             self._of_alarms(families)
         yield from (family for family in families.values() if family.samples)
+
+    def _of_roles(self, families: dict[str, GaugeMetricFamily]) -> None:
+        forwarder = self._forwarder
+        if not forwarder.holder.shares:
+            return
+        if (muster := forwarder.holder.muster()) is not None:
+            families["replicas"].add_metric((), len(muster.replicas))
+        for role in roles_of(forwarder.config.connectors):
+            families["role_held"].add_metric((role,), float(forwarder.holds(role)))
 
     def _of_feed(self, families: dict[str, GaugeMetricFamily]) -> None:
         feed, now = self._store.feed.state(), self._forwarder.clock()
@@ -267,7 +280,8 @@ class Gauges:
         held = self._store.lifecycle.held()
         for name, connector in forwarder.in_use().items():
             families["held_deliveries"].add_metric((name,), held.get(name, 0))
-            if connector.listens:
+            # Who has it knows whether it hears.
+            if connector.listens and forwarder.holds(of_connector(name)):
                 families["listening"].add_metric((name,), float(name not in forwarder.life.responses.deaf))
             if connector.look_every is not None:
                 looked_at = self._store.lifecycle.look_of(name).looked_at

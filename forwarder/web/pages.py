@@ -117,6 +117,7 @@ class Pages:
             "alerts": newest,
             "waits": self._waits_of(newest, frame),
             "dues": self._dues(newest),
+            "muster": self._forwarder.holder.muster(),
         }
 
     def alerts(self, wanted: Filter, frame: Mapping[str, Any]) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ssl
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, Final
 
 import httpcore2
@@ -48,10 +48,14 @@ class Client(httpx2.Client):
         return response
 
 
-def _left(timeout: float | None, kind: type[Exception]) -> float | None:
+def _left(
+    timeout: float | None,
+    kind: type[Exception],
+    left_for: Callable[[float | None], float | None] = whole.remaining,
+) -> float | None:
     """What a wait may take; a deadline that has passed is the client's own kind of time-out."""
     try:
-        return whole.remaining(timeout)
+        return left_for(timeout)
     except TimeoutError as error:
         raise kind(str(error)) from None
 
@@ -67,7 +71,7 @@ class _Stream(httpcore2.NetworkStream):
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
         for start in range(0, len(buffer), _PIECE):
-            self._stream.write(buffer[start : start + _PIECE], _left(timeout, httpcore2.WriteTimeout))
+            self._stream.write(buffer[start : start + _PIECE], _left(timeout, httpcore2.WriteTimeout, whole.sending))
 
     def start_tls(
         self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None

@@ -9,6 +9,9 @@ each wait is given what is left of the whole::
 It holds for sockets that were made here, so clients are told to make theirs here: ``connect`` for the connection, and
 ``encrypted`` for what wraps it in TLS. Nothing watches from outside, so nothing is left behind, however many requests
 end this way. One wait cannot be cut short: the system's own for the address of a name.
+
+A deadline may come with a guard, which is asked right before anything is sent: where it says no, that is a time-out,
+too. It is for what a process may do only for a while, and that while may have passed as it stood still.
 """
 
 from __future__ import annotations
@@ -34,15 +37,29 @@ class AnswerTooLarge(Exception):
 
 
 @contextmanager
-def deadline(seconds: float) -> Iterator[None]:
-    """Gives what this thread does within ``seconds`` as a whole; within another deadline, the earlier one holds."""
+def deadline(seconds: float, *, guard: Callable[[], bool] | None = None) -> Iterator[None]:
+    """Gives what this thread does within ``seconds`` as a whole; within another deadline, the earlier one holds.
+
+    ``guard`` says whether something may still be sent; within another one, the inner one is asked.
+    """
     outer: float | None = getattr(_current, "end", None)
+    outer_guard: Callable[[], bool] | None = getattr(_current, "guard", None)
     end = time.monotonic() + seconds
     _current.end = end if outer is None else min(end, outer)
+    _current.guard = guard or outer_guard
     try:
         yield
     finally:
-        _current.end = outer
+        _current.end, _current.guard = outer, outer_guard
+
+
+def sending(at_most: float | None = None) -> float | None:
+    """The seconds that the next wait to send may take; raises TimeoutError, also where nothing may be sent any more."""
+    left = remaining(at_most)
+    guard: Callable[[], bool] | None = getattr(_current, "guard", None)
+    if guard is not None and not guard():
+        raise TimeoutError("timed out: this process stood still, or was cut off, for too long to send it")
+    return left
 
 
 def remaining(at_most: float | None = None) -> float | None:
@@ -131,11 +148,11 @@ class Socket(socket.socket):
         return super().recv_into(*args)
 
     def send(self, *args: Any) -> int:
-        _limit(self)
+        _limit(self, sending)
         return super().send(*args)
 
     def sendall(self, *args: Any) -> None:
-        _limit(self)
+        _limit(self, sending)
         super().sendall(*args)
 
 
@@ -151,11 +168,11 @@ class TlsSocket(ssl.SSLSocket):
         return super().read(*args)
 
     def send(self, *args: Any) -> int:
-        _limit(self)
+        _limit(self, sending)
         return super().send(*args)
 
 
-def _limit(connection: socket.socket) -> None:
-    left = remaining(connection.gettimeout())
+def _limit(connection: socket.socket, left_for: Callable[[float | None], float | None] = remaining) -> None:
+    left = left_for(connection.gettimeout())
     if left is not None:
         connection.settimeout(left)

@@ -93,3 +93,13 @@ def test_another_rate_does_not_wait_for_what_was_never_sent(clock: Stopwatch) ->
     new = RateLimiter(Rate.parse("1/h"), clock)
     new.follow(RateLimiter(Rate.parse("1/s"), clock))
     assert new.wait() == 0
+
+
+def test_what_another_process_may_have_sent_counts(clock: Stopwatch) -> None:
+    """Where a connector was another replica's until now, the first send waits for a whole interval."""
+    limiter = RateLimiter(Rate.parse("1/min"), clock)
+    limiter.wait_first()
+    assert limiter.wait() == pytest.approx(60.0)
+    unlimited = RateLimiter(None, clock)
+    unlimited.wait_first()
+    assert unlimited.wait() == 0

@@ -36,7 +36,7 @@ _SETTINGS: Final = {
 """What makes it quick, where nothing has to survive the machine; a crash of the server it does survive."""
 
 
-_ONE_ROW: Final = {"feed": ("id", "1"), "daemon": ("id", "1"), "leases": ("role", "'daemon'")}
+_ONE_ROW: Final = {"feed": ("id", "1"), "daemon": ("id", "1"), "turn": ("id", "1")}
 """Tables that always have one row."""
 # What refers to others goes first: the order in which they were made, the other way round.
 _TABLES: Final = """
@@ -233,6 +233,8 @@ class Proxy:
         self.cuts: list[str] = []
         self.cut = 0
         """How many connections were cut."""
+        self._refuses = False
+        self._open: set[socket.socket] = set()
         threading.Thread(target=self._accept, daemon=True).start()
 
     def address(self, of: PostgresAddress, options: str = "") -> PostgresAddress:
@@ -243,12 +245,35 @@ class Proxy:
     def close(self) -> None:
         self._listening.close()
 
+    def refuse(self) -> None:
+        """Cuts every connection, and lets none through."""
+        self._refuses = True
+        self.cut_all()
+
+    def cut_all(self) -> None:
+        """Cuts every connection; new ones are let through."""
+        for one in list(self._open):
+            with suppress(OSError):
+                one.shutdown(socket.SHUT_RDWR)
+
+    def admit(self) -> None:
+        """Lets connections through again."""
+        self._refuses = False
+
     def _accept(self) -> None:
         with suppress(OSError):
             while True:
                 client, _ = self._listening.accept()
                 beyond = socket.socket(socket.AF_UNIX)
-                beyond.connect(str(self._server.folder / f".s.PGSQL.{self._server.port}"))
+                try:
+                    if self._refuses:
+                        raise ConnectionRefusedError
+                    beyond.connect(str(self._server.folder / f".s.PGSQL.{self._server.port}"))
+                except OSError:
+                    client.close()
+                    beyond.close()
+                    continue
+                self._open |= {client, beyond}
                 doomed = threading.Event()
                 for source, target in ((client, beyond), (beyond, client)):
                     threading.Thread(target=self._pass_on, args=(source, target, doomed), daemon=True).start()
@@ -267,4 +292,5 @@ class Proxy:
         for one in (source, target):
             with suppress(OSError):
                 one.shutdown(socket.SHUT_RDWR)
+        self._open.discard(source)
         source.close()

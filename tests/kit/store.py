@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -18,6 +18,7 @@ from forwarder.connector import ConnectorConfig, Kind, Receipt
 from forwarder.routing import Decision, Verdict
 from forwarder.store import Store, StoreError
 from forwarder.store.connection import Connection
+from forwarder.store.engine import Engine, GroupCommit
 from forwarder.store.enqueue import enqueue as owe
 from forwarder.store.enqueue import enqueue_withdrawal, record_change
 from forwarder.store.records import AttemptResult, Claimed, RoutedAlert, Settlement, State
@@ -75,6 +76,12 @@ def routed(one: Alert, *to: str, known: Alert | None = None) -> RoutedAlert:
     targets = dict.fromkeys(to, "route 1: the route has no conditions")
     verdict = Verdict(route=1, matched=bool(to), why="the route has no conditions", to=to)
     return RoutedAlert(alert=one, known=known, decision=Decision(targets=targets, trail=(verdict,)), targets=targets)
+
+
+def queue_of(engine: Engine) -> Sequence[object]:
+    """What waits for a commit."""
+    assert isinstance(engine, GroupCommit)
+    return engine._queue
 
 
 def enqueue(store: Store, one: Alert, *to: str, now: float = NOW) -> None:

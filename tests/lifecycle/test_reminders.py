@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -295,8 +296,8 @@ def read_by(store: Store, desk: Desk, seconds: float) -> int:
     """How many alerts that look reads."""
     read: list[str] = []
     with store.engine.read() as connection:
+        assert isinstance(connection, sqlite3.Connection)
         connection.set_trace_callback(read.append)
     desk.at(seconds)
-    with store.engine.read() as connection:
-        connection.set_trace_callback(None)
+    connection.set_trace_callback(None)
     return sum(statement.count('"a') for statement in read if "json_group_object" in statement)

@@ -19,6 +19,7 @@ from forwarder.store.connection import Connection
 from forwarder.store.engine import Engine
 from forwarder.store.sqlite import SqliteEngine
 from tests.kit.core import PATIENCE, until
+from tests.kit.store import queue_of
 
 Work = Callable[[Connection], str]
 
@@ -105,7 +106,7 @@ def together(engine: Engine, works: list[Work]) -> list[str | BaseException]:
         others = []
         for number, work in enumerate(works, start=1):
             others.append(threads.submit(told, work))
-            until(lambda: len(engine._queue) >= number)  # noqa: B023
+            until(lambda: len(queue_of(engine)) >= number)  # noqa: B023
         go.set()
         first.result(PATIENCE)
         return [other.result(PATIENCE) for other in others]
@@ -246,7 +247,7 @@ def test_an_interrupt_of_one_thread_is_no_other_s(store: Store, interrupt: type[
     engine._writing = MainFirst()  # type: ignore[assignment]
     with ThreadPoolExecutor(3) as threads:
         others = [threads.submit(engine.write, insert(letter)) for letter in "abc"]
-        until(lambda: len(engine._queue) == len(others))
+        until(lambda: len(queue_of(engine)) == len(others))
         with contextlib.suppress(interrupt):
             engine.write(insert("ours"))
         told = [other.result(PATIENCE) for other in others]

@@ -22,7 +22,7 @@ from forwarder.store.connection import Connection
 from forwarder.store.schema import APPLICATION_ID, MIGRATIONS, migrate
 from tests.kit.core import PATIENCE, until
 from tests.kit.samples import alert
-from tests.kit.store import enqueue, of_sqlite, rows
+from tests.kit.store import enqueue, of_sqlite, queue_of, rows
 
 DATABASES: Final = ("sqlite",)
 
@@ -366,7 +366,7 @@ class Crowd:
             assert self._held.wait(PATIENCE)
             others = [threads.submit(self._try, work) for work in self._works]
             # They queue up behind the first one, which holds the connection.
-            until(lambda: len(self._store.engine._queue) == len(self._works))
+            until(lambda: len(queue_of(self._store.engine)) == len(self._works))
             self._go.set()
             first.result(PATIENCE)
             return [other.result(PATIENCE) for other in others]

@@ -1,4 +1,4 @@
-"""What the store has on a PostgreSQL server alone: who owns it, what a lost connection does, and what is said of it."""
+"""What the store has on a PostgreSQL server alone: whose it is, what a lost connection does, and what is said of it."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ import pytest
 from forwarder.common.databases import PostgresAddress, parse_database
 from forwarder.store import AlreadyRunning, Store, StoreError, presence_of
 from forwarder.store.errors import LeaseLost
+from forwarder.store.membership import Membership
 from forwarder.store.postgres import engine as engine_module
 from forwarder.store.postgres.dialect import translated
 from forwarder.store.postgres.engine import PostgresEngine
@@ -21,7 +22,7 @@ from forwarder.store.postgres.schema import MIGRATIONS
 from tests.kit.core import PATIENCE, until
 from tests.kit.postgres import PASSWORD, Proxy, Server
 from tests.kit.samples import alert
-from tests.kit.store import NOW, claim, delivered, enqueue, routed, rows, settle, states
+from tests.kit.store import NOW, claim, delivered, enqueue, queue_of, routed, rows, settle, states
 
 DATABASES: Final = ("postgres",)
 
@@ -46,8 +47,16 @@ def cut_off(server: Server, address: PostgresAddress) -> None:
 
 
 def taken_over(server: Server, address: PostgresAddress) -> None:
-    """Lets another process hold the database, as after a pause that was too long."""
-    server.run("UPDATE forwarder.leases SET owner = '1@elsewhere x', until = now() + interval '1 hour'", address.name)
+    """Lets another process have every role, as after a pause that was too long."""
+    elsewhere = "owner = '1@elsewhere x', until = now() + interval '1 hour'"
+    server.run(
+        f"BEGIN; SELECT 1 FROM forwarder.turn FOR UPDATE; UPDATE forwarder.leases SET {elsewhere}; COMMIT", address.name
+    )
+
+
+def member_of(store: Store) -> Membership:
+    assert store.engine.membership is not None
+    return store.engine.membership
 
 
 # Opening it
@@ -121,29 +130,77 @@ def test_a_second_owner_is_refused(address: PostgresAddress) -> None:
 
 def test_a_killed_owner_locks_nobody_out(server: Server, address: PostgresAddress) -> None:
     """What nobody renews ends by itself, and is waited for."""
-    server.run("UPDATE forwarder.leases SET owner = '1@gone x', until = now() + interval '1 second'", address.name)
+    server.run(
+        "INSERT INTO forwarder.replicas (id, host, pid, version, once, since, until)"
+        " VALUES ('1@gone x', 'gone', 1, '0', 0, now() - interval '1 hour', now() + interval '1 second')",
+        address.name,
+    )
     with Store.open_exclusive(address) as store:
         enqueue(store, alert(), "secops")
 
 
-def test_who_lost_the_database_commits_nothing(server: Server, address: PostgresAddress) -> None:
-    """A daemon that was paused while another one took over writes nothing more, not even what it had begun."""
-    store = Store.open_exclusive(address)
-    enqueue(store, alert(), "secops")
-    claimed = claim(store)
-    taken_over(server, address)
-    for _ in range(2):
-        with pytest.raises(LeaseLost, match=r"Another forwarder has taken over the database .*nothing more is written"):
-            settle(store, claimed, delivered())
-    assert store.engine.lost is not None
-    assert states(store) == {("secops", "open", 1): "sending"}
-    store.close()
+# Roles
+
+
+def test_a_role_is_one_replica_s(address: PostgresAddress) -> None:
+    """Of two that want it one gets it, and the other one once that gives it up."""
+    with Store.open_replica(address) as one, Store.open_replica(address) as other:
+        assert [tenure.role for tenure in member_of(one).take(["feed", "upkeep"])] == ["feed", "upkeep"]
+        assert member_of(other).take(["feed"]) == []
+        member_of(one).give_up(["feed"])
+        assert [tenure.role for tenure in member_of(other).take(["feed", "upkeep"])] == ["feed"]
+        assert set(member_of(one).held) == {"upkeep"}
+
+
+def test_who_lost_a_role_commits_nothing_for_it(server: Server, address: PostgresAddress) -> None:
+    """A replica that was paused while another one took the role over writes nothing more for it, and all else."""
+    with Store.open_replica(address) as store:
+        acting = store.acting_as("connector:secops")
+        (tenure,) = member_of(store).take(["connector:secops"])
+        enqueue(store, alert(), "secops")
+        claimed = claim(acting)
+        assert tenure.lasts()
+        taken_over(server, address)
+        for _ in range(2):
+            with pytest.raises(LeaseLost, match="does not have the role connector:secops any more"):
+                settle(acting, claimed, delivered())
+        assert states(store) == {("secops", "open", 1): "sending"}
+        until(lambda: tenure.lost)
+        assert not tenure.lasts()
+        enqueue(store, alert(id="a2"), "secops")
     assert server.run("SELECT owner FROM forwarder.leases", address.name) == [("1@elsewhere x",)]
 
 
-def test_a_write_under_way_keeps_the_next_owner_waiting(server: Server, address: PostgresAddress) -> None:
-    """Nobody takes over in the midst of a write: either it is done under the old owner, or not at all."""
-    with Store.open_exclusive(address) as store, ThreadPoolExecutor(1) as threads:
+def test_a_lost_role_costs_nobody_else_a_write(address: PostgresAddress) -> None:
+    """Of those that share a commit, who has no role for it fails alone."""
+    with Store.open_replica(address) as store, ThreadPoolExecutor(3) as threads:
+        held, go = threading.Event(), threading.Event()
+
+        def hold(_: Any) -> None:
+            held.set()
+            assert go.wait(PATIENCE)
+
+        def note(name: str, role: str | None) -> str:
+            sql = "INSERT INTO set_aside (digest, raw, reason, seen_at) VALUES (?, '', '', 0)"
+            store.engine.write(lambda connection: connection.execute(sql, (name,)), role=role)
+            return name
+
+        first = threads.submit(store.engine.write, hold)
+        assert held.wait(PATIENCE)
+        refused, kept = threads.submit(note, "for a role", "feed"), threads.submit(note, "for nobody", None)
+        until(lambda: len(queue_of(store.engine)) == 2)
+        go.set()
+        first.result(PATIENCE)
+        with pytest.raises(LeaseLost):
+            refused.result(PATIENCE)
+        assert kept.result(PATIENCE) == "for nobody"
+        assert rows(store, "SELECT digest FROM set_aside") == [("for nobody",)]
+
+
+def test_a_write_under_way_keeps_the_next_holder_waiting(server: Server, address: PostgresAddress) -> None:
+    """Nobody takes a role over in the midst of a write for it: it is done under the old holder, or not at all."""
+    with Store.open_replica(address) as store, ThreadPoolExecutor(1) as threads:
+        member_of(store).take(["feed"])
 
         def work(connection: Any) -> None:
             connection.execute("INSERT INTO set_aside (digest, raw, reason, seen_at) VALUES ('x', '', '', 0)")
@@ -152,11 +209,51 @@ def test_a_write_under_way_keeps_the_next_owner_waiting(server: Server, address:
             until(lambda: server.run(f"SELECT count(*) FROM pg_stat_activity WHERE {waits}") == [(1,)])
 
         taking: list[Future[None]] = []
-        store.engine.write(work)
+        store.engine.write(work, role="feed")
         taking[0].result(PATIENCE)
         assert rows(store, "SELECT digest FROM set_aside") == [("x",)]
         with pytest.raises(LeaseLost):
-            enqueue(store, alert(), "secops")
+            store.engine.write(lambda _: None, role="feed")
+
+
+def test_a_lease_is_renewed_in_the_midst_of_a_long_write(server: Server, address: PostgresAddress) -> None:
+    """However long a write takes, whoever's it is: nobody loses a role by that."""
+    ends = "SELECT extract(epoch FROM until) FROM forwarder.leases"
+    with Store.open_replica(address) as store:
+        (tenure,) = member_of(store).take(["feed"])
+        before, until_then = server.run(ends, address.name), tenure.until
+        store.engine.write(lambda _: until(lambda: server.run(ends, address.name) != before))
+        until(lambda: tenure.until > until_then)
+
+
+def test_what_one_announces_the_others_hear(address: PostgresAddress) -> None:
+    """At once, and nobody hears himself."""
+    with Store.open_replica(address) as one, Store.open_replica(address) as other:
+        heard: dict[str, list[str]] = {"one": [], "other": []}
+        member_of(one).begin(["feed"], heard["one"].extend)
+        member_of(other).begin(["feed"], heard["other"].extend)
+        member_of(one).announce("wake:secops", "review")
+        until(lambda: heard["other"] == ["wake:secops", "review"])
+        assert "review" not in heard["one"]
+
+
+def test_who_is_there(address: PostgresAddress) -> None:
+    """Each replica with what its config has, the roles with their holders; none who has left."""
+    with Store.open_replica(address) as one:
+        with Store.open_replica(address) as other:
+            member_of(one).begin(["feed", "upkeep"], lambda _: None)
+            member_of(other).begin(["feed"], lambda _: None)
+            member_of(one).take(["upkeep"])
+            muster = presence_of(address).muster()
+            assert muster is not None
+            assert [sorted(replica.offers) for replica in muster.replicas] == [["feed", "upkeep"], ["feed"]]
+            assert [[lease.role for lease in muster.roles_of(replica)] for replica in muster.replicas] == [
+                ["upkeep"],
+                [],
+            ]
+        muster = presence_of(address).muster()
+        assert muster is not None
+        assert [replica.id for replica in muster.replicas] == [member_of(one).id]
 
 
 # What a lost connection does

@@ -29,6 +29,7 @@ from tests.torture import (
     matrix,
     parrot,
     poison,
+    replicas,
     signals,
     soak,
     threads,
@@ -47,6 +48,7 @@ PROOFS: Final = (
     "hostile",
     "secrets",
     "poison",
+    "replicas",
     "soak",
 )
 _C = TypeVar("_C")
@@ -67,10 +69,11 @@ console = Console(width=100, highlight=False)
 @click.command()
 @click.option("--kills", "number", default=1000, show_default=True, help="How often the daemon is killed.")
 @click.option("--life-kills", "responses", default=200, show_default=True, help="How often while people respond.")
+@click.option("--troubles", default=96, show_default=True, help="How often one befalls a replica, or the server.")
 @click.option("--seed", type=int, help="Makes a run again: the same points, in the same order. Default: by the clock.")
 @click.option("--days", default=90, show_default=True, help="How long the soak lasts, in simulated days.")
 @click.option("--only", multiple=True, type=click.Choice(PROOFS), help="Run this proof alone; may be repeated.")
-def main(number: int, responses: int, seed: int | None, days: int, only: tuple[str, ...]) -> None:
+def main(*, number: int, responses: int, troubles: int, seed: int | None, days: int, only: tuple[str, ...]) -> None:
     """Prove that nothing is lost and nothing is sent twice. Takes some twenty minutes on two cores."""
     seed = int(time.time()) if seed is None else seed
     started = time.monotonic()
@@ -86,6 +89,7 @@ def main(number: int, responses: int, seed: int | None, days: int, only: tuple[s
         "hostile": prove_hostile,
         "secrets": prove_secrets,
         "poison": prove_poison,
+        "replicas": lambda: prove_replicas(troubles, seed),
         "soak": lambda: prove_soak(days, seed),
     }
     complaints: list[str] = []
@@ -185,6 +189,26 @@ def prove_poison() -> list[str]:
         table.add_row(one.name, str(one.poisoned), str(one.healthy), seconds, str(one.wasted), str(one.sends))
     console.print(table)
     return [complaint for one in results for complaint in one.complaints]
+
+
+def prove_replicas(troubles: int, seed: int) -> list[str]:
+    results, complaints = _campaigns(
+        replicas.run_apart, replicas.campaigns(troubles, seed), lambda one: one.troubles.total()
+    )
+    table = Table("Replicas: what befell one", "times", "roles without it, s", title_justify="left")
+    for trouble in replicas.Trouble:
+        moved = sorted(seconds for result in results for seconds in result.moved.get(trouble, ()))
+        span = f"{moved[len(moved) // 2]:.1f}, at most {moved[-1]:.1f}" if moved else ""
+        table.add_row(trouble.value, str(sum(result.troubles[trouble] for result in results)), span)
+    console.print(table)
+    counts = Table("connector", "alerts", "arrived", "lost", "sent twice", "dead letters", "most sends in 5 s")
+    for name in replicas.NAMES:
+        total = sum((result.tallies.get(name, Tally()) for result in results), Tally())
+        fastest = max((result.fastest.get(name, 0) for result in results), default=0)
+        numbers = (total.alerts, total.arrived, total.lost, total.twice, total.dead, fastest)
+        counts.add_row(name, *(f"{value:,}" for value in numbers))
+    console.print(counts)
+    return complaints
 
 
 def prove_soak(days: int, seed: int) -> list[str]:

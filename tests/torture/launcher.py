@@ -40,11 +40,11 @@ def die_after(owner: type, name: str, call: int, counts: Callable[[Any], bool] =
 
 def die_within_write(call: int) -> None:
     """Lets the process die when the ``call``-th writing has been carried out, before its transaction commits."""
-    from forwarder.store.engine import Engine
+    from forwarder.store.engine import GroupCommit
 
-    write, calls = Engine.write, itertools.count(1)
+    write, calls = GroupCommit.write, itertools.count(1)
 
-    def dying(self: Engine, work: Callable[[Any], Any]) -> Any:
+    def dying(self: GroupCommit, work: Callable[[Any], Any], *, role: str | None = None) -> Any:
         def doomed(connection: Any) -> Any:
             result = work(connection)
             # Called under the lock of the one writer, so counting needs none.
@@ -52,9 +52,9 @@ def die_within_write(call: int) -> None:
                 die()
             return result
 
-        return write(self, doomed)
+        return write(self, doomed, role=role)
 
-    Engine.write = dying  # type: ignore[method-assign]
+    GroupCommit.write = dying  # type: ignore[method-assign]
 
 
 def arm(point: Point, call: float) -> None:

@@ -11,7 +11,7 @@ from typing import Final
 
 import pytest
 
-from forwarder.wire.deadline import AnswerTooLarge, bounded, connect, deadline, dial, remaining
+from forwarder.wire.deadline import AnswerTooLarge, bounded, connect, deadline, dial, remaining, sending
 from tests.kit.wire import dripping, peer, swallowing
 
 LONG: Final = 1000.0
@@ -39,6 +39,21 @@ def test_a_deadline_that_passed_is_a_time_out() -> None:
     """Nothing is waited for after it."""
     with deadline(0.0), pytest.raises(TimeoutError, match="timed out"):
         remaining()
+
+
+def test_a_guard_is_asked_before_each_send() -> None:
+    """What it forbids is a time-out, and does not leave; what comes in is still read. Within another, it counts."""
+    allowed = True
+    with deadline(LONG, guard=lambda: allowed):
+        with deadline(LONG):
+            assert (sending(5.0), remaining(5.0)) == (5.0, 5.0)
+            allowed = False
+            assert remaining(5.0) == 5.0
+            with pytest.raises(TimeoutError, match="stood still, or was cut off"):
+                sending(5.0)
+        with deadline(LONG, guard=lambda: True):
+            sending()
+    sending()
 
 
 def test_a_deadline_is_its_thread_s() -> None:

@@ -12,7 +12,7 @@ from forwarder.store.errors import StoreError
 from forwarder.store.presence import Presence
 
 
-def open_engine(address: PostgresAddress, *, exclusive: bool) -> Engine:
+def open_engine(address: PostgresAddress, *, replica: bool = False, alone: bool = False) -> Engine:
     """The database at ``address``; raises StoreError, also where the extra is missing."""
     try:
         from forwarder.store.postgres.engine import PostgresEngine
@@ -20,20 +20,20 @@ def open_engine(address: PostgresAddress, *, exclusive: bool) -> Engine:
         if (error.name or "").split(".")[0] not in ("psycopg", "psycopg_pool"):
             raise
         raise StoreError(f"The database {address} needs the extra `postgres`: {EXTRA}.") from None
-    return PostgresEngine(address, exclusive=exclusive)
+    return PostgresEngine(address, replica=replica, alone=alone)
 
 
 def visit(address: PostgresAddress) -> Presence:
     """What shows of the daemon there, for who looks once: each question opens the database and closes it again."""
-    from forwarder.store.postgres.lease import LeasePresence
+    from forwarder.store.postgres.presence import ReplicaPresence
 
     @contextlib.contextmanager
     def read() -> Iterator[Connection]:
-        engine = open_engine(address, exclusive=False)
+        engine = open_engine(address)
         try:
             with engine.read() as connection:
                 yield connection
         finally:
             engine.close()
 
-    return LeasePresence(read)
+    return ReplicaPresence(read)

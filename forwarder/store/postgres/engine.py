@@ -1,7 +1,11 @@
-"""The database as a schema on a PostgreSQL server: one process holds its lease, and writes as if it were alone.
+"""The database as a schema on a PostgreSQL server: each process writes as if it were alone, and for what it holds.
+
+**Whose turn it is.** Each write begins by locking one row, whichever process makes it: so no two of them are under way
+at once, and each finds what the one before left, as on a file. What is written for a role is carried out only where
+the role's row names this process; and that is changed by nobody in the midst of a write.
 
 **What a lost connection means.** Before the commit nothing is kept, and the transaction is carried out once more on a
-new connection. A commit without an answer may have come about: the mark that the transaction left in the lease tells,
+new connection. A commit without an answer may have come about: the mark that the transaction left tells,
 once the server can be asked. Where it cannot be asked soon enough, the caller is told that the write failed, though it
 may stand. That harms nothing, for everything is guarded: a page is read again, and what the store has of it is known;
 a claim that nobody holds ends, and what it claimed is looked for; to settle once more under the same claim changes
@@ -26,10 +30,11 @@ from psycopg_pool import ConnectionPool, PoolTimeout
 from forwarder.common.databases import PostgresAddress
 from forwarder.logs import get_logger
 from forwarder.store.connection import Connection
-from forwarder.store.engine import Engine, Job, decide
-from forwarder.store.errors import LeaseLost, StoreError
+from forwarder.store.engine import Acting, Engine, GroupCommit, Job, decide
+from forwarder.store.errors import AlreadyRunning, LeaseLost, StoreError
 from forwarder.store.postgres import faults
-from forwarder.store.postgres.lease import RENEWED_EVERY, ROLE, Lease, LeasePresence
+from forwarder.store.postgres.membership import PostgresMembership
+from forwarder.store.postgres.presence import ReplicaPresence
 from forwarder.store.postgres.schema import MIGRATIONS, SCHEMA, applied, migrate
 from forwarder.store.postgres.wire import OPTIONS, PostgresConnection, Raw, connect, settings
 
@@ -57,45 +62,51 @@ _WRITE: Final = (
     f"BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; {_LIMITS}; SET LOCAL lock_timeout = '20s';"
     " SET LOCAL idle_in_transaction_session_timeout = '10s'; "
 )
-_TURN: Final = f"SELECT owner FROM leases WHERE role = '{ROLE}' FOR NO KEY UPDATE"
-"""By this, who holds no lease waits for the write of who does."""
+_TURN: Final = "SELECT id FROM turn FOR NO KEY UPDATE"
+"""By this each write waits for the one before it, whichever process's that is."""
+_MARK: Final = (
+    "; INSERT INTO marks (replica, mark, at) VALUES ({replica}, {mark}, clock_timestamp())"
+    " ON CONFLICT (replica) DO UPDATE SET mark = excluded.mark, at = excluded.at"
+    "; SELECT role FROM leases WHERE owner = {replica}"
+)
+"""What a replica's writes begin with beyond that; it finds the roles that these may be for."""
+LOOKED_EVERY: Final = 0.5
+"""Seconds between two looks at whether one that may be gone is heard of again."""
 
 
 class _Unanswered(Exception):
     """A commit to which no answer came."""
 
 
-class PostgresEngine(Engine):
-    """A database on a server. ``exclusive`` makes this process its only daemon, and brings its tables up to date."""
+class PostgresEngine(GroupCommit):
+    """A database on a server. ``replica`` makes this process one of its replicas, ``alone`` its only one.
 
-    def __init__(self, address: PostgresAddress, *, exclusive: bool) -> None:
+    Both bring its tables up to date.
+    """
+
+    def __init__(self, address: PostgresAddress, *, replica: bool, alone: bool) -> None:
         super().__init__()
         self.place = self._address = address
-        self._lease = Lease(address) if exclusive else None
-        self.presence = LeasePresence(self.read, self._lease.turns if self._lease else None)
+        self.membership = self._member = (
+            PostgresMembership(address, self.write, once=alone) if replica or alone else None
+        )
+        self.presence = ReplicaPresence(self.read, self._member)
         self._writer: Raw | None = None
         self._pool: ConnectionPool[Raw] | None = None
-        self._lost: LeaseLost | None = None
         self._closed = threading.Event()
-        self._wrote_at = time.monotonic()
         try:
             with self._sentences():
                 self._writer = connect(address)
                 self._prepare(self._writer)
-                if self._lease is not None:
-                    self._lease.acquire(self._writer)
                 self._pool = _pool(address)
+                if self._member is not None:
+                    self._join(self._member, alone=alone)
         except BaseException:
             self.close()
             raise
-        if self._lease is not None:
-            threading.Thread(target=self._keep, name="lease", daemon=True).start()
 
-    @property
-    def lost(self) -> str | None:
-        if self._lost is None:
-            return None
-        return str(self._lost)
+    def acting_as(self, role: str) -> Engine:
+        return self if self._member is None else Acting(self, role)
 
     @contextlib.contextmanager
     def read(self) -> Iterator[Connection]:
@@ -128,16 +139,34 @@ class PostgresEngine(Engine):
             return 0
 
     def close(self) -> None:
+        if self._member is not None and self._pool is not None and not self._closed.is_set():
+            with contextlib.suppress(Exception):  # then it ends by itself
+                self._member.leave()
         self._closed.set()
         with self._writing:
             if self._pool is not None:
                 self._pool.close(timeout=1.0)
             if self._writer is not None:
-                with contextlib.suppress(psycopg.Error):
-                    if self._lease is not None and self._lost is None:
-                        self._lease.release(self._writer)
                 self._writer.close()
             self._pool = self._writer = None
+
+    def _join(self, member: PostgresMembership, *, alone: bool) -> None:
+        """Becomes a replica; who has to be alone waits for those to end that are not heard of any more."""
+        member.register()
+        member.start()
+        seen: dict[str, str] | None = None
+        while alone:
+            others = self.write(lambda connection: connection.execute(_OTHERS, (member.id,) * 2).fetchall())
+            for other in others:
+                if seen is not None and seen.get(other["id"], other["until"]) != other["until"]:
+                    raise AlreadyRunning(
+                        f"Another forwarder (process {other['pid']} on {other['host'] or 'another machine'}) already "
+                        f"runs on {self._address}: stop it first, or give this one a `database` of its own."
+                    )
+            if not others:
+                return
+            seen = {other["id"]: other["until"] for other in others}
+            self._closed.wait(LOOKED_EVERY)
 
     # Writing
 
@@ -168,17 +197,24 @@ class PostgresEngine(Engine):
                 lost = True
 
     def _commit(self, jobs: Sequence[Job[Any]], mark: str) -> None:
-        """Makes all of ``jobs`` durable; raises _Unanswered where nobody knows whether that came about."""
+        """Makes ``jobs`` durable; raises _Unanswered where nobody knows whether that came about."""
         raw = self._connected()
         connection = PostgresConnection(raw)
+        lost: list[Job[Any]] = []
         try:
-            self._begin(raw, mark)
+            roles = self._begin(raw, mark)
             for job in jobs:
+                job.error = None
+                if job.role is not None and job.role not in roles:
+                    lost.append(job)
+                    continue
                 job.result = job.work(connection)
                 _still_within(raw)
         except BaseException:
             _leave(raw)
             raise
+        for job in lost:
+            job.error = LeaseLost(f"This process does not have the role {job.role} any more: another one does.")
         try:
             raw.execute("COMMIT")
         except BaseException as error:
@@ -190,24 +226,25 @@ class PostgresEngine(Engine):
             if isinstance(error, psycopg.Error):
                 raise _Unanswered(str(error)) from error
             raise
-        self._wrote_at = time.monotonic()
         decide(jobs)
 
-    def _begin(self, raw: Raw, mark: str) -> None:
-        if self._lost is not None:
-            raise self._lost
-        turn = sql.SQL(_TURN) if self._lease is None else self._lease.fence(mark)
-        cursor = raw.execute(sql.SQL(_WRITE) + turn)
-        while cursor.nextset():
-            pass
-        if self._lease is not None and cursor.rowcount != 1:
-            self._lost = self._lease.lost()
-            log.error("lease_lost", reason=str(self._lost))
-            raise self._lost
+    def _begin(self, raw: Raw, mark: str) -> frozenset[str]:
+        """Begins a write, and returns the roles for which it may be."""
+        if self._member is None:
+            raw.execute(_WRITE + _TURN)
+            return frozenset()
+        marked = sql.SQL(_MARK).format(replica=sql.Literal(self._member.id), mark=sql.Literal(mark))
+        cursor = raw.execute(sql.SQL(_WRITE + _TURN) + marked)
+        rows: list[Any] = []
+        more: bool | None = True
+        while more:
+            rows = cursor.fetchall() if cursor.description else []
+            more = cursor.nextset()
+        return frozenset(str(row["role"]) for row in rows)
 
     def _came_about(self, mark: str, unanswered: _Unanswered) -> bool:
         """Whether the transaction of this ``mark`` was committed; raises StoreError where that cannot be told."""
-        if self._lease is None:
+        if self._member is None:
             raise StoreError(
                 f"The database {self._address} failed: the connection was lost in the midst of a commit, so it may have"
                 " been done. Look before you do it again."
@@ -215,12 +252,14 @@ class PostgresEngine(Engine):
         end = time.monotonic() + DOUBT_SECONDS
         while True:
             try:
-                return self._lease.came_about(self._connected(), mark)
-            except LeaseLost as lost:
-                self._lost = lost
-                raise
+                raw = self._connected()
+                with raw.transaction():
+                    # Once it is our turn, that transaction is over.
+                    raw.execute(f"{_LIMITS}; SET LOCAL lock_timeout = '30s'; {_TURN}")
+                    found = raw.execute("SELECT mark FROM marks WHERE replica = $1", (self._member.id,)).fetchone()
+                return found is not None and found["mark"] == mark
             except psycopg.Error:
-                # Nobody else can write meanwhile: a server that restarts is worth waiting for.
+                # Nothing that is ours is written meanwhile: a server that restarts is worth waiting for.
                 if time.monotonic() > end or self._closed.wait(DOUBT_PAUSE):
                     raise
 
@@ -231,16 +270,6 @@ class PostgresEngine(Engine):
             self._writer = None
             self._writer = connect(self._address)
         return self._writer
-
-    def _keep(self) -> None:
-        """Renews the lease wherever nothing else was written lately."""
-        while not self._closed.wait(RENEWED_EVERY / 4):
-            if self._lost is not None:
-                return
-            if time.monotonic() - self._wrote_at >= RENEWED_EVERY:
-                # Whoever has something to write is told what fails.
-                with contextlib.suppress(StoreError):
-                    self.write(lambda _: None)
 
     def _is_everybodys(self, fault: BaseException) -> bool:
         return faults.is_everybodys(fault)
@@ -272,8 +301,9 @@ class PostgresEngine(Engine):
 
     def _give_back(self, raw: Raw) -> None:
         pool = self._pool
-        # The pool marks the connections that are its own.
-        if pool is not None and raw._pool is pool:
+        # The pool marks the connections that are its own, and no others.
+        marked: object = getattr(raw, "_pool", None)
+        if pool is not None and marked is pool:
             pool.putconn(raw)
         else:
             raw.close()
@@ -307,7 +337,7 @@ class PostgresEngine(Engine):
             )
         if version == len(MIGRATIONS):
             return
-        if self._lease is None:
+        if self._member is None:
             missing = "has no tables of ours" if version is None else "is of an older version"
             raise StoreError(f"The database {self._address} {missing}: start `forwarder run` once.")
         migrate(raw)
@@ -341,6 +371,10 @@ def _leave(raw: Raw) -> None:
         raw.close()
 
 
+_OTHERS: Final = """
+SELECT id, host, pid, until::text AS until FROM replicas
+WHERE id <> ? AND until > clock_timestamp() AND (since, id) < (SELECT since, id FROM replicas WHERE id = ?)
+"""
 _SIZE: Final = f"""
 SELECT coalesce(sum(pg_total_relation_size(c.oid)), 0) FROM pg_class AS c
 JOIN pg_namespace AS n ON n.oid = c.relnamespace WHERE n.nspname = '{SCHEMA}' AND c.relkind = 'r'

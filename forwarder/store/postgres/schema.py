@@ -1,7 +1,8 @@
 """The tables in a PostgreSQL database, and how one of an older version becomes one of this.
 
 They are the tables of ``forwarder.store.schema``, with the same columns in the same order and the same constraints, in
-a schema of their own; the leases, which a file does not need, are the one more. Types are written as SQLite has them.
+a schema of their own; what several replicas need, and a file does not, comes on top. Types are written as SQLite has
+them.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import psycopg
 from forwarder.store.life_steps import MISSED
 from forwarder.store.postgres.figure_steps import EVIDENCE_UNREAD, FIGURES
 from forwarder.store.postgres.functions import FUNCTIONS, LEASES, SEARCH
+from forwarder.store.postgres.replica_steps import REPLICAS
 from forwarder.store.reminder_steps import REMINDERS
 
 SCHEMA: Final = "forwarder"
@@ -349,6 +351,7 @@ MIGRATIONS: Final[tuple[tuple[str, str], ...]] = (
     ("0003_evidence_unread", EVIDENCE_UNREAD),
     ("0004_missed", MISSED),
     ("0005_reminders", REMINDERS),
+    ("0006_replicas", REPLICAS),
 )
 """Each step with its name, in order. A step that was released is never edited: the next one follows it."""
 

@@ -85,9 +85,9 @@ def settings(address: PostgresAddress) -> dict[str, Any]:
     return {**_SETTINGS, **{key: value for key, value in told.items() if value is not None}}
 
 
-def connect(address: PostgresAddress) -> Raw:
-    """A new connection; raises psycopg.Error. Transactions are begun and ended by who uses it."""
-    return psycopg.connect(**settings(address), **OPTIONS)
+def connect(address: PostgresAddress, **more: Any) -> Raw:
+    """A new connection, with ``more`` settings; raises psycopg.Error. Who uses it begins and ends transactions."""
+    return psycopg.connect(**{**settings(address), **more}, **OPTIONS)
 
 
 OPTIONS: Final[Mapping[str, Any]] = {

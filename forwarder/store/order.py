@@ -25,23 +25,27 @@ BEFORE: Final = f"""
 """
 """Whether the delivery ``e`` of the same alert goes before the delivery ``d``."""
 
-_FROM: Final = f"""
-FROM deliveries AS d %s LEFT JOIN alerts AS a ON a.id = d.alert_id
-WHERE d.connector = :connector AND d.state IN ('ready', 'uncertain') AND d.due_at <= :now AND %s
-  AND NOT EXISTS (SELECT 1 FROM deliveries AS e WHERE {BEFORE})
+MANY: Final = 1000
+"""Deliveries that wait for their time, from which on they are not looked through for those that are due."""
+FEW: Final = 500
+"""Due deliveries beside so many that are found by their time, and put in order then."""
+
+_NOT_DUE: Final = """
+SELECT count(*) FROM (
+  SELECT 1 FROM deliveries INDEXED BY deliveries_due
+  WHERE connector = :connector AND state IN ('ready', 'uncertain') AND due_at > :now LIMIT :many
+) AS waiting
+"""
+_DUE: Final = """
+SELECT id FROM deliveries INDEXED BY deliveries_due
+WHERE connector = :connector AND state IN ('ready', 'uncertain') AND due_at <= :now ORDER BY due_at LIMIT :few
 """
 
 _BY_SEVERITY: Final = "d.rank, d.published_at, d.id"
-_OTHERS: Final = _FROM % (
-    "INDEXED BY deliveries_waiting",
-    "(d.failing_since IS NULL OR d.failing_since > :answered_at)",
-)
-_FAILING: Final = _FROM % (
-    "INDEXED BY deliveries_failing",
-    "d.failing_since IS NOT NULL AND d.failing_since <= :answered_at",
-)
-_UNTRIED: Final = _FROM % ("INDEXED BY deliveries_waiting", "d.tried_at IS NULL")
-_ANY: Final = _FROM % ("INDEXED BY deliveries_waiting", "true")
+_OTHERS: Final = "(d.failing_since IS NULL OR d.failing_since > :answered_at)"
+_FAILING: Final = "d.failing_since IS NOT NULL AND d.failing_since <= :answered_at"
+_UNTRIED: Final = "d.tried_at IS NULL"
+_ANY: Final = "true"
 
 _TAKE_IN: Final = f"""
 DELETE FROM deliveries WHERE alert_id = :alert_id AND connector = :connector AND kind = 'update' AND id < :id
@@ -66,8 +70,13 @@ SELECT changes FROM changes WHERE alert_id = :alert_id AND revision > :revision 
 def due(connection: Connection, connector: str, limit: int, now: float, turn: Turn) -> list[Row]:
     """Up to ``limit`` due deliveries in the order in which they go out; of one alert never two."""
     values = {"connector": connector, "now": now, "answered_at": turn.answered_at, "limit": limit, "offset": 0}
+    few = _few(connection, values)
+    if few is not None:
+        if few == "[]":
+            return []
+        values["ids"] = few
     if turn.draw is not None:
-        count: int = connection.execute(f"SELECT count(*) {_UNTRIED}", values).fetchone()[0]
+        count: int = connection.execute(f"SELECT count(*) {_from(_UNTRIED, values)}", values).fetchone()[0]
         if count:
             drawn = {"limit": 1, "offset": min(int(turn.draw * count), count - 1)}
             return _rows(connection, _UNTRIED, _BY_SEVERITY, values | drawn)
@@ -85,8 +94,11 @@ def due(connection: Connection, connector: str, limit: int, now: float, turn: Tu
 
 def has_untried(connection: Connection, connector: str, now: float) -> bool:
     """Whether something is due that was never tried."""
-    values = {"connector": connector, "now": now}
-    return connection.execute(f"SELECT 1 {_UNTRIED} LIMIT 1", values).fetchone() is not None
+    values: dict[str, Any] = {"connector": connector, "now": now}
+    few = _few(connection, values)
+    if few is not None:
+        values["ids"] = few
+    return connection.execute(f"SELECT 1 {_from(_UNTRIED, values)} LIMIT 1", values).fetchone() is not None
 
 
 def take_in(connection: Connection, rows: Sequence[Row]) -> dict[int, int]:
@@ -143,12 +155,36 @@ def _told_since(connection: Connection, row: Row) -> set[str]:
     return {change["field"] for (changes,) in found for change in json.loads(changes)}
 
 
-def _rows(connection: Connection, source: str, order: str, values: dict[str, Any]) -> list[Row]:
+def _few(connection: Connection, values: dict[str, Any]) -> str | None:
+    """The ids of what is due, as JSON, where that is little beside much that waits for its time; else None.
+
+    To go by severity would be to pass all that waits, again and again: a hundred thousand whose destination is down.
+    """
+    if connection.execute(_NOT_DUE, values | {"many": MANY}).fetchone()[0] < MANY:
+        return None
+    ids = [number for (number,) in connection.execute(_DUE, values | {"few": FEW + 1})]
+    return json.dumps(ids) if len(ids) <= FEW else None
+
+
+def _rows(connection: Connection, which: str, order: str, values: dict[str, Any]) -> list[Row]:
     return connection.execute(
-        f"SELECT d.*, a.body, a.origin, a.revision AS alert_revision {source} ORDER BY {order}"
+        f"SELECT d.*, a.body, a.origin, a.revision AS alert_revision {_from(which, values)} ORDER BY {order}"
         " LIMIT :limit OFFSET :offset",
         values,
     ).fetchall()
+
+
+def _from(which: str, values: dict[str, Any]) -> str:
+    """The due deliveries that meet ``which``: of those with ``ids``, where there are any, else of all in order."""
+    if "ids" in values:
+        index, which = "NOT INDEXED", f"d.id IN (SELECT CAST(value AS BIGINT) FROM json_each(:ids)) AND {which}"
+    else:
+        index = f"INDEXED BY {'deliveries_failing' if which is _FAILING else 'deliveries_waiting'}"
+    return f"""
+      FROM deliveries AS d {index} LEFT JOIN alerts AS a ON a.id = d.alert_id
+      WHERE d.connector = :connector AND d.state IN ('ready', 'uncertain') AND d.due_at <= :now AND {which}
+        AND NOT EXISTS (SELECT 1 FROM deliveries AS e WHERE {BEFORE})
+    """
 
 
 def _severity(row: Row) -> tuple[int, float, int]:

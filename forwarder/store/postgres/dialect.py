@@ -28,7 +28,7 @@ _FUNCTIONS: Final = {
 
 _REPLACED: Final[tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]], ...]] = (
     # Which index is best PostgreSQL decides by itself, by what it knows of the rows; so the hints mean nothing to it.
-    (re.compile(r"\bINDEXED BY \w+"), ""),
+    (re.compile(r"\b(INDEXED BY \w+|NOT INDEXED)\b"), ""),
     (re.compile(r"\+(?=[ad]\.\w)"), ""),
     (re.compile(r"\bCROSS JOIN (\w+)( AS \w+)?\s+ON\b"), r"JOIN \1\2 ON"),
     # SQLite's LIKE and NOCASE know no case among ASCII letters. An index holds no text of any length.

@@ -10,9 +10,10 @@ from typing import Any
 
 import pytest
 
+from forwarder.common.databases import PostgresAddress
 from forwarder.sandbox import Fault, FaultKind, Sandbox
 from tests.kit.core import PATIENCE, Process, recent, until
-from tests.kit.postgres import Proxy, Server
+from tests.kit.postgres import PASSWORD, Proxy, Server, pooler
 from tests.kit.replicas import ROLES, Replicas
 from tests.test_end_to_end import expected, moved_to_now, there
 from tests.test_postgres import delivered
@@ -149,3 +150,21 @@ def test_one_that_is_cut_off_is_followed(replicas: Replicas, sandbox: Sandbox, s
     proxy.admit()
     replicas.until_spread(*started)
     proxy.close()
+
+
+def test_a_pooler_may_stand_in_between(replicas: Replicas, sandbox: Sandbox, server: Server) -> None:
+    """PgBouncer gives each transaction another connection, so nothing can be listened for, and all else is the same."""
+    alerts = alerts_of(30)
+    outstanding = expected(alerts)
+    with pooler(server) as port:
+        of = replicas.address
+        via = PostgresAddress(f"postgresql://{of.user}:{PASSWORD}@127.0.0.1:{port}/{of.name}")
+        started = [replicas.start(via=via), replicas.start(via=via)]
+        replicas.until_spread(*started)
+        sandbox.sentrytex.publish(*alerts)
+        until(lambda: delivered(server, of) == outstanding, PATIENCE * 3)
+        started[0].kill()
+        replicas.until_spread(started[1])
+        assert started[1].stop() == 0
+        assert started[1].logged("store_failed") == []
+    assert there(sandbox) == outstanding

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import pytest
+from structlog.testing import capture_logs
 
 from forwarder.common.databases import PostgresAddress, parse_database
 from forwarder.store import AlreadyRunning, Store, StoreError, presence_of
@@ -18,6 +19,7 @@ from forwarder.store.postgres import engine as engine_module
 from forwarder.store.postgres.dialect import translated
 from forwarder.store.postgres.engine import PostgresEngine
 from forwarder.store.postgres.schema import MIGRATIONS
+from forwarder.store.query_records import Filter
 from tests.kit.core import PATIENCE, until
 from tests.kit.postgres import PASSWORD, Proxy, Server
 from tests.kit.samples import alert
@@ -205,6 +207,23 @@ def test_a_commit_without_an_answer_is_done_once(address: PostgresAddress, proxy
         assert rows(store, "SELECT count(*) FROM alerts") == [(3,)]
 
 
+def test_a_commit_without_an_answer_before_a_takeover(server: Server, address: PostgresAddress, proxy: Proxy) -> None:
+    """Who looks for what became of its commit, and finds the database another's, says so and writes nothing more."""
+    with Store.open_exclusive(proxy.address(address)) as store, ThreadPoolExecutor(1) as threads:
+        taking: list[Future[None]] = []
+
+        def work(_: Any) -> None:
+            taking.append(threads.submit(taken_over, server, address))
+            waits = f"wait_event_type = 'Lock' AND datname = '{address.name}'"
+            until(lambda: server.run(f"SELECT count(*) FROM pg_stat_activity WHERE {waits}") == [(1,)])
+
+        proxy.cuts.append("before the client has the answer")
+        with capture_logs() as logged, pytest.raises(LeaseLost):
+            store.engine.write(work)
+        assert [one["event"] for one in logged] == ["lease_lost"]
+        assert store.engine.lost is not None
+
+
 def test_a_command_says_that_it_does_not_know(address: PostgresAddress, proxy: Proxy) -> None:
     """Who holds no lease cannot find out, and a person is told to look."""
     with Store.open_shared(proxy.address(address)) as store:
@@ -336,6 +355,15 @@ def test_a_zero_byte_is_kept_as_what_cannot_be_shown(store: Store) -> None:
     enqueue(store, alert(), "secops")
     assert settle(store, claim(store), delivered("R\0-1"))
     assert rows(store, "SELECT receipt_id FROM deliveries") == [("R\ufffd-1",)]
+
+
+def test_a_text_of_any_length_is_kept_at_once(store: Store) -> None:
+    """An alert is found by its beginning; to look for all of a megabyte would take longer than a write may."""
+    enqueue(store, alert(title=f"Beginning {'x' * 20_000} end"), "secops")
+    assert [row.alert.id for row in store.queries.alerts(Filter(text="beginning"))] == [alert().id]
+    assert rows(store, "SELECT 'end' = ANY (trigrams(words)), 'ing' = ANY (trigrams(words)) FROM searchable") == [
+        (False, True)
+    ]
 
 
 @pytest.mark.parametrize(

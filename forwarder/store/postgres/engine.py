@@ -201,9 +201,13 @@ class PostgresEngine(Engine):
         while cursor.nextset():
             pass
         if self._lease is not None and cursor.rowcount != 1:
-            self._lost = self._lease.lost()
-            log.error("lease_lost", reason=str(self._lost))
-            raise self._lost
+            raise self._given_up(self._lease.lost())
+
+    def _given_up(self, lost: LeaseLost) -> LeaseLost:
+        """Says that the database is another's now; nothing more is written."""
+        self._lost = lost
+        log.error("lease_lost", reason=str(lost))
+        return lost
 
     def _came_about(self, mark: str, unanswered: _Unanswered) -> bool:
         """Whether the transaction of this ``mark`` was committed; raises StoreError where that cannot be told."""
@@ -217,8 +221,7 @@ class PostgresEngine(Engine):
             try:
                 return self._lease.came_about(self._connected(), mark)
             except LeaseLost as lost:
-                self._lost = lost
-                raise
+                raise self._given_up(lost) from None
             except psycopg.Error:
                 # Nobody else can write meanwhile: a server that restarts is worth waiting for.
                 if time.monotonic() > end or self._closed.wait(DOUBT_PAUSE):

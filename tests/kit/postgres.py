@@ -18,10 +18,12 @@ import psycopg
 import pytest
 
 from forwarder.common.databases import PostgresAddress
-from forwarder.store import Store
+from forwarder.store import Store, StoreError
 
 PASSWORD: Final = "pg-not-a-real-password"
 USER: Final = "forwarder"
+TIDIED_EVERY: Final = 25
+"""Tests after which the rows are cleared away that were deleted in one and the same database."""
 _SETTINGS: Final = {
     "fsync": "off",
     "full_page_writes": "off",
@@ -36,8 +38,7 @@ _SETTINGS: Final = {
 """What makes it quick, where nothing has to survive the machine; a crash of the server it does survive."""
 
 
-_ONE_ROW: Final = {"feed": ("id", "1"), "daemon": ("id", "1"), "turn": ("id", "1")}
-"""Tables that always have one row."""
+_WHO_WRITES: Final = {"leases", "replicas", "marks", "turn"}
 # What refers to others goes first: the order in which they were made, the other way round.
 _TABLES: Final = """
 SELECT relname FROM pg_class
@@ -81,6 +82,8 @@ class Server:
         self._databases = 0
         self._template: str | None = None
         self._shared: PostgresAddress | None = None
+        self._opened: Store | None = None
+        self._emptied = 0
         self._empty = ""
         self._connections: dict[str, psycopg.Connection[tuple[object, ...]]] = {}
         """One to each database that was asked something: connecting takes longer than most questions."""
@@ -124,6 +127,12 @@ class Server:
             assert self._process.poll() is None, "the server ended"
         raise AssertionError("the server does not answer")
 
+    def close(self) -> None:
+        """Stops it for good."""
+        if self._opened is not None:
+            self._opened.close()
+        self.stop("immediate")
+
     def stop(self, how: str = "fast") -> None:
         """Stops it: ``fast`` ends every connection, ``immediate`` is a crash."""
         for connection in self._connections.values():
@@ -163,18 +172,39 @@ class Server:
         """The one database with the store's tables that is emptied for each test, which is quicker than a new one."""
         if self._shared is None:
             self._shared = self.new_store()
-            tables = self.run(_TABLES, self._shared.name)
-            emptied = "; ".join(f"DELETE FROM {table}" for (table,) in tables if table not in _ONE_ROW)
-            sequences = self.run(_SEQUENCES, self._shared.name)
-            restarted = "; ".join(f"ALTER SEQUENCE {sequence} RESTART" for (sequence,) in sequences)
-            once = "; ".join(
-                f"DELETE FROM {table}; INSERT INTO {table} ({column}) VALUES ({value})"
-                for table, (column, value) in _ONE_ROW.items()
-            )
-            self._empty = f"SET search_path = forwarder; {emptied}; {restarted}; {once}"
-        else:
-            self.run(self._empty, self._shared.name)
+        free = "; ".join(f"DELETE FROM forwarder.{table}" for table in ("leases", "replicas", "marks"))
+        self.run(f"{self._emptying(self._shared)}; {free}", self._shared.name)
         return self._shared
+
+    def open_store(self) -> Store:
+        """The one store that stays open, and is emptied for each test: to connect takes longer than most tests."""
+        if self._opened is not None:
+            with suppress(StoreError):
+                place = self._opened.engine.place
+                assert isinstance(place, PostgresAddress)
+                emptying = self._emptying(place)
+                self._opened.engine.write(lambda connection: connection.execute(emptying))
+                self._emptied += 1
+                if self._emptied % TIDIED_EVERY == 0:
+                    # Each query would pass by what all tests before it have left.
+                    self.run("VACUUM", place.name)
+                return Store(self._opened.engine)
+        self._opened = Store.open_exclusive(self.new_store())
+        return self._opened
+
+    def _emptying(self, address: PostgresAddress) -> str:
+        """What leaves a database as it was when it was new, but for who holds it."""
+        if not self._empty:
+            tables = [str(table) for (table,) in self.run(_TABLES, address.name)]
+            sequences = self.run(_SEQUENCES, address.name)
+            self._empty = "; ".join(
+                [
+                    *(f"DELETE FROM forwarder.{table}" for table in tables if table not in _WHO_WRITES),
+                    *(f"ALTER SEQUENCE forwarder.{sequence} RESTART" for (sequence,) in sequences),
+                    *(f"INSERT INTO forwarder.{table} (id) VALUES (1)" for table in ("feed", "daemon")),
+                ]
+            )
+        return self._empty
 
     def run(self, sql: str, database: str = "postgres") -> list[tuple[object, ...]]:
         """What a statement finds, carried out outside of the store."""
@@ -200,7 +230,7 @@ def server(settings: Sequence[str] = ()) -> Iterator[Server]:
         running.start()
         yield running
     finally:
-        running.stop("immediate")
+        running.close()
         shutil.rmtree(folder, ignore_errors=True)
 
 
@@ -315,7 +345,7 @@ def pooler(behind: Server) -> Iterator[int]:
         "utf-8",
     )
     with (folder / "pgbouncer.log").open("wb") as log:
-        running = subprocess.Popen([*_as_another(), found, str(config)], cwd="/", stdout=log, stderr=log)
+        running = subprocess.Popen([*as_another(), found, str(config)], cwd="/", stdout=log, stderr=log)
     try:
         for _ in range(400):
             with suppress(OSError), socket.create_connection(("127.0.0.1", port), 5.0):

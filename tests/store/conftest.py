@@ -8,7 +8,6 @@ from typing import Final
 
 import pytest
 
-from forwarder.common.databases import Database
 from forwarder.store import Store
 from tests.kit import postgres
 
@@ -30,17 +29,11 @@ def path(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def place(kind: str, request: pytest.FixtureRequest) -> Database:
-    """Where a database is of the kind that is tested."""
+def store(kind: str, request: pytest.FixtureRequest) -> Iterator[Store]:
+    """An empty store of the kind that is tested, this process' own."""
     if kind == "sqlite":
-        path: Path = request.getfixturevalue("path")
-        return path
+        with Store.open_exclusive(request.getfixturevalue("path")) as opened:
+            yield opened
+        return
     server: postgres.Server = request.getfixturevalue("server")
-    return server.empty_store()
-
-
-@pytest.fixture
-def store(place: Database) -> Iterator[Store]:
-    """A new store, this process' own."""
-    with Store.open_exclusive(place) as opened:
-        yield opened
+    yield server.open_store()

@@ -19,6 +19,7 @@ from forwarder.store.postgres import engine as engine_module
 from forwarder.store.postgres.dialect import translated
 from forwarder.store.postgres.engine import PostgresEngine
 from forwarder.store.postgres.schema import MIGRATIONS
+from forwarder.store.query_records import Filter
 from tests.kit.core import PATIENCE, until
 from tests.kit.postgres import PASSWORD, Proxy, Server
 from tests.kit.samples import alert
@@ -433,6 +434,15 @@ def test_a_zero_byte_is_kept_as_what_cannot_be_shown(store: Store) -> None:
     enqueue(store, alert(), "secops")
     assert settle(store, claim(store), delivered("R\0-1"))
     assert rows(store, "SELECT receipt_id FROM deliveries") == [("R\ufffd-1",)]
+
+
+def test_a_text_of_any_length_is_kept_at_once(store: Store) -> None:
+    """An alert is found by its beginning; to look for all of a megabyte would take longer than a write may."""
+    enqueue(store, alert(title=f"Beginning {'x' * 20_000} end"), "secops")
+    assert [row.alert.id for row in store.queries.alerts(Filter(text="beginning"))] == [alert().id]
+    assert rows(store, "SELECT 'end' = ANY (trigrams(words)), 'ing' = ANY (trigrams(words)) FROM searchable") == [
+        (False, True)
+    ]
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from forwarder.app import STOP_SECONDS, Forwarder
 from forwarder.cli.root import COMMANDS
+from forwarder.common.databases import PostgresAddress
 from forwarder.config import Listen, advice
 from forwarder.daemon import BEAT
 from forwarder.store import Store
@@ -26,6 +27,8 @@ UNITS: Final = [DEPLOY / "sentrytex-forwarder.service", *sorted((DEPLOY / "backu
 
 EXPOSURE: Final = 2.0
 """The most that `systemd-analyze security` may find, of 10."""
+COMPOSE: Final = {"compose.yaml": "config.container.yaml", "compose.postgresql.yaml": "config.postgresql.yaml"}
+"""Each with the config that it begins with."""
 NEW_IN_254: Final = ("RestartSteps", "RestartMaxDelaySec")
 
 
@@ -54,6 +57,20 @@ def test_the_image_installs_what_is_locked_and_nothing_else() -> None:
         assert "--require-hashes" in line or {"--no-deps", "--no-build-isolation"} <= set(line.split())
 
 
+def pins(lock: str) -> dict[str, str]:
+    """The version of each package that a lock names."""
+    text = (ROOT / lock).read_text(encoding="utf-8")
+    return dict(re.findall(r"^([\w.-]+)(?:\[[\w,-]+\])?==(\S+)", text, re.MULTILINE))
+
+
+def test_the_image_has_the_driver_of_postgresql() -> None:
+    """Its lock is the runtime's with the extra beside it: no other package, and no other version of one."""
+    assert any("requirements-postgres.lock" in line for line in instructions("RUN"))
+    runtime, image = pins("requirements.lock"), pins("requirements-postgres.lock")
+    assert {name: image[name] for name in runtime} == runtime
+    assert set(image) - set(runtime) == {"psycopg", "psycopg-binary", "psycopg-pool"}
+
+
 def test_the_image_runs_commands_that_exist_as_nobody_in_particular() -> None:
     """What it starts with and is asked for its health by are commands of ours, under a number that is not root's."""
     (user,) = instructions("USER")
@@ -75,31 +92,63 @@ def test_the_config_for_containers_works(tmp_path: Path) -> None:
     assert advice(config) == []
 
 
-def test_compose_gives_the_config_its_secrets() -> None:
+def test_the_config_for_postgresql_is_the_other_one_but_for_the_database(tmp_path: Path) -> None:
+    """There is nothing to choose between the two but where the state is kept."""
+    file, server = (documents(DEPLOY / name) for name in COMPOSE.values())
+    assert file | {"database": None} == server | {"database": None}
+    config = load_container_config(tmp_path, (DEPLOY / "config.postgresql.yaml").read_text(encoding="utf-8"))
+    assert isinstance(config.database, PostgresAddress)
+    assert advice(config) == []
+
+
+@pytest.mark.parametrize("name", COMPOSE)
+def test_compose_gives_the_config_its_secrets(name: str) -> None:
     """The service is handed each secret file that the config asks for, and no other."""
-    compose = documents(DEPLOY / "compose.yaml")
-    asked = set(SECRET_FILES.findall((DEPLOY / "config.container.yaml").read_text(encoding="utf-8")))
+    compose = documents(DEPLOY / name)
+    asked = set(SECRET_FILES.findall((DEPLOY / COMPOSE[name]).read_text(encoding="utf-8")))
     assert set(compose["secrets"]) == set(compose["services"]["forwarder"]["secrets"]) == asked
-    assert not any("environment" in service for service in compose["services"].values())
+    assert "environment" not in compose["services"]["forwarder"]
 
 
 def test_liveness_and_readiness_are_asked_for_apart() -> None:
     """What restarts a container asks whether its threads turn; what waits for it, whether it is ready."""
     assert json.loads(instructions("HEALTHCHECK")[-1].partition("CMD ")[2]) == ["forwarder", "health"]
-    check = documents(DEPLOY / "compose.yaml")["services"]["forwarder"]["healthcheck"]
-    assert check["test"] == ["CMD", "forwarder", "health", "--ready"]
+    for name in COMPOSE:
+        check = documents(DEPLOY / name)["services"]["forwarder"]["healthcheck"]
+        assert check["test"] == ["CMD", "forwarder", "health", "--ready"]
 
 
-def test_compose_confines_the_service() -> None:
+@pytest.mark.parametrize("name", COMPOSE)
+def test_compose_confines_the_service(name: str) -> None:
     """Only the volume can be written, no privilege can be had, and a stop leaves time for sends under way."""
-    service = documents(DEPLOY / "compose.yaml")["services"]["forwarder"]
+    service = documents(DEPLOY / name)["services"]["forwarder"]
     assert service["read_only"] is True
     assert service["cap_drop"] == ["ALL"]
     assert service["security_opt"] == ["no-new-privileges:true"]
     assert int(service["stop_grace_period"].removesuffix("s")) > STOP_SECONDS
-    assert all(port.startswith("127.0.0.1:") for port in service["ports"])
+    published = [port.split(":")[0] if isinstance(port, str) else port["host_ip"] for port in service["ports"]]
+    assert published == ["127.0.0.1"]
     assert (DEPLOY / service["build"]["context"] / service["build"]["dockerfile"]).is_file()
-    assert [volume for volume in service["volumes"] if not volume.endswith(":ro")] == ["state:/var/lib/forwarder"]
+    written = [volume for volume in service["volumes"] if not volume.endswith(":ro")]
+    assert written == (["state:/var/lib/forwarder"] if name == "compose.yaml" else [])
+
+
+def test_compose_makes_the_database_that_the_config_names() -> None:
+    """Its user, its name, its host and its password file; nobody else reaches it, and each replica has a port."""
+    compose = documents(DEPLOY / "compose.postgresql.yaml")
+    forwarder, server = compose["services"]["forwarder"], compose["services"]["postgres"]
+    told = server["environment"]
+    password = told["POSTGRES_PASSWORD_FILE"]
+    wanted = f"postgresql://{told['POSTGRES_USER']}:${{file:{password}}}@postgres/{told['POSTGRES_DB']}?sslmode=disable"
+    assert documents(DEPLOY / "config.postgresql.yaml")["database"] == wanted
+    assert Path(password).name in server["secrets"]
+    assert (server["networks"], "ports" in server) == (["database"], False)
+    assert compose["networks"]["database"] == {"internal": True}
+    assert set(forwarder["networks"]) == set(compose["networks"])
+    assert forwarder["depends_on"] == {"postgres": {"condition": "service_healthy"}}
+    first, last = map(int, forwarder["ports"][0]["published"].split("-"))
+    assert last - first + 1 == forwarder["deploy"]["replicas"] == 2
+    assert server["volumes"] == ["database:/var/lib/postgresql/data"]
 
 
 # systemd

@@ -16,7 +16,7 @@ LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --genera
 	--custom-compile-command "make lock" pyproject.toml
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo check format lint fix types test test-python test-again coverage torture bench docs helm screenshots lock clean
+.PHONY: help install demo check format lint fix types test test-python test-again coverage torture bench docs helm release screenshots lock clean
 
 help: ## List what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -65,6 +65,9 @@ docs: $(DEV) ## Build the documentation site into site/
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
 
 helm: $(BIN)/helm ## Put Helm and kubectl into .venv, for the tests of the chart (Linux on x86-64)
+
+release: $(DEV) ## Make the files of a release in dist/, twice, and try the wheel on every Python here
+	$(BIN)/python -m release
 
 screenshots: $(DEV) ## Take the screenshots of docs/images anew (needs Chromium)
 	$(BIN)/python docs/screenshots.py

@@ -57,7 +57,7 @@ def distributions(tree: Tree, folder: Path) -> None:
 
 
 def notes(changelog: str, version: Version) -> str:
-    """The changelog's section of this version, and of what is unreleased where there is no tag. Raises Refused if none."""
+    """The changelog's section of this version, or of what is unreleased where there is no tag. Raises Refused."""
     wanted = version.python if version.tagged else "Unreleased"
     found = re.search(rf"^## \[{re.escape(wanted)}\].*?$(.*?)(?=^## \[|\Z)", changelog, re.MULTILINE | re.DOTALL)
     if found is None or not found[1].strip():

@@ -21,7 +21,7 @@ _PIN: Final = re.compile(
 
 @dataclass(frozen=True, kw_only=True)
 class Pin:
-    """A package as the lock names it: where it applies, and the SHA-256 of each of its files, any of which may be used."""
+    """A package as the lock names it: where it applies, and the SHA-256 of each file of it that may be used."""
 
     name: str
     version: str

@@ -20,19 +20,19 @@ class Refused(Exception):
 
 @dataclass(frozen=True, kw_only=True)
 class Version:
-    """A version as Python writes it (PEP 440), and as charts and images do (SemVer, and nothing that a tag may not have)."""
+    """A version as Python writes it (PEP 440), and as charts and images do (SemVer, without the plus of a build)."""
 
     python: str
     chart: str
     tagged: bool
-    """Whether the commit has the tag of this version. Without one it is a version of nobody's, on the way to the next."""
+    """Whether the commit has the tag of this version. Without one it is on the way to the next."""
 
 
 def version_of(declared: str, tags: frozenset[str], here: frozenset[str], commits: int, commit: str) -> Version:
     """The version of a commit, where pyproject.toml says ``declared``.
 
-    ``tags`` are the repository's, ``here`` the commit's own, such as v1.2.3; ``commits`` is how many there are up to it.
-    Raises Refused where the commit's tag is another version's.
+    ``tags`` are the repository's, ``here`` the commit's own, such as v1.2.3; ``commits`` counts those up to it. Raises
+    Refused where the commit's tag is another version's.
     """
     releases = {tag for tag in here if re.fullmatch(r"v\d+\.\d+\.\d+", tag)}
     if releases - {f"v{declared}"}:
@@ -84,5 +84,6 @@ def export(root: Path, folder: Path) -> Tree:
 
 def _write(path: Path, pattern: str, line: str) -> None:
     text, times = re.subn(pattern, line, path.read_text("utf-8"), flags=re.MULTILINE)
-    assert times == 1, path
+    if times != 1:
+        raise Refused(f"{path.name} has {times} lines like {pattern}, and not one.")
     path.write_text(text, "utf-8")

@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import tempfile
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from release.tree import Refused
 
@@ -47,7 +47,7 @@ def try_out(programs: Path, version: str, example: Path, *, demo: str = DEMO) ->
             raise Refused(f"It says that it is {told.strip()}, and not {version}.")
         run([forwarder, "demo", "--for", demo], empty)
         text = example.read_text("utf-8")
-        secrets = {name: "0" * 32 for name in re.findall(r"\$\{([A-Z_]+)\}", text)}
+        secrets = dict.fromkeys(re.findall(r"\$\{([A-Z_]+)\}", text), "0" * 32)
         (Path(empty) / "config.yaml").write_text(text, "utf-8")
         run([forwarder, "check"], empty, secrets)
 
@@ -55,18 +55,11 @@ def try_out(programs: Path, version: str, example: Path, *, demo: str = DEMO) ->
 def run(command: list[str], folder: str | None = None, more: dict[str, str] | None = None) -> str:
     """What a command says. Raises Refused, with all of it, where it fails."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "FORWARDER"))}
-    done = subprocess.run(
-        command,
-        cwd=folder,
-        env=kept | (more or {}),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        check=False,
-    )
+    said: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+    done = subprocess.run(command, cwd=folder, env=kept | (more or {}), check=False, **said)
     if done.returncode:
         raise Refused(f"{' '.join(command)} ended with {done.returncode}:\n{done.stdout}")
-    return done.stdout
+    return str(done.stdout)
 
 
 def _says(command: list[str]) -> str | None:

@@ -16,7 +16,7 @@ LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --genera
 	--custom-compile-command "make lock" pyproject.toml
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo check format lint fix types test test-python test-again coverage torture bench docs screenshots lock clean
+.PHONY: help install demo check format lint fix types test test-python test-again coverage torture bench docs helm release screenshots lock clean
 
 help: ## List what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -64,11 +64,17 @@ bench: $(DEV) ## Speed, memory and growth, as JSON and a table
 docs: $(DEV) ## Build the documentation site into site/
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
 
+helm: $(BIN)/helm ## Put Helm and kubectl into .venv, for the tests of the chart (Linux on x86-64)
+
+release: $(DEV) ## Make the files of a release in dist/, twice, and try the wheel on every Python here
+	$(BIN)/python -m release
+
 screenshots: $(DEV) ## Take the screenshots of docs/images anew (needs Chromium)
 	$(BIN)/python docs/screenshots.py
 
 lock: $(DEV) ## Resolve the dependencies anew, to their newest releases
 	$(LOCK) --upgrade --group build --output-file requirements.lock
+	$(LOCK) --constraint requirements.lock --group build --extra postgres --output-file requirements-postgres.lock
 	$(LOCK) --upgrade --group dev --output-file requirements-dev.lock
 
 clean: ## Remove what was installed and built
@@ -76,6 +82,13 @@ clean: ## Remove what was installed and built
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
+
+$(BIN)/helm: tests/kubernetes-tools.lock tests/kit/kubernetes_tools.py | $(DEV)
+	rm -rf $(VENV)/tools
+	$(BIN)/python -m pip download --quiet --require-hashes --no-deps --dest $(VENV)/tools -r $<
+	$(BIN)/python -m tests.kit.kubernetes_tools $(VENV)/tools/*.whl $(BIN)
+	rm -rf $(VENV)/tools
+	@touch $@
 
 $(RUNTIME): requirements.lock pyproject.toml | $(BIN)/python
 	@test -f $(DEV) || $(BIN)/python -m pip install --quiet --require-hashes -r requirements.lock

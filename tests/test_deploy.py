@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
-import subprocess
 import sys
 import urllib.request
 from collections.abc import Iterator
@@ -14,56 +12,24 @@ from pathlib import Path
 from typing import Any, Final
 
 import pytest
-import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
-from forwarder import __version__
 from forwarder.app import STOP_SECONDS, Forwarder
 from forwarder.cli.root import COMMANDS
-from forwarder.config import Config, Listen, advice, load
+from forwarder.common.databases import PostgresAddress
+from forwarder.config import Listen, advice
 from forwarder.daemon import BEAT
 from forwarder.store import Store
 from forwarder.web.server import Server, bind
+from tests.kit.deploy import DEPLOY, ROOT, SECRET_FILES, documents, installed, instructions, load_container_config, run
 
-ROOT: Final = Path(__file__).resolve().parent.parent
-DEPLOY: Final = ROOT / "deploy"
-KUBERNETES: Final = DEPLOY / "kubernetes"
 UNITS: Final = [DEPLOY / "sentrytex-forwarder.service", *sorted((DEPLOY / "backup").glob("*.service"))]
 
 EXPOSURE: Final = 2.0
 """The most that `systemd-analyze security` may find, of 10."""
-SECRET_FILES: Final = re.compile(r"\$\{file:/run/secrets/(\w+)\}")
+COMPOSE: Final = {"compose.yaml": "config.container.yaml", "compose.postgresql.yaml": "config.postgresql.yaml"}
+"""Each with the config that it begins with."""
 NEW_IN_254: Final = ("RestartSteps", "RestartMaxDelaySec")
-
-
-def run(*command: str | Path, folder: Path = ROOT) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(list(map(str, command)), cwd=folder, capture_output=True, text=True, timeout=60, check=False)
-
-
-def installed(tool: str, package: str) -> str:
-    """The path of a tool that no Python package brings; the test is skipped where it is missing."""
-    found = shutil.which(tool)
-    if found is None:
-        pytest.skip(f"{tool} is not installed (Debian: {package})")
-    return found
-
-
-def documents(path: Path) -> Any:
-    return yaml.safe_load(path.read_text(encoding="utf-8"))
-
-
-def instructions(name: str) -> list[str]:
-    """The arguments of a Dockerfile's instructions of one kind, continuation lines joined."""
-    text = (DEPLOY / "Dockerfile").read_text(encoding="utf-8").replace("\\\n", " ")
-    return [line.removeprefix(name).strip() for line in text.splitlines() if line.startswith(f"{name} ")]
-
-
-def load_container_config(folder: Path, text: str) -> Config:
-    """The config with its secret files in ``folder``; each holds as many characters as the strictest key asks for."""
-    for name in SECRET_FILES.findall(text):
-        (folder / name).write_text(f"{name:x<32}\n")
-    (folder / "config.yaml").write_text(text.replace("/run/secrets", str(folder)))
-    return load(folder / "config.yaml", env={})
 
 
 # The image, and Compose
@@ -91,6 +57,20 @@ def test_the_image_installs_what_is_locked_and_nothing_else() -> None:
         assert "--require-hashes" in line or {"--no-deps", "--no-build-isolation"} <= set(line.split())
 
 
+def pins(lock: str) -> dict[str, str]:
+    """The version of each package that a lock names."""
+    text = (ROOT / lock).read_text(encoding="utf-8")
+    return dict(re.findall(r"^([\w.-]+)(?:\[[\w,-]+\])?==(\S+)", text, re.MULTILINE))
+
+
+def test_the_image_has_the_driver_of_postgresql() -> None:
+    """Its lock is the runtime's with the extra beside it: no other package, and no other version of one."""
+    assert any("requirements-postgres.lock" in line for line in instructions("RUN"))
+    runtime, image = pins("requirements.lock"), pins("requirements-postgres.lock")
+    assert {name: image[name] for name in runtime} == runtime
+    assert set(image) - set(runtime) == {"psycopg", "psycopg-binary", "psycopg-pool"}
+
+
 def test_the_image_runs_commands_that_exist_as_nobody_in_particular() -> None:
     """What it starts with and is asked for its health by are commands of ours, under a number that is not root's."""
     (user,) = instructions("USER")
@@ -112,34 +92,63 @@ def test_the_config_for_containers_works(tmp_path: Path) -> None:
     assert advice(config) == []
 
 
-def test_compose_gives_the_config_its_secrets() -> None:
+def test_the_config_for_postgresql_is_the_other_one_but_for_the_database(tmp_path: Path) -> None:
+    """There is nothing to choose between the two but where the state is kept."""
+    file, server = (documents(DEPLOY / name) for name in COMPOSE.values())
+    assert file | {"database": None} == server | {"database": None}
+    config = load_container_config(tmp_path, (DEPLOY / "config.postgresql.yaml").read_text(encoding="utf-8"))
+    assert isinstance(config.database, PostgresAddress)
+    assert advice(config) == []
+
+
+@pytest.mark.parametrize("name", COMPOSE)
+def test_compose_gives_the_config_its_secrets(name: str) -> None:
     """The service is handed each secret file that the config asks for, and no other."""
-    compose = documents(DEPLOY / "compose.yaml")
-    asked = set(SECRET_FILES.findall((DEPLOY / "config.container.yaml").read_text(encoding="utf-8")))
+    compose = documents(DEPLOY / name)
+    asked = set(SECRET_FILES.findall((DEPLOY / COMPOSE[name]).read_text(encoding="utf-8")))
     assert set(compose["secrets"]) == set(compose["services"]["forwarder"]["secrets"]) == asked
-    assert not any("environment" in service for service in compose["services"].values())
+    assert "environment" not in compose["services"]["forwarder"]
 
 
 def test_liveness_and_readiness_are_asked_for_apart() -> None:
     """What restarts a container asks whether its threads turn; what waits for it, whether it is ready."""
     assert json.loads(instructions("HEALTHCHECK")[-1].partition("CMD ")[2]) == ["forwarder", "health"]
-    check = documents(DEPLOY / "compose.yaml")["services"]["forwarder"]["healthcheck"]
-    assert check["test"] == ["CMD", "forwarder", "health", "--ready"]
-    (pod,) = documents(DEPLOY / "kubernetes" / "deployment.yaml")["spec"]["template"]["spec"]["containers"]
-    paths = {kind: pod[f"{kind}Probe"]["httpGet"]["path"] for kind in ("startup", "liveness", "readiness")}
-    assert paths == {"startup": "/healthz", "liveness": "/healthz", "readiness": "/readyz"}
+    for name in COMPOSE:
+        check = documents(DEPLOY / name)["services"]["forwarder"]["healthcheck"]
+        assert check["test"] == ["CMD", "forwarder", "health", "--ready"]
 
 
-def test_compose_confines_the_service() -> None:
+@pytest.mark.parametrize("name", COMPOSE)
+def test_compose_confines_the_service(name: str) -> None:
     """Only the volume can be written, no privilege can be had, and a stop leaves time for sends under way."""
-    service = documents(DEPLOY / "compose.yaml")["services"]["forwarder"]
+    service = documents(DEPLOY / name)["services"]["forwarder"]
     assert service["read_only"] is True
     assert service["cap_drop"] == ["ALL"]
     assert service["security_opt"] == ["no-new-privileges:true"]
     assert int(service["stop_grace_period"].removesuffix("s")) > STOP_SECONDS
-    assert all(port.startswith("127.0.0.1:") for port in service["ports"])
+    published = [port.split(":")[0] if isinstance(port, str) else port["host_ip"] for port in service["ports"]]
+    assert published == ["127.0.0.1"]
     assert (DEPLOY / service["build"]["context"] / service["build"]["dockerfile"]).is_file()
-    assert [volume for volume in service["volumes"] if not volume.endswith(":ro")] == ["state:/var/lib/forwarder"]
+    written = [volume for volume in service["volumes"] if not volume.endswith(":ro")]
+    assert written == (["state:/var/lib/forwarder"] if name == "compose.yaml" else [])
+
+
+def test_compose_makes_the_database_that_the_config_names() -> None:
+    """Its user, its name, its host and its password file; nobody else reaches it, and each replica has a port."""
+    compose = documents(DEPLOY / "compose.postgresql.yaml")
+    forwarder, server = compose["services"]["forwarder"], compose["services"]["postgres"]
+    told = server["environment"]
+    password = told["POSTGRES_PASSWORD_FILE"]
+    wanted = f"postgresql://{told['POSTGRES_USER']}:${{file:{password}}}@postgres/{told['POSTGRES_DB']}?sslmode=disable"
+    assert documents(DEPLOY / "config.postgresql.yaml")["database"] == wanted
+    assert Path(password).name in server["secrets"]
+    assert (server["networks"], "ports" in server) == (["database"], False)
+    assert compose["networks"]["database"] == {"internal": True}
+    assert set(forwarder["networks"]) == set(compose["networks"])
+    assert forwarder["depends_on"] == {"postgres": {"condition": "service_healthy"}}
+    first, last = map(int, forwarder["ports"][0]["published"].split("-"))
+    assert last - first + 1 == forwarder["deploy"]["replicas"] == 2
+    assert server["volumes"] == ["database:/var/lib/postgresql/data"]
 
 
 # systemd
@@ -148,7 +157,7 @@ def test_compose_confines_the_service() -> None:
 @pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.stem)
 def test_a_unit_is_hardened(unit: Path) -> None:
     """systemd rates what an intruder could reach from the service, and finds little."""
-    result = run(installed("systemd-analyze", "systemd"), "security", "--offline=yes", unit)
+    result = run(installed("systemd-analyze", "Debian: systemd"), "security", "--offline=yes", unit)
     rated = re.search(r"exposure level for \S+ (\d+\.\d+)", result.stdout)
     assert rated, result.stdout + result.stderr
     assert float(rated[1]) <= EXPOSURE, result.stdout
@@ -160,7 +169,7 @@ def test_a_unit_is_understood(unit: Path, tmp_path: Path) -> None:
     for other in (*UNITS, unit):
         text = other.read_text(encoding="utf-8").replace("/opt/sentrytex-forwarder/bin/forwarder", "/bin/true")
         (tmp_path / other.name).write_text(text)
-    result = run(installed("systemd-analyze", "systemd"), "verify", tmp_path / unit.name)
+    result = run(installed("systemd-analyze", "Debian: systemd"), "verify", tmp_path / unit.name)
     said = [line for line in result.stderr.splitlines() if not any(f"'{key}'" in line for key in NEW_IN_254)]
     assert (result.returncode, said) == (0, [])
 
@@ -190,95 +199,6 @@ def test_the_env_file_has_what_the_example_config_asks_for() -> None:
     }
     lines = (DEPLOY / "sentrytex-forwarder.env").read_text(encoding="utf-8").splitlines()
     assert {line for line in lines if line and not line.startswith("#")} == {f"{name}=" for name in needed}
-
-
-# Kubernetes
-
-
-def manifests() -> dict[str, Any]:
-    names = documents(KUBERNETES / "kustomization.yaml")["resources"]
-    return {name.removesuffix(".yaml"): documents(KUBERNETES / name) for name in names}
-
-
-def pod() -> Any:
-    return manifests()["deployment"]["spec"]["template"]["spec"]
-
-
-def test_the_manifests_are_valid() -> None:
-    """Each one fits Kubernetes' own schema, with no key that it does not know."""
-    files = [path for path in sorted(DEPLOY.rglob("*.yaml")) if "kind: " in path.read_text(encoding="utf-8")]
-    files.remove(KUBERNETES / "kustomization.yaml")
-    result = run(Path(sys.executable).with_name("kubernetes-validate"), "--strict", *files)
-    assert result.returncode == 0, result.stdout + result.stderr
-    assert (result.stdout + result.stderr).count("passed for resource") == len(files) == 7
-
-
-def test_the_kustomization_applies_all_but_the_example() -> None:
-    """Every manifest but the secret, whose values are not there, is applied; the image is of this version."""
-    kustomization = documents(KUBERNETES / "kustomization.yaml")
-    there = {path.name for path in KUBERNETES.glob("*.yaml")}
-    assert set(kustomization["resources"]) == there - {"kustomization.yaml", "secret.example.yaml"}
-    (image,) = kustomization["images"]
-    assert image["name"] == pod()["containers"][0]["image"]
-    assert image["newTag"] == __version__
-    restore = documents(DEPLOY / "backup" / "restore-pod.yaml")
-    assert restore["spec"]["containers"][0]["image"] == f"{image['newName']}:{image['newTag']}"
-
-
-def test_the_config_map_is_the_config_for_containers() -> None:
-    """There is one config for containers, and the secret has each file that it asks for, and no other."""
-    text = manifests()["configmap"]["data"]["config.yaml"]
-    assert text == (DEPLOY / "config.container.yaml").read_text(encoding="utf-8")
-    secret = documents(KUBERNETES / "secret.example.yaml")
-    assert set(secret["stringData"]) == set(SECRET_FILES.findall(text))
-
-
-def test_the_pod_is_confined() -> None:
-    """It runs as the image's user, writes to its volumes alone, and can gain no privilege."""
-    container = pod()["containers"][0]
-    (user,) = instructions("USER")
-    security = pod()["securityContext"]
-    assert f"{security['runAsUser']}:{security['runAsGroup']}" == user
-    assert security["runAsNonRoot"] is True
-    assert security["seccompProfile"] == {"type": "RuntimeDefault"}
-    assert container["securityContext"] == {
-        "allowPrivilegeEscalation": False,
-        "readOnlyRootFilesystem": True,
-        "capabilities": {"drop": ["ALL"]},
-    }
-    assert pod()["automountServiceAccountToken"] is False
-    writable = {mount["mountPath"] for mount in container["volumeMounts"] if not mount.get("readOnly")}
-    assert writable == {instructions("VOLUME")[-1], "/tmp"}
-
-
-def test_only_one_pod_ever_runs_and_ends_in_time() -> None:
-    """The old pod is gone before a new one starts, and has longer to end than sends under way may take."""
-    spec = manifests()["deployment"]["spec"]
-    assert (spec["replicas"], spec["strategy"]) == (1, {"type": "Recreate"})
-    assert pod()["terminationGracePeriodSeconds"] > STOP_SECONDS
-
-
-def test_the_manifests_fit_together() -> None:
-    """Selectors find the pod, ports have the same name, and what the pod mounts is what the others make."""
-    found = manifests()
-    labels = found["deployment"]["spec"]["template"]["metadata"]["labels"]
-    for selector in (
-        found["deployment"]["spec"]["selector"]["matchLabels"],
-        found["service"]["spec"]["selector"],
-        found["networkpolicy"]["spec"]["podSelector"]["matchLabels"],
-    ):
-        assert selector.items() <= labels.items()
-    (port,) = pod()["containers"][0]["ports"]
-    assert str(port["containerPort"]) == instructions("EXPOSE")[-1]
-    assert found["service"]["spec"]["ports"][0]["targetPort"] == port["name"]
-    assert found["networkpolicy"]["spec"]["ingress"][0]["ports"] == [{"protocol": "TCP", "port": port["name"]}]
-    volumes = {volume["name"]: volume for volume in pod()["volumes"]}
-    assert {mount["name"] for mount in pod()["containers"][0]["volumeMounts"]} == set(volumes)
-    assert volumes["config"]["configMap"]["name"] == found["configmap"]["metadata"]["name"]
-    claim = found["persistentvolumeclaim"]["metadata"]["name"]
-    assert volumes["state"]["persistentVolumeClaim"]["claimName"] == claim
-    secret = documents(KUBERNETES / "secret.example.yaml")["metadata"]["name"]
-    assert volumes["secrets"]["secret"]["secretName"] == secret
 
 
 # Prometheus and Grafana
@@ -337,7 +257,7 @@ def asked_for(query: str) -> Iterator[tuple[str, dict[str, str]]]:
 
 def test_the_rules_and_the_scrape_config_are_valid() -> None:
     """promtool finds no mistake in either."""
-    promtool = installed("promtool", "prometheus")
+    promtool = installed("promtool", "Debian: prometheus")
     for command in (("check", "rules", "rules.yml"), ("check", "config", "--syntax-only", "prometheus.yml")):
         result = run(promtool, *command, folder=DEPLOY / "prometheus")
         assert result.returncode == 0, result.stdout + result.stderr
@@ -345,7 +265,9 @@ def test_the_rules_and_the_scrape_config_are_valid() -> None:
 
 def test_the_rules_fire_when_they_should() -> None:
     """promtool plays each trouble through, and the right alerts fire in their time, and no other."""
-    result = run(installed("promtool", "prometheus"), "test", "rules", "rules_test.yml", folder=DEPLOY / "prometheus")
+    result = run(
+        installed("promtool", "Debian: prometheus"), "test", "rules", "rules_test.yml", folder=DEPLOY / "prometheus"
+    )
     assert result.returncode == 0, result.stdout + result.stderr
 
 
@@ -378,7 +300,7 @@ def test_the_queries_of_the_dashboard_are_valid(tmp_path: Path) -> None:
     """promtool can read every one of them."""
     recorded = [{"record": f"panel:{number}", "expr": query} for number, query in enumerate(queries())]
     (tmp_path / "rules.yml").write_text(json.dumps({"groups": [{"name": "dashboard", "rules": recorded}]}))
-    result = run(installed("promtool", "prometheus"), "check", "rules", tmp_path / "rules.yml")
+    result = run(installed("promtool", "Debian: prometheus"), "check", "rules", tmp_path / "rules.yml")
     assert result.returncode == 0, result.stdout + result.stderr
 
 

@@ -44,7 +44,7 @@ FENCE: Final = re.compile(
     r'^(?P<indent> *)```(?P<language>\w+)(?: title="(?P<title>[^"]+)")?\n(?P<text>.*?)^(?P=indent)```$',
     re.MULTILINE | re.DOTALL,
 )
-FOREIGN: Final = {"display_information", "http", "scrape_configs"}
+FOREIGN: Final = {"display_information", "http", "image", "mode", "scrape_configs"}
 """First keys of YAML in the docs that is another program's."""
 
 

@@ -266,7 +266,9 @@ class Jobs:
         upkeep("reclaim", _job(turns.reclaim_expired), lambda: RECLAIM_EVERY, first=RECLAIM_EVERY)
         upkeep("release", turns.life.held.release, lambda: RELEASE_EVERY, first=0.0)
         upkeep("mutes", turns.life.mutes.tend, lambda: TEND_EVERY, first=0.0)
-        upkeep("remind", _job(turns.life.reminders.judge), lambda: REMIND_EVERY, first=REMIND_EVERY)
+        # Of a million unresolved alerts the first look takes a minute: nothing else waits for that.
+        reminding = "remind" if turns.config.reminders else "upkeep"
+        add("remind", _job(turns.life.reminders.judge), lambda: REMIND_EVERY, first=REMIND_EVERY, worker=reminding)
         upkeep("report", _job(turns.life.reports.judge), lambda: REPORT_EVERY, first=REPORT_EVERY)
         self._scheduler.start()
         self._scheduled = True

@@ -108,7 +108,10 @@ class Jobs:
         told("catch_up", turns.life.responses.catch_up, lambda: CATCH_UP_EVERY, _at_once)
         told("release", turns.life.held.release, lambda: RELEASE_EVERY, _at_once)
         told("mutes", turns.life.mutes.tend, lambda: TEND_EVERY, _at_once)
-        told("remind", _job(turns.life.reminders.judge), lambda: REMIND_EVERY, lambda: REMIND_EVERY)
+        # Of a million unresolved alerts the first look takes a minute: nothing else waits for that.
+        reminding = "remind" if turns.config.reminders else "upkeep"
+        remind = _job(turns.life.reminders.judge)
+        self._add(SCHEDULER, "remind", remind, lambda: REMIND_EVERY, lambda: REMIND_EVERY, worker=reminding)
         told("report", _job(turns.life.reports.judge), lambda: REPORT_EVERY, lambda: REPORT_EVERY)
         # Of each connector by whoever has that.
         reclaim = _job(turns.reclaim_expired)

@@ -112,7 +112,7 @@ def _text_alone(delivery: Delivery, title: str, body: str) -> dict[str, Any]:
 
 def _digest(delivery: Delivery, shown: str, header: dict[str, Any]) -> dict[str, Any]:
     links = _body_and_links(delivery, "", MAX_TOTAL // 4)
-    found = digest.blocks(delivery.items, MAX_TOTAL - _FRAME - size([header, *links]))
+    found = digest.blocks(delivery.items, MAX_TOTAL - _FRAME - size([header, *links]), _page(delivery))
     return {
         "text": escape_within(cut(shown, MAX_VALUE), MAX_TEXT),
         "blocks": [header, *found, *links],
@@ -279,9 +279,14 @@ def _footer(delivery: Delivery) -> dict[str, Any]:
     note = f" ({alert.date_note})" if alert.date_note else ""
     elements += [f"Published {published}{note}" if delivery.origin is Origin.FEED else f"Since {published}"]
     elements += [f"Alert {_short(alert.id)}"]
-    if delivery.page and len(delivery.page) <= MAX_VALUE:
-        elements += [f"<{delivery.page}|Why is this here?>"]
+    if page := _page(delivery):
+        elements += [f"<{page}|Why is this here?>"]
     return {"type": "context", "elements": [mrkdwn(element) for element in elements]}
+
+
+def _page(delivery: Delivery) -> str | None:
+    """The status page of it, where there is one whose address fits."""
+    return delivery.page if delivery.page and len(delivery.page) <= MAX_VALUE else None
 
 
 def _buttons(delivery: Delivery, room: int) -> list[dict[str, Any]]:

@@ -23,22 +23,22 @@ _SEEN_AT_ONCE: Final = frozenset({Severity.CRITICAL, Severity.HIGH})
 """What Slack must not fold."""
 
 
-def blocks(items: Sequence[Alert], room: int) -> list[dict[str, Any]]:
+def blocks(items: Sequence[Alert], room: int, page: str | None = None) -> list[dict[str, Any]]:
     """A section or more for each severity, the most severe first, in at most ``room`` characters on the wire.
 
     Each severity has its heading with how many there are. Lines fill what is left, so what does not fit is of the
-    least severe, and a line at the end counts it.
+    least severe, and a line at the end counts it; ``page`` is where all of them are.
     """
     by_severity = [(severity, [one for one in items if one.severity is severity]) for severity in Severity]
     groups = [_Group(severity, alerts) for severity, alerts in by_severity if alerts]
-    end = _more(len(items))
+    end = _more(len(items), page)
     room -= sum(size(group.blocks()) for group in groups) + size(end)
     for group in groups:
         spare = MAX_BLOCKS - sum(len(group.texts) for group in groups)
         room = group.fill(room, spare) if room > 0 else 0
     left = len(items) - sum(group.shown for group in groups)
     found = [block for group in groups for block in group.blocks()]
-    return [*found, _more(left)] if left else found
+    return [*found, _more(left, page)] if left else found
 
 
 class _Group:
@@ -83,6 +83,7 @@ def line(alert: Alert) -> str:
     return f"{EMOJI[alert.severity]} {flag}{' · '.join(filter(None, parts))}"
 
 
-def _more(count: int) -> dict[str, Any]:
-    text = f"… and {count:,} more, the least severe: `forwarder alerts` lists them."
+def _more(count: int, page: str | None) -> dict[str, Any]:
+    where = f"<{page}|all of them>" if page else "`forwarder alerts` lists them"
+    text = f"… and {count:,} more, the least severe: {where}."
     return {"type": "context", "elements": [mrkdwn(text)]}

@@ -86,6 +86,8 @@ def _condition(name: str, value: Any) -> str:
     if name in _LEAST:
         return f"{_LEAST[name]} of at least {value:g}"
     listed = value if isinstance(value, list) else [value]
+    if name == "cve_id" and all(str(one).startswith("CVE-") for one in listed):
+        return " or ".join(listed)
     return f"{_NAMES.get(name, name.replace('_', ' '))} {' or '.join(map(str, listed))}"
 
 

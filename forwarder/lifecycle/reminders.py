@@ -26,11 +26,11 @@ log = get_logger(__name__)
 
 REMIND_EVERY: Final = 30.0
 """Seconds between two looks at what nobody has acted on."""
-LOOK_AT_ALL_EVERY: Final = 3600.0
+LOOK_AT_ALL_EVERY: Final = 6 * 3600.0
 """Seconds between two looks at all that is unresolved; in between only at what moved."""
 OVERLAP: Final = 60.0
 """Seconds that each look reaches behind the last one: a time is told before what has it is committed."""
-TOLD_LATE: Final = 3600.0
+TOLD_LATE: Final = 6 * 3600.0
 """Seconds after which a destination may still tell that an alert was reopened there."""
 AT_ONCE: Final = 500
 """Alerts that are put off together."""
@@ -97,7 +97,7 @@ class Reminders:
             if (
                 begins is None
                 or not since <= begins <= now
-                or not routing.matches(unresolved.alert, reminder, vendors)[0]
+                or not routing.matches(unresolved.read(), reminder, vendors)[0]
             ):
                 continue
             step = step_at(begins, reminder.every, now)
@@ -107,7 +107,7 @@ class Reminders:
             ):
                 next_at = now + REMIND_EVERY
             if next_at is not None and next_at != unresolved.again_at:
-                again[unresolved.alert.id] = next_at
+                again[unresolved.id] = next_at
             if len(again) >= AT_ONCE:
                 self._store.reminders.put_off(key, again)
                 again.clear()
@@ -121,7 +121,7 @@ class Reminders:
         why = words(reminder, now - begins)
         owed = self._store.reminders.remind(key, unresolved, step, why=why, connectors=reminder.to, now=now)
         if owed:
-            log.info("reminded", alert=unresolved.alert.id, to=sorted(owed), why=why)
+            log.info("reminded", alert=unresolved.id, to=sorted(owed), why=why)
             self._wake(owed)
         return owed is not None
 
@@ -145,7 +145,7 @@ class Reminders:
         if reminder.unacknowledged_for is not None:
             out = max(min(unresolved.opens.values()), unresolved.reopened_at or 0.0)
             return out + reminder.unacknowledged_for.total_seconds()
-        due = due_of(unresolved.alert.severity, unresolved.opens, self._connectors())
+        due = due_of(unresolved.severity, unresolved.opens, self._connectors())
         return None if due is None or reminder.overdue_for is None else due + reminder.overdue_for.total_seconds()
 
 

@@ -12,6 +12,7 @@ from forwarder.alert import SetAside, Severity
 from forwarder.connector import NOTICE, Kind, Origin, Receipt, Response, Status
 from forwarder.store import evidence, failing, filters, search, unreadable, vendors
 from forwarder.store.connection import Connection, Row
+from forwarder.store.digests import items_of
 from forwarder.store.engine import Engine
 from forwarder.store.query_records import AlertHistory, AlertRow, DeliveryRow, Filter, Revision
 from forwarder.store.records import Attempt, AttemptResult, Gap, Lateness, Pause, Queue, State
@@ -71,6 +72,7 @@ class Queries:
                 attempts={delivery.id: _attempts(connection, delivery.id) for delivery in deliveries},
                 payloads=_payloads(connection, row["id"]),
                 evidence=evidence.of(connection, [row["id"]]).get(row["id"], ()),
+                items=items_of(connection, [row["id"]]).get(row["id"], ()),
             )
 
     def queues(self, connectors: Collection[str], *, since: float = 0.0) -> list[Queue]:

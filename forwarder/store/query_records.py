@@ -81,7 +81,7 @@ class Revision:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class AlertHistory:
-    """All that is known of one alert."""
+    """All that is known of one alert; ``items`` are those that a digest tells of."""
 
     row: AlertRow
     trail: Sequence[Mapping[str, Any]]
@@ -90,6 +90,7 @@ class AlertHistory:
     attempts: Mapping[int, Sequence[Attempt]]
     payloads: Mapping[int, Mapping[str, Any]]
     evidence: tuple[str, ...] = ()
+    items: Sequence[Alert] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -64,11 +64,15 @@ SELECT coalesce(max(revision), 0) + 1 FROM deliveries WHERE alert_id = ? AND con
 class Unresolved:
     """An alert that is not done: since when each connector was owed it, and the last time that it was reopened.
 
+    ``read`` gives the alert itself: of most, nothing else is needed.
+
     ``response`` is the number of the last response, 0 where there was none. ``told`` is the last step of the reminder
     that was told since then, None where there was none; ``again_at`` is when the next one was to be told.
     """
 
-    alert: Alert
+    id: str
+    severity: Severity
+    read: Callable[[], Alert]
     status: Status
     opens: Mapping[str, float]
     reopened_at: float | None
@@ -161,7 +165,7 @@ class ReminderStore:
 
         Returns those that are owed something by it, None where somebody acted meanwhile.
         """
-        alert_id = unresolved.alert.id
+        alert_id = unresolved.id
 
         def work(connection: Connection) -> frozenset[str] | None:
             status = connection.execute("SELECT status FROM alerts WHERE id = ?", (alert_id,)).fetchone()
@@ -175,7 +179,9 @@ class ReminderStore:
 
 def _unresolved(row: Row) -> Unresolved:
     return Unresolved(
-        alert=unreadable.alert_of(row, row["id"])[0],
+        id=row["id"],
+        severity=unreadable.member(Severity, row["severity"], Severity.CRITICAL),
+        read=lambda: unreadable.alert_of(row, row["id"])[0],
         status=Status(row["status"]),
         opens=json.loads(row["opens"]),
         reopened_at=row["reopened_at"],

@@ -101,8 +101,7 @@ def test_conditions_are_those_of_a_route(started: Desk) -> None:
         "mute", *args, "--category", "blogs", "--until", in_a_week(), "--reason", "noise", "--even-if-worse"
     )
     assert (
-        f"until {in_a_week()}T00:00:00Z: severity low; vendor wordpress or drupal*; category blogs; CVE CVE-2026-*."
-        in said
+        f"until {in_a_week()}T00:00:00Z: severity low; vendor wordpress or drupal*; category blogs; CVE-2026-*." in said
     )
     assert "goes out all the same" not in said
     (mute,) = started.json("mutes")
@@ -123,7 +122,7 @@ def test_an_alert_is_muted_by_its_cve_or_else_by_its_vendors(started: Desk) -> N
         recent(2, cve_id=None, title="Without one", affected_vendors=["*", "okta"]),
         recent(3, cve_id=None, title="With nothing", affected_vendors=[]),
     )
-    assert "CVE CVE-2026-20001." in started.says("mute", "With a CVE", *FOR)
+    assert "CVE-2026-20001." in started.says("mute", "With a CVE", *FOR)
     assert "vendor [*] or okta." in started.says("mute", "Without one", *FOR)
     refused = started.run("mute", "With nothing", *FOR)
     assert refused.stderr == "With nothing has neither a CVE nor a vendor by which it could be muted.\n"

@@ -74,8 +74,9 @@ def test_one_that_ended_or_cannot_be_read_mutes_nothing() -> None:
 def test_conditions_in_words() -> None:
     said = rule(vendors=["github", "aws-*"], severity=["low"], cisa_kev=False, min_cvss=7, min_epss=0.1, cve_id="CVE-1")
     assert words(said) == (
-        "severity low; not on CISA KEV; vendor github or aws-*; EPSS of at least 0.1; CVSS of at least 7; CVE CVE-1"
+        "severity low; not on CISA KEV; vendor github or aws-*; EPSS of at least 0.1; CVSS of at least 7; CVE-1"
     )
+    assert words(rule(cve_id=["CVE-2026-*", "*-7"])) == "CVE CVE-2026-* or *-7"
     assert words(rule(alert_type="cve", cisa_kev=True)) == "on CISA KEV; type cve"
 
 
@@ -163,7 +164,7 @@ def test_a_mute_that_is_asked_for_at_a_destination_is_kept_once(rig: Rig) -> Non
     assert rig.asks() == "It is muted already."
     (mute,) = rig.mutes.list()
     assert (mute.who, mute.place, mute.reason, mute.until) == ("Ada", "secops", "noise", NOW + 7 * DAY)
-    assert rig.asks(MuteScope.CVE, key="click-2").startswith("Muted until 2026-03-08T12:00:00Z: CVE CVE-2026-1000.")
+    assert rig.asks(MuteScope.CVE, key="click-2").startswith("Muted until 2026-03-08T12:00:00Z: CVE-2026-1000.")
     assert len(rig.mutes.list()) == 2
 
 

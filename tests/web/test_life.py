@@ -85,6 +85,18 @@ def test_what_is_held_says_for_what(site: Site, reason: str, word: str) -> None:
 # What people decided
 
 
+def test_a_digest_lists_what_it_tells_of(site: Site) -> None:
+    """All of it, each with its own page: in the message there may be room for a part of them only."""
+    for number in range(500):
+        hold(site, alert(id=f"low-{number}", severity="low"), Hold(until=NOW - 60, reason=DIGEST))
+    site.forwarder.life.held.release()
+    (claimed,) = site.store.outbox.claim("secops", 1, now=NOW, lease=60)
+    page = site.page(f"/alerts/{claimed.delivery.alert.id}")
+    links = set(re.findall(r'href="(/alerts/low-[0-9]+)"', page))
+    assert len(links) == len(claimed.delivery.items) == 500
+    assert site.page(min(links))
+
+
 def test_the_history_tells_who_decided_what_where_and_why(site: Site) -> None:
     """Each response stands in the story with its person, place and reason, beside what was sent of it."""
     standing(site)

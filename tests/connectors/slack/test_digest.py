@@ -69,6 +69,17 @@ def test_all_are_shown_or_counted(sandbox: Sandbox, count: int, severities: tupl
         assert len(shown) >= 30
 
 
+def test_the_rest_is_linked(sandbox: Sandbox) -> None:
+    """What does not fit is a click away where there is a status page; else the command that lists it is named."""
+    page = "https://forwarder.example/alerts/digest-1"
+    slack, items = by_token(sandbox), many(500, "low")
+    last = slack.render(told(items, page=page))["blocks"][-1]
+    assert re.fullmatch(rf"… and \d+ more, the least severe: <{page}\|all of them>\.", last["elements"][0]["text"])
+    for nowhere in (None, page + "x" * 3000):
+        last = slack.render(told(items, page=nowhere))["blocks"][-1]
+        assert last["elements"][0]["text"].endswith("more, the least severe: `forwarder alerts` lists them.")
+
+
 def test_what_fits_is_whole(sandbox: Sandbox) -> None:
     """Thirty alerts fit; nothing is said of more."""
     payload = by_token(sandbox).render(told(many(30, "high")))

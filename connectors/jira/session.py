@@ -8,6 +8,7 @@ asked for its version first.
 from __future__ import annotations
 
 import sys
+import threading
 import warnings
 from contextlib import suppress
 from functools import lru_cache
@@ -25,6 +26,8 @@ MAX_BODY: Final = 16 * 1024 * 1024
 
 _CHUNK: Final = 64 * 1024
 _CONNECT_TIMEOUT: Final = 3.0
+_LOADING: Final = threading.Lock()
+"""Connectors begin at the same time: what one has hidden is no other's to show again."""
 
 
 class Refused(Exception):
@@ -91,12 +94,13 @@ def signed_in(url: str, token: str, email: str | None, *, timeout: float, connec
 def _sdk() -> type[JIRA]:
     # requests would load charset_normalizer, 3 MB, to guess the encodings of texts, and warns where it cannot. Jira
     # speaks JSON, where there is nothing to guess.
-    hidden = sys.modules.setdefault("charset_normalizer", None) is None  # type: ignore[arg-type] # marks it as absent
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        from jira import JIRA
-    if hidden:
-        del sys.modules["charset_normalizer"]
+    with _LOADING:
+        hidden = sys.modules.setdefault("charset_normalizer", None) is None  # type: ignore[arg-type] # marks it as absent
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            from jira import JIRA
+        if hidden:
+            del sys.modules["charset_normalizer"]
     return JIRA
 
 

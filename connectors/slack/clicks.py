@@ -59,9 +59,12 @@ class Click:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Submission:
-    """A form of ours that was sent off. ``key`` names the form: what is sent off twice counts once."""
+    """A form of ours that was sent off; ``form`` is None where it cannot be read.
 
-    form: modal.Filled
+    ``key`` names the form: what is sent off twice counts once.
+    """
+
+    form: modal.Filled | None
     key: str
     person: Person
 
@@ -106,9 +109,10 @@ def _click(payload: Mapping[str, Any]) -> Click | None:
 
 def _submission(payload: Mapping[str, Any]) -> Submission | None:
     view = payload.get("view")
-    form = modal.filled(view) if isinstance(view, Mapping) else None
-    key, person = _of(payload, "view", "id"), _person(payload)
-    return Submission(form=form, key=key, person=person) if form and key and person.id else None
+    if not isinstance(view, Mapping) or view.get("callback_id") != modal.CALLBACK:
+        return None
+    key, person = _text(view.get("id")), _person(payload)
+    return Submission(form=modal.filled(view), key=key, person=person) if key and person.id else None
 
 
 def _person(payload: Mapping[str, Any]) -> Person:

@@ -40,6 +40,7 @@ _PATIENCE: Final = 2.0  # seconds, for the first connection and for what ends
 _NAME_WITHIN: Final = 1.0  # seconds of the three in which Slack wants to hear
 _SAID_ALREADY: Final = 100
 _LOOKS, _LOOK_AGAIN = 8, 0.2  # how often, and after how many seconds each, a message that is new is looked for
+_NO_FORM: Final = "Nothing was muted, for this form cannot be read: press Mute below the message once more."
 _NO_REASON: Final = "Say why: it stands beside every alert that is kept from going out."
 
 
@@ -167,6 +168,9 @@ class Listener:
         if self._closed.is_set():
             return
         form = submission.form
+        if form is None:
+            self._mode.acknowledge(envelope, modal.told(_NO_FORM))
+            return
         if not form.reason:
             self._mode.acknowledge(envelope, modal.refused(_NO_REASON))
             return

@@ -66,9 +66,7 @@ def form(remote_id: str) -> dict[str, Any]:
 
 
 def filled(view: Mapping[str, Any]) -> Filled | None:
-    """What a form that was sent off says; None where it is no form of ours."""
-    if view.get("callback_id") != CALLBACK:
-        return None
+    """What a form of ours that was sent off says; None where it cannot be read."""
     try:
         values = view["state"]["values"]
         scope = MuteScope(values["scope"]["scope"]["selected_option"]["value"])

@@ -72,6 +72,8 @@ def explain(
             raise click.UsageError("Name an alert (ALERT), or describe one with --severity.")
         _explain_imagined(load_config(config_path), _imagined(**imagined), as_json)
         return
+    if any(value for name, value in imagined.items() if name != "alert_type"):
+        raise click.UsageError("Name an alert, or describe one with options such as --severity, and not both.")
     with viewing(config_path, database) as view:
         histories = found(view.store, wanted)
         waits = view.waiting(delivery.id for history in histories for delivery in history.row.deliveries)

@@ -31,6 +31,8 @@ from forwarder.response import COMMAND_LINE
 from forwarder.store import Store
 from forwarder.store.mute_records import MuteRow
 
+_MOST_DIGITS = 40
+"""More characters than any mute's id has."""
 _a_minute_at_least = bounded(timedelta(minutes=1))
 
 
@@ -142,7 +144,9 @@ def unmute(config_path: Path, mute: tuple[str, ...], person: str | None, yes: bo
     located = locate_whole(config_path)
     with opened(located) as store:
         standing = _standing(located, store, now)
-        chosen = [_by_id(store, wanted, now)] if _is_id(wanted) else _of_alert(store, wanted, standing, now, yes)
+        chosen = (
+            [_by_id(store, wanted, standing, now)] if _is_id(wanted) else _of_alert(store, wanted, standing, now, yes)
+        )
         rest = [one for one in standing if one.id not in {each.id for each in chosen}]
         quiet = [told for one in chosen for told in store.mutes.quiet(one.id)]
         vendors = store.vendors.known()
@@ -160,11 +164,11 @@ def _is_id(wanted: str) -> bool:
     return wanted.isdecimal() or wanted.startswith("config-")
 
 
-def _by_id(store: Store, wanted: str, now: float) -> MuteRow:
+def _by_id(store: Store, wanted: str, standing: Sequence[MuteRow], now: float) -> MuteRow:
     """The person's mute of this id; stops the command where there is none to end."""
-    if wanted.startswith("config-"):
+    if any(one.id == wanted and one.from_config for one in standing):
         raise Stop(f"{wanted} is in the config: take it out of `mutes` there, then `forwarder reload` ends it.")
-    number = str(int(wanted))
+    number = str(int(wanted)) if wanted.isdecimal() and len(wanted) <= _MOST_DIGITS else cut(wanted, _MOST_DIGITS)
     found_one = next((one for one in store.mutes.all() if one.id == number), None)
     if found_one is None:
         raise Stop(f"There is no mute {number}: `forwarder mutes` lists those that there are.")

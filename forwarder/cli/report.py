@@ -10,7 +10,7 @@ from typing import Any, Final
 import click
 
 from forwarder.cli.options import build
-from forwarder.cli.output import print_json
+from forwarder.cli.output import moment, print_json
 from forwarder.cli.root import json_option
 from forwarder.cli.status import since_option
 from forwarder.cli.view import View, view_options, viewing
@@ -33,6 +33,8 @@ def report(config_path: Path, database: Database | None, as_json: bool, since: d
     """
     now = time.time()
     begin = since.timestamp() if since else now - USUAL.total_seconds()
+    if begin >= now:
+        raise click.UsageError(f"{moment(begin)} has not passed: name an earlier time with --since, such as 7d.")
     with viewing(config_path, database) as view:
         summary = _summary(view, begin, now)
     if as_json:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 import click
 
@@ -16,6 +16,7 @@ from forwarder.cli.output import print_json, response_json, response_text
 from forwarder.cli.queue import SOON, opened
 from forwarder.cli.root import EX_CONFIG, Stop, config_option, json_option
 from forwarder.cli.view import Located, locate_whole
+from forwarder.common.text import clean, cut, one_line
 from forwarder.connector import Action, Origin, Resolution, Status
 from forwarder.response import COMMAND_LINE
 from forwarder.store import Store
@@ -23,6 +24,9 @@ from forwarder.store.life_records import Heard, Responded
 from forwarder.store.query_records import AlertHistory
 
 Command = TypeVar("Command", bound=Callable[..., Any])
+
+MOST_SAID: Final = 100
+"""Characters of what a person asked for that an answer repeats."""
 
 
 def deciding_options(command: Command) -> Command:
@@ -117,18 +121,17 @@ def the_one(store: Store, wanted: str) -> AlertHistory:
     if not wanted:
         raise click.UsageError("Name an alert: its id, its CVE or words of its title.")
     histories = found(store, wanted)
+    said = cut(one_line(clean(wanted)), MOST_SAID)
     if not histories:
         like = store.queries.nearest(wanted)
         nearest = f" The nearest that were: {', '.join(like)}." if like else ""
         raise Stop(
-            f"No alert that matches {wanted} was seen.{nearest} "
+            f"No alert that matches {said} was seen.{nearest} "
             "`forwarder alerts --search WORDS` finds alerts by part of a CVE or title."
         )
     if len(histories) > 1:
         lines = [f"  {one.row.alert.id}  {one.row.status}  {one.row.alert.title}" for one in histories]
-        raise Stop(
-            "\n".join([f"{len(histories)} alerts match {wanted}. Name the one that you mean by its id:", *lines])
-        )
+        raise Stop("\n".join([f"{len(histories)} alerts match {said}. Name the one that you mean by its id:", *lines]))
     return histories[0]
 
 

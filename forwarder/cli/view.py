@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 import click
 
@@ -95,6 +95,9 @@ class Located:
     mistakes: tuple[str, ...] = ()
 
 
+_BY_DATABASE: Final = "Name the database with --database to do without the config."
+
+
 @contextmanager
 def viewing(config_path: Path, database: Database | None) -> Iterator[View]:
     """The database of a config, or ``database`` itself.
@@ -102,7 +105,7 @@ def viewing(config_path: Path, database: Database | None) -> Iterator[View]:
     A config that cannot be used is no reason to see nothing: where it still says which database it is, that is shown,
     and on standard error that the config needs a look.
     """
-    located = locate(config_path) if database is None else Located(database=database, connectors=())
+    located = locate(config_path, _BY_DATABASE) if database is None else Located(database=database, connectors=())
     if located.mistakes:
         click.echo(
             f"{config_path} has {counted(len(located.mistakes), 'mistake')} (see `forwarder check`); "
@@ -117,8 +120,11 @@ def viewing(config_path: Path, database: Database | None) -> Iterator[View]:
         store.close()
 
 
-def locate(config_path: Path) -> Located:
-    """Where the database of a config is, whatever is wrong with it; stops the command where it does not say."""
+def locate(config_path: Path, way_out: str = "") -> Located:
+    """Where the database of a config is, whatever is wrong with it; stops the command where it does not say.
+
+    ``way_out`` is what the person can do then besides mending the config.
+    """
     require(config_path)
     try:
         config = load(config_path)
@@ -126,7 +132,7 @@ def locate(config_path: Path) -> Located:
         rest = outline(config_path)
         if rest.database is None:
             problems = "\n".join(str(problem) for problem in error.problems)
-            raise Stop(f"{problems}\nName the database with --database to do without the config.", EX_CONFIG) from None
+            raise Stop("\n".join(filter(None, (problems, way_out))), EX_CONFIG) from None
         mistakes = tuple(str(problem) for problem in error.problems if not is_absent(problem.message))
         return Located(database=rest.database, connectors=rest.connectors, types=rest.types, mistakes=mistakes)
     types = {name: settings.type for name, settings in config.connectors.items()}

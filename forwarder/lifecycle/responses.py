@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Collection, Mapping
-from typing import Any, Final
+from dataclasses import replace
+from typing import Any, Final, TypeVar
 
 from forwarder.common.clock import Now, iso
-from forwarder.common.text import cut
+from forwarder.common.text import clean, cut, one_line
 from forwarder.connector import (
     Action,
     Connector,
@@ -18,6 +19,7 @@ from forwarder.connector import (
     RateLimited,
     Reaction,
     Resolution,
+    Sighting,
     Status,
 )
 from forwarder.events import Listener
@@ -37,6 +39,12 @@ CATCH_UP_EVERY: Final = 10.0
 """Seconds between two looks at who is in use again, or was renamed, and missed what people decided."""
 FORGET_AFTER: Final = 7 * 86400.0
 """Seconds after which no destination tells of the same event again: Slack repeats for an hour at most."""
+
+MOST_PERSON: Final = 100
+MOST_REASON: Final = 1000
+"""Characters that are kept of who did something, and of why."""
+
+Said = TypeVar("Said", Reaction, Sighting, MuteRequest)
 
 
 class Responses:
@@ -93,7 +101,7 @@ class Responses:
             connector.name,
             self._store.lifecycle.react(
                 connector.name,
-                reaction,
+                _tidied(reaction),
                 now=self._now(),
                 connectors=self._telling(),
                 too=connector.shows_own_responses,
@@ -121,6 +129,7 @@ class Responses:
             log.exception("look_failed", connector=name)
             self._look_failed(name, f"Looking at it failed unexpectedly ({type(error).__name__}).")
             return None
+        look = replace(look, sightings=tuple(map(_tidied, look.sightings)))
         changed = store.looked(
             name,
             look,
@@ -134,7 +143,15 @@ class Responses:
         return None
 
     def catch_up(self) -> None:
-        """Sees to it that connectors which are in use again are told what people decided while they were not."""
+        """Sees to it that connectors which are in use again are told what people decided while they were not.
+
+        And that none counts as failing at what the config has it do no more.
+        """
+        connectors = self._connectors().values()
+        self._store.lifecycle.asks(
+            looking=[one.name for one in connectors if one.look_every is not None],
+            listening=[one.name for one in connectors if one.listens],
+        )
         owed = self._store.lifecycle.catch_up(self._telling(), now=self._now())
         if owed:
             log.info("caught_up", to=sorted(owed))
@@ -229,12 +246,18 @@ class _Desk(Desk):
         if not request.reason.strip():
             return "Nothing was muted: say why, for whoever asks where an alert has gone."
         try:
-            return mute_answer(self._responses.mutes.ask(self._connector.name, request), request)
+            return mute_answer(self._responses.mutes.ask(self._connector.name, _tidied(request)), request)
         except StoreError:
             return NOT_KEPT
         except Exception:
             log.exception("mute_failed", connector=self._connector.name)
             return NOT_KEPT
+
+
+def _tidied(said: Said) -> Said:
+    """What a destination tells of a person, as it can be shown anywhere: people choose their names, and say why."""
+    person, reason = (one_line(clean(text)) for text in (said.person, said.reason))
+    return replace(said, person=cut(person, MOST_PERSON), reason=cut(reason, MOST_REASON))
 
 
 def answer(responded: Responded) -> str:

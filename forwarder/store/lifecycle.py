@@ -36,6 +36,20 @@ ON CONFLICT (connector) DO UPDATE SET deaf_since = coalesce(looks.deaf_since, ?2
 """
 _HEARS: Final = "UPDATE looks SET deaf_since = NULL, deaf = NULL WHERE connector = ? AND deaf_since IS NOT NULL"
 
+# What is not asked for any more, by another config, does not fail.
+_FAILS_UNASKED: Final = """
+SELECT 1 FROM looks WHERE (failing_since IS NOT NULL AND connector NOT IN (SELECT value FROM json_each(:looking)))
+  OR (deaf_since IS NOT NULL AND connector NOT IN (SELECT value FROM json_each(:listening))) LIMIT 1
+"""
+_NOT_LOOKED_AT: Final = """
+UPDATE looks SET failing_since = NULL, error = NULL
+WHERE failing_since IS NOT NULL AND connector NOT IN (SELECT value FROM json_each(:looking))
+"""
+_NOT_LISTENED_TO: Final = """
+UPDATE looks SET deaf_since = NULL, deaf = NULL
+WHERE deaf_since IS NOT NULL AND connector NOT IN (SELECT value FROM json_each(:listening))
+"""
+
 _LOOK_FAILED: Final = """
 INSERT INTO looks (connector, failing_since, error) VALUES (?1, ?2, ?3)
 ON CONFLICT (connector) DO UPDATE SET failing_since = coalesce(looks.failing_since, ?2), error = ?3
@@ -173,6 +187,19 @@ class LifecycleStore:
     def hears(self, connector: str) -> None:
         """Writes down that people are heard there."""
         self._engine.write(lambda connection: connection.execute(_HEARS, (connector,)))
+
+    def asks(self, *, looking: Collection[str], listening: Collection[str]) -> None:
+        """Takes over who is looked at, and who is listened to: no other one fails at that any more."""
+        asked = {"looking": json.dumps(list(looking)), "listening": json.dumps(list(listening))}
+
+        def work(connection: sqlite3.Connection) -> None:
+            connection.execute(_NOT_LOOKED_AT, {"looking": asked["looking"]})
+            connection.execute(_NOT_LISTENED_TO, {"listening": asked["listening"]})
+
+        with self._engine.read() as connection:
+            found = connection.execute(_FAILS_UNASKED, asked).fetchone()
+        if found is not None:
+            self._engine.write(work)
 
     def look_of(self, connector: str) -> LookState:
         """How far a destination was looked at."""

@@ -502,6 +502,14 @@ def test_explain_asks_the_api_about_an_alert_it_never_saw(desk: Desk, sandbox: S
     assert "could not be asked for it" in desk.run("explain", str(UUID(int=7))).stderr
 
 
+@pytest.mark.parametrize("option", [("--severity", "high"), ("--vendor", "github"), ("--kev",), ("--cvss", "9.8")])
+def test_explain_takes_an_alert_or_a_description(desk: Desk, option: tuple[str, ...]) -> None:
+    """Of both it would leave one out without a word."""
+    result = desk.run("explain", CRITICAL, *option)
+    assert result.exit_code == 2
+    assert "Name an alert, or describe one with options such as --severity, and not both." in result.output
+
+
 def test_explain_tells_where_an_imagined_alert_would_go(desk: Desk) -> None:
     """Without a database."""
     desk.config["routes"] = [{"severity": "high", "vendors": ["aws-*"], "min_epss": 0.1, "to": ["tickets"]}]

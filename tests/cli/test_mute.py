@@ -194,8 +194,13 @@ def test_an_alert_is_unmuted_with_all_that_its_mute_keeps_quiet(started: Desk) -
     assert not_muted.stderr == "Alert 1 is not muted: nothing was changed.\n"
 
 
-def test_a_number_that_is_no_mute_is_refused(started: Desk) -> None:
-    assert started.run("unmute", "9").stderr == "There is no mute 9: `forwarder mutes` lists those that there are.\n"
+@pytest.mark.parametrize(
+    ("wanted", "said"), [("9", "9"), ("9" * 5000, "9" * 39 + "…"), ("config-0a1b2c3d", "config-0a1b2c3d")]
+)
+def test_an_id_that_is_no_mute_is_refused(started: Desk, wanted: str, said: str) -> None:
+    """Also a number that Python would not read, and one of a mute that the config does not have, or no more."""
+    result = started.run("unmute", wanted)
+    assert result.stderr == f"There is no mute {said}: `forwarder mutes` lists those that there are.\n"
 
 
 def test_a_replay_says_what_is_muted(started: Desk) -> None:

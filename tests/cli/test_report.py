@@ -66,3 +66,11 @@ def test_mutes_that_end_soon_are_told(tmp_path: Path) -> None:
     assert "Mutes that end within 7 days:\n- vendor okta: " in run("-c", config).output
     (mute,) = json.loads(run("-c", config, "--json").output)["mutes_ending"]
     assert (mute["id"], mute["reason"], mute["quiet"]) == ("1", "patched", 0)
+
+
+def test_a_time_to_come_is_refused(tmp_path: Path) -> None:
+    """Nothing can be reported of it."""
+    place(tmp_path)
+    result = run("--database", str(tmp_path / "forwarder.db"), "--since", "2999-01-01")
+    assert result.exit_code == 2
+    assert "2999-01-01T00:00:00Z has not passed: name an earlier time with --since, such as 7d." in result.output

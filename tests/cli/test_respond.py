@@ -85,6 +85,13 @@ def test_once_hears_what_people_did_since_the_run_before(pager: Desk, sandbox: S
     assert told(pager)["place"] == "oncall"
 
 
+def test_a_word_without_end_is_looked_for_in_no_time(pager: Desk) -> None:
+    """And not repeated whole. It takes as long as it has characters, and no longer."""
+    result = pager.process("ack", "x" * 130_000)
+    assert result.returncode == 1
+    assert result.stderr.startswith(f"No alert that matches {'x' * 99}… was seen. ")
+
+
 def test_once_tells_what_a_connector_missed_while_it_was_out(pager: Desk, sandbox: Sandbox) -> None:
     """Under cron, too, it is told what was decided meanwhile, once it is in the config again."""
     assert pager.run("once").exit_code == 0

@@ -76,6 +76,11 @@ def test_a_hidden_database_is_asked_for(forwarded: Desk) -> None:
     result = forwarded.process("status", "--config", str(path))
     assert result.returncode == 78
     assert "--database" in result.stderr
+    # What changes something has no such option, and needs the config.
+    decides = forwarded.process("ack", "CVE-2026-1", "--config", str(path))
+    assert decides.returncode == 78
+    assert "hidden.yaml" in decides.stderr
+    assert "--database" not in decides.stderr
 
 
 @pytest.mark.parametrize("command", ["alerts", "deliveries"])

@@ -3,14 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from forwarder.connector import Action, Connector, Look
+from forwarder.common.clock import instant
+from forwarder.connector import (
+    Action,
+    Connector,
+    Desk,
+    Look,
+    MuteRequest,
+    MuteScope,
+    Reaction,
+    Sighting,
+    Status,
+)
 from forwarder.events import Listener
 from forwarder.lifecycle import Mutes, Responses
+from forwarder.lifecycle.responses import MOST_PERSON, MOST_REASON
 from forwarder.response import PAGE
 from forwarder.store import Store
 from tests.kit.core import Scripted
@@ -21,18 +34,23 @@ from tests.kit.store import NOW, claim, config, delivered, enqueue, settle
 class Looked(Scripted):
     """A destination at which something happens while it is looked at."""
 
-    look_every = 60.0
+    look_every: float | None = 60.0
     tells_responses = True
 
     def __init__(self, name: str, meanwhile: Callable[[], object] = lambda: None) -> None:
         super().__init__(name)
         self.meanwhile = meanwhile
         self.cursors: list[str] = []
+        self.seen: tuple[Sighting, ...] = ()
+        self.heard_by: Callable[[Desk], object] = lambda _: None
 
     def look(self, cursor: str) -> Look:
         self.cursors.append(cursor)
         self.meanwhile()
-        return Look(cursor="new")
+        return Look(cursor="new", sightings=self.seen)
+
+    def listen(self, desk: Desk) -> None:
+        self.heard_by(desk)
 
 
 @pytest.fixture
@@ -75,3 +93,68 @@ def test_who_is_back_is_woken_for_what_it_missed(store: Store) -> None:
     for _ in range(2):
         responses(store, here, away, wake=woken.append).catch_up()
     assert woken == [{"here"}, {"away"}]
+
+
+def test_what_the_config_asks_no_more_fails_no_more(store: Store) -> None:
+    """Without its token nobody looks or listens there, and no alarm says for ever that this does not work."""
+    connector = Looked("here")
+    looks = responses(store, connector, wake=lambda _: None)
+    store.lifecycle.look_failed("here", "The key was revoked.", now=NOW)
+    store.lifecycle.deaf("here", "The token was revoked.", now=NOW)
+    connector.listens = True
+    looks.catch_up()
+    assert store.lifecycle.look_of("here").failing_since == store.lifecycle.look_of("here").deaf_since == NOW
+    connector.listens = False
+    looks.catch_up()
+    assert store.lifecycle.look_of("here").failing_since == NOW
+    assert (store.lifecycle.look_of("here").deaf_since, store.lifecycle.look_of("here").deaf) == (None, None)
+    connector.look_every = None
+    looks.catch_up()
+    assert (store.lifecycle.look_of("here").failing_since, store.lifecycle.look_of("here").error) == (None, None)
+
+
+HOSTILE = "Eve\x1b[31m\u202e\nResolved by Ada " + 2000 * "x"
+TIDY = "Eve\ufffd[31m Resolved by Ada xx"
+
+
+def test_a_name_and_a_reason_are_kept_as_they_can_be_shown(store: Store) -> None:
+    """Whatever a destination tells of a person: on one line, without what steers a terminal, and not without end."""
+    enqueue(store, alert(id="a"), "here")
+    settle(store, claim(store, "here"), delivered("R"))
+    here = Looked("here")
+    people = responses(store, here, wake=lambda _: None)
+    pressed = Reaction(
+        remote_id="R", action=Action.ACKNOWLEDGE, key="k", at=instant(NOW), person=HOSTILE, reason=HOSTILE
+    )
+    people.react(here, pressed)
+    here.seen = (Sighting(remote_id="R", status=Status.RESOLVED, at=instant(NOW), person=HOSTILE, reason=HOSTILE),)
+    people.look("here")
+    history = store.queries.history("a")
+    assert history is not None
+    assert len(history.responses) == 2
+    for response in history.responses:
+        assert response.person.startswith(TIDY)
+        assert response.reason.startswith(TIDY)
+        assert (len(response.person), len(response.reason)) == (MOST_PERSON, MOST_REASON)
+
+
+def test_who_mutes_is_kept_as_it_can_be_shown(store: Store) -> None:
+    enqueue(store, alert(id="a"), "here")
+    settle(store, claim(store, "here"), delivered("R"))
+    here, desks = Looked("here"), list[Desk]()
+    here.listens, here.heard_by = True, desks.append
+    people = responses(store, here, wake=lambda _: None)
+    people.listen("here")
+    asked = MuteRequest(
+        remote_id="R",
+        scope=MuteScope.CVE,
+        lasts=timedelta(days=1),
+        reason=HOSTILE,
+        key="k",
+        at=instant(NOW),
+        person=HOSTILE,
+    )
+    assert desks[0].mute(asked).startswith("Muted until ")
+    (mute,) = store.mutes.all()
+    assert mute.reason.startswith(TIDY)
+    assert mute.who.startswith(TIDY)

@@ -216,6 +216,23 @@ def test_a_mute_needs_a_reason(office: Office) -> None:
     assert office.heard.told == []
 
 
+@pytest.mark.parametrize("broken", ["missing", "another", "text"])
+def test_a_form_that_cannot_be_read_mutes_nothing_and_says_so(office: Office, broken: str) -> None:
+    """It does not close as if all were well: an answer is missing, or is none that the form had offered."""
+    _, view = with_form(office)
+    shown = office.sandbox.slack.views.get(view)
+    (lasts,) = (block for block in shown["blocks"] if block["block_id"] == "lasts")
+    if broken == "missing":
+        shown["blocks"].remove(lasts)
+    else:
+        (option, *_) = lasts["element"]["options"]
+        option["value"] = {"another": "3650", "text": "for ever"}[broken]
+        lasts["element"]["initial_option"] = option
+    assert office.sandbox.slack.submit(view, {"reason": "Why"}).wait(PATIENCE)
+    until(lambda: "Nothing was muted" in json.dumps(office.sandbox.slack.views.open_views))
+    assert office.heard.told == []
+
+
 def test_what_the_desk_says_of_a_mute_stands_in_the_form(sandbox: Sandbox) -> None:
     """What could not be kept leaves the form open; any other answer takes its place; what is sent twice counts once."""
     answers = ["CVE-2026-10001 is muted until Friday.", NOT_KEPT]

@@ -192,7 +192,7 @@ class LifecycleStore:
         """Takes over who is looked at, and who is listened to: no other one fails at that any more."""
         asked = {"looking": json.dumps(list(looking)), "listening": json.dumps(list(listening))}
 
-        def work(connection: sqlite3.Connection) -> None:
+        def work(connection: Connection) -> None:
             connection.execute(_NOT_LOOKED_AT, {"looking": asked["looking"]})
             connection.execute(_NOT_LISTENED_TO, {"listening": asked["listening"]})
 

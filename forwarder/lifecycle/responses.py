@@ -148,9 +148,11 @@ class Responses:
         And that none counts as failing at what the config has it do no more.
         """
         connectors = self._connectors().values()
+        listening = [one.name for one in connectors if one.listens]
+        for name in self.deaf.keys() - set(listening):
+            self.deaf.pop(name, None)
         self._store.lifecycle.asks(
-            looking=[one.name for one in connectors if one.look_every is not None],
-            listening=[one.name for one in connectors if one.listens],
+            looking=[one.name for one in connectors if one.look_every is not None], listening=listening
         )
         owed = self._store.lifecycle.catch_up(self._telling(), now=self._now())
         if owed:

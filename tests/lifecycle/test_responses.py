@@ -105,7 +105,9 @@ def test_what_the_config_asks_no_more_fails_no_more(store: Store) -> None:
     looks.catch_up()
     assert store.lifecycle.look_of("here").failing_since == store.lifecycle.look_of("here").deaf_since == NOW
     connector.listens = False
+    looks.deaf["here"] = "The token was revoked."
     looks.catch_up()
+    assert looks.deaf == {}
     assert store.lifecycle.look_of("here").failing_since == NOW
     assert (store.lifecycle.look_of("here").deaf_since, store.lifecycle.look_of("here").deaf) == (None, None)
     connector.look_every = None

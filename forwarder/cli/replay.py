@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -15,6 +14,7 @@ import click
 from forwarder import routing
 from forwarder.alert import Severity
 from forwarder.cli.options import complete_connector, configured
+from forwarder.cli.progress import bar
 from forwarder.cli.queue import ALL, SOON, confirm, opened, yes_option
 from forwarder.cli.root import SEVERITIES, config_option, load_config
 from forwarder.cli.status import since_option
@@ -128,19 +128,10 @@ def _enqueue(store: Store, shares: Mapping[str, Share]) -> int:
         for start in range(0, len(share.alerts), BATCH)
     ]
 
-    def write(advance: Callable[[int], None]) -> int:
-        count = 0
+    total, done, count = sum(len(ids) for _, ids in batches), 0, 0
+    with bar("Writing") as shown:
         for name, ids in batches:
             count += store.operations.replay(ids, [name], why=WHY, now=time.time())
-            advance(len(ids))
-        return count
-
-    if not sys.stderr.isatty():
-        return write(lambda _: None)
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
-
-    columns = (TextColumn("Writing"), BarColumn(), MofNCompleteColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        task = progress.add_task("", total=sum(len(ids) for _, ids in batches))
-        return write(lambda done: progress.advance(task, done))
+            done += len(ids)
+            shown(done, total)
+    return count

@@ -58,6 +58,7 @@ COMMANDS: Final = {
     "rename": "queue:rename",
     "replay": "replay:replay",
     "backup": "ops:backup",
+    "migrate": "migrate:migrate",
     "health": "ops:health",
     "completion": "completion:completion",
 }

@@ -14,13 +14,24 @@ from forwarder.store.presence import Presence
 
 def open_engine(address: PostgresAddress, *, replica: bool = False, alone: bool = False) -> Engine:
     """The database at ``address``; raises StoreError, also where the extra is missing."""
-    try:
+    with _driver(address):
         from forwarder.store.postgres.engine import PostgresEngine
-    except ImportError as error:
-        if (error.name or "").split(".")[0] not in ("psycopg", "psycopg_pool"):
-            raise
-        raise StoreError(f"The database {address} needs the extra `postgres`: {EXTRA}.") from None
     return PostgresEngine(address, replica=replica, alone=alone)
+
+
+def has_store(address: PostgresAddress) -> bool:
+    """Whether the store's tables are there; raises StoreError as ``open_engine`` does."""
+    with _driver(address):
+        from psycopg import Error
+
+        from forwarder.store.postgres import faults
+        from forwarder.store.postgres.schema import applied
+        from forwarder.store.postgres.wire import connect
+    try:
+        with contextlib.closing(connect(address)) as raw:
+            return applied(raw) is not None
+    except Error as error:
+        raise faults.in_words(address, error) from error
 
 
 def visit(address: PostgresAddress) -> Presence:
@@ -37,3 +48,14 @@ def visit(address: PostgresAddress) -> Presence:
             engine.close()
 
     return ReplicaPresence(read)
+
+
+@contextlib.contextmanager
+def _driver(address: PostgresAddress) -> Iterator[None]:
+    """Says what brings the driver where an import fails for want of it."""
+    try:
+        yield
+    except ImportError as error:
+        if (error.name or "").split(".")[0] not in ("psycopg", "psycopg_pool"):
+            raise
+        raise StoreError(f"The database {address} needs the extra `postgres`: {EXTRA}.") from None

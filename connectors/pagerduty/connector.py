@@ -16,12 +16,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from connectors.pagerduty.client import EventsApi
 from connectors.pagerduty.config import PagerDutyConfig, PagerDutyOwner
 from connectors.pagerduty.event import dedup_key, nothing_to_send, trigger_event
-from connectors.pagerduty.incident_log import IncidentLog
 from connectors.pagerduty.setup import SETUP
 from forwarder.connector import (
     Connector,
@@ -36,6 +35,9 @@ from forwarder.connector import (
     Receipt,
     Texts,
 )
+
+if TYPE_CHECKING:
+    from connectors.pagerduty.incident_log import IncidentLog
 
 _ACTIONS: Final = {Kind.WITHDRAW: "resolve", Kind.ACKNOWLEDGE: "acknowledge", Kind.RESOLVE: "resolve"}
 _DOES: Final = {"acknowledge": "acknowledges", "resolve": "resolves"}
@@ -65,9 +67,12 @@ class PagerDuty(Connector[PagerDutyConfig]):
     ) -> None:
         super().__init__(name, config, texts)
         self._api = EventsApi(config, now)
-        token = config.api_token
-        self._log = IncidentLog(config, token.get_secret_value(), now) if token else None
-        self.look_every = config.sync_every.total_seconds() if token else None
+        self._log: IncidentLog | None = None
+        if token := config.api_token:
+            from connectors.pagerduty.incident_log import IncidentLog
+
+            self._log = IncidentLog(config, token.get_secret_value(), now)
+            self.look_every = config.sync_every.total_seconds()
 
     def render(self, delivery: Delivery) -> Payload:
         """The event as the API takes it, without the routing key; ``{"nothing_to_send": why}`` where none is due."""

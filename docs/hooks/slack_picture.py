@@ -35,6 +35,14 @@ def preview(payload: Mapping[str, Any], *, at: datetime) -> str:
     return f'<div class="slack"><div class="slack-channel"># secops</div>{drawn}</div>'
 
 
+def _button(button: Block) -> str:
+    """A link, or a button that acts in Slack and does nothing in a picture."""
+    text = _text(button["text"])
+    if "url" in button:
+        return f'<a href="{escape(button["url"])}" rel="nofollow">{text}</a>'
+    return f'<span class="slack-button {escape(button.get("style", ""))}">{text}</span>'
+
+
 def _message(inner: str, at: datetime) -> str:
     return (
         '<div class="slack-message"><div class="slack-avatar" aria-hidden="true">SA</div><div class="slack-body">'
@@ -56,10 +64,7 @@ def _block(block: Block) -> str:
         case {"type": "section", "text": text}:
             return f'<div class="slack-section">{_text(text)}</div>'
         case {"type": "actions", "elements": buttons}:
-            drawn = "".join(
-                f'<a href="{escape(button["url"])}" rel="nofollow">{_text(button["text"])}</a>' for button in buttons
-            )
-            return f'<div class="slack-actions">{drawn}</div>'
+            return f'<div class="slack-actions">{"".join(map(_button, buttons))}</div>'
         case {"type": "context", "elements": elements}:
             return (
                 f'<div class="slack-context">{"".join(f"<span>{_text(element)}</span>" for element in elements)}</div>'

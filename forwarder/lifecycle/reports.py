@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import statistics
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -213,4 +212,6 @@ def _ends(mute: MuteRow, quiet: int) -> str:
 
 
 def _median(seconds: Sequence[float]) -> str:
+    import statistics  # here, for most configs have no reports
+
     return roughly(statistics.median(seconds))

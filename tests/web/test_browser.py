@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import pytest
 
@@ -351,6 +351,28 @@ def test_names_and_roles_are_there_for_screen_readers(browser: Browser, site: Si
         expect(page.get_by_role("img", name="Alerts a day, by severity")).to_be_visible()
         expect(page.get_by_role("navigation", name="Pages").get_by_role("link")).to_have_count(7)
         expect(page.get_by_role("search", name="Alerts")).to_be_visible()
+
+
+def violations(page: Page) -> str:
+    """What axe finds wrong by WCAG's rules and its own, what is folded up included; empty where that is nothing."""
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe-playwright-python is not installed")
+    page.evaluate("for (const one of document.querySelectorAll('details')) one.open = true")
+    found = axe.Axe().run(page)
+    return str(found.generate_report()) if found.violations_count else ""
+
+
+@pytest.mark.parametrize(("scheme", "width"), [("light", 1280), ("dark", 360)])
+def test_axe_finds_nothing_wrong(
+    browser: Browser, site: Site, tmp_path: Path, scheme: Literal["light", "dark"], width: int
+) -> None:
+    """On any page, in both themes, on a desk and on a phone; nor where one signs in."""
+    with (
+        serving(tmp_path, token=TOKEN) as guarded,
+        tab(browser, color_scheme=scheme, viewport={"width": width, "height": 800}) as page,
+    ):
+        for address in (*(site.url + path for path in PAGES), guarded.url):
+            page.goto(address)
+            assert violations(page) == "", address
 
 
 def test_signing_in_leads_to_where_one_wanted_to_go(browser: Browser, tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from typing import Any
 import click
 
 from forwarder.logs import configure
-from tests.bench import alertmanager, growth, idle, latency
+from tests.bench import alertmanager, claims, growth, idle, latency
 from tests.bench.stand_ins import config_for, stand_ins
 
 PACKAGES = ("sentrytex-forwarder", "slack-sdk", "pagerduty", "jira", "httpx2", "sqlite-utils", "pydantic", "structlog")
@@ -107,6 +107,10 @@ def search_figures(quick: bool) -> dict[str, Any]:
     return growth.searches(stored=100_000 if quick else 1_000_000, samples=5 if quick else 15)
 
 
+def claim_figures(quick: bool) -> dict[str, Any]:
+    return claims.claims(owed=10_000 if quick else 100_000, samples=3 if quick else 15)
+
+
 def idle_figures(quick: bool) -> dict[str, Any]:
     with stand_ins() as there:
         return idle.start_and_idle(there, starts=3 if quick else 9, idle_seconds=10 if quick else 60)
@@ -118,6 +122,7 @@ FIGURES: dict[str, Callable[[bool], dict[str, Any]]] = {
     "burst_of_1000": burst_figures,
     "quiet_poll": quiet_figures,
     "search": search_figures,
+    "claim": claim_figures,
     "criticals_under_rate_limits": rated_figures,
 }
 

@@ -258,7 +258,7 @@ def _show_life(results: list[life.Result]) -> None:
         f"{', '.join(f'{name} {count:,}' for name, count in acts.most_common())}; {total('responses')} responses were "
         f"kept. {total('refused')} clicks met nobody; {total('overtaken')} came second, and {total('answered')} of "
         f"these people were told. {total('harmless')} events were sent to PagerDuty once more, "
-        f"{total('returned')} things were told there again that were decided there, because something had crossed them."
+        f"and {total('returned')} times what was decided there was told there again, because something had crossed it."
     )
 
 

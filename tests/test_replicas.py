@@ -168,3 +168,18 @@ def test_a_pooler_may_stand_in_between(replicas: Replicas, sandbox: Sandbox, ser
         assert started[1].stop() == 0
         assert started[1].logged("store_failed") == []
     assert there(sandbox) == outstanding
+
+
+def test_once_has_everything_or_does_nothing(replicas: Replicas, sandbox: Sandbox, server: Server) -> None:
+    """A run from cron reads and delivers alone; beside a daemon it says that one runs, and does nothing."""
+    alerts = alerts_of(6)
+    sandbox.sentrytex.publish(*alerts)
+    replicas.start(command="once").ended()
+    assert delivered(server, replicas.address) == expected(alerts)
+    assert replicas.held() == {}
+    daemon = replicas.start()
+    replicas.until_spread(daemon)
+    second = replicas.start(command="once")
+    assert second.ended() == 75
+    assert f"(process {daemon.pid} on " in second.log
+    assert "already runs on" in second.log

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import signal
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,7 @@ import pytest
 
 from forwarder.common.databases import PostgresAddress
 from forwarder.sandbox import Fault, FaultKind, Sandbox
-from tests.kit.core import PATIENCE, Process, recent, until
+from tests.kit.core import PATIENCE, Process, free_port, recent, until
 from tests.kit.postgres import PASSWORD, Proxy, Server, pooler
 from tests.kit.replicas import ROLES, Replicas
 from tests.test_end_to_end import expected, moved_to_now, there
@@ -23,6 +25,14 @@ from tests.test_postgres import delivered
 def replicas(tmp_path: Path, sandbox: Sandbox, server: Server) -> Iterator[Replicas]:
     with Replicas(tmp_path, sandbox, server, server.new_store()) as started:
         yield started
+
+
+def read(port: int, path: str) -> str:
+    """What a replica's page answers, whatever its status."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE)
+    with closing(connection):
+        connection.request("GET", path)
+        return connection.getresponse().read().decode()
 
 
 def alerts_of(number: int) -> list[dict[str, Any]]:
@@ -105,6 +115,22 @@ def test_one_that_stood_still_sends_nothing_twice(replicas: Replicas, sandbox: S
     assert there(sandbox) == outstanding + delivered(server, replicas.address, "alarm")
 
 
+def test_each_shows_the_whole(replicas: Replicas) -> None:
+    """The page, its metrics and its readiness at any replica: who is there, and who has what."""
+    port = free_port()
+    started = [replicas.start(web={"listen": f"127.0.0.1:{port}"}), replicas.start()]
+    replicas.until_spread(*started)
+    page = read(port, "/")
+    assert [f"process {process.pid} on " in page for process in started] == [True, True]
+    assert [role for role in ROLES if role not in page] == []
+    metrics = read(port, "/metrics")
+    held = {role for role, pid in replicas.held().items() if pid == started[0].pid}
+    assert "forwarder_replicas 2.0" in metrics
+    shown = {role for role in ROLES if f'forwarder_role_held{{role="{role}"}} 1.0' in metrics}
+    assert shown == held
+    until(lambda: '"ready": true' in read(port, "/readyz").replace('":true', '": true'))
+
+
 def test_actions_work_from_any(replicas: Replicas, sandbox: Sandbox, server: Server) -> None:
     """What a person decides beside one replica goes out at the ones that have the connectors; each shows the whole."""
     started = three(replicas)
@@ -168,3 +194,18 @@ def test_a_pooler_may_stand_in_between(replicas: Replicas, sandbox: Sandbox, ser
         assert started[1].stop() == 0
         assert started[1].logged("store_failed") == []
     assert there(sandbox) == outstanding
+
+
+def test_once_has_everything_or_does_nothing(replicas: Replicas, sandbox: Sandbox, server: Server) -> None:
+    """A run from cron reads and delivers alone; beside a daemon it says that one runs, and does nothing."""
+    alerts = alerts_of(6)
+    sandbox.sentrytex.publish(*alerts)
+    replicas.start(command="once").ended()
+    assert delivered(server, replicas.address) == expected(alerts)
+    assert replicas.held() == {}
+    daemon = replicas.start()
+    replicas.until_spread(daemon)
+    second = replicas.start(command="once")
+    assert second.ended() == 75
+    assert f"(process {daemon.pid} on " in second.log
+    assert "already runs on" in second.log

@@ -55,8 +55,8 @@ class Holder:
     def __init__(self, membership: Membership | None) -> None:
         self._membership = membership
         self._duties: Duties
-        self._up: dict[str, Tenure | None] = {}
-        """What was taken up."""
+        self._up: dict[str, Tenure] = {}
+        """What was taken up, where there may be others."""
         self._ending: set[str] = set()
         """What was laid down and is still held."""
         self._stepping, self._woken, self._over = threading.Lock(), threading.Event(), threading.Event()
@@ -78,18 +78,12 @@ class Holder:
 
     def holds(self, role: str) -> bool:
         """Whether something may be begun for ``role``."""
-        return role in self._up
-
-    def lasts(self, role: str) -> bool:
-        """Whether nobody else can have ``role`` right now, so that a request may go out for it."""
-        if self._membership is None:
-            return True
-        tenure = self._membership.held.get(role)
-        return tenure is not None and tenure.lasts()
+        return self._membership is None or role in self._up
 
     def guard(self, role: str) -> Callable[[], bool] | None:
         """What says so of this hold on ``role``, and of no later one; None where there are no others."""
-        return None if self._membership is None or (tenure := self._up.get(role)) is None else tenure.lasts
+        tenure = self._up.get(role)
+        return None if tenure is None else tenure.lasts
 
     def muster(self) -> Muster | None:
         """Who is there and who has what; None where there are no others, or nobody can say."""
@@ -104,9 +98,7 @@ class Holder:
         """Takes what it can get at once, and then looks again and again."""
         self._duties = duties
         if self._membership is None:
-            roles = self._duties.roles()
-            self._up = dict.fromkeys(roles)
-            self._duties.take_up(roles)
+            self._duties.take_up(self._duties.roles())
             return
         self._membership.begin(self._duties.roles(), self._told)
         self.step()
@@ -121,11 +113,9 @@ class Holder:
 
     def follow(self) -> None:
         """Goes by the roles of another config."""
-        if self._membership is None:
-            self._up = dict.fromkeys(self._duties.roles())
-            return
-        self._membership.offer(self._duties.roles())
-        self._woken.set()
+        if self._membership is not None:
+            self._membership.offer(self._duties.roles())
+            self._woken.set()
 
     def announce(self, *topics: str) -> None:
         """Tells the other replicas, where there are any."""

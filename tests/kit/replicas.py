@@ -30,14 +30,14 @@ class Replicas:
         self._stack = ExitStack()
         self._started = 0
 
-    def start(self, *, via: PostgresAddress | None = None, **more: Any) -> Process:
+    def start(self, *, via: PostgresAddress | None = None, command: str = "run", **more: Any) -> Process:
         """One more."""
         self._started += 1
         folder = self.folder / f"replica-{self._started}"
         folder.mkdir()
         told = (via or self.address).url.replace(PASSWORD, "${DATABASE_PASSWORD}")
         written(folder, {**settings(self.sandbox), "database": told, **self._more, **more})
-        return self._stack.enter_context(Process(folder, self.env))
+        return self._stack.enter_context(Process(folder, self.env, command=command))
 
     def command(self, number: int, *args: str) -> str:
         """What a command says that is run beside the replica of this number, counted from 1."""

@@ -315,9 +315,10 @@ def _until(condition: Callable[[], object], what: str, patience: float = 3 * PAT
         pause.wait(0.05)
 
 
-# A critical that had been owed for a while when a lower one was claimed, and was claimed after that. Only what went out
-# at the first try is judged: of the rest the first claim is not known any more.
-_OVERTAKEN: Final = """
+# A critical that had been owed for a while when a lower one was claimed, and was claimed after that. What is owed is dated
+# before its commit, between which the process may stand still for as long as its lease lasts. Only what went out at the
+# first try is judged: of the rest the first claim is not known any more.
+_OVERTAKEN: Final = f"""
 WITH firsts AS (
   SELECT d.id, d.connector, d.rank, d.enqueued_at, d.tried_at FROM forwarder.deliveries AS d
   JOIN forwarder.alerts AS t ON t.id = d.alert_id
@@ -325,7 +326,7 @@ WITH firsts AS (
     AND (SELECT count(*) FROM forwarder.attempts AS a WHERE a.delivery_id = d.id) = 1
 )
 SELECT c.connector, count(*) FROM firsts AS c JOIN firsts AS l ON l.connector = c.connector
-WHERE c.rank = (SELECT min(rank) FROM firsts) AND l.rank > c.rank AND c.enqueued_at < l.tried_at - 1
+WHERE c.rank = (SELECT min(rank) FROM firsts) AND l.rank > c.rank AND c.enqueued_at < l.tried_at - {LEASE + 2}
   AND l.tried_at < c.tried_at
 GROUP BY 1
 """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
@@ -31,6 +32,7 @@ from forwarder.response import COMMAND_LINE
 from forwarder.store import Store
 from forwarder.store.mute_records import MuteRow
 
+_CVE = re.compile(r"CVE-\d{4}-\d{4,19}", re.IGNORECASE)
 _MOST_DIGITS = 40
 """More characters than any mute's id has."""
 _a_minute_at_least = bounded(timedelta(minutes=1))
@@ -90,6 +92,8 @@ def mute(config_path: Path, alert: tuple[str, ...], person: str | None, **told: 
     rest = {"until": _end(told["lasts"], told["until"]), "reason": reason, "even_if_worse": told["even_if_worse"]}
     located = locate_whole(config_path)
     with opened(located) as store:
+        if _CVE.fullmatch(wanted) and not found(store, wanted):
+            raise Stop(f"No alert about {wanted} was seen: to mute those that come, name it with --cve {wanted}.")
         rule = _rule_of(_seen(store, wanted), **rest) if wanted else Mute.model_validate({**conditions, **rest})
         made = store.mutes.add(rule, person=person_of(person), place=COMMAND_LINE, now=time.time())
         hushed = hush(store, [made], time.time())

@@ -142,6 +142,16 @@ def test_an_alert_is_never_guessed(started: Desk) -> None:
     assert started.json("mutes") == []
 
 
+def test_a_cve_that_was_not_seen_yet_is_muted_by_its_option(started: Desk) -> None:
+    """As an alert it is none, and the answer says how it is meant."""
+    result = started.run("mute", "CVE-2030-1234", *FOR)
+    assert result.exit_code == 1
+    assert result.stderr == (
+        "No alert about CVE-2030-1234 was seen: to mute those that come, name it with --cve CVE-2030-1234.\n"
+    )
+    assert started.says("mute", "--cve", "CVE-2030-1234", *FOR).startswith("Mute 1, until ")
+
+
 def test_what_waits_for_a_digest_stays_quiet_too(started: Desk) -> None:
     started.config["routes"] = [{"to": ["secops"], "digest": "daily 09:00"}]
     started.write()

@@ -315,9 +315,9 @@ def _until(condition: Callable[[], object], what: str, patience: float = 3 * PAT
         pause.wait(0.05)
 
 
-# A critical that had been owed for a while when a lower one was claimed, and was claimed after that. What is owed is dated
-# before its commit, between which the process may stand still for as long as its lease lasts. Only what went out at the
-# first try is judged: of the rest the first claim is not known any more.
+# A critical that had been owed for a while when a lower one was claimed, and was claimed after that. What is owed is
+# dated before its commit, and in between a process may stand still for as long as its lease lasts. Only what went out
+# at the first try is judged: of the rest the first claim is not known any more.
 _OVERTAKEN: Final = f"""
 WITH firsts AS (
   SELECT d.id, d.connector, d.rank, d.enqueued_at, d.tried_at FROM forwarder.deliveries AS d

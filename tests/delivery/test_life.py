@@ -38,14 +38,16 @@ pages = int(Path("/proc/self/statm").read_text().split()[0])
 soft, hard = resource.getrlimit(resource.RLIMIT_AS)
 resource.setrlimit(resource.RLIMIT_AS, (pages * resource.getpagesize() + 2**20, hard))
 dispatcher.start()
-print("alive" if dispatcher.alive(time.monotonic()) else "not alive")
+found = ["alive" if dispatcher.alive(time.monotonic()) else "not alive"]
 resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
 enqueue(store, alert())
 dispatcher.wake()
 until(lambda: target.sent)
-print("alive" if dispatcher.alive(time.monotonic()) else "not alive")
+found.append("alive" if dispatcher.alive(time.monotonic()) else "not alive")
 dispatcher.stop()
-print(dispatcher.join(10))
+found.append(str(dispatcher.join(10)))
+# Only now, when nothing is logged beside it.
+print(*found, sep="\\n")
 """
 """A process whose system has no memory for another thread when its workers are to start, and then has."""
 

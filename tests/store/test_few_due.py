@@ -43,6 +43,13 @@ TURNS: Final = (
 )
 
 
+@pytest.fixture(autouse=True)
+def fewer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Much and little are less here than they are elsewhere."""
+    monkeypatch.setattr(order, "MANY", 200)
+    monkeypatch.setattr(order, "FEW", 100)
+
+
 @pytest.mark.parametrize("turn", TURNS, ids=str)
 def test_little_that_is_due_goes_out_in_the_usual_order(
     store: Store, turn: Turn, monkeypatch: pytest.MonkeyPatch

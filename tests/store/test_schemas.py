@@ -150,7 +150,7 @@ LIVED: Final = (
     f"""INSERT INTO looks (connector, cursor, looked_at) VALUES ('tickets', '{{}}', {NOW})""",
     """INSERT INTO sightings VALUES ('delivered', 'tickets', 'resolved')""",
     f"""INSERT INTO reminders VALUES ('critical', {NOW})""",
-    """INSERT INTO reminded VALUES ('delivered', 'critical', 1, 0)""",
+    """INSERT INTO reminded (alert_id, reminder, response, step) VALUES ('delivered', 'critical', 1, 0)""",
     f"""INSERT INTO evidence VALUES ('delivered', 1, '["a: b"]', 0, {NOW})""",
     f"""INSERT INTO sessions VALUES ('d', {NOW}, {NOW})""",
     """INSERT INTO web_token VALUES (1, x'00ff', x'')""",

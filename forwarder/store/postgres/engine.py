@@ -55,7 +55,11 @@ DOUBT_PAUSE: Final = 0.25
 CONFLICTS: Final = 5
 """How often a write is tried again that another one got in the way of."""
 
-_LIMITS: Final = f"SET LOCAL search_path = {SCHEMA}, pg_catalog; SET LOCAL statement_timeout = '60s'"
+# A trigger's plan would be kept as it was made when its tables were small, until they are analyzed again.
+_LIMITS: Final = (
+    f"SET LOCAL search_path = {SCHEMA}, pg_catalog; SET LOCAL statement_timeout = '60s';"
+    " SET LOCAL plan_cache_mode = force_custom_plan"
+)
 _READ: Final = f"BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; {_LIMITS}"
 # A process that stands still within a transaction holds up nobody for longer than its lease lasts.
 _WRITE: Final = (

@@ -29,7 +29,7 @@ class Counting:
         connection.settimeout(HOLDS)
         self.connections += 1
         for _ in range(self._answers):
-            if not (request := connection.recv(65536)):
+            if not (request := whole(connection)):
                 return
             self.requests.append(request)
             connection.sendall(self._answer)
@@ -38,6 +38,16 @@ class Counting:
         connection.shutdown(socket.SHUT_RDWR)
         connection.close()
         self.ended.set()
+
+
+def whole(connection: socket.socket) -> bytes:
+    """A request to the end of its body, which may come later than its head; nothing where none comes any more."""
+    request = b""
+    while not request.endswith(b"\r\n\r\n{}"):
+        if not (more := connection.recv(65536)):
+            return b""
+        request += more
+    return request
 
 
 def request(port: int) -> Request:

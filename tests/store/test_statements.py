@@ -19,8 +19,8 @@ from forwarder.store.postgres.dialect import translated
 from forwarder.store.postgres.wire import connect
 from tests.kit import postgres
 
-SQLITE_ALONE: Final = {"forwarder.store.sqlite", "forwarder.store.owner", "forwarder.store.schema"}
-"""Modules of a file; the steps of its schema (``_steps``) have others on a server."""
+SQLITE_ALONE: Final = {f"forwarder.store.{name}" for name in ("owner", "schema", "sides", "sqlite")}
+"""Modules of a file, and of a move's side that is one; the steps of its schema (``_steps``) have others on a server."""
 
 _STATEMENT: Final = re.compile(r"\s*(--[^\n]*\s*)*(SELECT|INSERT|UPDATE|DELETE|WITH)\b")
 # What a part of a statement is put into, or follows.

@@ -13,6 +13,7 @@ from typing import Any, Final
 from pydantic import BaseModel
 
 from forwarder.alarms import Alarms
+from forwarder.common.accounts import DEFAULT
 from forwarder.common.clock import Clock
 from forwarder.common.units import format_duration
 from forwarder.config import Config, needs_restart, secrets_of
@@ -22,13 +23,14 @@ from forwarder.delivery.dispatcher import LINKS_AFTER, Dispatcher
 from forwarder.delivery.leaving import Leaving, Pauses
 from forwarder.delivery.transitions import ATTEMPTS, first_looks
 from forwarder.events import Listeners
-from forwarder.feed.client import FeedClient, RequestBudget, SentrytexError
+from forwarder.feed.account import Feeds
+from forwarder.feed.client import FeedClient, SentrytexError
 from forwarder.feed.evidence import EvidenceReader
-from forwarder.feed.poller import Poller
 from forwarder.heartbeat import Heartbeat
 from forwarder.lifecycle import Life
 from forwarder.lifecycle.owners import owners_of
 from forwarder.logs import Redactor, get_logger
+from forwarder.rounds import Rounds, told
 from forwarder.scheduler import Jobs, Scheduler
 from forwarder.store import Store, StoreError
 from forwarder.store.records import PollResult
@@ -64,7 +66,6 @@ class Forwarder:
         self.clock = clock or Clock()
         self.redactor = redactor or Redactor()
         self.redactor.update(secrets_of(config))
-        self.budget = RequestBudget()
         self.listeners = Listeners()
         self.alarms = Alarms(store, config, now=self.clock, wake=self._wake)
         self.listeners.add(self.alarms)
@@ -73,13 +74,9 @@ class Forwarder:
         self.dispatchers: dict[str, Dispatcher] = {}
         self.leaving: list[Leaving] = []
         """Dispatchers that a reload replaced or removed, while they still send."""
-        self.has_read_feed = False
-        """Whether one poll was complete since the start of this process, or since a reload changed the feed."""
-        self.reads_since = "the start of this process"
         self._rng, self._links_after = rng, links_after
-        self._source = self._make_source(config)
         self._heartbeat = Heartbeat(config.heartbeat)
-        self.poller = Poller(config, self._source, store, now=self.clock)
+        self.feeds = Feeds(config, store, now=self.clock)
         self.life = Life(
             store,
             config,
@@ -89,26 +86,35 @@ class Forwarder:
             listener=self.listeners,
             redact=self.redactor,
         )
-        self.evidence = EvidenceReader(store, lambda: self._source, self._wanting, now=self.clock, random=rng)
+        self.evidence = EvidenceReader(
+            store, self._source_of, self._wanting, now=self.clock, random=rng, accounts=lambda: tuple(self.feeds)
+        )
         self._unfollowed = 0.0
-        self._retired: list[FeedClient] = []
         self._retired_heartbeats: list[Heartbeat] = []
         self._tended_at: float | None = None
         self._stopped = threading.Event()
-        self._jobs = Jobs(self, Scheduler(self._guarded, now=self.clock.uptime), rng)
+        scheduler = Scheduler(self._guarded, now=self.clock.uptime)
+        self._rounds = Rounds(self, scheduler, now=self.clock.uptime, rng=rng)
+        self._jobs = Jobs(self, scheduler)
+        self._scheduled = False
 
     # The life of it
 
     def start(self, *, schedule: bool = True) -> None:
         """Takes over what an earlier process left, and begins to deliver; to poll too, where ``schedule`` is set."""
+        if why := self.store.accounts.strangers(self.feeds):
+            raise StoreError(why)
         now, connectors = self.clock(), connectors_of(self.config, {}, self.listeners)
         reclaimed = self.store.outbox.reclaim_expired(now=now, due_at=first_looks(connectors, now), all_claims=True)
         if reclaimed:
             log.warning("found_unsettled", deliveries=reclaimed)
         self.store.outbox.reset_deadlines(now=now, most=ATTEMPTS.most)
-        self.store.feed.count_start(now=now)
+        self.store.accounts.open(self.feeds)
+        self.store.accounts.count_start(self.feeds, now=now)
         if schedule:
+            self._rounds.follow()
             self._jobs.start()
+            self._scheduled = True
         self._change_dispatchers(connectors)
 
     def stop(self, timeout: float = STOP_SECONDS) -> bool:
@@ -117,9 +123,8 @@ class Forwarder:
         self._jobs.stop()
         ended = self._stop_dispatchers(timeout)
         self._jobs.join(JOBS_END)
-        self._retired.append(self._source)
         self._retired_heartbeats.append(self._heartbeat)
-        self.close_retired()
+        self.feeds.close()
         _close(self._retired_heartbeats)
         return ended
 
@@ -136,36 +141,36 @@ class Forwarder:
         """
         if keys := needs_restart(self.config, config):
             raise ReloadRefused(f"{keys} cannot be changed while the forwarder runs: restart it.")
+        if why := self.store.accounts.strangers(config.sentrytex.keys):
+            raise ReloadRefused(why)
         self.redactor.update(secrets_of(config))
         # All that another package's code may refuse comes first, while nothing is changed.
         connectors = connectors_of(config, self.in_use(), self.listeners)
-        before, settings = self.config.sentrytex, config.sentrytex
-        other_feed = settings != before
-        if other_feed:
-            source = self._make_source(config)
-            # The old client stays open until the next poll, for the last one may still be under way with it.
-            self._retired.append(self._source)
-            self._source = source
-            self.poller.read_from(source)
-            if (settings.base_url, settings.api_key) != (before.base_url, before.api_key):
-                self.has_read_feed, self.reads_since = False, "the reload that changed the feed"
+        before = self.config.sentrytex
+        self.store.accounts.open(config.sentrytex.keys)
+        changed = self.feeds.use(config) if config.sentrytex != before else []
         if config.heartbeat != self.config.heartbeat:
             self._retired_heartbeats.append(self._heartbeat)
             self._heartbeat = Heartbeat(config.heartbeat)
         self.config = config
-        for part in (self.poller, self.alarms, self.life):
-            part.use(config)
+        for feed in self.feeds.values():
+            feed.poller.use(config)
+        self.alarms.use(config)
+        self.life.use(config)
         self._change_dispatchers(connectors)
         self._guarded("restart", lambda: self.store.outbox.reset_deadlines(now=self.clock(), most=ATTEMPTS.most))
         self._wake(self.dispatchers)
-        if other_feed:
-            # Only then: whoever reloads again and again must not spend the API's requests.
-            self._guarded("replan", self._jobs.replan)
+        if self._scheduled and config.sentrytex != before:
+            self._guarded("follow", self._rounds.follow)
+            for account in changed:
+                # Only then: whoever reloads again and again must not spend the API's requests.
+                self._guarded("replan", partial(self._rounds.renew, account))
 
     def tend(self) -> None:
         """What the main loop does again and again: it follows the clock, and puts right what lost its thread."""
         self._tended_at = time.monotonic()
         self.follow_clock()
+        self.feeds.tidy()
         self._jobs.look()
         for dispatcher in self.dispatchers.values():
             dispatcher.tend()
@@ -205,45 +210,39 @@ class Forwarder:
 
     # Turns
 
-    def poll(self) -> PollResult:
-        """One poll, now; raises SentrytexError where the feed cannot be read."""
-        started, source = time.monotonic(), self._source
+    def poll(self, account: str = DEFAULT) -> PollResult:
+        """One poll of an account's feed, now; raises SentrytexError where it cannot be read."""
+        started, feed = time.monotonic(), self.feeds[account]
+        client = feed.client
         try:
-            result = self.poller.poll()
+            result = feed.poller.poll()
         except SentrytexError as error:
-            log.warning("poll_failed", reason=str(error), result=error.result)
+            log.warning("poll_failed", reason=str(error), result=error.result, **told(account))
             self.listeners.poll_failed(error, time.monotonic() - started)
             raise
         # A poll that a reload overtook says nothing of the feed that is read from now on.
-        self.has_read_feed |= source is self._source
+        feed.has_read |= client is feed.client
         self._polled(result, time.monotonic() - started)
         return result
 
-    def sweep(self) -> PollResult:
-        """One sweep, now; raises SentrytexError where the feed cannot be read."""
+    def sweep(self, account: str = DEFAULT) -> PollResult:
+        """One sweep of an account's feed, now; raises SentrytexError where it cannot be read."""
         started = time.monotonic()
-        result = self.poller.sweep()
+        result = self.feeds[account].poller.sweep()
         self._polled(result, time.monotonic() - started)
         return result
 
-    def sweep_if_due(self) -> None:
+    def sweep_if_due(self, account: str = DEFAULT) -> None:
         """A sweep, where the last one is ``sweep_every`` ago or there was none; raises SentrytexError."""
-        if self.until_sweep() <= 0:
-            self.sweep()
+        if self.feeds[account].until_sweep() <= 0:
+            self.sweep(account)
 
-    def until_sweep(self) -> float:
-        """Seconds until a sweep is due; zero or below where it is."""
-        now, swept_at = self.clock(), self.store.feed.state().swept_at
-        if swept_at is None or swept_at > now:
-            # A clock that was set back while nothing ran must not put the sweep off by as much.
-            return 0.0
-        return swept_at + self.config.sentrytex.sweep_every.total_seconds() - now
-
-    def read_stack(self) -> frozenset[str]:
-        """Reads the stack where that is due, and returns the vendors that joined it since it was last read."""
-        grown = self.poller.stack_grew()
+    def read_stack(self, account: str = DEFAULT) -> frozenset[str]:
+        """Reads a stack where that is due, and returns the vendors that joined it since it was last read."""
+        poller = self.feeds[account].poller
+        grown = poller.stack_grew()
         # What was routed without its vendors' categories goes where these lead.
-        self._wake(self.poller.route_again())
+        self._wake(poller.route_again())
         return grown
 
     def reclaim_expired(self) -> None:
@@ -284,20 +283,17 @@ class Forwarder:
         look_back = (self.config.sentrytex.look_back + self.config.sentrytex.overlap).total_seconds()
         removed = 0
         while batch := self.store.retention.prune(
-            seen_before=now - keep, published_before=now - look_back, overlap=look_back
+            seen_before=now - keep, published_before=now - look_back, overlap=look_back, accounts=tuple(self.feeds)
         ):
             removed += batch
         if removed:
             log.info("pruned", alerts=removed)
 
-    def close_retired(self) -> None:
-        """Closes the clients that a reload replaced; called once no poll uses them any more."""
-        _close(self._retired)
-
     def _polled(self, result: PollResult, seconds: float) -> None:
         self._wake(result.connectors)
         write = log.info if any(result.counts.values()) else log.debug
-        write("swept" if result.sweep else "polled", seconds=round(seconds, 3), read=result.read, **result.counts)
+        counts = {**told(result.account), **result.counts}
+        write("swept" if result.sweep else "polled", seconds=round(seconds, 3), read=result.read, **counts)
         self.listeners.polled(result, seconds)
 
     def _guarded(self, name: str, work: Callable[[], object]) -> bool:
@@ -317,8 +313,8 @@ class Forwarder:
 
     # Parts
 
-    def _make_source(self, config: Config) -> FeedClient:
-        return FeedClient(config.sentrytex.base_url, config.sentrytex.api_key.get_secret_value(), budget=self.budget)
+    def _source_of(self, account: str) -> FeedClient:
+        return self.feeds[account].client
 
     def in_use(self) -> dict[str, Connector[Any]]:
         """The connectors of the config of now, by name."""
@@ -387,7 +383,7 @@ class Forwarder:
                 self.dispatchers[name].wake()
 
 
-def _close(retired: list[FeedClient] | list[Heartbeat]) -> None:
+def _close(retired: list[Heartbeat]) -> None:
     with suppress(IndexError):
         while True:
             retired.pop().close()

@@ -15,13 +15,9 @@ from apscheduler.executors.debug import DebugExecutor
 from apscheduler.schedulers.background import BackgroundScheduler
 from apscheduler.triggers.base import BaseTrigger
 
-from forwarder.common.backoff import Backoff
 from forwarder.common.clock import Now
 from forwarder.common.units import format_duration
-from forwarder.config import Config
 from forwarder.connector import Connector
-from forwarder.events import Listeners
-from forwarder.feed.client import KeyRefused, SentrytexError, TooManyRequests
 from forwarder.feed.evidence import READ_EVERY, EvidenceReader
 from forwarder.lifecycle import Life
 from forwarder.lifecycle.held import RELEASE_EVERY
@@ -29,18 +25,9 @@ from forwarder.lifecycle.mutes import TEND_EVERY
 from forwarder.lifecycle.reminders import REMIND_EVERY
 from forwarder.lifecycle.reports import REPORT_EVERY
 from forwarder.logs import get_logger
-from forwarder.store import Store
 
 log = get_logger(__name__)
 
-POLL_AGAIN: Final = Backoff(first=2.0, most=240.0)
-"""Between two polls while the feed cannot be read."""
-KEY_AGAIN: Final = 120.0
-"""Seconds between two polls with a key that was refused."""
-FIRST_SWEEP: Final = 5.0
-"""Seconds after a start: the feed's new alerts go first."""
-SWEEP_AGAIN: Final = 60.0
-"""Seconds between two sweeps while the feed cannot be read."""
 RECLAIM_EVERY: Final = 30.0
 REVIEW_EVERY: Final = 30.0
 PRUNE_EVERY: Final = 86400.0
@@ -61,17 +48,28 @@ Work = Callable[[], float | None]
 """A job; it returns the seconds until it is due again, None for its usual period."""
 
 
-class _Job:
-    """What is done again and again under one name, when it is due, and the thread that does it."""
+class Lane:
+    """Threads that carry out jobs, ``most`` of them: what is due while all are busy waits for the first that is not."""
 
-    def __init__(self, name: str, work: Work, every: Callable[[], float], hangs: float) -> None:
-        self.name, self.work, self.every, self.hangs = name, work, every, hangs
+    def __init__(self, name: str, most: int = 1) -> None:
+        self.name, self.most = name, most
+        self.orders: SimpleQueue[_Job | None] = SimpleQueue()
+        self.threads: list[threading.Thread] = []
+        self.taken = 0
+        """Jobs that were given to it and have not ended."""
+
+
+class _Job:
+    """What is done again and again under one name, when it is due, and the threads of which one does it."""
+
+    def __init__(self, name: str, work: Work, every: Callable[[], float], hangs: float, lane: Lane) -> None:
+        self.name, self.work, self.every, self.hangs, self.lane = name, work, every, hangs, lane
         self.due = math.inf
+        self.taken = False
+        """Whether its lane has it: it runs, or waits there."""
         self.begun: float | None = None
         """Since when it runs, and since when it could not begin, by the monotonic clock."""
         self.refused: float | None = None
-        self.orders: SimpleQueue[bool] = SimpleQueue()
-        self.thread: threading.Thread | None = None
 
     def stalled(self, now: float) -> str | None:
         """Why it does not turn, in a sentence."""
@@ -99,12 +97,29 @@ class Scheduler:
         self._timer = _Timer(self.look)
 
     def add(
-        self, name: str, work: Work, every: Callable[[], float], *, first: float = math.inf, hangs: float = HANGS
+        self,
+        name: str,
+        work: Work,
+        every: Callable[[], float],
+        *,
+        first: float = math.inf,
+        hangs: float = HANGS,
+        lane: Lane | None = None,
     ) -> None:
-        """Runs ``work`` in ``first`` seconds, and then again and again: after what it returned, else ``every``."""
+        """Runs ``work`` in ``first`` seconds, and then again and again: after what it returned, else ``every``.
+
+        It has a thread of its own, unless it goes by a ``lane``.
+        """
         with self._lock:
-            job = self._jobs[name] = _Job(name, work, every, hangs)
+            job = self._jobs[name] = _Job(name, work, every, hangs, lane or Lane(name))
             job.due = self._now() + first
+
+    def remove(self, name: str) -> None:
+        """Runs it no more; one under way goes on."""
+        with self._lock:
+            job = self._jobs.pop(name, None)
+            if job is not None and job.lane.most == 1:
+                job.lane.orders.put(None)
 
     def ensure(self, name: str, work: Work, every: Callable[[], float]) -> None:
         """Runs ``work`` now and then again and again, also where a job of that name, which does the same, is there."""
@@ -130,8 +145,9 @@ class Scheduler:
                 return
             self._looked = self._monotonic()
             self._timer.tick()
+            now = self._now()
             for job in self._jobs.values():
-                if job.begun is None and job.due <= self._now():
+                if job.due <= now and not job.taken:
                     self._begin(job)
 
     def stalled(self) -> list[str]:
@@ -148,51 +164,67 @@ class Scheduler:
         """Begins no job any more; what is under way goes on."""
         with self._lock:
             self._stopped = True
-            for job in self._jobs.values():
-                job.orders.put(False)
+            for lane in {job.lane for job in self._jobs.values()}:
+                for _ in lane.threads:
+                    lane.orders.put(None)
         self._timer.end()
 
     def join(self, timeout: float) -> None:
         """Waits up to ``timeout`` seconds for what is under way."""
         end = time.monotonic() + timeout
-        for job in self._jobs.values():
-            if job.thread is not None:
-                job.thread.join(max(end - time.monotonic(), 0.0))
+        for lane in {job.lane for job in self._jobs.values()}:
+            for thread in lane.threads:
+                thread.join(max(end - time.monotonic(), 0.0))
 
     def _begin(self, job: _Job) -> None:
-        if job.thread is None or not job.thread.is_alive():
+        lane = job.lane
+        lane.threads = [thread for thread in lane.threads if thread.is_alive()]
+        if lane.taken >= len(lane.threads) < lane.most:
             # It stays, for later there may be none to be had; and the process's end does not wait: a feed can hang.
-            thread = threading.Thread(target=self._serve, args=(job,), name=job.name, daemon=True)
+            thread = threading.Thread(target=self._serve, args=(lane,), name=lane.name, daemon=True)
             try:
                 thread.start()
             except RuntimeError as error:
-                if job.refused is None:
-                    job.refused = self._monotonic()
-                    log.error("no_thread", job=job.name, reason=str(error))  # noqa: TRY400 - the sentence says it all
+                if not lane.threads:
+                    if job.refused is None:
+                        job.refused = self._monotonic()
+                        log.error("no_thread", job=job.name, reason=str(error))  # noqa: TRY400 - it says it all
+                    return
+            else:
+                lane.threads.append(thread)
+        job.refused, job.taken, job.due = None, True, math.inf
+        if lane.most == 1:
+            job.begun = self._monotonic()
+        lane.taken += 1
+        lane.orders.put(job)
+
+    def _serve(self, lane: Lane) -> None:
+        while (job := lane.orders.get()) is not None:
+            if self._stopped:
                 return
-            job.thread = thread
-        job.refused, job.begun, job.due = None, self._monotonic(), math.inf
-        job.orders.put(True)
+            self._carry_out(job)
 
-    def _serve(self, job: _Job) -> None:
-        while job.orders.get():
-            wait: float | None = None
+    def _carry_out(self, job: _Job) -> None:
+        wait: float | None = None
 
-            def turn() -> None:
-                nonlocal wait
-                wait = job.work()
+        def turn() -> None:
+            nonlocal wait
+            wait = job.work()
 
-            try:
-                self._guard(job.name, turn)
-            except BaseException:
-                # Not even what is meant to end a thread may end a job for good.
-                log.exception("job_failed", job=job.name)
-            finally:
-                self._ended(job, wait)
+        # What waited for a thread of its lane begins only now.
+        job.begun = self._monotonic()
+        try:
+            self._guard(job.name, turn)
+        except BaseException:
+            # Not even what is meant to end a thread may end a job for good.
+            log.exception("job_failed", job=job.name)
+        finally:
+            self._ended(job, wait)
 
     def _ended(self, job: _Job, wait: float | None) -> None:
         with self._lock:
-            job.begun = None
+            job.begun, job.taken = None, False
+            job.lane.taken -= 1
             # It may have been planned meanwhile.
             job.due = min(job.due, self._now() + (job.every() if wait is None else wait))
         self.look()
@@ -201,19 +233,8 @@ class Scheduler:
 class Turns(Protocol):
     """What the jobs carry out; ``forwarder.app.Forwarder`` does."""
 
-    config: Config
-    store: Store
-    listeners: Listeners
     evidence: EvidenceReader
     life: Life
-
-    def poll(self) -> object: ...
-
-    def sweep(self) -> object: ...
-
-    def until_sweep(self) -> float: ...
-
-    def read_stack(self) -> frozenset[str]: ...
 
     def beat(self) -> None: ...
 
@@ -223,25 +244,20 @@ class Turns(Protocol):
 
     def prune(self) -> None: ...
 
-    def close_retired(self) -> None: ...
-
 
 class Jobs:
-    """What is done again and again, and when: polls and sweeps plan the next of their kind by what became of them."""
+    """What is done again and again besides reading the feeds, and when."""
 
-    def __init__(self, turns: Turns, scheduler: Scheduler, rng: Callable[[], float]) -> None:
-        self._turns, self._scheduler, self._rng = turns, scheduler, rng
-        self._poll_failures = 0
+    def __init__(self, turns: Turns, scheduler: Scheduler) -> None:
+        self._turns, self._scheduler = turns, scheduler
         self._scheduled = False
         self.stop, self.join = scheduler.stop, scheduler.join
         self.look, self.stalled = scheduler.look, scheduler.stalled
 
     def start(self) -> None:
-        """Polls at once, and everything else in its time."""
+        """Begins with everything, each in its time."""
         turns, add = self._turns, self._scheduler.add
-        add("poll", self._poll, self._poll_every, first=0.0)
         add("heartbeat", _job(turns.beat), lambda: math.inf)
-        add("sweep", self._sweep, self._sweep_again, first=max(turns.until_sweep(), FIRST_SWEEP))
         add("evidence", turns.evidence.read, lambda: READ_EVERY, first=READ_EVERY)
         add("reclaim", _job(turns.reclaim_expired), lambda: RECLAIM_EVERY, first=RECLAIM_EVERY)
         add("alarms", _job(turns.review_alarms), lambda: REVIEW_EVERY, first=REVIEW_EVERY)
@@ -268,54 +284,6 @@ class Jobs:
                 )
             if connector.listens:
                 self._scheduler.ensure(f"listen to {name}", partial(responses.listen, name), lambda: math.inf)
-
-    def replan(self) -> None:
-        """Polls at once, and sweeps when the config says, whose feed was replaced; what failed was another one."""
-        self._poll_failures = 0
-        self._scheduler.plan("poll", 0.0)
-        self._scheduler.plan("sweep", self._turns.until_sweep())
-
-    def _poll(self) -> float | None:
-        try:
-            self._turns.poll()
-            self._poll_failures = 0
-            self._scheduler.plan("heartbeat", 0.0)
-            self._scheduler.plan("evidence", 0.0)
-            if self._turns.read_stack():
-                log.info("stack_grew")
-                self._scheduler.plan("sweep", 0.0)
-        except SentrytexError as error:
-            self._poll_failures += 1
-            return self._poll_again(error)
-        finally:
-            self._turns.close_retired()
-        return None
-
-    def _poll_every(self) -> float:
-        return self._turns.config.sentrytex.poll_every.total_seconds()
-
-    def _poll_again(self, error: SentrytexError) -> float:
-        if isinstance(error, TooManyRequests):
-            return max(error.after, 1.0)
-        if isinstance(error, KeyRefused):
-            return max(KEY_AGAIN, self._poll_every())
-        return POLL_AGAIN.after(self._poll_failures, self._rng)
-
-    def _sweep(self) -> float | None:
-        every = self._turns.config.sentrytex.sweep_every.total_seconds()
-        try:
-            if self._turns.store.feed.state().cursor is None:
-                # What was there before the first start is only known after the first poll.
-                return min(every, FIRST_SWEEP)
-            self._turns.sweep()
-        except SentrytexError as error:
-            log.warning("sweep_failed", reason=str(error))
-            self._turns.listeners.sweep_failed(error)
-            return self._sweep_again()
-        return every
-
-    def _sweep_again(self) -> float:
-        return min(self._turns.config.sentrytex.sweep_every.total_seconds(), SWEEP_AGAIN)
 
 
 def _job(turn: Callable[[], object]) -> Work:

@@ -12,9 +12,10 @@ from typing import Any, Final, TypeVar
 
 import click
 
-from forwarder.alarms import is_unread
+from forwarder.alarms import is_unread, together
 from forwarder.alarms.types import severity_of
 from forwarder.alert import Severity
+from forwarder.cli.feeds import feed_json, print_feeds, shown_accounts
 from forwarder.cli.options import complete_known
 from forwarder.cli.output import (
     SEVERITY_STYLES,
@@ -32,6 +33,7 @@ from forwarder.cli.root import SEVERITIES, json_option
 from forwarder.cli.running import Life, life_json, look, sentences
 from forwarder.cli.tables import Column, print_table
 from forwarder.cli.view import view_options, viewing
+from forwarder.common.accounts import DEFAULT
 from forwarder.common.clock import iso
 from forwarder.common.databases import Database
 from forwarder.common.text import counted
@@ -68,7 +70,8 @@ def status(config_path: Path, database: Database | None, as_json: bool) -> None:
     now = time.time()
     with viewing(config_path, database) as view:
         store, connectors = view.store, view.connectors
-        feed, totals, muted = store.feed.state(), store.queries.totals(), store.mutes.count()
+        feeds = store.accounts.feeds(shown_accounts(store, view.config))
+        feed, totals, muted = together(feeds), store.queries.totals(), store.mutes.count()
         queues = store.queries.queues(connectors, since=now - 86400)
         throughputs = view.throughputs(queues, now)
         alarms, life, config = store.alarms.active(), look(store), view.config
@@ -86,6 +89,7 @@ def status(config_path: Path, database: Database | None, as_json: bool) -> None:
                 "sweep_error": feed.sweep_error,
                 "short_reach": {severity.value: iso(since) for severity, since in feed.reach.items()},
                 "sweep_reach": None if feed.sweep_reach is None else iso(feed.sweep_reach),
+                **({"accounts": [feed_json(*one) for one in feeds.items()]} if DEFAULT not in feeds else {}),
                 **totals,
                 "muted": muted,
                 "connectors": [_queue_json(one) for one in shown],
@@ -108,6 +112,7 @@ def status(config_path: Path, database: Database | None, as_json: bool) -> None:
         f"Gaps: {totals['gaps']}   set aside: {totals['set_aside']}   alerts without a route: {totals['unrouted']}"
         + (f"   muted: {muted}" if muted else "")
     )
+    print_feeds(feeds, config, now)
     print_table(
         ["connector", "state", "waiting", "oldest", "dead", "last 24h", "last delivery"],
         [_queue_row(one, now) for one in shown],

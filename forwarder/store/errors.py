@@ -13,3 +13,7 @@ class AlreadyRunning(StoreError):
 
 class LeaseLost(StoreError):
     """Another process has taken over the database: this one can commit nothing more, and should end."""
+
+
+class Overtaken(Exception):
+    """What was routed has changed since it was read: nothing was written, and it is to be routed again."""

@@ -21,7 +21,7 @@ from forwarder.response import COMMAND_LINE, PAGE
 from forwarder.store import Store
 from forwarder.store.query_records import AlertHistory, AlertRow, DeliveryRow, Filter
 from forwarder.store.records import Lateness, Queue, State
-from forwarder.web import charts, figures
+from forwarder.web import charts, feeds, figures
 from forwarder.web.facts import Facts
 from forwarder.web.filters import KINDS
 from forwarder.web.health import Health
@@ -111,7 +111,8 @@ class Pages:
             "standing": summarize(facts),
             "feed": feed,
             "vendors": self._store.vendors.known(),
-            "budget": self._forwarder.budget.left,
+            "budget": feeds.requests_left(self._forwarder),
+            "accounts": feeds.by_account(self._forwarder, self._store),
             "cards": self._cards(facts),
             "drawn": self._drawn(),
             "alerts": newest,
@@ -236,7 +237,7 @@ class Pages:
             now=now,
             started_at=self._forwarder.started_at,
             config=self._forwarder.config,
-            feed=self._store.feed.state(),
+            feed=feeds.as_one(self._forwarder, self._store),
             queues=queues,
             alarms=self._store.alarms.active(),
             last_seen_at=self._store.queries.last_seen_at(),

@@ -91,8 +91,8 @@ log: {{level: warning}}
 def poll_at_will(forwarder: Forwarder) -> FeedClient:
     """Lifts our own limit of 100 requests a minute, which a measurement would soon reach; returns the new client."""
     settings = forwarder.config.sentrytex
-    client = FeedClient(settings.base_url, settings.api_key.get_secret_value(), budget=RequestBudget(limit=1_000_000))
-    forwarder.poller.read_from(client)
+    client = FeedClient(settings.base_url, settings.keys["default"], budget=RequestBudget(limit=1_000_000))
+    forwarder.feeds["default"].poller.read_from(client)
     return client
 
 

@@ -37,7 +37,7 @@ def shown(store: Store, name: str) -> AlertRow:
     return row
 
 
-def to_secops(one: Alert, people: object, worse: bool) -> RoutedAlert:
+def to_secops(one: Alert, accounts: object, people: object, worse: bool) -> RoutedAlert:
     return replace(routed(one, "secops"), known=one)
 
 

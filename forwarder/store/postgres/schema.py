@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import psycopg
 
+from forwarder.store.postgres.account_steps import ACCOUNTS
 from forwarder.store.postgres.figure_steps import EVIDENCE_UNREAD, FIGURES
 from forwarder.store.postgres.functions import FUNCTIONS, LEASES, SEARCH
 
@@ -345,6 +346,7 @@ MIGRATIONS: Final[tuple[tuple[str, str], ...]] = (
     ("0001_first", FUNCTIONS + _TABLES + LEASES + SEARCH),
     ("0002_figures", FIGURES),
     ("0003_evidence_unread", EVIDENCE_UNREAD),
+    ("0004_accounts", ACCOUNTS),
 )
 """Each step with its name, in order. A step that was released is never edited: the next one follows it."""
 

@@ -288,6 +288,7 @@ def since_option(*, required: bool = False) -> Callable[[Command], Command]:
 @json_option
 @click.option("--severity", type=SEVERITIES, help="Only those of this severity.")
 @click.option("--vendor", help="Only those that affect this vendor.")
+@click.option("--account", help="Only those that this account sees.")
 @click.option("--connector", shell_complete=complete_known, help="Only those sent, or to be sent, to this connector.")
 @click.option("--state", type=_STATES, help="Only those with a delivery in this state.")
 @click.option("--status", type=_STATUSES, help="Only those that are open, acknowledged or resolved.")
@@ -332,6 +333,7 @@ def _went_to(row: AlertRow) -> str:
 @view_options
 @json_option
 @click.option("--severity", type=SEVERITIES, help="Only those of this severity.")
+@click.option("--account", help="Only those of alerts that this account sees.")
 @click.option("--connector", shell_complete=complete_known, help="Only those to this connector.")
 @click.option("--state", type=_STATES, help="Only those in this state.")
 @click.option("--alert", "text", help="Only those of alerts with these words: an id, a CVE, a title, a ticket's key.")

@@ -67,7 +67,7 @@ class Reminders:
             if (
                 begins is None
                 or not since <= begins <= now
-                or not routing.matches(unresolved.alert, reminder, vendors)[0]
+                or not routing.matches(unresolved.alert, reminder, vendors, unresolved.accounts)[0]
             ):
                 continue
             step = step_at(begins, reminder.every, now)

@@ -146,11 +146,19 @@ class MuteStore:
                 ).fetchall()
             )
 
-    def quiet(self, mute: str) -> list[tuple[Alert, bool]]:
-        """The alerts that one mute keeps quiet, each with whether it has got worse."""
+    def quiet(self, mute: str) -> list[tuple[Alert, bool, tuple[str, ...]]]:
+        """The alerts that one mute keeps quiet, each with whether it has got worse, and the accounts that it is for."""
         with self._engine.read() as connection:
             rows = connection.execute(_KEPT_BY, (json.dumps([mute]), -1)).fetchall()
-            return [(unreadable.alert_of(row, row["id"])[0], _got_worse(connection, row["id"])) for row in rows]
+            accounts = owed_for(connection, [row["id"] for row in rows])
+            return [
+                (
+                    unreadable.alert_of(row, row["id"])[0],
+                    _got_worse(connection, row["id"]),
+                    accounts.get(row["id"], ()),
+                )
+                for row in rows
+            ]
 
     def route_anew(self, route: Route, *, standing: Collection[str], now: float) -> RoutedAnew:
         """Routes a batch of what no mute that stands keeps quiet any more; nothing is judged where there is none.

@@ -98,12 +98,13 @@ class Feed:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Gap:
-    """A stretch of the feed that the API did not show us, for one severity."""
+    """A stretch of a feed that the API did not show us, for one severity; ``account`` is empty where none is named."""
 
     severity: Severity
     since: float
     until: float
     noticed_at: float = 0.0
+    account: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -10,6 +10,7 @@ from typing import Final
 from forwarder.alert import Alert, Severity
 from forwarder.connector import Kind, Status
 from forwarder.store import unreadable
+from forwarder.store.accounts import owed_for
 from forwarder.store.connection import Connection
 from forwarder.store.engine import Engine
 from forwarder.store.enqueue import enqueue
@@ -49,8 +50,8 @@ SELECT coalesce(max(revision), 0) + 1 FROM deliveries WHERE alert_id = ? AND con
 class Unresolved:
     """An alert that is not done: since when each connector was owed it, and the last time that it was reopened.
 
-    ``response`` is the number of the last response, 0 where there was none. ``told`` is the last step of the reminder
-    that was told since then, None where there was none.
+    ``accounts`` are those for which it is owed. ``response`` is the number of the last response, 0 where there was
+    none. ``told`` is the last step of the reminder that was told since then, None where there was none.
     """
 
     alert: Alert
@@ -59,6 +60,7 @@ class Unresolved:
     reopened_at: float | None
     response: int
     told: int | None
+    accounts: tuple[str, ...] = ()
 
 
 class ReminderStore:
@@ -88,6 +90,7 @@ class ReminderStore:
         }
         with self._engine.read() as connection:
             rows = connection.execute(_UNRESOLVED, asked).fetchall()
+            accounts = owed_for(connection, [row["id"] for row in rows])
         for row in rows:
             current = row["told_response"] == row["response"]
             yield Unresolved(
@@ -97,6 +100,7 @@ class ReminderStore:
                 reopened_at=row["reopened_at"],
                 response=row["response"],
                 told=row["step"] if current else None,
+                accounts=accounts.get(row["id"], ()),
             )
 
     def remind(

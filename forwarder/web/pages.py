@@ -132,6 +132,7 @@ class Pages:
             "full": full,
             "more": more if full else None,
             "vendors": self._store.vendors.known(),
+            "accounts": sorted(self._forwarder.feeds) if self._forwarder.feeds.are_named else [],
         }
 
     def history(self, alert_id: str) -> dict[str, Any] | None:
@@ -390,6 +391,7 @@ def filter_of(query: Mapping[str, str], connectors: Sequence[str]) -> Filter:
         urgent_first=query.get("order") != "newest" and not sought,
         connector=one_of("connector", connectors),
         vendor=query.get("vendor", "").strip() or None,
+        account=query.get("account", "").strip() or None,
         text=query.get("search", "").strip() or None,
         unrouted=query.get("unrouted") == "1",
         muted=query.get("muted") == "1",

@@ -36,6 +36,10 @@ class StandIns:
         """Lets the feed show ``alerts``."""
         self.control.post(f"{self._origin('sentrytex')}/_sandbox/publish", json=list(alerts))
 
+    def path(self, service: str, control: str) -> str:
+        """The address of one of a service's control paths."""
+        return f"{self._origin(service)}/_sandbox/{control}"
+
     def received(self) -> dict[str, int]:
         """How many alerts have arrived at each destination."""
         return {

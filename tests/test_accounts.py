@@ -21,8 +21,8 @@ KEYS: Final = {name: f"vk_{name}-not-a-real-key" for name in ("acme", "beta", "g
 STACKS: Final = {"acme": ("openssl", "github"), "beta": ("openssl", "okta"), "gamma": ("openssl", "okta", "stripe")}
 KILLS: Final = 4
 ROUTES: Final = [
-    {"account": "acme", "to": ["secops"]},
-    {"account": ["beta", "gamma"], "to": ["tickets"]},
+    {"account": "acm*", "to": ["secops"]},
+    {"account": ["bet*", "gam*"], "to": ["tickets"]},
     {"severity": "critical", "to": ["oncall"]},
 ]
 

@@ -18,7 +18,7 @@ ROOMS: Final = (
     # Each does one thing, and knows nothing of the daemon.
     *("logs", "plugins", "templates", "config", "routing", "store"),
     # The turns, and what people and monitors hear of them.
-    *("events", "lifecycle", "feed", "delivery", "alarms", "heartbeat", "scheduler"),
+    *("events", "lifecycle", "feed", "delivery", "alarms", "heartbeat", "scheduler", "rounds"),
     # What puts them together, what stands in for the world, and what people meet.
     *("app", "web", "daemon", "sandbox", "cli"),
 )

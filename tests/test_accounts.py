@@ -151,7 +151,9 @@ def test_once_says_which_account_could_not_be_read(tmp_path: Path, accounts: San
     assert ended.returncode == 1
     assert "beta: The Sentrytex API refused the key" in ended.stderr
     assert "sentrytex.accounts.beta.api_key" in ended.stderr
-    assert there(accounts)["secops"] == 1
+    # The alert, and, for no alarms.to is named, the alarm of whose key it is.
+    assert there(accounts)["secops"] == 2
+    assert "refuses the key: no new alerts are read: beta" in str(accounts.slack.messages)
     told = command(tmp_path, "status", env=environment(accounts)).stdout
     assert "acme" in told
     assert "beta" in told

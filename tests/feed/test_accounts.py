@@ -18,10 +18,11 @@ from forwarder.lifecycle.mutes import Mutes
 from forwarder.sandbox import Sandbox
 from forwarder.store import Store
 from forwarder.store.query_records import Filter
+from forwarder.store.records import PollResult
 from tests.kit.feed import publish
 from tests.kit.store import Time, config, rows
 
-ROUTES = [
+ROUTES: list[dict[str, Any]] = [
     {"account": "acme", "to": "secops"},
     {"account": ["beta", "gam*"], "to": "tickets"},
     {"severity": "critical", "to": "oncall"},
@@ -119,7 +120,8 @@ def test_an_alert_that_both_bring_at_the_same_moment_is_lost_to_nobody(
     """One of the two is first; the other one routes it anew, as seen by both."""
     acme, beta = reader("acme"), reader("beta")
     publish(sandbox, "a", 1, affected_vendors=["openssl"], severity="low")
-    read, overtaken = beta._feed.arrivals, []
+    read = beta._feed.arrivals
+    overtaken: list[PollResult] = []
 
     def late(*args: Any, **more: Any) -> Any:
         found = read(*args, **more)

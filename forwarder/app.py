@@ -141,14 +141,16 @@ class Forwarder:
         """
         if keys := needs_restart(self.config, config):
             raise ReloadRefused(f"{keys} cannot be changed while the forwarder runs: restart it.")
-        if why := self.store.accounts.strangers(config.sentrytex.keys):
+        before, settings = self.config.sentrytex, config.sentrytex
+        other_accounts = before.keys.keys() != settings.keys.keys()
+        if other_accounts and (why := self.store.accounts.strangers(settings.keys)):
             raise ReloadRefused(why)
         self.redactor.update(secrets_of(config))
         # All that another package's code may refuse comes first, while nothing is changed.
         connectors = connectors_of(config, self.in_use(), self.listeners)
-        before = self.config.sentrytex
-        self.store.accounts.open(config.sentrytex.keys)
-        changed = self.feeds.use(config) if config.sentrytex != before else []
+        if other_accounts:
+            self.store.accounts.open(settings.keys)
+        changed = self.feeds.use(config) if settings != before else []
         if config.heartbeat != self.config.heartbeat:
             self._retired_heartbeats.append(self._heartbeat)
             self._heartbeat = Heartbeat(config.heartbeat)
@@ -160,7 +162,7 @@ class Forwarder:
         self._change_dispatchers(connectors)
         self._guarded("restart", lambda: self.store.outbox.reset_deadlines(now=self.clock(), most=ATTEMPTS.most))
         self._wake(self.dispatchers)
-        if self._scheduled and config.sentrytex != before:
+        if self._scheduled and settings != before:
             self._guarded("follow", self._rounds.follow)
             for account in changed:
                 # Only then: whoever reloads again and again must not spend the API's requests.

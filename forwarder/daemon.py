@@ -61,6 +61,7 @@ class Daemon:
         """Runs until SIGTERM or SIGINT, and returns the exit status; raises StoreError and WebError at the start."""
         if self._stop:
             return 0
+        processes.share_arena()
         store = Store.open_replica(self._config.database)
         try:
             listen = self._config.web.listen

@@ -124,7 +124,9 @@ class _Move:
         if table.first:
             self._writing.execute(f"DELETE FROM {table.name}")
         try:
-            self._to.put(self._writing, table, self._passing(table, tally))
+            # A server waits until all was read, or the reading is given up.
+            with contextlib.closing(self._from.rows(self._reading, table)) as rows:
+                self._to.put(self._writing, table, self._passing(table, rows, tally))
         except self._to.refusals as error:
             told = one_line(str(error).partition("\n")[0])
             raise StoreError(
@@ -133,11 +135,11 @@ class _Move:
             ) from error
         return tally
 
-    def _passing(self, table: Table, tally: Tally) -> Iterator[Values]:
+    def _passing(self, table: Table, rows: Iterable[Values], tally: Tally) -> Iterator[Values]:
         """The rows of a table as the target keeps them, each counted in as it passes."""
         # The source's process is not the target's, also where it was killed and has left its number.
         forgotten = {table.columns.index(name) for name in ("pid", "began")} if table.name == DAEMON else set()
-        for row in self._stepping(self._from.rows(self._reading, table)):
+        for row in self._stepping(rows):
             kept = self._kept(row)
             if forgotten:
                 kept = tuple(None if place in forgotten else value for place, value in enumerate(kept))
@@ -154,8 +156,9 @@ class _Move:
     def _compare(self, table: Table, count: int, sent: Tally) -> None:
         """Raises StoreError where the target does not hold what was there, and what was sent."""
         there = Tally()
-        for row in self._stepping(self._to.rows(self._writing, table)):
-            there.add(row)
+        with contextlib.closing(self._to.rows(self._writing, table)) as rows:
+            for row in self._stepping(rows):
+                there.add(row)
         if count != sent.count or there != sent:
             raise StoreError(
                 f"What {self._new.place} holds of `{table.name}` is not what {self._old.place} holds "

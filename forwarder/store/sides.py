@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterable, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from functools import cache
@@ -48,8 +48,8 @@ class Side(Protocol):
     def end(self, connection: Connection) -> None:
         """Makes the one that was filled what it is otherwise."""
 
-    def rows(self, connection: Connection, table: Table) -> Iterator[Values]:
-        """All rows of a table, in no order, a few at a time."""
+    def rows(self, connection: Connection, table: Table) -> Generator[Values, None, None]:
+        """All rows of a table, in no order, a few at a time; closed, or the connection may be of no more use."""
 
     def put(self, connection: Connection, table: Table, rows: Iterable[Values]) -> None:
         """Adds rows to a table."""
@@ -117,8 +117,8 @@ class SqliteSide:
             connection.execute(sql)
         connection.execute("PRAGMA cache_size = -4096")
 
-    def rows(self, connection: Connection, table: Table) -> Iterator[Values]:
-        return map(tuple, connection.execute(f"SELECT {table.listed} FROM {table.name}"))
+    def rows(self, connection: Connection, table: Table) -> Generator[Values, None, None]:
+        yield from map(tuple, connection.execute(f"SELECT {table.listed} FROM {table.name}"))
 
     def put(self, connection: Connection, table: Table, rows: Iterable[Values]) -> None:
         places = ", ".join("?" * len(table.columns))

@@ -305,14 +305,16 @@ def test_what_differs_afterwards_is_not_kept(server: Server, back: Path, monkeyp
 # What ends it half-way
 
 HELD: Final = """
-import signal, sys
+import sys, threading
 from forwarder.common.databases import parse_database
 from forwarder.store.moving import move
 
 def hold(done, total):
     if done >= {after}:
         print("moving", flush=True)
-        signal.pause()
+        # Again and again: a signal just before a wait would not end it.
+        while True:
+            threading.Event().wait(0.1)
 
 move(parse_database(sys.argv[1]), parse_database(sys.argv[2]), hold)
 """

@@ -316,7 +316,7 @@ def _until(condition: Callable[[], object], what: str, patience: float = 3 * PAT
 
 
 # A critical that had been owed for a while when a lower one was claimed, and was claimed after that. What is owed is
-# dated before its commit, between which the process may stand still for as long as its lease lasts. Only what went out
+# dated before its commit, and in between a process may stand still for as long as its lease lasts. Only what went out
 # at the first try is judged: of the rest the first claim is not known any more.
 _OVERTAKEN: Final = f"""
 WITH firsts AS (

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from typing import Final
 
 import psycopg
@@ -53,7 +53,7 @@ class PostgresSide:
         for (table,) in raw.execute(_ALL).fetchall():
             raw.execute(f"ANALYZE {table}".encode())
 
-    def rows(self, connection: Connection, table: Table) -> Iterator[Values]:
+    def rows(self, connection: Connection, table: Table) -> Generator[Values, None, None]:
         with _copying(connection, f"{table.name} ({table.listed}) TO STDOUT", table) as copy:
             yield from copy.rows()
 

@@ -72,6 +72,7 @@ INSERT INTO uncategorized_next SELECT alert_id, vendors, 'default' FROM uncatego
 DROP TABLE uncategorized;
 ALTER TABLE uncategorized_next RENAME TO uncategorized;
 
+-- With rows of its own: SQLite's quick_check takes one that is ordered by its last column first for damaged.
 CREATE TABLE gaps_next (
   severity TEXT NOT NULL CHECK (severity IN ('critical', 'high', 'medium', 'low')),
   since REAL NOT NULL,
@@ -79,7 +80,7 @@ CREATE TABLE gaps_next (
   noticed_at REAL NOT NULL,
   account TEXT NOT NULL CHECK (account <> ''),
   PRIMARY KEY (account, severity, since, until)
-) STRICT, WITHOUT ROWID;
+) STRICT;
 INSERT INTO gaps_next SELECT severity, since, until, noticed_at, 'default' FROM gaps;
 DROP TABLE gaps;
 ALTER TABLE gaps_next RENAME TO gaps;

@@ -77,11 +77,11 @@ def _component(pin: Pin) -> dict[str, Any]:
         "version": pin.version,
         "scope": "optional" if pin.marker else "required",
         "purl": _purl(pin),
-        # A package has a file for each platform, and so several hashes: they belong to where the files are.
+        # A package has a file for each platform, and so several hashes: they belong to its files, wherever those are.
         "externalReferences": [
             {
                 "type": "distribution",
-                "url": f"https://pypi.org/simple/{pin.name}/",
+                "url": _purl(pin),
                 "hashes": [{"alg": "SHA-256", "content": content} for content in pin.hashes],
             }
         ],

@@ -46,7 +46,6 @@ _WHY: Final = {
     "not_allowed_token_type": f"the app_token is no app-level token (xapp-…): {_HOW_TO}",
 }
 _BAD_TOKEN: Final = {"invalid_auth", "not_authed", "token_revoked", "token_expired", "account_inactive"}
-_RENEWALS: Final = {"warning", "refresh_requested"}
 _FAREWELLS: Final = {
     "link_disabled": "Socket Mode is switched off for the app: switch it on at https://api.slack.com/apps",
     "too_many_websockets": "the app has ten connections already, which is all that Slack allows: stop the others",

@@ -62,6 +62,7 @@ class Store:
         self.retention = Retention(engine)
         self.sessions = SessionStore(engine)
         self.daemon = DaemonStore(engine)
+        self._acting: dict[str, Store] = {}
 
     @classmethod
     def open_exclusive(cls, place: Database) -> Self:
@@ -93,9 +94,12 @@ class Store:
         engine = self.engine.acting_as(role)
         if engine is self.engine:
             return self
-        acting = Store(engine)
-        acting.outbox.set_aside = self.outbox.set_aside
-        return acting
+        if role not in self._acting:
+            # One for all who act so: a claim has the connector's memory read anew, for whoever reads it.
+            acting = Store(engine)
+            acting.outbox.set_aside = self.outbox.set_aside
+            return self._acting.setdefault(role, acting)
+        return self._acting[role]
 
     def close(self) -> None:
         """Closes the database and gives up the lock."""

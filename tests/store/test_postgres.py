@@ -12,6 +12,7 @@ from typing import Any, Final
 import pytest
 
 from forwarder.common.databases import PostgresAddress, parse_database
+from forwarder.delivery.memory import StoredMemory
 from forwarder.store import AlreadyRunning, Store, StoreError, presence_of
 from forwarder.store.errors import LeaseLost
 from forwarder.store.membership import Membership
@@ -170,6 +171,19 @@ def test_who_lost_a_role_commits_nothing_for_it(server: Server, address: Postgre
         assert not tenure.lasts()
         enqueue(store, alert(id="a2"), "secops")
     assert server.run("SELECT owner FROM forwarder.leases", address.name) == [("1@elsewhere x",)]
+
+
+def test_a_claim_for_a_role_knows_what_a_rename_handed_over(address: PostgresAddress) -> None:
+    """Whoever acts for the connector reads its memory anew with the claim of any who do."""
+    with Store.open_replica(address) as store:
+        member_of(store).take(["connector:old", "connector:new"])
+        StoredMemory(store.acting_as("connector:old").memory, "old").put("channel", "C1")
+        memory = StoredMemory(store.acting_as("connector:new").memory, "new")
+        assert memory.get("channel") == ""
+        with Store.open_shared(address) as person:
+            person.operations.rename("old", "new")
+        store.acting_as("connector:new").outbox.claim("new", 1, now=0.0, lease=60.0)
+        assert memory.get("channel") == "C1"
 
 
 def test_a_lost_role_costs_nobody_else_a_write(address: PostgresAddress) -> None:

@@ -16,6 +16,7 @@ import socket
 import threading
 from collections.abc import Callable, Collection, Iterable
 from contextlib import suppress
+from queue import Empty, SimpleQueue
 from typing import Any, Final
 
 import psycopg
@@ -80,8 +81,8 @@ class PostgresMembership:
         self._kept: Raw | None = None
         self._keeping, self._closed = threading.Lock(), threading.Event()
         self._failing = False
-        self._to_tell: set[str] = set()
-        self._telling = threading.Event()
+        self._to_tell: SimpleQueue[str | None] = SimpleQueue()
+        """What the others are to be told; None ends that."""
 
     def register(self) -> None:
         """Shows itself to the others; raises psycopg.Error."""
@@ -153,12 +154,12 @@ class PostgresMembership:
 
     def announce(self, *topics: str) -> None:
         # Whoever announces something has more to do than to wait for that; and what comes meanwhile goes together.
-        self._to_tell.update(topics)
-        self._telling.set()
+        for topic in topics:
+            self._to_tell.put(topic)
 
     def leave(self) -> None:
         self._closed.set()
-        self._telling.set()
+        self._to_tell.put(None)
         # A renewal under way would bring the row back.
         held = self._keeping.acquire(timeout=2.0)
         try:
@@ -181,12 +182,12 @@ class PostgresMembership:
     # Its own threads
 
     def _tell(self) -> None:
-        while True:
-            self._telling.wait()
-            self._telling.clear()
-            if self._closed.is_set():
+        while (first := self._to_tell.get()) is not None:
+            topics = {first: None}
+            with suppress(Empty):
+                while (another := self._to_tell.get_nowait()) is not None:
+                    topics[another] = None
                 return
-            topics, self._to_tell = sorted(self._to_tell), set()
             told = self._told(topics)
 
             def work(connection: Connection, told: str = told) -> None:

@@ -20,14 +20,12 @@ from typing import Any, Final
 from connectors.pagerduty.config import PagerDutyConfig
 from connectors.pagerduty.event import KEY_PREFIX
 from connectors.pagerduty.rest import Item, RestApi, moment
-from forwarder.connector import Broken, Failed, Finding, Look, Sighting, Status, clean, cut, one_line
+from forwarder.connector import Broken, Failed, Finding, Look, Sighting, Status, clean, one_line
 
 OVERLAP: Final = timedelta(minutes=5)
 """How far a look goes back behind the one before it, for what came into view late."""
 WINDOW: Final = timedelta(hours=6)
 """How much one look reads of what was missed: what comes after it is left for the next."""
-_MAX_NAME: Final = 100
-"""Characters of a person's name."""
 MOST_FOREIGN: Final = 10_000
 """Incidents without any alert of ours that are remembered, so that each is asked for its alerts once."""
 
@@ -82,7 +80,7 @@ class Entry:
             at=when,
             before=_COMES_FROM.get(str(kind), Status.OPEN),
             status=status,
-            person=cut(one_line(clean(str(agent.get("summary") or ""))), _MAX_NAME) if by_a_person else "PagerDuty",
+            person=one_line(clean(str(agent.get("summary") or ""))) if by_a_person else "PagerDuty",
             reason="" if by_a_person else "the acknowledgement timed out",
             incident=incident,
         )

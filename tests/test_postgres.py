@@ -151,7 +151,7 @@ def test_a_daemon_s_life_behind_a_pooler(
         sandbox.sentrytex.publish(*alerts)
         with Process(tmp_path, env) as process:
             until(lambda: delivered(server, address) == expected(alerts))
-            assert f"already runs on {pooled}" in command(tmp_path, "run", env=env).stderr
+            assert f"already runs on {pooled}" in command(tmp_path, "once", env=env).stderr
             assert json.loads(command(tmp_path, "status", "--json", env=env).stdout)["daemon"]["running"]
             assert process.stop() == 0
             assert process.logged("store_failed") == []

@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 
-from forwarder.common.databases import PostgresAddress
 from forwarder.sandbox import Fault, FaultKind, Sandbox
 from tests.kit.core import PATIENCE, Process, free_port, recent, until
-from tests.kit.postgres import PASSWORD, Proxy, Server, pooler
+from tests.kit.pgbouncer import pooling
+from tests.kit.postgres import Proxy, Server
 from tests.kit.replicas import ROLES, Replicas
 from tests.test_end_to_end import expected, moved_to_now, there
 from tests.test_postgres import delivered
@@ -182,13 +182,12 @@ def test_a_pooler_may_stand_in_between(replicas: Replicas, sandbox: Sandbox, ser
     """PgBouncer gives each transaction another connection, so nothing can be listened for, and all else is the same."""
     alerts = alerts_of(30)
     outstanding = expected(alerts)
-    with pooler(server) as port:
-        of = replicas.address
-        via = PostgresAddress(f"postgresql://{of.user}:{PASSWORD}@127.0.0.1:{port}/{of.name}")
+    with pooling(server) as by_way_of:
+        via = by_way_of(replicas.address)
         started = [replicas.start(via=via), replicas.start(via=via)]
         replicas.until_spread(*started)
         sandbox.sentrytex.publish(*alerts)
-        until(lambda: delivered(server, of) == outstanding, PATIENCE * 3)
+        until(lambda: delivered(server, replicas.address) == outstanding, PATIENCE * 3)
         started[0].kill()
         replicas.until_spread(started[1])
         assert started[1].stop() == 0

@@ -324,36 +324,3 @@ class Proxy:
                 one.shutdown(socket.SHUT_RDWR)
         self._open.discard(source)
         source.close()
-
-
-@contextmanager
-def pooler(behind: Server) -> Iterator[int]:
-    """PgBouncer in front of ``behind``, in its transaction mode: its port; skipped where there is none."""
-    found = program("pgbouncer") or shutil.which("pgbouncer", path="/usr/sbin:/usr/local/sbin")
-    if found is None:
-        pytest.skip("no PgBouncer is installed")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port: int = free.getsockname()[1]
-    folder = Path(tempfile.mkdtemp(prefix="pgbouncer-"))
-    folder.chmod(0o755)
-    config = folder / "pgbouncer.ini"
-    config.write_text(
-        f"[databases]\n* = host={behind.folder} port={behind.port} user={USER}\n"
-        f"[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {port}\nauth_type = any\npool_mode = transaction\n"
-        "default_pool_size = 10\nunix_socket_dir =\nlogfile =\n",
-        "utf-8",
-    )
-    with (folder / "pgbouncer.log").open("wb") as log:
-        running = subprocess.Popen([*as_another(), found, str(config)], cwd="/", stdout=log, stderr=log)
-    try:
-        for _ in range(400):
-            with suppress(OSError), socket.create_connection(("127.0.0.1", port), 5.0):
-                break
-            assert running.poll() is None, (folder / "pgbouncer.log").read_text("utf-8")
-            threading.Event().wait(0.05)
-        yield port
-    finally:
-        running.terminate()
-        running.wait(60)
-        shutil.rmtree(folder, ignore_errors=True)

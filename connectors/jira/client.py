@@ -271,7 +271,7 @@ def _lost(error: RequestException, address: str, *, writes: bool) -> Failure:
     if isinstance(error, exceptions.JSONDecodeError):
         return unreadable(writes=writes)
     cause = getattr(error.args[0], "reason", None) if error.args else None
-    why = why_unreachable(error, address, "url", bundle="REQUESTS_CA_BUNDLE")
+    why = why_unreachable(error, address, "url")
     if isinstance(error, exceptions.SSLError) and "CERTIFICATE_VERIFY_FAILED" in str(cause):
         return Broken(f"Jira cannot be reached: {why}")
     reached = f"Jira cannot be reached: {why}" if why else "no connection to Jira"

@@ -7,6 +7,7 @@ asked for its version first.
 
 from __future__ import annotations
 
+import os
 import sys
 import threading
 import warnings
@@ -119,8 +120,9 @@ def _read_environment_once(session: ResilientSession, url: str) -> None:
     from requests.utils import get_environ_proxies
 
     settings = session.merge_environment_settings(url, {}, None, None, None)
+    # requests has variables of its own for authorities, and does not know the one of all other clients.
+    session.verify = os.environ.get("SSL_CERT_FILE") or settings["verify"]
     session.proxies.update(get_environ_proxies(url, no_proxy=None))
-    session.verify = settings["verify"]
     session.trust_env = False
 
 

@@ -14,6 +14,7 @@ from pydantic import BaseModel, SecretStr, ValidationError
 
 from forwarder.common.databases import PostgresAddress, in_folder, missing_driver
 from forwarder.common.units import format_duration
+from forwarder.config.authorities import unusable
 from forwarder.config.document import Document, NotYaml, Where, read
 from forwarder.config.life import Mute, Owners, Reminder, Report
 from forwarder.config.model import (
@@ -56,11 +57,13 @@ def load(path: str | Path, env: Mapping[str, str] = os.environ) -> Config:
         raise ConfigError([Problem(file=shown, line=error.line, path="", message=str(error))]) from None
     checker = _Checker(document, variables)
     config = checker.config(folder)
-    if config is None or checker.faults:
-        raise ConfigError(
-            Problem(file=shown, line=document.line(where), path=path_of(where), message=message)
-            for where, message in checker.faults.items()
-        )
+    problems = [
+        Problem(file=shown, line=document.line(where), path=path_of(where), message=message)
+        for where, message in checker.faults.items()
+    ]
+    problems += unusable(env)
+    if config is None or problems:
+        raise ConfigError(problems)
     return config
 
 

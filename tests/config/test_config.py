@@ -232,6 +232,32 @@ def test_a_secret_file_that_may_not_be_read(problems: Problems, tmp_path: Path) 
     assert found == ["config.yaml:2: sentrytex.api_key: the file key cannot be read: permission denied"]
 
 
+@pytest.mark.parametrize("name", ["SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"])
+@pytest.mark.parametrize(
+    ("file", "reason"),
+    [
+        ("nowhere.pem", "no such file or directory"),
+        ("config.yaml", "it holds no certificate in PEM form"),
+    ],
+)
+def test_authorities_that_cannot_be_read(tmp_path: Path, name: str, file: str, reason: str) -> None:
+    """No client is left to stumble over a file of authorities, each in a way of its own."""
+    path = tmp_path / "config.yaml"
+    path.write_text(MINIMAL)
+    with pytest.raises(ConfigError) as error:
+        load(path, {name: str(tmp_path / file)})
+    assert str(error.value) == f"{name}: the file {tmp_path / file} cannot be read: {reason}"
+
+
+def test_authorities_in_a_folder(tmp_path: Path) -> None:
+    """A folder is what requests takes, and OpenSSL does not."""
+    path = tmp_path / "config.yaml"
+    path.write_text(MINIMAL)
+    assert load(path, {"REQUESTS_CA_BUNDLE": str(tmp_path)})
+    with pytest.raises(ConfigError, match="is a directory"):
+        load(path, {"SSL_CERT_FILE": str(tmp_path)})
+
+
 # --- everything that is wrong, at once -----------------------------------------------------------------------------
 
 

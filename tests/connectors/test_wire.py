@@ -235,8 +235,7 @@ def test_a_proxy_and_an_authority_of_ones_own_are_used(
     target: Target, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, both: Path, fault: FaultKind | None
 ) -> None:
     """Through HTTPS_PROXY and TLS an alert arrives, and a drip within it ends by the deadline all the same."""
-    for variable in ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE"):
-        monkeypatch.setenv(variable, str(both))
+    monkeypatch.setenv("SSL_CERT_FILE", str(both))
     monkeypatch.setenv("NO_PROXY", "")
     asked: list[str] = []
     one = new_delivery()

@@ -134,7 +134,7 @@ def test_a_certificate_that_nobody_vouches_for(told: Callable[[str], str], tmp_p
     with peer(encrypting(both, 1)) as port:
         said = told(f"https://127.0.0.1:{port}")
     assert "the certificate of 127.0.0.1 is self-signed" in said
-    assert "_BUNDLE" in said or "SSL_CERT_FILE" in said
+    assert "SSL_CERT_FILE" in said
 
 
 def test_a_port_that_does_not_speak_tls(told: Callable[[str], str]) -> None:
@@ -207,7 +207,6 @@ def test_an_error_within_an_exchange_is_none_of_a_connection() -> None:
 def test_an_expired_certificate(told: Callable[[str], str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """It is expired also where its issuer is trusted."""
     both = certificate(tmp_path, days=-1)
-    for name in ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE"):
-        monkeypatch.setenv(name, str(tmp_path / "certificate.pem"))
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "certificate.pem"))
     with peer(encrypting(both, 1)) as port:
         assert "the certificate of 127.0.0.1 has expired" in told(f"https://127.0.0.1:{port}")

@@ -22,7 +22,11 @@ CHART: Final = DEPLOY / "helm" / "sentrytex-forwarder"
 PLAIN: Final = {"sqlite": DEPLOY / "kubernetes", "postgresql": DEPLOY / "kubernetes-postgresql"}
 
 _EXAMPLE: Final = re.compile(r'^```yaml title="values\.yaml: (\w+)"\n(.*?)^```$', re.MULTILINE | re.DOTALL)
-_SHOWN: Final = dict(_EXAMPLE.findall((ROOT / "docs" / "helm.md").read_text(encoding="utf-8")))
+_SHOWN: Final = {
+    title: values
+    for page in ("helm.md", "recipes.md")
+    for title, values in _EXAMPLE.findall((ROOT / "docs" / page).read_text(encoding="utf-8"))
+}
 SQLITE: Final[dict[str, Any]] = yaml.safe_load(_SHOWN["SQLite"])
 POSTGRESQL: Final[dict[str, Any]] = SQLITE | yaml.safe_load(_SHOWN["PostgreSQL"])
 
@@ -72,6 +76,7 @@ SETS: Final = {
     "everything": EVERYTHING,
     "volume": VOLUME,
     "claim": SQLITE | {"persistence": {"existingClaim": "old-state"}},
+    "recipe": yaml.safe_load(_SHOWN["replicas"]),
 }
 
 

@@ -253,7 +253,7 @@ def test_authorities_in_a_folder(tmp_path: Path) -> None:
     """A folder is what requests takes, and OpenSSL does not."""
     path = tmp_path / "config.yaml"
     path.write_text(MINIMAL)
-    assert load(path, {"REQUESTS_CA_BUNDLE": str(tmp_path)})
+    assert load(path, {"REQUESTS_CA_BUNDLE": str(tmp_path)}).connectors
     with pytest.raises(ConfigError, match="is a directory"):
         load(path, {"SSL_CERT_FILE": str(tmp_path)})
 

@@ -7,7 +7,7 @@ import socket
 import ssl
 import subprocess
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
@@ -100,16 +100,16 @@ def encrypting(both: Path, port: int) -> Callable[[socket.socket, threading.Even
     return serve
 
 
-def proxying(port: int, asked: list[str]) -> Callable[[socket.socket, threading.Event], None]:
-    """A proxy that leads every CONNECT to ``port``, and writes down what it was asked for."""
+def proxying(to: int | Mapping[int, int], asked: list[str]) -> Callable[[socket.socket, threading.Event], None]:
+    """A proxy that leads every CONNECT to one port, or by the port that it names to another; ``asked`` is what came."""
 
     def serve(connection: socket.socket, stop: threading.Event) -> None:
         head = b""
         while b"\r\n\r\n" not in head:
             head += connection.recv(65536)
-        asked.append(head.split(b"\r\n")[0].decode())
+        asked.append(line := head.split(b"\r\n")[0].decode())
         connection.sendall(b"HTTP/1.1 200 Connection established\r\n\r\n")
-        _pass_on(connection, port)
+        _pass_on(connection, to if isinstance(to, int) else to[int(line.split()[1].rpartition(":")[2])])
 
     return serve
 

@@ -21,7 +21,7 @@ import click
 
 from forwarder.common.databases import Database
 from forwarder.logs import configure
-from tests.bench import alertmanager, claims, growth, idle, latency
+from tests.bench import alertmanager, claims, growth, idle, latency, month
 from tests.bench.stand_ins import config_for, stand_ins
 from tests.bench.stored import place
 from tests.kit import postgres
@@ -152,6 +152,12 @@ def claim_figures(quick: bool) -> dict[str, Any]:
     return of_each_kind(lambda kind: claims.claims(kind, owed=owed, samples=samples))
 
 
+def month_figures(quick: bool) -> dict[str, Any]:
+    """Thirty days on a server; ``quick`` with a tenth of the alerts, and of what is renewed."""
+    few = month.month(days=30, alerts_a_day=40 if quick else 400, renewals_a_day=2160 if quick else 21_600)
+    return few or {"none": postgres.missing()}
+
+
 def idle_figures(quick: bool) -> dict[str, Any]:
     with stand_ins() as there:
         return idle.start_and_idle(there, starts=3 if quick else 9, idle_seconds=10 if quick else 60)
@@ -166,7 +172,10 @@ FIGURES: dict[str, Callable[[bool], dict[str, Any]]] = {
     "claim": claim_figures,
     "criticals_under_rate_limits": rated_figures,
 }
-MORE: dict[str, Callable[[bool], dict[str, Any]]] = {"quiet_poll_of_ten_million": many_figures}
+MORE: dict[str, Callable[[bool], dict[str, Any]]] = {
+    "quiet_poll_of_ten_million": many_figures,
+    "thirty_days": month_figures,
+}
 """What is measured only where it is named."""
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 import statistics
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
@@ -34,8 +35,10 @@ def quiet_poll(there: StandIns, where: Database, *, stored: Sequence[int], sampl
         store = Store.open_exclusive(where)
         there.publish(alerts(FULL_PAGE, first=500_000))
         forwarder = Forwarder(config, store)
+        forwarder.start(schedule=False)
         poll_at_will(forwarder)
         forwarder.poll()
+        forwarder.deliver_due(3600.0, threading.Event())
         held = 0
         for count in stored:
             fill(where, held, count)

@@ -56,7 +56,7 @@ SHOWN: Final = 12
 
 
 def month(*, days: int, alerts_a_day: int, renewals_a_day: int) -> dict[str, Any] | None:
-    """Kilobytes of each table and of its indexes, and its rows, on days 10, 20 and 30; None where there is no server."""
+    """Kilobytes of each table and of its indexes, and its rows, after each third; None where there is no server."""
     if postgres.missing() is not None:
         return None
     with postgres.server(SETTINGS) as server:

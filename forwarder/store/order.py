@@ -25,27 +25,37 @@ BEFORE: Final = f"""
 """
 """Whether the delivery ``e`` of the same alert goes before the delivery ``d``."""
 
-MANY: Final = 1000
-"""Deliveries that wait for their time, from which on they are not looked through for those that are due."""
-FEW: Final = 500
-"""Due deliveries beside so many that are found by their time, and put in order then."""
-
-_NOT_DUE: Final = """
-SELECT count(*) FROM (
-  SELECT 1 FROM deliveries INDEXED BY deliveries_due
-  WHERE connector = :connector AND state IN ('ready', 'uncertain') AND due_at > :now LIMIT :many
-) AS waiting
+_BOUNDS: Final = """
+SELECT
+  (SELECT min(due_at) FROM deliveries WHERE connector = ?1 AND state IN ('ready', 'uncertain') AND early = 1),
+  (SELECT max(due_at) FROM deliveries WHERE connector = ?1 AND state IN ('ready', 'uncertain') AND early = 0)
 """
-_DUE: Final = """
-SELECT id FROM deliveries INDEXED BY deliveries_due
-WHERE connector = :connector AND state IN ('ready', 'uncertain') AND due_at <= :now ORDER BY due_at LIMIT :few
+"""When the first of those is due that waited for their time, and when the last of the others."""
+AT_ONCE: Final = 1000
+"""Deliveries that are noted at a time as waiting for their time, or as due."""
+_COME: Final = """
+SELECT id FROM deliveries
+WHERE connector = ?1 AND state IN ('ready', 'uncertain') AND early = 1 AND due_at <= ?2 ORDER BY due_at LIMIT ?3
 """
+_EARLY: Final = """
+SELECT id FROM deliveries
+WHERE connector = ?1 AND state IN ('ready', 'uncertain') AND early = 0 AND due_at > ?2 ORDER BY due_at DESC LIMIT ?3
+"""
+_NOTE: Final = "UPDATE deliveries SET early = ? WHERE id IN (SELECT CAST(value AS BIGINT) FROM json_each(?))"
 
 _BY_SEVERITY: Final = "d.rank, d.published_at, d.id"
 _OTHERS: Final = "(d.failing_since IS NULL OR d.failing_since > :answered_at)"
 _FAILING: Final = "d.failing_since IS NOT NULL AND d.failing_since <= :answered_at"
 _UNTRIED: Final = "d.tried_at IS NULL"
 _ANY: Final = "true"
+# What was never tried stands first, by severity.
+_LEAST_RECENT: Final = f"d.tried_at NULLS FIRST, {_BY_SEVERITY}"
+
+# Once that was noted, a server that was asked for the time as well would take what is due for less than it is.
+_NOTED: Final = "d.early = 0"
+_HAS_COME: Final = "d.early = 1 AND d.due_at <= :now"
+_INDEXES: Final = {_OTHERS: "deliveries_due_next", _FAILING: "deliveries_failing", _HAS_COME: "deliveries_due"}
+"""The index in which what is sought stands together; that of the times of the last try for all else."""
 
 _TAKE_IN: Final = f"""
 DELETE FROM deliveries WHERE alert_id = :alert_id AND connector = :connector AND kind = 'update' AND id < :id
@@ -70,18 +80,15 @@ SELECT changes FROM changes WHERE alert_id = :alert_id AND revision > :revision 
 def due(connection: Connection, connector: str, limit: int, now: float, turn: Turn) -> list[Row]:
     """Up to ``limit`` due deliveries in the order in which they go out; of one alert never two."""
     values = {"connector": connector, "now": now, "answered_at": turn.answered_at, "limit": limit, "offset": 0}
-    few = _few(connection, values)
-    if few is not None:
-        if few == "[]":
-            return []
-        values["ids"] = few
+    if not _note_due(connection, connector, now):
+        return []
     if turn.draw is not None:
-        count: int = connection.execute(f"SELECT count(*) {_from(_UNTRIED, values)}", values).fetchone()[0]
+        count: int = connection.execute(f"SELECT count(*) {_from(_UNTRIED)}", values).fetchone()[0]
         if count:
             drawn = {"limit": 1, "offset": min(int(turn.draw * count), count - 1)}
-            return _rows(connection, _UNTRIED, _BY_SEVERITY, values | drawn)
+            return _rows(connection, _UNTRIED, _LEAST_RECENT, values | drawn)
     if turn.probe:
-        return _rows(connection, _ANY, f"d.tried_at NULLS FIRST, {_BY_SEVERITY}", values)
+        return _rows(connection, _ANY, _LEAST_RECENT, values)
     others = _rows(connection, _OTHERS, _BY_SEVERITY, values)
     if turn.answered_at == -math.inf or turn.failing <= 0 or (turn.failing_yields and len(others) == limit):
         return others
@@ -94,11 +101,10 @@ def due(connection: Connection, connector: str, limit: int, now: float, turn: Tu
 
 def has_untried(connection: Connection, connector: str, now: float) -> bool:
     """Whether something is due that was never tried."""
-    values: dict[str, Any] = {"connector": connector, "now": now}
-    few = _few(connection, values)
-    if few is not None:
-        values["ids"] = few
-    return connection.execute(f"SELECT 1 {_from(_UNTRIED, values)} LIMIT 1", values).fetchone() is not None
+    values = {"connector": connector, "now": now}
+    # Who only reads notes nothing: what waited until now is looked for as well.
+    asked = (f"SELECT 1 {_from(_UNTRIED, when)} LIMIT 1" for when in (f"{_NOTED} AND d.due_at <= :now", _HAS_COME))
+    return any(connection.execute(sql, values).fetchone() is not None for sql in asked)
 
 
 def take_in(connection: Connection, rows: Sequence[Row]) -> dict[int, int]:
@@ -155,34 +161,39 @@ def _told_since(connection: Connection, row: Row) -> set[str]:
     return {change["field"] for (changes,) in found for change in json.loads(changes)}
 
 
-def _few(connection: Connection, values: dict[str, Any]) -> str | None:
-    """The ids of what is due, as JSON, where that is little beside much that waits for its time; else None.
+def _note_due(connection: Connection, connector: str, now: float) -> bool:
+    """Notes of each delivery that waits whether its time has come, where that changed; false where none's has.
 
-    To go by severity would be to pass all that waits, again and again: a hundred thousand whose destination is down.
+    So only what is due has to be gone through by severity, however much waits for its time beside it.
     """
-    if connection.execute(_NOT_DUE, values | {"many": MANY}).fetchone()[0] < MANY:
-        return None
-    ids = [number for (number,) in connection.execute(_DUE, values | {"few": FEW + 1})]
-    return json.dumps(ids) if len(ids) <= FEW else None
+    first_early, last_due = connection.execute(_BOUNDS, (connector,)).fetchone()
+    has_come = first_early is not None and first_early <= now
+    if last_due is not None and last_due > now:
+        _note(connection, _EARLY, 1, connector, now)
+    if has_come:
+        _note(connection, _COME, 0, connector, now)
+    return has_come or last_due is not None
+
+
+def _note(connection: Connection, which: str, early: int, connector: str, now: float) -> None:
+    while found := [number for (number,) in connection.execute(which, (connector, now, AT_ONCE))]:
+        connection.execute(_NOTE, (early, json.dumps(found)))
 
 
 def _rows(connection: Connection, which: str, order: str, values: dict[str, Any]) -> list[Row]:
     return connection.execute(
-        f"SELECT d.*, a.body, a.origin, a.revision AS alert_revision {_from(which, values)} ORDER BY {order}"
+        f"SELECT d.*, a.body, a.origin, a.revision AS alert_revision {_from(which)} ORDER BY {order}"
         " LIMIT :limit OFFSET :offset",
         values,
     ).fetchall()
 
 
-def _from(which: str, values: dict[str, Any]) -> str:
-    """The due deliveries that meet ``which``: of those with ``ids``, where there are any, else of all in order."""
-    if "ids" in values:
-        index, which = "NOT INDEXED", f"d.id IN (SELECT CAST(value AS BIGINT) FROM json_each(:ids)) AND {which}"
-    else:
-        index = f"INDEXED BY {'deliveries_failing' if which is _FAILING else 'deliveries_waiting'}"
+def _from(which: str, when: str = _NOTED) -> str:
+    """The deliveries that meet ``which`` and ``when``, and before which nothing of their alert goes."""
     return f"""
-      FROM deliveries AS d {index} LEFT JOIN alerts AS a ON a.id = d.alert_id
-      WHERE d.connector = :connector AND d.state IN ('ready', 'uncertain') AND d.due_at <= :now AND {which}
+      FROM deliveries AS d INDEXED BY {_INDEXES.get(which, _INDEXES.get(when, "deliveries_tried"))}
+      LEFT JOIN alerts AS a ON a.id = d.alert_id
+      WHERE d.connector = :connector AND d.state IN ('ready', 'uncertain') AND {when} AND {which}
         AND NOT EXISTS (SELECT 1 FROM deliveries AS e WHERE {BEFORE})
     """
 

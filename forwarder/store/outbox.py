@@ -40,7 +40,7 @@ WHERE id IN (SELECT CAST(value AS BIGINT) FROM json_each(?))
 """
 
 _SETTLE: Final = """
-UPDATE deliveries SET state = :state, due_at = :due_at, claim = NULL, lease_until = NULL,
+UPDATE deliveries SET state = :state, due_at = :due_at, early = :early, claim = NULL, lease_until = NULL,
   attempts = attempts + :spent, excused = excused + :excused, lookups = :lookups, failing_since = :failing_since,
   uncertain_since = :uncertain_since, last = :last,
   refused_at = CASE :state WHEN 'delivered' THEN NULL ELSE coalesce(:refused_at, refused_at) END,
@@ -49,6 +49,15 @@ UPDATE deliveries SET state = :state, due_at = :due_at, claim = NULL, lease_unti
   receipt_url = CASE WHEN :receipt_id IS NULL THEN receipt_url ELSE :receipt_url END,
   payload = coalesce(:payload, payload)
 WHERE id = :id AND claim = :claim RETURNING id, alert_id, connector, kind, revision, receipt_url
+"""
+
+_NEXT_DUE: Final = """
+SELECT min(due_at) FROM (
+  SELECT min(due_at) AS due_at FROM deliveries
+  WHERE connector = ?1 AND state IN ('ready', 'uncertain') AND early = 0
+  UNION ALL
+  SELECT min(due_at) FROM deliveries WHERE connector = ?1 AND state IN ('ready', 'uncertain') AND early = 1
+) AS first
 """
 
 
@@ -176,10 +185,7 @@ class Outbox:
     def next_due(self, connector: str) -> float | None:
         """When the connector's next delivery is due; None where nothing waits."""
         with self._engine.read() as connection:
-            due: float | None = connection.execute(
-                "SELECT min(due_at) FROM deliveries WHERE connector = ? AND state IN ('ready', 'uncertain')",
-                (connector,),
-            ).fetchone()[0]
+            due: float | None = connection.execute(_NEXT_DUE, (connector,)).fetchone()[0]
         return due
 
     def has_untried(self, connector: str, *, now: float) -> bool:
@@ -204,7 +210,7 @@ class Outbox:
         """
         self._engine.write(
             lambda connection: connection.execute(
-                "UPDATE deliveries SET due_at = 0, excused = attempts"
+                "UPDATE deliveries SET due_at = 0, early = 0, excused = attempts"
                 " WHERE connector = ? AND state IN ('ready', 'uncertain') AND failing_since > ?",
                 (connector, since),
             )
@@ -341,6 +347,7 @@ def _settled(claimed: Claimed, settlement: Settlement, now: float) -> dict[str, 
         "claim": claimed.token,
         "state": settlement.state.value,
         "due_at": settlement.due_at,
+        "early": int(settlement.due_at > now),
         "spent": int(settlement.spent),
         "lookups": settlement.lookups,
         "excused": int(settlement.excused),

@@ -10,16 +10,21 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import click
 
+from forwarder.common.databases import Database
 from forwarder.logs import configure
-from tests.bench import alertmanager, claims, growth, idle, latency
+from tests.bench import alertmanager, claims, growth, idle, latency, month
 from tests.bench.stand_ins import config_for, stand_ins
+from tests.bench.stored import place
+from tests.kit import postgres
 
 PACKAGES = ("sentrytex-forwarder", "slack-sdk", "pagerduty", "jira", "httpx2", "sqlite-utils", "pydantic", "structlog")
 
@@ -49,22 +54,41 @@ def _lines(path: str) -> list[str]:
         return []
 
 
+def of_each_kind(measured: Callable[[str], dict[str, Any] | None]) -> dict[str, Any]:
+    """A figure of both kinds of database; why there is none of PostgreSQL's where no server is installed."""
+    return {kind: measured(kind) or {"none": postgres.missing()} for kind in ("sqlite", "postgresql")}
+
+
 def latency_figures(quick: bool) -> dict[str, Any]:
-    found = {}
-    for milliseconds in (0, 100):
-        with stand_ins(latency_ms=milliseconds) as there:
-            samples = 50 if quick else (300 if milliseconds == 0 else 100)
-            found[f"{milliseconds}_ms"] = latency.first_receipt(there, samples=samples, latency_ms=milliseconds)
-    return found
+    return {f"{milliseconds}_ms": of_each_kind(partial(_latency, milliseconds, quick)) for milliseconds in (0, 100)}
+
+
+def _latency(milliseconds: int, quick: bool, kind: str) -> dict[str, Any] | None:
+    samples = 50 if quick else (300 if milliseconds == 0 else 100)
+    with _at(kind) as where, stand_ins(latency_ms=milliseconds) as there:
+        return None if where is None else latency.first_receipt(there, where, samples=samples, latency_ms=milliseconds)
+
+
+@contextmanager
+def _at(kind: str) -> Iterator[Database | None]:
+    with tempfile.TemporaryDirectory() as folder, place(kind, Path(folder)) as where:
+        yield where
 
 
 def burst_figures(quick: bool) -> dict[str, Any]:
     found = {}
     for milliseconds in (0, 100):
-        runs = [_burst(milliseconds, 1000) for _ in range(1 if quick else 3)]
-        run = sorted(runs, key=lambda run: float(run["seconds"]))[len(runs) // 2]
-        found[f"{milliseconds}_ms"] = run | _beside_alertmanager(milliseconds, run)
+        found[f"{milliseconds}_ms"] = kinds = of_each_kind(partial(_bursts, milliseconds, 1 if quick else 3))
+        kinds["sqlite"] |= _beside_alertmanager(milliseconds, kinds["sqlite"])
+        if "seconds" in kinds["postgresql"]:
+            kinds["postgresql_over_sqlite"] = round(kinds["postgresql"]["seconds"] / kinds["sqlite"]["seconds"], 2)
     return found
+
+
+def _bursts(milliseconds: int, count: int, kind: str) -> dict[str, Any] | None:
+    """The median of so many runs."""
+    runs = [run for _ in range(count) if (run := _burst(milliseconds, 1000, kind)) is not None]
+    return sorted(runs, key=lambda run: float(run["seconds"]))[len(runs) // 2] if runs else None
 
 
 def _beside_alertmanager(milliseconds: int, run: dict[str, Any]) -> dict[str, Any]:
@@ -76,16 +100,19 @@ def _beside_alertmanager(milliseconds: int, run: dict[str, Any]) -> dict[str, An
     return {"alertmanager": other, "times_alertmanager": times}
 
 
-def _burst(milliseconds: int, count: int) -> dict[str, Any]:
-    with stand_ins(latency_ms=milliseconds) as there, tempfile.TemporaryDirectory() as folder:
-        path = config_for(there, Path(folder), fast=True)
+def _burst(milliseconds: int, count: int, kind: str) -> dict[str, Any] | None:
+    with _at(kind) as where, stand_ins(latency_ms=milliseconds) as there, tempfile.TemporaryDirectory() as folder:
+        if where is None:
+            return None
+        path = config_for(there, Path(folder), fast=True, database=where)
         # One heap for all threads, as the systemd unit and the container have it.
         environment = {**os.environ, "MALLOC_ARENA_MAX": "1"}
         command = [sys.executable, "-m", "tests.bench.burst", str(path), str(count)]
         ran = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True, env=environment)
         figures: dict[str, Any] = json.loads(ran.stdout)
         figures["received"] = there.received()
-        figures["bytes_per_alert"] = growth.bytes_per_alert(Path(folder) / "forwarder.db")
+        if isinstance(where, Path):
+            figures["bytes_per_alert"] = growth.bytes_per_alert(where)
     return figures
 
 
@@ -98,17 +125,37 @@ def rated_figures(quick: bool) -> dict[str, Any]:
 
 
 def quiet_figures(quick: bool) -> dict[str, Any]:
-    with stand_ins() as there:
-        stored = [0, 10_000, 100_000] if quick else [0, 100_000, 1_000_000]
-        return growth.quiet_poll(there, stored=stored, samples=30)
+    return of_each_kind(partial(_quiet, [0, 10_000, 100_000] if quick else [0, 100_000, 1_000_000]))
+
+
+def many_figures(quick: bool) -> dict[str, Any]:
+    """The same with ten million, which take most of an hour and 60 GB."""
+    return of_each_kind(partial(_quiet, [0, 1_000_000] if quick else [0, 1_000_000, 10_000_000]))
+
+
+def _quiet(stored: Sequence[int], kind: str) -> dict[str, Any] | None:
+    with _at(kind) as where, stand_ins() as there:
+        return None if where is None else growth.quiet_poll(there, where, stored=stored, samples=30)
 
 
 def search_figures(quick: bool) -> dict[str, Any]:
-    return growth.searches(stored=100_000 if quick else 1_000_000, samples=5 if quick else 15)
+    return of_each_kind(partial(_searches, 100_000 if quick else 1_000_000, 5 if quick else 15))
+
+
+def _searches(stored: int, samples: int, kind: str) -> dict[str, Any] | None:
+    with _at(kind) as where:
+        return None if where is None else growth.searches(where, stored=stored, samples=samples)
 
 
 def claim_figures(quick: bool) -> dict[str, Any]:
-    return claims.claims(owed=10_000 if quick else 100_000, samples=3 if quick else 15)
+    owed, samples = (10_000, 3) if quick else (100_000, 15)
+    return of_each_kind(lambda kind: claims.claims(kind, owed=owed, samples=samples))
+
+
+def month_figures(quick: bool) -> dict[str, Any]:
+    """Thirty days on a server; ``quick`` with a tenth of the alerts, and of what is renewed."""
+    few = month.month(days=30, alerts_a_day=40 if quick else 400, renewals_a_day=2160 if quick else 21_600)
+    return few or {"none": postgres.missing()}
 
 
 def idle_figures(quick: bool) -> dict[str, Any]:
@@ -125,18 +172,23 @@ FIGURES: dict[str, Callable[[bool], dict[str, Any]]] = {
     "claim": claim_figures,
     "criticals_under_rate_limits": rated_figures,
 }
+MORE: dict[str, Callable[[bool], dict[str, Any]]] = {
+    "quiet_poll_of_ten_million": many_figures,
+    "thirty_days": month_figures,
+}
+"""What is measured only where it is named."""
 
 
 @click.command()
 @click.option("--quick", is_flag=True, help="Smaller samples: a look, not a measurement.")
-@click.option("--only", type=click.Choice(list(FIGURES)), multiple=True, help="Only this figure; can be repeated.")
+@click.option("--only", type=click.Choice([*FIGURES, *MORE]), multiple=True, help="Only this figure; can be repeated.")
 def main(quick: bool, only: tuple[str, ...]) -> None:
     """Measure the forwarder: JSON on standard output, a table on standard error."""
     configure("error", "json")
     found: dict[str, Any] = {"machine": machine()}
     for name in only or FIGURES:
         started = time.perf_counter()
-        found[name] = FIGURES[name](quick)
+        found[name] = (FIGURES | MORE)[name](quick)
         click.echo(f"{name}: measured in {time.perf_counter() - started:.0f} s", err=True)
     click.echo(json.dumps(found, indent=2))
     _print_table(found)

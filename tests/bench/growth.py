@@ -2,44 +2,46 @@
 
 from __future__ import annotations
 
-import json
 import sqlite3
 import statistics
 import tempfile
+import threading
 import time
-from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from forwarder.app import Forwarder
-from forwarder.common.clock import iso
+from forwarder.common.databases import Database
 from forwarder.store import Store
 from forwarder.store.query_records import Filter
 from forwarder.store.records import State
 from tests.bench.stand_ins import StandIns, alerts, config_for, load_config, poll_at_will
+from tests.bench.stored import fill
 
 FULL_PAGE = 199
 """Alerts within the overlap that each poll reads again: as many as a page that is not full can hold."""
 
 
-def quiet_poll(there: StandIns, *, stored: list[int], samples: int) -> dict[str, Any]:
+def quiet_poll(there: StandIns, where: Database, *, stored: Sequence[int], samples: int) -> dict[str, Any]:
     """Milliseconds of a poll that reads 199 alerts again and finds nothing new, with so many alerts in the store.
 
     Inside: the request, the stand-in's work, parsing 199 alerts, comparing each with the store, one commit.
     """
     found: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as folder:
-        config = load_config(config_for(there, Path(folder), fast=True))
-        store = Store.open_exclusive(config.database)
+        config = load_config(config_for(there, Path(folder), fast=True, database=where))
+        store = Store.open_exclusive(where)
         there.publish(alerts(FULL_PAGE, first=500_000))
         forwarder = Forwarder(config, store)
+        forwarder.start(schedule=False)
         poll_at_will(forwarder)
         forwarder.poll()
+        forwarder.deliver_due(3600.0, threading.Event())
         held = 0
         for count in stored:
-            assert isinstance(config.database, Path)
-            _fill(config.database, held, count)
+            fill(where, held, count)
             held = count
             found[f"{count:,}"] = _median(forwarder.poll, samples)
         forwarder.stop()
@@ -53,18 +55,18 @@ SEARCHES = ("CVE-2020-77", "cve", "old-7777", "bypass", "no such words", "by", "
 ticket."""
 
 
-def searches(*, stored: int, samples: int) -> dict[str, Any]:
-    """Milliseconds of a search on the page or by `alerts --search`, and of the lists, with so many alerts."""
-    with tempfile.TemporaryDirectory() as folder:
-        database = Path(folder) / "forwarder.db"
-        Store.open_exclusive(database).close()
-        _fill(database, 0, stored)
-        store = Store.open_shared(database)
+def searches(where: Database, *, stored: int, samples: int) -> dict[str, Any]:
+    """Milliseconds of a search on the page or by `alerts --search`, of the lists, and of the figures."""
+    Store.open_exclusive(where).close()
+    fill(where, 0, stored, searched=True)
+    with Store.open_shared(where) as store:
         filters = {text: Filter(text=text) for text in SEARCHES}
         filters |= {"(dead letters)": Filter(state=State.DEAD), "(a connector)": Filter(connector="secops")}
         found = {name: _median(lambda: store.queries.alerts(one), samples) for name, one in filters.items()}  # noqa: B023
         found["(deliveries)"] = _median(lambda: store.queries.deliveries(Filter()), samples)
-        store.close()
+        now = datetime.now(UTC).timestamp()
+        found["(figures of 12 weeks)"] = _median(lambda: store.figures.weeks(now, 12), samples)
+        found["(totals)"] = _median(store.queries.totals, samples)
     return {"alerts": stored, "median_ms": found, "slowest_ms": max(found.values())}
 
 
@@ -76,39 +78,6 @@ def _median(work: Callable[[], object], samples: int) -> float:
         work()
         spans.append((time.perf_counter() - started) * 1000)
     return round(statistics.median(spans), 2)
-
-
-def _fill(database: Path, first: int, until: int) -> None:
-    """Puts settled alerts with three deliveries and an attempt each straight into the tables."""
-    old = datetime.now(UTC) - timedelta(days=100)
-    sample = alerts(1)[0]
-    connection = sqlite3.connect(database)
-    connection.execute("PRAGMA synchronous = OFF")
-    for start in range(first, until, 10_000):
-        numbers = range(start, min(start + 10_000, until))
-        when = old.timestamp()
-        body = json.dumps({**sample, "published_at": iso(old)}, sort_keys=True, separators=(",", ":"))
-        with connection:
-            connection.executemany(
-                "INSERT INTO alerts (id, origin, severity, cve_id, published_at, body, seen_at, trail, unrouted)"
-                " VALUES (?, 'feed', 'high', ?, ?, ?, ?, '[]', 0)",
-                ((f"old-{n}", f"CVE-2020-{n}", when + n, body, when + n) for n in numbers),
-            )
-            connection.executemany(
-                "INSERT INTO deliveries (id, alert_id, connector, kind, revision, state, rank, published_at, why,"
-                " enqueued_at, due_at, attempts, settled_at, receipt_id)"
-                " VALUES (?, ?, ?, 'open', 1, 'delivered', 1, ?, '', ?, 0, 1, ?, 'x')",
-                (
-                    (10_000_000 + n * 3 + k, f"old-{n}", name, when + n, when + n, when + n)
-                    for n in numbers
-                    for k, name in enumerate(("secops", "oncall", "tickets"))
-                ),
-            )
-            connection.executemany(
-                "INSERT INTO attempts VALUES (?, 1, ?, 0.1, 'delivered', '')",
-                ((10_000_000 + n * 3 + k, when + n) for n in numbers for k in range(3)),
-            )
-    connection.close()
 
 
 def bytes_per_alert(database: Path) -> dict[str, Any]:

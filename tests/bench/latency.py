@@ -10,19 +10,20 @@ from pathlib import Path
 from typing import Any
 
 from forwarder.app import Forwarder
+from forwarder.common.databases import Database
 from forwarder.connector import Delivered, Delivery, Outcome, Payload
 from forwarder.store import Store
 from tests.bench.stand_ins import StandIns, alerts, config_for, load_config, poll_at_will
 
 
-def first_receipt(there: StandIns, *, samples: int, latency_ms: int) -> dict[str, Any]:
+def first_receipt(there: StandIns, where: Database, *, samples: int, latency_ms: int) -> dict[str, Any]:
     """Seconds from the API's answer in hand to the first destination's yes, less the destination's own latency.
 
     Inside: parsing, routing, the commit with its fsync, waking a worker, the claim with its fsync, rendering, the SDK,
     HTTP over loopback, and the stand-in's own work.
     """
     with tempfile.TemporaryDirectory() as folder:
-        config = load_config(config_for(there, Path(folder), fast=True))
+        config = load_config(config_for(there, Path(folder), fast=True, database=where))
         store = Store.open_exclusive(config.database)
         forwarder = Forwarder(config, store)
         watch = _StopWatch(forwarder)

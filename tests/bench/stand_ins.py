@@ -16,6 +16,7 @@ import httpx2
 
 from forwarder.app import Forwarder
 from forwarder.common.clock import iso
+from forwarder.common.databases import Database, PostgresAddress
 from forwarder.config import Config, load
 from forwarder.feed.client import FeedClient, RequestBudget
 
@@ -66,7 +67,9 @@ def stand_ins(*, latency_ms: int = 0, unlimited: bool = True) -> Iterator[StandI
         process.communicate()
 
 
-def config_for(there: StandIns, folder: Path, *, fast: bool, web: str = '"off"') -> Path:
+def config_for(
+    there: StandIns, folder: Path, *, fast: bool, web: str = '"off"', database: Database = Path("forwarder.db")
+) -> Path:
     """Writes a config that sends everything to all three; ``fast`` lifts our own rate and concurrency limits."""
     slack, pagerduty, jira = (there.credentials[name] for name in ("slack", "pagerduty", "jira"))
     quick, quick_jira = ("concurrency: 44, max_rate: null", "concurrency: 128") if fast else ("timeout: 10s",) * 2
@@ -81,6 +84,7 @@ connectors:
     issue_type: Bug, {quick_jira}}}
 routes:
   - to: [secops, oncall, tickets]
+database: "{database.url if isinstance(database, PostgresAddress) else database}"
 web: {{listen: {web}}}
 log: {{level: warning}}
 """

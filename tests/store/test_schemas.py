@@ -46,6 +46,12 @@ MEANT: Final = {
         'INDEX deliveries_receipt ON deliveries USING btree (lower("left"(receipt_id, 200)))'
         " WHERE (receipt_id IS NOT NULL)"
     ),
+    # What is NULL stands last in PostgreSQL, unless it is told otherwise.
+    "INDEX deliveries_tried ON deliveries USING btree (connector, tried_at, rank, published_at, id)"
+    " WHERE ((state = ANY (ARRAY['ready'::text, 'uncertain'::text])) AND (early = 0))": (
+        "INDEX deliveries_tried ON deliveries USING btree (connector, tried_at NULLS FIRST, rank, published_at, id)"
+        " WHERE ((state = ANY (ARRAY['ready'::text, 'uncertain'::text])) AND (early = 0))"
+    ),
     # In SQLite the table of that index is one by itself.
     "": "INDEX searchable_trigrams ON searchable USING gin (trigrams(words))",
 }
@@ -133,7 +139,7 @@ def test_each_step_is_there_in_both() -> None:
         [name.partition("_")[2] for name, _ in steps]
         for steps in (sqlite_schema.MIGRATIONS[SHARED:], postgres_schema.MIGRATIONS[1:])
     )
-    assert [*ours, *STEPS_ALONE] == theirs
+    assert ours == [one for one in theirs if one not in STEPS_ALONE]
 
 
 LIVED: Final = (

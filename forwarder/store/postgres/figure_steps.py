@@ -83,3 +83,44 @@ ALTER TABLE feed ADD COLUMN evidence_failed_at REAL;
 ALTER TABLE feed ADD COLUMN evidence_failures INTEGER NOT NULL DEFAULT 0 CHECK (evidence_failures >= 0);
 ALTER TABLE feed ADD COLUMN evidence_error TEXT;
 """
+
+_IS_UNFINISHED: Final = """{0}.origin = 'feed' AND {0}.past = 0 AND {0}.unrouted = 0 AND {0}.muted_by IS NULL
+    AND {0}.status <> 'resolved'"""
+# The alert is read by nothing but its id: as long as a table has not been analyzed, an index that is limited by what
+# else is asked looks as good, and is gone through as a whole.
+_KEEP_ONE: Final = f"""
+  IF new.state <> 'held' THEN
+    SELECT * INTO a FROM forwarder.alerts WHERE id = new.alert_id;
+    IF {_IS_UNFINISHED.format("a")} THEN
+      INSERT INTO forwarder.unfinished VALUES (new.alert_id, new.connector, a.severity, new.enqueued_at)
+      ON CONFLICT (alert_id, connector) DO UPDATE SET severity = excluded.severity, enqueued_at = excluded.enqueued_at;
+    END IF;
+  END IF;
+  RETURN NULL;
+"""
+QUICK_WATCHES: Final = f"""
+CREATE OR REPLACE FUNCTION unfinished_owed() RETURNS trigger LANGUAGE plpgsql AS $$
+DECLARE
+  a forwarder.alerts;
+BEGIN
+  {_KEEP_ONE}
+END $$;
+CREATE OR REPLACE FUNCTION unfinished_moved() RETURNS trigger LANGUAGE plpgsql AS $$
+DECLARE
+  a forwarder.alerts;
+BEGIN
+  DELETE FROM forwarder.unfinished WHERE alert_id = old.alert_id AND connector = old.connector;
+  {_KEEP_ONE}
+END $$;
+CREATE OR REPLACE FUNCTION unfinished_stands() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+  DELETE FROM forwarder.unfinished WHERE alert_id = new.id;
+  IF {_IS_UNFINISHED.format("new")} THEN
+    INSERT INTO forwarder.unfinished SELECT new.id, connector, new.severity, enqueued_at FROM forwarder.deliveries
+    WHERE alert_id = new.id AND kind = 'open' AND state <> 'held'
+    ON CONFLICT (alert_id, connector) DO UPDATE SET severity = excluded.severity, enqueued_at = excluded.enqueued_at;
+  END IF;
+  RETURN NULL;
+END $$;
+"""
+"""What keeps ``unfinished`` does so in the same time however many alerts there are."""

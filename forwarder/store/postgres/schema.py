@@ -12,8 +12,9 @@ from typing import Any, Final
 
 import psycopg
 
+from forwarder.store.claim_steps import CLAIMS
 from forwarder.store.life_steps import MISSED
-from forwarder.store.postgres.figure_steps import EVIDENCE_UNREAD, FIGURES
+from forwarder.store.postgres.figure_steps import EVIDENCE_UNREAD, FIGURES, QUICK_WATCHES
 from forwarder.store.postgres.functions import FUNCTIONS, LEASES, SEARCH
 from forwarder.store.postgres.replica_steps import REPLICAS
 from forwarder.store.reminder_steps import REMINDERS
@@ -352,6 +353,7 @@ MIGRATIONS: Final[tuple[tuple[str, str], ...]] = (
     ("0004_missed", MISSED),
     ("0005_reminders", REMINDERS),
     ("0006_replicas", REPLICAS),
+    ("0007_claims", CLAIMS.format(nulls_first=" NULLS FIRST") + QUICK_WATCHES),
 )
 """Each step with its name, in order. A step that was released is never edited: the next one follows it."""
 

@@ -1,0 +1,34 @@
+"""For how long nothing happened that should have."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+Span = tuple[float, float]
+"""From when until when, in seconds."""
+
+
+def longest(times: Sequence[float], owed: Sequence[Span], within: Span) -> float:
+    """The longest stretch between two of ``times``, which are in order, in which something was owed all the time.
+
+    Only stretches count that reach into ``within``. What is still owed after the last of ``times`` is no stretch: that
+    nothing is lost is asked elsewhere.
+    """
+    begin, end = within
+    spans = _merged(owed)
+    most = 0.0
+    for before, after in pairwise(times):
+        if after > begin and before < end:
+            most = max([most, *(min(after, until) - max(before, since) for since, until in spans)])
+    return most
+
+
+def _merged(spans: Sequence[Span]) -> list[Span]:
+    merged: list[Span] = []
+    for since, until in sorted(spans):
+        if merged and since <= merged[-1][1]:
+            merged[-1] = (merged[-1][0], max(merged[-1][1], until))
+        else:
+            merged.append((since, until))
+    return merged

@@ -146,6 +146,7 @@ def test_a_stretch_counts_while_something_is_owed() -> None:
     """The longest time without a send is that in which one was owed, and only where it reaches into the trouble."""
     sends = [0.0, 10.0, 11.0, 30.0]
     assert gaps.longest(sends, [(-1.0, 4.0), (3.0, 6.0), (15.0, 18.0)], (0.0, 40.0)) == 6.0
+    assert gaps.longest(sends, [(0.0, 40.0)], (14.0, 40.0)) == 0.0
     assert gaps.longest(sends, [(0.0, 40.0)], (10.5, 10.9)) == 1.0
     assert gaps.longest(sends, [], (0.0, 40.0)) == 0.0
 

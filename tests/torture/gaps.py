@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
+from typing import Final
 
+EARLY: Final = 1.2
+"""Seconds that may have passed since the last of something that happens once a second; what began earlier is owed to
+something else."""
 Span = tuple[float, float]
 """From when until when, in seconds."""
 
@@ -12,15 +16,19 @@ Span = tuple[float, float]
 def longest(times: Sequence[float], owed: Sequence[Span], within: Span) -> float:
     """The longest stretch between two of ``times``, which are in order, in which something was owed all the time.
 
-    Only stretches count that reach into ``within``. What is still owed after the last of ``times`` is no stretch: that
-    nothing is lost is asked elsewhere.
+    Only stretches count that begin in ``within``, or ``EARLY`` before it. What is still owed after the last of
+    ``times`` is no stretch: that nothing is lost is asked elsewhere.
     """
     begin, end = within
     spans = _merged(owed)
     most = 0.0
     for before, after in pairwise(times):
-        if after > begin and before < end:
-            most = max([most, *(min(after, until) - max(before, since) for since, until in spans)])
+        if after <= begin or before >= end:
+            continue
+        for since, until in spans:
+            first = max(before, since)
+            if begin - EARLY <= first < end:
+                most = max(most, min(after, until) - first)
     return most
 
 

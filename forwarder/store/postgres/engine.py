@@ -20,6 +20,7 @@ import secrets
 import threading
 import time
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -33,7 +34,7 @@ from forwarder.store.connection import Connection
 from forwarder.store.engine import Acting, Engine, GroupCommit, Job, decide
 from forwarder.store.errors import AlreadyRunning, LeaseLost, StoreError
 from forwarder.store.postgres import faults
-from forwarder.store.postgres.membership import PostgresMembership
+from forwarder.store.postgres.membership import PostgresMembership, newer_version
 from forwarder.store.postgres.presence import ReplicaPresence
 from forwarder.store.postgres.schema import MIGRATIONS, SCHEMA, applied, migrate
 from forwarder.store.postgres.wire import OPTIONS, PostgresConnection, Raw, connect, settings
@@ -72,8 +73,13 @@ _MARK: Final = (
     "; INSERT INTO marks (replica, mark, at) VALUES ({replica}, {mark}, clock_timestamp())"
     " ON CONFLICT (replica) DO UPDATE SET mark = excluded.mark, at = excluded.at"
     "; SELECT role FROM leases WHERE owner = {replica}"
+    " UNION ALL SELECT {newer} FROM migrations HAVING count(*) > {steps}"
 )
 """What a replica's writes begin with beyond that; it finds the roles that these may be for."""
+_NEWER: Final = ""
+"""What it finds besides where a newer version has changed the database: nothing may be written for any role then."""
+_OWN_ROWS: Final = "own rows"
+"""What is written of this process as a replica: that it comes and goes, which is for no role."""
 LOOKED_EVERY: Final = 0.5
 """Seconds between two looks at whether one that may be gone is heard of again."""
 
@@ -92,7 +98,7 @@ class PostgresEngine(GroupCommit):
         super().__init__()
         self.place = self._address = address
         self.membership = self._member = (
-            PostgresMembership(address, self.write, once=alone) if replica or alone else None
+            PostgresMembership(address, partial(self.write, role=_OWN_ROWS), once=alone) if replica or alone else None
         )
         self.presence = ReplicaPresence(self.read, self._member)
         self._writer: Raw | None = None
@@ -209,7 +215,7 @@ class PostgresEngine(GroupCommit):
             roles = self._begin(raw, mark)
             for job in jobs:
                 job.error = None
-                if job.role is not None and job.role not in roles:
+                if job.role != _OWN_ROWS and (_NEWER in roles or job.role not in (None, *roles)):
                     lost.append(job)
                     continue
                 job.result = job.work(connection)
@@ -218,7 +224,7 @@ class PostgresEngine(GroupCommit):
             _leave(raw)
             raise
         for job in lost:
-            job.error = LeaseLost(f"This process does not have the role {job.role} any more: another one does.")
+            job.error = self._why_not(job.role, newer=_NEWER in roles)
         try:
             raw.execute("COMMIT")
         except BaseException as error:
@@ -232,12 +238,24 @@ class PostgresEngine(GroupCommit):
             raise
         decide(jobs)
 
+    def _why_not(self, role: str | None, *, newer: bool) -> StoreError:
+        if newer:
+            why = f"A newer version has changed the database {self._address}: this one writes nothing to it any more."
+            # Whoever has the role now finds what was done for it.
+            return StoreError(why) if role is None else LeaseLost(why)
+        return LeaseLost(f"This process does not have the role {role} any more: another one does.")
+
     def _begin(self, raw: Raw, mark: str) -> frozenset[str]:
         """Begins a write, and returns the roles for which it may be."""
         if self._member is None:
             raw.execute(_WRITE + _TURN)
             return frozenset()
-        marked = sql.SQL(_MARK).format(replica=sql.Literal(self._member.id), mark=sql.Literal(mark))
+        marked = sql.SQL(_MARK).format(
+            replica=sql.Literal(self._member.id),
+            mark=sql.Literal(mark),
+            newer=sql.Literal(_NEWER),
+            steps=sql.Literal(len(MIGRATIONS)),
+        )
         cursor = raw.execute(sql.SQL(_WRITE + _TURN) + marked)
         rows: list[Any] = []
         more: bool | None = True
@@ -335,10 +353,7 @@ class PostgresEngine(GroupCommit):
             )
         version = applied(raw)
         if version is not None and version > len(MIGRATIONS):
-            raise StoreError(
-                f"The database {self._address} was written by a newer version (step {version}, this one knows "
-                f"{len(MIGRATIONS)}): install that version again, or restore a backup."
-            )
+            raise StoreError(newer_version(self._address, version))
         if version == len(MIGRATIONS):
             return
         if self._member is None:

@@ -147,7 +147,8 @@ def test_a_stretch_counts_while_something_is_owed() -> None:
     sends = [0.0, 10.0, 11.0, 30.0]
     assert gaps.longest(sends, [(-1.0, 4.0), (3.0, 6.0), (15.0, 18.0)], (0.0, 40.0)) == 6.0
     assert gaps.longest(sends, [(0.0, 40.0)], (14.0, 40.0)) == 0.0
-    assert gaps.longest(sends, [(0.0, 40.0)], (10.5, 10.9)) == 1.0
+    assert gaps.longest(sends, [(0.0, 40.0)], (2.0, 11.5)) == 1.0
+    assert gaps.longest(sends, [(0.0, 40.0)], (10.5, 12.0)) == 1.0
     assert gaps.longest(sends, [], (0.0, 40.0)) == 0.0
 
 

@@ -16,18 +16,16 @@ Span = tuple[float, float]
 def longest(times: Sequence[float], owed: Sequence[Span], within: Span) -> float:
     """The longest stretch between two of ``times``, which are in order, in which something was owed all the time.
 
-    Only stretches count that begin in ``within``, or ``EARLY`` before it. What is still owed after the last of
-    ``times`` is no stretch: that nothing is lost is asked elsewhere.
+    Only stretches count that begin ``within``, which is ``EARLY`` sooner than it says. What is still owed after the last
+    of ``times`` is no stretch: that nothing is lost is asked elsewhere.
     """
     begin, end = within
     spans = _merged(owed)
     most = 0.0
     for before, after in pairwise(times):
-        if after <= begin or before >= end:
-            continue
         for since, until in spans:
             first = max(before, since)
-            if begin - EARLY <= first < end:
+            if begin <= first + EARLY < end:
                 most = max(most, min(after, until) - first)
     return most
 

@@ -66,6 +66,9 @@ class Campaign:
     prompt: bool = False
     """Whether it is held against it where nobody polls, or sends what is owed, for long."""
 
+    def __str__(self) -> str:
+        return f"replicas, seed {self.seed}, {len(self.troubles)} troubles"
+
 
 @dataclass(kw_only=True)
 class Result:

@@ -94,7 +94,7 @@ class _Torture:
         self._stack = stack
         self._alerts: list[Alert] = []
         self._result = Result(campaign=campaign)
-        self._spans: list[tuple[Trouble, Span]] = []
+        self._begun: list[tuple[Trouble, float]] = []
         self._over = threading.Event()
         self._aims = cycle(self._random.sample(sorted(ROLES), len(ROLES)))
         self._acts: dict[Trouble, Callable[[int], object]] = {
@@ -137,7 +137,7 @@ class _Torture:
         self._acts[trouble](victim)
         self._until_held(f"after {trouble.value}")
         _until(self._is_spread, f"each replica has its share after {trouble.value}")
-        self._spans.append((trouble, (began, time.time())))
+        self._begun.append((trouble, began))
         self._result.troubles[trouble] += 1
 
     def _victim(self) -> int:
@@ -296,7 +296,9 @@ class _Torture:
         owed: dict[str, list[Span]] = {name: [] for name in NAMES}
         for name, since, until in self._query(_OWED):
             owed[name].append((float(since), float(until)))
-        for trouble, span in self._spans:
+        ends = [began for _, began in self._begun[1:]] + [float("inf")]
+        for (trouble, began), end in zip(self._begun, ends, strict=True):
+            span = began, end
             unpolled = longest(polls, [(0.0, float("inf"))], span)
             unsent = {name: longest(sent[name], owed[name], span) for name in NAMES}
             self._result.unpolled.setdefault(trouble, []).append(unpolled)

@@ -16,7 +16,7 @@ Span = tuple[float, float]
 def longest(times: Sequence[float], owed: Sequence[Span], within: Span) -> float:
     """The longest stretch between two of ``times``, which are in order, in which something was owed all the time.
 
-    Only stretches count that begin ``within``, which is ``EARLY`` sooner than it says. What is still owed after the last
+    Only stretches count that begin ``within``, which is ``EARLY`` sooner than it says. What is owed after the last
     of ``times`` is no stretch: that nothing is lost is asked elsewhere.
     """
     begin, end = within

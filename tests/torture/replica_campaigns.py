@@ -87,7 +87,7 @@ class Result:
     complaints: list[str] = field(default_factory=list)
 
 
-def campaigns(troubles: int, seed: int, size: int = 17) -> list[Campaign]:
+def campaigns(troubles: int, seed: int, size: int = 8) -> list[Campaign]:
     """Campaigns with ``troubles`` in all, of each kind its share."""
     deck = [trouble for trouble, times in MIX.items() for _ in range(times)]
     random.Random(seed).shuffle(deck)

@@ -170,6 +170,7 @@ class Holder:
         """One look at who has what, and what follows from it."""
         if self._membership is None:
             return
+        self._membership.tend()
         with self._stepping:
             self._see_lost(self._membership)
             self._give_up_ended()

@@ -145,6 +145,9 @@ class Membership(Protocol):
     def outdated(self) -> str | None:
         """Why this version must not write any more, in a sentence: a newer one has changed the database."""
 
+    def tend(self) -> None:
+        """Ends what waits in vain for the database; called again and again, by a thread that never waits for it."""
+
     def wall(self) -> float:
         """Seconds since the epoch by the database's clock, by which all replicas go."""
 

@@ -123,7 +123,8 @@ class PostgresEngine(GroupCommit):
         with self._sentences():
             raw = self._reader()
             try:
-                yield PostgresConnection(raw)
+                with self._awaited(raw):
+                    yield PostgresConnection(raw)
             finally:
                 with contextlib.suppress(psycopg.Error):
                     raw.execute("ROLLBACK")
@@ -185,7 +186,8 @@ class PostgresEngine(GroupCommit):
         while True:
             mark = secrets.token_hex(8)
             try:
-                self._commit(jobs, mark)
+                with self._awaited(self._connected()):
+                    self._commit(jobs, mark)
                 return
             except _Unanswered as unanswered:
                 if self._came_about(mark, unanswered):
@@ -275,7 +277,7 @@ class PostgresEngine(GroupCommit):
         while True:
             try:
                 raw = self._connected()
-                with raw.transaction():
+                with self._awaited(raw), raw.transaction():
                     # Once it is our turn, that transaction is over.
                     raw.execute(f"{_LIMITS}; SET LOCAL lock_timeout = '30s'; {_TURN}")
                     found = raw.execute("SELECT mark FROM marks WHERE replica = $1", (self._member.id,)).fetchone()
@@ -284,6 +286,10 @@ class PostgresEngine(GroupCommit):
                 # Nothing that is ours is written meanwhile: a server that restarts is worth waiting for.
                 if time.monotonic() > end or self._closed.wait(DOUBT_PAUSE):
                     raise
+
+    def _awaited(self, raw: Raw) -> contextlib.AbstractContextManager[None]:
+        """Within it the server is waited for, by a replica not for ever."""
+        return contextlib.nullcontext() if self._member is None else self._member.silence.awaited(raw)
 
     def _connected(self) -> Raw:
         if self._closed.is_set():
@@ -311,7 +317,8 @@ class PostgresEngine(GroupCommit):
             except PoolTimeout:
                 break
             try:
-                raw.execute(_READ)
+                with self._awaited(raw):
+                    raw.execute(_READ)
                 return raw
             except psycopg.OperationalError:
                 # It was lost while nobody used it.

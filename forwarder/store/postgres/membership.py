@@ -43,6 +43,7 @@ from forwarder.store.postgres.rows import (
     rows,
 )
 from forwarder.store.postgres.schema import MIGRATIONS, SCHEMA, applied
+from forwarder.store.postgres.silence import Silence
 from forwarder.store.postgres.wire import Raw, connect
 
 log = get_logger(__name__)
@@ -104,6 +105,8 @@ class PostgresMembership:
         self._ahead = time.time() - boot_clock()
         """What the database's clock shows beyond ``boot_clock``."""
         self.outdated: str | None = None
+        self._silence, self.silence = Silence(LASTS), Silence(LASTS * 6)
+        """Of the connection by which the leases are renewed, and of all others."""
         self._config: str | None = None
         self._muster: Muster | None = None
         self._heard: Callable[[Collection[str]], None] = lambda _: None
@@ -136,6 +139,10 @@ class PostgresMembership:
 
     def muster(self) -> Muster | None:
         return self._muster
+
+    def tend(self) -> None:
+        for silence in (self._silence, self.silence):
+            silence.end()
 
     def wall(self) -> float:
         return boot_clock() + self._ahead
@@ -283,7 +290,7 @@ class PostgresMembership:
         at, turned = boot_clock(), self.turned.is_set()
         self.turned.clear()
         offers = self._offers if at - self._offered_at < LASTS else ()
-        found = rows(
+        found = self._ask(
             raw,
             sql.SQL(RENEW).format(
                 id=sql.Literal(self.id),
@@ -316,7 +323,7 @@ class PostgresMembership:
 
     def _look(self) -> None:
         raw, asked = self._connected(), boot_clock()
-        (row,) = rows(raw, sql.SQL(LOOK))
+        (row,) = self._ask(raw, sql.SQL(LOOK))
         if (took := boot_clock() - asked) < PROMPT:
             self._ahead = float(row["now"]) - asked - took / 2
         self._see_steps(int(row["steps"]))
@@ -324,6 +331,10 @@ class PostgresMembership:
             self._in_touch_since = boot_clock()
         self._failing = False
         self._muster = muster_of(row, in_touch=boot_clock() - self._in_touch_since)
+
+    def _ask(self, raw: Raw, statement: sql.Composable) -> list[Any]:
+        with self._silence.awaited(raw):
+            return rows(raw, statement)
 
     def _see_steps(self, steps: int) -> None:
         if steps > len(MIGRATIONS) and self.outdated is None:

@@ -128,7 +128,7 @@ def test_conflicts_are_tried_again(replicas: Replicas, sandbox: Sandbox, code: s
 
 
 def test_connections_that_die_in_silence_are_given_up(replicas: Replicas, sandbox: Sandbox, own: Server) -> None:
-    """What answers nothing and ends nothing holds a replica up for a while: the others go on, and then it does."""
+    """What answers nothing and ends nothing, as a pooler that stands still, holds nobody up for long."""
     alerts = alerts_of(40)
     proxy = Proxy(own)
     started = [replicas.start(), replicas.start(via=proxy.address(replicas.address))]
@@ -137,8 +137,6 @@ def test_connections_that_die_in_silence_are_given_up(replicas: Replicas, sandbo
     until(lambda: delivered(own, replicas.address).total() > 5)
     proxy.swallow()
     sandbox.sentrytex.publish(*alerts[20:])
-    replicas.until_spread(started[0])
-    until(lambda: delivered(own, replicas.address) == expected(alerts), PATIENCE * 3)
     until(lambda: started[1].logged("lease_not_renewed"), PATIENCE * 2)
     ends_well(replicas, started, expected(alerts))
     proxy.close()

@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import psycopg
-from psycopg import pq, sql
+from psycopg import sql
 from psycopg_pool import ConnectionPool, PoolTimeout
 
 from forwarder.common.databases import PostgresAddress
@@ -37,7 +37,7 @@ from forwarder.store.postgres import faults
 from forwarder.store.postgres.membership import PostgresMembership, newer_version
 from forwarder.store.postgres.presence import ReplicaPresence
 from forwarder.store.postgres.schema import MIGRATIONS, SCHEMA, applied, migrate
-from forwarder.store.postgres.wire import OPTIONS, PostgresConnection, Raw, connect, settings
+from forwarder.store.postgres.wire import OPTIONS, PostgresConnection, Raw, connect, leave, settings, still_within
 
 log = get_logger(__name__)
 
@@ -221,9 +221,9 @@ class PostgresEngine(GroupCommit):
                     lost.append(job)
                     continue
                 job.result = job.work(connection)
-                _still_within(raw)
+                still_within(raw)
         except BaseException:
-            _leave(raw)
+            leave(raw)
             raise
         for job in lost:
             job.error = self._why_not(job.role, newer=_NEWER in roles)
@@ -231,7 +231,7 @@ class PostgresEngine(GroupCommit):
             raw.execute("COMMIT")
         except BaseException as error:
             if isinstance(error, psycopg.Error) and not raw.closed:
-                _leave(raw)
+                leave(raw)
                 raise
             # An interrupt leaves the same doubt as a connection that was lost.
             raw.close()
@@ -380,21 +380,6 @@ def _pool(address: PostgresAddress) -> ConnectionPool[Raw]:
         open=True,
     )
     return pool
-
-
-def _still_within(raw: Raw) -> None:
-    """Raises where a job ended the transaction, or went on after a fault: a commit would keep only a part of it."""
-    if raw.info.transaction_status is not pq.TransactionStatus.INTRANS:
-        raise psycopg.OperationalError("the transaction ended before its commit")
-
-
-def _leave(raw: Raw) -> None:
-    """Ends a transaction that failed or was interrupted; the connection goes where even that fails."""
-    try:
-        if not raw.closed and raw.info.transaction_status is not pq.TransactionStatus.IDLE:
-            raw.execute("ROLLBACK")
-    except BaseException:
-        raw.close()
 
 
 _OTHERS: Final = """

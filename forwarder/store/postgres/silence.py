@@ -19,10 +19,9 @@ from forwarder.store.postgres.wire import Raw
 
 
 class Silence:
-    """Who waits for an answer, since when, and on which connection; after ``seconds`` that is over."""
+    """Who waits for an answer, since when, and on which connection."""
 
-    def __init__(self, seconds: float) -> None:
-        self._seconds = seconds
+    def __init__(self) -> None:
         self._waiting: dict[object, tuple[Raw, float]] = {}
         # A connection that is being ended here may not be closed meanwhile: its number would be another file's.
         self._lock = threading.Lock()
@@ -39,10 +38,11 @@ class Silence:
             with self._lock:
                 del self._waiting[token]
 
-    def end(self) -> None:
-        """Ends the connections that have said nothing for too long: who waits there finds them lost."""
+    def end(self, seconds: float) -> bool:
+        """Ends what has been waited for in vain for so long: who waits there finds it lost. Whether there was any."""
         with self._lock:
-            for raw, since in self._waiting.values():
-                if boot_clock() - since > self._seconds:
-                    with suppress(OSError, psycopg.Error), socket.socket(fileno=os.dup(raw.fileno())) as dead:
-                        dead.shutdown(socket.SHUT_RDWR)
+            silent = [raw for raw, since in self._waiting.values() if boot_clock() - since > seconds]
+            for raw in silent:
+                with suppress(OSError, psycopg.Error), socket.socket(fileno=os.dup(raw.fileno())) as dead:
+                    dead.shutdown(socket.SHUT_RDWR)
+        return bool(silent)

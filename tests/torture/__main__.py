@@ -229,10 +229,9 @@ def _show_replicas(title: str, campaigns: Sequence[replica_campaigns.Campaign]) 
         table.add_row(
             trouble.value,
             str(times),
-            *(
-                _span(seconds for result in results for seconds in measured(result).get(trouble, ()))
-                for measured in (lambda one: one.moved, lambda one: one.unpolled, lambda one: one.unsent)
-            ),
+            _span(seconds for result in results for seconds in result.moved.get(trouble, ())),
+            _span(seconds for result in results for seconds in result.unpolled.get(trouble, ())),
+            _span(seconds for result in results for seconds in result.unsent.get(trouble, ())),
         )
     console.print(table)
     counts = Table("connector", "alerts", "arrived", "lost", "sent twice", "dead letters", "most sends beyond its rate")

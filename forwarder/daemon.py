@@ -20,7 +20,7 @@ from forwarder.config import Config, ConfigError
 from forwarder.events import Listener
 from forwarder.logs import Redactor, configure, get_logger
 from forwarder.store import Store, StoreError, pulse
-from forwarder.store.daemon import Reload, Verdict
+from forwarder.store.membership import Reload, Verdict
 from forwarder.store.outbox import MAX_REASON
 from forwarder.store.records import PollResult
 from forwarder.web.server import Server, bind
@@ -30,6 +30,8 @@ log = get_logger(__name__)
 BEAT: Final = 1.0
 """Seconds between two looks at the clock; also how often the service manager's watchdog hears of us."""
 
+OUTDATED: Final = 74
+"""The exit status where a newer version has changed the database; one that starts then ends with it as well."""
 RELOAD_REFUSED: Final = "reload_refused"
 """The alarm of a config that was not taken over."""
 
@@ -52,6 +54,8 @@ class Daemon:
         self._config, self._load, self._redactor, self._signals = config, load, redactor, signals
         self._path = path
         self._stalled: list[str] = []
+        self._answered = 0
+        """The number of the last request for a reload that was carried out."""
 
     @property
     def _stop(self) -> bool:
@@ -66,7 +70,7 @@ class Daemon:
         try:
             listen = self._config.web.listen
             listening = bind(listen) if listen else None
-            forwarder = Forwarder(self._config, store, clock=Clock(), redactor=self._redactor)
+            forwarder = Forwarder(self._config, store, clock=_clock_of(store), redactor=self._redactor)
             web = Server(forwarder, listening) if listening else None
             forwarder.start()
             note_start(forwarder, self._path)
@@ -76,6 +80,8 @@ class Daemon:
                 # API is down, and the unit be killed in the end. What is missing is told by /readyz.
                 _notify("READY=1")
                 self._live(forwarder, web)
+                if why := forwarder.holder.outdated:
+                    log.error("newer_version", reason=why)
             finally:
                 _notify("STOPPING=1")
                 ended = forwarder.stop()
@@ -85,17 +91,26 @@ class Daemon:
                 log.info("stopped", all_settled=ended)
         finally:
             store.close()
-        return 0
+        return OUTDATED if forwarder.holder.outdated else 0
 
     def _live(self, forwarder: Forwarder, web: Server | None) -> None:
         serving = web is None
-        while not self._stop:
+        if forwarder.holder.shares and self._has_changed():
+            self._take_over(forwarder)
+        while not self._stop and forwarder.holder.outdated is None:
             serving = serving or (web is not None and _is_served(web))
             self._signals.wait(BEAT)
             forwarder.tend()
             self._show_alive(forwarder)
-            if self._signals.take(signal.SIGHUP) and not self._stop:
+            if (self._signals.take(signal.SIGHUP) or forwarder.holder.reload_wanted(self._answered)) and not self._stop:
                 self._take_over(forwarder)
+
+    def _has_changed(self) -> bool:
+        """Whether the config is another one since it was read: until the replicas are joined no request is seen."""
+        try:
+            return self._load() != self._config
+        except ConfigError:
+            return True
 
     def _show_alive(self, forwarder: Forwarder) -> None:
         """Says that all turns, or what does not; the service manager restarts what says nothing for long."""
@@ -118,7 +133,8 @@ class Daemon:
             log.info("reloaded", connectors=list(forwarder.config.connectors))
         elif verdict is not Verdict.FAILED:
             log.error("reload_refused", problems=problems)
-        _note_reload(forwarder, Reload(verdict=verdict, problems=problems, request=request))
+        if _note_reload(forwarder, Reload(verdict=verdict, problems=problems, request=request)):
+            self._answered = request
         _notify("READY=1")
 
     def _judge(self, forwarder: Forwarder) -> tuple[Verdict, list[str]]:
@@ -161,8 +177,9 @@ def note_start(forwarder: Forwarder, path: Path | None) -> None:
 
     def work() -> None:
         pid, config = os.getpid(), None if path is None else str(path.absolute())
-        forwarder.store.daemon.started(pid, processes.began(pid), now=forwarder.clock(), config=config)
-        forwarder.store.alarms.cleared(RELOAD_REFUSED, "")
+        refused = forwarder.store.daemon.started(pid, processes.began(pid), now=forwarder.clock(), config=config)
+        if refused is None:
+            forwarder.store.alarms.cleared(RELOAD_REFUSED, "")
 
     _kept(forwarder, work)
 
@@ -179,28 +196,36 @@ def _reload_requested(forwarder: Forwarder) -> int:
     return 0
 
 
-def _note_reload(forwarder: Forwarder, reload: Reload) -> None:
-    """Tells who waits for it what became of a reload, and begins or ends the alarm."""
-    taken = reload.verdict is Verdict.TAKEN_OVER
+def _note_reload(forwarder: Forwarder, reload: Reload) -> bool:
+    """Tells who waits for it what became of a reload, and begins or ends the alarm; whether that could be kept."""
 
     def work() -> None:
         now, alarms = forwarder.clock(), forwarder.store.alarms
-        if taken:
+        counts = forwarder.store.daemon.judged(reload, now=now)
+        if counts.verdict is Verdict.TAKEN_OVER:
             alarms.cleared(RELOAD_REFUSED, "")
         else:
-            alarms.failed(RELOAD_REFUSED, "", cut("; ".join(reload.problems), MAX_REASON), now=now)
-        forwarder.store.daemon.judged(reload, now=now)
+            alarms.failed(RELOAD_REFUSED, "", cut("; ".join(counts.problems), MAX_REASON), now=now)
 
-    _kept(forwarder, work)
-    forwarder.listeners.reloaded(ok=taken)
+    kept = _kept(forwarder, work)
+    forwarder.listeners.reloaded(ok=reload.verdict is Verdict.TAKEN_OVER)
+    return kept
 
 
-def _kept(forwarder: Forwarder, work: Callable[[], None]) -> None:
+def _kept(forwarder: Forwarder, work: Callable[[], None]) -> bool:
     try:
         work()
     except StoreError as error:
         log.error("store_failed", job="daemon", reason=str(error))  # noqa: TRY400 - the sentence says it all
         forwarder.listeners.store_failed(str(error))
+        return False
+    return True
+
+
+def _clock_of(store: Store) -> Clock:
+    """The clock to go by: the machine's, or where several share a database, the one that this has."""
+    membership = store.engine.membership
+    return Clock() if membership is None else Clock(wall=membership.wall)
 
 
 def _is_served(web: Server) -> bool:

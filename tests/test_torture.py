@@ -20,6 +20,7 @@ from tests.kit.store import claim, delivered, enqueue, settle
 from tests.torture import (
     feed,
     first_start,
+    gaps,
     ground,
     hostile,
     kills,
@@ -27,6 +28,7 @@ from tests.torture import (
     matrix,
     parrot,
     poison,
+    replica_campaigns,
     replicas,
     signals,
     soak,
@@ -34,6 +36,7 @@ from tests.torture import (
 )
 from tests.torture.leaks import leaks
 from tests.torture.points import Point
+from tests.torture.replica_judge import excess
 
 KILLS = 30
 LIFE_KILLS = 4
@@ -130,12 +133,29 @@ def test_poison_holds_up_no_other(tmp_path: Path) -> None:
 @pytest.mark.skipif(missing() is not None, reason="no PostgreSQL server can be started here")
 def test_replicas_lose_nothing_and_repeat_nothing(tmp_path: Path) -> None:
     """Whatever befalls one of three replicas, or their server, each alert stands once, the worst first, at its rate."""
-    troubles = len(replicas.Trouble)
-    result = replicas.run(replicas.Campaign(seed=SEED, troubles=troubles, alerts=8), tmp_path)
+    troubles = tuple(replica_campaigns.Trouble)
+    result = replicas.run(replica_campaigns.Campaign(seed=SEED, troubles=troubles), tmp_path)
     assert result.complaints == []
-    assert result.troubles.keys() == set(replicas.Trouble)
+    assert result.troubles.keys() == set(replica_campaigns.Trouble)
     assert {(tally.lost, tally.twice, tally.dead) for tally in result.tallies.values()} == {(0, 0, 0)}
-    assert {tally.alerts for tally in result.tallies.values()} == {8 * troubles}
+    assert {tally.alerts for tally in result.tallies.values()} == {8 * len(troubles)}
+    assert result.unpolled.keys() == result.unsent.keys() == set(troubles)
+
+
+def test_a_stretch_counts_while_something_is_owed() -> None:
+    """The longest time without a send is that in which one was owed, and only where it reaches into the trouble."""
+    sends = [0.0, 10.0, 11.0, 30.0]
+    assert gaps.longest(sends, [(-1.0, 4.0), (3.0, 6.0), (15.0, 18.0)], (0.0, 40.0)) == 6.0
+    assert gaps.longest(sends, [(0.0, 40.0)], (14.0, 40.0)) == 0.0
+    assert gaps.longest(sends, [(0.0, 40.0)], (2.0, 11.5)) == 1.0
+    assert gaps.longest(sends, [(0.0, 40.0)], (10.5, 12.0)) == 1.0
+    assert gaps.longest(sends, [], (0.0, 40.0)) == 0.0
+
+
+def test_sends_beyond_the_rate_are_counted_in_any_stretch() -> None:
+    """However long the stretch: five in two seconds are two more than the first and one a second."""
+    assert excess([0.0, 1.0, 2.0, 3.0], 1.0) == 0.0
+    assert excess([0.0, 5.0, 5.5, 6.0, 6.5, 7.0, 20.0], 1.0) == 2.0
 
 
 def test_no_secret_is_shown_though_services_repeat_them(tmp_path: Path) -> None:

@@ -17,7 +17,8 @@ from forwarder.common import processes
 from forwarder.common.clock import iso
 from forwarder.common.databases import Database
 from forwarder.store import Store, presence_of
-from forwarder.store.daemon import DaemonState, Reload, Verdict
+from forwarder.store.daemon import DaemonState
+from forwarder.store.membership import Reload, Replica, Verdict
 
 LOOK_EVERY: Final = 0.05
 """Seconds between two looks for the verdict."""
@@ -38,12 +39,15 @@ def reload(config_path: Path, database: Database | None, seconds: float) -> None
 
     It is all or nothing. The exit status is 0 if the config was taken over, 78 if it has mistakes, which are printed,
     and 1 if only a restart can bring it in, if no daemon runs, or if none answers in time. The daemon reads the file
-    that it was started with, with its own environment.
+    that it was started with, with its own environment. On PostgreSQL all replicas do so, each its own file.
     """
     place: Database = database or locate(config_path).database
     if not presence_of(place).owned():
         raise Stop(_no_daemon(place))
     with Store.open_shared(place) as store:
+        if store.engine.presence.muster() is not None:
+            _reload_replicas(store, seconds)
+            return
         state = store.daemon.state()
         pid = _process(store, state)
         request = store.daemon.request_reload()
@@ -136,3 +140,44 @@ def _tell(answer: Reload, pid: int, state: DaemonState) -> None:
     }
     status = EX_CONFIG if answer.verdict is Verdict.REFUSED else 1
     raise Stop("\n".join([*answer.problems, goes_on, ways[answer.verdict]]), status)
+
+
+def _reload_replicas(store: Store, seconds: float) -> None:
+    """Asks all replicas, and tells what became of it at each."""
+    request, tick = store.daemon.request_reload(), threading.Event()
+    asked, end = {replica.id for replica in _replicas(store)}, time.monotonic() + seconds
+    while True:
+        there = [replica for replica in _replicas(store) if replica.id in asked]
+        silent = [replica for replica in there if replica.answered < request]
+        if not silent or time.monotonic() > end:
+            break
+        tick.wait(LOOK_EVERY)
+    told = [_said(replica, request, seconds) for replica in there]
+    verdicts = {replica.verdict for replica in there if replica.answered >= request}
+    if not silent and verdicts <= {Verdict.TAKEN_OVER}:
+        click.echo("\n".join(told) or "No replica runs any more, so nothing was reloaded.")
+        return
+    raise Stop("\n".join(told), EX_CONFIG if Verdict.REFUSED in verdicts else 1)
+
+
+def _replicas(store: Store) -> list[Replica]:
+    muster = store.engine.presence.muster()
+    return [] if muster is None else [replica for replica in muster.replicas if not replica.once]
+
+
+def _said(replica: Replica, request: int, seconds: float) -> str:
+    who = f"{replica.name[0].upper()}{replica.name[1:]}"
+    if replica.answered < request:
+        return f"{who} has not answered within {seconds:g} seconds: its log says why. It may still reload."
+    of = "" if replica.config is None else f" {replica.config}"
+    if replica.verdict == Verdict.TAKEN_OVER:
+        return f"{who} took over the config{of}."
+    ways = {
+        Verdict.REFUSED: "correct this, and reload again: until then a restart would fail",
+        Verdict.NEEDS_RESTART: "restart it, or take that change back and reload again",
+        Verdict.FAILED: "see its log; a restart may fail",
+    }
+    way = ways[Verdict(str(replica.verdict))]
+    return "\n".join(
+        [f"{who} took nothing over, and goes on as it was: {way}.", *(f"  {one}" for one in replica.problems)]
+    )

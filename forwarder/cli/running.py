@@ -10,8 +10,8 @@ from forwarder.common.clock import iso
 from forwarder.common.text import ago
 from forwarder.common.units import format_duration
 from forwarder.store import Store, pulse
-from forwarder.store.daemon import DaemonState, Verdict
-from forwarder.store.membership import Muster
+from forwarder.store.daemon import DaemonState
+from forwarder.store.membership import Muster, Verdict
 from forwarder.store.presence import Presence
 
 

@@ -76,6 +76,18 @@ class Holder:
         """Whether others could have a part of the roles."""
         return self._membership is not None
 
+    @property
+    def outdated(self) -> str | None:
+        """Why this process must end, in a sentence: a newer version has changed the database."""
+        return None if self._membership is None else self._membership.outdated
+
+    def reload_wanted(self, answered: int) -> bool:
+        """Whether somebody asked all replicas for a reload after ``answered``, and this one has not carried it out."""
+        if self._membership is None or (muster := self._membership.muster()) is None:
+            return False
+        mine = [replica.answered for replica in muster.replicas if replica.id == self._membership.id]
+        return bool(mine) and muster.reload_requested > max(answered, *mine)
+
     def holds(self, role: str) -> bool:
         """Whether something may be begun for ``role``."""
         return self._membership is None or role in self._up
@@ -158,11 +170,12 @@ class Holder:
         """One look at who has what, and what follows from it."""
         if self._membership is None:
             return
+        self._membership.tend()
         with self._stepping:
             self._see_lost(self._membership)
             self._give_up_ended()
             muster = self._membership.muster()
-            if muster is not None and not self._over.is_set():
+            if muster is not None and not self._over.is_set() and self._membership.outdated is None:
                 self._share(self._membership, muster)
         self._stepped_at = time.monotonic()
 

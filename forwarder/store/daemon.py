@@ -8,13 +8,12 @@ on an older text of the config, for their own.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from dataclasses import dataclass
-from enum import StrEnum
-from typing import Final
+from typing import Any, Final
 
 from forwarder.store.connection import Connection
 from forwarder.store.engine import Engine
+from forwarder.store.membership import Reload, Verdict
 
 _STARTED: Final = """
 UPDATE daemon SET pid = :pid, began = :began, config = :config, started_at = :now, config_since = :now,
@@ -24,28 +23,6 @@ _JUDGED: Final = """
 UPDATE daemon SET verdict = :verdict, verdict_at = :now, problems = :problems, answered = max(answered, :request),
   config_since = CASE WHEN :verdict = 'taken_over' THEN :now ELSE config_since END
 """
-
-
-class Verdict(StrEnum):
-    """What became of a reload."""
-
-    TAKEN_OVER = "taken_over"
-    REFUSED = "refused"
-    """The config has mistakes: a restart would fail."""
-    NEEDS_RESTART = "needs_restart"
-    """The config is good, but only a restart brings it in."""
-    FAILED = "failed"
-    """Nobody foresaw what went wrong."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Reload:
-    """A reload that ended ``at``; it answers the request of this number and all before it."""
-
-    verdict: Verdict
-    problems: Sequence[str] = ()
-    request: int = 0
-    at: float = 0.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -72,13 +49,23 @@ class DaemonStore:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
-    def started(self, pid: int, began: int | None, *, now: float, config: str | None = None) -> None:
+    def started(self, pid: int, began: int | None, *, now: float, config: str | None = None) -> Reload | None:
         """A daemon begins, with a config that was good, from the file ``config``.
 
-        ``began`` tells its process from another one of the same number.
+        ``began`` tells its process from another one of the same number. Returns what another replica has refused, and
+        goes on without.
         """
         values = {"pid": pid, "began": began, "config": config, "now": now}
-        self._engine.write(lambda connection: connection.execute(_STARTED, values))
+        membership = self._engine.membership
+
+        def work(connection: Connection) -> Reload | None:
+            connection.execute(_STARTED, values)
+            refused = None if membership is None else membership.began(connection, config)
+            if refused is not None:
+                connection.execute(_JUDGED, _values(refused, now))
+            return refused
+
+        return self._engine.write(work)
 
     def gone(self) -> None:
         """Who owns the database now is no daemon: an earlier one that was killed could not say that it ended."""
@@ -93,7 +80,7 @@ class DaemonStore:
         )
 
     def request_reload(self) -> int:
-        """Asks for a reload, to which a signal must follow; returns the number of the request."""
+        """Asks for a reload, to which on a file a signal must follow; returns the number of the request."""
 
         def work(connection: Connection) -> int:
             row = connection.execute("UPDATE daemon SET requested = requested + 1 RETURNING requested").fetchone()
@@ -101,15 +88,16 @@ class DaemonStore:
 
         return self._engine.write(work)
 
-    def judged(self, reload: Reload, *, now: float) -> None:
-        """Keeps what became of a reload."""
-        values = {
-            "request": reload.request,
-            "verdict": reload.verdict.value,
-            "problems": json.dumps(list(reload.problems)),
-            "now": now,
-        }
-        self._engine.write(lambda connection: connection.execute(_JUDGED, values))
+    def judged(self, reload: Reload, *, now: float) -> Reload:
+        """Keeps what became of a reload; returns what counts for all replicas: who refused it, where one did."""
+        membership = self._engine.membership
+
+        def work(connection: Connection) -> Reload:
+            counts = reload if membership is None else membership.judged(connection, reload)
+            connection.execute(_JUDGED, _values(counts, now))
+            return counts
+
+        return self._engine.write(work)
 
     def state(self) -> DaemonState:
         """What the last daemon wrote down of itself."""
@@ -132,3 +120,12 @@ class DaemonStore:
                 at=row["verdict_at"],
             ),
         )
+
+
+def _values(reload: Reload, now: float) -> dict[str, Any]:
+    return {
+        "request": reload.request,
+        "verdict": reload.verdict.value,
+        "problems": json.dumps(list(reload.problems)),
+        "now": now,
+    }

@@ -7,9 +7,12 @@ by its holder. Only a server has several replicas: on a file one process has eve
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Final, Protocol
+
+from forwarder.store.connection import Connection
 
 _HAS_BOOT_CLOCK: Final = hasattr(time, "CLOCK_BOOTTIME")
 
@@ -19,12 +22,35 @@ def boot_clock() -> float:
     return time.clock_gettime(time.CLOCK_BOOTTIME) if _HAS_BOOT_CLOCK else time.monotonic()
 
 
+class Verdict(StrEnum):
+    """What became of a reload."""
+
+    TAKEN_OVER = "taken_over"
+    REFUSED = "refused"
+    """The config has mistakes: a restart would fail."""
+    NEEDS_RESTART = "needs_restart"
+    """The config is good, but only a restart brings it in."""
+    FAILED = "failed"
+    """Nobody foresaw what went wrong."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Reload:
+    """A reload that ended ``at``; it answers the request of this number and all before it."""
+
+    verdict: Verdict
+    problems: Sequence[str] = ()
+    request: int = 0
+    at: float = 0.0
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Replica:
     """A process that was heard of within a lease's time.
 
     ``offers`` are the roles that its config has; ``once`` that it ends by itself. ``silence`` are the seconds since it
-    last showed that all of it turns, None where it has not yet.
+    last showed that all of it turns, None where it has not yet. ``config`` is the file of its config; ``answered`` the
+    number of the last reload that it was asked for and has carried out, ``verdict`` what became of that.
     """
 
     id: str
@@ -35,6 +61,10 @@ class Replica:
     offers: frozenset[str] = frozenset()
     once: bool = False
     silence: float | None = None
+    config: str | None = None
+    answered: int = 0
+    verdict: str | None = None
+    problems: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -65,6 +95,8 @@ class Muster:
     leases: tuple[Lease, ...] = ()
     in_touch: float = 0.0
     """Seconds for which the database could be asked without a break, where one that is a replica asks."""
+    reload_requested: int = 0
+    """The number of the last reload that somebody asked for."""
 
     def unheld(self) -> dict[str, float]:
         """The roles that some replica could have and none has, each with the seconds for which that has been so."""
@@ -108,6 +140,22 @@ class Membership(Protocol):
     @property
     def held(self) -> dict[str, Tenure]:
         """What it has, by role; one that was lost is in it until it is forgotten."""
+
+    @property
+    def outdated(self) -> str | None:
+        """Why this version must not write any more, in a sentence: a newer one has changed the database."""
+
+    def tend(self) -> None:
+        """Ends what waits in vain for the database; called again and again, by a thread that never waits for it."""
+
+    def wall(self) -> float:
+        """Seconds since the epoch by the database's clock, by which all replicas go."""
+
+    def began(self, connection: Connection, config: str | None) -> Reload | None:
+        """It begins with a config that was good; what another one has refused and goes on without."""
+
+    def judged(self, connection: Connection, reload: Reload) -> Reload:
+        """Keeps what became of a reload here, and returns what counts for all: who refused it, where one did."""
 
     def begin(self, offers: Collection[str], heard: Callable[[Collection[str]], None]) -> None:
         """Joins the others, as far as the database can be reached.

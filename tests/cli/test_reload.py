@@ -12,7 +12,8 @@ import pytest
 from forwarder.common import processes
 from forwarder.sandbox import Fault, FaultKind, Sandbox
 from forwarder.store import Store
-from forwarder.store.daemon import DaemonState, Reload, Verdict
+from forwarder.store.daemon import DaemonState
+from forwarder.store.membership import Reload, Verdict
 from tests.kit.core import Process, until
 from tests.kit.desk import Desk
 

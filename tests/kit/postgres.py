@@ -264,6 +264,8 @@ class Proxy:
         self.cut = 0
         """How many connections were cut."""
         self._refuses = False
+        self._swallows: frozenset[threading.Event] | None = None
+        self._ends: set[threading.Event] = set()
         self._open: set[socket.socket] = set()
         threading.Thread(target=self._accept, daemon=True).start()
 
@@ -286,6 +288,10 @@ class Proxy:
             with suppress(OSError):
                 one.shutdown(socket.SHUT_RDWR)
 
+    def swallow(self) -> None:
+        """Lets nothing through any more on the connections of now, and ends none: nobody hears that they are dead."""
+        self._swallows = frozenset(self._ends)
+
     def admit(self) -> None:
         """Lets connections through again."""
         self._refuses = False
@@ -305,6 +311,7 @@ class Proxy:
                     continue
                 self._open |= {client, beyond}
                 doomed = threading.Event()
+                self._ends.add(doomed)
                 for source, target in ((client, beyond), (beyond, client)):
                     threading.Thread(target=self._pass_on, args=(source, target, doomed), daemon=True).start()
 
@@ -313,6 +320,8 @@ class Proxy:
             while data := source.recv(65536):
                 if doomed.is_set():
                     break
+                if doomed in (self._swallows or ()):
+                    continue
                 if b"COMMIT\0" in data and self.cuts:
                     self.cut += 1
                     doomed.set()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Final, Self
@@ -30,20 +31,33 @@ class Replicas:
         self._stack = ExitStack()
         self._started = 0
 
-    def start(self, *, via: PostgresAddress | None = None, command: str = "run", **more: Any) -> Process:
-        """One more."""
+    def start(
+        self,
+        *,
+        via: PostgresAddress | None = None,
+        command: str = "run",
+        env: Mapping[str, str] | None = None,
+        **more: Any,
+    ) -> Process:
+        """One more; ``env`` is added to its environment."""
         self._started += 1
         folder = self.folder / f"replica-{self._started}"
         folder.mkdir()
         told = (via or self.address).url.replace(PASSWORD, "${DATABASE_PASSWORD}")
         written(folder, {**settings(self.sandbox), "database": told, **self._more, **more})
-        return self._stack.enter_context(Process(folder, self.env, command=command))
+        return self._stack.enter_context(Process(folder, {**self.env, **(env or {})}, command=command))
 
-    def command(self, number: int, *args: str) -> str:
+    def command(self, number: int, *args: str, status: int = 0) -> str:
         """What a command says that is run beside the replica of this number, counted from 1."""
         done = command(self.folder / f"replica-{number}", *args, env=self.env)
-        assert done.returncode == 0, done.stderr
-        return done.stdout
+        assert done.returncode == status, done.stderr
+        return done.stdout + done.stderr
+
+    def configure(self, number: int, **more: Any) -> None:
+        """Writes another config for the replica of this number, counted from 1."""
+        folder = self.folder / f"replica-{number}"
+        told = self.address.url.replace(PASSWORD, "${DATABASE_PASSWORD}")
+        written(folder, {**settings(self.sandbox), "database": told, **self._more, **more})
 
     def held(self) -> dict[str, int]:
         """The process that has each role."""

@@ -8,7 +8,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
 from typing import Final, Protocol, TypeVar
@@ -29,6 +29,7 @@ from tests.torture import (
     matrix,
     parrot,
     poison,
+    replica_campaigns,
     replicas,
     signals,
     soak,
@@ -49,6 +50,7 @@ PROOFS: Final = (
     "secrets",
     "poison",
     "replicas",
+    "failover",
     "soak",
 )
 _C = TypeVar("_C")
@@ -69,11 +71,28 @@ console = Console(width=100, highlight=False)
 @click.command()
 @click.option("--kills", "number", default=1000, show_default=True, help="How often the daemon is killed.")
 @click.option("--life-kills", "responses", default=200, show_default=True, help="How often while people respond.")
-@click.option("--troubles", default=96, show_default=True, help="How often one befalls a replica, or the server.")
+@click.option(
+    "--troubles",
+    default=sum(replica_campaigns.MIX.values()),
+    show_default=True,
+    help="How often one befalls a replica, or the server.",
+)
+@click.option(
+    "--part", nargs=2, type=int, default=(1, 1), help="Of the troubles only this share: 3 8 is the third of eight."
+)
 @click.option("--seed", type=int, help="Makes a run again: the same points, in the same order. Default: by the clock.")
 @click.option("--days", default=90, show_default=True, help="How long the soak lasts, in simulated days.")
 @click.option("--only", multiple=True, type=click.Choice(PROOFS), help="Run this proof alone; may be repeated.")
-def main(*, number: int, responses: int, troubles: int, seed: int | None, days: int, only: tuple[str, ...]) -> None:
+def main(
+    *,
+    number: int,
+    responses: int,
+    troubles: int,
+    part: tuple[int, int],
+    seed: int | None,
+    days: int,
+    only: tuple[str, ...],
+) -> None:
     """Prove that nothing is lost and nothing is sent twice. Takes some twenty minutes on two cores."""
     seed = int(time.time()) if seed is None else seed
     started = time.monotonic()
@@ -89,7 +108,8 @@ def main(*, number: int, responses: int, troubles: int, seed: int | None, days: 
         "hostile": prove_hostile,
         "secrets": prove_secrets,
         "poison": prove_poison,
-        "replicas": lambda: prove_replicas(troubles, seed),
+        "replicas": lambda: prove_replicas(troubles, seed, part),
+        "failover": lambda: prove_failover(seed),
         "soak": lambda: prove_soak(days, seed),
     }
     complaints: list[str] = []
@@ -191,24 +211,43 @@ def prove_poison() -> list[str]:
     return [complaint for one in results for complaint in one.complaints]
 
 
-def prove_replicas(troubles: int, seed: int) -> list[str]:
-    results, complaints = _campaigns(
-        replicas.run_apart, replicas.campaigns(troubles, seed), lambda one: one.troubles.total()
-    )
-    table = Table("Replicas: what befell one", "times", "roles without it, s", title_justify="left")
-    for trouble in replicas.Trouble:
-        moved = sorted(seconds for result in results for seconds in result.moved.get(trouble, ()))
-        span = f"{moved[len(moved) // 2]:.1f}, at most {moved[-1]:.1f}" if moved else ""
-        table.add_row(trouble.value, str(sum(result.troubles[trouble] for result in results)), span)
+def prove_replicas(troubles: int, seed: int, part: tuple[int, int]) -> list[str]:
+    which, parts = part
+    return _show_replicas("Replicas", replica_campaigns.campaigns(troubles, seed)[which - 1 :: parts])
+
+
+def prove_failover(seed: int) -> list[str]:
+    return _show_replicas("Failover, leases of 15 s", [replica_campaigns.failover(seed)])
+
+
+def _show_replicas(title: str, campaigns: Sequence[replica_campaigns.Campaign]) -> list[str]:
+    results, complaints = _campaigns(replicas.run_apart, campaigns, lambda one: one.troubles.total())
+    without = ("roles without a holder", "no poll", "nothing sent of what is owed")
+    table = Table(f"{title}: what befell one", "times", *(f"{what}, s" for what in without), title_justify="left")
+    for trouble in replica_campaigns.Trouble:
+        times = sum(result.troubles[trouble] for result in results)
+        table.add_row(
+            trouble.value,
+            str(times),
+            _span(seconds for result in results for seconds in result.moved.get(trouble, ())),
+            _span(seconds for result in results for seconds in result.unpolled.get(trouble, ())),
+            _span(seconds for result in results for seconds in result.unsent.get(trouble, ())),
+        )
     console.print(table)
-    counts = Table("connector", "alerts", "arrived", "lost", "sent twice", "dead letters", "most sends in 5 s")
-    for name in replicas.NAMES:
+    counts = Table("connector", "alerts", "arrived", "lost", "sent twice", "dead letters", "most sends beyond its rate")
+    for name in replica_campaigns.NAMES:
         total = sum((result.tallies.get(name, Tally()) for result in results), Tally())
-        fastest = max((result.fastest.get(name, 0) for result in results), default=0)
-        numbers = (total.alerts, total.arrived, total.lost, total.twice, total.dead, fastest)
-        counts.add_row(name, *(f"{value:,}" for value in numbers))
+        fastest = max((result.fastest.get(name, 0.0) for result in results), default=0.0)
+        numbers = (total.alerts, total.arrived, total.lost, total.twice, total.dead)
+        counts.add_row(name, *(f"{value:,}" for value in numbers), f"{fastest:.1f}")
     console.print(counts)
     return complaints
+
+
+def _span(seconds: Iterable[float]) -> str:
+    """The median and the most."""
+    ordered = sorted(seconds)
+    return f"{ordered[len(ordered) // 2]:.1f}, at most {ordered[-1]:.1f}" if ordered else ""
 
 
 def prove_soak(days: int, seed: int) -> list[str]:
@@ -270,7 +309,7 @@ def _show_rows(title: str, what: str, rows: list[matrix.Row]) -> None:
 
 
 def _processes() -> ProcessPoolExecutor:
-    return ProcessPoolExecutor(2, mp_context=multiprocessing.get_context("spawn"))
+    return ProcessPoolExecutor(3, mp_context=multiprocessing.get_context("spawn"))
 
 
 @contextlib.contextmanager

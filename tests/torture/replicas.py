@@ -1,4 +1,8 @@
-"""Replicas on one PostgreSQL server, of which one, or the server, fails again and again; and then a count."""
+"""Replicas on one PostgreSQL server, of which one, or the server, fails again and again; and then a count.
+
+Every service holds its limits, and each connector is owed more than these let through, so that whatever happens
+happens in the midst of sending.
+"""
 
 from __future__ import annotations
 
@@ -7,11 +11,9 @@ import signal
 import tempfile
 import threading
 import time
-from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
-from enum import StrEnum
+from itertools import cycle
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,61 +22,29 @@ from forwarder.common.databases import PostgresAddress
 from forwarder.sandbox import Sandbox
 from forwarder.store import Store
 from tests.kit.postgres import PASSWORD, Proxy, Server, server
+from tests.torture.gaps import Span, longest
 from tests.torture.kills import INDEX_LAG
 from tests.torture.leaks import leaks
-from tests.torture.world import HASTE, PATIENCE, Running, Tally, World
+from tests.torture.replica_campaigns import NAMES, Campaign, Result, Trouble
+from tests.torture.replica_judge import OVERTAKEN, WATCH, excess, refused
+from tests.torture.world import HASTE, PATIENCE, Running, World
 
-LEASE: Final = 8.0
-"""Seconds of a lease: fewer than in earnest, and more than a process may be kept waiting on a busy machine."""
-REPLICAS: Final = 3
-NAMES: Final = ("slack-token", "pagerduty", "jira-cloud")
-RATE: Final = 20
-"""Sends a second that each connector may make."""
+ENDURES: Final = 5.0
+"""Seconds beyond the lease after which whatever a killed replica had is done by another one."""
+HANDS_OVER: Final = 2.0
+"""Seconds within which whatever a replica did that ends in order is done by another one."""
 BURST: Final = 3
-"""Sends more than the rate that a stretch may show: one that is credited, and what the network held up."""
-WINDOW: Final = 5.0
+"""Sends more than the rate that any stretch may show: one that is credited, and two that a busy machine held up."""
+ACTS: Final = {"slack-token": "chat.", "pagerduty": "/v2/enqueue", "jira-cloud": "POST /rest/api/3/issue"}
+"""By what a request is known that brings something there."""
+REPLICAS: Final = 3
 SEVERITIES: Final = ("critical", "high", "medium", "low")
 ROLES: Final = frozenset({"feed", "scheduler", "upkeep", *(f"connector:{name}" for name in NAMES)})
 
 
-class Trouble(StrEnum):
-    """What befalls a replica, its connections, or the server."""
-
-    KILL = "SIGKILL"
-    TERM = "SIGTERM"
-    PAUSE = "SIGSTOP past the lease"
-    NAP = "SIGSTOP within the lease"
-    CUT = "connections cut"
-    PARTITION = "cut off past the lease"
-    RESTART = "the server restarts"
-    CRASH = "the server crashes"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Campaign:
-    """So many troubles, each among ``alerts`` new ones."""
-
-    seed: int
-    troubles: int
-    alerts: int = 12
-
-
-@dataclass(kw_only=True)
-class Result:
-    """What came of it. ``moved`` is how long roles had no holder, in seconds, for each kind of trouble."""
-
-    campaign: Campaign
-    troubles: Counter[Trouble] = field(default_factory=Counter)
-    tallies: dict[str, Tally] = field(default_factory=dict)
-    moved: dict[Trouble, list[float]] = field(default_factory=dict)
-    fastest: dict[str, int] = field(default_factory=dict)
-    """The most sends that a connector made within ``WINDOW`` seconds."""
-    complaints: list[str] = field(default_factory=list)
-
-
 def run(campaign: Campaign, folder: Path) -> Result:
     """Troubles one after the other; then all may end in peace."""
-    with Sandbox(limits=False) as sandbox, server(["max_connections=80"]) as running, ExitStack() as stack:
+    with Sandbox(limits=campaign.limits) as sandbox, server(["max_connections=80"]) as running, ExitStack() as stack:
         sandbox.sentrytex.limit_per_minute = None
         sandbox.jira.index_lag = INDEX_LAG
         return _Torture(campaign, folder, sandbox, running, stack).run()
@@ -89,13 +59,15 @@ def run_apart(campaign: Campaign) -> Result:
 class _World(World):
     """The world of one replica, which reaches the server through ``proxy``; the test looks at it directly."""
 
-    def __init__(self, folder: Path, sandbox: Sandbox, address: PostgresAddress, proxy: Proxy) -> None:
+    def __init__(
+        self, folder: Path, sandbox: Sandbox, address: PostgresAddress, proxy: Proxy, campaign: Campaign
+    ) -> None:
         folder.mkdir()
         told = proxy.address(address).url.replace(PASSWORD, "${DATABASE_PASSWORD}")
-        paced = {name: {**HASTE[name], "max_rate": f"{RATE}/s"} for name in NAMES}
+        paced = {name: {**HASTE[name], "max_rate": f"{campaign.rates[name] * 60:g}/min"} for name in NAMES}
         more = {"database": told, "routes": [{"to": list(NAMES)}]}
         super().__init__(folder, sandbox, NAMES, settings=paced, more=more)
-        self.env |= {"DATABASE_PASSWORD": PASSWORD, "FORWARDER_LEASE_SECONDS": f"{LEASE:g}"}
+        self.env |= {"DATABASE_PASSWORD": PASSWORD, "FORWARDER_LEASE_SECONDS": f"{campaign.lease:g}"}
         self.address = address
 
     @contextmanager
@@ -112,15 +84,19 @@ class _Torture:
         self._campaign, self._sandbox, self._server = campaign, sandbox, running
         self._random = random.Random(campaign.seed)
         self._address = running.new_store()
+        self._query(WATCH)
         self._proxies = [Proxy(running) for _ in range(REPLICAS)]
         self._worlds = [
-            _World(folder / f"replica-{number}", sandbox, self._address, proxy)
+            _World(folder / f"replica-{number}", sandbox, self._address, proxy, campaign)
             for number, proxy in enumerate(self._proxies, start=1)
         ]
         self._running: list[Running] = []
         self._stack = stack
         self._alerts: list[Alert] = []
         self._result = Result(campaign=campaign)
+        self._begun: list[tuple[Trouble, float]] = []
+        self._over = threading.Event()
+        self._aims = cycle(self._random.sample(sorted(ROLES), len(ROLES)))
         self._acts: dict[Trouble, Callable[[int], object]] = {
             Trouble.KILL: self._kill,
             Trouble.TERM: self._term,
@@ -130,16 +106,21 @@ class _Torture:
             Trouble.PARTITION: self._part,
             Trouble.RESTART: lambda _: self._restart("fast"),
             Trouble.CRASH: lambda _: self._restart("immediate"),
+            Trouble.ROLL: lambda _: self._roll(),
         }
 
     def run(self) -> Result:
         self._running = [self._start(number) for number in range(REPLICAS)]
         self._until_held("at the start")
         _until(self._is_spread, "each replica has its share")
-        while self._result.troubles.total() < self._campaign.troubles:
-            for trouble in self._random.sample(list(Trouble), len(Trouble)):
-                if self._result.troubles.total() < self._campaign.troubles:
-                    self._round(trouble)
+        flow = threading.Thread(target=self._flow)
+        flow.start()
+        try:
+            for trouble in self._campaign.troubles:
+                self._round(trouble)
+        finally:
+            self._over.set()
+            flow.join()
         self._end_in_peace()
         return self._result
 
@@ -149,21 +130,30 @@ class _Torture:
     def _round(self, trouble: Trouble) -> None:
         """A trouble among alerts that go out just then."""
         before = self._arrived()
-        self._publish()
+        self._publish(self._campaign.alerts // 2)
         _until(lambda: self._arrived() > before, "something goes out")
-        self._acts[trouble](self._victim())
-        self._publish()
+        victim, began = self._victim(), time.time()
+        self._publish(self._campaign.alerts - self._campaign.alerts // 2)
+        self._acts[trouble](victim)
         self._until_held(f"after {trouble.value}")
         _until(self._is_spread, f"each replica has its share after {trouble.value}")
+        self._begun.append((trouble, began))
         self._result.troubles[trouble] += 1
 
     def _victim(self) -> int:
-        return self._random.randrange(REPLICAS)
+        """One that has something to do; in turn each kind of that."""
+        aim, held = next(self._aims), self._held()
+        victims = [number for number, one in enumerate(self._running) if one.process.pid == held.get(aim)]
+        return victims[0] if victims else self._random.randrange(REPLICAS)
 
-    def _publish(self) -> None:
-        for _ in range(self._campaign.alerts // 2):
+    def _publish(self, count: int) -> None:
+        for _ in range(count):
             severity = self._random.choice(SEVERITIES)
             self._alerts += self._worlds[0].publish(1, severity=severity)
+
+    def _flow(self) -> None:
+        while self._campaign.flow and not self._over.wait(1 / self._campaign.flow):
+            self._publish(1)
 
     # Troubles
 
@@ -191,7 +181,7 @@ class _Torture:
 
     def _nap(self, number: int) -> None:
         self._running[number].signal(signal.SIGSTOP)
-        threading.Event().wait(self._random.uniform(0.1, LEASE / 2))
+        threading.Event().wait(self._random.uniform(0.1, self._campaign.lease / 2))
         self._running[number].signal(signal.SIGCONT)
 
     def _part(self, number: int) -> None:
@@ -199,6 +189,15 @@ class _Torture:
         self._proxies[number].refuse()
         self._until_moved(Trouble.PARTITION, number, roles)
         self._proxies[number].admit()
+
+    def _roll(self) -> None:
+        """As a Deployment does it: a new one is there before an old one ends."""
+        for number, old in enumerate(self._running):
+            new = self._start(number)
+            _until(lambda new=new: new.process.pid in self._held().values(), "a new one has its share")  # type: ignore[misc]
+            if (status := old.stop()) != 0:
+                self._result.complaints.append(f"SIGTERM ended a replica with {status}")
+            self._running[number] = new
 
     def _restart(self, how: str) -> None:
         self._server.stop(how)
@@ -274,30 +273,45 @@ class _Torture:
             for name, tally in self._result.tallies.items()
             if tally.lost or tally.twice or tally.dead
         ]
-        for name in NAMES:
-            most = self._result.fastest[name] = self._fastest(name)
-            if most > RATE * WINDOW + BURST:
-                complaints.append(f"{name}: {most} sends within {WINDOW:g} seconds, at {RATE} a second")
-        complaints += [f"overtaken: {row}" for row in self._query(_OVERTAKEN)]
+        for name, rate in self._campaign.rates.items():
+            beyond = self._result.fastest[name] = excess(self._times(name, self._worlds[0].targets[name].send), rate)
+            if beyond > BURST:
+                complaints.append(f"{name}: {beyond:.1f} sends more than {rate:g} a second")
+        complaints += [f"{name} was refused for its rate" for name in refused(self._sandbox)]
+        complaints += [f"overtaken: {row}" for row in self._query(OVERTAKEN)]
+        self._measure()
         for world in self._worlds:
             # The files hold no database: what is in that is no log.
             complaints += [f"a secret is in {place}" for place in leaks(world.folder, world.secrets | {PASSWORD})]
 
-    def _fastest(self, name: str) -> int:
-        """The most sends that reached the stand-in within a stretch."""
-        target = self._worlds[0].targets[name]
-        times = [
-            seen.at.timestamp()
-            for seen in target.service(self._sandbox).requests
-            if target.send in f"{seen.method} {seen.path}"
-        ]
-        times.sort()
-        first, most = 0, 0
-        for last, at in enumerate(times):
-            while at - times[first] > WINDOW:
-                first += 1
-            most = max(most, last - first + 1)
-        return most
+    def _times(self, name: str, kind: str) -> list[float]:
+        """When requests of a ``kind`` reached the stand-in, in order."""
+        service = self._worlds[0].targets[name].service(self._sandbox)
+        return sorted(seen.at.timestamp() for seen in service.requests if kind in f"{seen.method} {seen.path}")
+
+    def _measure(self) -> None:
+        """For how long nobody did what a replica had done, in each trouble."""
+        polls = sorted(seen.at.timestamp() for seen in self._sandbox.sentrytex.requests if "/alerts" in seen.path)
+        sent = {name: self._times(name, kind) for name, kind in ACTS.items()}
+        owed: dict[str, list[Span]] = {name: [] for name in NAMES}
+        for name, since, until in self._query(_OWED):
+            owed[name].append((float(since), float(until)))
+        ends = [began for _, began in self._begun[1:]] + [float("inf")]
+        for (trouble, began), end in zip(self._begun, ends, strict=True):
+            span = began, end
+            unpolled = longest(polls, [(0.0, float("inf"))], span)
+            unsent = {name: longest(sent[name], owed[name], span) for name in NAMES}
+            self._result.unpolled.setdefault(trouble, []).append(unpolled)
+            self._result.unsent.setdefault(trouble, []).append(max(unsent.values()))
+            bound = self._bounds().get(trouble)
+            if bound is not None and max(unpolled, *unsent.values()) > bound:
+                told = ", ".join(f"{name} {seconds:.1f}" for name, seconds in {"polls": unpolled, **unsent}.items())
+                self._result.complaints.append(f"{trouble.value}: more than {bound:g} seconds without: {told}")
+
+    def _bounds(self) -> Mapping[Trouble, float]:
+        if not self._campaign.prompt:
+            return {}
+        return {Trouble.KILL: self._campaign.lease + ENDURES, Trouble.TERM: HANDS_OVER, Trouble.ROLL: HANDS_OVER}
 
 
 def _until(condition: Callable[[], object], what: str, patience: float = 3 * PATIENCE) -> None:
@@ -315,24 +329,7 @@ def _until(condition: Callable[[], object], what: str, patience: float = 3 * PAT
         pause.wait(0.05)
 
 
-# A critical that had been owed for a while when a lower one was claimed, and was claimed after that. What is owed is
-# dated before its commit, and in between a process may stand still for as long as its lease lasts. Only what went out
-# at the first try is judged: of the rest the first claim is not known any more.
-_OVERTAKEN: Final = f"""
-WITH firsts AS (
-  SELECT d.id, d.connector, d.rank, d.enqueued_at, d.tried_at FROM forwarder.deliveries AS d
-  JOIN forwarder.alerts AS t ON t.id = d.alert_id
-  WHERE d.kind = 'open' AND t.origin = 'feed'
-    AND (SELECT count(*) FROM forwarder.attempts AS a WHERE a.delivery_id = d.id) = 1
-)
-SELECT c.connector, count(*) FROM firsts AS c JOIN firsts AS l ON l.connector = c.connector
-WHERE c.rank = (SELECT min(rank) FROM firsts) AND l.rank > c.rank AND c.enqueued_at < l.tried_at - {LEASE + 2}
-  AND l.tried_at < c.tried_at
-GROUP BY 1
+_OWED: Final = """
+SELECT d.connector, d.enqueued_at, d.settled_at FROM forwarder.deliveries AS d
+JOIN forwarder.alerts AS t ON t.id = d.alert_id WHERE d.kind = 'open' AND t.origin = 'feed' AND d.settled_at IS NOT NULL
 """
-
-
-def campaigns(troubles: int, seed: int, size: int = 24) -> list[Campaign]:
-    """Campaigns with ``troubles`` in all."""
-    sizes = [size] * (troubles // size) + ([troubles % size] if troubles % size else [])
-    return [Campaign(seed=seed + number, troubles=share) for number, share in enumerate(sizes)]

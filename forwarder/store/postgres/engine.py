@@ -20,11 +20,12 @@ import secrets
 import threading
 import time
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
 import psycopg
-from psycopg import pq, sql
+from psycopg import sql
 from psycopg_pool import ConnectionPool, PoolTimeout
 
 from forwarder.common.databases import PostgresAddress
@@ -33,10 +34,10 @@ from forwarder.store.connection import Connection
 from forwarder.store.engine import Acting, Engine, GroupCommit, Job, decide
 from forwarder.store.errors import AlreadyRunning, LeaseLost, StoreError
 from forwarder.store.postgres import faults
-from forwarder.store.postgres.membership import PostgresMembership
+from forwarder.store.postgres.membership import PostgresMembership, newer_version
 from forwarder.store.postgres.presence import ReplicaPresence
 from forwarder.store.postgres.schema import MIGRATIONS, SCHEMA, applied, migrate
-from forwarder.store.postgres.wire import OPTIONS, PostgresConnection, Raw, connect, settings
+from forwarder.store.postgres.wire import OPTIONS, PostgresConnection, Raw, connect, leave, settings, still_within
 
 log = get_logger(__name__)
 
@@ -72,8 +73,13 @@ _MARK: Final = (
     "; INSERT INTO marks (replica, mark, at) VALUES ({replica}, {mark}, clock_timestamp())"
     " ON CONFLICT (replica) DO UPDATE SET mark = excluded.mark, at = excluded.at"
     "; SELECT role FROM leases WHERE owner = {replica}"
+    " UNION ALL SELECT {newer} FROM migrations HAVING count(*) > {steps}"
 )
 """What a replica's writes begin with beyond that; it finds the roles that these may be for."""
+_NEWER: Final = ""
+"""What it finds besides where a newer version has changed the database: nothing may be written for any role then."""
+_OWN_ROWS: Final = "own rows"
+"""What is written of this process as a replica: that it comes and goes, which is for no role."""
 LOOKED_EVERY: Final = 0.5
 """Seconds between two looks at whether one that may be gone is heard of again."""
 
@@ -92,7 +98,7 @@ class PostgresEngine(GroupCommit):
         super().__init__()
         self.place = self._address = address
         self.membership = self._member = (
-            PostgresMembership(address, self.write, once=alone) if replica or alone else None
+            PostgresMembership(address, partial(self.write, role=_OWN_ROWS), once=alone) if replica or alone else None
         )
         self.presence = ReplicaPresence(self.read, self._member)
         self._writer: Raw | None = None
@@ -117,7 +123,8 @@ class PostgresEngine(GroupCommit):
         with self._sentences():
             raw = self._reader()
             try:
-                yield PostgresConnection(raw)
+                with self._awaited(raw):
+                    yield PostgresConnection(raw)
             finally:
                 with contextlib.suppress(psycopg.Error):
                     raw.execute("ROLLBACK")
@@ -179,7 +186,8 @@ class PostgresEngine(GroupCommit):
         while True:
             mark = secrets.token_hex(8)
             try:
-                self._commit(jobs, mark)
+                with self._awaited(self._connected()):
+                    self._commit(jobs, mark)
                 return
             except _Unanswered as unanswered:
                 if self._came_about(mark, unanswered):
@@ -209,21 +217,21 @@ class PostgresEngine(GroupCommit):
             roles = self._begin(raw, mark)
             for job in jobs:
                 job.error = None
-                if job.role is not None and job.role not in roles:
+                if job.role != _OWN_ROWS and (_NEWER in roles or job.role not in (None, *roles)):
                     lost.append(job)
                     continue
                 job.result = job.work(connection)
-                _still_within(raw)
+                still_within(raw)
         except BaseException:
-            _leave(raw)
+            leave(raw)
             raise
         for job in lost:
-            job.error = LeaseLost(f"This process does not have the role {job.role} any more: another one does.")
+            job.error = self._why_not(job.role, newer=_NEWER in roles)
         try:
             raw.execute("COMMIT")
         except BaseException as error:
             if isinstance(error, psycopg.Error) and not raw.closed:
-                _leave(raw)
+                leave(raw)
                 raise
             # An interrupt leaves the same doubt as a connection that was lost.
             raw.close()
@@ -232,12 +240,24 @@ class PostgresEngine(GroupCommit):
             raise
         decide(jobs)
 
+    def _why_not(self, role: str | None, *, newer: bool) -> StoreError:
+        if newer:
+            why = f"A newer version has changed the database {self._address}: this one writes nothing to it any more."
+            # Whoever has the role now finds what was done for it.
+            return StoreError(why) if role is None else LeaseLost(why)
+        return LeaseLost(f"This process does not have the role {role} any more: another one does.")
+
     def _begin(self, raw: Raw, mark: str) -> frozenset[str]:
         """Begins a write, and returns the roles for which it may be."""
         if self._member is None:
             raw.execute(_WRITE + _TURN)
             return frozenset()
-        marked = sql.SQL(_MARK).format(replica=sql.Literal(self._member.id), mark=sql.Literal(mark))
+        marked = sql.SQL(_MARK).format(
+            replica=sql.Literal(self._member.id),
+            mark=sql.Literal(mark),
+            newer=sql.Literal(_NEWER),
+            steps=sql.Literal(len(MIGRATIONS)),
+        )
         cursor = raw.execute(sql.SQL(_WRITE + _TURN) + marked)
         rows: list[Any] = []
         more: bool | None = True
@@ -257,7 +277,7 @@ class PostgresEngine(GroupCommit):
         while True:
             try:
                 raw = self._connected()
-                with raw.transaction():
+                with self._awaited(raw), raw.transaction():
                     # Once it is our turn, that transaction is over.
                     raw.execute(f"{_LIMITS}; SET LOCAL lock_timeout = '30s'; {_TURN}")
                     found = raw.execute("SELECT mark FROM marks WHERE replica = $1", (self._member.id,)).fetchone()
@@ -266,6 +286,10 @@ class PostgresEngine(GroupCommit):
                 # Nothing that is ours is written meanwhile: a server that restarts is worth waiting for.
                 if time.monotonic() > end or self._closed.wait(DOUBT_PAUSE):
                     raise
+
+    def _awaited(self, raw: Raw) -> contextlib.AbstractContextManager[None]:
+        """Within it the server is waited for, by a replica not for ever."""
+        return contextlib.nullcontext() if self._member is None else self._member.silence.awaited(raw)
 
     def _connected(self) -> Raw:
         if self._closed.is_set():
@@ -293,7 +317,8 @@ class PostgresEngine(GroupCommit):
             except PoolTimeout:
                 break
             try:
-                raw.execute(_READ)
+                with self._awaited(raw):
+                    raw.execute(_READ)
                 return raw
             except psycopg.OperationalError:
                 # It was lost while nobody used it.
@@ -335,10 +360,7 @@ class PostgresEngine(GroupCommit):
             )
         version = applied(raw)
         if version is not None and version > len(MIGRATIONS):
-            raise StoreError(
-                f"The database {self._address} was written by a newer version (step {version}, this one knows "
-                f"{len(MIGRATIONS)}): install that version again, or restore a backup."
-            )
+            raise StoreError(newer_version(self._address, version))
         if version == len(MIGRATIONS):
             return
         if self._member is None:
@@ -358,21 +380,6 @@ def _pool(address: PostgresAddress) -> ConnectionPool[Raw]:
         open=True,
     )
     return pool
-
-
-def _still_within(raw: Raw) -> None:
-    """Raises where a job ended the transaction, or went on after a fault: a commit would keep only a part of it."""
-    if raw.info.transaction_status is not pq.TransactionStatus.INTRANS:
-        raise psycopg.OperationalError("the transaction ended before its commit")
-
-
-def _leave(raw: Raw) -> None:
-    """Ends a transaction that failed or was interrupted; the connection goes where even that fails."""
-    try:
-        if not raw.closed and raw.info.transaction_status is not pq.TransactionStatus.IDLE:
-            raw.execute("ROLLBACK")
-    except BaseException:
-        raw.close()
 
 
 _OTHERS: Final = """

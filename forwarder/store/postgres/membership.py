@@ -14,8 +14,9 @@ import re
 import secrets
 import socket
 import threading
+import time
 from collections.abc import Callable, Collection, Iterable
-from contextlib import suppress
+from contextlib import closing, suppress
 from queue import Empty, SimpleQueue
 from typing import Any, Final
 
@@ -26,9 +27,23 @@ from forwarder import __version__
 from forwarder.common.databases import PostgresAddress
 from forwarder.logs import get_logger
 from forwarder.store.connection import Connection
-from forwarder.store.membership import Lease, Muster, Replica, Tenure, boot_clock
+from forwarder.store.membership import Muster, Reload, Tenure, Verdict, boot_clock
 from forwarder.store.postgres import faults
-from forwarder.store.postgres.schema import SCHEMA
+from forwarder.store.postgres.rows import (
+    ANSWER,
+    GIVE_UP,
+    GIVEN_BACK,
+    KNOWN,
+    LEAVE_ROLES,
+    LOOK,
+    REFUSED,
+    RENEW,
+    TAKE,
+    muster_of,
+    rows,
+)
+from forwarder.store.postgres.schema import MIGRATIONS, SCHEMA, applied
+from forwarder.store.postgres.silence import Silence
 from forwarder.store.postgres.wire import Raw, connect
 
 log = get_logger(__name__)
@@ -50,8 +65,19 @@ _KEPT: Final[dict[str, Any]] = {
     "connect_timeout": 3,
 }
 
+PROMPT: Final = 1.0
+"""Seconds within which the server must answer for its clock to be known well enough."""
+
 Write = Callable[[Callable[[Connection], Any]], Any]
 """What carries out a write that is for no role."""
+
+
+def newer_version(address: PostgresAddress, steps: int) -> str:
+    """Why this version cannot use the database, in a sentence."""
+    return (
+        f"The database {address} was written by a newer version (step {steps}, this one knows {len(MIGRATIONS)}): "
+        "install that version here as well, or restore a backup."
+    )
 
 
 def replica_id() -> str:
@@ -76,6 +102,12 @@ class PostgresMembership:
         self._offers: tuple[str, ...] = ()
         self._offered_at = self._renewed_at = self._in_touch_since = 0.0
         self._changes = 0
+        self._ahead = time.time() - boot_clock()
+        """What the database's clock shows beyond ``boot_clock``."""
+        self.outdated: str | None = None
+        self._silence, self.silence = Silence(), Silence()
+        """Of the connection by which the leases are renewed, and of all others."""
+        self._config: str | None = None
         self._muster: Muster | None = None
         self._heard: Callable[[Collection[str]], None] = lambda _: None
         self._kept: Raw | None = None
@@ -108,6 +140,40 @@ class PostgresMembership:
     def muster(self) -> Muster | None:
         return self._muster
 
+    def tend(self) -> None:
+        # What is asked there takes a moment; so where nothing comes back, the way there is dead for all the others.
+        dead = self._silence.end(LASTS)
+        self.silence.end(LASTS / 2 if dead else LASTS * 6)
+
+    def wall(self) -> float:
+        return boot_clock() + self._ahead
+
+    def began(self, connection: Connection, config: str | None) -> Reload | None:
+        self._config = config
+        return self._refused(connection, 0)
+
+    def judged(self, connection: Connection, reload: Reload) -> Reload:
+        values = {
+            "id": self.id,
+            "config": self._config,
+            "verdict": reload.verdict.value,
+            "problems": json.dumps(list(reload.problems)),
+            "request": reload.request,
+        }
+        connection.execute(ANSWER, values)
+        return self._refused(connection, reload.request) or reload
+
+    def _refused(self, connection: Connection, request: int) -> Reload | None:
+        found = connection.execute(REFUSED).fetchall()
+        if not found:
+            return None
+        told = [
+            f"{row['host']} (process {row['pid']}): {problem}"
+            for row in found
+            for problem in json.loads(row["problems"])
+        ]
+        return Reload(verdict=Verdict(found[0]["verdict"]), problems=told, request=request)
+
     def take(self, roles: Collection[str]) -> list[Tenure]:
         at = 0.0
 
@@ -116,8 +182,8 @@ class PostgresMembership:
             taken: list[str] = []
             at = boot_clock()
             for role in sorted(roles):
-                connection.execute(_KNOWN, (role,))
-                if connection.execute(_TAKE, (self.id, LASTS, role, self.id)).rowcount:
+                connection.execute(KNOWN, (role,))
+                if connection.execute(TAKE, (self.id, LASTS, role, self.id)).rowcount:
                     taken.append(role)
             if taken:
                 connection.execute("SELECT pg_notify(?, ?)", (CHANNEL, self._told([ROLES])))
@@ -139,7 +205,7 @@ class PostgresMembership:
 
         def work(connection: Connection) -> None:
             for role in sorted(roles):
-                connection.execute(_GIVE_UP, (role, self.id))
+                connection.execute(GIVE_UP, (role, self.id))
             connection.execute("SELECT pg_notify(?, ?)", (CHANNEL, self._told([ROLES])))
 
         self._changes += 1
@@ -172,7 +238,7 @@ class PostgresMembership:
             tenure.lost = True
 
         def work(connection: Connection) -> None:
-            connection.execute(_LEAVE_ROLES, (self.id,))
+            connection.execute(LEAVE_ROLES, (self.id,))
             connection.execute("DELETE FROM replicas WHERE id = ?", (self.id,))
             connection.execute("DELETE FROM marks WHERE replica = ?", (self.id,))
             connection.execute("SELECT pg_notify(?, ?)", (CHANNEL, self._told([ROLES])))
@@ -225,9 +291,9 @@ class PostgresMembership:
         at, turned = boot_clock(), self.turned.is_set()
         self.turned.clear()
         offers = self._offers if at - self._offered_at < LASTS else ()
-        rows = _rows(
+        found = self._ask(
             raw,
-            sql.SQL(_RENEW).format(
+            sql.SQL(RENEW).format(
                 id=sql.Literal(self.id),
                 host=sql.Literal(host_name()),
                 pid=sql.Literal(os.getpid()),
@@ -238,7 +304,7 @@ class PostgresMembership:
                 turned=sql.SQL("clock_timestamp()" if turned else "NULL"),
             ),
         )
-        mine = {str(row["role"]) for row in rows}
+        mine = {str(row["role"]) for row in found}
         self._renewed_at = at
         for tenure in list(self.held.values()):
             if tenure.role in mine:
@@ -254,15 +320,26 @@ class PostgresMembership:
         if changes % 2 or self._changes != changes:
             return
         for role in sorted(strays):
-            raw.execute(f"UPDATE {SCHEMA}.{_GIVEN_BACK}", (role, self.id))
+            raw.execute(f"UPDATE {SCHEMA}.{GIVEN_BACK}", (role, self.id))
 
     def _look(self) -> None:
-        raw = self._connected()
-        (row,) = _rows(raw, sql.SQL(_LOOK))
+        raw, asked = self._connected(), boot_clock()
+        (row,) = self._ask(raw, sql.SQL(LOOK))
+        if (took := boot_clock() - asked) < PROMPT:
+            self._ahead = float(row["now"]) - asked - took / 2
+        self._see_steps(int(row["steps"]))
         if not self._in_touch_since:
             self._in_touch_since = boot_clock()
         self._failing = False
         self._muster = muster_of(row, in_touch=boot_clock() - self._in_touch_since)
+
+    def _ask(self, raw: Raw, statement: sql.Composable) -> list[Any]:
+        with self._silence.awaited(raw):
+            return rows(raw, statement)
+
+    def _see_steps(self, steps: int) -> None:
+        if steps > len(MIGRATIONS) and self.outdated is None:
+            self.outdated = newer_version(self._address, steps)
 
     def _listen(self) -> list[str]:
         topics: list[str] = []
@@ -278,6 +355,10 @@ class PostgresMembership:
         if self._kept is not None:
             self._kept.close()
         self._kept = self._muster = None
+        if isinstance(error, psycopg.ProgrammingError):
+            # What a newer version has changed may be what is asked for here.
+            with suppress(psycopg.Error), closing(connect(self._address, **_KEPT)) as raw:
+                self._see_steps(applied(raw) or 0)
         if not self._failing and not self._closed.is_set():
             self._failing = True
             log.warning("lease_not_renewed", reason=str(faults.in_words(self._address, error)))
@@ -286,71 +367,3 @@ class PostgresMembership:
 
     def _told(self, topics: Collection[str]) -> str:
         return json.dumps({"by": self.id, "topics": list(topics)})
-
-
-def look(connection: Connection) -> Muster:
-    """Who is there and who has what, for who has a connection that reads."""
-    return muster_of(connection.execute(_LOOK).fetchone())
-
-
-def muster_of(row: Any, *, in_touch: float = 0.0) -> Muster:
-    """What ``_LOOK`` found."""
-    replicas = (
-        Replica(**{**one, "offers": frozenset(json.loads(one["offers"])), "once": bool(one["once"])})
-        for one in json.loads(row["replicas"])
-    )
-    leases = (Lease(**{**one, "owner": one["owner"] or None}) for one in json.loads(row["leases"]))
-    return Muster(replicas=tuple(replicas), leases=tuple(leases), in_touch=in_touch)
-
-
-def _rows(raw: Raw, statement: sql.Composable) -> list[Any]:
-    """What a statement finds, in a transaction of its own in which nothing may take long, in one round trip."""
-    rows: list[Any] = []
-    cursor = raw.execute(sql.SQL("BEGIN; SET LOCAL statement_timeout = '5s'; {}; COMMIT").format(statement))
-    more: bool | None = True
-    while more:
-        if cursor.description:
-            rows = cursor.fetchall()
-        more = cursor.nextset()
-    return rows
-
-
-_KNOWN: Final = """
-INSERT INTO leases (role, owner, since, until) VALUES (?, '', clock_timestamp(), clock_timestamp())
-ON CONFLICT DO NOTHING
-"""
-# Who does all by itself, and ends soon, is not disturbed.
-_TAKE: Final = """
-UPDATE leases SET owner = ?, since = clock_timestamp(), until = clock_timestamp() + make_interval(secs => ?)
-WHERE role = ? AND (owner = '' OR until < clock_timestamp())
-  AND NOT EXISTS (SELECT 1 FROM replicas WHERE once = 1 AND id <> ? AND until > clock_timestamp())
-"""
-_FREE: Final = "owner = '', since = clock_timestamp(), until = clock_timestamp()"
-_GIVE_UP: Final = f"UPDATE leases SET {_FREE} WHERE role = ? AND owner = ?"
-_GIVEN_BACK: Final = f"leases SET {_FREE} WHERE role = $1 AND owner = $2"
-_LEAVE_ROLES: Final = f"UPDATE leases SET {_FREE} WHERE owner = ?"
-_RENEW: Final = f"""
-WITH me AS (
-  INSERT INTO {SCHEMA}.replicas AS r (id, host, pid, version, once, since, until, offers, turned_at)
-  VALUES ({{id}}, {{host}}, {{pid}}, {{version}}, {{once}}, clock_timestamp(),
-    clock_timestamp() + make_interval(secs => {{lasts}}), {{offers}}, {{turned}})
-  ON CONFLICT (id) DO UPDATE SET until = excluded.until, offers = excluded.offers,
-    turned_at = coalesce(excluded.turned_at, r.turned_at)
-), gone AS (
-  DELETE FROM {SCHEMA}.replicas WHERE until < clock_timestamp() - interval '1 day'
-), mine AS (
-  SELECT role FROM {SCHEMA}.leases WHERE owner = {{id}} ORDER BY role FOR UPDATE
-)
-UPDATE {SCHEMA}.leases AS l SET until = clock_timestamp() + make_interval(secs => {{lasts}})
-FROM mine WHERE l.role = mine.role AND l.owner = {{id}} RETURNING l.role
-"""
-_LOOK: Final = f"""
-SELECT
-  (SELECT coalesce(json_agg(json_build_object('id', id, 'host', host, 'pid', pid, 'version', version, 'once', once,
-      'since', extract(epoch FROM since), 'offers', offers,
-      'silence', extract(epoch FROM clock_timestamp() - turned_at)) ORDER BY since, id), '[]')
-    FROM {SCHEMA}.replicas WHERE until > clock_timestamp()) AS replicas,
-  (SELECT coalesce(json_agg(json_build_object('role', role, 'owner', owner, 'since', extract(epoch FROM since),
-      'free_for', extract(epoch FROM clock_timestamp() - until), 'left', owner = '') ORDER BY role), '[]')
-    FROM {SCHEMA}.leases) AS leases
-"""

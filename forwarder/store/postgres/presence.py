@@ -9,7 +9,8 @@ from typing import Final
 
 from forwarder.store.connection import Connection
 from forwarder.store.membership import Muster, Replica
-from forwarder.store.postgres.membership import PostgresMembership, host_name, look
+from forwarder.store.postgres.membership import PostgresMembership, host_name
+from forwarder.store.postgres.rows import look
 from forwarder.store.pulse import Refusal
 
 

@@ -43,3 +43,13 @@ CREATE TABLE leases (
   until timestamptz NOT NULL
 ) WITH (fillfactor = 20);
 """
+
+RELOADS: Final = """
+ALTER TABLE replicas
+  -- The file of its config.
+  ADD COLUMN config TEXT,
+  -- The last reload that it was asked for and has carried out, and what became of that.
+  ADD COLUMN answered INTEGER NOT NULL DEFAULT 0 CHECK (answered >= 0),
+  ADD COLUMN verdict TEXT CHECK (verdict IN ('taken_over', 'refused', 'needs_restart', 'failed')),
+  ADD COLUMN problems TEXT NOT NULL DEFAULT '[]' CHECK (json_valid(problems));
+"""

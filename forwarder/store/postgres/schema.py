@@ -16,7 +16,7 @@ from forwarder.store.claim_steps import CLAIMS
 from forwarder.store.life_steps import MISSED
 from forwarder.store.postgres.figure_steps import EVIDENCE_UNREAD, FIGURES, QUICK_WATCHES
 from forwarder.store.postgres.functions import FUNCTIONS, LEASES, SEARCH
-from forwarder.store.postgres.replica_steps import REPLICAS
+from forwarder.store.postgres.replica_steps import RELOADS, REPLICAS
 from forwarder.store.reminder_steps import REMINDERS
 
 SCHEMA: Final = "forwarder"
@@ -354,6 +354,7 @@ MIGRATIONS: Final[tuple[tuple[str, str], ...]] = (
     ("0005_reminders", REMINDERS),
     ("0006_replicas", REPLICAS),
     ("0007_claims", CLAIMS.format(nulls_first=" NULLS FIRST") + QUICK_WATCHES),
+    ("0008_reloads", RELOADS),
 )
 """Each step with its name, in order. A step that was released is never edited: the next one follows it."""
 
@@ -380,6 +381,9 @@ def migrate(connection: psycopg.Connection[Any]) -> None:
         with connection.transaction():
             connection.execute(f"SET LOCAL search_path = {SCHEMA}")
             connection.execute("LOCK TABLE migrations IN EXCLUSIVE MODE")
+            if connection.execute("SELECT to_regclass('turn') IS NOT NULL AS there").fetchone()[0]:  # type: ignore[index]
+                # No write of an older version is under way, and the next one finds that it is one.
+                connection.execute("SELECT id FROM turn FOR NO KEY UPDATE")
             if connection.execute("SELECT 1 FROM migrations WHERE number = $1", (number,)).fetchone():
                 continue
             connection.execute(in_types(sql).encode())

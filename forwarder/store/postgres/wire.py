@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 import psycopg
+from psycopg import pq
 from psycopg.adapt import AdaptersMap
 from psycopg.types.numeric import FloatLoader
 from psycopg.types.string import StrDumper, TextLoader
@@ -117,3 +118,18 @@ class PostgresConnection:
         cursor = self.raw.cursor()
         cursor.executemany(statement.sql.encode(), [statement.values(one) for one in values])
         return cursor
+
+
+def still_within(raw: Raw) -> None:
+    """Raises where a job ended the transaction, or went on after a fault: a commit would keep only a part of it."""
+    if raw.info.transaction_status is not pq.TransactionStatus.INTRANS:
+        raise psycopg.OperationalError("the transaction ended before its commit")
+
+
+def leave(raw: Raw) -> None:
+    """Ends a transaction that failed or was interrupted; the connection goes where even that fails."""
+    try:
+        if not raw.closed and raw.info.transaction_status is not pq.TransactionStatus.IDLE:
+            raw.execute("ROLLBACK")
+    except BaseException:
+        raw.close()

@@ -17,4 +17,5 @@ SETUP: Final = Setup(
             variable="WEBHOOK_SIGNING_KEY",
         ),
     ),
+    usual=False,
 )

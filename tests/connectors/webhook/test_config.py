@@ -51,7 +51,7 @@ def key_of(size: int) -> str:
     [
         ("http://alerts.example.com/hook", "must begin with https://"),
         ("ftp://alerts.example.com", "must be an address that begins with https://"),
-        ("https://", "must be an address that begins with https://"),
+        ("https://", "must be an address that begins with"),
         ("https://alerts.example.com:port/", "is no valid address"),
         (f"https://user:{SECRET}@alerts.example.com/", "must hold no user name and password"),
         (f"https://alerts.example.com/#{SECRET}", "must end before the #"),

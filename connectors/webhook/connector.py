@@ -40,7 +40,6 @@ class Webhook(Connector[WebhookConfig]):
     withdrawn = "the receiver is told that it is withdrawn"
     setup = SETUP
     Owner = WebhookOwner
-    wants_evidence = True
     tells_responses = True
 
     def __init__(

@@ -44,7 +44,8 @@ _PATTERNS: Final = (
     r"(?<=hooks\.slack\.com/)(?:services|workflows|triggers)/[A-Za-z0-9/_-]+",
     r"(?i:(?<=\bbasic )|(?<=\bbearer ))[A-Za-z0-9+/=._~-]{16,}",
 )
-"""Sentrytex keys, keys that sign webhooks, Slack tokens and webhooks, credentials in an Authorization header: known by their form alone."""
+"""Sentrytex keys, keys that sign webhooks, Slack tokens and webhooks, credentials in an Authorization header: known by
+their form alone."""
 
 _MAX_DEPTH: Final = 8
 

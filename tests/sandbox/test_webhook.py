@@ -60,7 +60,7 @@ def test_a_message_is_taken_once(sandbox: Sandbox) -> None:
         ({"Content-Type": "text/plain"}, 400),
     ],
 )
-def test_what_is_not_genuine_is_refused(sandbox: Sandbox, headers: dict[str, str], status: int) -> None:
+def test_what_is_not_genuine_is_refused(sandbox: Sandbox, headers: dict[str, Any], status: int) -> None:
     """Each header that is wrong is found out, by the package's verifier or by the stand-in."""
     assert post(sandbox, **headers) == status
     assert sandbox.webhook.messages == {}

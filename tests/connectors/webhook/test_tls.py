@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 from forwarder.connector import Broken, Delivered, Retry
 from forwarder.sandbox import Sandbox
@@ -19,8 +20,8 @@ def test_an_authority_of_ones_own_is_trusted(sandbox: Sandbox, certificates: Cer
             assert isinstance(send(hook, new_delivery()), Delivered)
             assert hook.check()[0].ok
         before = len(sandbox.webhook.arrived)
-        for more in ({}, {"ca_file": str(certificates.stranger)}):
-            with closing(webhook(sandbox, url=url, **more)) as hook:
+        for ca_file in (None, str(certificates.stranger)):
+            with closing(webhook(sandbox, url=url, ca_file=ca_file)) as hook:
                 outcome = send(hook, new_delivery())
                 assert isinstance(outcome, Retry)
                 assert "put it into the file that ca_file names" in outcome.reason
@@ -30,7 +31,7 @@ def test_an_authority_of_ones_own_is_trusted(sandbox: Sandbox, certificates: Cer
 
 def test_a_receiver_that_asks_who_it_is_hears_it(sandbox: Sandbox, certificates: Certificates) -> None:
     """With a certificate of the receiver's authority the messages are taken, on connections that are kept, too."""
-    client = {"cert_file": str(certificates.client), "key_file": str(certificates.client_key)}
+    client: dict[str, Any] = {"cert_file": str(certificates.client), "key_file": str(certificates.client_key)}
     with (
         encrypted(sandbox, certificates.server, clients=certificates.ca) as url,
         closing(webhook(sandbox, url=url, ca_file=str(certificates.ca), **client)) as hook,
@@ -44,11 +45,11 @@ def test_a_certificate_that_is_missing_or_not_accepted_pauses(sandbox: Sandbox, 
     """It is told what the receiver has against it, and what to do; nothing is taken."""
     before = len(sandbox.webhook.arrived)
     with encrypted(sandbox, certificates.server, clients=certificates.ca) as url:
-        for more, says in (
-            ({}, "asks for a certificate of ours"),
-            ({"cert_file": str(certificates.stranger)}, "does not accept the certificate in cert_file"),
+        for cert_file, says in (
+            (None, "asks for a certificate of ours"),
+            (str(certificates.stranger), "does not accept the certificate in cert_file"),
         ):
-            with closing(webhook(sandbox, url=url, ca_file=str(certificates.ca), **more)) as hook:
+            with closing(webhook(sandbox, url=url, ca_file=str(certificates.ca), cert_file=cert_file)) as hook:
                 outcome = send(hook, new_delivery())
                 (finding,) = hook.check()
             assert isinstance(outcome, Broken), outcome

@@ -332,6 +332,14 @@ class Connector(ABC, Generic[C]):
     def render(self, delivery: Delivery) -> Payload:
         """What would be sent. Pure: no clock, no network, the same for the same delivery."""
 
+    def message_id(self, payload: Payload) -> str:  # noqa: ARG002
+        """By what the destination knows ``payload`` again; empty where a repeat need not be the same word for word.
+
+        A payload that has one is kept before it is sent. Where the same message is sent again, it is that payload,
+        though more is known of the alert by then.
+        """
+        return ""
+
     @abstractmethod
     def deliver(self, delivery: Delivery, payload: Payload) -> Outcome:
         """One attempt to bring ``payload``, as ``render`` made it, to the destination."""

@@ -37,10 +37,12 @@ class Question:
 class Setup:
     """How `forwarder init` sets a connector up: the name it gets, whether it is wanted, and what must be known.
 
-    ``severities`` are those that the first routes send there.
+    ``severities`` are those that the first routes send there. ``usual`` says that most people want it: what
+    is not usual is offered last, and only a yes takes it.
     """
 
     name: str
     offer: str
     questions: Sequence[Question]
     severities: Sequence[Severity] = tuple(Severity)
+    usual: bool = True

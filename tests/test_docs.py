@@ -229,7 +229,11 @@ def completed(shown: Mapping[str, Any]) -> dict[str, Any]:
 
 def variables(text: str) -> dict[str, str]:
     """A value for every variable that a text refers to, in the form that its name says, else as long as any key."""
-    forms = {"URL": "https://hooks.slack.com/services/T0/B0/none", "APP_TOKEN": "xapp-none"}
+    forms = {
+        "URL": "https://hooks.slack.com/services/T0/B0/none",
+        "APP_TOKEN": "xapp-none",
+        "SIGNING_KEY": f"whsec_{'0' * 32}",
+    }
     return {
         name: next((value for end, value in forms.items() if name.endswith(end)), "0" * 32)
         for name in re.findall(r"\$\{([A-Z_]+)\}", text)
@@ -348,12 +352,12 @@ def test_the_connector_of_the_page_delivers(
 
     def forwarder(*args: str) -> str:
         said = package.run(
-            BIN / "forwarder", *args, cwd=tmp_path, SENTRYTEX_API_KEY=sandbox.sentrytex.token, WEBHOOK_URL=address
+            BIN / "forwarder", *args, cwd=tmp_path, SENTRYTEX_API_KEY=sandbox.sentrytex.token, INTAKE_URL=address
         )
         assert "not-a-real-secret" not in said
         return said
 
-    assert '"webhook"' in forwarder("schema")
+    assert '"intake"' in forwarder("schema")
     assert "ok   hook" in forwarder("check", "--live")
     assert "Log4Shell" in forwarder("preview", "hook")
     assert "arrived" in forwarder("test", "hook")

@@ -183,6 +183,7 @@ def test_no_secret_is_logged(log_format: str) -> None:
         "vk_live_0123456789",
         "xoxb-1234-5678-abcdef",
         "xapp-1-ABCDEF",
+        "whsec_bm90LWEtcmVhbC1rZXk+/w==",
         "services/T000/B000/XXXX",
     ],
 )

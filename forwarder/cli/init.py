@@ -90,7 +90,7 @@ def _ask_connectors(urls: Mapping[str, str | None]) -> list[Section]:
     chosen: list[Section] = []
     try:
         for kind, setup in _setups().items():
-            if click.confirm(setup.offer, default=True):
+            if click.confirm(setup.offer, default=setup.usual):
                 ask = partial(_ask, kind, setup, urls.get(_parameter(kind)))
                 chosen += filter(None, [_ask_until_good(setup.name, ask, needed=False)])
     except click.Abort:
@@ -109,9 +109,9 @@ def _named(sections: Sequence[Section]) -> str:
 
 
 def _setups() -> dict[str, Setup]:
-    """What each type asks, the types that get most alerts first."""
+    """What each type asks, the usual ones first, and of these those that get most alerts."""
     found = {kind: loaded.setup for kind, loaded in _installed() if loaded.setup}
-    return dict(sorted(found.items(), key=lambda item: -len(item[1].severities)))
+    return dict(sorted(found.items(), key=lambda item: (not item[1].usual, -len(item[1].severities))))
 
 
 def _ask_feed(url: str | None, again: bool) -> Section:

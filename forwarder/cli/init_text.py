@@ -110,5 +110,8 @@ def _routes(connectors: Sequence[Section]) -> list[tuple[str, tuple[str, ...]]]:
 def _watchful(connectors: Sequence[Section]) -> list[str]:
     """Who hears of the forwarder's own troubles: who gets most alerts, and of another type who gets the worst alone."""
     chosen = sorted((section for section in connectors if section.severities), key=lambda one: len(one.severities))
-    names = [section.name for section in chosen[-1:]]
-    return names + [section.name for section in chosen if section.type != chosen[-1].type][:1]
+    if not chosen:
+        return []
+    # Of several that get all of them the one that was asked about first, for people read there.
+    most = max(chosen, key=lambda one: len(one.severities))
+    return [most.name, *[section.name for section in chosen if section.type != most.type][:1]]

@@ -15,6 +15,7 @@ from forwarder.delivery.breaker import Breaker
 from forwarder.delivery.rate_limiter import RateLimiter
 from forwarder.delivery.transitions import Context, not_found, settle, unrendered
 from forwarder.logs import get_logger
+from forwarder.store import StoreError
 from forwarder.store.records import Claimed, Pause, Settlement
 from forwarder.wire.deadline import deadline
 
@@ -41,13 +42,14 @@ class Attempts:
         page_of: Callable[[str], str | None] = lambda _: None,
         owners: Callable[[Delivery], tuple[BaseModel, ...]] = lambda _: (),
         guard: Callable[[], bool] | None = None,
+        keep: Callable[[Claimed, Payload], bool] = lambda _, __: True,
     ) -> None:
         self.connector, self.name = connector, connector.name
         self.seconds = connector.config.timeout.total_seconds() * REQUESTS
         """The most that an attempt takes, however many requests it needs."""
         self._breaker, self._rate_limiter = breaker, rate_limiter
         self._now, self._random, self._page_of = now, random, page_of
-        self._owners, self._guard = owners, guard
+        self._owners, self._guard, self._keep = owners, guard, keep
 
     def carry_out(self, claimed: Claimed) -> Settlement:
         """What becomes of a claimed delivery."""
@@ -112,17 +114,37 @@ class Attempts:
 
     def _send(self, claimed: Claimed, probe: _Probe) -> Settlement:
         try:
-            payload = self.connector.render(claimed.delivery)
+            payload, is_kept = self._made(claimed)
         except Exception as error:
             log.exception("render_failed", connector=self.name, alert=claimed.delivery.alert.id)
             self._rate_limiter.refund()
             reason = f"The message could not be made ({type(error).__name__})."
             return unrendered(claimed, reason, self._context(claimed, probe))
+        if not is_kept and (why := self._not_kept(claimed, payload)):
+            self._rate_limiter.refund()
+            return settle(claimed, Retry(why), None, self._context(claimed, probe))
         started = time.monotonic()
         outcome = self._ask(claimed.delivery, payload)
         reason = outcome.note if isinstance(outcome, Delivered) else outcome.reason
         self._told("sent", claimed.delivery, started, outcome=type(outcome).__name__, reason=reason)
         return settle(claimed, outcome, payload, self._context(claimed, probe))
+
+    def _made(self, claimed: Claimed) -> tuple[Payload, bool]:
+        """What is to be sent, and whether nothing of it need be kept: what may be there already goes out as it did."""
+        payload = self.connector.render(claimed.delivery)
+        if not (message := self.connector.message_id(payload)):
+            return payload, True
+        kept = claimed.kept if claimed.uncertain or claimed.attempts else None
+        if kept is not None and self.connector.message_id(kept) == message:
+            return kept, True
+        return payload, False
+
+    def _not_kept(self, claimed: Claimed, payload: Payload) -> str:
+        """Why ``payload`` could not be kept, and so may not be sent; empty where it is kept."""
+        try:
+            return "" if self._keep(claimed, payload) else "another worker has taken it over"
+        except (StoreError, TypeError, ValueError) as error:
+            return f"what is to be sent could not be kept: {error}"
 
     def _told(self, event: str, delivery: Delivery, started: float, **told: Any) -> None:
         seconds = round(time.monotonic() - started, 3)

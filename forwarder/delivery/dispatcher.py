@@ -86,6 +86,7 @@ class Dispatcher:
             page_of=page_of,
             owners=owners,
             guard=guard,
+            keep=store.outbox.keep,
         )
         self.lease = self._attempts.seconds + LEASE_MARGIN
         self._turn, self._state, self._claiming = threading.Lock(), threading.Lock(), threading.Lock()

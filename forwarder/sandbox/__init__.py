@@ -1,9 +1,9 @@
-"""Stand-ins for Sentrytex, Slack, PagerDuty and Jira over real HTTP on loopback.
+"""Stand-ins for Sentrytex, Slack, PagerDuty, Jira and a receiver of webhooks over real HTTP on loopback.
 
 They keep state, hold the documented limits and fail on order. The demo, the tests and the benchmarks run on them. What
-they were told is at hand afterwards: ``sandbox.slack.messages``, ``.pagerduty.incidents``, ``.jira.issues``. Another
-process asks ``GET /_sandbox/state`` of a service, posts to ``/_sandbox/faults`` (and deletes there), to
-``/_sandbox/revoke`` and ``/_sandbox/restore``, and, of Sentrytex, to ``/_sandbox/publish``.
+they were told is at hand afterwards: ``sandbox.slack.messages``, ``.pagerduty.incidents``, ``.jira.issues``,
+``.webhook.messages``. Another process asks ``GET /_sandbox/state`` of a service, posts to ``/_sandbox/faults`` (and
+deletes there), to ``/_sandbox/revoke`` and ``/_sandbox/restore``, and, of Sentrytex, to ``/_sandbox/publish``.
 
 People act there too, and the services tell of it as the real ones do: ``sandbox.slack.click`` and ``submit``,
 ``sandbox.pagerduty.acknowledge`` and ``resolve``, ``sandbox.jira.move``, ``assign``, ``edit`` and ``comment``. Another
@@ -24,12 +24,25 @@ from forwarder.sandbox.pagerduty import PagerDuty
 from forwarder.sandbox.sentrytex import Sentrytex
 from forwarder.sandbox.server import Service
 from forwarder.sandbox.slack import Slack
+from forwarder.sandbox.webhook import Webhook
 
-__all__ = ["Clock", "Fault", "FaultKind", "Jira", "PagerDuty", "Sandbox", "Seen", "Sentrytex", "Service", "Slack"]
+__all__ = [
+    "Clock",
+    "Fault",
+    "FaultKind",
+    "Jira",
+    "PagerDuty",
+    "Sandbox",
+    "Seen",
+    "Sentrytex",
+    "Service",
+    "Slack",
+    "Webhook",
+]
 
 
 class Sandbox:
-    """The four services, each at a port of its own, from ``start`` (or ``with``) to ``close``.
+    """The services, each at a port of its own, from ``start`` (or ``with``) to ``close``.
 
     ``clock`` tells the time that all go by (default: the machine's); ``sandbox.clock.advance`` moves it on. ``limits``
     of False switches the rate limits off. ``latency`` is the seconds that every answer takes.
@@ -43,10 +56,11 @@ class Sandbox:
         self.slack = Slack(clock=self.clock, latency=latency, limits=limits)
         self.pagerduty = PagerDuty(clock=self.clock, latency=latency, limits=limits)
         self.jira = Jira(clock=self.clock, latency=latency)
+        self.webhook = Webhook(clock=self.clock, latency=latency, limits=limits)
 
     @property
     def services(self) -> tuple[Service, ...]:
-        return self.sentrytex, self.slack, self.pagerduty, self.jira
+        return self.sentrytex, self.slack, self.pagerduty, self.jira, self.webhook
 
     def start(self) -> Self:
         for service in self.services:

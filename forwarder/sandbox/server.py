@@ -255,7 +255,7 @@ class _Handler(BaseHTTPRequestHandler):
         else:
             self._strike(fault, request)
 
-    do_GET = do_POST = do_PUT = do_DELETE = _serve  # noqa: N815 - http.server looks them up by these names
+    do_GET = do_HEAD = do_POST = do_PUT = do_DELETE = _serve  # noqa: N815 - http.server looks them up by these names
 
     def _read(self) -> Request:
         target = urlsplit(self.path)
@@ -293,6 +293,8 @@ class _Handler(BaseHTTPRequestHandler):
             self._send(reply)
 
     def _send(self, reply: Reply) -> None:
+        if self.command == "HEAD":
+            reply = replace(reply, body=b"")
         self.wfile.write(reply.wire(self.server.service.clock()))
         self._hand_over(reply)
 

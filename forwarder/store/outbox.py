@@ -122,6 +122,12 @@ class Outbox:
             )
         )
 
+    def keep(self, claimed: Claimed, payload: Mapping[str, Any]) -> bool:
+        """Keeps what is about to be sent, so that it can be sent again as it was; False where the claim is not ours."""
+        statement = "UPDATE deliveries SET payload = ? WHERE id = ? AND claim = ?"
+        values = (pack(payload), claimed.delivery.id, claimed.token)
+        return self._engine.write(lambda connection: connection.execute(statement, values).rowcount) == 1
+
     def settle(
         self,
         claimed: Claimed,
@@ -320,6 +326,7 @@ def _claimed(
         uncertain_since=row["uncertain_since"],
         excused=row["excused"],
         refused_at=row["refused_at"],
+        kept=None if row["payload"] is None else unreadable.kept_in(row["payload"]),
     )
 
 

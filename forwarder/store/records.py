@@ -171,7 +171,7 @@ class Claimed:
 
     ``uncertain_since`` is when it was last sent without a clear answer, ``excused`` how many of its ``attempts`` failed
     because of the destination. ``refused_at`` is when by it the destination last seemed broken, or still at its rate
-    limit after the time to wait; None where it never did.
+    limit after the time to wait; None where it never did. ``kept`` is the payload that was kept last.
     """
 
     token: str
@@ -183,6 +183,7 @@ class Claimed:
     uncertain_since: float | None = None
     excused: int = 0
     refused_at: float | None = None
+    kept: Mapping[str, Any] | None = field(default=None, hash=False)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

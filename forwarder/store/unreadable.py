@@ -128,6 +128,11 @@ def _muted_by(mute: str, note: Mapping[str, Any]) -> MutedBy:
     return MutedBy(id=mute, until=seconds(float(note["until"])), reason=str(note["reason"]), who=str(note["who"]))
 
 
+def kept_in(blob: bytes) -> dict[str, Any] | None:
+    """A payload to be sent again; None where it cannot be read."""
+    return read(lambda: dict(json.loads(zlib.decompress(blob))), lambda _: None)
+
+
 def payload_in(blob: bytes) -> dict[str, Any]:
     """A payload as it was sent; what is wrong with it where it cannot be read."""
     return read(lambda: dict(json.loads(zlib.decompress(blob))), lambda error: {"unreadable": why(error)})

@@ -16,6 +16,9 @@ from urllib.request import getproxies, proxy_bypass
 
 _TUNNEL: Final = re.compile(r"(?:Tunnel connection failed: |^)(\d{3})\b")
 _NO_ROUTE: Final = frozenset({errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ENETDOWN, errno.EADDRNOTAVAIL})
+_ABOUT_OURS: Final = re.compile(
+    "ALERT_(?:BAD_CERTIFICATE|UNSUPPORTED_CERTIFICATE|CERTIFICATE_|UNKNOWN_CA|ACCESS_DENIED|HANDSHAKE_FAILURE)"
+)
 _PORTS: Final = {"http": 80, "https": 443}
 
 # What OpenSSL says of a certificate (x509_vfy.h).
@@ -36,6 +39,17 @@ def why_unreachable(error: BaseException, address: str, setting: str) -> str:
             if said := sentence(cause, target):
                 return said
     return ""
+
+
+def tls_alert(error: BaseException) -> str | None:
+    """What the other side says against a certificate of ours, in OpenSSL's words; None where it says nothing of it.
+
+    With TLS 1.3 it says so only after the handshake, to the first who reads.
+    """
+    for cause in _causes(error):
+        if isinstance(cause, ssl.SSLError) and _ABOUT_OURS.search(cause.reason or ""):
+            return re.sub(r"[^A-Za-z0-9]+", " ", cause.reason or "").lower()
+    return None
 
 
 class _Target:

@@ -159,6 +159,11 @@ def _issues(sandbox: Sandbox, alert: Alert) -> int:
     return sum(f"sentrytex-{alert.id}" in issue["fields"]["labels"] for issue in sandbox.jira.issues.values())
 
 
+def _posted(sandbox: Sandbox, alert: Alert) -> int:
+    # One that comes again under its id is the same one to a receiver.
+    return sum(message["type"] == "alert.opened" for message in sandbox.webhook.about(alert.id))
+
+
 def _basic(email: str, token: str) -> str:
     return base64.b64encode(f"{email}:{token}".encode()).decode()
 
@@ -240,6 +245,33 @@ TARGETS: Final = (
         count=_issues,
         lost=(Uncertain,),
         statuses={**_FINAL, 408: (Uncertain, Retry), 409: (Uncertain,), **dict.fromkeys(_SERVER, (Uncertain,))},
+    ),
+    Target(
+        name="webhook",
+        kind="webhook",
+        config=lambda sandbox: {
+            "url": sandbox.webhook.url,
+            "signing_key": sandbox.webhook.signing_keys[0],
+            "headers": {"Authorization": f"Bearer {sandbox.webhook.token}"},
+        },
+        service=lambda sandbox: sandbox.webhook,
+        send="POST /hooks/",
+        secrets=lambda sandbox: (
+            sandbox.webhook.url,
+            sandbox.webhook.url.rpartition("/")[2],
+            sandbox.webhook.signing_keys[0].removeprefix("whsec_"),
+            sandbox.webhook.token,
+        ),
+        count=_posted,
+        # Who has said yes has said it, whatever becomes of the rest of the answer.
+        lost=(Uncertain, Delivered),
+        statuses={
+            **_FINAL,
+            408: (Retry,),
+            409: (Retry,),
+            **dict.fromkeys(_SERVER, (Uncertain,)),
+            503: (Uncertain, Retry),
+        },
     ),
 )
 """Every connector that talks to a service. The console has no wire, and a suite of its own."""

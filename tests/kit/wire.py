@@ -88,10 +88,13 @@ def certificate(folder: Path) -> Path:
     return both
 
 
-def encrypting(both: Path, port: int) -> Callable[[socket.socket, threading.Event], None]:
-    """Speaks TLS, and passes on what it hears to ``port``."""
+def encrypting(both: Path, port: int, clients: Path | None = None) -> Callable[[socket.socket, threading.Event], None]:
+    """Speaks TLS, and passes on what it hears to ``port``; with ``clients`` only from those of that authority."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(both)
+    if clients:
+        context.verify_mode = ssl.CERT_REQUIRED
+        context.load_verify_locations(clients)
 
     def serve(connection: socket.socket, stop: threading.Event) -> None:
         with context.wrap_socket(connection, server_side=True) as plain:

@@ -79,7 +79,10 @@ def catalogue() -> Iterator[list[Any]]:
 def run(folder: Path, *, examples: int, flavour: str, seeded: bool = True) -> Row:
     """Sends the catalogue and so many pages of chance through a forwarder; ``seeded`` is the same chance each time."""
     row = Row(target=f"hostile, {flavour}")
-    with Sandbox(limits=False) as sandbox, Rig(folder, sandbox, ["slack-token", "pagerduty", flavour]) as rig:
+    with (
+        Sandbox(limits=False) as sandbox,
+        Rig(folder, sandbox, ["slack-token", "pagerduty", "webhook", flavour]) as rig,
+    ):
         rig.poll()
         for page in catalogue():
             row.cells += 1
@@ -152,6 +155,8 @@ def _interpreted(rig: Rig) -> Iterator[str]:
         yield from _links(message["attachments"], "url")
     for incident in rig.sandbox.pagerduty.incidents.values():
         yield from _links(incident["events"], "href")
+    for message in rig.sandbox.webhook.messages.values():
+        yield from _links({**message["data"], "alert": {**message["data"]["alert"], "other": {}}}, "url")
     for issue in rig.sandbox.jira.issues.values():
         description = issue["fields"]["description"]
         if isinstance(description, dict):

@@ -38,10 +38,11 @@ HASTE: Final[Mapping[str, Mapping[str, Any]]] = {
     "pagerduty": {"max_rate": None},
     "jira-cloud": _LOOKS,
     "jira-data-center": _LOOKS,
+    "webhook": {},
 }
 """Settings by which each connector comes to its end quickly: a thousand kills must not take a day."""
 
-_SECRET_KEYS: Final = ("token", "app_token", "api_token", "webhook_url", "routing_key", "api_key")
+_SECRET_KEYS: Final = ("token", "app_token", "api_token", "webhook_url", "routing_key", "api_key", "signing_key", "url")
 
 
 @dataclass(kw_only=True)
@@ -238,6 +239,10 @@ class World:
                 variable = f"{name}_{key}".upper().replace("-", "_")
                 self.env[variable] = hidden[key]
                 hidden[key] = f"${{{variable}}}"
+        if headers := hidden.get("headers"):
+            for number, (header, value) in enumerate(headers.items()):
+                self.env[f"HEADER_{number}"] = value
+                hidden["headers"] = {**hidden["headers"], header: f"${{HEADER_{number}}}"}
         return hidden
 
 

@@ -26,13 +26,14 @@ _NOT_YET_VALID, _EXPIRED, _SELF_SIGNED, _SELF_SIGNED_ROOT, _UNKNOWN_ISSUER, _NO_
 _OTHER_NAME: Final = frozenset({62, 64})
 
 
-def why_unreachable(error: BaseException, address: str, setting: str) -> str:
+def why_unreachable(error: BaseException, address: str, setting: str, *, bundle: str = "SSL_CERT_FILE") -> str:
     """What kept a connection to ``address`` from coming about, as a clause that ends with what to do.
 
     Empty where it came about, or where the error says nothing of it. ``setting`` is the key of the config that has the
-    address. Of the address no more than host and port is shown, of a proxy no credentials.
+    address, ``bundle`` the variable or the key by which the client is told of further authorities. Of the address no
+    more than host and port is shown, of a proxy no credentials.
     """
-    target = _Target(address, setting)
+    target = _Target(address, setting, bundle)
     causes = list(_causes(error))
     for sentence in _SENTENCES:
         for cause in causes:
@@ -55,11 +56,11 @@ def tls_alert(error: BaseException) -> str | None:
 class _Target:
     """Where the connection should lead. ``first`` is who is connected to: the proxy, where there is one."""
 
-    def __init__(self, address: str, setting: str) -> None:
+    def __init__(self, address: str, setting: str, bundle: str) -> None:
         parts = urlsplit(address)
         self.host = parts.hostname or "the host"
         self.place = f"{self.host}:{parts.port or _PORTS.get(parts.scheme, 443)}"
-        self.setting = setting
+        self.setting, self.bundle = setting, bundle
         self.variable = f"{parts.scheme.upper()}_PROXY"
         self.proxy = proxy_of(parts.scheme, self.host)
         self.first = f"the proxy {self.proxy}" if self.proxy else self.place
@@ -102,7 +103,7 @@ def _certificate(cause: BaseException, target: _Target) -> str:
         return f"the certificate of {host} is not valid yet: correct this machine's clock, or the certificate"
     if code in _OTHER_NAME:
         return f"the certificate there is for another name than {host}: correct {target.setting}"
-    trust = "put it into the file that SSL_CERT_FILE names, if it is your own"
+    trust = f"put it into the file that {target.bundle} names, if it is your own"
     if code in (_SELF_SIGNED, _SELF_SIGNED_ROOT):
         return f"the certificate of {host} is self-signed, so nobody vouches for it: {trust}"
     if code in (_UNKNOWN_ISSUER, _NO_CHAIN):

@@ -110,7 +110,6 @@ class Forwarder:
             redact=self.redactor,
         )
         self.evidence = EvidenceReader(self._reading, lambda: self._source, self._wanting, now=self.clock, random=rng)
-        self._unfollowed = 0.0
         self._retired: list[FeedClient] = []
         self._retired_heartbeats: list[Heartbeat] = []
         self._tended_at: float | None = None
@@ -224,22 +223,21 @@ class Forwarder:
 
     def follow_clock(self) -> None:
         """Moves every deadline along where somebody set the machine's clock."""
-        self._unfollowed += self.clock.follow()
-        step = self._unfollowed
-        if not step:
-            return
+        if step := self.clock.follow(self._move):
+            log.warning("clock_stepped", seconds=round(step, 1))
+
+    def _move(self, step: float) -> bool:
         before = self.clock() - step
         # What other replicas wrote by their clocks is right as it is.
         if self.holder.alone and not self._guarded(
             "follow_clock", lambda: self.store.outbox.shift_deadlines(step, until=before)
         ):
-            return
-        self._unfollowed = 0.0
+            return False
         self.started_at += step
         self.alarms.shift_deadlines(step)
         self.life.held.retime()
-        log.warning("clock_stepped", seconds=round(step, 1))
         self._delivering.shift_deadlines(step)
+        return True
 
     # Roles
 

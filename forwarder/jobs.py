@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any, Final, Protocol
 
 from forwarder.common.backoff import Backoff
+from forwarder.common.clock import Clock
 from forwarder.config import Config
 from forwarder.connector import Connector
 from forwarder.events import Listeners
@@ -48,6 +49,7 @@ class Turns(Protocol):
 
     config: Config
     store: Store
+    clock: Clock
     listeners: Listeners
     evidence: EvidenceReader
     life: Life
@@ -101,18 +103,18 @@ class Jobs:
         feed = partial(self._add, FEED, worker="feed")
         feed("sweep", self._sweep, self._sweep_again, lambda: max(turns.until_sweep(), FIRST_SWEEP))
         feed("evidence", turns.evidence.read, lambda: READ_EVERY, lambda: READ_EVERY)
-        self._add(UPKEEP, "alarms", _job(turns.review_alarms), lambda: REVIEW_EVERY, lambda: REVIEW_EVERY)
+        self._add(UPKEEP, "alarms", self._still(_job(turns.review_alarms)), lambda: REVIEW_EVERY, lambda: REVIEW_EVERY)
         self._add(UPKEEP, "prune", _job(turns.prune), lambda: PRUNE_EVERY, lambda: FIRST_PRUNE, hangs=PRUNE_HANGS)
         # What asks the store alone, and for moments, needs no thread each: a thread costs memory while it waits.
         told = partial(self._add, SCHEDULER, worker="upkeep")
-        told("catch_up", turns.life.responses.catch_up, lambda: CATCH_UP_EVERY, _at_once)
-        told("release", turns.life.held.release, lambda: RELEASE_EVERY, _at_once)
-        told("mutes", turns.life.mutes.tend, lambda: TEND_EVERY, _at_once)
+        told("catch_up", self._still(turns.life.responses.catch_up), lambda: CATCH_UP_EVERY, _at_once)
+        told("release", self._still(turns.life.held.release), lambda: RELEASE_EVERY, _at_once)
+        told("mutes", self._still(turns.life.mutes.tend), lambda: TEND_EVERY, _at_once)
         # Of a million unresolved alerts the first look takes a minute: nothing else waits for that.
         reminding = "remind" if turns.config.reminders else "upkeep"
         remind = _job(turns.life.reminders.judge)
         self._add(SCHEDULER, "remind", remind, lambda: REMIND_EVERY, lambda: REMIND_EVERY, worker=reminding)
-        told("report", _job(turns.life.reports.judge), lambda: REPORT_EVERY, lambda: REPORT_EVERY)
+        told("report", self._still(_job(turns.life.reports.judge)), lambda: REPORT_EVERY, lambda: REPORT_EVERY)
         # Of each connector by whoever has that.
         reclaim = _job(turns.reclaim_expired)
         self._scheduler.add("reclaim", reclaim, lambda: RECLAIM_EVERY, first=RECLAIM_EVERY, worker="upkeep")
@@ -172,6 +174,15 @@ class Jobs:
     def _held(self, role: str, work: Work) -> Work:
         """``work`` where the process has ``role``, and else nothing until it has."""
         return lambda: work() if self._turns.holds(role) else math.inf
+
+    def _still(self, work: Work) -> Work:
+        """``work``, which asks the store alone and for moments, and meets no step of the clock."""
+
+        def turn() -> float | None:
+            with self._turns.clock.still():
+                return work()
+
+        return turn
 
     def replan(self) -> None:
         """Polls at once, and sweeps when the config says, whose feed was replaced; what failed was another one."""

@@ -85,7 +85,7 @@ def test_kills_lose_nothing_and_repeat_nothing(torture: Mapping[str, Future[kill
     result = torture["kills"].result()
     assert result.complaints == []
     assert result.kills.total() == KILLS
-    assert result.kills.keys() == set(Point) - {Point.NEVER}
+    assert result.kills.keys() == set(kills.DEADLY)
     assert {tally.arrived - tally.twice - tally.alerts for tally in result.tallies.values()} == {0}
 
 

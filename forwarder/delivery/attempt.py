@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from pydantic import BaseModel
 
-from forwarder.common.clock import Now
+from forwarder.common.clock import Now, still
 from forwarder.connector import Connector, Delivered, Delivery, Failed, Outcome, Payload, Receipt, Retry, Uncertain
 from forwarder.delivery.breaker import Breaker
 from forwarder.delivery.rate_limiter import RateLimiter
@@ -43,16 +43,17 @@ class Attempts:
         owners: Callable[[Delivery], tuple[BaseModel, ...]] = lambda _: (),
         guard: Callable[[], bool] | None = None,
         keep: Callable[[Claimed, Payload], bool] = lambda _, __: True,
+        stepped: Callable[[], float] = lambda: 0.0,
     ) -> None:
         self.connector, self.name = connector, connector.name
         self.seconds = connector.config.timeout.total_seconds() * REQUESTS
         """The most that an attempt takes, however many requests it needs."""
         self._breaker, self._rate_limiter = breaker, rate_limiter
         self._now, self._random, self._page_of = now, random, page_of
-        self._owners, self._guard, self._keep = owners, guard, keep
+        self._owners, self._guard, self._keep, self._stepped = owners, guard, keep, stepped
 
     def carry_out(self, claimed: Claimed) -> Settlement:
-        """What becomes of a claimed delivery."""
+        """What becomes of a claimed delivery, by the clock as it was when that was claimed."""
         probe = self._breaker.probe, self._breaker.probes_early(self._now())
         told = self._told_by_config(claimed.delivery)
         if told:
@@ -73,9 +74,11 @@ class Attempts:
         return told
 
     def _context(self, claimed: Claimed, probe: _Probe) -> Context:
-        now = self._now()
+        with still(self._now):
+            now, step = self._now(), self._stepped() - claimed.stepped
+        claimed = claimed.moved(step)
         return Context(
-            now=now,
+            now=now - step,
             random=self._random,
             reconcile_after=self.connector.reconcile_after,
             give_up_after=self.connector.config.give_up_after.total_seconds(),

@@ -17,7 +17,7 @@ from typing import Any, Final
 
 from pydantic import BaseModel
 
-from forwarder.common.clock import Now
+from forwarder.common.clock import Now, still
 from forwarder.connector import Connector, Delivery
 from forwarder.delivery.attempt import Attempts
 from forwarder.delivery.breaker import Breaker, Health
@@ -87,13 +87,14 @@ class Dispatcher:
             owners=owners,
             guard=guard,
             keep=store.outbox.keep,
+            stepped=lambda: self._stepped,
         )
         self.lease = self._attempts.seconds + LEASE_MARGIN
         self._turn, self._state, self._claiming = threading.Lock(), threading.Lock(), threading.Lock()
         self._wake, self._stop, self._abandon = threading.Event(), threading.Event(), threading.Event()
         self._claimed: deque[Claimed] = deque()
         self._under_way = UnderWay(clock)
-        self._polls = 0
+        self._polls, self._stepped = 0, 0.0
         self._polling = self._is_recalled = False
         self._workers = Workers(self.name, connector.config.concurrency, self._work, self._stop)
 
@@ -170,8 +171,8 @@ class Dispatcher:
 
     def shift_deadlines(self, seconds: float) -> None:
         """Moves what is kept in memory of deadlines along with a clock that was set."""
-        # What is being learnt from an attempt still goes by the old clock.
         with self._claiming:
+            self._stepped += seconds
             self._breaker.shift_deadlines(seconds)
             self._share.shift_deadlines(seconds)
         self._wake.set()
@@ -239,7 +240,7 @@ class Dispatcher:
         with self._state:
             self._polling, self._polls = True, self._polls + 1
         try:
-            with self._claiming:
+            with still(self._now), self._claiming:
                 return self._claim()
         except LeaseLost:
             return POLL_EVERY
@@ -291,7 +292,7 @@ class Dispatcher:
             self._under_way.expect(probes=claimed if probe else (), failing=failing)
         self._share.spend(len(claimed) - len(failing))
         self._rate_limiter.spend()
-        self._claimed.extend(claimed)
+        self._claimed.extend(replace(one, stepped=self._stepped) for one in claimed)
         for one in claimed:
             note_claim(self.name, one, probe=probe)
 
@@ -322,7 +323,10 @@ class Dispatcher:
     def _settle(self, claimed: Claimed, settlement: Settlement, seconds: float) -> None:
         """Records what came of it, and draws the conclusions for the connector as a whole."""
         # Nobody may claim between a failure's commit and what is learnt from it: it would go out once more at once.
-        with nullcontext() if settlement.outcome is AttemptResult.DELIVERED else self._claiming:
+        waits = nullcontext() if settlement.outcome is AttemptResult.DELIVERED else self._claiming
+        with still(self._now), waits:
+            step = self._stepped - claimed.stepped
+            claimed, settlement = claimed.moved(step), settlement.moved(step)
             ours = self._record(claimed, settlement, seconds)
             if ours is None:
                 return

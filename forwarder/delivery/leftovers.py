@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from forwarder.common.clock import Now
+from forwarder.common.clock import Now, still
 from forwarder.connector import Connector
 from forwarder.delivery.transitions import ATTEMPTS, first_looks
 from forwarder.logs import get_logger
@@ -42,12 +42,13 @@ class Leftovers:
 
     def reclaim_expired(self, names: Iterable[str], *, upkeep: bool) -> dict[str, int]:
         """Takes back what no worker settled within its lease; with ``upkeep`` also what the config does not name."""
-        reclaimed = self._reclaim(names, all_claims=False)
-        if self._shared and upkeep:
-            named, acting = self._connectors(), self._store.acting_as(UPKEEP).outbox
-            reclaimed |= acting.reclaim_expired(
-                now=self._now(), due_at={}, all_claims=False, of=lambda name: name not in named
-            )
+        with still(self._now):
+            reclaimed = self._reclaim(names, all_claims=False)
+            if self._shared and upkeep:
+                named, acting = self._connectors(), self._store.acting_as(UPKEEP).outbox
+                reclaimed |= acting.reclaim_expired(
+                    now=self._now(), due_at={}, all_claims=False, of=lambda name: name not in named
+                )
         if reclaimed:
             log.warning("lease_ended", deliveries=reclaimed)
         return reclaimed

@@ -16,7 +16,7 @@ from typing import Final
 
 from forwarder import routing
 from forwarder.alert import Alert, Vendors, got_worse
-from forwarder.common.clock import Now, instant
+from forwarder.common.clock import Now, instant, still
 from forwarder.config import Config
 from forwarder.feed.client import KeyRefused, SentrytexError, Share
 from forwarder.feed.reader import FeedSnapshot, Source, Stretch, Worth, read
@@ -88,15 +88,17 @@ class Poller:
                 self._store.feed.sweep_failed(str(error))
                 raise
             reach = max(snapshot.cut.values(), default=since)
-            result = self._store.feed.commit_page(
-                self._route(snapshot.alerts),
-                now=self._now(),
-                set_aside=snapshot.set_aside,
-                connectors=self.config.connectors,
-                swept=True,
-                reach=reach.timestamp(),
-                short={severity: oldest.timestamp() for severity, oldest in snapshot.cut.items()},
-            )
+            routed = self._route(snapshot.alerts)
+            with still(self._now):
+                result = self._store.feed.commit_page(
+                    routed,
+                    now=self._now(),
+                    set_aside=snapshot.set_aside,
+                    connectors=self.config.connectors,
+                    swept=True,
+                    reach=reach.timestamp(),
+                    short={severity: oldest.timestamp() for severity, oldest in snapshot.cut.items()},
+                )
             return replace(result, sweep=True, read=len(snapshot.alerts), reach=reach)
 
     def _look_back(self, floor: datetime) -> tuple[datetime, FeedSnapshot]:
@@ -134,9 +136,10 @@ class Poller:
             vendors = self._store.vendors.known()
             mutes = standing(self.config, self._store, self._now())
             routed = [self._routed_again(*one, vendors, mutes) for one in self._store.feed.uncategorized(settled)]
-            return self._store.feed.commit_again(
-                routed, settled=settled, now=self._now(), connectors=self.config.connectors
-            )
+            with still(self._now):
+                return self._store.feed.commit_again(
+                    routed, settled=settled, now=self._now(), connectors=self.config.connectors
+                )
 
     def _routed_again(
         self, alert: Alert, unknown: frozenset[str], vendors: Vendors, mutes: Sequence[MuteRow]
@@ -292,17 +295,19 @@ class Poller:
         newest = snapshot.newest or cursor
         # A date in the future must not drag the cursor along, for what comes before it would then stay unread.
         ahead = min(newest, snapshot.until or instant(self._now()))
-        result = self._store.feed.commit_page(
-            self._route(snapshot.alerts, undated_are_past=undated_are_past),
-            now=self._now(),
-            connectors=self.config.connectors,
-            cursor=max(cursor, ahead).timestamp(),
-            gaps=[
-                Gap(severity=severity, since=cursor.timestamp(), until=max(oldest, cursor).timestamp())
-                for severity, oldest in snapshot.cut.items()
-            ],
-            set_aside=snapshot.set_aside,
-        )
+        routed = self._route(snapshot.alerts, undated_are_past=undated_are_past)
+        with still(self._now):
+            result = self._store.feed.commit_page(
+                routed,
+                now=self._now(),
+                connectors=self.config.connectors,
+                cursor=max(cursor, ahead).timestamp(),
+                gaps=[
+                    Gap(severity=severity, since=cursor.timestamp(), until=max(oldest, cursor).timestamp())
+                    for severity, oldest in snapshot.cut.items()
+                ],
+                set_aside=snapshot.set_aside,
+            )
         return replace(result, read=len(snapshot.alerts))
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from typing import Any, Final, TypeVar
 
-from forwarder.common.clock import Now, iso
+from forwarder.common.clock import Now, iso, still
 from forwarder.common.text import clean, cut, one_line
 from forwarder.connector import (
     Action,
@@ -81,9 +81,8 @@ class Responses:
         place: str = PAGE,
     ) -> Responded:
         """What a person decided where no connector is; raises StoreError where it cannot be kept."""
-        return self._told(
-            place,
-            self._store.lifecycle.respond(
+        with still(self._now):
+            responded = self._store.lifecycle.respond(
                 alert_id,
                 action,
                 place=place,
@@ -92,21 +91,20 @@ class Responses:
                 person=person,
                 reason=reason,
                 resolution=resolution,
-            ),
-        )
+            )
+        return self._told(place, responded)
 
     def react(self, connector: Connector[Any], reaction: Reaction) -> Responded:
         """What a person did at a connector's destination; raises StoreError where it cannot be kept."""
-        return self._told(
-            connector.name,
-            self._store.lifecycle.react(
+        with still(self._now):
+            responded = self._store.lifecycle.react(
                 connector.name,
                 _tidied(reaction),
                 now=self._now(),
                 connectors=self._telling(),
                 too=connector.shows_own_responses,
-            ),
-        )
+            )
+        return self._told(connector.name, responded)
 
     def look(self, name: str) -> float | None:
         """Looks at what people did at a connector's destination; the seconds until the next look, None for the usual.
@@ -130,14 +128,15 @@ class Responses:
             self._look_failed(name, f"Looking at it failed unexpectedly ({type(error).__name__}).")
             return None
         look = replace(look, sightings=tuple(map(_tidied, look.sightings)))
-        changed = store.looked(
-            name,
-            look,
-            now=self._now(),
-            connectors=self._telling(),
-            since=cursor,
-            undoes=connector.undoes_responses,
-        )
+        with still(self._now):
+            changed = store.looked(
+                name,
+                look,
+                now=self._now(),
+                connectors=self._telling(),
+                since=cursor,
+                undoes=connector.undoes_responses,
+            )
         for responded in changed:
             self._told(name, responded)
         return None

@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from forwarder.alert import Alert, SetAside, Severity
 from forwarder.connector import Delivery, Receipt
@@ -184,6 +184,12 @@ class Claimed:
     excused: int = 0
     refused_at: float | None = None
     kept: Mapping[str, Any] | None = field(default=None, hash=False)
+    stepped: float = 0.0
+    """By how many seconds its connector's deadlines had moved along with the clock when it was claimed."""
+
+    def moved(self, seconds: float) -> Claimed:
+        """The same by a clock that was set meanwhile."""
+        return _moved(self, seconds, "failing_since", "uncertain_since", "refused_at")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -239,6 +245,20 @@ class Settlement:
     def answers(self) -> bool:
         """Whether it shows that the destination works: also a refusal of this one delivery does."""
         return self.outcome in (AttemptResult.DELIVERED, AttemptResult.REJECTED)
+
+    def moved(self, seconds: float) -> Settlement:
+        """The same by a clock that was set meanwhile."""
+        return _moved(self, seconds, "due_at", "failing_since", "uncertain_since", "probe_at", "refused_at")
+
+
+_Timed = TypeVar("_Timed", Claimed, Settlement)
+
+
+def _moved(record: _Timed, seconds: float, *names: str) -> _Timed:
+    if not seconds:
+        return record
+    times = {name: at + seconds for name in names if (at := getattr(record, name)) is not None}
+    return replace(record, **times)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

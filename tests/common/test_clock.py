@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, timezone
 
@@ -44,6 +45,51 @@ def test_a_step_is_followed_only_when_asked(step: float) -> None:
     assert clock.follow() == step
     assert clock() == machine.wall
     assert clock.follow() == 0.0
+
+
+def test_whoever_keeps_it_still_meets_no_step() -> None:
+    """What is read of the clock and written down belongs together; the step is for a later call."""
+    machine = Machine()
+    clock = machine.clock()
+    with clock.still(), clock.still(), ThreadPoolExecutor(1) as other:
+        machine.wall += 3600
+        assert other.submit(clock.follow).result() == 0.0
+        assert clock() == 1_000_000.0
+    assert clock.follow() == 3600
+
+
+def test_nobody_keeps_it_still_while_deadlines_move() -> None:
+    """Who comes meanwhile waits, and then reads the clock that the deadlines go by."""
+    machine = Machine()
+    clock = machine.clock()
+    machine.wall += 3600
+    with ThreadPoolExecutor(1) as other:
+
+        def move(step: float) -> bool:
+            with clock.still():  # who moves them may do what asks for it
+                came.append(other.submit(read))
+            assert wait(came, timeout=0.05).done == set()
+            written.append(step)
+            return True
+
+        def read() -> tuple[float, list[float]]:
+            with clock.still():
+                return clock(), list(written)
+
+        came: list[Future[tuple[float, list[float]]]] = []
+        written: list[float] = []
+        assert clock.follow(move) == 3600
+        assert came[0].result() == (machine.wall, [3600.0])
+
+
+def test_deadlines_that_could_not_be_moved_leave_the_clock_as_it_was() -> None:
+    """The two never differ: the step comes with the next call."""
+    machine = Machine()
+    clock = machine.clock()
+    machine.wall += 3600
+    assert clock.follow(lambda _: False) == 0.0
+    assert clock() == 1_000_000.0
+    assert clock.follow(lambda _: True) == 3600
 
 
 @pytest.mark.parametrize("slew", [0.0, 1.0, -1.0, STEP - 0.5])

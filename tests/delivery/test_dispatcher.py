@@ -29,7 +29,7 @@ from forwarder.delivery.dispatcher import Dispatcher
 from forwarder.events import AttemptFinished, Listener
 from forwarder.store import Store
 from forwarder.store.outbox import Outbox
-from forwarder.store.records import Claimed, State
+from forwarder.store.records import Claimed, Settlement, State
 from forwarder.wire.deadline import remaining
 from tests.kit.core import PATIENCE, Scripted, Time, enqueue, look_failed, receipt, rows, until
 from tests.kit.samples import alert
@@ -79,6 +79,16 @@ class Rig:
     def wake(self) -> None:
         for dispatcher in self._running:
             dispatcher.wake()
+
+    def follow(self, dispatcher: Dispatcher) -> bool:
+        """Whether the clock was set, and every deadline moved along."""
+
+        def move(step: float) -> bool:
+            self.store.outbox.shift_deadlines(step)
+            dispatcher.shift_deadlines(step)
+            return True
+
+        return self.now.follow(move) != 0
 
     def states(self) -> list[State]:
         return [row.state for row in rows(self.store)]
@@ -758,13 +768,75 @@ def test_a_clock_that_is_set_moves_a_rate_limit_along(rig: Rig, step: float) -> 
     dispatcher = rig.start(target)
     rig.until_outcomes("rate_limited")
     rig.time.step(step)
-    assert rig.now.follow() == pytest.approx(step, abs=1)
-    rig.store.outbox.shift_deadlines(step)
-    dispatcher.shift_deadlines(step)
+    assert rig.follow(dispatcher)
     until(lambda: dispatcher.is_drained(10))
     assert not dispatcher.is_drained(30)
     rig.pass_(21)
     rig.until_settled(1)
+
+
+class Settling(Outbox):
+    """Settles once it may; ``began`` says that a worker has begun to."""
+
+    began: threading.Event
+    go_on: threading.Event
+
+    def settle(self, claimed: Claimed, settlement: Settlement, **more: Any) -> bool:
+        self.began.set()
+        self.go_on.wait(PATIENCE)
+        return super().settle(claimed, settlement, **more)
+
+
+@pytest.mark.parametrize("step", [3600.0, -3600.0], ids=["forth", "back"])
+@pytest.mark.parametrize("answer", [Retry("busy"), Uncertain("no answer"), RateLimited(20, "slow down")])
+def test_a_clock_set_while_an_attempt_is_written_down_delays_nothing(rig: Rig, step: float, answer: Outcome) -> None:
+    """What was judged by one clock is not written down among what goes by another one."""
+    rig.store.outbox = outbox = Settling(rig.store.engine, rig.store.memory)
+    outbox.began, outbox.go_on = threading.Event(), threading.Event()
+    target = Scripted(reconcile_after=(10, 60))
+    target.answers.append(answer)
+    rig.owe(URGENT)
+    dispatcher = rig.start(target)
+    assert outbox.began.wait(PATIENCE)
+    rig.time.step(step)
+    followed = rig.follow(dispatcher)
+    outbox.go_on.set()
+    until(lambda: rig.heard.attempts)
+    assert followed or rig.follow(dispatcher)
+    (row,) = rows(rig.store)
+    assert 0 < row.due_at - rig.now() <= 60
+    rig.pass_(60)
+    rig.pass_(60)
+    rig.until_settled(1)
+
+
+@pytest.mark.parametrize("step", [3600.0, -3600.0], ids=["forth", "back"])
+def test_a_clock_set_while_something_is_looked_for_delays_nothing(rig: Rig, step: float) -> None:
+    """The times of the looks count from the send by the clock as it was then, however long a look takes."""
+    looks, go_on = threading.Event(), threading.Event()
+
+    class Searching(Scripted):
+        def find(self, delivery: Delivery) -> Receipt | None:
+            looks.set()
+            go_on.wait(PATIENCE)
+            return super().find(delivery)
+
+    target = Searching(reconcile_after=(10, 60))
+    target.answers.append(Uncertain("no answer"))
+    rig.owe(URGENT)
+    dispatcher = rig.start(target)
+    rig.until_outcomes("uncertain")
+    rig.pass_(11)
+    assert looks.wait(PATIENCE)
+    rig.time.step(step)
+    assert rig.follow(dispatcher)
+    go_on.set()
+    rig.until_outcomes("uncertain", "not_found")
+    (row,) = rows(rig.store)
+    assert row.due_at - rig.now() == pytest.approx(49, abs=0.1)
+    rig.pass_(50)
+    rig.until_settled(1)
+    assert len(target.sent) == 2
 
 
 def test_a_ticket_s_link_reaches_a_message_that_went_before(rig: Rig) -> None:

@@ -293,7 +293,8 @@ def _show_life(results: list[life.Result]) -> None:
         return f"{sum(getattr(result, name) for result in results):,}"
 
     console.print(
-        f"{total('kills')} kills between a response and its effects, {total('late')} after them. People responded: "
+        f"{total('kills')} kills between a response and its effects, {total('late')} after them; "
+        f"{total('at_commits')} of these the moment a response was committed. People responded: "
         f"{', '.join(f'{name} {count:,}' for name, count in acts.most_common())}; {total('responses')} responses were "
         f"kept. {total('refused')} clicks met nobody; {total('overtaken')} came second, and {total('answered')} of "
         f"these people were told. {total('harmless')} events were sent to PagerDuty once more, "

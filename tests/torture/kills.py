@@ -20,7 +20,7 @@ from tests.torture.world import HASTE, PATIENCE, Running, Tally, World
 ALERTS_A_ROUND: Final = 3
 INDEX_LAG: Final = 0.1
 """Seconds until Jira's search sees a ticket: more than nothing, less than the connectors wait to reconcile."""
-_DEADLY: Final = tuple(point for point in Point if point is not Point.NEVER)
+DEADLY: Final = tuple(point for point in Point if point not in (Point.NEVER, Point.RESPONSE))
 
 _NUISANCES: Final = (
     Fault(kind=FaultKind.STATUS, status=500),
@@ -107,7 +107,7 @@ class _Torture:
     def _shuffled(self) -> Iterator[Point]:
         """Every point as often as any other, in any order."""
         while True:
-            yield from self._random.sample(_DEADLY, len(_DEADLY))
+            yield from self._random.sample(DEADLY, len(DEADLY))
 
     def _start(self, point: Point) -> Running:
         self._result.runs += 1

@@ -57,6 +57,35 @@ def die_within_write(call: int) -> None:
     GroupCommit.write = dying  # type: ignore[method-assign]
 
 
+def die_after_response(call: int) -> None:
+    """Lets the process die when the ``call``-th transaction that keeps a response of somebody's has been committed.
+
+    Whatever is not owed by then, in that transaction, is owed by nobody.
+    """
+    from forwarder.store.engine import GroupCommit
+
+    write, calls = GroupCommit.write, itertools.count(1)
+
+    def responses(connection: Any) -> int:
+        return int(connection.execute("SELECT count(*) FROM responses").fetchone()[0])
+
+    def dying(self: GroupCommit, work: Callable[[Any], Any], *, role: str | None = None) -> Any:
+        more = False
+
+        def counting(connection: Any) -> Any:
+            nonlocal more
+            before, result = responses(connection), work(connection)
+            more = responses(connection) > before
+            return result
+
+        result = write(self, counting, role=role)
+        if more and next(calls) == call:
+            die()
+        return result
+
+    GroupCommit.write = dying  # type: ignore[method-assign]
+
+
 def arm(point: Point, call: float) -> None:
     from forwarder.connector import Delivered
     from forwarder.plugins import load_type
@@ -81,6 +110,8 @@ def arm(point: Point, call: float) -> None:
                 die_after(load_type(kind), "deliver", int(call), counts=lambda outcome: isinstance(outcome, Delivered))
         case Point.SETTLE:
             die_after(Outbox, "settle", int(call))
+        case Point.RESPONSE:
+            die_after_response(int(call))
         case Point.EFFECT | Point.NEVER:
             pass  # a service knows when it has taken something: the kill comes from there, or from nowhere
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import signal
 import tempfile
 import time
 from collections import Counter
@@ -64,7 +65,8 @@ class Campaign:
 class Result:
     """What came of a campaign.
 
-    ``kills`` counts those that came before all effects were there, ``late`` the others. ``acts`` are what people did,
+    ``kills`` counts those that came before all effects were there, ``late`` the others; ``at_commits`` how many of both
+    came the moment a response was committed. ``acts`` are what people did,
     by place, and how often an alert got worse.
 
     ``refused`` are clicks while nobody was connected, which Slack tells people at once. ``overtaken`` are clicks of
@@ -77,6 +79,7 @@ class Result:
     campaign: Campaign
     kills: int = 0
     late: int = 0
+    at_commits: int = 0
     acts: Counter[str] = field(default_factory=Counter)
     refused: int = 0
     overtaken: int = 0
@@ -145,31 +148,36 @@ class _Torture:
         chosen = chance.sample(stories, min(len(stories), chance.choice((1, 2, 2))))
         if chosen and chance.random() < 0.15:
             self._scene(chosen.pop(), chance)  # while nothing runs
-        with self._start() as daemon:
+        point = chance.choice((Point.NEVER, Point.NEVER, Point.RESPONSE))
+        with self._start(point) as daemon:
             self._annoy(chance)
             for story in chosen:
                 self._scene(story, chance)
-            if chance.random() < 0.2:
+            if chance.random() < 0.2 and point is Point.NEVER:
                 self._act_early(daemon, chance)
             if chance.random() < 0.25:
                 self._disturb(chance)
-            moment = chance.uniform(0, chance.choice((SOON, LATER)))
-            if (status := daemon.wait(moment)) is not None:
+            moment = chance.uniform(0, chance.choice((SOON, LATER))) if point is Point.NEVER else LATER
+            status = daemon.wait(moment)
+            if point is Point.RESPONSE and status == -signal.SIGKILL:
+                self._result.at_commits += 1
+            elif status is not None:
                 self._result.complaints.append(f"the daemon ended with {status}")
         if all(self._comes_to_rest(story) for story in self._stories):
             self._result.late += 1
         else:
             self._result.kills += 1
 
-    def _start(self) -> Running:
-        """The daemon, once it hears Slack: so whoever clicks from now on is told to it."""
+    def _start(self, point: Point = Point.NEVER) -> Running:
+        """The daemon, once it hears Slack: so whoever clicks from now on is told to it. Or it died before that."""
         opened = self._sandbox.slack.socket.opened
-        daemon = self._world.start(Point.NEVER)
+        daemon = self._world.start(point, call=1)
         try:
             daemon.until(lambda: self._sandbox.slack.socket.opened > opened, "it heard Slack")
         except BaseException:
-            daemon.kill()
-            raise
+            if point is Point.NEVER or daemon.wait(0) != -signal.SIGKILL:
+                daemon.kill()
+                raise
         return daemon
 
     def _annoy(self, chance: random.Random) -> None:

@@ -17,3 +17,5 @@ class Point(StrEnum):
     EFFECT = "between the effect and the reply"
     REPLY = "after the reply"
     SETTLE = "after the settle"
+    RESPONSE = "after a response's commit"
+    """Only while people respond."""

@@ -332,6 +332,27 @@ def test_nothing_is_cut_off_on_a_phone(browser: Browser, site: Site, width: int)
             assert page.evaluate("document.documentElement.scrollWidth") <= width, path
 
 
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_a_table_that_goes_on_says_so(browser: Browser, site: Site, scheme: Literal["light", "dark"]) -> None:
+    """A shade lies on the side to which it can be moved, and on no other."""
+    with tab(browser, color_scheme=scheme, viewport={"width": 360, "height": 800}) as page:
+        page.goto(site.url + "figures")
+        table = page.locator(".scroll").first
+        box = table.bounding_box()
+        assert box is not None
+
+        def edge(x: float) -> bytes:
+            """What is seen there, above all text."""
+            return page.screenshot(clip={"x": x, "y": box["y"] + 3, "width": 2, "height": 3})
+
+        left, right = box["x"] + 3, box["x"] + box["width"] - 5
+        there, goes_on = edge(left), edge(right)
+        assert goes_on != there
+        table.evaluate("table => { table.scrollLeft = table.scrollWidth }")
+        assert edge(right) == there
+        assert edge(left) != there
+
+
 def test_both_themes_follow_the_system(browser: Browser, site: Site) -> None:
     """A dark system gets a dark page, a light one a light page."""
     grounds = {}

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from http.client import HTTPConnection, HTTPSConnection
 from typing import Any, Final
 
+from forwarder.wire.answer import Answer
 from forwarder.wire.deadline import connect, hang_up
 
 KEPT_FOR: Final = 2.0
@@ -24,7 +25,7 @@ class _Connects:
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
-        self._create_connection = _connect
+        self._create_connection, self.response_class = _connect, Answer
 
     def _tunnel(self) -> None:
         proxy: Any = self.sock  # type: ignore[attr-defined] # of the connection, whose class this is mixed into

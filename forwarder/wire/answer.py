@@ -1,4 +1,4 @@
-"""An answer of the standard library's, whose head is read without its parser of e-mails: that takes longer than the rest.
+"""The standard library's answer, whose head is read without its parser of e-mails, which takes longer than the rest.
 
 What is not of the plain form that servers send is left to that parser, and read as before.
 """
@@ -38,13 +38,13 @@ class Answer(HTTPResponse):
     def _measure(self) -> None:
         """How the end of the body is told: as in the standard library."""
         self.chunked = self.headers.get("transfer-encoding", "").lower() == "chunked"
-        self.chunk_left = None  # type: ignore[assignment] # the library's own first value
-        self.will_close = self._check_close()
+        self.chunk_left = None
+        self.will_close = self._check_close()  # type: ignore[attr-defined] # private, and no part of the stubs
         self.length = None
         stated = self.headers.get("content-length", "")
         if not self.chunked and stated.strip().isascii() and stated.strip().isdigit():
             self.length = int(stated)
-        if self.status in (204, 304) or 100 <= self.status < 200 or self._method == "HEAD":  # type: ignore[attr-defined]
+        if self.status in (204, 304) or 100 <= self.status < 200 or self._method == "HEAD":  # type: ignore[attr-defined] # as above
             self.length = 0
         if not self.chunked and self.length is None:
             self.will_close = True

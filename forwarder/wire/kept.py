@@ -9,7 +9,7 @@ import threading
 import time
 import weakref
 from collections.abc import Callable
-from http.client import HTTPConnection, HTTPSConnection
+from http.client import HTTPConnection, HTTPResponse, HTTPSConnection
 from typing import Any, Final
 
 from forwarder.wire.answer import Answer
@@ -25,7 +25,8 @@ class _Connects:
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
-        self._create_connection, self.response_class = _connect, Answer
+        self._create_connection = _connect
+        self.response_class: type[HTTPResponse] = Answer
 
     def _tunnel(self) -> None:
         proxy: Any = self.sock  # type: ignore[attr-defined] # of the connection, whose class this is mixed into

@@ -74,6 +74,7 @@ class Daemon:
             web = Server(forwarder, listening) if listening else None
             forwarder.start()
             note_start(forwarder, self._path)
+            processes.settle_in()
             try:
                 log.info("started", version=__version__, connectors=list(self._config.connectors), pid=os.getpid())
                 # Not only once the feed was read: `systemctl start`, and all that waits for it, would hang while the

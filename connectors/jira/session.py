@@ -14,8 +14,11 @@ import warnings
 from contextlib import suppress
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import urlsplit
 
+from connectors.jira.direct import Direct
 from forwarder.wire.deadline import AnswerTooLarge, bounded
+from forwarder.wire.unreachable import proxy_of
 
 if TYPE_CHECKING:
     from jira import JIRA
@@ -46,14 +49,22 @@ class SignedIn:
     itself. Here that is done once.
     """
 
-    def __init__(self, session: ResilientSession, url: str) -> None:
+    def __init__(self, session: ResilientSession, url: str, seconds: float) -> None:
         from requests import PreparedRequest, Request
 
         self._session = session
+        parts = urlsplit(url)
+        proxied = proxy_of(parts.scheme, parts.hostname or "")
+        self._direct = None if proxied else Direct(session, url, seconds, most=MAX_BODY)
         pattern = session.prepare_request(Request("GET", url))
         self._headers, self._hooks, self._blank = pattern.headers, pattern.hooks, PreparedRequest
         self._address = lru_cache(maxsize=64)(self._prepared)
-        self.close = session.close
+
+    def close(self) -> None:
+        """Ends the connections that wait for a request."""
+        if self._direct is not None:
+            self._direct.close()
+        self._session.close()
 
     def request(self, method: str, url: str, *, params: Any = None, body: Any = None) -> Response:
         """Its answer, read; raises Refused, AnswerTooLarge and requests.RequestException."""
@@ -64,7 +75,12 @@ class SignedIn:
         if len(session.cookies):
             request.prepare_cookies(session.cookies)
         request.prepare_body(None, None, body)
-        return session.send(request, timeout=session.timeout, allow_redirects=False)
+        if self._direct is None:
+            return session.send(request, timeout=session.timeout, allow_redirects=False)
+        response = self._direct.send(request)
+        if response.status_code >= 300:
+            raise Refused(response)
+        return response
 
     def _prepared(self, url: str, params: Any = None) -> str | None:
         request = self._blank()
@@ -89,7 +105,7 @@ def signed_in(url: str, token: str, email: str | None, *, timeout: float, connec
     # any limit, and stumbles over one that is not an object.
     session.hooks["response"].append(_read)
     _read_environment_once(session, url)
-    return SignedIn(session, url)
+    return SignedIn(session, url, timeout)
 
 
 def _sdk() -> type[JIRA]:

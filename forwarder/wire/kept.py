@@ -9,9 +9,10 @@ import threading
 import time
 import weakref
 from collections.abc import Callable
-from http.client import HTTPConnection, HTTPSConnection
+from http.client import HTTPConnection, HTTPResponse, HTTPSConnection
 from typing import Any, Final
 
+from forwarder.wire.answer import Answer
 from forwarder.wire.deadline import connect, hang_up
 
 KEPT_FOR: Final = 2.0
@@ -25,6 +26,7 @@ class _Connects:
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         self._create_connection = _connect
+        self.response_class: type[HTTPResponse] = Answer
 
     def _tunnel(self) -> None:
         proxy: Any = self.sock  # type: ignore[attr-defined] # of the connection, whose class this is mixed into

@@ -17,6 +17,7 @@ from pathlib import Path
 import httpx2
 
 from forwarder.app import Forwarder
+from forwarder.common import processes
 from forwarder.logs import configure
 from forwarder.store import Store
 from tests.bench.stand_ins import alerts, load_config
@@ -37,6 +38,7 @@ def main(config_path: Path, count: int) -> None:
     parts = [(0, min(WHOLE, count)), *((first, min(PAGE, count - first)) for first in range(WHOLE, count, PAGE))]
     pages = [alerts(size, first=first, of=count) for first, size in parts]
     forwarder.start(schedule=False)
+    processes.settle_in()
     with httpx2.Client() as control:
         control.post(publish, json=[])
         cpu_before, started = time.process_time(), time.perf_counter()

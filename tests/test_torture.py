@@ -35,7 +35,6 @@ from tests.torture import (
     threads,
 )
 from tests.torture.leaks import leaks
-from tests.torture.points import Point
 from tests.torture.replica_judge import excess
 
 KILLS = 30

@@ -11,7 +11,7 @@ from forwarder.common.clock import Now
 from forwarder.config import Config
 from forwarder.delivery.dispatchers import Dispatchers
 from forwarder.delivery.leftovers import Leftovers
-from forwarder.feed.poller import Poller
+from forwarder.feed.account import Feeds
 from forwarder.jobs import Jobs
 from forwarder.lifecycle import Life
 from forwarder.replicas.roles import FEED, SCHEDULER, UPKEEP, connectors_in, roles_of
@@ -35,14 +35,14 @@ class Duties:
         delivering: Dispatchers,
         leftovers: Leftovers,
         jobs: Jobs,
-        poller: Poller,
+        feeds: Feeds,
         life: Life,
         now: Now,
         shared: bool,
     ) -> None:
-        self._feed, self._config = store.acting_as(FEED).feed, config
+        self._accounts, self._config = store.acting_as(FEED).accounts, config
         self._delivering, self._leftovers = delivering, leftovers
-        self._jobs, self._poller, self._life = jobs, poller, life
+        self._jobs, self._feeds, self._life = jobs, feeds, life
         self._now, self._shared = now, shared
         self._ends_at: float | None = None
         self.changing = threading.RLock()
@@ -61,8 +61,10 @@ class Duties:
             self._leftovers.take_over(names)
             if FEED in roles:
                 if self._shared:
-                    self._poller.begin_anew()
-                self._feed.count_start(now=self._now())
+                    for feed in self._feeds.values():
+                        feed.poller.begin_anew()
+                self._accounts.open(self._feeds)
+                self._accounts.count_start(self._feeds, now=self._now())
             if self.schedules:
                 self._jobs.start()
             self._jobs.begin(role for role in roles if role in (FEED, SCHEDULER, UPKEEP))

@@ -11,6 +11,7 @@ from dataclasses import fields
 from typing import Any, Final, Protocol
 
 from forwarder.alert import Alert
+from forwarder.common.accounts import DEFAULT
 from forwarder.common.backoff import Backoff
 from forwarder.common.clock import Now
 from forwarder.common.text import clean, cut, one_line
@@ -55,75 +56,98 @@ class AlertSource(Protocol):
 class EvidenceReader:
     """Reads the evidence for the alerts that the store says are still to be read. One turn at a time.
 
-    ``source`` is where they come from just now, ``connectors`` are those whose alerts are read: a reload changes both.
+    ``source`` is where those of an account come from just now, ``connectors`` are those whose alerts are read, and
+    ``accounts`` those by which they may be: a reload changes all of them.
     """
 
     def __init__(
         self,
         store: Store,
-        source: Callable[[], AlertSource],
+        source: Callable[[str], AlertSource],
         connectors: Callable[[], Collection[str]],
         *,
         now: Now,
         random: Callable[[], float],
+        accounts: Callable[[], Collection[str]] = lambda: (DEFAULT,),
     ) -> None:
-        self._store, self._source, self._connectors = store, source, connectors
+        self._store, self._source, self._connectors, self._accounts = store, source, connectors, accounts
         self._now, self._random = now, random
-        self._failures = 0
-        self._not_before = -math.inf
+        self._failures: dict[str, int] = {}
+        self._not_before: dict[str, float] = {}
 
     def read(self) -> float:
         """Reads what is due, as far as the API lets us, and returns the seconds until the next turn."""
         now = self._now()
         # A clock that was set back must not put it off for long.
-        if now < self._not_before <= now + LATEST:
-            return self._not_before - now
+        pauses = {
+            account: until - now
+            for account in self._accounts()
+            if now < (until := self._not_before.get(account, -math.inf)) <= now + LATEST
+        }
+        accounts = [account for account in self._accounts() if account not in pauses]
+        if not accounts:
+            return min(pauses.values(), default=READ_EVERY)
         connectors = self._connectors()
         if not connectors:
             self._store.evidence.unwanted()
-        unread = self._store.evidence.unread(connectors, now=now, limit=AT_ONCE)
-        for one in unread:
-            try:
-                self._read(one)
-            except SentrytexError as error:
-                wait = self._put_off(one, error)
-                self._not_before = self._now() + wait
-                return wait
-            self._failures = 0
-        return 0.0 if len(unread) == AT_ONCE else READ_EVERY
+        unread = self._store.evidence.unread(connectors, now=now, limit=AT_ONCE, accounts=accounts)
+        waits = [self._read_by(one, [name for name in one.accounts if name not in pauses], pauses) for one in unread]
+        if len(pauses) == len(self._accounts()):
+            return min(pauses.values())
+        return 0.0 if len(unread) == AT_ONCE and not all(waits) else READ_EVERY
 
-    def _read(self, one: Unread) -> None:
-        source = self._source()
+    def _read_by(self, one: Unread, accounts: Sequence[str], pauses: dict[str, float]) -> bool:
+        """Reads an alert by one of the ``accounts`` that see it; whether that has to wait. Adds to the ``pauses``."""
+        absent: tuple[str, NotFound] | None = None
+        for account in accounts:
+            if account in pauses:
+                continue
+            try:
+                self._read(one, account)
+            except NotFound as error:
+                # Withdrawn, or out of the stack: that is an answer, too, unless another account still sees it.
+                absent = absent or (account, error)
+                self._failures[account] = 0
+            except SentrytexError as error:
+                pauses[account] = self._put_off(one, error, account)
+                self._not_before[account] = self._now() + pauses[account]
+                return True
+            else:
+                self._failures[account] = 0
+                return False
+        if absent is None:
+            return True
+        self._store.evidence.absent(one, str(absent[1]), now=self._now(), account=absent[0])
+        log.debug("evidence_absent", alert=one.alert_id)
+        return False
+
+    def _read(self, one: Unread, account: str) -> None:
+        source = self._source(account)
         try:
             answer = source.alert(one.alert_id)
         except RuntimeError as error:
-            if source is self._source():
+            if source is self._source(account):
                 raise
             raise Unavailable("A reload closed the client in the midst of it.") from error
-        except NotFound as error:
-            # Withdrawn, or out of the stack: that is an answer, too.
-            self._store.evidence.absent(one, str(error), now=self._now())
-            log.debug("evidence_absent", alert=one.alert_id)
-        else:
-            lines = evidence_in(answer, one.listed)
-            self._store.evidence.keep(one, lines)
-            log.debug("evidence_read", alert=one.alert_id, lines=len(lines))
+        lines = evidence_in(answer, one.listed)
+        self._store.evidence.keep(one, lines, account=account)
+        log.debug("evidence_read", alert=one.alert_id, lines=len(lines))
 
-    def _put_off(self, one: Unread, error: SentrytexError) -> float:
+    def _put_off(self, one: Unread, error: SentrytexError, account: str) -> float:
         """The seconds until the next one is read; what is no fault of the alert's leaves it as it is."""
         reason, now = str(error), self._now()
         if isinstance(error, TooManyRequests):
-            self._store.evidence.refused(reason, now=now)
+            self._store.evidence.refused(reason, now=now, account=account)
             return max(error.after, 1.0)
-        self._failures += 1
-        if self._failures == 1:
+        failures = self._failures[account] = self._failures.get(account, 0) + 1
+        if failures == 1:
             log.warning("evidence_unread", alert=one.alert_id, reason=reason)
         if isinstance(error, KeyRefused):
-            self._store.evidence.refused(reason, now=now)
+            self._store.evidence.refused(reason, now=now, account=account)
             return KEY_AGAIN
         wait = AGAIN.after(one.failures + 1, self._random)
-        self._store.evidence.failed(one, reason, now=now, due_at=now + wait)
-        return PAUSE.after(self._failures, self._random)
+        self._store.evidence.failed(one, reason, now=now, due_at=now + wait, account=account)
+        return PAUSE.after(failures, self._random)
 
 
 def evidence_in(answer: Mapping[str, Any], listed: Collection[str]) -> tuple[str, ...]:

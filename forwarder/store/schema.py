@@ -11,6 +11,7 @@ from contextlib import closing
 from functools import cache
 from typing import TYPE_CHECKING, Final
 
+from forwarder.store.account_steps import ACCOUNTS
 from forwarder.store.figure_steps import FIGURES
 from forwarder.store.first_steps import FIRST, SECOND
 from forwarder.store.life_steps import LIFE, MISSED
@@ -310,6 +311,7 @@ MIGRATIONS: Final[tuple[tuple[str, str], ...]] = (
     ("0019_evidence_unread", _EVIDENCE_UNREAD),
     ("0020_missed", MISSED),
     ("0021_reminders", REMINDERS),
+    ("0022_accounts", ACCOUNTS),
 )
 """Each step with its name, in order. A step that was released is never edited: the next one follows it."""
 

@@ -13,6 +13,7 @@ from typing import Any, Final
 import psycopg
 
 from forwarder.store.life_steps import MISSED
+from forwarder.store.postgres.account_steps import ACCOUNTS
 from forwarder.store.postgres.figure_steps import EVIDENCE_UNREAD, FIGURES
 from forwarder.store.postgres.functions import FUNCTIONS, LEASES, SEARCH
 from forwarder.store.postgres.replica_steps import REPLICAS
@@ -352,6 +353,7 @@ MIGRATIONS: Final[tuple[tuple[str, str], ...]] = (
     ("0004_missed", MISSED),
     ("0005_reminders", REMINDERS),
     ("0006_replicas", REPLICAS),
+    ("0007_accounts", ACCOUNTS),
 )
 """Each step with its name, in order. A step that was released is never edited: the next one follows it."""
 

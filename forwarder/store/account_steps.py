@@ -62,26 +62,27 @@ CREATE TABLE stacks (
 CREATE INDEX stacks_key ON stacks (key);
 INSERT INTO stacks SELECT 'default', key FROM vendors;
 
+-- Here and below the key's columns come first, in its order: else SQLite's checks (seen in 3.40) read other columns of
+-- a table without rowids than they name, find NULL in them, and a whole file counts as damaged.
 CREATE TABLE uncategorized_next (
   alert_id TEXT NOT NULL REFERENCES alerts (id) ON DELETE CASCADE,
-  vendors TEXT NOT NULL CHECK (json_valid(vendors)),
   account TEXT NOT NULL CHECK (account <> ''),
+  vendors TEXT NOT NULL CHECK (json_valid(vendors)),
   PRIMARY KEY (alert_id, account)
 ) STRICT, WITHOUT ROWID;
-INSERT INTO uncategorized_next SELECT alert_id, vendors, 'default' FROM uncategorized;
+INSERT INTO uncategorized_next SELECT alert_id, 'default', vendors FROM uncategorized;
 DROP TABLE uncategorized;
 ALTER TABLE uncategorized_next RENAME TO uncategorized;
 
--- With rows of its own: SQLite's quick_check takes one that is ordered by its last column first for damaged.
 CREATE TABLE gaps_next (
+  account TEXT NOT NULL CHECK (account <> ''),
   severity TEXT NOT NULL CHECK (severity IN ('critical', 'high', 'medium', 'low')),
   since REAL NOT NULL,
   until REAL NOT NULL CHECK (until >= since),
   noticed_at REAL NOT NULL,
-  account TEXT NOT NULL CHECK (account <> ''),
   PRIMARY KEY (account, severity, since, until)
-) STRICT;
-INSERT INTO gaps_next SELECT severity, since, until, noticed_at, 'default' FROM gaps;
+) STRICT, WITHOUT ROWID;
+INSERT INTO gaps_next SELECT 'default', severity, since, until, noticed_at FROM gaps;
 DROP TABLE gaps;
 ALTER TABLE gaps_next RENAME TO gaps;
 """

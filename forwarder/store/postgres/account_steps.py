@@ -31,13 +31,28 @@ CREATE TABLE stacks (
 CREATE INDEX stacks_key ON stacks (key);
 INSERT INTO stacks SELECT 'default', key FROM vendors;
 
-ALTER TABLE uncategorized ADD COLUMN account TEXT NOT NULL DEFAULT 'default' CHECK (account <> '');
-ALTER TABLE uncategorized ALTER COLUMN account DROP DEFAULT;
-ALTER TABLE uncategorized DROP CONSTRAINT uncategorized_pkey;
-ALTER TABLE uncategorized ADD PRIMARY KEY (alert_id, account);
+-- The columns of a key come first, as SQLite needs them.
+ALTER TABLE uncategorized RENAME TO uncategorized_before;
+ALTER INDEX uncategorized_pkey RENAME TO uncategorized_before_pkey;
+CREATE TABLE uncategorized (
+  alert_id TEXT NOT NULL REFERENCES alerts (id) ON DELETE CASCADE,
+  account TEXT NOT NULL CHECK (account <> ''),
+  vendors TEXT NOT NULL CHECK (json_valid(vendors)),
+  PRIMARY KEY (alert_id, account)
+);
+INSERT INTO uncategorized SELECT alert_id, 'default', vendors FROM uncategorized_before;
+DROP TABLE uncategorized_before;
 
-ALTER TABLE gaps ADD COLUMN account TEXT NOT NULL DEFAULT 'default' CHECK (account <> '');
-ALTER TABLE gaps ALTER COLUMN account DROP DEFAULT;
-ALTER TABLE gaps DROP CONSTRAINT gaps_pkey;
-ALTER TABLE gaps ADD PRIMARY KEY (account, severity, since, until);
+ALTER TABLE gaps RENAME TO gaps_before;
+ALTER INDEX gaps_pkey RENAME TO gaps_before_pkey;
+CREATE TABLE gaps (
+  account TEXT NOT NULL CHECK (account <> ''),
+  severity TEXT NOT NULL CHECK (severity IN ('critical', 'high', 'medium', 'low')),
+  since REAL NOT NULL,
+  until REAL NOT NULL CHECK (until >= since),
+  noticed_at REAL NOT NULL,
+  PRIMARY KEY (account, severity, since, until)
+);
+INSERT INTO gaps SELECT 'default', severity, since, until, noticed_at FROM gaps_before;
+DROP TABLE gaps_before;
 """

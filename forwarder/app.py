@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from contextlib import suppress
 from functools import partial
 from typing import Any, Final
@@ -33,7 +33,7 @@ from forwarder.lifecycle import Life
 from forwarder.lifecycle.owners import owners_of
 from forwarder.logs import Redactor, get_logger
 from forwarder.replicas.holder import Holder
-from forwarder.replicas.roles import FEED, UPKEEP, of_connector
+from forwarder.replicas.roles import UPKEEP, of_connector, of_feed
 from forwarder.rounds import told
 from forwarder.scheduler import Scheduler
 from forwarder.store import LeaseLost, Store, StoreError
@@ -95,8 +95,7 @@ class Forwarder:
         self._delivering = Dispatchers(store, means)
         self._leftovers = Leftovers(store, shared=self.holder.shares, now=self.clock, connectors=self.in_use)
         self._heartbeat = Heartbeat(config.heartbeat)
-        reading = store.acting_as(FEED)
-        self.feeds = Feeds(config, reading, now=self.clock)
+        self.feeds = Feeds(config, store, now=self.clock)
         self.life = Life(
             store,
             config,
@@ -107,7 +106,13 @@ class Forwarder:
             redact=self.redactor,
         )
         self.evidence = EvidenceReader(
-            reading, self._source_of, self._wanting, now=self.clock, random=rng, accounts=lambda: tuple(self.feeds)
+            store,
+            self._source_of,
+            self._wanting,
+            now=self.clock,
+            random=rng,
+            reads=self._reads,
+            accounts=self._accounts,
         )
         self._unfollowed = 0.0
         self._retired_heartbeats: list[Heartbeat] = []
@@ -346,6 +351,13 @@ class Forwarder:
 
     def _source_of(self, account: str) -> FeedClient:
         return self.feeds[account].client
+
+    def _accounts(self) -> Collection[str]:
+        return tuple(self.feeds)
+
+    def _reads(self, account: str) -> bool:
+        """Whether this process reads an account's feed."""
+        return self.holds(of_feed(account))
 
     @property
     def dispatchers(self) -> dict[str, Dispatcher]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from functools import partial
 from typing import Any, Final, Protocol
 
@@ -16,7 +16,7 @@ from forwarder.lifecycle.mutes import TEND_EVERY
 from forwarder.lifecycle.reminders import REMIND_EVERY
 from forwarder.lifecycle.reports import REPORT_EVERY
 from forwarder.lifecycle.responses import CATCH_UP_EVERY
-from forwarder.replicas.roles import FEED, SCHEDULER, UPKEEP, of_connector
+from forwarder.replicas.roles import SCHEDULER, UPKEEP, accounts_in, is_feed, of_connector
 from forwarder.rounds import FEED_WORKER, Read, Rounds
 from forwarder.scheduler import HANGS, Period, Scheduler, Work
 
@@ -64,8 +64,8 @@ class Jobs:
         if self._scheduled:
             return
         turns = self._turns
-        self._add(FEED, "heartbeat", _job(turns.beat), lambda: math.inf, lambda: math.inf)
-        self._add(FEED, "evidence", turns.evidence.read, lambda: READ_EVERY, lambda: READ_EVERY, worker=FEED_WORKER)
+        self._scheduler.add("heartbeat", self._rounds.report, lambda: math.inf)
+        self._scheduler.add("evidence", turns.evidence.read, lambda: READ_EVERY, worker=FEED_WORKER)
         self._add(UPKEEP, "alarms", _job(turns.review_alarms), lambda: REVIEW_EVERY, lambda: REVIEW_EVERY)
         self._add(UPKEEP, "prune", _job(turns.prune), lambda: PRUNE_EVERY, lambda: FIRST_PRUNE, hangs=PRUNE_HANGS)
         # What asks the store alone, and for moments, needs no thread each: a thread costs memory while it waits.
@@ -84,18 +84,24 @@ class Jobs:
         self._scheduler.start()
         self._scheduled = True
 
-    def begin(self, roles: Iterable[str]) -> None:
+    def begin(self, roles: Collection[str]) -> None:
         """The jobs of ``roles``, from now on."""
-        if self._scheduled:
-            for role in roles:
-                if role == FEED:
-                    self._rounds.begin()
-                for name, first in self._of_role.get(role, {}).items():
-                    self._scheduler.plan(name, first())
+        if not self._scheduled:
+            return
+        if accounts := accounts_in(roles):
+            self._rounds.begin(accounts)
+            self._scheduler.plan("evidence", READ_EVERY)
+        if UPKEEP in roles:
+            self._rounds.begin_reports()
+        for role in roles:
+            for name, first in self._of_role.get(role, {}).items():
+                self._scheduler.plan(name, first())
 
     def have_ended(self, role: str) -> bool:
         """Whether no job of a role is under way."""
-        return self._scheduler.idle(self._of_role.get(role, {})) and (role != FEED or self._rounds.have_ended())
+        if is_feed(role):
+            return self._scheduler.idle(["evidence"]) and self._rounds.have_ended(*accounts_in([role]))
+        return self._scheduler.idle(self._of_role.get(role, {}))
 
     def review(self) -> None:
         """Looks for troubles at once, where that is this process's."""
@@ -141,8 +147,9 @@ class Jobs:
 
     def reread(self, changed: Iterable[str]) -> None:
         """Goes by other feeds: begins with those of new accounts, and reads what ``changed`` at once."""
-        if self._scheduled and self._turns.holds(FEED):
+        if self._scheduled:
             self._rounds.follow()
+            self._rounds.begin_reports()
             for account in changed:
                 self._rounds.renew(account)
 

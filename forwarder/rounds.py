@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import Final, Protocol
 
@@ -14,7 +14,7 @@ from forwarder.events import Listeners
 from forwarder.feed.account import AccountFeed
 from forwarder.feed.client import KeyRefused, SentrytexError, TooManyRequests
 from forwarder.logs import get_logger
-from forwarder.replicas.roles import FEED
+from forwarder.replicas.roles import UPKEEP, of_feed
 from forwarder.scheduler import Scheduler, Work
 from forwarder.store import Store
 from forwarder.store.records import PollResult
@@ -35,6 +35,8 @@ SWEEPERS: Final = 4
 """Feeds of named accounts that are polled, and swept, at the same time: a thread each, however many there are."""
 FEED_WORKER: Final = "feed"
 """Whose thread sweeps the feed of a single key, and reads the evidence."""
+REPORTS: Final = 4
+"""Looks in a period of polls at whether every feed was read."""
 APART: Final = 0.02
 """Seconds between the first polls of two accounts after a start, on the average; ten times as many between sweeps."""
 
@@ -58,6 +60,8 @@ class Read(Protocol):
     @property
     def has_heartbeat(self) -> bool: ...
 
+    def beat(self) -> None: ...
+
     def holds(self, role: str) -> bool: ...
 
 
@@ -65,7 +69,7 @@ class Rounds:
     """The polls and sweeps of all feeds: each plans the next of its kind by what became of it.
 
     With named accounts each has its turn at its own time of the period, the same from one period to the next, so that
-    a thousand polls spread over all of it. All are the feed role's, and begin only where this process has that.
+    a thousand polls spread over all of it. Each feed is a role, and is read only where this process has that.
     """
 
     def __init__(
@@ -74,25 +78,30 @@ class Rounds:
         self._turns, self._scheduler, self._now, self._rng = turns, scheduler, now, rng
         self._failures: dict[str, int] = {}
         self._planned: set[str] = set()
-        self._complete: set[str] = set()
+        self._was_read = False
+        """Whether a single feed was read since that was last reported."""
+        self._reported: Mapping[str, float | None] | None = None
+        """When the feeds had been read that were last reported; None where nothing was."""
 
-    def begin(self) -> None:
-        """Plans the first poll and sweep of every feed; another process may have read them until now."""
-        self._failures.clear()
-        self._complete.clear()
-        again = self._planned & self._turns.feeds.keys()
+    def begin(self, accounts: Iterable[str]) -> None:
+        """Plans the first poll and sweep of these feeds; another process may have read them until now."""
+        known = set(self._planned)
         self.follow()
-        for account in again:
-            poll, sweep = self._first(account)
-            self._scheduler.plan(_name("poll", account), poll)
-            self._scheduler.plan(_name("sweep", account), sweep)
+        plan = dict[str, float]()
+        for account in known.intersection(accounts) & self._planned:
+            self._failures.pop(account, None)
+            plan[_name("poll", account)], plan[_name("sweep", account)] = self._first(account)
+        self._scheduler.plan_all(plan)
 
-    def have_ended(self) -> bool:
-        """Whether nothing of it is under way."""
-        return self._scheduler.idle(_name(job, account) for account in self._planned for job in ("poll", "sweep"))
+    def have_ended(self, account: str) -> bool:
+        """Whether nothing of a feed is under way."""
+        return self._scheduler.idle(_name(job, account) for job in ("poll", "sweep"))
 
     def follow(self) -> None:
-        """Plans the first poll and sweep of every feed that is new, and none any more of one that left."""
+        """Plans the first poll and sweep of every feed that is new and read here, and none any more of one that left.
+
+        Those that are another process's wait until they are begun here.
+        """
         feeds = self._turns.feeds
         for account in self._planned - feeds.keys():
             for name in (_name("poll", account), _name("sweep", account)):
@@ -104,16 +113,45 @@ class Rounds:
 
     def renew(self, account: str) -> None:
         """Polls at once, and sweeps when the config says, what is read otherwise now; what failed was another feed."""
+        if not self._turns.holds(of_feed(account)):
+            return
         self._failures.pop(account, None)
         self._scheduler.plan(_name("poll", account), 0.0)
         self._scheduler.plan(_name("sweep", account), self._turns.feeds[account].until_sweep())
 
+    def begin_reports(self) -> None:
+        """Reports from now on to the outside monitor, where that is this process's; another one may have done so."""
+        self._reported = None
+        self._scheduler.plan("heartbeat", 0.0)
+
+    def report(self) -> float:
+        """Tells the outside monitor where every feed was read since the last time, whichever process reads it.
+
+        A single feed's poll asks for it; of named accounts whoever has the upkeep looks again and again, at what the
+        store says of all. Returns the seconds until the next look.
+        """
+        turns = self._turns
+        if DEFAULT in turns.feeds:
+            if self._was_read:
+                self._was_read = False
+                turns.beat()
+            return math.inf
+        if not turns.holds(UPKEEP):
+            return math.inf
+        if turns.has_heartbeat:
+            read = turns.store.accounts.polled(turns.feeds)
+            before, self._reported = self._reported, self._reported or read
+            if before is not None and all(at is not None and at != before.get(account) for account, at in read.items()):
+                self._reported = read
+                turns.beat()
+        return self._poll_every() / REPORTS
+
     def _add(self, account: str) -> None:
         alone = account == DEFAULT
-        poll, sweep = self._first(account)
+        poll, sweep = self._first(account) if self._turns.holds(of_feed(account)) else (math.inf, math.inf)
         self._scheduler.add(
             _name("poll", account),
-            self._held(partial(self._poll, account)),
+            self._held(account, self._poll),
             self._poll_every if alone else partial(self._until_turn, account),
             first=poll,
             worker="" if alone else "polls",
@@ -121,7 +159,7 @@ class Rounds:
         )
         self._scheduler.add(
             _name("sweep", account),
-            self._held(partial(self._sweep, account)),
+            self._held(account, self._sweep),
             self._sweep_again,
             first=sweep,
             worker=FEED_WORKER if alone else "sweeps",
@@ -135,9 +173,10 @@ class Rounds:
         sweep = max(feeds[account].until_sweep(), FIRST_SWEEP) + min(10 * spread, self._sweep_every())
         return min(spread, self._poll_every()), sweep
 
-    def _held(self, work: Work) -> Work:
-        """``work`` where the process has the feed's role, and else nothing until it has."""
-        return lambda: work() if self._turns.holds(FEED) else math.inf
+    def _held(self, account: str, work: Callable[[str], float | None]) -> Work:
+        """``work`` where the process has the account's feed, and else nothing until it has."""
+        role = of_feed(account)
+        return lambda: work(account) if self._turns.holds(role) else math.inf
 
     def _poll(self, account: str) -> float | None:
         turns = self._turns
@@ -147,7 +186,9 @@ class Rounds:
         try:
             result = turns.poll(account)
             self._failures.pop(account, None)
-            self._note_complete(account)
+            if account == DEFAULT and turns.has_heartbeat:
+                self._was_read = True
+                self._scheduler.plan("heartbeat", 0.0)
             if account == DEFAULT or result.new or result.changed:
                 self._scheduler.plan("evidence", 0.0)
             if turns.read_stack(account):
@@ -159,14 +200,6 @@ class Rounds:
         finally:
             feed.close_retired()
         return None
-
-    def _note_complete(self, account: str) -> None:
-        """Reports to the outside monitor once every feed was read since the last time."""
-        self._complete.add(account)
-        if self._complete >= self._turns.feeds.keys():
-            self._complete.clear()
-            if self._turns.has_heartbeat:
-                self._scheduler.plan("heartbeat", 0.0)
 
     def _poll_every(self) -> float:
         return self._turns.config.sentrytex.poll_every.total_seconds()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from queue import SimpleQueue
 from typing import Final
 
@@ -120,9 +120,15 @@ class Scheduler:
 
     def plan(self, name: str, seconds: float) -> None:
         """Makes a job due in so many seconds, in place of when it was; one under way runs once more."""
+        self.plan_all({name: seconds})
+
+    def plan_all(self, due: Mapping[str, float]) -> None:
+        """The same for several jobs, by name."""
         with self._lock:
-            if (job := self._jobs.get(name)) is not None:
-                job.due = self._now() + seconds
+            now = self._now()
+            for name, seconds in due.items():
+                if (job := self._jobs.get(name)) is not None:
+                    job.due = now + seconds
         self.look()
 
     def start(self) -> None:

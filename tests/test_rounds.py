@@ -29,9 +29,13 @@ class Reading:
 
     def __init__(self, *accounts: str) -> None:
         self.config = config(poll_every="60s", sweep_every="1h")
-        self.store = cast("Store", None)
+        self.read_at: dict[str, float | None] = {}
+        polled = SimpleNamespace(polled=lambda accounts: {one: self.read_at.get(one) for one in accounts})
+        self.store = cast("Store", SimpleNamespace(accounts=polled))
         self.listeners = Listeners()
         self.accounts = accounts
+        self.lacks: set[str] = set()
+        self.beats = 0
         self.polls: list[tuple[str, float]] = []
         self.errors: dict[str, Exception] = {}
         self.open = threading.Event()
@@ -55,6 +59,7 @@ class Reading:
             self.under_way -= 1
         if account in self.errors:
             raise self.errors[account]
+        self.read_at[account] = self.now
         return PollResult(account=account)
 
     def sweep(self, account: str) -> PollResult:
@@ -65,22 +70,22 @@ class Reading:
 
     has_heartbeat = True
 
-    def holds(self, role: str) -> bool:  # noqa: ARG002
-        return True
+    def beat(self) -> None:
+        self.beats += 1
+
+    def holds(self, role: str) -> bool:
+        return role not in self.lacks
 
 
 class Rig:
     def __init__(self, *accounts: str) -> None:
         self.reading = Reading(*accounts)
         self.scheduler = Scheduler(lambda _, work: work(), now=lambda: self.reading.now)
-        self.beats = 0
-        self.scheduler.add("heartbeat", self._beat, lambda: 1e9)
         self.rounds = Rounds(self.reading, self.scheduler, now=lambda: self.reading.now, rng=lambda: 0.5)
+        self.scheduler.add("heartbeat", self.rounds.report, lambda: 1e9)
         self.rounds.follow()
         self.scheduler.start()
-
-    def _beat(self) -> None:
-        self.beats += 1
+        self.rounds.begin_reports()
 
     def at(self, seconds: float) -> list[str]:
         """Who is polled by then, since the last time that was asked."""
@@ -154,11 +159,46 @@ def test_the_monitor_hears_of_a_round_that_all_took_part_in(rig: Any) -> None:
     """One account that cannot be read is silence, as with a single key."""
     there = rig("acme", "beta")
     there.reading.errors = {"beta": KeyRefused("401")}
-    there.at(EVERY)
-    assert there.beats == 0
+    for quarter in range(1, 5):
+        there.at(quarter * EVERY / 4)
+    assert there.reading.beats == 0
     there.reading.errors.clear()
     there.at(4 * EVERY)
-    until(lambda: there.beats == 1)
+    there.at(4.3 * EVERY)
+    assert there.reading.beats >= 1
+
+
+def test_the_monitor_hears_of_feeds_that_another_process_reads(rig: Any) -> None:
+    """Once all were read, whoever did it; and nothing from a process that has not the upkeep."""
+    there = rig("acme", "beta")
+    there.reading.lacks = {"feed:beta", "upkeep"}
+    there.rounds.begin(["acme"])
+    there.at(EVERY)
+    there.reading.read_at["beta"] = EVERY
+    there.at(1.5 * EVERY)
+    assert ({account for account, _ in there.reading.polls}, there.reading.beats) == ({"acme"}, 0)
+    there.reading.lacks = {"feed:beta"}
+    there.rounds.begin_reports()
+    there.at(2.6 * EVERY)
+    assert there.reading.beats == 0
+    there.reading.read_at["beta"] = 2.6 * EVERY
+    for quarter in range(12, 18):
+        there.at(quarter * EVERY / 4)
+    assert there.reading.beats == 1
+
+
+def test_a_feed_is_polled_where_its_role_is(rig: Any) -> None:
+    """Not before it is begun here, and at once then; one that another process has again is left to that."""
+    there = rig("acme")
+    there.at(EVERY)
+    there.reading.accounts, there.reading.lacks = ("acme", "beta"), {"feed:beta"}
+    there.rounds.follow()
+    assert "beta" not in there.at(3 * EVERY)
+    there.reading.lacks = set()
+    there.rounds.begin(["beta"])
+    assert "beta" in there.at(3 * EVERY + 1)
+    there.reading.lacks = {"feed:acme"}
+    assert "acme" not in there.at(5 * EVERY)
 
 
 def test_an_account_that_left_is_polled_no_more(rig: Any) -> None:

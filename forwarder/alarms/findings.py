@@ -7,19 +7,22 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
 from forwarder.alarms.facts import Facts, Finding
-from forwarder.alarms.feeds import lasting, of_feeds, of_sweeps
+from forwarder.alarms.feeds import TOGETHER, lasting, of_feeds, of_sweeps
 from forwarder.alarms.types import OF_CONNECTORS, AlarmType, most_severe
 from forwarder.alert import Alert, MalformedAlert, Severity
-from forwarder.common.accounts import DEFAULT
+from forwarder.common.accounts import DEFAULT, named
 from forwarder.common.clock import iso
 from forwarder.common.units import format_duration
 from forwarder.delivery.throughput import about
+from forwarder.replicas.roles import accounts_in, is_feed
 from forwarder.store.alarm_records import Symptom
 
 DAY: Final = 86400.0
 """Seconds without a new instance after which a trouble that passes is over."""
 FREE_BYTES: Final = 200 * 1024 * 1024
 """Less free room than this on the database's disk is an alarm: SQLite needs some to commit at all."""
+OF_FEEDS: Final = "feed:*"
+"""The subject where nobody has the feeds of many accounts."""
 UNHELD_AFTER: Final = 60.0
 """Seconds for which a role may have no holder: one that is killed is followed within a third of that."""
 ROOM_AGAIN: Final = FREE_BYTES * 5 // 4
@@ -43,10 +46,16 @@ def _of_store(facts: Facts) -> Iterator[Finding]:
 
 
 def _of_roles(facts: Facts) -> Iterator[Finding]:
-    for role, seconds in facts.unheld.items():
-        if seconds > UNHELD_AFTER:
-            text = f"No replica has had the role {role} for {format_duration(round(seconds))}, though some could."
-            yield Finding(type=AlarmType.ROLE_UNHELD, subject=role, severity=AlarmType.ROLE_UNHELD.severity, text=text)
+    unheld = {role: seconds for role, seconds in facts.unheld.items() if seconds > UNHELD_AFTER}
+    feeds = [role for role in unheld if is_feed(role)]
+    if len(feeds) > TOGETHER:
+        accounts = named(accounts_in(feeds))
+        lasts = format_duration(round(max(unheld.pop(role) for role in feeds)))
+        text = f"No replica has had the feeds of {len(feeds)} accounts ({accounts}) for {lasts}, though some could."
+        yield lasting(AlarmType.ROLE_UNHELD, text, subject=OF_FEEDS)
+    for role, seconds in unheld.items():
+        text = f"No replica has had the role {role} for {format_duration(round(seconds))}, though some could."
+        yield lasting(AlarmType.ROLE_UNHELD, text, subject=role)
 
 
 def _of_rows(facts: Facts) -> Iterator[Finding]:

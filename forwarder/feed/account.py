@@ -12,6 +12,7 @@ from forwarder.config import Config, SentrytexConfig
 from forwarder.feed.client import FeedClient, RequestBudget
 from forwarder.feed.connections import Connections
 from forwarder.feed.poller import Poller
+from forwarder.replicas.roles import of_feed
 from forwarder.store import Store
 
 SINCE_START: Final = "the start of this process"
@@ -130,7 +131,8 @@ class Feeds(Mapping[str, AccountFeed]):
         for account, key in config.sentrytex.keys.items():
             feed = before.get(account)
             if feed is None:
-                feed = AccountFeed(account, key, config, self._store, now=self._now, connections=shared)
+                acting = self._store.acting_as(of_feed(account))
+                feed = AccountFeed(account, key, config, acting, now=self._now, connections=shared)
                 feed.reads_since = SINCE_RELOAD if before else SINCE_START
                 changed.append(account)
             elif feed.use(key, config, shared):

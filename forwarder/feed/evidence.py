@@ -17,8 +17,9 @@ from forwarder.common.clock import Now
 from forwarder.common.text import clean, cut, one_line
 from forwarder.feed.client import KeyRefused, NotFound, SentrytexError, TooManyRequests, Unavailable
 from forwarder.logs import get_logger
+from forwarder.replicas.roles import of_feed
 from forwarder.store import Store
-from forwarder.store.evidence import LATEST, Unread
+from forwarder.store.evidence import LATEST, EvidenceStore, Unread
 
 log = get_logger(__name__)
 
@@ -56,8 +57,8 @@ class AlertSource(Protocol):
 class EvidenceReader:
     """Reads the evidence for the alerts that the store says are still to be read. One turn at a time.
 
-    ``source`` is where those of an account come from just now, ``connectors`` are those whose alerts are read, and
-    ``accounts`` those by which they may be: a reload changes all of them.
+    ``source`` is where those of an account come from just now, ``connectors`` are those whose alerts are read,
+    ``accounts`` all that the config has, and ``reads`` says which of them this process reads: all of that changes.
     """
 
     def __init__(
@@ -69,45 +70,51 @@ class EvidenceReader:
         now: Now,
         random: Callable[[], float],
         accounts: Callable[[], Collection[str]] = lambda: (DEFAULT,),
+        reads: Callable[[str], bool] = lambda _: True,
     ) -> None:
-        self._store, self._source, self._connectors, self._accounts = store, source, connectors, accounts
+        self._store, self._source, self._connectors = store, source, connectors
+        self._accounts, self._reads = accounts, reads
         self._now, self._random = now, random
         self._failures: dict[str, int] = {}
         self._not_before: dict[str, float] = {}
 
     def read(self) -> float:
         """Reads what is due, as far as the API lets us, and returns the seconds until the next turn."""
-        now = self._now()
+        now, here = self._now(), [account for account in self._accounts() if self._reads(account)]
+        if not here:
+            return math.inf
         # A clock that was set back must not put it off for long.
         pauses = {
             account: until - now
-            for account in self._accounts()
+            for account in here
             if now < (until := self._not_before.get(account, -math.inf)) <= now + LATEST
         }
-        accounts = [account for account in self._accounts() if account not in pauses]
+        accounts = [account for account in here if account not in pauses]
         if not accounts:
             return min(pauses.values(), default=READ_EVERY)
         connectors = self._connectors()
         if not connectors:
-            self._store.evidence.unwanted()
+            self._kept_by(accounts[0]).unwanted()
         unread = self._store.evidence.unread(connectors, now=now, limit=AT_ONCE, accounts=accounts)
-        waits = [self._read_by(one, [name for name in one.accounts if name not in pauses], pauses) for one in unread]
-        if len(pauses) == len(self._accounts()):
+        waits = [self._read_by(one, pauses) for one in unread]
+        if len(pauses) == len(here):
             return min(pauses.values())
         return 0.0 if len(unread) == AT_ONCE and not all(waits) else READ_EVERY
 
-    def _read_by(self, one: Unread, accounts: Sequence[str], pauses: dict[str, float]) -> bool:
-        """Reads an alert by one of the ``accounts`` that see it; whether that has to wait. Adds to the ``pauses``."""
-        absent: tuple[str, NotFound] | None = None
-        for account in accounts:
+    def _read_by(self, one: Unread, pauses: dict[str, float]) -> bool:
+        """Reads an alert by one of the accounts that see it; whether that has to wait. Adds to the ``pauses``."""
+        for account in one.accounts:
             if account in pauses:
                 continue
             try:
                 self._read(one, account)
             except NotFound as error:
                 # Withdrawn, or out of the stack: that is an answer, too, unless another account still sees it.
-                absent = absent or (account, error)
                 self._failures[account] = 0
+                kept, every = self._kept_by(account), self._accounts()
+                if kept.absent(one, str(error), now=self._now(), account=account, accounts=every):
+                    log.debug("evidence_absent", alert=one.alert_id)
+                    return False
             except SentrytexError as error:
                 pauses[account] = self._put_off(one, error, account)
                 self._not_before[account] = self._now() + pauses[account]
@@ -115,11 +122,11 @@ class EvidenceReader:
             else:
                 self._failures[account] = 0
                 return False
-        if absent is None:
-            return True
-        self._store.evidence.absent(one, str(absent[1]), now=self._now(), account=absent[0])
-        log.debug("evidence_absent", alert=one.alert_id)
-        return False
+        return True
+
+    def _kept_by(self, account: str) -> EvidenceStore:
+        """Where what an account reads is written down, for as long as this process reads that."""
+        return self._store.acting_as(of_feed(account)).evidence
 
     def _read(self, one: Unread, account: str) -> None:
         source = self._source(account)
@@ -130,23 +137,23 @@ class EvidenceReader:
                 raise
             raise Unavailable("A reload closed the client in the midst of it.") from error
         lines = evidence_in(answer, one.listed)
-        self._store.evidence.keep(one, lines, account=account)
+        self._kept_by(account).keep(one, lines, account=account)
         log.debug("evidence_read", alert=one.alert_id, lines=len(lines))
 
     def _put_off(self, one: Unread, error: SentrytexError, account: str) -> float:
         """The seconds until the next one is read; what is no fault of the alert's leaves it as it is."""
-        reason, now = str(error), self._now()
+        reason, now, kept = str(error), self._now(), self._kept_by(account)
         if isinstance(error, TooManyRequests):
-            self._store.evidence.refused(reason, now=now, account=account)
+            kept.refused(reason, now=now, account=account)
             return max(error.after, 1.0)
         failures = self._failures[account] = self._failures.get(account, 0) + 1
         if failures == 1:
             log.warning("evidence_unread", alert=one.alert_id, reason=reason)
         if isinstance(error, KeyRefused):
-            self._store.evidence.refused(reason, now=now, account=account)
+            kept.refused(reason, now=now, account=account)
             return KEY_AGAIN
         wait = AGAIN.after(one.failures + 1, self._random)
-        self._store.evidence.failed(one, reason, now=now, due_at=now + wait, account=account)
+        kept.failed(one, reason, now=now, due_at=now + wait, account=account)
         return PAUSE.after(failures, self._random)
 
 

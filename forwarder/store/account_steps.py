@@ -45,11 +45,14 @@ CREATE TABLE alert_accounts (
   seen_at REAL NOT NULL,
   -- Whether it is from before this account's floor, and is never owed for it.
   past INTEGER NOT NULL CHECK (past IN (0, 1)),
+  -- The last revision of it that the API, asked for it alone, did not show this account; 0 where there is none.
+  absent INTEGER NOT NULL DEFAULT 0 CHECK (absent >= 0),
   PRIMARY KEY (alert_id, account)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX alert_accounts_account ON alert_accounts (account);
 CREATE INDEX alert_accounts_seen ON alert_accounts (seen_at) WHERE account <> 'default';
-INSERT INTO alert_accounts SELECT id, 'default', seen_at, past FROM alerts WHERE origin = 'feed';
+INSERT INTO alert_accounts (alert_id, account, seen_at, past)
+SELECT id, 'default', seen_at, past FROM alerts WHERE origin = 'feed';
 
 -- How often it was routed anew: who routes it says which form that rests on.
 ALTER TABLE alerts ADD COLUMN version INTEGER NOT NULL DEFAULT 0 CHECK (version >= 0);

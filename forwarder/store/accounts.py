@@ -111,6 +111,12 @@ class AccountStore:
             rows = {row["account"]: row for row in connection.execute("SELECT * FROM feed")}
         return {account: feed_in(rows.get(account)) for account in accounts}
 
+    def polled(self, accounts: Collection[str]) -> dict[str, float | None]:
+        """When the feed of each of ``accounts`` was last read in full; None where it never was."""
+        with self._engine.read() as connection:
+            found = dict(tuple(row) for row in connection.execute("SELECT account, polled_at FROM feed"))
+        return {account: found.get(account) for account in accounts}
+
     def rename(self, old: str, new: str) -> bool:
         """Hands all that was read as the account ``old`` to ``new``; False where nothing was.
 

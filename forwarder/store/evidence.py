@@ -38,13 +38,14 @@ WHERE connector = ?1 AND settled_at IS NOT NULL AND settled_at >= ?3 ORDER BY se
 _UNREAD: Final = f"""
 SELECT a.id, a.revision, coalesce(e.failures, 0) AS failures,
   (SELECT CAST(coalesce(json_group_array(s.account), '[]') AS TEXT) FROM alert_accounts AS s
-    WHERE s.alert_id = a.id AND s.account IN (SELECT value FROM json_each(:accounts))) AS accounts,
+    WHERE s.alert_id = a.id AND s.absent < a.revision
+      AND s.account IN (SELECT value FROM json_each(:accounts))) AS accounts,
   CASE WHEN json_valid(a.body)
     THEN (SELECT CAST(coalesce(json_group_array(key), '[]') AS TEXT) FROM json_each(a.body)) ELSE '[]' END AS listed
 FROM alerts AS a LEFT JOIN evidence AS e ON e.alert_id = a.id
 WHERE a.id IN (SELECT value FROM json_each(:ids)) AND a.origin = 'feed'
   AND EXISTS (SELECT 1 FROM alert_accounts AS s
-    WHERE s.alert_id = a.id AND s.account IN (SELECT value FROM json_each(:accounts)))
+    WHERE s.alert_id = a.id AND s.absent < a.revision AND s.account IN (SELECT value FROM json_each(:accounts)))
   AND (e.alert_id IS NULL
     OR (e.revision < a.revision AND (e.due_at <= :now OR e.due_at > :now + {LATEST})))
 ORDER BY CASE a.severity WHEN 'critical' THEN 0 WHEN 'high' THEN 1 WHEN 'medium' THEN 2 ELSE 3 END,
@@ -53,6 +54,11 @@ ORDER BY CASE a.severity WHEN 'critical' THEN 0 WHEN 'high' THEN 1 WHEN 'medium'
 _KEEP: Final = """
 INSERT INTO evidence SELECT id, ?2, ?3, 0, 0 FROM alerts WHERE id = ?1
 ON CONFLICT (alert_id) DO UPDATE SET revision = excluded.revision, lines = excluded.lines, failures = 0, due_at = 0
+"""
+_ABSENT: Final = "UPDATE alert_accounts SET absent = ? WHERE alert_id = ? AND account = ?"
+_ASKED_YET: Final = """
+SELECT 1 FROM alert_accounts
+WHERE alert_id = ? AND absent < ? AND account IN (SELECT value FROM json_each(?)) LIMIT 1
 """
 _FAILED: Final = """
 INSERT INTO evidence SELECT id, 0, '[]', 1, ?2 FROM alerts WHERE id = ?1
@@ -128,14 +134,30 @@ class EvidenceStore:
 
         self._engine.write(work)
 
-    def absent(self, unread: Unread, reason: str, *, now: float, account: str = DEFAULT) -> None:
-        """Keeps that there is no such alert any more. One that is gone is an answer; that all are is a trouble."""
+    def absent(
+        self,
+        unread: Unread,
+        reason: str,
+        *,
+        now: float,
+        account: str = DEFAULT,
+        accounts: Collection[str] = (DEFAULT,),
+    ) -> bool:
+        """Keeps that ``account`` is shown no such alert; whether none of ``accounts`` that saw it is any more.
 
-        def work(connection: Connection) -> None:
+        An alert that is gone is an answer; that all are is a trouble.
+        """
+
+        def work(connection: Connection) -> bool:
+            connection.execute(_ABSENT, (unread.revision, unread.alert_id, account))
+            values = (unread.alert_id, unread.revision, json.dumps(list(accounts)))
+            if connection.execute(_ASKED_YET, values).fetchone():
+                return False
             connection.execute(_KEEP, (unread.alert_id, unread.revision, "[]"))
             connection.execute(_IN_VAIN, {"reason": reason, "now": now, "account": account})
+            return True
 
-        self._engine.write(work)
+        return self._engine.write(work)
 
     def failed(self, unread: Unread, reason: str, *, now: float, due_at: float, account: str = DEFAULT) -> None:
         """Notes that it could not be read, and when it is tried again. What was read before stays."""

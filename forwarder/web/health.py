@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 from forwarder.alarms import is_unread, last_poll
 from forwarder.common.text import counted
 from forwarder.feed.account import AccountFeed
-from forwarder.replicas.roles import FEED
+from forwarder.replicas.roles import of_feed
 from forwarder.store import Store, StoreError
 from forwarder.store.records import Feed
 
@@ -76,7 +76,7 @@ class Health:
     def _unread_of(self, feed: AccountFeed, state: Feed) -> str | None:
         now = self._forwarder.clock()
         # Where another replica reads it, what that one has written down counts.
-        if self._forwarder.holds(FEED) and not feed.has_read:
+        if self._forwarder.holds(of_feed(feed.account)) and not feed.has_read:
             # That another process could read it says nothing of this one's key and network.
             return f"No poll was complete since {feed.reads_since}. {state.poll_error or ''}".strip()
         if state.key_refused is not None:

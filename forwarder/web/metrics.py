@@ -243,7 +243,7 @@ class Gauges:
             return
         if (muster := forwarder.holder.muster()) is not None:
             families["replicas"].add_metric((), len(muster.replicas))
-        for role in roles_of(forwarder.config.connectors):
+        for role in roles_of(forwarder.config.connectors, forwarder.config.sentrytex.keys):
             families["role_held"].add_metric((role,), float(forwarder.holds(role)))
 
     def _of_feed(self, families: dict[str, GaugeMetricFamily]) -> None:

@@ -21,7 +21,7 @@ from forwarder.response import COMMAND_LINE, PAGE
 from forwarder.store import Store
 from forwarder.store.query_records import AlertHistory, AlertRow, DeliveryRow, Filter
 from forwarder.store.records import Lateness, Queue, State
-from forwarder.web import charts, feeds, figures
+from forwarder.web import charts, feeds, figures, replicas
 from forwarder.web.facts import Facts
 from forwarder.web.filters import KINDS
 from forwarder.web.health import Health
@@ -118,7 +118,7 @@ class Pages:
             "alerts": newest,
             "waits": self._waits_of(newest, frame),
             "dues": self._dues(newest),
-            "muster": self._forwarder.holder.muster(),
+            **replicas.shown(self._forwarder.holder),
         }
 
     def alerts(self, wanted: Filter, frame: Mapping[str, Any]) -> dict[str, Any]:

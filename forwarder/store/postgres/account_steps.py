@@ -15,11 +15,13 @@ CREATE TABLE alert_accounts (
   account TEXT NOT NULL CHECK (account <> ''),
   seen_at REAL NOT NULL,
   past INTEGER NOT NULL CHECK (past IN (0, 1)),
+  absent INTEGER NOT NULL DEFAULT 0 CHECK (absent >= 0),
   PRIMARY KEY (alert_id, account)
 );
 CREATE INDEX alert_accounts_account ON alert_accounts (account);
 CREATE INDEX alert_accounts_seen ON alert_accounts (seen_at) WHERE account <> 'default';
-INSERT INTO alert_accounts SELECT id, 'default', seen_at, past FROM alerts WHERE origin = 'feed';
+INSERT INTO alert_accounts (alert_id, account, seen_at, past)
+SELECT id, 'default', seen_at, past FROM alerts WHERE origin = 'feed';
 
 ALTER TABLE alerts ADD COLUMN version INTEGER NOT NULL DEFAULT 0 CHECK (version >= 0);
 

@@ -19,7 +19,7 @@ import logging
 import secrets
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -71,7 +71,7 @@ _TURN: Final = "SELECT id FROM turn FOR NO KEY UPDATE"
 _MARK: Final = (
     "; INSERT INTO marks (replica, mark, at) VALUES ({replica}, {mark}, clock_timestamp())"
     " ON CONFLICT (replica) DO UPDATE SET mark = excluded.mark, at = excluded.at"
-    "; SELECT role FROM leases WHERE owner = {replica}"
+    "; SELECT role FROM leases WHERE owner = {replica} AND role IN ({roles})"
 )
 """What a replica's writes begin with beyond that; it finds the roles that these may be for."""
 LOOKED_EVERY: Final = 0.5
@@ -206,7 +206,7 @@ class PostgresEngine(GroupCommit):
         connection = PostgresConnection(raw)
         lost: list[Job[Any]] = []
         try:
-            roles = self._begin(raw, mark)
+            roles = self._begin(raw, mark, {job.role for job in jobs if job.role is not None})
             for job in jobs:
                 job.error = None
                 if job.role is not None and job.role not in roles:
@@ -232,12 +232,13 @@ class PostgresEngine(GroupCommit):
             raise
         decide(jobs)
 
-    def _begin(self, raw: Raw, mark: str) -> frozenset[str]:
-        """Begins a write, and returns the roles for which it may be."""
+    def _begin(self, raw: Raw, mark: str, asked: Collection[str]) -> frozenset[str]:
+        """Begins a write, and returns those of the roles that it is to be for, ``asked``, for which it may be."""
         if self._member is None:
             raw.execute(_WRITE + _TURN)
             return frozenset()
-        marked = sql.SQL(_MARK).format(replica=sql.Literal(self._member.id), mark=sql.Literal(mark))
+        roles = sql.SQL(", ").join(map(sql.Literal, sorted(asked) or [""]))
+        marked = sql.SQL(_MARK).format(replica=sql.Literal(self._member.id), mark=sql.Literal(mark), roles=roles)
         cursor = raw.execute(sql.SQL(_WRITE + _TURN) + marked)
         rows: list[Any] = []
         more: bool | None = True

@@ -113,12 +113,10 @@ class PostgresMembership:
 
         def work(connection: Connection) -> list[str]:
             nonlocal at
-            taken: list[str] = []
             at = boot_clock()
-            for role in sorted(roles):
-                connection.execute(_KNOWN, (role,))
-                if connection.execute(_TAKE, (self.id, LASTS, role, self.id)).rowcount:
-                    taken.append(role)
+            asked = json.dumps(sorted(roles))
+            connection.execute(_KNOWN, (asked,))
+            taken = [role for (role,) in connection.execute(_TAKE, (asked, self.id, self.id, LASTS)).fetchall()]
             if taken:
                 connection.execute("SELECT pg_notify(?, ?)", (CHANNEL, self._told([ROLES])))
             return taken
@@ -138,8 +136,7 @@ class PostgresMembership:
                 tenure.lost = True
 
         def work(connection: Connection) -> None:
-            for role in sorted(roles):
-                connection.execute(_GIVE_UP, (role, self.id))
+            connection.execute(_GIVE_UP, (json.dumps(sorted(roles)), self.id))
             connection.execute("SELECT pg_notify(?, ?)", (CHANNEL, self._told([ROLES])))
 
         self._changes += 1
@@ -316,17 +313,26 @@ def _rows(raw: Raw, statement: sql.Composable) -> list[Any]:
 
 
 _KNOWN: Final = """
-INSERT INTO leases (role, owner, since, until) VALUES (?, '', clock_timestamp(), clock_timestamp())
-ON CONFLICT DO NOTHING
+INSERT INTO leases (role, owner, since, until)
+SELECT value, '', clock_timestamp(), clock_timestamp() FROM json_each(?) ON CONFLICT DO NOTHING
 """
-# Who does all by itself, and ends soon, is not disturbed.
+# Who does all by itself, and ends soon, is not disturbed. Rows are locked in one order, for two that lock several.
 _TAKE: Final = """
-UPDATE leases SET owner = ?, since = clock_timestamp(), until = clock_timestamp() + make_interval(secs => ?)
-WHERE role = ? AND (owner = '' OR until < clock_timestamp())
-  AND NOT EXISTS (SELECT 1 FROM replicas WHERE once = 1 AND id <> ? AND until > clock_timestamp())
+WITH free AS (
+  SELECT role FROM leases WHERE role IN (SELECT value FROM json_each(?)) AND (owner = '' OR until < clock_timestamp())
+    AND NOT EXISTS (SELECT 1 FROM replicas WHERE once = 1 AND id <> ? AND until > clock_timestamp())
+  ORDER BY role FOR UPDATE
+)
+UPDATE leases AS l SET owner = ?, since = clock_timestamp(), until = clock_timestamp() + make_interval(secs => ?)
+FROM free WHERE l.role = free.role RETURNING l.role
 """
 _FREE: Final = "owner = '', since = clock_timestamp(), until = clock_timestamp()"
-_GIVE_UP: Final = f"UPDATE leases SET {_FREE} WHERE role = ? AND owner = ?"
+_GIVE_UP: Final = f"""
+WITH mine AS (
+  SELECT role FROM leases WHERE role IN (SELECT value FROM json_each(?)) AND owner = ? ORDER BY role FOR UPDATE
+)
+UPDATE leases AS l SET {_FREE} FROM mine WHERE l.role = mine.role
+"""
 _GIVEN_BACK: Final = f"leases SET {_FREE} WHERE role = $1 AND owner = $2"
 _LEAVE_ROLES: Final = f"UPDATE leases SET {_FREE} WHERE owner = ?"
 _RENEW: Final = f"""

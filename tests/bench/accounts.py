@@ -35,14 +35,14 @@ def many_accounts(there: StandIns, *, count: int, minutes: int) -> dict[str, Any
         daemon = subprocess.Popen([command, "run", "-c", config], stderr=subprocess.DEVNULL)
         try:
             process, database = psutil.Process(daemon.pid), Path(folder) / "forwarder.db"
-            _wait(lambda: len(_polled(database, names)) == count, 600)
+            _wait(lambda: len(_polled(database, names)) == count, 3 * EVERY)
             first = time.monotonic() - began
             # The first stacks and sweeps are over by then.
-            time.sleep(2 * EVERY)
+            time.sleep(EVERY)
             quiet = _measured(process, database, names, minutes * EVERY)
             there.publish(alerts(20, first=800_000))
             published = time.monotonic()
-            _wait(lambda: _seen(database) >= 20 * count, 10 * EVERY)
+            _wait(lambda: _seen(database) >= 20 * count, 3 * EVERY)
             saw = time.monotonic() - published
             busy = process.memory_info().rss / 2**20
         finally:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
+from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any, ClassVar
+from operator import eq
+from typing import Any, ClassVar, cast
 
 import pytest
 
@@ -13,13 +15,14 @@ from forwarder.common.clock import instant
 from forwarder.config import Config, Mute
 from forwarder.feed.client import FeedClient, KeyRefused
 from forwarder.feed.connections import Connections
+from forwarder.feed.evidence import READ_EVERY, EvidenceReader
 from forwarder.feed.poller import Poller
 from forwarder.lifecycle.mutes import Mutes
 from forwarder.sandbox import Sandbox
 from forwarder.store import Store
 from forwarder.store.query_records import Filter
 from forwarder.store.records import PollResult
-from tests.kit.feed import publish
+from tests.kit.feed import asked, publish
 from tests.kit.store import Time, config, rows
 
 ROUTES: list[dict[str, Any]] = [
@@ -176,6 +179,41 @@ def test_a_refused_key_is_that_account_s_trouble_alone(sandbox: Sandbox, store: 
     assert owed(store) == [("a", "tickets")]
     feeds = store.accounts.feeds(["acme", "beta"])
     assert (feeds["acme"].key_refused, feeds["beta"].key_refused) == (str(raised.value), None)
+
+
+@pytest.mark.parametrize("beta_sees", [True, False])
+def test_evidence_is_absent_where_no_account_finds_it(
+    sandbox: Sandbox, store: Store, time: Time, reader: MakeReader, beta_sees: bool
+) -> None:
+    """Whichever processes read them: one that is told of no such alert leaves it to the others, and asks no more."""
+    pollers = {name: reader(name) for name in ("acme", "beta")}
+    publish(sandbox, "a", 1, affected_vendors=["openssl"], severity="critical")
+    for poller in pollers.values():
+        poller.poll()
+    for name, sees in (("acme", False), ("beta", beta_sees)):
+        if not sees:
+            sandbox.sentrytex.accounts[KEYS[name]].stack.clear()
+    readers = [
+        EvidenceReader(
+            store,
+            lambda account: cast("FeedClient", pollers[account]._source),
+            lambda: ("oncall",),
+            now=time,
+            random=lambda: 0.0,
+            accounts=lambda: tuple(pollers),
+            reads=partial(eq, name),
+        )
+        for name in pollers
+    ]
+    before = len(asked(sandbox))
+    for _ in range(3):
+        for one in readers:
+            assert one.read() == READ_EVERY
+    assert asked(sandbox)[before:] == ["a", "a"]
+    history = store.queries.history("a")
+    assert history is not None
+    assert bool(history.evidence) is beta_sees
+    assert rows(store, "SELECT count(*) FROM evidence") == [(1,)]
 
 
 class _Sets(BaseHTTPRequestHandler):

@@ -20,6 +20,7 @@ from forwarder.store.postgres import engine as engine_module
 from forwarder.store.postgres.dialect import translated
 from forwarder.store.postgres.engine import PostgresEngine
 from forwarder.store.postgres.schema import MIGRATIONS
+from forwarder.store.postgres.wire import connect
 from forwarder.store.query_records import Filter
 from tests.kit.core import PATIENCE, until
 from tests.kit.postgres import PASSWORD, Proxy, Server
@@ -87,6 +88,20 @@ def test_a_migration_and_its_record_commit_together(server: Server, monkeypatch:
     assert server.run("SELECT to_regclass('forwarder.alerts')", new.name) == [(None,)]
     with Store.open_exclusive(new) as store:
         enqueue(store, alert(), "secops")
+
+
+def test_who_stands_still_while_it_migrates_holds_up_nobody_for_long(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A step locks out all writes of all replicas, so the server ends it where its process does not go on."""
+    new = server.new()
+    step = ("0001_seen", "CREATE TABLE seen AS SELECT current_setting('idle_in_transaction_session_timeout') AS limit_")
+    from forwarder.store.postgres import schema
+
+    monkeypatch.setattr(schema, "MIGRATIONS", (step,))
+    with connect(new) as connection:
+        schema.migrate(connection)
+    assert server.run("SELECT limit_ FROM forwarder.seen", new.name) == [("10s",)]
 
 
 def test_nothing_to_visit(server: Server) -> None:

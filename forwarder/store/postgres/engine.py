@@ -37,7 +37,16 @@ from forwarder.store.postgres import faults
 from forwarder.store.postgres.membership import PostgresMembership, newer_version
 from forwarder.store.postgres.presence import ReplicaPresence
 from forwarder.store.postgres.schema import MIGRATIONS, SCHEMA, applied, migrate
-from forwarder.store.postgres.wire import OPTIONS, PostgresConnection, Raw, connect, leave, settings, still_within
+from forwarder.store.postgres.wire import (
+    NOT_IDLE,
+    OPTIONS,
+    PostgresConnection,
+    Raw,
+    connect,
+    leave,
+    settings,
+    still_within,
+)
 
 log = get_logger(__name__)
 
@@ -62,10 +71,8 @@ _LIMITS: Final = (
     " SET LOCAL plan_cache_mode = force_custom_plan"
 )
 _READ: Final = f"BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; {_LIMITS}"
-# A process that stands still within a transaction holds up nobody for longer than its lease lasts.
 _WRITE: Final = (
-    f"BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; {_LIMITS}; SET LOCAL lock_timeout = '20s';"
-    " SET LOCAL idle_in_transaction_session_timeout = '10s'; "
+    f"BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; {_LIMITS}; SET LOCAL lock_timeout = '20s'; {NOT_IDLE}; "
 )
 _TURN: Final = "SELECT id FROM turn FOR NO KEY UPDATE"
 """By this each write waits for the one before it, whichever process's that is."""
@@ -281,7 +288,7 @@ class PostgresEngine(GroupCommit):
                 raw = self._connected()
                 with self._awaited(raw), raw.transaction():
                     # Once it is our turn, that transaction is over.
-                    raw.execute(f"{_LIMITS}; SET LOCAL lock_timeout = '30s'; {_TURN}")
+                    raw.execute(f"{_LIMITS}; SET LOCAL lock_timeout = '30s'; {NOT_IDLE}; {_TURN}")
                     found = raw.execute("SELECT mark FROM marks WHERE replica = $1", (self._member.id,)).fetchone()
                 return found is not None and found["mark"] == mark
             except psycopg.Error:

@@ -19,6 +19,7 @@ from forwarder.store.postgres.figure_steps import EVIDENCE_UNREAD, FIGURES, QUIC
 from forwarder.store.postgres.first_steps import TABLES
 from forwarder.store.postgres.functions import FUNCTIONS, LEASES, SEARCH
 from forwarder.store.postgres.replica_steps import RELOADS, REPLICAS
+from forwarder.store.postgres.wire import NOT_IDLE
 from forwarder.store.reminder_steps import REMINDERS
 
 SCHEMA: Final = "forwarder"
@@ -67,7 +68,7 @@ def migrate(connection: psycopg.Connection[Any]) -> None:
     connection.execute(f"CREATE TABLE IF NOT EXISTS {SCHEMA}.migrations ({_MIGRATION})")
     for number, (name, sql) in enumerate(MIGRATIONS, start=1):
         with connection.transaction():
-            connection.execute(f"SET LOCAL search_path = {SCHEMA}")
+            connection.execute(f"SET LOCAL search_path = {SCHEMA}; {NOT_IDLE}")
             connection.execute("LOCK TABLE migrations IN EXCLUSIVE MODE")
             if connection.execute("SELECT to_regclass('turn') IS NOT NULL AS there").fetchone()[0]:  # type: ignore[index]
                 # No write of an older version is under way, and the next one finds that it is one.

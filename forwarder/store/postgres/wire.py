@@ -29,6 +29,9 @@ _SETTINGS: Final[Mapping[str, Any]] = {
 }
 """What every connection has (https://www.postgresql.org/docs/current/libpq-connect.html)."""
 
+NOT_IDLE: Final = "SET LOCAL idle_in_transaction_session_timeout = '10s'"
+"""How every transaction begins that locks: who stands still in it holds up nobody for longer than a lease."""
+
 Raw = psycopg.Connection[Any]
 
 

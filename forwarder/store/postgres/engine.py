@@ -259,11 +259,10 @@ class PostgresEngine(GroupCommit):
         if self._member is None:
             raw.execute(_WRITE + _TURN)
             return frozenset()
-        roles = sql.SQL(", ").join(map(sql.Literal, sorted(asked) or [""]))
         marked = sql.SQL(_MARK).format(
             replica=sql.Literal(self._member.id),
             mark=sql.Literal(mark),
-            roles=roles,
+            roles=sql.SQL(", ").join(map(sql.Literal, sorted(asked) or [""])),
             newer=sql.Literal(_NEWER),
             steps=sql.Literal(len(MIGRATIONS)),
         )

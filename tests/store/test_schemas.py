@@ -32,7 +32,7 @@ SHARED: Final = 17
 
 SQLITE_ALONE: Final = {"search", "search_config", "search_data", "search_docsize", "search_idx", "_sqlite_migrations"}
 """The full-text index, and the record of the steps."""
-STEPS_ALONE: Final = ("replicas",)
+STEPS_ALONE: Final = ("replicas", "reloads")
 """Steps of the server's that a file has no need of."""
 POSTGRES_ALONE: Final = {"leases", "marks", "migrations", "replicas", "turn"}
 """A file has a lock instead, and a record of its own."""

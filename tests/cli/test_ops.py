@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
+from structlog.testing import capture_logs
 
 from forwarder.app import STANDS_STILL, Forwarder
 from forwarder.cli.root import group
@@ -23,7 +24,7 @@ from forwarder.config import Listen, load
 from forwarder.store import Store, StoreError, pulse
 from forwarder.store.query_records import Filter
 from forwarder.web.server import Server, bind
-from tests.kit.core import PATIENCE, nobody_listens
+from tests.kit.core import PATIENCE, nobody_listens, until
 from tests.kit.samples import alert
 from tests.kit.store import enqueue
 from tests.kit.wire import HOLDS, dripping, peer
@@ -187,7 +188,9 @@ def test_a_daemon_that_serves_its_page_is_well(place: Place, host: str) -> None:
     port = listening.getsockname()[1]
     forwarder = Forwarder(load(place.folder / "config.yaml"), place.store)
     server = Server(forwarder, listening)
-    server.start()
+    with capture_logs() as said:
+        server.start()
+        until(lambda: said)
     try:
         place.listen(f"{host}:{port}")
         fresh, not_ready = place.run("health"), place.run("health", "--ready")

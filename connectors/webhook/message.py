@@ -120,7 +120,7 @@ class _Writer:
             "response": self._response(),
             "reminder": room.label("reminder", clean(delivery.reminder)) or None,
             "owners": room.entries("owners", self._owners),
-            "evidence": room.entries("evidence", [room.label("evidence", clean(one)) for one in delivery.evidence]),
+            "evidence": room.entries("evidence", self._evidence()),
             "links": room.entries(
                 "links",
                 [
@@ -134,6 +134,12 @@ class _Writer:
             ),
             "page": delivery.page,
         }
+
+    def _evidence(self) -> Sequence[str]:
+        """None of what is withdrawn: nobody has to act any more."""
+        if self._delivery.kind is Kind.WITHDRAW:
+            return []
+        return [self._room.label("evidence", clean(one)) for one in self._delivery.evidence]
 
     def _alert(self) -> dict[str, Any]:
         alert, room = self._delivery.alert, self._room
@@ -220,6 +226,8 @@ def facts(data: Mapping[str, Any]) -> Iterable[str]:
     """What a person looks at first, for a preview: one fact a line."""
     alert = data.get("alert") or data
     yield f"{alert['severity'].upper()} {alert['title']}"
+    if vendors := alert.get("vendors"):
+        yield ", ".join(vendor["name"] for vendor in vendors)
     if response := data.get("response"):
         yield f"{response['action']} by {response['who'] or 'somebody'} in {response['where']}: {response['reason']}"
     yield from (f"{change['field']}: {change['old']} → {change['new']}" for change in data.get("changes", ()))

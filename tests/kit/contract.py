@@ -66,7 +66,8 @@ class Target:
     that looks for it (parts of ``METHOD /path``); ``count`` tells how often an alert stands there. ``lost`` is what an
     answer that never came whole must come to, ``statuses`` what each HTTP status of ``send`` must. ``once`` is false
     where the remote cannot tell what it has, so that a repeat shows twice; ``edits`` where it cannot change it.
-    ``again`` is how often more an alert stands there once it was reopened.
+    ``again`` is how often more an alert stands there once it was reopened, ``for_people`` is false where what is told
+    is data for a program.
     """
 
     name: str
@@ -81,6 +82,7 @@ class Target:
     once: bool = True
     edits: bool = True
     again: int = 0
+    for_people: bool = True
     find_path: str = ""
 
     def connect(self, sandbox: Sandbox, **config: Any) -> Connector[Any]:
@@ -249,6 +251,7 @@ TARGETS: Final = (
     Target(
         name="webhook",
         kind="webhook",
+        for_people=False,
         config=lambda sandbox: {
             "url": sandbox.webhook.url,
             "signing_key": sandbox.webhook.signing_keys[0],

@@ -232,9 +232,10 @@ def test_a_check_shows_what_it_can(sandbox: Sandbox, hook: Webhook) -> None:
 def test_a_preview_shows_the_message(hook: Webhook) -> None:
     """What it is, whom it is about and what changed come first, then what would be sent."""
     told = hook.preview(hook.render(delivery(kind=Kind.UPDATE, changes=ROSE, receipt=Receipt(remote_id="msg_1"))))
-    head, severity, change, *_ = told.splitlines()
+    head, severity, vendors, change, *_ = told.splitlines()
     assert head.startswith("alert.updated msg_")
     assert severity == "CRITICAL Authentication bypass in the example gateway"
+    assert vendors == "github, aws-lambda"
     assert change == "severity: high → critical"
     assert '"type": "alert.updated"' in told
 

@@ -60,6 +60,8 @@ class Scene:
             config = load(self._folder / "config.yaml", secrets(self.sandbox))
             forwarder = Forwarder(config, store, clock=self._clock)
             forwarder.start(schedule=False)
+            # As a daemon does at its start, so that it knows the times before they pass.
+            forwarder.life.held.release()
             try:
                 yield forwarder
             finally:

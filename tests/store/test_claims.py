@@ -143,7 +143,7 @@ INSERT INTO deliveries (alert_id, connector, kind, revision, state, rank, publis
   attempts, tried_at, failing_since, early)
 SELECT id, 'secops', 'open', 1, 'ready', i % 4, published_at, '', published_at,
   CASE WHEN i % 50 > 0 THEN ?1 + i ELSE 0 END, 1,
-  CASE WHEN i % 3 > 0 THEN ?1 - i END, CASE WHEN i % 100 > 0 THEN ?1 - i END, 1
+  CASE WHEN i % 3 > 0 THEN ?1 - i END, CASE WHEN i % 100 = 0 THEN ?1 - i END, 1
 FROM (SELECT id, published_at, CAST(substr(id, 2) AS BIGINT) AS i FROM alerts) AS a
 """
 

@@ -18,7 +18,8 @@ from forwarder.common.clock import instant
 from forwarder.config import load
 from forwarder.sandbox import Sandbox
 from forwarder.store import Store
-from tests.kit.core import Time, command, recent, secrets, settings, until, written
+from forwarder.store.records import State
+from tests.kit.core import Time, command, recent, rows, secrets, settings, until, written
 from tests.kit.wire import NAME, certificate, encrypting, peer, proxying
 from tests.test_docs import DOCS, ROOT, fences
 
@@ -59,13 +60,16 @@ class Scene:
             config = load(self._folder / "config.yaml", secrets(self.sandbox))
             forwarder = Forwarder(config, store, clock=self._clock)
             forwarder.start(schedule=False)
+            # As a daemon does at its start, so that it knows the times before they pass.
+            forwarder.life.held.release()
             try:
                 yield forwarder
             finally:
                 forwarder.stop(5)
 
     def wait_until(self, moment: datetime, forwarder: Forwarder) -> None:
-        """Lets the time pass until then, and what is due by then go out."""
+        """Lets the time pass until then, once nothing is under way, and what is due by then go out."""
+        until(lambda: all(row.state.settled or row.state is State.HELD for row in rows(forwarder.store)))
         self.time.pass_(moment.timestamp() - self._clock())
         forwarder.life.held.release()
         for dispatcher in forwarder.dispatchers.values():

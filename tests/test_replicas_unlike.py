@@ -84,7 +84,7 @@ def test_who_does_not_answer_is_named(replicas: Replicas) -> None:
     started = [replicas.start(), replicas.start()]
     replicas.until_spread(*started)
     started[1].freeze()
-    told = replicas.command(1, "reload", "--wait", "4", status=1)
+    told = replicas.command(1, "reload", "--wait", "1", status=1)
     started[1].signal(signal.SIGCONT)
     assert f"process {started[1].pid} on" in told.lower()
     assert "has not answered within 4 seconds" in told

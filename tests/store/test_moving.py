@@ -310,9 +310,12 @@ def test_what_differs_afterwards_is_not_kept(server: Server, back: Path, monkeyp
 # What ends it half-way
 
 HELD: Final = """
-import sys, threading
+import signal, sys, threading
 from forwarder.common.databases import parse_database
 from forwarder.store.moving import move
+
+# Who is started in the background is deaf to it.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 def hold(done, total):
     if done >= {after}:

@@ -61,7 +61,7 @@ def test_no_key_of_any_account_is_shown(loaded: Load) -> None:
         (
             TWO + "  - {account: [acme, betta], to: post}\n",
             8,
-            "routes[1].account[1]: no account is named 'betta' (did you mean beta?)",
+            "routes[0].account[1]: no account is named 'betta' (did you mean beta?)",
         ),
         (
             f"sentrytex: {{api_key: vk_alone-secret}}\n{REST}  - {{account: acme, to: post}}\n",

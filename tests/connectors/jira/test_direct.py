@@ -27,7 +27,7 @@ def site(headers: dict[str, str], body: bytes) -> Iterator[tuple[Site, list[dict
     class Answers(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
-        def do_GET(self) -> None:  # noqa: N802 - the library's name
+        def do_GET(self) -> None:
             self.rfile.read(int(self.headers.get("Content-Length") or 0))
             seen.append(dict(self.headers.items()))
             self.send_response(200)

@@ -80,11 +80,12 @@ def test_who_refuses_a_reload_is_named_and_the_others_take_it_over(replicas: Rep
 
 
 def test_who_does_not_answer_is_named(replicas: Replicas) -> None:
-    """One that stands still is waited for, and then told of."""
+    """One that stands still is waited for, and then told of; it counts as there for as long as its lease lasts."""
+    replicas.env["FORWARDER_LEASE_SECONDS"] = "40"
     started = [replicas.start(), replicas.start()]
     replicas.until_spread(*started)
     started[1].freeze()
-    told = replicas.command(1, "reload", "--wait", "1", status=1)
+    told = replicas.command(1, "reload", "--wait", "4", status=1)
     started[1].signal(signal.SIGCONT)
     assert f"process {started[1].pid} on" in told.lower()
     assert "has not answered within 4 seconds" in told

@@ -130,9 +130,13 @@ def _muted_by(mute: str, note: Mapping[str, Any]) -> MutedBy:
 
 def kept_in(blob: bytes) -> dict[str, Any] | None:
     """A payload to be sent again; None where it cannot be read."""
-    return read(lambda: dict(json.loads(zlib.decompress(blob))), lambda _: None)
+    return read(lambda: _unpacked(blob), lambda _: None)
 
 
 def payload_in(blob: bytes) -> dict[str, Any]:
     """A payload as it was sent; what is wrong with it where it cannot be read."""
-    return read(lambda: dict(json.loads(zlib.decompress(blob))), lambda error: {"unreadable": why(error)})
+    return read(lambda: _unpacked(blob), lambda error: {"unreadable": why(error)})
+
+
+def _unpacked(blob: bytes) -> dict[str, Any]:
+    return dict(json.loads(zlib.decompress(blob)))

@@ -259,6 +259,8 @@ def _facts(delivery: Delivery) -> dict[str, Any]:
         fields.append(("CISA KEV", "🔥 Known to be exploited"))
     if alert.affected_vendors:
         fields.append(("Vendors", _short(_listed(delivery.vendor_names))))
+    if delivery.accounts:
+        fields.append(("Account", _short(delivery.seen_by)))
     if alert.alert_type and alert.alert_type != "cve":
         fields.append(("Type", _short(alert.alert_type)))
     return {"type": "section", "fields": [mrkdwn(f"*{name}*\n{value}") for name, value in fields]}

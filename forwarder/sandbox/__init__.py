@@ -3,7 +3,8 @@
 They keep state, hold the documented limits and fail on order. The demo, the tests and the benchmarks run on them. What
 they were told is at hand afterwards: ``sandbox.slack.messages``, ``.pagerduty.incidents``, ``.jira.issues``,
 ``.webhook.messages``. Another process asks ``GET /_sandbox/state`` of a service, posts to ``/_sandbox/faults`` (and
-deletes there), to ``/_sandbox/revoke`` and ``/_sandbox/restore``, and, of Sentrytex, to ``/_sandbox/publish``.
+deletes there), to ``/_sandbox/revoke`` and ``/_sandbox/restore``, and, of Sentrytex, to ``/_sandbox/publish`` and
+``/_sandbox/accounts``.
 
 People act there too, and the services tell of it as the real ones do: ``sandbox.slack.click`` and ``submit``,
 ``sandbox.pagerduty.acknowledge`` and ``resolve``, ``sandbox.jira.move``, ``assign``, ``edit`` and ``comment``. Another

@@ -21,7 +21,7 @@ from forwarder.response import COMMAND_LINE, PAGE
 from forwarder.store import Store
 from forwarder.store.query_records import AlertHistory, AlertRow, DeliveryRow, Filter
 from forwarder.store.records import Lateness, Queue, State
-from forwarder.web import charts, figures
+from forwarder.web import charts, feeds, figures, replicas
 from forwarder.web.facts import Facts
 from forwarder.web.filters import KINDS
 from forwarder.web.health import Health
@@ -111,13 +111,14 @@ class Pages:
             "standing": summarize(facts),
             "feed": feed,
             "vendors": self._store.vendors.known(),
-            "budget": self._forwarder.budget.left,
+            "budget": feeds.requests_left(self._forwarder),
+            "accounts": feeds.by_account(self._forwarder, self._store),
             "cards": self._cards(facts),
             "drawn": self._drawn(),
             "alerts": newest,
             "waits": self._waits_of(newest, frame),
             "dues": self._dues(newest),
-            "muster": self._forwarder.holder.muster(),
+            **replicas.shown(self._forwarder.holder),
         }
 
     def alerts(self, wanted: Filter, frame: Mapping[str, Any]) -> dict[str, Any]:
@@ -132,6 +133,7 @@ class Pages:
             "full": full,
             "more": more if full else None,
             "vendors": self._store.vendors.known(),
+            "accounts": sorted(self._forwarder.feeds) if self._forwarder.feeds.are_named else [],
         }
 
     def history(self, alert_id: str) -> dict[str, Any] | None:
@@ -237,7 +239,7 @@ class Pages:
             now=now,
             started_at=self._forwarder.started_at,
             config=self._forwarder.config,
-            feed=self._store.feed.state(),
+            feed=feeds.as_one(self._forwarder, self._store),
             queues=queues,
             alarms=self._store.alarms.active(),
             last_seen_at=self._store.queries.last_seen_at(),
@@ -390,6 +392,7 @@ def filter_of(query: Mapping[str, str], connectors: Sequence[str]) -> Filter:
         urgent_first=query.get("order") != "newest" and not sought,
         connector=one_of("connector", connectors),
         vendor=query.get("vendor", "").strip() or None,
+        account=query.get("account", "").strip() or None,
         text=query.get("search", "").strip() or None,
         unrouted=query.get("unrouted") == "1",
         muted=query.get("muted") == "1",

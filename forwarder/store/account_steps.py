@@ -47,6 +47,8 @@ CREATE TABLE alert_accounts (
   past INTEGER NOT NULL CHECK (past IN (0, 1)),
   -- The last revision of it that the API, asked for it alone, did not show this account; 0 where there is none.
   absent INTEGER NOT NULL DEFAULT 0 CHECK (absent >= 0),
+  -- The digest of the form that this account showed last, where another one has shown a different form since.
+  shown TEXT,
   PRIMARY KEY (alert_id, account)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX alert_accounts_account ON alert_accounts (account);

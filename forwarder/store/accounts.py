@@ -25,6 +25,11 @@ INSERT INTO alert_accounts (alert_id, account, seen_at, past)
 SELECT CAST(json_extract(value, '$[0]') AS TEXT), ?, ?, CAST(json_extract(value, '$[1]') AS BIGINT)
 FROM json_each(?) WHERE true ON CONFLICT (alert_id, account) DO NOTHING
 """
+# What the others showed last stays theirs: one that goes on to show it says nothing new.
+_SHOWN: Final = """
+UPDATE alert_accounts SET shown = CASE WHEN account = :account THEN NULL ELSE :before END
+WHERE alert_id = :id AND (account = :account) = (shown IS NOT NULL)
+"""
 _SEEN_BY: Final = """
 SELECT alert_id, account FROM alert_accounts
 WHERE alert_id IN (SELECT value FROM json_each(?)) AND account <> 'default' ORDER BY alert_id, account
@@ -162,6 +167,11 @@ def see(connection: Connection, routed: Iterable[RoutedAlert], account: str, now
     seen = [(item.alert.id, int(item.is_past_here)) for item in routed if item.joins]
     if seen:
         connection.execute(_SEE, (account, now, json.dumps(seen)))
+
+
+def show(connection: Connection, alert_id: str, account: str, before: str) -> None:
+    """Writes down that an account showed another form of an alert than that of the digest ``before``."""
+    connection.execute(_SHOWN, {"id": alert_id, "account": account, "before": before})
 
 
 def owed_for(connection: Connection, alert_ids: Collection[str]) -> dict[str, tuple[str, ...]]:

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from forwarder.alert import Alert
+from forwarder.alert import FIRST_SEEN, Alert
 from forwarder.store import accounts, dates, unreadable, vendors
 from forwarder.store.connection import Connection
 from forwarder.store.records import Arrival
 
 _KNOWN: Final = """
-SELECT a.id, a.body, a.version, s.past FROM alerts AS a
+SELECT a.id, a.body, a.version, s.past, s.shown FROM alerts AS a
 LEFT JOIN alert_accounts AS s ON s.alert_id = a.id AND s.account = ?
 WHERE a.id IN (SELECT value FROM json_each(?))
 """
@@ -25,12 +26,16 @@ WHERE u.account = ? AND u.alert_id IN (SELECT value FROM json_each(?)) ORDER BY 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Known:
-    """What the store has of an alert: its text, which version that is, and whether the account has seen it."""
+    """What the store has of an alert: its text, which version that is, and whether the account has seen it.
+
+    ``shown`` is the digest of the form that the account showed last, None where that is what the store has.
+    """
 
     body: str
     version: int
     seen: bool
     past: bool
+    shown: str | None
 
 
 def arrivals(connection: Connection, alerts: Sequence[Alert], account: str, *, undated_are_past: bool) -> list[Arrival]:
@@ -77,11 +82,17 @@ def body_of(alert: Alert) -> str:
     return _BODY.encode(alert.raw)
 
 
+def digest_of(alert: Alert) -> str:
+    """By which a form of an alert is known again; that it was first seen at some time is no part of it."""
+    told = {name: value for name, value in alert.raw.items() if name != FIRST_SEEN}
+    return hashlib.blake2b(_BODY.encode(told).encode(), digest_size=16).hexdigest()
+
+
 def _known(connection: Connection, alerts: Sequence[Alert], account: str) -> dict[str, _Known]:
     rows = connection.execute(_KNOWN, (account, json.dumps([alert.id for alert in alerts]))).fetchall()
     return {
-        alert_id: _Known(body=body, version=version, seen=past is not None, past=bool(past))
-        for alert_id, body, version, past in rows
+        alert_id: _Known(body=body, version=version, seen=past is not None, past=bool(past), shown=shown)
+        for alert_id, body, version, past, shown in rows
     }
 
 
@@ -90,7 +101,7 @@ def _arrival(alert: Alert, there: _Known | None, first_seen: Mapping[str, float]
     if there is None:
         return Arrival(alert=dates.dated(alert, None, first_seen))
     changed = there.body != body_of(alert)
-    if there.seen and not changed:
+    if there.seen and (not changed or there.shown == digest_of(alert)):
         return None
     known = _form(alert, there.body)
     if changed:

@@ -13,7 +13,7 @@ from forwarder.common.accounts import DEFAULT
 from forwarder.connector import Origin
 from forwarder.routing import Decision
 from forwarder.store import accounts, arrivals, dates, quiet, vendors
-from forwarder.store.arrivals import body_of
+from forwarder.store.arrivals import body_of, digest_of
 from forwarder.store.changes import enqueue_change
 from forwarder.store.connection import Connection
 from forwarder.store.engine import Engine
@@ -102,6 +102,8 @@ class FeedStore:
             for item in routed:
                 if item.known is not None and not item.is_told_already:
                     told, reached = _revise(connection, item, item.known, connectors, now)
+                    if item.shows_another_form:
+                        accounts.show(connection, item.alert.id, self._account, digest_of(item.known))
                     reached_connectors |= reached
                     if told:
                         changed.append(item.alert)

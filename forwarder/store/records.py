@@ -156,6 +156,11 @@ class RoutedAlert:
         return self.past if self.arrival is None else self.arrival.past
 
     @property
+    def shows_another_form(self) -> bool:
+        """Whether the account by which it came shows it in another form than the store had."""
+        return self.known is not None and self.arrival is not None and self.arrival.changed
+
+    @property
     def is_told_already(self) -> bool:
         """Whether only that one more account sees it is new, and nothing follows from that."""
         return self.arrival is not None and self.past and self.known is not None and not self.arrival.changed

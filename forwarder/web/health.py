@@ -63,15 +63,26 @@ class Health:
             yield "store", refused
 
     def _unread(self) -> str | None:
-        """Why a feed is not read; of several accounts, those of the first few of which that is so."""
+        """Why the feed is not read. Of several accounts it is enough that one is read: each has an alarm of its own.
+
+        Of those that are read here, where there are any: a key that is refused says nothing of this process.
+        """
         feeds = self._forwarder.feeds
         states = self._store.accounts.feeds(feeds)
-        found = {account: why for account, state in states.items() if (why := self._unread_of(feeds[account], state))}
-        if not found or not feeds.are_named:
-            return next(iter(found.values()), None)
-        account = next(iter(found))
-        others = f" The same goes for {counted(len(found) - 1, 'other account')}." if len(found) > 1 else ""
-        return f"{account}: {found[account]}{others}"
+        found = {account: self._unread_of(feeds[account], state) for account, state in states.items()}
+        if not feeds.are_named:
+            return next(iter(found.values()))
+        here = [
+            account
+            for account, state in states.items()
+            if state.key_refused is None and self._forwarder.holds(of_feed(account))
+        ]
+        why = {account: found[account] for account in here or found}
+        if None in why.values():
+            return None
+        account, *others = why
+        same = f" The same goes for {counted(len(others), 'other account')}." if others else ""
+        return f"{account}: {why[account]}{same}"
 
     def _unread_of(self, feed: AccountFeed, state: Feed) -> str | None:
         now = self._forwarder.clock()

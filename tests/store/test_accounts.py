@@ -116,6 +116,36 @@ def test_a_change_that_two_accounts_show_is_told_once(store: Store) -> None:
     assert rows(store, "SELECT kind, revision FROM deliveries WHERE kind = 'update'") == [("update", 2)]
 
 
+def test_accounts_that_go_on_to_show_different_forms_change_nothing(store: Store) -> None:
+    """Each is told of once: what one of them showed last is no news of its own, whatever another has shown since."""
+    begin(store, "acme", "beta")
+    forms = {name: alert(id="a", severity="low", affected_vendors=[name]) for name in ("acme", "beta")}
+    for name in forms:
+        arrive(store, name, forms[name], "secops")
+    assert rows(store, "SELECT revision FROM alerts") == [(2,)]
+    assert [store.feed_of(name).arrivals([forms[name]]) for name in forms] == [[], []]
+    worse = {name: alert(id="a", affected_vendors=[name], severity="critical") for name in forms}
+    arrive(store, "acme", worse["acme"], "secops")
+    # Beta's view of it lags behind.
+    assert store.feed_of("beta").arrivals([forms["beta"]]) == []
+    arrive(store, "beta", worse["beta"], "secops")
+    assert [store.feed_of(name).arrivals([worse[name]]) for name in forms] == [[], []]
+    assert rows(store, "SELECT revision FROM alerts") == [(4,)]
+
+
+def test_an_account_that_shows_what_it_showed_before_the_last_time_is_heard(store: Store) -> None:
+    """Only what it showed last is no news: a change that is taken back is one, too."""
+    begin(store, "acme", "beta")
+    low, high = alert(id="a", severity="low"), alert(id="a", severity="high")
+    for name in ("acme", "beta"):
+        arrive(store, name, low, "secops")
+    arrive(store, "acme", high, "secops")
+    arrive(store, "acme", low, "secops")
+    assert rows(store, "SELECT revision, severity FROM alerts") == [(3, "low")]
+    arrive(store, "beta", high, "secops")
+    assert rows(store, "SELECT revision, severity FROM alerts") == [(4, "high")]
+
+
 def test_what_is_past_for_one_account_is_owed_for_another(store: Store) -> None:
     """Each goes by its own floor, whichever of them sees it first."""
     begin(store, "acme", floor=NOW)

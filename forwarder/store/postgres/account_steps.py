@@ -16,6 +16,7 @@ CREATE TABLE alert_accounts (
   seen_at REAL NOT NULL,
   past INTEGER NOT NULL CHECK (past IN (0, 1)),
   absent INTEGER NOT NULL DEFAULT 0 CHECK (absent >= 0),
+  shown TEXT,
   PRIMARY KEY (alert_id, account)
 );
 CREATE INDEX alert_accounts_account ON alert_accounts (account);

@@ -25,7 +25,7 @@ from forwarder.delivery.leftovers import Leftovers
 from forwarder.duties import JOBS_END, REVIEW, WAKE, Duties
 from forwarder.events import Listeners
 from forwarder.feed.account import Feeds
-from forwarder.feed.client import FeedClient, SentrytexError
+from forwarder.feed.client import FeedClient, SentrytexError, Unavailable
 from forwarder.feed.evidence import EvidenceReader
 from forwarder.heartbeat import Heartbeat
 from forwarder.jobs import Jobs
@@ -348,7 +348,9 @@ class Forwarder:
     # Parts
 
     def _source_of(self, account: str) -> FeedClient:
-        return self.feeds[account].client
+        if (feed := self.feeds.get(account)) is None:
+            raise Unavailable("A reload took the account away.")
+        return feed.client
 
     def _accounts(self) -> Collection[str]:
         return tuple(self.feeds)

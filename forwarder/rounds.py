@@ -191,6 +191,9 @@ class Rounds:
                 self._scheduler.plan("heartbeat", 0.0)
             if account == DEFAULT or result.new or result.changed:
                 self._scheduler.plan("evidence", 0.0)
+            if account not in turns.feeds:
+                # A reload took it away meanwhile.
+                return math.inf
             if turns.read_stack(account):
                 log.info("stack_grew", **told(account))
                 self._scheduler.plan(_name("sweep", account), 0.0)

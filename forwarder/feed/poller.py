@@ -314,6 +314,8 @@ class Poller:
         return self._written(route(), commit)
 
     def _written(self, routed: list[RoutedAlert], commit: Callable[[list[RoutedAlert]], T]) -> T:
+        # Routing may ask the API for vendors, for which a step of the clock must not wait. A time of day until which an
+        # alert is held is the same after one, and is judged anew then.
         with still(self._now):
             return commit(routed)
 

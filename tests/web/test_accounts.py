@@ -13,6 +13,7 @@ from tests.kit.samples import alert
 from tests.kit.store import NOW
 from tests.kit.web import Site, serving
 from tests.store.test_accounts import arrive, begin
+from forwarder.web.health import Health
 from tests.web.test_metrics import scrape, value
 
 
@@ -53,6 +54,19 @@ def test_the_page_says_how_each_account_is_read(site: Site) -> None:
     assert "The key was refused." in told
     page = site.page("/")
     assert page.count('id="accounts"') == page.count('id="account-names"') == 1
+
+
+def test_one_refused_key_makes_nothing_unready(site: Site) -> None:
+    """The page and the other accounts are of use; the account has an alarm of its own. Where none is read, it is so."""
+    health = Health(site.forwarder, site.store)
+    site.forwarder.feeds["acme"].has_read = True
+    assert health.missing() == []
+    site.forwarder.feeds["acme"].has_read = False
+    (missing,) = health.missing()
+    assert missing.why.startswith("acme: No poll was complete since the start of this process.")
+    site.store.feed_of("acme").poll_failed("No.", key_refused=True)
+    (missing,) = health.missing()
+    assert missing.why.endswith("The same goes for 1 other account.")
 
 
 def test_each_account_has_metrics(site: Site) -> None:

@@ -19,10 +19,14 @@ def as_one(forwarder: Forwarder, store: Store) -> Feed:
     return together(store.accounts.feeds(feeds)) if feeds.are_named else store.feed.state()
 
 
+def names(forwarder: Forwarder) -> list[str]:
+    """The accounts that the config names."""
+    return sorted(forwarder.feeds) if forwarder.feeds.are_named else []
+
+
 def by_account(forwarder: Forwarder, store: Store) -> Mapping[str, Feed]:
     """The feed of each account that the config names, by name; none where it names none."""
-    feeds = forwarder.feeds
-    return store.accounts.feeds(sorted(feeds)) if feeds.are_named else {}
+    return store.accounts.feeds(accounts) if (accounts := names(forwarder)) else {}
 
 
 def requests_left(forwarder: Forwarder) -> int:

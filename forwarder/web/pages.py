@@ -5,11 +5,10 @@ Pages read through a connection of their own, so that a slow search never holds 
 
 from __future__ import annotations
 
-import threading
-import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final
 
 from forwarder.alert import Severity, in_names
 from forwarder.common.clock import instant
@@ -23,8 +22,10 @@ from forwarder.store.query_records import AlertHistory, AlertRow, DeliveryRow, F
 from forwarder.store.records import Lateness, Queue, State
 from forwarder.web import charts, feeds, figures, replicas
 from forwarder.web.facts import Facts
+from forwarder.web.figures import Shown
 from forwarder.web.filters import KINDS
 from forwarder.web.health import Health
+from forwarder.web.kept import Kept
 from forwarder.web.summary import summarize
 from forwarder.web.writes import Writes
 
@@ -43,7 +44,6 @@ CHART_DAYS: Final = 30
 CHARTS_STAY: Final = 60.0
 """Seconds for which drawn charts are good enough: they count everything of a month."""
 HOUR, DAY = 3600.0, 86400.0
-_T = TypeVar("_T")
 _UNSETTLED: Final = (State.HELD, State.READY, State.SENDING, State.UNCERTAIN)
 
 
@@ -88,8 +88,8 @@ class Pages:
     def __init__(self, forwarder: Forwarder, store: Store, health: Health, writes: Writes) -> None:
         self._forwarder, self._store = forwarder, store
         self._health, self._writes = health, writes
-        self._drawn = _Kept(self._draw, CHARTS_STAY)
-        self._figures = _Kept(lambda: figures.gather(store, forwarder.in_use(), forwarder.clock()), CHARTS_STAY)
+        self._drawn = Kept(self._draw, CHARTS_STAY)
+        self._figures: dict[str | None, Kept[Shown]] = {}
 
     def frame(self) -> dict[str, Any]:
         """What every page shows around its own."""
@@ -133,7 +133,7 @@ class Pages:
             "full": full,
             "more": more if full else None,
             "vendors": self._store.vendors.known(),
-            "accounts": sorted(self._forwarder.feeds) if self._forwarder.feeds.are_named else [],
+            "accounts": feeds.names(self._forwarder),
         }
 
     def history(self, alert_id: str) -> dict[str, Any] | None:
@@ -178,9 +178,18 @@ class Pages:
                 rows += self._waiting(name, ALL)
         return {row.id: row for row in rows}
 
-    def figures(self) -> dict[str, Any]:
-        """How many alerts came and how they stand, and how long people took, by severity and by week."""
-        return {"figures": self._figures()}
+    def figures(self, account: str) -> dict[str, Any]:
+        """How many alerts came and how they stand, and how long people took, by severity and by week.
+
+        Of all alerts where the config has no such ``account``.
+        """
+        accounts = feeds.names(self._forwarder)
+        whose = account if account in accounts else None
+        kept = self._figures.setdefault(whose, Kept(partial(self._figures_of, whose), CHARTS_STAY))
+        return {"figures": kept(), "accounts": accounts}
+
+    def _figures_of(self, account: str | None) -> Shown:
+        return figures.gather(self._store, self._forwarder.in_use(), self._forwarder.clock(), account)
 
     def gaps(self) -> dict[str, Any]:
         return {"gaps": self._store.queries.gaps()}
@@ -270,23 +279,6 @@ class Pages:
             latencies_chart=charts.latency_chart(taken),
             lateness=self._store.queries.lateness(now - DAY),
         )
-
-
-class _Kept(Generic[_T]):
-    """What ``make`` returned, made anew once it is older than ``seconds``."""
-
-    def __init__(self, make: Callable[[], _T], seconds: float) -> None:
-        self._make, self._seconds = make, seconds
-        self._lock = threading.Lock()
-        self._value: _T | None = None
-        self._until = 0.0
-
-    def __call__(self) -> _T:
-        with self._lock:
-            if self._value is None or time.monotonic() >= self._until:
-                self._value = self._make()
-                self._until = time.monotonic() + self._seconds
-            return self._value
 
 
 def _card(queue: Queue, facts: Facts, last_hour: int) -> Card:

@@ -39,7 +39,7 @@ def test_check_live_asks_with_each_key(accounts: Desk, sandbox: Sandbox) -> None
 
 
 def test_lists_are_filtered_by_account(accounts: Desk, sandbox: Sandbox) -> None:
-    """Alerts and deliveries alike; what two accounts see is there for each of them, and says so."""
+    """Alerts, deliveries and what a report counts; what two accounts see is there for each of them, and says so."""
     for number, vendor in enumerate(("openssl", "acme", "beta")):
         sandbox.sentrytex.publish(recent(number, title=f"About {vendor}", affected_vendors=[vendor]))
     assert accounts.run("once").exit_code == 0
@@ -53,6 +53,9 @@ def test_lists_are_filtered_by_account(accounts: Desk, sandbox: Sandbox) -> None
     rows = {row["title"]: row["accounts"] for row in accounts.json("alerts")}
     assert rows == {"About openssl": ["acme", "beta"], "About acme": ["acme"], "About beta": ["beta"]}
     assert [one["name"] for one in accounts.json("status")["accounts"]] == ["acme", "beta"]
+    new = {name: accounts.json("report", "--account", name)["new"] for name in (*KEYS, "nobody")}
+    assert new == {"acme": {"critical": 2}, "beta": {"critical": 2}, "nobody": {}}
+    assert "Report of acme: 2 new" in accounts.says("report", "--account", "acme")
     sent = [str(message) for message in sandbox.slack.messages]
     assert sum("About acme" in one and "beta" not in one for one in sent) == 1
 

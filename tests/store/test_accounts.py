@@ -7,6 +7,8 @@ from dataclasses import replace
 import pytest
 
 from forwarder.alert import Alert, Severity
+from forwarder.connector import Action
+from forwarder.response import PAGE
 from forwarder.store import Store
 from forwarder.store.errors import Overtaken
 from forwarder.store.query_records import Filter
@@ -120,16 +122,16 @@ def test_accounts_that_go_on_to_show_different_forms_change_nothing(store: Store
     """Each is told of once: what one of them showed last is no news of its own, whatever another has shown since."""
     begin(store, "acme", "beta")
     forms = {name: alert(id="a", severity="low", affected_vendors=[name]) for name in ("acme", "beta")}
-    for name in forms:
-        arrive(store, name, forms[name], "secops")
+    for name, form in forms.items():
+        arrive(store, name, form, "secops")
     assert rows(store, "SELECT revision FROM alerts") == [(2,)]
-    assert [store.feed_of(name).arrivals([forms[name]]) for name in forms] == [[], []]
+    assert [store.feed_of(name).arrivals([form]) for name, form in forms.items()] == [[], []]
     worse = {name: alert(id="a", affected_vendors=[name], severity="critical") for name in forms}
     arrive(store, "acme", worse["acme"], "secops")
     # Beta's view of it lags behind.
     assert store.feed_of("beta").arrivals([forms["beta"]]) == []
     arrive(store, "beta", worse["beta"], "secops")
-    assert [store.feed_of(name).arrivals([worse[name]]) for name in forms] == [[], []]
+    assert [store.feed_of(name).arrivals([form]) for name, form in worse.items()] == [[], []]
     assert rows(store, "SELECT revision FROM alerts") == [(4,)]
 
 
@@ -161,6 +163,32 @@ def test_what_is_past_for_one_account_is_owed_for_another(store: Store) -> None:
     store.feed_of("beta").commit_page([of_arrival(arrival, "secops")], now=NOW, connectors=["secops"])
     assert rows(store, "SELECT past, (SELECT count(*) FROM deliveries) FROM alerts") == [(0, 1)]
     assert seen(store) == [("a", "acme", 1), ("a", "beta", 0)]
+
+
+def test_figures_of_an_account_count_what_is_owed_for_it(store: Store) -> None:
+    """What two accounts see counts for both; what is from before the floor of one, for the other alone."""
+    begin(store, "acme", floor=NOW)
+    begin(store, "beta", floor=NOW - 30 * DAY)
+    new = "2026-12-24T00:00:00Z"
+    arrive(store, "acme", alert(id="acme", severity="high", published_at=new), "secops")
+    for account in ("beta", "acme"):
+        arrive(store, account, alert(id="both", severity="high", published_at=new), "secops")
+        arrive(store, account, alert(id="old", severity="high", published_at="2026-02-20T00:00:00Z"), "secops")
+    store.lifecycle.respond("both", Action.RESOLVE, place=PAGE, now=NOW + 60, connectors=())
+    store.lifecycle.respond("old", Action.ACKNOWLEDGE, place=PAGE, now=NOW + 30, connectors=())
+    told = {account: store.figures.between(NOW, NOW + DAY, account) for account in ("acme", "beta", "nobody")}
+    assert [dict(one.new) for one in told.values()] == [{Severity.HIGH: 2}, {Severity.HIGH: 2}, {}]
+    assert [(dict(one.open), dict(one.acknowledged)) for one in told.values()] == [
+        ({Severity.HIGH: 1}, {}),
+        ({}, {Severity.HIGH: 1}),
+        ({}, {}),
+    ]
+    assert [one.to_acknowledge.get(Severity.HIGH) for one in told.values()] == [[60], [30, 60], None]
+    assert [one.to_resolve.get(Severity.HIGH) for one in told.values()] == [[60], [60], None]
+    assert store.figures.weeks(NOW - 60, 1, "beta")[0].new == {Severity.HIGH: 2}
+    assert [one.alert.id for one in store.figures.unfinished(Severity.HIGH, 9, "beta")] == ["old"]
+    limits = {"secops": NOW + 1, "tickets": NOW + 1}
+    assert [store.figures.owed_before(Severity.HIGH, limits, account) for account in (None, *told)] == [2, 1, 1, 0]
 
 
 def test_a_renamed_account_goes_on_where_it_was(store: Store) -> None:

@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 
 from forwarder.config import Config
+from forwarder.web.health import Health
 from tests.kit import store as store_kit
 from tests.kit.samples import alert
 from tests.kit.store import NOW
 from tests.kit.web import Site, serving
 from tests.store.test_accounts import arrive, begin
-from forwarder.web.health import Health
 from tests.web.test_metrics import scrape, value
 
 
@@ -54,6 +54,14 @@ def test_the_page_says_how_each_account_is_read(site: Site) -> None:
     assert "The key was refused." in told
     page = site.page("/")
     assert page.count('id="accounts"') == page.count('id="account-names"') == 1
+
+
+def test_figures_are_those_of_an_account_where_one_is_asked_for(site: Site) -> None:
+    """Its name stays in the links from there; a name that is none shows those of all."""
+    assert "All 3 3 0" in site.text("/figures")
+    assert "All 2 2 0" in site.text("/figures?account=acme")
+    assert "status=open&amp;account=acme" in site.page("/figures?account=acme")
+    assert "All 3 3 0" in site.text("/figures?account=nobody")
 
 
 def test_one_refused_key_makes_nothing_unready(site: Site) -> None:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from forwarder.alarms import AlarmType, Finding, findings
 from forwarder.alarms.facts import Facts
 from forwarder.alarms.feeds import TOGETHER
 from forwarder.alarms.findings import OF_FEEDS, UNHELD_AFTER
-from forwarder.store.alarm_records import Alarm
+from forwarder.alert import Severity
+from forwarder.store.alarm_records import Alarm, Symptom
 from forwarder.store.records import Feed
 from tests.kit.store import NOW, config
 
@@ -19,14 +21,19 @@ REFUSED = Feed(
 NAMES = tuple(f"account-{number}" for number in range(TOGETHER + 3))
 
 
-def found(feeds: dict[str, Feed], *standing: Alarm, unheld: dict[str, float] | None = None) -> list[Finding]:
+def found(
+    feeds: dict[str, Feed],
+    *standing: Alarm,
+    unheld: dict[str, float] | None = None,
+    symptoms: Sequence[Symptom] = (),
+) -> list[Finding]:
     return findings(
         Facts(
             now=NOW,
             started_at=NOW - 5,
             config=config(),
             feeds=feeds,
-            symptoms=(),
+            symptoms=symptoms,
             standing=standing,
             free=None,
             place=str(Path()),
@@ -56,6 +63,27 @@ def test_what_many_have_is_one_alarm() -> None:
     assert len(found(dict.fromkeys(NAMES[:TOGETHER], REFUSED))) == TOGETHER
     (one,) = found(dict.fromkeys(NAMES, REFUSED))
     assert (one.subject, one.text.startswith(f"{len(NAMES)} accounts: account-0, ")) == ("", True)
+
+
+def test_gaps_of_many_accounts_are_one_alarm() -> None:
+    """After a long outage each may have one; the alarm is as severe as the worst of them."""
+    gaps = [
+        Symptom(
+            type="gap",
+            subject=name,
+            severity=Severity.HIGH if name == NAMES[-1] else Severity.LOW,
+            kev=False,
+            instance=name,
+            facts={"since": NOW - 60, "until": NOW},
+            reason="",
+            last_at=NOW,
+        )
+        for name in NAMES
+    ]
+    few = found({"acme": WELL}, symptoms=gaps[:TOGETHER])
+    assert [one.title.rpartition(": ")[2] for one in few] == list(NAMES[:TOGETHER])
+    (one,) = found({"acme": WELL}, symptoms=gaps)
+    assert (one.subject, one.severity, one.text.startswith(f"{len(NAMES)} accounts: ")) == ("", Severity.HIGH, True)
 
 
 def test_what_nobody_reads_of_many_feeds_is_one_alarm() -> None:

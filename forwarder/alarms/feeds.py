@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -106,8 +106,8 @@ def of_feeds(facts: Facts) -> Iterator[Finding]:
         if _is_unread(account, feed, facts):
             told = last_poll(feed, facts.now)
             unread.append(lasting(AlarmType.FEED_UNREAD, told, subject=subject, instance=feed.poll_error or ""))
-    yield from _told(refused, facts)
-    yield from _told(unread, facts)
+    yield from told_of(refused, facts)
+    yield from told_of(unread, facts)
 
 
 def of_sweeps(facts: Facts) -> Iterator[Finding]:
@@ -121,8 +121,8 @@ def of_sweeps(facts: Facts) -> Iterator[Finding]:
         if is_late or (stands and not is_swept(feed, config, now)):
             told, why = last_sweep(feed, now), feed.sweep_error or ""
             overdue.append(lasting(AlarmType.SWEEP_OVERDUE, told, subject=label(account), instance=why))
-    yield from _told(short, facts)
-    yield from _told(overdue, facts)
+    yield from told_of(short, facts)
+    yield from told_of(overdue, facts)
 
 
 def _short(account: str, severity: Severity, since: float) -> Finding:
@@ -190,7 +190,7 @@ def _was_told(kind: AlarmType, account: str, facts: Facts) -> bool:
     return facts.stands(kind, label(account)) or facts.stands(kind, "")
 
 
-def _told(found: list[Finding], facts: Facts) -> Iterator[Finding]:
+def told_of(found: Sequence[Finding], facts: Facts) -> Iterator[Finding]:
     """Findings of one type, each by itself; where there are many of them, as one that names the first few.
 
     Once that stands, it does until one is left: what wavers around the number is told once.

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
 from forwarder.alarms.facts import Facts, Finding
-from forwarder.alarms.feeds import TOGETHER, lasting, of_feeds, of_sweeps
+from forwarder.alarms.feeds import TOGETHER, lasting, of_feeds, of_sweeps, told_of
 from forwarder.alarms.types import OF_CONNECTORS, AlarmType, most_severe
 from forwarder.alert import Alert, MalformedAlert, Severity
 from forwarder.common.accounts import DEFAULT, named
@@ -61,6 +61,7 @@ def _of_roles(facts: Facts) -> Iterator[Finding]:
 def _of_rows(facts: Facts) -> Iterator[Finding]:
     """What the store has rows of. A connector that the config does not name has no alarm, for nobody could end it."""
     types = {kind.value: kind for kind in AlarmType}
+    of_accounts: dict[AlarmType, list[Finding]] = {AlarmType.GAP: [], AlarmType.EVIDENCE_UNREAD: []}
     for symptom in facts.symptoms:
         kind = types.get(symptom.type)
         if kind is None or (kind in OF_CONNECTORS and symptom.subject not in facts.config.connectors):
@@ -75,7 +76,7 @@ def _of_rows(facts: Facts) -> Iterator[Finding]:
             continue
         if kind is AlarmType.EVIDENCE_UNREAD and (symptom.subject or DEFAULT) not in facts.feeds:
             continue
-        yield Finding(
+        finding = Finding(
             type=kind,
             subject=symptom.subject,
             severity=_severity(kind, symptom),
@@ -84,6 +85,12 @@ def _of_rows(facts: Facts) -> Iterator[Finding]:
             instance=symptom.instance,
             last_at=symptom.last_at,
         )
+        if kind in of_accounts:
+            of_accounts[kind].append(finding)
+        else:
+            yield finding
+    for found in of_accounts.values():
+        yield from told_of(sorted(found, key=lambda one: (one.severity.rank, -(one.last_at or 0.0))), facts)
 
 
 _JUDGES: Final[tuple[Callable[[Facts], Iterator[Finding]], ...]] = (

@@ -43,8 +43,11 @@ def _is_misspelled(raw: dict[str, Any]) -> bool:
 
 def _of_names(named: dict[str, Any]) -> Iterator[tuple[Where, str]]:
     keys: dict[str, str] = {}
+    names: dict[str, str] = {}
     for name, account in named.items():
         where = (*_AT, "accounts", name)
+        if (like := names.setdefault(str(name).casefold(), str(name))) != str(name):
+            yield where, f"differs from {like} in capital letters alone, and routes would mean both"
         if not NAME.fullmatch(str(name)):
             yield where, "an account's name has 1 to 64 letters, digits, - and _"
         elif str(name).casefold() == DEFAULT:

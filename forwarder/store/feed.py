@@ -177,8 +177,9 @@ class FeedStore:
 
 _OVERTAKEN: Final = "An alert was changed, or first seen, by the feed of another account meanwhile."
 
+# An account that sees nothing yet would else be looked for in every alert that there is.
 _SEEN_HERE: Final = (
-    "origin = 'feed' AND exact = 1"
+    "EXISTS (SELECT 1 FROM alert_accounts AS s WHERE s.account = :account) AND origin = 'feed' AND exact = 1"
     " AND EXISTS (SELECT 1 FROM alert_accounts AS s WHERE s.alert_id = alerts.id AND s.account = :account)"
 )
 _WITNESS: Final = f"""

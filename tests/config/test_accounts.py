@@ -59,6 +59,11 @@ def test_no_key_of_any_account_is_shown(loaded: Load) -> None:
             " api_key",
         ),
         (
+            TWO.replace("beta:", "Acme:") + "  - to: post\n",
+            4,
+            "sentrytex.accounts.Acme: differs from acme in capital letters alone, and routes would mean both",
+        ),
+        (
             TWO + "  - {account: [acme, betta], to: post}\n",
             8,
             "routes[0].account[1]: no account is named 'betta' (did you mean beta?)",

@@ -167,7 +167,7 @@ def account_figures(quick: bool) -> dict[str, Any]:
     from tests.bench import accounts
 
     with stand_ins() as there:
-        return accounts.many_accounts(there, count=100 if quick else 1000, minutes=1 if quick else 1.5)
+        return accounts.many_accounts(there, count=100 if quick else 1000, minutes=1)
 
 
 FIGURES: dict[str, Callable[[bool], dict[str, Any]]] = {

@@ -24,8 +24,8 @@ def many_accounts(there: StandIns, *, count: int, minutes: float) -> dict[str, A
     """A daemon with ``count`` accounts that are polled once a minute: at first quiet, then with alerts that all see.
 
     ``poll_late_s`` is how much more than a minute lies between two polls of one account, and ``after_its_turn_s`` how
-    long after its moment of the minute an account was read, for half of the polls and for the last of all; ``all_saw_s``
-    is the time until the last account had seen what was published, which takes a minute by itself.
+    long after its moment of the minute an account was read, for half of the polls and for the last of all.
+    ``all_saw_s`` is how long it took until the last account had seen what was published; a minute is no delay.
     """
     names = [f"account-{number:04d}" for number in range(count)]
     keys = {name: f"vk_{name}-not-a-real-key" for name in names}

@@ -30,8 +30,8 @@ from forwarder.config import Config, Mute, Recurring, Reminder, Report, Route, S
 from forwarder.connector import ConnectorConfig
 from forwarder.plugins import connector_types, load_type
 from forwarder.sandbox import Sandbox
+from forwarder.testing import alert_json
 from forwarder.web.metrics import Gauges, Metrics
-from tests.kit.samples import alert_json
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 DOCS: Final = ROOT / "docs"

@@ -12,10 +12,11 @@ from typing import Any
 
 import pytest
 
+from forwarder.sandbox import Sandbox
 from forwarder.store import Store
-from tests.kit.contract import TARGETS, Target
+from forwarder.testing import Target, alert
+from tests.kit.contract import TARGETS
 from tests.kit.postgres import missing
-from tests.kit.samples import alert
 from tests.kit.store import claim, delivered, enqueue, settle
 from tests.torture import (
     feed,
@@ -98,7 +99,7 @@ def test_kills_between_a_response_and_its_effects_lose_nothing(torture: Mapping[
 
 
 @pytest.mark.parametrize("target", TARGETS, ids=lambda target: target.name)
-def test_every_fault_of_a_destination_ends_in_one_alert(target: Target, tmp_path: Path) -> None:
+def test_every_fault_of_a_destination_ends_in_one_alert(target: Target[Sandbox], tmp_path: Path) -> None:
     """Whatever becomes of a request, its first attempt comes to what the table says, and the alert arrives once."""
     outcome = matrix.run(target, tmp_path, matrix.STANDARD)
     assert outcome.wrong == []

@@ -18,8 +18,8 @@ from forwarder.connector import Broken, Delivery, Outcome, RateLimited, Retry, U
 from forwarder.delivery.breaker import DOWN
 from forwarder.delivery.transitions import LIMITS, LONGEST
 from forwarder.store.records import State
+from forwarder.testing import alert
 from tests.kit.core import rows
-from tests.kit.samples import alert
 from tests.kit.simulation import Behaviour, Simulation
 
 

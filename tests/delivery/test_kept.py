@@ -15,8 +15,8 @@ from forwarder.delivery.breaker import Breaker
 from forwarder.delivery.rate_limiter import RateLimiter
 from forwarder.store import Store, StoreError
 from forwarder.store.records import AttemptResult, Claimed, State
+from forwarder.testing import alert
 from tests.kit.core import Scripted
-from tests.kit.samples import alert
 from tests.kit.store import NOW, claim, enqueue, settle
 
 

@@ -20,8 +20,8 @@ from forwarder.sandbox import Sandbox
 from forwarder.store import Store
 from forwarder.store.query_records import Filter
 from forwarder.store.records import AttemptResult, State
+from forwarder.testing import alert
 from tests.kit import core
-from tests.kit.samples import alert
 from tests.kit.store import (
     LASTING,
     NOW,

@@ -22,7 +22,7 @@ from forwarder.feed.client import Page
 from forwarder.sandbox import Fault, FaultKind, Sandbox
 from forwarder.store.query_records import Filter
 from forwarder.store.records import State
-from tests.kit.samples import HOSTILE_TEXTS
+from forwarder.testing import HOSTILE_TEXTS
 from tests.torture.leaks import leaks
 from tests.torture.matrix import Row
 from tests.torture.rig import Rig

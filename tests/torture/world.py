@@ -22,13 +22,14 @@ from forwarder.sandbox import Sandbox
 from forwarder.store import Store, StoreError
 from forwarder.store.query_records import Filter
 from forwarder.store.records import State
-from tests.kit.contract import TARGETS, Target
+from forwarder.testing import Target
+from tests.kit.contract import TARGETS
 from tests.torture.points import Point
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 PATIENCE: Final = 60.0
 """Seconds for what takes one or two on an idle machine."""
-TARGET: Final[Mapping[str, Target]] = {target.name: target for target in TARGETS}
+TARGET: Final[Mapping[str, Target[Sandbox]]] = {target.name: target for target in TARGETS}
 
 _LOOKS: Final = {"reconcile_after": ["100ms", "400ms"]}
 HASTE: Final[Mapping[str, Mapping[str, Any]]] = {

@@ -18,10 +18,10 @@ import pytest
 from forwarder.sandbox import Sandbox
 from forwarder.store.query_records import Filter
 from forwarder.store.records import State
+from forwarder.testing import ALERT_ID, alert, hostile_alerts
 from tests.kit import core
 from tests.kit import store as store_kit
 from tests.kit.nginx import HOST, proxying, shown
-from tests.kit.samples import ALERT_ID, alert, hostile_alerts
 from tests.kit.store import NOW
 from tests.kit.web import TOKEN, Site, furnish, serving
 

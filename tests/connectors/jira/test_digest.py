@@ -16,8 +16,8 @@ from forwarder.alert import Alert
 from forwarder.connector import Delivered, Delivery, Origin
 from forwarder.lifecycle.digests import compose
 from forwarder.sandbox import Sandbox, adf
+from forwarder.testing import HOSTILE_TEXTS, alert, bare_alert, delivery, hostile_alerts
 from tests.connectors.jira.kit import send, units
-from tests.kit.samples import HOSTILE_TEXTS, alert, bare_alert, delivery, hostile_alerts
 
 
 def told(items: Sequence[Alert]) -> Delivery:

@@ -20,7 +20,7 @@ from forwarder.connector import Broken, Failed, RateLimited, Retry, Status
 from forwarder.sandbox import Fault, FaultKind, Sandbox
 from forwarder.sandbox.pagerduty_incidents import Agent
 from forwarder.store import Store
-from tests.kit.samples import NOW, alert, delivery
+from forwarder.testing import NOW, alert, delivery
 from tests.kit.store import claim, delivered, enqueue, settle
 
 KEY = "sentrytex:a"

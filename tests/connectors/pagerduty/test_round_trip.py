@@ -16,7 +16,7 @@ from forwarder.lifecycle import Mutes, Responses
 from forwarder.sandbox import Sandbox
 from forwarder.store import Store
 from forwarder.store.enqueue import enqueue as owe
-from tests.kit.samples import NOW, alert
+from forwarder.testing import NOW, alert
 from tests.kit.store import claim, config, delivered, enqueue, settle
 
 KEY = "sentrytex:a"

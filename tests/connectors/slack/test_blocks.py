@@ -13,7 +13,8 @@ from connectors.slack import Slack, SlackConfig, blocks, markup
 from forwarder.alert import Alert, Severity
 from forwarder.connector import BuiltInTexts, Change, Delivery, Kind, Link, Origin, Receipt
 from forwarder.sandbox import Sandbox, blockkit
-from tests.kit.samples import alert, bare_alert, delivery, hostile_alerts, odd_alerts, real_alerts
+from forwarder.testing import alert, bare_alert, delivery, hostile_alerts, odd_alerts
+from tests.kit.samples import real_alerts
 from tests.kit.slack import ELSEWHERE, WORSE, by_token, by_webhook, new_delivery, says, sent
 
 

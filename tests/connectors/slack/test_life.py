@@ -12,7 +12,7 @@ import pytest
 from connectors.slack import Slack, blocks, life
 from forwarder.connector import FEED, Action, Delivered, Delivery, Kind, Origin, Receipt, Resolution, Response, Retry
 from forwarder.sandbox import Fault, FaultKind, Sandbox, blockkit
-from tests.kit.samples import HOSTILE_TEXTS, NOW, alert, delivery, hostile_alerts
+from forwarder.testing import HOSTILE_TEXTS, NOW, alert, delivery, hostile_alerts
 from tests.kit.slack import WORSE, by_token, by_webhook, new_delivery, says, send, sent
 
 ADA = Response(

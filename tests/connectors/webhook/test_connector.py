@@ -18,9 +18,8 @@ from forwarder.alert import Alert
 from forwarder.connector import Broken, Delivered, Delivery, Kind, RateLimited, Receipt, Rejected, Retry, Uncertain
 from forwarder.sandbox import Fault, FaultKind, Sandbox
 from forwarder.sandbox.exchange import Request
+from forwarder.testing import ROSE, alert, delivery
 from tests.connectors.webhook.kit import NEW_KEY, send, webhook
-from tests.kit.contract import ROSE
-from tests.kit.samples import alert, delivery
 
 _numbers = count(1)
 

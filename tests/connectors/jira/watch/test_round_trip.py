@@ -14,7 +14,7 @@ from forwarder.events import Listener
 from forwarder.lifecycle import Mutes, Responses
 from forwarder.sandbox import Sandbox
 from forwarder.store import Store
-from tests.kit.samples import alert
+from forwarder.testing import alert
 from tests.kit.store import claim, config, delivered, enqueue, rows, settle
 
 

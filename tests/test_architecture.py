@@ -21,6 +21,8 @@ ROOMS: Final = (
     *("events", "replicas", "lifecycle", "feed", "delivery", "alarms", "heartbeat", "timer", "scheduler", "jobs"),
     # What puts them together, what stands in for the world, and what people meet.
     *("duties", "app", "web", "daemon", "sandbox", "cli"),
+    # What whoever writes a connector begins from, and tests it with.
+    *("testing", "new_connector"),
 )
 """The rooms of ``forwarder``, in order: each may import those before it, and none that comes after."""
 
@@ -40,6 +42,7 @@ PRODUCT: Final = re.compile("slack|pagerduty|jira", re.IGNORECASE)
 NAMES_PRODUCTS: Final = {
     "forwarder/sandbox/": "stands in for the products' APIs",
     "forwarder/cli/demo": "shows the stand-ins at work",
+    "forwarder/testing/samples.py": "holds the markup of products, which an alert's text may try",
     "forwarder/logs.py": "silences the products' libraries, and knows their tokens by form wherever they turn up",
 }
 """Where the core may name a product, and why."""

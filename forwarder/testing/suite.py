@@ -25,7 +25,8 @@ class Suite:
 
     targets: ClassVar[Sequence[Target[Any]]] = ()
 
-    def open(self) -> AbstractContextManager[Any]:
+    @classmethod
+    def open(cls) -> AbstractContextManager[Any]:
         """A new stand-in, which answers until the end of the ``with``. Yours to say."""
         raise NotImplementedError
 
@@ -40,13 +41,15 @@ class Suite:
             metafunc.parametrize(("target", "unseen"), cells, ids=_named)
         elif "target" in asked:
             tells = "responses" in asked
-            takes = [one for one in self.targets if not tells or connector_class(one.kind).tells_responses]
-            metafunc.parametrize("target", takes, ids=_named)
+            takes: list[Any] = [one for one in self.targets if not tells or connector_class(one.kind).tells_responses]
+            nobody = pytest.param(None, marks=pytest.mark.skip("no target tells what people decide"), id="nobody")
+            metafunc.parametrize("target", takes or [nobody], ids=_named)
 
     @pytest.fixture(scope="class")
-    def opened(self) -> Iterator[Any]:
+    @classmethod
+    def opened(cls) -> Iterator[Any]:
         """The stand-in of a class."""
-        with self.open() as stand_in:
+        with cls.open() as stand_in:
             yield stand_in
 
     @pytest.fixture

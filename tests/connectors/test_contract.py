@@ -18,7 +18,8 @@ class TestContract(Contract):
 
     targets = TARGETS
 
-    def open(self) -> Sandbox:
+    @classmethod
+    def open(cls) -> Sandbox:
         return Sandbox(limits=False)
 
 

@@ -48,7 +48,7 @@ def main(name: str, folder: Path | None) -> None:
     """Write the package of a connector of type NAME into FOLDER, by default forwarder-NAME."""
     if not _NAME.fullmatch(name) or len(name) > _LONGEST:
         raise click.ClickException(
-            f"{name!r} is no name for a type: up to {_LONGEST} small letters, digits and hyphens are, such as acme-chat."
+            f"{name!r} is no name for a type: up to {_LONGEST} small letters, digits, hyphens are, such as acme-chat."
         )
     folder = folder or Path(f"forwarder-{name}")
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):

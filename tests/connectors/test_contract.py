@@ -77,7 +77,7 @@ def running() -> Iterator[Sandbox]:
 @pytest.fixture
 def sandbox(running: Sandbox) -> Sandbox:
     """One sandbox for all, with every service as it should be."""
-    for service in (running.slack, running.pagerduty, running.jira, running.webhook):
+    for service in (running.slack, running.teams, running.pagerduty, running.jira, running.webhook):
         service.clear_faults()
         service.restore()
     running.jira.index_lag = 0
@@ -234,7 +234,8 @@ def test_many_threads_deliver_at_once(target: Target, sandbox: Sandbox, connecto
     assert {type(outcome) for outcome in outcomes} == {Delivered}
     assert [target.count(sandbox, one.alert) for one in ones] == [1] * len(ones)
     receipts = {outcome.receipt.remote_id for outcome in outcomes if isinstance(outcome, Delivered)}
-    assert len(receipts) == (len(ones) if target.edits else 1)
+    # One that edits nothing may have the same for all.
+    assert len(receipts) == len(ones) or (not target.edits and len(receipts) == 1)
 
 
 # Troubles

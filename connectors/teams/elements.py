@@ -31,7 +31,7 @@ MAX_URL: Final = 2000
 
 _MENTION: Final = re.compile(r"<(?=\s*/?\s*at\b)", re.IGNORECASE)
 _MACRO: Final = re.compile(r"\{\{(?=\s*(?:DATE|TIME)\b)", re.IGNORECASE)
-_CVE: Final = "https://nvd.nist.gov/vuln/detail/CVE-"
+_CVE: Final = re.compile(r"https://nvd\.nist\.gov/vuln/detail/(CVE-\d{4}-\d{4,})")
 
 Element = dict[str, Any]
 
@@ -69,9 +69,10 @@ def linked(words: str, url: str) -> str:
 
 def cve(alert: Alert, limit: int) -> Element:
     """The alert's CVE, linked to its entry in the NVD where it is well-formed."""
-    # Alert.link names the NVD only for a well-formed CVE: nothing of the alert's own text gets into the Markdown.
-    if alert.link and alert.link.startswith(_CVE) and len(alert.link) <= len(_CVE) + limit:
-        return own(linked(alert.link.rpartition("/")[2], alert.link))
+    found = _CVE.fullmatch(alert.link or "")
+    # The address may be one of the alert's own sources: only of a well-formed one nothing is Markdown.
+    if found and found[1] == alert.cve_id and len(found[1]) <= limit:
+        return own(linked(found[1], found[0]))
     return plain(cut(alert.cve_id or "–", limit))
 
 

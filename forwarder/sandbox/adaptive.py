@@ -46,7 +46,7 @@ _CARD: Final = {"$schema", "type", "version", "body", "actions", "msteams", "fal
 _STYLES: Final = {"default", "emphasis", "good", "attention", "warning", "accent"}
 _WIDTH: Final = re.compile(r"auto|stretch|[1-9]\d*(?:px)?")
 _URL: Final = re.compile(r"https?://[^\s<>\"]+", re.IGNORECASE)
-_AT: Final = re.compile(r"<\s*/?\s*at\b[^>]*>", re.IGNORECASE)
+_AT: Final = re.compile(r"</?at\b[^>]*>", re.IGNORECASE)
 _MENTION: Final = re.compile(r"<at>[^<>]+</at>")
 _LINK: Final = re.compile(r"(!?)\[((?:[^\[\]\\]|\\.)*)\]\(([^)]*)\)")
 _PERSON: Final = re.compile(r"[^\s@]+@[^\s@]+\.[^\s@]+|[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
@@ -75,13 +75,27 @@ def problems(card: Any) -> list[str]:
 def mentions(card: Mapping[str, Any]) -> list[str]:
     """The ids of those whom ``card`` mentions, in its order."""
     ids = {entity["text"]: entity["mentioned"]["id"] for entity in card.get("msteams", {}).get("entities", [])}
-    return [ids[said] for text in _markdown(card) for said in _MENTION.findall(text) if said in ids]
+    return [ids[said] for text in markdown(card) for said in _MENTION.findall(text) if said in ids]
 
 
 def links(card: Mapping[str, Any]) -> list[str]:
     """Where ``card`` leads: by its Markdown, and by its buttons."""
-    found = [url for text in _markdown(card) for _, _, url in _LINK.findall(text)]
+    found = [url for text in markdown(card) for _, _, url in _LINK.findall(text)]
     return found + [action["url"] for action in card.get("actions", [])]
+
+
+def markdown(value: Any) -> Iterator[str]:
+    """Every text in which Markdown and mentions are read."""
+    if isinstance(value, list):
+        for item in value:
+            yield from markdown(item)
+    elif isinstance(value, dict):
+        if value.get("type") == "TextBlock" and isinstance(value.get("text"), str):
+            yield value["text"]
+        for fact in value.get("facts", []):
+            yield from (str(fact.get("title")), str(fact.get("value")))
+        for key in ("body", "items", "columns"):
+            yield from markdown(value.get(key))
 
 
 def _in_version(version: Any) -> Iterator[str]:
@@ -162,7 +176,7 @@ def _in_mentions(card: Mapping[str, Any]) -> Iterator[str]:
     """Each mention in a text has its entity, and each entity its mention and its person."""
     teams = card.get("msteams", {})
     entities = teams.get("entities", []) if isinstance(teams, dict) else []
-    said = [text for text in _markdown(card) if _AT.search(text)]
+    said = [text for text in markdown(card) if _AT.search(text)]
     known = [str(entity.get("text")) for entity in entities]
     if len(set(known)) < len(known):
         yield "two mentions have the same text"
@@ -176,17 +190,3 @@ def _in_mentions(card: Mapping[str, Any]) -> Iterator[str]:
         rest = functools.reduce(lambda left, one: left.replace(one, ""), known, text)
         if _AT.search(rest):
             yield f"a mention has no entity: {text}"
-
-
-def _markdown(value: Any) -> Iterator[str]:
-    """Every text in which Markdown and mentions are read."""
-    if isinstance(value, list):
-        for item in value:
-            yield from _markdown(item)
-    elif isinstance(value, dict):
-        if value.get("type") == "TextBlock" and isinstance(value.get("text"), str):
-            yield value["text"]
-        for fact in value.get("facts", []):
-            yield from (str(fact.get("title")), str(fact.get("value")))
-        for key in ("body", "items", "columns"):
-            yield from _markdown(value.get(key))

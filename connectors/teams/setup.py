@@ -7,7 +7,7 @@ from typing import Final
 from forwarder.connector import Question, Setup
 
 SETUP: Final = Setup(
-    name="teams",
+    name="room",
     offer="Show alerts in Microsoft Teams?",
     questions=(Question(key="url", prompt="Address of a Workflows webhook", variable="TEAMS_WORKFLOW_URL"),),
     usual=False,

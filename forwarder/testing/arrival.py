@@ -136,4 +136,5 @@ class Arrival(Suite):
         assert {type(outcome) for outcome in outcomes} == {Delivered}
         assert [target.count(stand_in, one.alert) for one in ones] == [1] * len(ones)
         receipts = {outcome.receipt.remote_id for outcome in outcomes if isinstance(outcome, Delivered)}
-        assert len(receipts) == (len(ones) if target.edits else 1)
+        # One that edits nothing may have the same for all.
+        assert len(receipts) == len(ones) or (not target.edits and len(receipts) == 1)

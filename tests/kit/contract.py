@@ -51,6 +51,11 @@ def _issues(sandbox: Sandbox, alert: Alert) -> int:
     return sum(f"sentrytex-{alert.id}" in issue["fields"]["labels"] for issue in sandbox.jira.issues.values())
 
 
+def _cards(sandbox: Sandbox, alert: Alert) -> int:
+    # Nor does a card; what Teams refused stands nowhere.
+    return sum(alert.title in json.dumps(card, ensure_ascii=False) for card in sandbox.teams.cards)
+
+
 def _posted(sandbox: Sandbox, alert: Alert) -> int:
     # One that comes again under its id is the same one to a receiver.
     return sum(message["type"] == "alert.opened" for message in sandbox.webhook.about(alert.id))
@@ -150,6 +155,25 @@ TARGETS: Final[tuple[Target[Sandbox], ...]] = (
         count=_issues,
         lost=(Uncertain,),
         statuses={**_FINAL, 408: (Uncertain, Retry), 409: (Uncertain,), **dict.fromkeys(_SERVER, (Uncertain,))},
+    ),
+    Target(
+        name="teams",
+        kind="teams",
+        config=lambda sandbox: {"url": sandbox.teams.url, "max_rate": None},
+        service=lambda sandbox: sandbox.teams,
+        send="POST /workflows/",
+        secrets=lambda sandbox: (sandbox.teams.url, sandbox.teams.signature),
+        count=_cards,
+        lost=(Uncertain, Delivered),
+        statuses={
+            **_FINAL,
+            408: (Retry,),
+            409: (Retry,),
+            **dict.fromkeys(_SERVER, (Uncertain,)),
+            503: (Uncertain, Retry),
+        },
+        once=False,
+        edits=False,
     ),
     Target(
         name="webhook",

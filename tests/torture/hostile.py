@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from forwarder.alert import Alert, MalformedAlert
 from forwarder.common.text import is_web_url
 from forwarder.feed.client import Page
-from forwarder.sandbox import Fault, FaultKind, Sandbox
+from forwarder.sandbox import Fault, FaultKind, Sandbox, adaptive
 from forwarder.store.query_records import Filter
 from forwarder.store.records import State
 from forwarder.testing import HOSTILE_TEXTS
@@ -81,7 +81,7 @@ def run(folder: Path, *, examples: int, flavour: str, seeded: bool = True) -> Ro
     row = Row(target=f"hostile, {flavour}")
     with (
         Sandbox(limits=False) as sandbox,
-        Rig(folder, sandbox, ["slack-token", "pagerduty", "webhook", flavour]) as rig,
+        Rig(folder, sandbox, ["slack-token", "teams", "pagerduty", "webhook", flavour]) as rig,
     ):
         rig.poll()
         for page in catalogue():
@@ -153,6 +153,10 @@ def _interpreted(rig: Rig) -> Iterator[str]:
         yield from (f"a ping, {ping}" for ping in message["pings"])
         yield from _links(message["blocks"], "url")
         yield from _links(message["attachments"], "url")
+    yield from (f"a card that is not shown: {why}" for why in rig.sandbox.teams.failed)
+    for card in rig.sandbox.teams.cards:
+        yield from (f"a mention, {who}" for who in adaptive.mentions(card))
+        yield from (f"a link, {url}" for url in adaptive.links(card) if not is_web_url(url))
     for incident in rig.sandbox.pagerduty.incidents.values():
         yield from _links(incident["events"], "href")
     for message in rig.sandbox.webhook.messages.values():

@@ -36,6 +36,7 @@ HASTE: Final[Mapping[str, Mapping[str, Any]]] = {
     "slack-token": {**_LOOKS, "max_rate": None},
     # One under way at a time, so that a kill can repeat one message at most.
     "slack-webhook": {"max_rate": None, "concurrency": 1},
+    "teams": {"max_rate": None, "concurrency": 1},
     "pagerduty": {"max_rate": None},
     "jira-cloud": _LOOKS,
     "jira-data-center": _LOOKS,

@@ -18,6 +18,7 @@ from forwarder.alert import Alert
 from forwarder.connector import Broken, Delivered, Delivery, Kind, RateLimited, Receipt, Rejected, Retry, Uncertain
 from forwarder.sandbox import Fault, FaultKind, Sandbox
 from forwarder.sandbox.exchange import Request
+from forwarder.testing import ROSE, alert, delivery
 from forwarder.wire.endpoint import MAX_ANSWER
 from tests.connectors.webhook.kit import NEW_KEY, send, webhook
 

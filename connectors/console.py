@@ -92,6 +92,7 @@ class Console(Connector[ConsoleConfig]):
             **_details(alert),
             "vendors": list(delivery.vendor_names),
             "evidence": list(delivery.evidence),
+            **({"accounts": list(delivery.accounts)} if delivery.accounts else {}),
             "changes": {
                 change.field: {"old": _plain(change.old), "new": _plain(change.new)} for change in delivery.changes
             },

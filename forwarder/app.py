@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from contextlib import suppress
 from functools import partial
 from typing import Any, Final
@@ -13,6 +13,7 @@ from typing import Any, Final
 from pydantic import BaseModel
 
 from forwarder.alarms import Alarms
+from forwarder.common.accounts import DEFAULT
 from forwarder.common.clock import Clock
 from forwarder.common.units import format_duration
 from forwarder.config import Config, needs_restart, secrets_of
@@ -23,16 +24,17 @@ from forwarder.delivery.leaving import Leaving, Pauses
 from forwarder.delivery.leftovers import Leftovers
 from forwarder.duties import JOBS_END, REVIEW, WAKE, Duties
 from forwarder.events import Listeners
-from forwarder.feed.client import FeedClient, RequestBudget, SentrytexError
+from forwarder.feed.account import Feeds
+from forwarder.feed.client import FeedClient, SentrytexError, Unavailable
 from forwarder.feed.evidence import EvidenceReader
-from forwarder.feed.poller import Poller
 from forwarder.heartbeat import Heartbeat
 from forwarder.jobs import Jobs
 from forwarder.lifecycle import Life
 from forwarder.lifecycle.owners import owners_of
 from forwarder.logs import Redactor, get_logger
 from forwarder.replicas.holder import Holder
-from forwarder.replicas.roles import FEED, UPKEEP, of_connector
+from forwarder.replicas.roles import UPKEEP, of_connector, of_feed
+from forwarder.rounds import told
 from forwarder.scheduler import Scheduler
 from forwarder.store import LeaseLost, Store, StoreError
 from forwarder.store.records import PollResult
@@ -66,7 +68,6 @@ class Forwarder:
         self.clock = clock or Clock()
         self.redactor = redactor or Redactor()
         self.redactor.update(secrets_of(config))
-        self.budget = RequestBudget()
         self.listeners = Listeners()
         self.holder = Holder(store.engine.membership)
         self.alarms = Alarms(
@@ -93,13 +94,8 @@ class Forwarder:
         )
         self._delivering = Dispatchers(store, means)
         self._leftovers = Leftovers(store, shared=self.holder.shares, now=self.clock, connectors=self.in_use)
-        self.has_read_feed = False
-        """Whether one poll was complete since the start of this process, or since a reload changed the feed."""
-        self.reads_since = "the start of this process"
-        self._source = self._make_source(config)
         self._heartbeat = Heartbeat(config.heartbeat)
-        self._reading = store.acting_as(FEED)
-        self.poller = Poller(config, self._source, self._reading, now=self.clock)
+        self.feeds = Feeds(config, store, now=self.clock)
         self.life = Life(
             store,
             config,
@@ -109,19 +105,27 @@ class Forwarder:
             listener=self.listeners,
             redact=self.redactor,
         )
-        self.evidence = EvidenceReader(self._reading, lambda: self._source, self._wanting, now=self.clock, random=rng)
-        self._retired: list[FeedClient] = []
+        self.evidence = EvidenceReader(
+            store,
+            self._source_of,
+            self._wanting,
+            now=self.clock,
+            random=rng,
+            reads=self._reads,
+            accounts=self._accounts,
+        )
         self._retired_heartbeats: list[Heartbeat] = []
         self._tended_at: float | None = None
         self._stopped = threading.Event()
-        self._jobs = Jobs(self, Scheduler(self._guarded, now=self.clock.uptime), rng)
+        uptime = self.clock.uptime
+        self._jobs = Jobs(self, Scheduler(self._guarded, now=uptime), now=uptime, rng=rng)
         self._duties = Duties(
             store,
             lambda: self.config,
             delivering=self._delivering,
             leftovers=self._leftovers,
             jobs=self._jobs,
-            poller=self.poller,
+            feeds=self.feeds,
             life=self.life,
             now=self.clock,
             shared=self.holder.shares,
@@ -134,6 +138,8 @@ class Forwarder:
 
         Of several replicas each does so for its share.
         """
+        if why := self.store.accounts.strangers(self.feeds):
+            raise StoreError(why)
         self._duties.schedules = schedule
         self._delivering.use(self._delivering.prepare(self.config), ())
         self.holder.start(self._duties)
@@ -148,9 +154,8 @@ class Forwarder:
         self.holder.give_all_up(timeout)
         ended = self._delivering.stop(max(end - time.monotonic(), 0.0))
         self._jobs.join(JOBS_END)
-        self._retired.append(self._source)
         self._retired_heartbeats.append(self._heartbeat)
-        self.close_retired()
+        self.feeds.close()
         _close(self._retired_heartbeats)
         return ended
 
@@ -167,6 +172,9 @@ class Forwarder:
         """
         if keys := needs_restart(self.config, config):
             raise ReloadRefused(f"{keys} cannot be changed while the forwarder runs: restart it.")
+        before, settings = self.config.sentrytex.keys.keys(), config.sentrytex.keys
+        if before != settings.keys() and (why := self.store.accounts.strangers(settings)):
+            raise ReloadRefused(why)
         with self._duties.changing:
             self._reload(config)
 
@@ -175,20 +183,16 @@ class Forwarder:
         # All that another package's code may refuse comes first, while nothing is changed.
         connectors = self._delivering.prepare(config)
         before, settings = self.config.sentrytex, config.sentrytex
-        other_feed = settings != before
-        if other_feed:
-            source = self._make_source(config)
-            # The old client stays open until the next poll, for the last one may still be under way with it.
-            self._retired.append(self._source)
-            self._source = source
-            self.poller.read_from(source)
-            if (settings.base_url, settings.api_key) != (before.base_url, before.api_key):
-                self.has_read_feed, self.reads_since = False, "the reload that changed the feed"
+        if before.keys.keys() != settings.keys.keys():
+            self.store.accounts.open(settings.keys)
+        changed = self.feeds.use(config) if settings != before else []
         if config.heartbeat != self.config.heartbeat:
             self._retired_heartbeats.append(self._heartbeat)
             self._heartbeat = Heartbeat(config.heartbeat)
         self.config = config
-        for part in (self.poller, self.alarms, self.life):
+        for feed in self.feeds.values():
+            feed.poller.use(config)
+        for part in (self.alarms, self.life):
             part.use(config)
         self.holder.follow()
         names = [connector.name for connector in connectors if self.holds(of_connector(connector.name))]
@@ -196,14 +200,15 @@ class Forwarder:
         self._jobs.follow(connector for connector in connectors if connector.name in names)
         self._guarded("restart", lambda: self._leftovers.reset_deadlines(names))
         self._delivering.wake(self.dispatchers)
-        if other_feed:
+        if settings != before:
             # Only then: whoever reloads again and again must not spend the API's requests.
-            self._guarded("replan", self._jobs.replan)
+            self._guarded("reread", partial(self._jobs.reread, changed))
 
     def tend(self) -> None:
         """What the main loop does again and again: it follows the clock, and puts right what lost its thread."""
         self._tended_at = time.monotonic()
         self.follow_clock()
+        self.feeds.tidy()
         self._jobs.look()
         with self._duties.changing:
             self._delivering.tend()
@@ -247,45 +252,39 @@ class Forwarder:
 
     # Turns
 
-    def poll(self) -> PollResult:
-        """One poll, now; raises SentrytexError where the feed cannot be read."""
-        started, source = time.monotonic(), self._source
+    def poll(self, account: str = DEFAULT) -> PollResult:
+        """One poll of an account's feed, now; raises SentrytexError where it cannot be read."""
+        started, feed = time.monotonic(), self.feeds[account]
+        client = feed.client
         try:
-            result = self.poller.poll()
+            result = feed.poller.poll()
         except SentrytexError as error:
-            log.warning("poll_failed", reason=str(error), result=error.result)
+            log.warning("poll_failed", reason=str(error), result=error.result, **told(account))
             self.listeners.poll_failed(error, time.monotonic() - started)
             raise
         # A poll that a reload overtook says nothing of the feed that is read from now on.
-        self.has_read_feed |= source is self._source
+        feed.has_read |= client is feed.client
         self._polled(result, time.monotonic() - started)
         return result
 
-    def sweep(self) -> PollResult:
-        """One sweep, now; raises SentrytexError where the feed cannot be read."""
+    def sweep(self, account: str = DEFAULT) -> PollResult:
+        """One sweep of an account's feed, now; raises SentrytexError where it cannot be read."""
         started = time.monotonic()
-        result = self.poller.sweep()
+        result = self.feeds[account].poller.sweep()
         self._polled(result, time.monotonic() - started)
         return result
 
-    def sweep_if_due(self) -> None:
+    def sweep_if_due(self, account: str = DEFAULT) -> None:
         """A sweep, where the last one is ``sweep_every`` ago or there was none; raises SentrytexError."""
-        if self.until_sweep() <= 0:
-            self.sweep()
+        if self.feeds[account].until_sweep() <= 0:
+            self.sweep(account)
 
-    def until_sweep(self) -> float:
-        """Seconds until a sweep is due; zero or below where it is."""
-        now, swept_at = self.clock(), self.store.feed.state().swept_at
-        if swept_at is None or swept_at > now:
-            # A clock that was set back while nothing ran must not put the sweep off by as much.
-            return 0.0
-        return swept_at + self.config.sentrytex.sweep_every.total_seconds() - now
-
-    def read_stack(self) -> frozenset[str]:
-        """Reads the stack where that is due, and returns the vendors that joined it since it was last read."""
-        grown = self.poller.stack_grew()
+    def read_stack(self, account: str = DEFAULT) -> frozenset[str]:
+        """Reads a stack where that is due, and returns the vendors that joined it since it was last read."""
+        poller = self.feeds[account].poller
+        grown = poller.stack_grew()
         # What was routed without its vendors' categories goes where these lead.
-        self.wake(self.poller.route_again())
+        self.wake(poller.route_again())
         return grown
 
     def reclaim_expired(self) -> None:
@@ -322,14 +321,11 @@ class Forwarder:
         """Forgets what is older than ``keep``."""
         self.life.forget(self.config)
 
-    def close_retired(self) -> None:
-        """Closes the clients that a reload replaced; called once no poll uses them any more."""
-        _close(self._retired)
-
     def _polled(self, result: PollResult, seconds: float) -> None:
         self.wake(result.connectors)
         write = log.info if any(result.counts.values()) else log.debug
-        write("swept" if result.sweep else "polled", seconds=round(seconds, 3), read=result.read, **result.counts)
+        counts = {**told(result.account), **result.counts}
+        write("swept" if result.sweep else "polled", seconds=round(seconds, 3), read=result.read, **counts)
         self.listeners.polled(result, seconds)
 
     def _guarded(self, name: str, work: Callable[[], object]) -> bool:
@@ -351,8 +347,17 @@ class Forwarder:
 
     # Parts
 
-    def _make_source(self, config: Config) -> FeedClient:
-        return FeedClient(config.sentrytex.base_url, config.sentrytex.api_key.get_secret_value(), budget=self.budget)
+    def _source_of(self, account: str) -> FeedClient:
+        if (feed := self.feeds.get(account)) is None:
+            raise Unavailable("A reload took the account away.")
+        return feed.client
+
+    def _accounts(self) -> Collection[str]:
+        return tuple(self.feeds)
+
+    def _reads(self, account: str) -> bool:
+        """Whether this process reads an account's feed."""
+        return self.holds(of_feed(account))
 
     @property
     def dispatchers(self) -> dict[str, Dispatcher]:
@@ -384,7 +389,7 @@ class Forwarder:
         return owners_of(self.config.owners, kind, delivery)
 
 
-def _close(retired: list[FeedClient] | list[Heartbeat]) -> None:
+def _close(retired: list[Heartbeat]) -> None:
     with suppress(IndexError):
         while True:
             retired.pop().close()

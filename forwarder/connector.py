@@ -33,6 +33,7 @@ from typing import Any, ClassVar, Final, Generic, Protocol, TypeVar
 from pydantic import BaseModel
 
 from forwarder.alert import Alert, Change, Severity, Vendor, Vendors, named
+from forwarder.common.accounts import named as names_of
 from forwarder.common.backoff import retry_after
 from forwarder.common.text import clean, cut, is_web_url, one_line
 from forwarder.common.units import Duration, Interval, Rate, SendRate, format_duration
@@ -184,8 +185,8 @@ class Delivery:
 
     ``vendors`` is what the stack says of the vendors that the alert and its ``changes`` name, ``evidence`` what the API
     said of the evidence for it, as short lines of plain text: empty where that was not read, or not yet. Both are for
-    people to read. They may differ from one attempt to the next, so nothing by which a message is found again may
-    hold them.
+    people to read, and so are ``accounts``, those that see the alert, where the config names any. They may differ from
+    one attempt to the next, so nothing by which a message is found again may hold them.
 
     ``owners`` are those who must act here, as the config's author named them: instances of the connector's ``Owner``,
     by the alert's vendors first, then by their categories. Only these may be called by name, or pinged.
@@ -211,12 +212,18 @@ class Delivery:
     owners: tuple[BaseModel, ...] = field(default=(), hash=False)
     vendors: Vendors = field(default_factory=dict, hash=False)
     evidence: tuple[str, ...] = ()
+    accounts: tuple[str, ...] = ()
     page: str | None = None
 
     @property
     def vendor_names(self) -> tuple[str, ...]:
         """The alert's vendors as people read them."""
         return self.named(self.alert.affected_vendors)
+
+    @property
+    def seen_by(self) -> str:
+        """The accounts that see the alert, the first few by name; empty where the config names none."""
+        return names_of(self.accounts)
 
     def named(self, keys: Iterable[str]) -> tuple[str, ...]:
         """Vendors as people read them: by name, where the stack knows it, else by key."""

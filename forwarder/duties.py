@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Final
 
 from forwarder.common.clock import Now
 from forwarder.config import Config
 from forwarder.delivery.dispatchers import Dispatchers
 from forwarder.delivery.leftovers import Leftovers
-from forwarder.feed.poller import Poller
+from forwarder.feed.account import Feeds
 from forwarder.jobs import Jobs
 from forwarder.lifecycle import Life
-from forwarder.replicas.roles import FEED, SCHEDULER, UPKEEP, connectors_in, roles_of
+from forwarder.replicas.roles import SCHEDULER, UPKEEP, accounts_in, connectors_in, is_feed, of_feed, roles_of
 from forwarder.store import Store
 
 JOBS_END: Final = 1.0
@@ -35,14 +35,14 @@ class Duties:
         delivering: Dispatchers,
         leftovers: Leftovers,
         jobs: Jobs,
-        poller: Poller,
+        feeds: Feeds,
         life: Life,
         now: Now,
         shared: bool,
     ) -> None:
-        self._feed, self._config = store.acting_as(FEED).feed, config
+        self._store, self._config = store, config
         self._delivering, self._leftovers = delivering, leftovers
-        self._jobs, self._poller, self._life = jobs, poller, life
+        self._jobs, self._feeds, self._life = jobs, feeds, life
         self._now, self._shared = now, shared
         self._ends_at: float | None = None
         self.changing = threading.RLock()
@@ -52,22 +52,30 @@ class Duties:
 
     def roles(self) -> Collection[str]:
         """Every role that the config has."""
-        return roles_of(self._config().connectors)
+        config = self._config()
+        return roles_of(config.connectors, config.sentrytex.keys)
 
     def take_up(self, roles: Collection[str]) -> None:
         """Begins what ``roles`` are for, after what an earlier holder left; raises StoreError."""
         with self.changing:
             names = connectors_in(roles)
             self._leftovers.take_over(names)
-            if FEED in roles:
-                if self._shared:
-                    self._poller.begin_anew()
-                self._feed.count_start(now=self._now())
+            if accounts := [account for account in accounts_in(roles) if account in self._feeds]:
+                self._take_feeds(accounts)
             if self.schedules:
                 self._jobs.start()
-            self._jobs.begin(role for role in roles if role in (FEED, SCHEDULER, UPKEEP))
+            self._jobs.begin([role for role in roles if is_feed(role) or role in (SCHEDULER, UPKEEP)])
             self._delivering.take(names, shared=self._shared)
             self._jobs.follow(connector for name, connector in self._delivering.in_use().items() if name in names)
+
+    def _take_feeds(self, accounts: Sequence[str]) -> None:
+        if self._shared:
+            for account in accounts:
+                self._feeds[account].poller.begin_anew()
+        # All of them were taken in one write a moment ago: that one is still held says so of the others.
+        told = self._store.acting_as(of_feed(accounts[0])).accounts
+        told.open(accounts)
+        told.count_start(accounts, now=self._now())
 
     def lay_down(self, role: str, *, lost: bool) -> None:
         """Begins nothing more for ``role``; where it was lost, nobody waits for what is under way."""

@@ -1,18 +1,14 @@
-"""The periodic work: what it is, whose it is, and when it is due."""
+"""The periodic work besides reading the feeds: what it is, whose it is, and when it is due."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from functools import partial
 from typing import Any, Final, Protocol
 
-from forwarder.common.backoff import Backoff
-from forwarder.common.clock import Clock
-from forwarder.config import Config
+from forwarder.common.clock import Clock, Now
 from forwarder.connector import Connector
-from forwarder.events import Listeners
-from forwarder.feed.client import KeyRefused, SentrytexError, TooManyRequests
 from forwarder.feed.evidence import READ_EVERY, EvidenceReader
 from forwarder.lifecycle import Life
 from forwarder.lifecycle.held import RELEASE_EVERY
@@ -20,21 +16,10 @@ from forwarder.lifecycle.mutes import TEND_EVERY
 from forwarder.lifecycle.reminders import REMIND_EVERY
 from forwarder.lifecycle.reports import REPORT_EVERY
 from forwarder.lifecycle.responses import CATCH_UP_EVERY
-from forwarder.logs import get_logger
-from forwarder.replicas.roles import FEED, SCHEDULER, UPKEEP, of_connector
+from forwarder.replicas.roles import SCHEDULER, UPKEEP, accounts_in, is_feed, of_connector
+from forwarder.rounds import FEED_WORKER, Read, Rounds
 from forwarder.scheduler import HANGS, Period, Scheduler, Work
-from forwarder.store import Store
 
-log = get_logger(__name__)
-
-POLL_AGAIN: Final = Backoff(first=2.0, most=240.0)
-"""Between two polls while the feed cannot be read."""
-KEY_AGAIN: Final = 120.0
-"""Seconds between two polls with a key that was refused."""
-FIRST_SWEEP: Final = 5.0
-"""Seconds after a start: the feed's new alerts go first."""
-SWEEP_AGAIN: Final = 60.0
-"""Seconds between two sweeps while the feed cannot be read."""
 RECLAIM_EVERY: Final = 30.0
 REVIEW_EVERY: Final = 30.0
 PRUNE_EVERY: Final = 86400.0
@@ -44,23 +29,12 @@ PRUNE_HANGS: Final = 6 * 3600.0
 """Seconds after which forgetting counts as stalled: the first time, years may have to go."""
 
 
-class Turns(Protocol):
+class Turns(Read, Protocol):
     """What the jobs carry out; ``forwarder.app.Forwarder`` does."""
 
-    config: Config
-    store: Store
     clock: Clock
-    listeners: Listeners
     evidence: EvidenceReader
     life: Life
-
-    def poll(self) -> object: ...
-
-    def sweep(self) -> object: ...
-
-    def until_sweep(self) -> float: ...
-
-    def read_stack(self) -> frozenset[str]: ...
 
     def beat(self) -> None: ...
 
@@ -70,23 +44,16 @@ class Turns(Protocol):
 
     def prune(self) -> None: ...
 
-    def close_retired(self) -> None: ...
-
-    @property
-    def has_heartbeat(self) -> bool: ...
-
-    def holds(self, role: str) -> bool: ...
-
 
 class Jobs:
-    """What is done again and again, and when: polls and sweeps plan the next of their kind by what became of them.
+    """What is done again and again, and when.
 
     Each is a role's, and begins only where this process has that.
     """
 
-    def __init__(self, turns: Turns, scheduler: Scheduler, rng: Callable[[], float]) -> None:
-        self._turns, self._scheduler, self._rng = turns, scheduler, rng
-        self._poll_failures = 0
+    def __init__(self, turns: Turns, scheduler: Scheduler, *, now: Now, rng: Callable[[], float]) -> None:
+        self._turns, self._scheduler = turns, scheduler
+        self._rounds = Rounds(turns, scheduler, now=now, rng=rng)
         self._scheduled = False
         self._of_role: dict[str, dict[str, Period]] = {}
         """The jobs of each role, by name, with the seconds after which each begins first."""
@@ -98,11 +65,8 @@ class Jobs:
         if self._scheduled:
             return
         turns = self._turns
-        self._add(FEED, "poll", self._poll, self._poll_every, _at_once)
-        self._add(FEED, "heartbeat", _job(turns.beat), lambda: math.inf, lambda: math.inf)
-        feed = partial(self._add, FEED, worker="feed")
-        feed("sweep", self._sweep, self._sweep_again, lambda: max(turns.until_sweep(), FIRST_SWEEP))
-        feed("evidence", turns.evidence.read, lambda: READ_EVERY, lambda: READ_EVERY)
+        self._scheduler.add("heartbeat", self._rounds.report, lambda: math.inf)
+        self._scheduler.add("evidence", turns.evidence.read, lambda: READ_EVERY, worker=FEED_WORKER)
         self._add(UPKEEP, "alarms", self._still(_job(turns.review_alarms)), lambda: REVIEW_EVERY, lambda: REVIEW_EVERY)
         self._add(UPKEEP, "prune", _job(turns.prune), lambda: PRUNE_EVERY, lambda: FIRST_PRUNE, hangs=PRUNE_HANGS)
         # What asks the store alone, and for moments, needs no thread each: a thread costs memory while it waits.
@@ -121,16 +85,23 @@ class Jobs:
         self._scheduler.start()
         self._scheduled = True
 
-    def begin(self, roles: Iterable[str]) -> None:
+    def begin(self, roles: Collection[str]) -> None:
         """The jobs of ``roles``, from now on."""
-        if self._scheduled:
-            self._poll_failures = 0
-            for role in roles:
-                for name, first in self._of_role.get(role, {}).items():
-                    self._scheduler.plan(name, first())
+        if not self._scheduled:
+            return
+        if accounts := accounts_in(roles):
+            self._rounds.begin(accounts)
+            self._scheduler.plan("evidence", READ_EVERY)
+        if UPKEEP in roles:
+            self._rounds.begin_reports()
+        for role in roles:
+            for name, first in self._of_role.get(role, {}).items():
+                self._scheduler.plan(name, first())
 
     def have_ended(self, role: str) -> bool:
         """Whether no job of a role is under way."""
+        if is_feed(role):
+            return self._scheduler.idle(["evidence"]) and self._rounds.have_ended(*accounts_in([role]))
         return self._scheduler.idle(self._of_role.get(role, {}))
 
     def review(self) -> None:
@@ -184,54 +155,13 @@ class Jobs:
 
         return turn
 
-    def replan(self) -> None:
-        """Polls at once, and sweeps when the config says, whose feed was replaced; what failed was another one."""
-        self._poll_failures = 0
-        self._scheduler.plan("poll", 0.0)
-        self._scheduler.plan("sweep", self._turns.until_sweep())
-
-    def _poll(self) -> float | None:
-        try:
-            self._turns.poll()
-            self._poll_failures = 0
-            if self._turns.has_heartbeat:
-                self._scheduler.plan("heartbeat", 0.0)
-            self._scheduler.plan("evidence", 0.0)
-            if self._turns.read_stack():
-                log.info("stack_grew")
-                self._scheduler.plan("sweep", 0.0)
-        except SentrytexError as error:
-            self._poll_failures += 1
-            return self._poll_again(error)
-        finally:
-            self._turns.close_retired()
-        return None
-
-    def _poll_every(self) -> float:
-        return self._turns.config.sentrytex.poll_every.total_seconds()
-
-    def _poll_again(self, error: SentrytexError) -> float:
-        if isinstance(error, TooManyRequests):
-            return max(error.after, 1.0)
-        if isinstance(error, KeyRefused):
-            return max(KEY_AGAIN, self._poll_every())
-        return POLL_AGAIN.after(self._poll_failures, self._rng)
-
-    def _sweep(self) -> float | None:
-        every = self._turns.config.sentrytex.sweep_every.total_seconds()
-        try:
-            if self._turns.store.feed.state().cursor is None:
-                # What was there before the first start is only known after the first poll.
-                return min(every, FIRST_SWEEP)
-            self._turns.sweep()
-        except SentrytexError as error:
-            log.warning("sweep_failed", reason=str(error))
-            self._turns.listeners.sweep_failed(error)
-            return self._sweep_again()
-        return every
-
-    def _sweep_again(self) -> float:
-        return min(self._turns.config.sentrytex.sweep_every.total_seconds(), SWEEP_AGAIN)
+    def reread(self, changed: Iterable[str]) -> None:
+        """Goes by other feeds: begins with those of new accounts, and reads what ``changed`` at once."""
+        if self._scheduled:
+            self._rounds.follow()
+            self._rounds.begin_reports()
+            for account in changed:
+                self._rounds.renew(account)
 
 
 def _at_once() -> float:

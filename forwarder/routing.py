@@ -8,6 +8,8 @@ from fnmatch import fnmatchcase
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
+from forwarder.common.accounts import named
+
 if TYPE_CHECKING:
     from forwarder.alert import Alert, Vendors
     from forwarder.config import Conditions, Route
@@ -38,17 +40,19 @@ class Decision:
     later: Mapping[str, Route] = field(default_factory=dict)
 
 
-def targets(alert: Alert, routes: Sequence[Route], vendors: Vendors = NO_VENDORS) -> Decision:
+def targets(
+    alert: Alert, routes: Sequence[Route], vendors: Vendors = NO_VENDORS, accounts: Sequence[str] = ()
+) -> Decision:
     """Every connector that any matching route names, once each, until a matching route says ``stop``.
 
-    ``vendors`` says to which categories the alert's vendors belong.
+    ``vendors`` says to which categories the alert's vendors belong, ``accounts`` which accounts see it.
     """
     reached: dict[str, str] = {}
     at_once: set[str] = set()
     later: dict[str, Route] = {}
     trail = []
     for number, route in enumerate(routes, start=1):
-        matched, reason = matches(alert, route, vendors)
+        matched, reason = matches(alert, route, vendors, accounts)
         why = reason or "the route has no conditions"
         trail.append(Verdict(route=number, matched=matched, why=why, to=tuple(route.to)))
         if not matched:
@@ -74,12 +78,22 @@ def ask_for_categories(conditions: Iterable[Conditions]) -> bool:
     return any(one.categories for one in conditions)
 
 
-def matches(alert: Alert, conditions: Conditions, vendors: Vendors = NO_VENDORS) -> tuple[bool, str]:
+def matches(
+    alert: Alert,
+    conditions: Conditions,
+    vendors: Vendors = NO_VENDORS,
+    accounts: Sequence[str] = (),
+    *,
+    of_every_account: bool = False,
+) -> tuple[bool, str]:
     """Whether an alert meets all conditions, and why, or why not, in words; none where there are no conditions.
 
-    ``vendors`` says to which categories the alert's vendors belong.
+    ``vendors`` says to which categories the alert's vendors belong, ``accounts`` which accounts see it: one that is
+    asked for is enough, unless ``of_every_account`` lets no other one see it.
     """
     judged = list(_judged(alert, conditions, vendors))
+    if conditions.account:
+        judged.insert(0, _of_account(accounts, conditions.account, of_every=of_every_account))
     failed = [why for met, why in judged if not met]
     return not failed, "; ".join(failed or [why for _, why in judged])
 
@@ -119,6 +133,16 @@ def _category(keys: Sequence[str], patterns: Sequence[str], vendors: Vendors) ->
     if met or not unknown:
         return met, why
     return False, f"{why}, and the stack does not have {', '.join(unknown)}"
+
+
+def _of_account(accounts: Sequence[str], patterns: Sequence[str], *, of_every: bool) -> tuple[bool, str]:
+    meant = [account for account in accounts if any(is_like(account, pattern) for pattern in patterns)]
+    if not meant:
+        return False, f"account is {named(accounts) or 'none'}, not {_any_of(patterns)}"
+    others = [account for account in accounts if account not in meant]
+    if of_every and others:
+        return False, f"account is {named(others)} too, not only {_any_of(patterns)}"
+    return True, f"account is {named(meant)}"
 
 
 def _glob(name: str, values: Sequence[str], patterns: Sequence[str]) -> tuple[bool, str]:

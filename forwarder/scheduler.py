@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from queue import SimpleQueue
 from typing import Final
 
@@ -30,13 +30,19 @@ Period = Callable[[], float]
 
 
 class _Worker:
-    """The thread that does the jobs of one name or of several, one at a time."""
+    """The threads that do the jobs of one name or of several, each one at a time; ``most`` of them."""
 
-    def __init__(self, name: str) -> None:
-        self.name = name
-        self.busy = False
+    def __init__(self, name: str, most: int) -> None:
+        self.name, self.most = name, most
+        self.busy = 0
+        """How many of its jobs are under way."""
         self.orders: SimpleQueue[_Job | None] = SimpleQueue()
-        self.thread: threading.Thread | None = None
+        self.threads: list[threading.Thread] = []
+
+    def end(self) -> None:
+        """Lets its threads end, each once what it does is over."""
+        for _ in self.threads:
+            self.orders.put(None)
 
 
 class _Job:
@@ -60,7 +66,8 @@ class _Job:
 
 
 class Scheduler:
-    """Jobs by name, none twice at a time, each in a thread of its own or one that it shares; all go through ``guard``.
+    """Jobs by name, none twice at a time, each in a thread of its own or in some that it shares with others; all go
+    through ``guard``.
 
     When a job is due is kept here, and judged anew with every tick: a job that could not begin, or that raised, begins
     with a later one. ``now`` is a clock that nobody can set, in seconds; ``monotonic`` the one for judging what hangs.
@@ -76,16 +83,34 @@ class Scheduler:
         self._timer = Timer(self.look)
 
     def add(
-        self, name: str, work: Work, every: Period, *, first: float = math.inf, hangs: float = HANGS, worker: str = ""
+        self,
+        name: str,
+        work: Work,
+        every: Period,
+        *,
+        first: float = math.inf,
+        hangs: float = HANGS,
+        worker: str = "",
+        most: int = 1,
     ) -> None:
         """Runs ``work`` in ``first`` seconds, and then again and again: after what it returned, else ``every``.
 
-        Jobs of one ``worker`` share a thread and take turns in it, the one that is due first before the others.
+        Jobs of one ``worker`` share its threads, at ``most`` so many as the first of them says, and take turns in
+        them, the one that is due first before the others.
         """
         with self._lock:
-            by = self._workers.setdefault(worker or name, _Worker(worker or name))
+            by = self._workers.setdefault(worker or name, _Worker(worker or name, most))
             job = self._jobs[name] = _Job(name, work, every, hangs, by)
             job.due = self._now() + first
+
+    def remove(self, name: str) -> None:
+        """Runs it no more; one under way goes on."""
+        with self._lock:
+            job = self._jobs.pop(name, None)
+            if job is None or any(other.worker is job.worker for other in self._jobs.values()):
+                return
+            del self._workers[job.worker.name]
+            job.worker.end()
 
     def ensure(self, name: str, work: Work, every: Period) -> None:
         """Runs ``work`` now and then again and again, also where a job of that name, which does the same, is there."""
@@ -95,9 +120,15 @@ class Scheduler:
 
     def plan(self, name: str, seconds: float) -> None:
         """Makes a job due in so many seconds, in place of when it was; one under way runs once more."""
+        self.plan_all({name: seconds})
+
+    def plan_all(self, due: Mapping[str, float]) -> None:
+        """The same for several jobs, by name."""
         with self._lock:
-            if (job := self._jobs.get(name)) is not None:
-                job.due = self._now() + seconds
+            now = self._now()
+            for name, seconds in due.items():
+                if (job := self._jobs.get(name)) is not None:
+                    job.due = now + seconds
         self.look()
 
     def start(self) -> None:
@@ -111,8 +142,10 @@ class Scheduler:
                 return
             self._looked = self._monotonic()
             self._timer.tick()
-            for job in sorted(self._jobs.values(), key=lambda job: job.due):
-                if not job.worker.busy and job.due <= self._now():
+            now = self._now()
+            due = [job for job in self._jobs.values() if job.due <= now and job.begun is None]
+            for job in sorted(due, key=lambda job: job.due):
+                if job.worker.busy < job.worker.most:
                     self._begin(job)
 
     def stalled(self) -> list[str]:
@@ -134,30 +167,32 @@ class Scheduler:
         with self._lock:
             self._stopped = True
             for worker in self._workers.values():
-                worker.orders.put(None)
+                worker.end()
         self._timer.end()
 
     def join(self, timeout: float) -> None:
         """Waits up to ``timeout`` seconds for what is under way."""
         end = time.monotonic() + timeout
         for worker in self._workers.values():
-            if worker.thread is not None:
-                worker.thread.join(max(end - time.monotonic(), 0.0))
+            for thread in worker.threads:
+                thread.join(max(end - time.monotonic(), 0.0))
 
     def _begin(self, job: _Job) -> None:
         worker = job.worker
-        if worker.thread is None or not worker.thread.is_alive():
+        worker.threads = [thread for thread in worker.threads if thread.is_alive()]
+        if worker.busy >= len(worker.threads):
             # It stays, for later there may be none to be had; and the process's end does not wait: a feed can hang.
             thread = threading.Thread(target=self._serve, args=(worker,), name=worker.name, daemon=True)
             try:
                 thread.start()
             except RuntimeError as error:
-                if job.refused is None:
+                if not worker.threads and job.refused is None:
                     job.refused = self._monotonic()
                     log.error("no_thread", job=job.name, reason=str(error))  # noqa: TRY400 - the sentence says it all
                 return
-            worker.thread = thread
-        job.refused, job.begun, job.due, worker.busy = None, self._monotonic(), math.inf, True
+            worker.threads.append(thread)
+        job.refused, job.begun, job.due = None, self._monotonic(), math.inf
+        worker.busy += 1
         worker.orders.put(job)
 
     def _serve(self, worker: _Worker) -> None:
@@ -181,7 +216,8 @@ class Scheduler:
 
     def _ended(self, job: _Job, wait: float | None) -> None:
         with self._lock:
-            job.begun, job.worker.busy = None, False
+            job.begun = None
+            job.worker.busy -= 1
             # It may have been planned meanwhile.
             job.due = min(job.due, self._now() + (job.every() if wait is None else wait))
         self.look()

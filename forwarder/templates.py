@@ -93,6 +93,7 @@ def _render(source: str, delivery: Delivery, built_in: str) -> str:
         kind=delivery.kind.value,
         vendors=delivery.vendor_names,
         evidence=delivery.evidence,
+        accounts=delivery.accounts,
         built_in=built_in,
     ):
         parts.append(part)

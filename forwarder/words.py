@@ -78,6 +78,8 @@ def facts(delivery: Delivery) -> list[tuple[str, str]]:
         found.append(("CISA KEV", "🔥 Known to be exploited"))
     if alert.affected_vendors:
         found.append(("Vendors", _listed(delivery.vendor_names)))
+    if delivery.accounts:
+        found.append(("Account", delivery.seen_by))
     if alert.alert_type and alert.alert_type != "cve":
         found.append(("Type", alert.alert_type))
     return [(name, cut(one_line(clean(value)), MAX_VALUE)) for name, value in found]

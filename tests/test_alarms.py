@@ -11,7 +11,7 @@ import pytest
 
 from connectors.console import ConsoleConfig
 from forwarder.alarms import DAY, FREE_BYTES, Alarms, AlarmType
-from forwarder.alarms.findings import UNHEARD_FOR
+from forwarder.alarms.facts import UNHEARD_FOR
 from forwarder.alarms.reconciler import RENAMED_WITHIN
 from forwarder.alarms.types import OF_CONNECTORS
 from forwarder.alert import Alert, SetAside, Severity, got_worse
@@ -68,7 +68,7 @@ class Rig:
             unheld=lambda: self.unheld,
         )
         self.listener: Listener = self.alarms
-        self.store.feed.count_start(now=self.now())
+        self.store.accounts.count_start(["default"], now=self.now())
         return self.alarms
 
     def dies_before_events(self) -> None:

@@ -387,7 +387,7 @@ def test_what_needs_a_restart_is_refused_whole(tmp_path: Path, sandbox: Sandbox,
         with pytest.raises(ReloadRefused, match=f"`{key}.* cannot be changed"):
             forwarder.reload(other)
         assert forwarder.config is before
-        assert forwarder.poller.config is before
+        assert forwarder.feeds["default"].poller.config is before
 
 
 def test_a_shorter_sweep_counts_from_the_reload(tmp_path: Path, sandbox: Sandbox) -> None:
@@ -681,9 +681,9 @@ def test_a_reload_does_not_wait_for_a_poll_or_a_heartbeat(tmp_path: Path, sandbo
     config = {**everything(sandbox), "heartbeat": {"url": f"{monitor.url}/old-one"}}
     with assembled(tmp_path, sandbox, config) as forwarder:
         forwarder.start()
-        until(lambda: forwarder.has_read_feed)
+        until(lambda: forwarder.feeds["default"].has_read)
         sandbox.sentrytex.inject(Fault(kind=FaultKind.LATENCY, seconds=HOURS, path="/alerts"))
-        until(lambda: not sandbox.sentrytex.faults.pending() and forwarder.poller._under_way.locked())
+        until(lambda: not sandbox.sentrytex.faults.pending() and forwarder.feeds["default"].poller._under_way.locked())
         polled = forwarder.store.feed.state().polled_at
         other = everything(sandbox, poll_every="2s")
         other["routes"] = [{"to": ["secops"]}]
@@ -694,7 +694,7 @@ def test_a_reload_does_not_wait_for_a_poll_or_a_heartbeat(tmp_path: Path, sandbo
         sandbox.sentrytex.let_go()
         until(lambda: len(sandbox.slack.messages) == 1)
         until(lambda: [seen for seen in monitor.requests if seen.path == "/beat"])
-        until(lambda: forwarder._retired == [])
+        until(lambda: forwarder.feeds["default"]._retired == [])
 
 
 def test_a_connector_that_cannot_be_made_changes_nothing(
@@ -715,7 +715,11 @@ def test_a_connector_that_cannot_be_made_changes_nothing(
         monkeypatch.setattr(plugins, "load_type", lambda _: Impossible)
         with pytest.raises(RuntimeError, match="not today"):
             forwarder.reload(other)
-        assert (forwarder.config, forwarder.poller.config, forwarder.dispatchers) == (before, before, dispatchers)
+        assert (forwarder.config, forwarder.feeds["default"].poller.config, forwarder.dispatchers) == (
+            before,
+            before,
+            dispatchers,
+        )
         sandbox.sentrytex.publish(recent(1))
         forwarder.poll()
         until(lambda: all_delivered(forwarder))
@@ -985,7 +989,7 @@ def test_workers_that_got_no_thread_begin_once_there_is_one(tmp_path: Path, sand
     """A reload under a limit on threads brings in all the rest; who is missing is told, and starts by itself later."""
     with assembled(tmp_path, sandbox, everything(sandbox)) as forwarder:
         forwarder.start()
-        until(lambda: forwarder.has_read_feed)
+        until(lambda: forwarder.feeds["default"].has_read)
         config = everything(sandbox)
         config["connectors"]["tickets"]["labels"] = ["other"]
         other = loaded(tmp_path, sandbox, config)

@@ -18,7 +18,19 @@ ROOMS: Final = (
     # Each does one thing, and knows nothing of the daemon.
     *("logs", "plugins", "templates", "config", "routing", "store"),
     # The turns, and what people and monitors hear of them.
-    *("events", "replicas", "lifecycle", "feed", "delivery", "alarms", "heartbeat", "timer", "scheduler", "jobs"),
+    *(
+        "events",
+        "replicas",
+        "lifecycle",
+        "feed",
+        "delivery",
+        "alarms",
+        "heartbeat",
+        "timer",
+        "scheduler",
+        "rounds",
+        "jobs",
+    ),
     # What puts them together, what stands in for the world, and what people meet.
     *("duties", "app", "web", "daemon", "sandbox", "cli"),
     # What whoever writes a connector begins from, and tests it with.

@@ -19,7 +19,7 @@ from forwarder.app import STANDS_STILL, Forwarder
 from forwarder.common.signals import Signals
 from forwarder.config import Config, load
 from forwarder.daemon import Daemon
-from forwarder.feed.client import TIMEOUT
+from forwarder.feed.connections import TIMEOUT
 from forwarder.logs import Redactor
 from forwarder.sandbox import Fault, FaultKind, Sandbox
 from forwarder.store import Store

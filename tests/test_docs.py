@@ -236,8 +236,8 @@ def variables(text: str) -> dict[str, str]:
         "SIGNING_KEY": f"whsec_{'0' * 32}",
     }
     return {
-        name: next((value for end, value in forms.items() if name.endswith(end)), "0" * 32)
-        for name in re.findall(r"\$\{([A-Z_]+)\}", text)
+        name: next((value for end, value in forms.items() if name.endswith(end)), f"{number:032}")
+        for number, name in enumerate(re.findall(r"\$\{([A-Z_]+)\}", text))
     }
 
 

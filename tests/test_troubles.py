@@ -17,7 +17,8 @@ from typing import Any, Final
 import httpx2
 import pytest
 
-from forwarder.alarms.findings import DAY, UNREAD_AFTER
+from forwarder.alarms.feeds import UNREAD_AFTER
+from forwarder.alarms.findings import DAY
 from forwarder.app import Forwarder
 from forwarder.config import Listen
 from forwarder.daemon import note_start

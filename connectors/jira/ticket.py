@@ -113,6 +113,8 @@ def _facts(delivery: Delivery) -> list[Fact]:
         facts.append(Fact(name="CISA KEV", value="yes, known to be exploited" if alert.cisa_kev else "no"))
     if alert.affected_vendors:
         facts.append(Fact(name="Vendors", value=cut_line(", ".join(delivery.vendor_names), _MAX_VALUE)))
+    if delivery.accounts:
+        facts.append(Fact(name="Account", value=cut_line(delivery.seen_by, _MAX_VALUE)))
     if alert.alert_type:
         facts.append(Fact(name="Type", value=cut_line(alert.alert_type, MAX_LABEL)))
     note = f" ({alert.date_note})" if alert.date_note else ""

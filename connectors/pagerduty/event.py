@@ -171,6 +171,7 @@ def _details(delivery: Delivery, text: str) -> dict[str, Any]:
         "vendors": list(delivery.vendor_names) if delivery.vendors else [],
         "affected_vendors": list(alert.affected_vendors),
         "evidence": list(delivery.evidence),
+        "account": delivery.seen_by,
         "alert_type": alert.alert_type,
         "published_at": alert.published_at.isoformat() + (f" ({alert.date_note})" if alert.date_note else ""),
         "source_urls": list(alert.source_urls),

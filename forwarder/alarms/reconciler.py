@@ -15,7 +15,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from forwarder.alarms.findings import DAY, Facts, Finding, findings
+from forwarder.alarms.facts import Facts, Finding
+from forwarder.alarms.feeds import bad_feeds
+from forwarder.alarms.findings import DAY, findings
 from forwarder.alarms.types import OF_CONNECTORS, AlarmType
 from forwarder.alert import Alert, Change, Severity
 from forwarder.common.clock import Now, instant, iso
@@ -82,7 +84,9 @@ class Alarms(Listener):
         self._renamed_until = -math.inf
         self._reviewing = threading.Lock()
         self._asked = threading.Event()
-        self._feed_was_bad = True
+        self._bad_feeds: frozenset[str] | None = None
+        """Accounts whose feeds were found not to be read; None before the first review."""
+        self._began: dict[str, float] = {}
         self._fails = frozenset[str]()
         self._refused: str | None = None
         self._logged: set[str] = set()
@@ -91,12 +95,15 @@ class Alarms(Listener):
         """Goes by another config from now on."""
         if config.connectors.keys() != self._config.connectors.keys():
             self._renamed_until = self._now() + RENAMED_WITHIN
+        new = config.sentrytex.keys.keys() - self._config.sentrytex.keys.keys()
+        self._began |= dict.fromkeys(new, self._now())
         self._config = config
 
     def shift_deadlines(self, seconds: float) -> None:
         """Moves what is kept in memory of times along with a clock that was set."""
         self.started_at += seconds
         self._renamed_until += seconds
+        self._began = {account: began + seconds for account, began in self._began.items()}
 
     def review(self) -> None:
         """Looks for what began, got worse, lasts or ended; what the store does not take is left to the next time."""
@@ -109,11 +116,15 @@ class Alarms(Listener):
 
     def polled(self, result: PollResult, seconds: float) -> None:  # noqa: ARG002
         # Most polls bring nothing, and there may be one a second.
-        if self._feed_was_bad or result.gaps or result.set_aside or result.unrouted or result.changed:
+        was_bad = self._bad_feeds is None or result.account in self._bad_feeds
+        if was_bad or result.gaps or result.set_aside or result.unrouted or result.changed:
             self._ask()
 
     def poll_failed(self, error: SentrytexError, seconds: float) -> None:  # noqa: ARG002
         self._ask()
+        if not self._holds():
+            # Which of them was bad is known where the alarms are: the next one that is read lets that one look.
+            self._bad_feeds = None
 
     def sweep_failed(self, error: SentrytexError) -> None:  # noqa: ARG002
         self._ask()
@@ -157,13 +168,14 @@ class Alarms(Listener):
         try:
             if not self._holds():
                 # Only what this process knows is its own to write down.
+                self._bad_feeds = frozenset()
                 self._note_refusal()
                 self._pass_on()
                 return
             facts = self._facts()
             found = {finding.key: finding for finding in findings(facts)}
             standing = {alarm.key: alarm for alarm in facts.standing}
-            self._feed_was_bad = bool({AlarmType.KEY_REFUSED.value, AlarmType.FEED_UNREAD.value} & found.keys())
+            self._bad_feeds = bad_feeds(facts)
             self._fails = frozenset(one.subject for one in found.values() if one.type is AlarmType.CONNECTOR_FAILING)
             self._log_new(found, standing)
             self._note_refusal()
@@ -180,7 +192,8 @@ class Alarms(Listener):
             now=now,
             started_at=self.started_at,
             config=self._config,
-            feed=self._store.feed.state(),
+            feeds=self._store.accounts.feeds(self._config.sentrytex.keys),
+            began=self._began,
             symptoms=self._store.alarms.symptoms(now - DAY, now=now, configured=self._config.connectors),
             standing=self._store.alarms.active(),
             free=None if folder is None else self._free_bytes(folder),
@@ -360,11 +373,11 @@ def _detour(recipients: Collection[str], facts: Facts) -> str:
 
 def _as_alert(alarm: Alarm, finding: Finding, detour: str = "") -> Alert:
     """The alert by which people hear of it."""
-    parts = (alarm.text, finding.type.remedy, detour)
+    parts = (alarm.text, finding.remedy, detour)
     return Alert.parse(
         {
             "id": alarm.alert_id,
-            "title": finding.type.title_template.format(subject=alarm.subject),
+            "title": finding.title,
             "description": "\n\n".join(part for part in parts if part),
             "severity": finding.alarm_severity.value,
             "published_at": iso(alarm.since),

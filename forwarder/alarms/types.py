@@ -8,6 +8,8 @@ from typing import Final, Self
 from forwarder.alert import Severity
 from forwarder.store.alarm_records import Alarm
 
+_KEY: Final = "sentrytex.api_key"
+
 
 class AlarmType(StrEnum):
     """Every trouble that people are notified of: its name, how bad it is, its title, and what a person does about it.
@@ -26,6 +28,15 @@ class AlarmType(StrEnum):
         member._value_ = value
         member.severity, member.title_template, member.remedy, member.passes = severity, title, remedy, passes
         return member
+
+    def title_for(self, subject: str) -> str:
+        """The title of a trouble of ``subject``, a connector or an account; it is empty where it is none's."""
+        title = self.title_template.format(subject=subject)
+        return title if not subject or "{subject}" in self.title_template else f"{title}: {subject}"
+
+    def remedy_for(self, subject: str) -> str:
+        """What a person does about it."""
+        return self.remedy.replace(_KEY, f"sentrytex.accounts.{subject}.api_key") if subject else self.remedy
 
     KEY_REFUSED = (
         "key_refused",

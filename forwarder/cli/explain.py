@@ -28,6 +28,7 @@ from forwarder.cli.output import (
 )
 from forwarder.cli.root import SEVERITIES, Stop, config_option, json_option, load_config, quiet_logs
 from forwarder.cli.view import view_options, viewing
+from forwarder.common.accounts import label
 from forwarder.common.clock import iso
 from forwarder.common.databases import Database
 from forwarder.common.text import clean
@@ -172,16 +173,20 @@ def _ask_the_api(config: Config, alert_id: str) -> str:
     from forwarder.feed.client import FeedClient, NotFound, SentrytexError
 
     quiet_logs()
-    source = FeedClient(config.sentrytex.base_url, config.sentrytex.api_key.get_secret_value())
-    try:
-        published = source.alert(alert_id).get("published_at", "at an unknown time")
-        return f"The API has it, published {published}: it is outside the period that was read."
-    except NotFound:
-        return "The API does not know this id either, or it is not in your stack."
-    except SentrytexError as error:
-        return f"The API could not be asked for it: {error}"
-    finally:
-        source.close()
+    said = ""
+    for account, key in config.sentrytex.keys.items():
+        source = FeedClient(config.sentrytex.base_url, key, key_at=config.sentrytex.key_at(account))
+        try:
+            published = source.alert(alert_id).get("published_at", "at an unknown time")
+            of = f" ({account})" if label(account) else ""
+            return f"The API has it{of}, published {published}: it is outside the period that was read."
+        except NotFound:
+            said = said or "The API does not know this id either, or it is not in your stack."
+        except SentrytexError as error:
+            said = f"The API could not be asked for it: {error}"
+        finally:
+            source.close()
+    return said
 
 
 def _history_json(history: AlertHistory, waits: Mapping[int, Waiting]) -> dict[str, Any]:

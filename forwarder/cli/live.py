@@ -12,6 +12,7 @@ from pydantic import BaseModel
 from forwarder import plugins
 from forwarder.alert import Vendors
 from forwarder.cli.options import remembered
+from forwarder.common.accounts import DEFAULT, label
 from forwarder.common.text import counted, cut
 from forwarder.config import Config, Route, SentrytexConfig, secrets_of
 from forwarder.config.problems import did_you_mean
@@ -31,8 +32,12 @@ def check_live(config: Config) -> bool:
     """Prints what each service says, in sentences; whether all of it works."""
     redact = Redactor(secrets_of(config))
     stack: list[Stack] = []
-    works = report("sentrytex", check_feed(config.sentrytex, stack.append), redact)
-    for vendors in (one.vendors for one in stack):
+    works = True
+    for account in config.sentrytex.keys:
+        findings = check_feed(config.sentrytex, account, stack.append)
+        works &= report(f"sentrytex {label(account)}".strip(), findings, redact)
+    if stack:
+        vendors = {key: vendor for one in stack for key, vendor in one.vendors.items()}
         for about, sentences in (
             ("routes", unmatched(config.routes, vendors)),
             ("owners", unowned(config.owners, vendors)),
@@ -57,9 +62,11 @@ def check_connector(connector: Connector[Any], owners: Sequence[BaseModel] = ())
         return findings + connector.check_owners(owners) if owners else findings
 
 
-def check_feed(settings: SentrytexConfig, show: Callable[[Stack], object] = lambda _: None) -> list[Finding]:
-    """What the key may read; the stack is given to ``show``."""
-    source = FeedClient(settings.base_url, settings.api_key.get_secret_value())
+def check_feed(
+    settings: SentrytexConfig, account: str = DEFAULT, show: Callable[[Stack], object] = lambda _: None
+) -> list[Finding]:
+    """What an account's key may read; the stack is given to ``show``."""
+    source = FeedClient(settings.base_url, settings.keys[account], key_at=settings.key_at(account))
     findings = []
     try:
         page = source.alerts(None)

@@ -31,6 +31,7 @@ from forwarder.lifecycle.mutes import MOST_WORDS, TEND_EVERY, hush, mute_of, mut
 from forwarder.response import COMMAND_LINE
 from forwarder.store import Store
 from forwarder.store.mute_records import MuteRow
+from forwarder.store.query_records import AlertRow
 
 _CVE = re.compile(r"CVE-\d{4}-\d{4,19}", re.IGNORECASE)
 _MOST_DIGITS = 40
@@ -65,6 +66,7 @@ def _instant(_context: click.Context, _option: click.Parameter, value: str | Non
 )
 @click.option("--cve", "cve_id", multiple=True, help="A CVE id; * and ? stand for any characters. Repeatable.")
 @click.option("--severity", multiple=True, type=SEVERITIES, help="A severity. Repeatable.")
+@click.option("--account", multiple=True, help="An account; what another one sees too goes out. Repeatable.")
 @click.option("--for", "lasts", callback=_duration, help="How long it lasts, such as 7d.")
 @click.option("--until", callback=_instant, help="When it ends: an ISO date or time, in UTC where it names no zone.")
 @click.option("--reason", default="", help="Why, for whoever asks where an alert has gone.")
@@ -73,13 +75,13 @@ def _instant(_context: click.Context, _option: click.Parameter, value: str | Non
 def mute(config_path: Path, alert: tuple[str, ...], person: str | None, **told: Any) -> None:
     """Keep alerts from going out for a time. They are kept, and shown as muted.
 
-    Choose them by --vendor, --category, --cve and --severity: each that is given must hold, and of one that is repeated
-    any. Or name an ALERT, by its id, its CVE or words of its title: that mutes its CVE, or its vendors where it has
-    none. What has gone out already is not taken back. When the mute ends, what it kept quiet goes out by the routes of
-    that time.
+    Choose them by --vendor, --category, --cve, --severity and --account: each that is given must hold, and of one
+    that is repeated any. Or name an ALERT, by its id, its CVE or words of its title: that mutes its CVE, or its
+    vendors where it has none. What has gone out already is not taken back. When the mute ends, what it kept quiet
+    goes out by the routes of that time.
     """
     wanted = " ".join(alert).strip()
-    conditions = {name: told[name] for name in ("vendors", "categories", "cve_id", "severity") if told[name]}
+    conditions = {name: told[name] for name in ("vendors", "categories", "cve_id", "severity", "account") if told[name]}
     if not wanted and not conditions:
         raise click.UsageError("This would mute every alert: name one, or add a condition, such as --vendor.")
     if not all(text.strip() for texts in conditions.values() for text in texts):
@@ -94,7 +96,7 @@ def mute(config_path: Path, alert: tuple[str, ...], person: str | None, **told: 
     with opened(located) as store:
         if _CVE.fullmatch(wanted) and not found(store, wanted):
             raise Stop(f"No alert about {wanted} was seen: to mute those that come, name it with --cve {wanted}.")
-        rule = _rule_of(_seen(store, wanted), **rest) if wanted else Mute.model_validate({**conditions, **rest})
+        rule = _rule_of(_seen(store, wanted).alert, **rest) if wanted else Mute.model_validate({**conditions, **rest})
         made = store.mutes.add(rule, person=person_of(person), place=COMMAND_LINE, now=time.time())
         hushed = hush(store, [made], time.time())
     click.echo(f"Mute {made.id}, until {moment(made.until)}: {cut(words(rule), MOST_WORDS)}.")
@@ -123,14 +125,14 @@ def _rule_of(alert: Alert, **rest: Any) -> Mute:
     raise Stop(f"{alert.title} has neither a CVE nor a vendor by which it could be muted.")
 
 
-def _seen(store: Store, wanted: str) -> Alert:
+def _seen(store: Store, wanted: str) -> AlertRow:
     """The alert that is meant, or one of those about the CVE that is; stops the command rather than guess."""
     histories = found(store, wanted)
     about = {history.row.alert.cve_id for history in histories}
     history = histories[0] if len(about) == 1 and None not in about else the_one(store, wanted)
     if history.row.origin is not Origin.FEED:
         raise Stop(f"{history.row.alert.title} is no alert of the feed: there is nothing to mute.")
-    return history.row.alert
+    return history.row
 
 
 @click.command()
@@ -154,7 +156,10 @@ def unmute(config_path: Path, mute: tuple[str, ...], person: str | None, yes: bo
         rest = [one for one in standing if one.id not in {each.id for each in chosen}]
         quiet = [told for one in chosen for told in store.mutes.quiet(one.id)]
         vendors = store.vendors.known()
-        still = sum(muted_by(alert, rest, now, vendors, worse=worse) is not None for alert, worse in quiet)
+        still = sum(
+            muted_by(alert, rest, now, vendors, accounts=accounts, worse=worse) is not None
+            for alert, worse, accounts in quiet
+        )
         for one in chosen:
             store.mutes.end(int(one.id), by=person_of(person) or COMMAND_LINE, now=now)
     for one in chosen:
@@ -183,9 +188,9 @@ def _by_id(store: Store, wanted: str, standing: Sequence[MuteRow], now: float) -
 
 def _of_alert(store: Store, wanted: str, standing: Sequence[MuteRow], now: float, yes: bool) -> list[MuteRow]:
     """The mutes that people have set and that mute an alert; asks first where they keep others quiet as well."""
-    alert = _seen(store, wanted)
-    vendors = store.vendors.known()
-    matching = [one for one in standing if muted_by(alert, [one], now, vendors) is not None]
+    row, vendors = _seen(store, wanted), store.vendors.known()
+    alert = row.alert
+    matching = [one for one in standing if muted_by(alert, [one], now, vendors, accounts=row.accounts) is not None]
     if not matching:
         raise Stop(f"{alert.title} is not muted: nothing was changed.")
     chosen = [one for one in matching if not one.from_config]

@@ -62,6 +62,7 @@ def alert_json(row: AlertRow, waits: Mapping[int, Waiting] | None = None) -> dic
             for key in row.alert.affected_vendors
             if (vendor := row.vendors.get(key)) is not None
         ],
+        **({"accounts": list(row.accounts)} if row.accounts else {}),
         "origin": row.origin,
         "revision": row.revision,
         "seen_at": iso(row.seen_at),

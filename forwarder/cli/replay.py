@@ -95,7 +95,7 @@ def _shares(alerts: Sequence[AlertRow], config: Config, only: str | None) -> dic
         if row.unreadable:
             continue
         opened = {delivery.connector: delivery for delivery in row.deliveries if delivery.kind == "open"}
-        for name in routing.targets(row.alert, config.routes, row.vendors).targets:
+        for name in routing.targets(row.alert, config.routes, row.vendors, row.accounts).targets:
             if name not in shares:
                 continue
             before = opened.get(name)

@@ -26,7 +26,10 @@ USUAL: Final = timedelta(days=7)
 @view_options
 @json_option
 @since_option()
-def report(config_path: Path, database: Database | None, as_json: bool, since: datetime | None) -> None:
+@click.option("--account", help="Only of the alerts that this account sees.")
+def report(
+    config_path: Path, database: Database | None, as_json: bool, since: datetime | None, account: str | None
+) -> None:
     """Report what was new, what is open or overdue, and how long it took people, of the last 7 days.
 
     This is what `reports` in the config sends. Without the config nothing counts as overdue, for that says by when.
@@ -36,7 +39,7 @@ def report(config_path: Path, database: Database | None, as_json: bool, since: d
     if begin >= now:
         raise click.UsageError(f"{moment(begin)} has not passed: name an earlier time with --since, such as 7d.")
     with viewing(config_path, database) as view:
-        summary = _summary(view, begin, now)
+        summary = _summary(view, begin, now, account)
     if as_json:
         print_json(_as_json(summary))
         return
@@ -44,12 +47,12 @@ def report(config_path: Path, database: Database | None, as_json: bool, since: d
     click.echo("\n".join(lines(summary)))
 
 
-def _summary(view: View, since: float, until: float) -> Summary:
+def _summary(view: View, since: float, until: float, account: str | None) -> Summary:
     names = view.connectors if view.config else ()
     connectors = {name: build(view.config, name) for name in names if view.config}
     mutes = standing(view.config, view.store, until) if view.config else view.store.mutes.standing(until)
     try:
-        return summarize(view.store, connectors, since=since, until=until, mutes=mutes)
+        return summarize(view.store, connectors, since=since, until=until, mutes=mutes, account=account)
     finally:
         for connector in connectors.values():
             connector.close()

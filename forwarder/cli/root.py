@@ -56,6 +56,7 @@ COMMANDS: Final = {
     "retry": "queue:retry",
     "discard": "queue:discard",
     "rename": "queue:rename",
+    "rename-account": "accounts:rename_account",
     "replay": "replay:replay",
     "backup": "ops:backup",
     "migrate": "migrate:migrate",

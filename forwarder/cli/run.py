@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from forwarder.cli.root import Stop, config_option, load_config
+from forwarder.common.accounts import label
 from forwarder.common.signals import Signals
 from forwarder.common.text import counted
 
@@ -93,8 +94,8 @@ class _Turn:
         self._signals = signals
         self._error: BaseException | None = None
         self._over = False
-        self.problem: str | None = None
-        """Why the feed could not be read."""
+        self.problem = ""
+        """Why feeds could not be read, a line each."""
         self.dead = 0
         """Deliveries that became dead letters."""
 
@@ -128,15 +129,21 @@ class _Turn:
         forwarder = self._forwarder
         forwarder.life.mutes.tend()
         forwarder.life.held.release()
-        try:
-            forwarder.poll()
-            forwarder.beat()
-            forwarder.read_stack()
-            forwarder.sweep_if_due()
+        problems, polled = {}, 0
+        for account in forwarder.feeds:
+            try:
+                forwarder.poll(account)
+                polled += 1
+                if polled == len(forwarder.feeds):
+                    forwarder.beat()
+                forwarder.read_stack(account)
+                forwarder.sweep_if_due(account)
+            except SentrytexError as error:
+                problems[account] = str(error)
+        if len(problems) < len(forwarder.feeds):
             with deadline(EVIDENCE_PATIENCE):
                 forwarder.evidence.read()
-        except SentrytexError as error:
-            self.problem = str(error)
+        self.problem = "\n".join(f"{label(account)}: {why}".removeprefix(": ") for account, why in problems.items())
         forwarder.review_alarms()
         forwarder.life.responses.look_everywhere()
         forwarder.life.responses.catch_up()

@@ -9,6 +9,7 @@ from typing import Any
 from forwarder.common.clock import iso
 from forwarder.common.text import ago
 from forwarder.common.units import format_duration
+from forwarder.replicas.roles import in_words, told
 from forwarder.store import Store, pulse
 from forwarder.store.daemon import DaemonState
 from forwarder.store.membership import Muster, Verdict
@@ -105,14 +106,15 @@ def _of_replicas(muster: Muster) -> list[str]:
     many = len(muster.replicas) > 1
     said = [f"{len(muster.replicas)} replicas run:"] if many else []
     for replica in muster.replicas:
-        roles = ", ".join(f"{lease.role} (since {iso(int(lease.since))})" for lease in muster.roles_of(replica))
+        held = told({lease.role: lease.since for lease in muster.roles_of(replica)})
+        roles = ", ".join(role if since is None else f"{role} (since {iso(int(since))})" for role, since in held)
         began = f"{replica.name}, since {iso(int(replica.since))}"
         said.append(f"  {began}: {roles or 'no role'}" if many else f"The daemon runs: {began}.")
         if replica.silence is not None and replica.silence > pulse.STILL and many:
             still = format_duration(round(replica.silence))
             said.append(f"  IT STANDS STILL: it has shown no sign of life for {still}. Its log says why; restart it.")
     if unheld := muster.unheld():
-        said.append(f"NOBODY HAS: {', '.join(unheld)}. Where that lasts, the logs of the replicas say why.")
+        said.append(f"NOBODY HAS: {', '.join(in_words(unheld))}. Where that lasts, the logs of the replicas say why.")
     return said
 
 

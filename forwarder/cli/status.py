@@ -12,9 +12,10 @@ from typing import Any, Final, TypeVar
 
 import click
 
-from forwarder.alarms import is_unread
+from forwarder.alarms import is_unread, together
 from forwarder.alarms.types import severity_of
 from forwarder.alert import Severity
+from forwarder.cli.feeds import feed_json, print_feeds, shown_accounts
 from forwarder.cli.options import complete_known
 from forwarder.cli.output import (
     SEVERITY_STYLES,
@@ -32,6 +33,7 @@ from forwarder.cli.root import SEVERITIES, json_option
 from forwarder.cli.running import Life, life_json, look, sentences
 from forwarder.cli.tables import Column, print_table
 from forwarder.cli.view import view_options, viewing
+from forwarder.common.accounts import DEFAULT
 from forwarder.common.clock import iso
 from forwarder.common.databases import Database
 from forwarder.common.text import counted
@@ -68,7 +70,8 @@ def status(config_path: Path, database: Database | None, as_json: bool) -> None:
     now = time.time()
     with viewing(config_path, database) as view:
         store, connectors = view.store, view.connectors
-        feed, totals, muted = store.feed.state(), store.queries.totals(), store.mutes.count()
+        feeds = store.accounts.feeds(shown_accounts(store, view.config))
+        feed, totals, muted = together(feeds), store.queries.totals(), store.mutes.count()
         queues = store.queries.queues(connectors, since=now - 86400)
         throughputs = view.throughputs(queues, now)
         alarms, life, config = store.alarms.active(), look(store), view.config
@@ -86,6 +89,7 @@ def status(config_path: Path, database: Database | None, as_json: bool) -> None:
                 "sweep_error": feed.sweep_error,
                 "short_reach": {severity.value: iso(since) for severity, since in feed.reach.items()},
                 "sweep_reach": None if feed.sweep_reach is None else iso(feed.sweep_reach),
+                **({"accounts": [feed_json(*one) for one in feeds.items()]} if DEFAULT not in feeds else {}),
                 **totals,
                 "muted": muted,
                 "connectors": [_queue_json(one) for one in shown],
@@ -108,6 +112,7 @@ def status(config_path: Path, database: Database | None, as_json: bool) -> None:
         f"Gaps: {totals['gaps']}   set aside: {totals['set_aside']}   alerts without a route: {totals['unrouted']}"
         + (f"   muted: {muted}" if muted else "")
     )
+    print_feeds(feeds, config, now)
     print_table(
         ["connector", "state", "waiting", "oldest", "dead", "last 24h", "last delivery"],
         [_queue_row(one, now) for one in shown],
@@ -283,6 +288,7 @@ def since_option(*, required: bool = False) -> Callable[[Command], Command]:
 @json_option
 @click.option("--severity", type=SEVERITIES, help="Only those of this severity.")
 @click.option("--vendor", help="Only those that affect this vendor.")
+@click.option("--account", help="Only those that this account sees.")
 @click.option("--connector", shell_complete=complete_known, help="Only those sent, or to be sent, to this connector.")
 @click.option("--state", type=_STATES, help="Only those with a delivery in this state.")
 @click.option("--status", type=_STATUSES, help="Only those that are open, acknowledged or resolved.")
@@ -327,6 +333,7 @@ def _went_to(row: AlertRow) -> str:
 @view_options
 @json_option
 @click.option("--severity", type=SEVERITIES, help="Only those of this severity.")
+@click.option("--account", help="Only those of alerts that this account sees.")
 @click.option("--connector", shell_complete=complete_known, help="Only those to this connector.")
 @click.option("--state", type=_STATES, help="Only those in this state.")
 @click.option("--alert", "text", help="Only those of alerts with these words: an id, a CVE, a title, a ticket's key.")

@@ -47,6 +47,7 @@ def json_schema() -> Schema:
         },
     }
     properties["schedules"]["propertyNames"] = _NAME
+    definitions["SentrytexConfig"]["properties"]["accounts"]["propertyNames"] = _NAME
     properties["owners"]["additionalProperties"] = {
         "type": "object",
         "minProperties": 1,

@@ -43,6 +43,11 @@ class Conditions(Section):
         default=None, ge=0, le=1, description="Minimum EPSS score: a probability from 0 to 1, so 0.1 is 10%."
     )
     min_cvss: float | None = Field(default=None, ge=0, le=10, description="Minimum CVSS score, from 0 to 10.")
+    account: OneOrMore[Text] = Field(
+        default=(),
+        description="Names of the accounts that see it, as sentrytex.accounts has them; * and ? stand for any "
+        "characters. A mute asks that no other account sees it.",
+    )
     alert_type: OneOrMore[Text] = Field(default=(), description="Alert types, such as cve.")
     cve_id: OneOrMore[Text] = Field(
         default=(), description="CVE ids, such as CVE-2026-*; * and ? stand for any characters."

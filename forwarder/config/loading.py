@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, SecretStr, ValidationError
 
 from forwarder.common.databases import PostgresAddress, in_folder, missing_driver
 from forwarder.common.units import format_duration
+from forwarder.config.accounts import account_problems
 from forwarder.config.authorities import unusable
 from forwarder.config.document import Document, NotYaml, Where, read
 from forwarder.config.life import Mute, Owners, Reminder, Report
@@ -29,13 +29,12 @@ from forwarder.config.model import (
 )
 from forwarder.config.problems import ConfigError, Problem, did_you_mean, known_keys, path_of, sentences
 from forwarder.config.times import Schedule
+from forwarder.config.values import NAME
 from forwarder.config.variables import Variables, os_reason
 from forwarder.connector import Connector, ConnectorConfig
 from forwarder.logs import Redactor
 from forwarder.plugins import PluginError, connector_types, load_type
 from forwarder.templates import problems as template_problems
-
-NAME: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -98,6 +97,8 @@ class _Checker:
         reminders = self._list(Reminder, root, "reminders")
         reports = self._list(Report, root, "reports")
         self._check_names(root)
+        for where, message in account_problems(root):
+            self._fault(where, message)
         self._check_bounds(scalars, sentrytex, web)
         self._check_database(scalars, folder)
         if not (scalars and sentrytex and web and alarms and heartbeat and log) or self.faults:

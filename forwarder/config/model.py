@@ -13,6 +13,7 @@ from urllib.parse import quote, urlsplit
 from pydantic import (
     AfterValidator,
     BeforeValidator,
+    ConfigDict,
     Field,
     PlainValidator,
     SecretStr,
@@ -21,6 +22,7 @@ from pydantic import (
     model_validator,
 )
 
+from forwarder.common.accounts import DEFAULT
 from forwarder.common.databases import Database, parse_database
 from forwarder.common.units import Duration, parse_duration
 from forwarder.common.urls import is_loopback, web_address
@@ -132,11 +134,26 @@ def _base_path(path: str) -> str:
     return f"/{inside}"
 
 
-class SentrytexConfig(Section):
-    """The feed that is polled."""
+class AccountConfig(Section):
+    """One of several accounts whose feeds are polled."""
 
     api_key: Annotated[SecretStr, AfterValidator(_header_secret)] = Field(
-        description="Your Sentrytex API key; it begins with vk_."
+        description="The account's Sentrytex API key; it begins with vk_."
+    )
+
+
+class SentrytexConfig(Section):
+    """The feed that is polled, or those of several accounts."""
+
+    model_config = ConfigDict(json_schema_extra={"anyOf": [{"required": ["api_key"]}, {"required": ["accounts"]}]})
+
+    api_key: Annotated[SecretStr, AfterValidator(_header_secret)] | None = Field(
+        default=None, description="Your Sentrytex API key; it begins with vk_. Required unless accounts are named."
+    )
+    accounts: dict[str, AccountConfig] = Field(
+        default={},
+        description="Name -> an account and its API key, in place of api_key: each has its own cursor, sweeps, "
+        "requests and alarms, and an alert that several of them see goes to each connector once.",
     )
     base_url: Annotated[str, AfterValidator(_base_address)] = Field(
         default="https://www.sentrytex.com/api/v1",
@@ -168,6 +185,18 @@ class SentrytexConfig(Section):
     look_back: Annotated[Duration, within(timedelta(seconds=1))] = Field(
         default=timedelta(days=7), description="How far back a sweep reads."
     )
+
+    @property
+    def keys(self) -> dict[str, str]:
+        """The key of each account by its name; of a config with a single key there is one, named DEFAULT."""
+        if self.api_key is not None:
+            return {DEFAULT: self.api_key.get_secret_value()}
+        return {name: account.api_key.get_secret_value() for name, account in self.accounts.items()}
+
+    @staticmethod
+    def key_at(account: str) -> str:
+        """Where the config has an account's key."""
+        return "sentrytex.api_key" if account == DEFAULT else f"sentrytex.accounts.{account}.api_key"
 
 
 class Route(Conditions):

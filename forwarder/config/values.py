@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Final, TypeVar
@@ -13,6 +14,9 @@ from pydantic_core import CoreSchema
 from forwarder.common.units import format_duration
 
 DECADE: Final = timedelta(days=3653)
+
+NAME: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
+"""What the config's author may call a connector, an account or a schedule."""
 
 T = TypeVar("T")
 

@@ -22,12 +22,14 @@ from urllib.parse import quote, urlsplit
 import httpx2
 
 from forwarder.alert import Alert, SetAside, Severity, Vendor, Vendors
+from forwarder.common.accounts import DEFAULT
 from forwarder.common.backoff import retry_after
 from forwarder.common.clock import iso
 from forwarder.common.text import clean, one_line
+from forwarder.feed.connections import MAX_BODY, MAX_SECONDS, TIMEOUT, Connections
 from forwarder.feed.items import sort_out
 from forwarder.logs import get_logger
-from forwarder.wire.client import Client, TooLarge
+from forwarder.wire.client import TooLarge
 from forwarder.wire.unreachable import why_unreachable
 
 log = get_logger(__name__)
@@ -35,13 +37,8 @@ log = get_logger(__name__)
 PAGE: Final = 200
 """Alerts that are asked for at once: the most that the reference allows. How many there are, only the answer says."""
 REQUESTS_A_MINUTE: Final = 100
-MAX_BODY: Final = 64 * 1024 * 1024
-"""Bytes of an answer; a page of 200 alerts never has more."""
 MAX_ONE: Final = 1024 * 1024
 """The same of a single alert's: what is larger is not worth the time to decode it."""
-MAX_SECONDS: Final = 60.0
-"""Seconds for a whole request, the answer included; the client's time-out only limits each pause within it."""
-TIMEOUT: Final = httpx2.Timeout(20.0, connect=10.0)
 
 
 class Share(Enum):
@@ -57,7 +54,8 @@ class Share(Enum):
 class SentrytexError(Exception):
     """The API could not be read; the message is a sentence for people and holds no secret.
 
-    ``server_time`` is the refusal's Date header, where there was an answer that had one, ``status`` its HTTP status.
+    ``server_time`` is the refusal's Date header, where there was an answer that had one, ``status`` its HTTP status,
+    ``account`` whose feed it was.
 
     SentrytexError
     ├── KeyRefused     401, 403: nothing comes until a person acts
@@ -68,6 +66,7 @@ class SentrytexError(Exception):
     """
 
     result = "error"
+    account: str = DEFAULT
     server_time: datetime | None = None
     status: int | None = None
 
@@ -189,30 +188,27 @@ class RequestBudget:
 
 
 class FeedClient:
-    """A client for one key. Safe to use from several threads."""
+    """A client for one key, which the config has at ``key_at``. Safe to use from several threads."""
 
     def __init__(
         self,
         base_url: str,
         api_key: str,
         *,
+        key_at: str = "sentrytex.api_key",
         budget: RequestBudget | None = None,
+        connections: Connections | None = None,
         timeout: httpx2.Timeout = TIMEOUT,
         max_seconds: float = MAX_SECONDS,
         max_body: int = MAX_BODY,
     ) -> None:
         self.budget = budget or RequestBudget()
-        self._max_seconds, self._max_body = max_seconds, max_body
-        self._key = api_key
-        self._base = base_url.rstrip("/")
-        self._client = Client(
-            seconds=max_seconds,
-            max_body=max_body,
-            headers={"Authorization": f"Bearer {api_key}", "Accept": "application/json"},
-            timeout=timeout,
-            # Plain http, which the config allows on this machine only, needs no certificates: reading them takes 40 ms.
-            verify=self._base.startswith("https:"),
+        self._key, self._key_at, self._base = api_key, key_at, base_url.rstrip("/")
+        self._headers = {"Authorization": f"Bearer {api_key}"}
+        self._connections = connections or Connections(
+            base_url, timeout=timeout, max_seconds=max_seconds, max_body=max_body
         )
+        self._connections.hold()
 
     def alerts(self, since: datetime | None, severity: Severity | None = None, *, share: Share = Share.POLLS) -> Page:
         """The newest alerts published at or after ``since``, PAGE of them if the API will; raises SentrytexError."""
@@ -247,7 +243,7 @@ class FeedClient:
         return Stack(vendors=vendors, server_time=server_time)
 
     def close(self) -> None:
-        self._client.close()
+        self._connections.let_go()
 
     def _lacking(self, path: str, what: str) -> str:
         parts = urlsplit(self._base)
@@ -274,15 +270,15 @@ class FeedClient:
             raise TooManyRequests("This minute's requests to the Sentrytex API are spent.", wait)
         started = time.monotonic()
         try:
-            response = self._client.get(self._base + path, params=params)
+            response = self._connections.http.get(self._base + path, params=params, headers=self._headers)
         except TooLarge:
-            raise BadAnswer(f"The Sentrytex API's answer is larger than {self._max_body} bytes.") from None
+            raise BadAnswer(f"The Sentrytex API's answer is larger than {self._connections.max_body} bytes.") from None
         except httpx2.ConnectTimeout as error:
             raise Unavailable(self._unreachable(error)) from error
         except httpx2.TimeoutException:
-            if time.monotonic() - started >= self._max_seconds:
+            if time.monotonic() - started >= self._connections.max_seconds:
                 raise Unavailable(
-                    f"The Sentrytex API's answer took longer than {self._max_seconds:g} seconds."
+                    f"The Sentrytex API's answer took longer than {self._connections.max_seconds:g} seconds."
                 ) from None
             raise Unavailable("The Sentrytex API did not answer in time.") from None
         except httpx2.HTTPError as error:
@@ -290,7 +286,7 @@ class FeedClient:
             raise Unavailable(self._unreachable(error)) from error
         is_one = path.startswith("/alerts/")
         if response.status_code != 200:
-            refusal = _refusal(response, _said(response.content, self._key), is_one=is_one)
+            refusal = _refusal(response, _said(response.content, self._key), self._key_at, is_one=is_one)
             refusal.server_time, refusal.status = _server_time(response), response.status_code
             raise refusal
         if is_one and len(response.content) > MAX_ONE:
@@ -320,14 +316,17 @@ def _elsewhere(response: httpx2.Response, what: str) -> BadAnswer:
     )
 
 
-def _refusal(response: httpx2.Response, said: str, *, is_one: bool) -> SentrytexError:
-    """What an answer other than 200 means; ``is_one`` where a single alert was asked for, which may not be there."""
+def _refusal(response: httpx2.Response, said: str, key_at: str, *, is_one: bool) -> SentrytexError:
+    """What an answer other than 200 means, with the key that the config has at ``key_at``.
+
+    ``is_one`` says that a single alert was asked for, which may not be there.
+    """
     status = response.status_code
     if status in (401, 403) and _is_page(response.content):
         # Nothing says whether the key is at fault, but whoever refuses should not be asked again and again.
         return KeyRefused(f"{_elsewhere(response, f'{status} with a web page')} If that is right, check the key.")
     if status == 401:
-        return KeyRefused(f"The Sentrytex API refused the key{said}. Put a valid one into sentrytex.api_key.")
+        return KeyRefused(f"The Sentrytex API refused the key{said}. Put a valid one into {key_at}.")
     if status == 403:
         return KeyRefused(f"The Sentrytex key may not read this{said}. It needs a Business account and read scopes.")
     if status == 404 and not (is_one and said):

@@ -11,13 +11,15 @@ from dataclasses import fields
 from typing import Any, Final, Protocol
 
 from forwarder.alert import Alert
+from forwarder.common.accounts import DEFAULT
 from forwarder.common.backoff import Backoff
 from forwarder.common.clock import Now
 from forwarder.common.text import clean, cut, one_line
 from forwarder.feed.client import KeyRefused, NotFound, SentrytexError, TooManyRequests, Unavailable
 from forwarder.logs import get_logger
+from forwarder.replicas.roles import of_feed
 from forwarder.store import Store
-from forwarder.store.evidence import LATEST, Unread
+from forwarder.store.evidence import LATEST, EvidenceStore, Unread
 
 log = get_logger(__name__)
 
@@ -55,75 +57,104 @@ class AlertSource(Protocol):
 class EvidenceReader:
     """Reads the evidence for the alerts that the store says are still to be read. One turn at a time.
 
-    ``source`` is where they come from just now, ``connectors`` are those whose alerts are read: a reload changes both.
+    ``source`` is where those of an account come from just now, ``connectors`` are those whose alerts are read,
+    ``accounts`` all that the config has, and ``reads`` says which of them this process reads: all of that changes.
     """
 
     def __init__(
         self,
         store: Store,
-        source: Callable[[], AlertSource],
+        source: Callable[[str], AlertSource],
         connectors: Callable[[], Collection[str]],
         *,
         now: Now,
         random: Callable[[], float],
+        accounts: Callable[[], Collection[str]] = lambda: (DEFAULT,),
+        reads: Callable[[str], bool] = lambda _: True,
     ) -> None:
         self._store, self._source, self._connectors = store, source, connectors
+        self._accounts, self._reads = accounts, reads
         self._now, self._random = now, random
-        self._failures = 0
-        self._not_before = -math.inf
+        self._failures: dict[str, int] = {}
+        self._not_before: dict[str, float] = {}
 
     def read(self) -> float:
         """Reads what is due, as far as the API lets us, and returns the seconds until the next turn."""
-        now = self._now()
+        now, here = self._now(), [account for account in self._accounts() if self._reads(account)]
+        if not here:
+            return math.inf
         # A clock that was set back must not put it off for long.
-        if now < self._not_before <= now + LATEST:
-            return self._not_before - now
+        pauses = {
+            account: until - now
+            for account in here
+            if now < (until := self._not_before.get(account, -math.inf)) <= now + LATEST
+        }
+        accounts = [account for account in here if account not in pauses]
+        if not accounts:
+            return min(pauses.values(), default=READ_EVERY)
         connectors = self._connectors()
         if not connectors:
-            self._store.evidence.unwanted()
-        unread = self._store.evidence.unread(connectors, now=now, limit=AT_ONCE)
-        for one in unread:
-            try:
-                self._read(one)
-            except SentrytexError as error:
-                wait = self._put_off(one, error)
-                self._not_before = self._now() + wait
-                return wait
-            self._failures = 0
-        return 0.0 if len(unread) == AT_ONCE else READ_EVERY
+            self._kept_by(accounts[0]).unwanted()
+        unread = self._store.evidence.unread(connectors, now=now, limit=AT_ONCE, accounts=accounts)
+        waits = [self._read_by(one, pauses) for one in unread]
+        if len(pauses) == len(here):
+            return min(pauses.values())
+        return 0.0 if len(unread) == AT_ONCE and not all(waits) else READ_EVERY
 
-    def _read(self, one: Unread) -> None:
-        source = self._source()
+    def _read_by(self, one: Unread, pauses: dict[str, float]) -> bool:
+        """Reads an alert by one of the accounts that see it; whether that has to wait. Adds to the ``pauses``."""
+        for account in one.accounts:
+            if account in pauses:
+                continue
+            try:
+                self._read(one, account)
+            except NotFound as error:
+                # Withdrawn, or out of the stack: that is an answer, too, unless another account still sees it.
+                self._failures[account] = 0
+                kept, every = self._kept_by(account), self._accounts()
+                if kept.absent(one, str(error), now=self._now(), account=account, accounts=every):
+                    log.debug("evidence_absent", alert=one.alert_id)
+                    return False
+            except SentrytexError as error:
+                pauses[account] = self._put_off(one, error, account)
+                self._not_before[account] = self._now() + pauses[account]
+                return True
+            else:
+                self._failures[account] = 0
+                return False
+        return True
+
+    def _kept_by(self, account: str) -> EvidenceStore:
+        """Where what an account reads is written down, for as long as this process reads that."""
+        return self._store.acting_as(of_feed(account)).evidence
+
+    def _read(self, one: Unread, account: str) -> None:
+        source = self._source(account)
         try:
             answer = source.alert(one.alert_id)
         except RuntimeError as error:
-            if source is self._source():
+            if source is self._source(account):
                 raise
             raise Unavailable("A reload closed the client in the midst of it.") from error
-        except NotFound as error:
-            # Withdrawn, or out of the stack: that is an answer, too.
-            self._store.evidence.absent(one, str(error), now=self._now())
-            log.debug("evidence_absent", alert=one.alert_id)
-        else:
-            lines = evidence_in(answer, one.listed)
-            self._store.evidence.keep(one, lines)
-            log.debug("evidence_read", alert=one.alert_id, lines=len(lines))
+        lines = evidence_in(answer, one.listed)
+        self._kept_by(account).keep(one, lines, account=account)
+        log.debug("evidence_read", alert=one.alert_id, lines=len(lines))
 
-    def _put_off(self, one: Unread, error: SentrytexError) -> float:
+    def _put_off(self, one: Unread, error: SentrytexError, account: str) -> float:
         """The seconds until the next one is read; what is no fault of the alert's leaves it as it is."""
-        reason, now = str(error), self._now()
+        reason, now, kept = str(error), self._now(), self._kept_by(account)
         if isinstance(error, TooManyRequests):
-            self._store.evidence.refused(reason, now=now)
+            kept.refused(reason, now=now, account=account)
             return max(error.after, 1.0)
-        self._failures += 1
-        if self._failures == 1:
+        failures = self._failures[account] = self._failures.get(account, 0) + 1
+        if failures == 1:
             log.warning("evidence_unread", alert=one.alert_id, reason=reason)
         if isinstance(error, KeyRefused):
-            self._store.evidence.refused(reason, now=now)
+            kept.refused(reason, now=now, account=account)
             return KEY_AGAIN
         wait = AGAIN.after(one.failures + 1, self._random)
-        self._store.evidence.failed(one, reason, now=now, due_at=now + wait)
-        return PAUSE.after(self._failures, self._random)
+        kept.failed(one, reason, now=now, due_at=now + wait, account=account)
+        return PAUSE.after(failures, self._random)
 
 
 def evidence_in(answer: Mapping[str, Any], listed: Collection[str]) -> tuple[str, ...]:

@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Final, TypeVar
 
 from forwarder import routing
 from forwarder.alert import Alert, Vendors, got_worse
+from forwarder.common.accounts import DEFAULT
 from forwarder.common.clock import Now, instant, still
 from forwarder.config import Config
 from forwarder.feed.client import KeyRefused, SentrytexError, Share
@@ -26,11 +27,16 @@ from forwarder.lifecycle.mutes import muted_by, standing
 from forwarder.logs import get_logger
 from forwarder.routing import Decision
 from forwarder.store import Store
+from forwarder.store.errors import Overtaken
 from forwarder.store.mute_records import MuteRow
-from forwarder.store.records import Feed, Gap, PollResult, RoutedAlert
+from forwarder.store.records import Arrival, Feed, Gap, PollResult, RoutedAlert
 
 log = get_logger(__name__)
 
+T = TypeVar("T")
+
+OVERTAKEN_AT_MOST: Final = 20
+"""How often a page is routed anew because the feed of another account wrote one of its alerts first."""
 CLOSE: Final = timedelta(minutes=1)
 """Differences of two clocks below this are the network's, and how exactly times are told."""
 
@@ -38,19 +44,24 @@ CLOSE: Final = timedelta(minutes=1)
 class Poller:
     """Reads the feed into the store. One turn at a time, whichever thread asks."""
 
-    def __init__(self, config: Config, source: Source, store: Store, *, now: Now) -> None:
-        self.config = config
+    def __init__(self, config: Config, source: Source, store: Store, *, now: Now, account: str = DEFAULT) -> None:
+        self.config, self.account = config, account
         self._source = self._next_source = source
-        self._store, self._now = store, now
+        self._store, self._feed, self._now = store, store.feed_of(account), now
         self._under_way = threading.Lock()
         self._ahead = 0.0
         self._shown: frozenset[datetime] | None = None
-        self._stack = StackReader(store, now=now)
+        self._stack = StackReader(store.vendors_of(account), now=now)
 
     def read_from(self, source: Source) -> None:
         """Reads from another client from the next turn on. A turn under way goes on, and is not waited for."""
         self._next_source = source
         self._stack.renew()
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether a turn is under way."""
+        return self._under_way.locked()
 
     def use(self, config: Config) -> None:
         """Goes by another config from now on."""
@@ -67,13 +78,14 @@ class Poller:
             feed = self._begin()
             stretch = self._since_cursor(feed)
             try:
-                snapshot = self._read(stretch, Share.POLLS, worth=lambda alerts: bool(self._store.feed.unseen(alerts)))
+                snapshot = self._read(stretch, Share.POLLS, worth=lambda alerts: bool(self._feed.unseen(alerts)))
             except SentrytexError as error:
-                self._store.feed.poll_failed(str(error), key_refused=isinstance(error, KeyRefused))
+                error.account = self.account
+                self._feed.poll_failed(str(error), key_refused=isinstance(error, KeyRefused))
                 raise
             if feed.floor_is_local and feed.floor is not None:
                 # The feed answers without telling its time: ours is all there is.
-                self._store.feed.correct_floor(feed.floor)
+                self._feed.correct_floor(feed.floor)
             result = self._commit(snapshot, stretch.needed, undated_are_past=self._starts_now(feed))
             self._shown = snapshot.shown
             return result
@@ -85,12 +97,13 @@ class Poller:
             try:
                 since, snapshot = self._look_back(floor)
             except SentrytexError as error:
-                self._store.feed.sweep_failed(str(error))
+                error.account = self.account
+                self._feed.sweep_failed(str(error))
                 raise
             reach = max(snapshot.cut.values(), default=since)
-            routed = self._route(snapshot.alerts)
-            with still(self._now):
-                result = self._store.feed.commit_page(
+            result = self._settled(
+                lambda: self._route(snapshot.alerts),
+                lambda routed: self._feed.commit_page(
                     routed,
                     now=self._now(),
                     set_aside=snapshot.set_aside,
@@ -98,8 +111,9 @@ class Poller:
                     swept=True,
                     reach=reach.timestamp(),
                     short={severity: oldest.timestamp() for severity, oldest in snapshot.cut.items()},
-                )
-            return replace(result, sweep=True, read=len(snapshot.alerts), reach=reach)
+                ),
+            )
+            return replace(result, account=self.account, sweep=True, read=len(snapshot.alerts), reach=reach)
 
     def _look_back(self, floor: datetime) -> tuple[datetime, FeedSnapshot]:
         since = self._server_now() - self.config.sentrytex.look_back
@@ -135,21 +149,22 @@ class Poller:
             settled, self._stack.settled = self._stack.settled, frozenset()
             vendors = self._store.vendors.known()
             mutes = standing(self.config, self._store, self._now())
-            routed = [self._routed_again(*one, vendors, mutes) for one in self._store.feed.uncategorized(settled)]
-            with still(self._now):
-                return self._store.feed.commit_again(
+            return self._settled(
+                lambda: [self._routed_again(*one, vendors, mutes) for one in self._feed.uncategorized(settled)],
+                lambda routed: self._feed.commit_again(
                     routed, settled=settled, now=self._now(), connectors=self.config.connectors
-                )
+                ),
+            )
 
     def _routed_again(
-        self, alert: Alert, unknown: frozenset[str], vendors: Vendors, mutes: Sequence[MuteRow]
+        self, arrival: Arrival, unknown: frozenset[str], vendors: Vendors, mutes: Sequence[MuteRow]
     ) -> RoutedAlert:
-        now = self._now()
-        decision = routing.targets(alert, self.config.routes, vendors)
+        now, alert, accounts = self._now(), arrival.alert, arrival.accounts
+        decision = routing.targets(alert, self.config.routes, vendors, accounts)
         then = {key: vendor for key, vendor in vendors.items() if key not in unknown}
-        before = routing.targets(alert, self.config.routes, then).targets
+        before = routing.targets(alert, self.config.routes, then, accounts).targets
         targets = {name: why for name, why in decision.targets.items() if name not in before}
-        mute = muted_by(alert, mutes, now, vendors)
+        mute = muted_by(alert, mutes, now, vendors, accounts=accounts)
         _log_routing(alert, decision, targets, mute, again=True)
         return RoutedAlert(
             alert=alert,
@@ -158,6 +173,7 @@ class Poller:
             targets=targets,
             holds=holds(decision, self.config, instant(now)) if decision.later else {},
             muted=mute.note if mute else None,
+            arrival=arrival,
         )
 
     # Where a turn begins
@@ -175,19 +191,19 @@ class Poller:
 
         It is by our own clock at first; it moves as soon as any answer, a refusal too, tells the server's time.
         """
-        feed = self._store.feed.state()
+        feed = self._feed.state()
         if feed.floor is None:
             floor, is_local = self._floor()
-            self._store.feed.start(floor, is_local=is_local, now=self._now())
-            feed = self._store.feed.state()
+            self._feed.start(floor, is_local=is_local, now=self._now())
+            feed = self._feed.state()
         if feed.floor_is_local and feed.floor is not None:
             server_time = self._server_time()
             if server_time is not None:
                 self._note_time(server_time)
                 # No start lies ahead of now: a clock that was ahead, and is right since a restart, loses nothing more.
                 floor = min(feed.floor + self._ahead, server_time.timestamp())
-                self._store.feed.correct_floor(math.floor(floor))
-                feed = self._store.feed.state()
+                self._feed.correct_floor(math.floor(floor))
+                feed = self._feed.state()
         return feed
 
     def _floor(self) -> tuple[float, bool]:
@@ -225,7 +241,7 @@ class Poller:
     def _witness(self, since: datetime, until: datetime, shown: frozenset[datetime] | None = None) -> datetime | None:
         """By which alert an answer shows how far back it reaches; among those ``shown`` last, if any reading was."""
         if shown is None:
-            known = self._store.feed.witness(since.timestamp(), until.timestamp())
+            known = self._feed.witness(since.timestamp(), until.timestamp())
             return None if known is None else instant(known)
         older = max((time for time in shown if time < since), default=None)
         return older or min((time for time in shown if time <= until), default=None)
@@ -249,40 +265,59 @@ class Poller:
 
     def _route(self, alerts: Sequence[Alert], *, undated_are_past: bool = False) -> list[RoutedAlert]:
         """Where each unseen alert goes. What is from before the floor is known from now on, and goes nowhere."""
-        unseen = self._store.feed.unseen(alerts)
-        past = self._store.feed.past([alert for alert, _ in unseen], undated_are_past=undated_are_past)
+        arrivals = self._feed.arrivals(alerts, undated_are_past=undated_are_past)
         now = self._now()
-        mutes = standing(self.config, self._store, now) if unseen else []
-        vendors, unknown = self._vendors_of([alert for alert, _ in unseen if alert.id not in past], mutes)
-        routed = []
-        for alert, known in unseen:
-            if alert.id in past:
-                log.debug("routed", alert=alert.id, severity=alert.severity.value, to=[], why="before the first start")
-                routed.append(RoutedAlert(alert=alert, known=known, decision=None, targets={}))
-                continue
-            decision = routing.targets(alert, self.config.routes, vendors)
-            targets = dict(decision.targets)
-            held = holds(decision, self.config, instant(now)) if decision.later else {}
-            worse = known is not None and got_worse(alert.changes_from(known))
-            mute = muted_by(alert, mutes, now, vendors, worse=worse)
-            if known is not None and not worse:
-                # Only what the change itself brought: a route that was added since must not send the past. Worse news
-                # goes wherever the routes lead now; the store knows who has the alert already.
-                for connector in routing.targets(known, self.config.routes, vendors).targets:
-                    targets.pop(connector, None)
-            _log_routing(alert, decision, targets, mute, changed=known is not None)
-            routed.append(
-                RoutedAlert(
-                    alert=alert,
-                    known=known,
-                    decision=decision,
-                    targets=targets,
-                    holds=held,
-                    muted=mute.note if mute else None,
-                    uncategorized=tuple(key for key in alert.affected_vendors if key in unknown),
-                )
-            )
-        return routed
+        mutes = standing(self.config, self._store, now) if arrivals else []
+        owed = [arrival.alert for arrival in arrivals if self._owed_for(arrival)]
+        vendors, unknown = self._vendors_of(owed, mutes)
+        return [self._routed(arrival, vendors, unknown, mutes, now) for arrival in arrivals]
+
+    def _owed_for(self, arrival: Arrival) -> tuple[str, ...]:
+        """The accounts for which it is owed from now on."""
+        return arrival.accounts if arrival.past else tuple(sorted({*arrival.accounts, self.account}))
+
+    def _routed(
+        self, arrival: Arrival, vendors: Vendors, unknown: frozenset[str], mutes: Sequence[MuteRow], now: float
+    ) -> RoutedAlert:
+        alert, known, accounts = arrival.alert, arrival.known, self._owed_for(arrival)
+        if not accounts or (arrival.past and not arrival.changed):
+            log.debug("routed", alert=alert.id, severity=alert.severity.value, to=[], why="before the first start")
+            return RoutedAlert(alert=alert, known=known, decision=None, targets={}, arrival=arrival)
+        decision = routing.targets(alert, self.config.routes, vendors, accounts)
+        targets = dict(decision.targets)
+        worse = known is not None and got_worse(alert.changes_from(known))
+        mute = muted_by(alert, mutes, now, vendors, accounts=accounts, worse=worse)
+        if known is not None and not worse and arrival.accounts:
+            # Only what the change itself brought, or the account that sees it now: a route that was added since must
+            # not send the past. Worse news goes wherever the routes lead now; the store knows who has the alert.
+            for connector in routing.targets(known, self.config.routes, vendors, arrival.accounts).targets:
+                targets.pop(connector, None)
+        _log_routing(alert, decision, targets, mute, changed=known is not None)
+        return RoutedAlert(
+            alert=alert,
+            known=known,
+            decision=decision,
+            targets=targets,
+            holds=holds(decision, self.config, instant(now)) if decision.later else {},
+            muted=mute.note if mute else None,
+            uncategorized=tuple(key for key in alert.affected_vendors if key in unknown),
+            arrival=arrival,
+        )
+
+    def _settled(self, route: Callable[[], list[RoutedAlert]], commit: Callable[[list[RoutedAlert]], T]) -> T:
+        """What ``commit`` makes of what ``route`` finds; both again where another account's feed overtook it."""
+        for _ in range(OVERTAKEN_AT_MOST):
+            try:
+                return self._written(route(), commit)
+            except Overtaken:
+                log.debug("overtaken", account=self.account)
+        return self._written(route(), commit)
+
+    def _written(self, routed: list[RoutedAlert], commit: Callable[[list[RoutedAlert]], T]) -> T:
+        # Routing may ask the API for vendors, for which a step of the clock must not wait. A time of day until which an
+        # alert is held is the same after one, and is judged anew then.
+        with still(self._now):
+            return commit(routed)
 
     def _vendors_of(self, alerts: Sequence[Alert], mutes: Sequence[MuteRow]) -> tuple[Vendors, frozenset[str]]:
         """What routes and mutes must know of the vendors of ``alerts``, and those of whom it is not known yet."""
@@ -295,9 +330,9 @@ class Poller:
         newest = snapshot.newest or cursor
         # A date in the future must not drag the cursor along, for what comes before it would then stay unread.
         ahead = min(newest, snapshot.until or instant(self._now()))
-        routed = self._route(snapshot.alerts, undated_are_past=undated_are_past)
-        with still(self._now):
-            result = self._store.feed.commit_page(
+        result = self._settled(
+            lambda: self._route(snapshot.alerts, undated_are_past=undated_are_past),
+            lambda routed: self._feed.commit_page(
                 routed,
                 now=self._now(),
                 connectors=self.config.connectors,
@@ -307,8 +342,9 @@ class Poller:
                     for severity, oldest in snapshot.cut.items()
                 ],
                 set_aside=snapshot.set_aside,
-            )
-        return replace(result, read=len(snapshot.alerts))
+            ),
+        )
+        return replace(result, account=self.account, read=len(snapshot.alerts))
 
 
 def _log_routing(alert: Alert, decision: Decision, targets: Collection[str], mute: MuteRow | None, **how: bool) -> None:

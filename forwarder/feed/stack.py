@@ -13,7 +13,7 @@ from forwarder.common.clock import Now
 from forwarder.feed.client import SentrytexError, Share
 from forwarder.feed.reader import Source
 from forwarder.logs import get_logger
-from forwarder.store import Store
+from forwarder.store.vendors import VendorStore
 from forwarder.wire.deadline import deadline
 
 log = get_logger(__name__)
@@ -28,10 +28,10 @@ PATIENCE: Final = 10.0
 
 
 class StackReader:
-    """Keeps the store's vendors as the API's stack has them. Safe to use from several threads."""
+    """Keeps the vendors of one account as its stack has them. Safe to use from several threads."""
 
-    def __init__(self, store: Store, *, now: Now) -> None:
-        self._store, self._now = store, now
+    def __init__(self, vendors: VendorStore, *, now: Now) -> None:
+        self._vendors, self._now = vendors, now
         self._failures = 0
         self._due = self._sooner = -math.inf
         self._grown: frozenset[str] = frozenset()
@@ -45,7 +45,7 @@ class StackReader:
 
     def grew(self, source: Source) -> frozenset[str]:
         """Vendors that joined the stack since this was asked last. It is read now and then: each call may ask."""
-        if self._is_due(self._due) or (self._is_due(self._sooner) and self._store.vendors.uncategorized()):
+        if self._is_due(self._due) or (self._is_due(self._sooner) and self._vendors.uncategorized()):
             self._try(source)
         grown, self._grown = self._grown, frozenset()
         return grown
@@ -55,14 +55,14 @@ class StackReader:
 
         It is asked at once where it was read a while ago and does not have one of them.
         """
-        vendors = self._store.vendors.known()
+        vendors = self._vendors.known()
         unknown = frozenset(key for alert in alerts for key in alert.affected_vendors if key not in vendors)
         if not unknown:
             return vendors, frozenset()
         if self._is_due(self._sooner):
             with deadline(PATIENCE):
                 if self._try(source):
-                    return self._store.vendors.known(), frozenset()
+                    return self._vendors.known(), frozenset()
         return vendors, unknown
 
     def read(self, source: Source, *, share: Share = Share.STACK) -> datetime | None:
@@ -90,10 +90,10 @@ class StackReader:
 
     def _read(self, source: Source, share: Share) -> datetime | None:
         # Before it is read: what is routed meanwhile may name vendors that the answer does not have yet.
-        uncategorized = self._store.vendors.uncategorized()
+        uncategorized = self._vendors.uncategorized()
         stack = source.stack(share=share)
-        known = self._store.vendors.keys()
-        self._store.vendors.keep(stack.vendors)
+        known = self._vendors.keys()
+        self._vendors.keep(stack.vendors)
         if known is not None:
             self._grown |= stack.vendors.keys() - known
         self.settled |= uncategorized

@@ -60,8 +60,10 @@ class Life:
         now = self._now()
         keep = max(config.keep, config.sentrytex.look_back).total_seconds()
         look_back = (config.sentrytex.look_back + config.sentrytex.overlap).total_seconds()
-        removed = 0
-        while batch := self._kept.prune(seen_before=now - keep, published_before=now - look_back, overlap=look_back):
+        accounts, removed = tuple(config.sentrytex.keys), 0
+        while batch := self._kept.prune(
+            seen_before=now - keep, published_before=now - look_back, overlap=look_back, accounts=accounts
+        ):
             removed += batch
         if removed:
             log.info("pruned", alerts=removed)

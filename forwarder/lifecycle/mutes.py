@@ -19,7 +19,7 @@ from forwarder.connector import MuteRequest, MuteScope
 from forwarder.lifecycle.holds import holds
 from forwarder.logs import get_logger
 from forwarder.replicas.roles import SCHEDULER
-from forwarder.routing import NO_VENDORS
+from forwarder.routing import NO_VENDORS, Decision
 from forwarder.store import Store
 from forwarder.store.mute_records import CONFIG, Asked, MutedBy, MuteRow
 from forwarder.store.records import RoutedAlert
@@ -43,12 +43,19 @@ _LEAST: Final = {"min_cvss": "CVSS", "min_epss": "EPSS"}
 
 
 def muted_by(
-    alert: Alert, mutes: Iterable[MuteRow], now: float, vendors: Vendors = NO_VENDORS, *, worse: bool = False
+    alert: Alert,
+    mutes: Iterable[MuteRow],
+    now: float,
+    vendors: Vendors = NO_VENDORS,
+    *,
+    accounts: Sequence[str] = (),
+    worse: bool = False,
 ) -> MuteRow | None:
     """Which of ``mutes`` keeps an alert quiet at ``now``; of several the one that holds it the longest.
 
-    ``vendors`` says to which categories the alert's vendors belong, ``worse`` that the alert has got worse: then only
-    those count that are ``even_if_worse``.
+    ``vendors`` says to which categories the alert's vendors belong, ``accounts`` which accounts see it: the mute of an
+    account keeps nothing from any other. ``worse`` says that the alert has got worse: then only those count that are
+    ``even_if_worse``.
     """
     matching = [
         (rule.even_if_worse, mute.until, mute)
@@ -56,7 +63,7 @@ def muted_by(
         if (rule := mute.rule) is not None
         and mute.stands(now)
         and (rule.even_if_worse or not worse)
-        and routing.matches(alert, rule, vendors)[0]
+        and routing.matches(alert, rule, vendors, accounts, of_every_account=True)[0]
     ]
     return max(matching, key=lambda found: found[:2])[2] if matching else None
 
@@ -186,9 +193,10 @@ class Mutes:
         now, config, vendors = self._now(), self._config, store.vendors.known()
         ours = [mute for mute in of_config(config) if mute.stands(now)]
 
-        def route(alert: Alert, people: Sequence[MuteRow], worse: bool) -> RoutedAlert:
-            mute = muted_by(alert, [*ours, *people], now, vendors, worse=worse)
-            return _routed(alert, config, mute, now, vendors)
+        def route(alert: Alert, accounts: Sequence[str], people: Sequence[MuteRow], worse: bool) -> RoutedAlert:
+            mute = muted_by(alert, [*ours, *people], now, vendors, accounts=accounts, worse=worse)
+            decision = routing.targets(alert, config.routes, vendors, accounts)
+            return _routed(alert, decision, config, mute, now)
 
         while (batch := store.mutes.route_anew(route, standing=[mute.id for mute in ours], now=now)).judged:
             log.info(
@@ -207,8 +215,8 @@ def hush(store: Store, mutes: Sequence[MuteRow], now: float) -> int:
 
     vendors = store.vendors.known()
 
-    def muted(alert: Alert, worse: bool) -> MutedBy | None:
-        found = muted_by(alert, mutes, now, vendors, worse=worse)
+    def muted(alert: Alert, accounts: Sequence[str], worse: bool) -> MutedBy | None:
+        found = muted_by(alert, mutes, now, vendors, accounts=accounts, worse=worse)
         return found.note if found else None
 
     return store.mutes.hush(muted)
@@ -219,8 +227,7 @@ def standing(config: Config, store: Store, now: float) -> list[MuteRow]:
     return [*(mute for mute in of_config(config) if mute.stands(now)), *store.mutes.standing(now)]
 
 
-def _routed(alert: Alert, config: Config, mute: MuteRow | None, now: float, vendors: Vendors) -> RoutedAlert:
-    decision = routing.targets(alert, config.routes, vendors)
+def _routed(alert: Alert, decision: Decision, config: Config, mute: MuteRow | None, now: float) -> RoutedAlert:
     held = holds(decision, config, instant(now)) if decision.later else {}
     muted = mute.note if mute else None
     return RoutedAlert(alert=alert, known=alert, decision=decision, targets=decision.targets, holds=held, muted=muted)

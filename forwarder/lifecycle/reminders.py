@@ -97,7 +97,7 @@ class Reminders:
             if (
                 begins is None
                 or not since <= begins <= now
-                or not routing.matches(unresolved.read(), reminder, vendors)[0]
+                or not routing.matches(unresolved.read(), reminder, vendors, unresolved.accounts)[0]
             ):
                 continue
             step = step_at(begins, reminder.every, now)
@@ -193,4 +193,6 @@ def words(reminder: Reminder, late: float) -> str:
 
 def key_of(reminder: Reminder) -> str:
     """What names a reminder by what it asks for: whoever else is told by it, or moves it, makes no other of it."""
-    return hashlib.sha256(reminder.model_dump_json(exclude={"to"}).encode()).hexdigest()[:32]
+    # Versions that knew no accounts named it without them.
+    left_out = {"to"} if reminder.account else {"to", "account"}
+    return hashlib.sha256(reminder.model_dump_json(exclude=left_out).encode()).hexdigest()[:32]

@@ -19,6 +19,7 @@ from forwarder.lifecycle.mutes import standing, words
 from forwarder.lifecycle.reminders import overdue_before
 from forwarder.lifecycle.schedules import next_time
 from forwarder.logs import get_logger
+from forwarder.routing import is_like
 from forwarder.store import Store
 from forwarder.store.figures import Figures, Unfinished
 from forwarder.store.mute_records import MuteRow
@@ -41,7 +42,8 @@ MAX_TITLE: Final = 150
 class Summary:
     """What a report says of the time from ``since`` to ``until``, in seconds since the epoch.
 
-    ``ending`` are the mutes that end soon, each with how many alerts it keeps quiet.
+    ``ending`` are the mutes that end soon, each with how many alerts it keeps quiet. ``account`` is whose alerts these
+    are, None where they are all.
     """
 
     since: float
@@ -50,6 +52,7 @@ class Summary:
     overdue: Mapping[Severity, int] = field(default_factory=dict)
     oldest: Sequence[Unfinished] = ()
     ending: Sequence[tuple[MuteRow, int]] = ()
+    account: str | None = None
 
 
 class Reports:
@@ -91,19 +94,36 @@ class Reports:
 
 
 def summarize(
-    store: Store, connectors: Mapping[str, Connector[Any]], *, since: float, until: float, mutes: Sequence[MuteRow] = ()
+    store: Store,
+    connectors: Mapping[str, Connector[Any]],
+    *,
+    since: float,
+    until: float,
+    mutes: Sequence[MuteRow] = (),
+    account: str | None = None,
 ) -> Summary:
-    """What became of the alerts from ``since`` to ``until``, which is now; ``mutes`` are those that stand."""
-    oldest = [one for severity in Severity for one in store.figures.unfinished(severity, OLDEST)]
+    """What became of the alerts from ``since`` to ``until``, which is now; ``mutes`` are those that stand.
+
+    With an ``account``, what became of those that are owed for it.
+    """
+    oldest = [one for severity in Severity for one in store.figures.unfinished(severity, OLDEST, account)]
     oldest.sort(key=lambda one: one.seen_at)
     return Summary(
         since=since,
         until=until,
-        figures=store.figures.between(since, until),
-        overdue=overdue(store, connectors, until),
+        figures=store.figures.between(since, until, account),
+        overdue=overdue(store, connectors, until, account),
         oldest=oldest[:OLDEST],
-        ending=_ending(store, mutes, until),
+        ending=_ending(store, [mute for mute in mutes if _may_be_of(mute, account)], until),
+        account=account,
     )
+
+
+def _may_be_of(mute: MuteRow, account: str | None) -> bool:
+    """Whether a mute can keep quiet what an account sees."""
+    if account is None or mute.rule is None or not mute.rule.account:
+        return True
+    return any(is_like(account, pattern) for pattern in mute.rule.account)
 
 
 def _ending(store: Store, mutes: Sequence[MuteRow], now: float) -> list[tuple[MuteRow, int]]:
@@ -112,10 +132,12 @@ def _ending(store: Store, mutes: Sequence[MuteRow], now: float) -> list[tuple[Mu
     return [(mute, counts.get(mute.id, 0)) for mute in ending]
 
 
-def overdue(store: Store, connectors: Mapping[str, Connector[Any]], now: float) -> dict[Severity, int]:
+def overdue(
+    store: Store, connectors: Mapping[str, Connector[Any]], now: float, account: str | None = None
+) -> dict[Severity, int]:
     """How many alerts of each severity are not resolved although their date has passed; those of which any are."""
     found = {
-        severity: store.figures.owed_before(severity, overdue_before(severity, connectors, now))
+        severity: store.figures.owed_before(severity, overdue_before(severity, connectors, now), account)
         for severity in Severity
     }
     return {severity: count for severity, count in found.items() if count}
@@ -141,7 +163,7 @@ def headline(summary: Summary) -> str:
     parts = [f"{sum(figures.new.values())} new", f"{sum(figures.open.values())} open"]
     parts += [f"{sum(figures.acknowledged.values())} acknowledged"] if figures.acknowledged else []
     parts += [f"{sum(summary.overdue.values())} overdue"] if summary.overdue else []
-    return f"Report: {', '.join(parts)}"
+    return f"Report{f' of {summary.account}' if summary.account else ''}: {', '.join(parts)}"
 
 
 def lines(summary: Summary) -> list[str]:

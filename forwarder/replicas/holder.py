@@ -9,7 +9,7 @@ from typing import Final, Protocol
 
 from forwarder.common.units import format_duration
 from forwarder.logs import get_logger
-from forwarder.replicas.roles import spread
+from forwarder.replicas.roles import in_words, spread
 from forwarder.store import StoreError
 from forwarder.store.membership import Membership, Muster, Tenure
 
@@ -227,8 +227,10 @@ class Holder:
             free.discard(role)
         plan = spread(offers, holders)
         mine = {role for role, replica in plan.items() if replica == membership.id}
-        for role in set(self._up) - mine:
-            log.info("role_given_up", role=role)
+        surplus = set(self._up) - mine
+        for told in in_words(surplus):
+            log.info("role_given_up", role=told)
+        for role in surplus:
             self._lay_down(role)
         # What nobody has taken for long is anybody's.
         late = {one.role for one in muster.leases if one.free_for > GRACE * 5}
@@ -245,7 +247,7 @@ class Holder:
         taken = sorted(tenure.role for tenure in tenures)
         if not taken:
             return
-        log.info("roles_taken", roles=taken)
+        log.info("roles_taken", roles=in_words(taken))
         self._up |= {tenure.role: tenure for tenure in tenures}
         try:
             self._duties.take_up(taken)

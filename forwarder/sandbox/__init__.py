@@ -4,7 +4,7 @@ They keep state, hold the documented limits and fail on order. The demo, the tes
 they were told is at hand afterwards: ``sandbox.slack.messages``, ``.teams.cards``, ``.pagerduty.incidents``,
 ``.jira.issues``, ``.webhook.messages``. Another process asks ``GET /_sandbox/state`` of a service, posts to
 ``/_sandbox/faults`` (and deletes there), to ``/_sandbox/revoke`` and ``/_sandbox/restore``, and, of Sentrytex, to
-``/_sandbox/publish``.
+``/_sandbox/publish`` and ``/_sandbox/accounts``.
 
 People act there too, and the services tell of it as the real ones do: ``sandbox.slack.click`` and ``submit``,
 ``sandbox.pagerduty.acknowledge`` and ``resolve``, ``sandbox.jira.move``, ``assign``, ``edit`` and ``comment``. Another

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import math
 from bisect import insort
-from collections.abc import Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -38,8 +38,29 @@ class _Published:
     alert: Any = field(compare=False)
 
 
+class Account:
+    """An account beside the first one: its key, its own stack and its own limit. It sees what touches its stack.
+
+    ``revoked`` refuses its key alone.
+    """
+
+    def __init__(self, token: str, vendors: Iterable[str], *, added_at: str) -> None:
+        self.token = token
+        self.stack = {vendor: _vendor(vendor, added_at=added_at) for vendor in vendors}
+        self.revoked = False
+        self.asked = 0
+        """How often it was asked for alerts."""
+        self.window = SlidingWindow(_REQUESTS_PER_MINUTE, 60)
+
+    def sees(self, alert: Any) -> bool:
+        """Whether an alert touches its stack."""
+        return _touches(alert, self.stack)
+
+
 class Sentrytex(Service):
     """GET /alerts, /alerts/:id and /stack.
+
+    ``add_account`` makes further accounts, each with a key; all see the same alerts, as far as their stacks go.
 
     ``all_vendors`` shows every alert whatever the stack; without it only those that touch the stack. ``scopes`` is what
     the key may read, ``business`` whether the account's plan has the API. ``limit_per_minute`` of None is no limit.
@@ -61,6 +82,8 @@ class Sentrytex(Service):
         self._by_id: dict[str, _Published] = {}
         self._count = 0
         self._stack: dict[str, dict[str, str]] = {}
+        self.accounts: dict[str, Account] = {}
+        """Further accounts by their keys."""
         self.evidence: dict[str, Any] = {}
         """What a single alert says beyond the list, by its id: fields of any shape, for the reference names none."""
         # An account without any vendor is one to which no alert ever comes.
@@ -100,14 +123,19 @@ class Sentrytex(Service):
 
     def add_vendor(self, key: str, name: str = "", category: str = "other") -> None:
         """Put a vendor into the account's stack."""
-        entry = {
-            "vendor_key": key,
-            "vendor_name": name or key.replace("-", " ").title(),
-            "category": category,
-            "added_at": self.clock().isoformat(timespec="seconds").replace("+00:00", "Z"),
-        }
+        entry = _vendor(key, name, category, added_at=self._today())
         with self.lock:
             self._stack[key] = entry
+
+    def add_account(self, token: str, *vendors: str) -> Account:
+        """Make a further account, whose key is ``token`` and whose stack has ``vendors``."""
+        account = Account(token, vendors, added_at=self._today())
+        with self.lock:
+            self.accounts[token] = account
+        return account
+
+    def _today(self) -> str:
+        return self.clock().isoformat(timespec="seconds").replace("+00:00", "Z")
 
     def remove_vendor(self, key: str) -> None:
         """Take a vendor out of the account's stack."""
@@ -124,6 +152,10 @@ class Sentrytex(Service):
         if request.line == "POST /_sandbox/publish":
             self.publish(*request.json())
             return Reply.json({"ok": True})
+        if request.line == "POST /_sandbox/accounts":
+            for token, vendors in request.json().items():
+                self.add_account(token, *vendors)
+            return Reply.json({"ok": True})
         return super().control(request)
 
     def refuse(self, status: int) -> Reply:
@@ -131,9 +163,11 @@ class Sentrytex(Service):
         return Reply.json({"error": _ERRORS.get(status, "Error")}, status, headers)
 
     def respond(self, request: Request) -> Reply:
-        if request.header("Authorization") != f"Bearer {self.token}" or self.revoked:
+        account = self.accounts.get((request.header("Authorization") or "").removeprefix("Bearer "))
+        refused = request.header("Authorization") != f"Bearer {self.token}" if account is None else account.revoked
+        if refused or self.revoked:
             return self.refuse(401)
-        wait = self._over_limit()
+        wait = self._over_limit(self._window if account is None else account.window)
         if wait:
             return Reply.json({"error": _ERRORS[429]}, 429, {"Retry-After": str(math.ceil(wait))})
         path = request.path.removeprefix(_BASE).rstrip("/")
@@ -145,11 +179,15 @@ class Sentrytex(Service):
         if scope not in self.scopes:
             return Reply.json({"error": f"This key lacks the scope {scope}"}, 403)
         if path == "/stack":
-            return Reply.json({"stack": list(self._stack.values())})
+            stack = self._stack if account is None else account.stack
+            return Reply.json({"stack": list(stack.values())})
+        sees = self._in_stack if account is None else account.sees
         if path == "/alerts":
-            return self._list(request)
+            if account is not None:
+                account.asked += 1
+            return self._list(request, sees)
         if path.startswith("/alerts/"):
-            return self._one(unquote(path.removeprefix("/alerts/")))
+            return self._one(unquote(path.removeprefix("/alerts/")), sees)
         return self.refuse(404)
 
     def _publish(self, alert: Any) -> None:
@@ -166,13 +204,13 @@ class Sentrytex(Service):
             self._by_id[alert_id] = entry
         insort(self._published, entry)
 
-    def _over_limit(self) -> float:
+    def _over_limit(self, window: SlidingWindow) -> float:
         if self.limit_per_minute is None:
             return 0.0
-        self._window.limit = self.limit_per_minute
-        return self._window.take(self.clock())
+        window.limit = self.limit_per_minute
+        return window.take(self.clock())
 
-    def _list(self, request: Request) -> Reply:
+    def _list(self, request: Request, sees: Callable[[Any], bool]) -> Reply:
         severity = request.query.get("severity")
         if severity is not None and severity not in _SEVERITIES:
             return Reply.json({"error": "severity must be critical, high, medium or low"}, 400)
@@ -183,32 +221,44 @@ class Sentrytex(Service):
             return Reply.json({"error": "limit must be a number and since an ISO date"}, 400)
         if limit < 1:
             return Reply.json({"error": "limit must be at least 1"}, 400)
-        return Reply.json({"alerts": self._page(limit, severity, since)})
+        return Reply.json({"alerts": self._page(limit, severity, since, sees)})
 
-    def _page(self, limit: int, severity: str | None, since: float) -> list[Any]:
+    def _page(self, limit: int, severity: str | None, since: float, sees: Callable[[Any], bool]) -> list[Any]:
         page: list[Any] = []
         for entry in self._published:
             if len(page) == limit or -entry.age < since:
                 break
             if severity is not None and not (isinstance(entry.alert, dict) and entry.alert.get("severity") == severity):
                 continue
-            if self._in_stack(entry.alert):
+            if sees(entry.alert):
                 page.append(entry.alert)
         return page
 
-    def _one(self, alert_id: str) -> Reply:
+    def _one(self, alert_id: str, sees: Callable[[Any], bool]) -> Reply:
         entry = self._by_id.get(alert_id)
-        if entry is None or not self._in_stack(entry.alert):
+        if entry is None or not sees(entry.alert):
             return self.refuse(404)
         return Reply.json({**entry.alert, **self.evidence.get(alert_id, {"evidence_state": _evidence(entry.alert)})})
 
     def _in_stack(self, alert: Any) -> bool:
-        if self.all_vendors or not isinstance(alert, dict):
-            return True
-        vendors = alert.get("affected_vendors")
-        return isinstance(vendors, Iterable) and any(
-            isinstance(vendor, str) and vendor in self._stack for vendor in vendors
-        )
+        return self.all_vendors or _touches(alert, self._stack)
+
+
+def _touches(alert: Any, stack: Collection[str]) -> bool:
+    if not isinstance(alert, dict):
+        return True
+    vendors = alert.get("affected_vendors")
+    return isinstance(vendors, Iterable) and any(isinstance(vendor, str) and vendor in stack for vendor in vendors)
+
+
+def _vendor(key: str, name: str = "", category: str = "other", *, added_at: str) -> dict[str, str]:
+    """An entry of a stack."""
+    return {
+        "vendor_key": key,
+        "vendor_name": name or key.replace("-", " ").title(),
+        "category": category,
+        "added_at": added_at,
+    }
 
 
 def _evidence(alert: dict[str, Any]) -> Any:

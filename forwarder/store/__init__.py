@@ -9,7 +9,9 @@ from __future__ import annotations
 from types import TracebackType
 from typing import Self
 
+from forwarder.common.accounts import DEFAULT
 from forwarder.common.databases import Database, PostgresAddress
+from forwarder.store.accounts import AccountStore
 from forwarder.store.alarms import AlarmStore
 from forwarder.store.daemon import DaemonStore
 from forwarder.store.engine import Engine
@@ -37,15 +39,17 @@ __all__ = ["AlreadyRunning", "LeaseLost", "Store", "StoreError", "presence_of"]
 class Store:
     """A database. Safe to use from several threads.
 
-    ``feed`` is written by the poller, ``vendors`` by the reader of the stack, ``evidence`` by that of single alerts,
-    ``outbox`` by the dispatchers, ``operations`` by commands and the status page, ``alarms`` by the alarms,
-    ``lifecycle``, ``mutes``, ``reminders`` and ``figures`` by an alert's life, ``memory`` by the connectors,
-    ``sessions`` by the page's sign-in, ``daemon`` by the process itself; ``queries`` is what people look at, ``waits``
-    why something has not gone out yet, and ``retention`` removes what is old.
+    ``accounts`` knows whose feeds are read; ``feed`` is written by the poller, ``vendors`` by the reader of the
+    stack, ``evidence`` by that of single alerts, ``outbox`` by the dispatchers, ``operations`` by commands and the
+    status page, ``alarms`` by the alarms, ``lifecycle``, ``mutes``, ``reminders`` and ``figures`` by an alert's
+    life, ``memory`` by the connectors, ``sessions`` by the page's sign-in, ``daemon`` by the process itself;
+    ``queries`` is what people look at, ``waits`` why something has not gone out yet, and ``retention`` removes what
+    is old.
     """
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
+        self.accounts = AccountStore(engine)
         self.feed = FeedStore(engine)
         self.vendors = VendorStore(engine)
         self.evidence = EvidenceStore(engine)
@@ -63,6 +67,14 @@ class Store:
         self.sessions = SessionStore(engine)
         self.daemon = DaemonStore(engine)
         self._acting: dict[str, Store] = {}
+
+    def feed_of(self, account: str) -> FeedStore:
+        """What ``feed`` is for a config with a single key, for one of several accounts."""
+        return self.feed if account == DEFAULT else FeedStore(self.engine, account)
+
+    def vendors_of(self, account: str) -> VendorStore:
+        """What ``vendors`` is for a config with a single key, for one of several accounts."""
+        return self.vendors if account == DEFAULT else VendorStore(self.engine, account)
 
     @classmethod
     def open_exclusive(cls, place: Database) -> Self:

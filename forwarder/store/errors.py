@@ -13,3 +13,7 @@ class AlreadyRunning(StoreError):
 
 class LeaseLost(StoreError):
     """Another replica has the role that a write was for: what it was to say is for that one to find out."""
+
+
+class Overtaken(Exception):
+    """What was routed has changed since it was read: nothing was written, and it is to be routed again."""

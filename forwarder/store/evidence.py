@@ -7,6 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from forwarder.common.accounts import DEFAULT
 from forwarder.store import unreadable
 from forwarder.store.connection import Connection
 from forwarder.store.engine import Engine
@@ -36,10 +37,15 @@ WHERE connector = ?1 AND settled_at IS NOT NULL AND settled_at >= ?3 ORDER BY se
 """
 _UNREAD: Final = f"""
 SELECT a.id, a.revision, coalesce(e.failures, 0) AS failures,
+  (SELECT CAST(coalesce(json_group_array(s.account), '[]') AS TEXT) FROM alert_accounts AS s
+    WHERE s.alert_id = a.id AND s.absent < a.revision
+      AND s.account IN (SELECT value FROM json_each(:accounts))) AS accounts,
   CASE WHEN json_valid(a.body)
     THEN (SELECT CAST(coalesce(json_group_array(key), '[]') AS TEXT) FROM json_each(a.body)) ELSE '[]' END AS listed
 FROM alerts AS a LEFT JOIN evidence AS e ON e.alert_id = a.id
 WHERE a.id IN (SELECT value FROM json_each(:ids)) AND a.origin = 'feed'
+  AND EXISTS (SELECT 1 FROM alert_accounts AS s
+    WHERE s.alert_id = a.id AND s.absent < a.revision AND s.account IN (SELECT value FROM json_each(:accounts)))
   AND (e.alert_id IS NULL
     OR (e.revision < a.revision AND (e.due_at <= :now OR e.due_at > :now + {LATEST})))
 ORDER BY CASE a.severity WHEN 'critical' THEN 0 WHEN 'high' THEN 1 WHEN 'medium' THEN 2 ELSE 3 END,
@@ -49,6 +55,11 @@ _KEEP: Final = """
 INSERT INTO evidence SELECT id, ?2, ?3, 0, 0 FROM alerts WHERE id = ?1
 ON CONFLICT (alert_id) DO UPDATE SET revision = excluded.revision, lines = excluded.lines, failures = 0, due_at = 0
 """
+_ABSENT: Final = "UPDATE alert_accounts SET absent = ? WHERE alert_id = ? AND account = ?"
+_ASKED_YET: Final = """
+SELECT 1 FROM alert_accounts
+WHERE alert_id = ? AND absent < ? AND account IN (SELECT value FROM json_each(?)) LIMIT 1
+"""
 _FAILED: Final = """
 INSERT INTO evidence SELECT id, 0, '[]', 1, ?2 FROM alerts WHERE id = ?1
 ON CONFLICT (alert_id) DO UPDATE SET failures = evidence.failures + 1, due_at = excluded.due_at
@@ -57,12 +68,14 @@ ON CONFLICT (alert_id) DO UPDATE SET failures = evidence.failures + 1, due_at = 
 _IN_VAIN: Final = f"""
 UPDATE feed SET evidence_failing_since = coalesce(evidence_failing_since, :now), evidence_failed_at = :now,
   evidence_failures = evidence_failures + 1, evidence_error = :reason
-WHERE poll_error IS NULL AND (evidence_failed_at BETWEEN :now - {NOTED_EVERY} AND :now) IS NOT TRUE
+WHERE account = :account AND poll_error IS NULL
+  AND (evidence_failed_at BETWEEN :now - {NOTED_EVERY} AND :now) IS NOT TRUE
 """
 _WELL: Final = """
 UPDATE feed SET evidence_failing_since = NULL, evidence_failed_at = NULL, evidence_failures = 0, evidence_error = NULL
 WHERE evidence_failures > 0
 """
+_WELL_OF: Final = f"{_WELL} AND account = ?"
 _LINES: Final = (
     "SELECT alert_id, lines FROM evidence WHERE alert_id IN (SELECT value FROM json_each(?)) AND lines <> '[]'"
 )
@@ -72,13 +85,14 @@ _LINES: Final = (
 class Unread:
     """An alert of which the API is to be asked, in which revision, and how often it could not be since.
 
-    ``listed`` are the fields that the list of alerts has of it.
+    ``listed`` are the fields that the list of alerts has of it, ``accounts`` those by which it can be asked.
     """
 
     alert_id: str
     revision: int
     failures: int
     listed: frozenset[str]
+    accounts: tuple[str, ...] = (DEFAULT,)
 
 
 class EvidenceStore:
@@ -87,53 +101,78 @@ class EvidenceStore:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
-    def unread(self, connectors: Collection[str], *, now: float, limit: int) -> list[Unread]:
-        """The alerts of ``connectors`` whose evidence was not read in their present form, the most severe first."""
+    def unread(
+        self, connectors: Collection[str], *, now: float, limit: int, accounts: Collection[str] = (DEFAULT,)
+    ) -> list[Unread]:
+        """The alerts of ``connectors`` whose evidence was not read in their present form, the most severe first.
+
+        Of those that any of ``accounts`` sees.
+        """
         with self._engine.read() as connection:
             ids = _candidates(connection, connectors, now - RECENT)
             if not ids:
                 return []
-            rows = connection.execute(_UNREAD, {"ids": json.dumps(ids), "now": now, "limit": limit}).fetchall()
+            values = {"ids": json.dumps(ids), "now": now, "limit": limit, "accounts": json.dumps(list(accounts))}
+            rows = connection.execute(_UNREAD, values).fetchall()
         return [
             Unread(
                 alert_id=row["id"],
                 revision=row["revision"],
                 failures=row["failures"],
                 listed=frozenset(json.loads(row["listed"])),
+                accounts=tuple(sorted(json.loads(row["accounts"]))),
             )
             for row in rows
         ]
 
-    def keep(self, unread: Unread, lines: Sequence[str]) -> None:
+    def keep(self, unread: Unread, lines: Sequence[str], *, account: str = DEFAULT) -> None:
         """Keeps what was read, which may be nothing: it is not read again until the alert changes."""
 
         def work(connection: Connection) -> None:
             connection.execute(_KEEP, (unread.alert_id, unread.revision, json.dumps(lines)))
-            connection.execute(_WELL)
+            connection.execute(_WELL_OF, (account,))
 
         self._engine.write(work)
 
-    def absent(self, unread: Unread, reason: str, *, now: float) -> None:
-        """Keeps that there is no such alert any more. One that is gone is an answer; that all are is a trouble."""
+    def absent(
+        self,
+        unread: Unread,
+        reason: str,
+        *,
+        now: float,
+        account: str = DEFAULT,
+        accounts: Collection[str] = (DEFAULT,),
+    ) -> bool:
+        """Keeps that ``account`` is shown no such alert; whether none of ``accounts`` that saw it is any more.
 
-        def work(connection: Connection) -> None:
+        An alert that is gone is an answer; that all are is a trouble.
+        """
+
+        def work(connection: Connection) -> bool:
+            connection.execute(_ABSENT, (unread.revision, unread.alert_id, account))
+            values = (unread.alert_id, unread.revision, json.dumps(list(accounts)))
+            if connection.execute(_ASKED_YET, values).fetchone():
+                return False
             connection.execute(_KEEP, (unread.alert_id, unread.revision, "[]"))
-            connection.execute(_IN_VAIN, {"reason": reason, "now": now})
+            connection.execute(_IN_VAIN, {"reason": reason, "now": now, "account": account})
+            return True
 
-        self._engine.write(work)
+        return self._engine.write(work)
 
-    def failed(self, unread: Unread, reason: str, *, now: float, due_at: float) -> None:
+    def failed(self, unread: Unread, reason: str, *, now: float, due_at: float, account: str = DEFAULT) -> None:
         """Notes that it could not be read, and when it is tried again. What was read before stays."""
 
         def work(connection: Connection) -> None:
             connection.execute(_FAILED, (unread.alert_id, due_at))
-            connection.execute(_IN_VAIN, {"reason": reason, "now": now})
+            connection.execute(_IN_VAIN, {"reason": reason, "now": now, "account": account})
 
         self._engine.write(work)
 
-    def refused(self, reason: str, *, now: float) -> None:
+    def refused(self, reason: str, *, now: float, account: str = DEFAULT) -> None:
         """Notes that none could be read, which is no fault of the alert's that was asked for."""
-        self._engine.write(lambda connection: connection.execute(_IN_VAIN, {"reason": reason, "now": now}))
+        self._engine.write(
+            lambda connection: connection.execute(_IN_VAIN, {"reason": reason, "now": now, "account": account})
+        )
 
     def unwanted(self) -> None:
         """Nobody asks for any: that it could not be read is a trouble no more."""

@@ -9,62 +9,46 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from forwarder.alert import Alert, SetAside, Severity
+from forwarder.common.accounts import DEFAULT
 from forwarder.connector import Origin
 from forwarder.routing import Decision
-from forwarder.store import dates, quiet, unreadable, vendors
+from forwarder.store import accounts, arrivals, dates, quiet, vendors
+from forwarder.store.arrivals import body_of, digest_of
 from forwarder.store.changes import enqueue_change
 from forwarder.store.connection import Connection
 from forwarder.store.engine import Engine
 from forwarder.store.enqueue import enqueue_all
-from forwarder.store.records import Feed, Gap, PollResult, RoutedAlert
+from forwarder.store.errors import Overtaken
+from forwarder.store.records import Arrival, Feed, Gap, PollResult, RoutedAlert
 
 
 class FeedStore:
-    """The side of the store that the poller writes."""
+    """The side of the store that the poller of one account writes."""
 
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
+    def __init__(self, engine: Engine, account: str = DEFAULT) -> None:
+        self._engine, self._account = engine, account
 
     def state(self) -> Feed:
         """How far the feed was read."""
         with self._engine.read() as connection:
-            row = connection.execute("SELECT * FROM feed").fetchone()
-            stack = vendors.keys(connection)
-        return Feed(
-            cursor=row["cursor"],
-            stack=stack,
-            polled_at=row["polled_at"],
-            poll_error=row["poll_error"],
-            swept_at=row["swept_at"],
-            sweep_reach=row["sweep_reach"],
-            key_refused=row["key_refused"],
-            unread_since=row["unread_since"],
-            unread_starts=row["unread_starts"],
-            floor=row["floor"],
-            floor_is_local=bool(row["floor_is_local"]),
-            started_at=row["started_at"],
-            reach=unreadable.read(lambda: _reach(row["reach"]), lambda _: {}),
-            sweep_error=row["sweep_error"],
-            sweeps_failed=row["sweeps_failed"],
-        )
+            row = connection.execute("SELECT * FROM feed WHERE account = ?", (self._account,)).fetchone()
+            return accounts.feed_in(row, vendors.keys(connection, self._account))
 
     def start(self, floor: float, *, is_local: bool, now: float) -> None:
         """Keeps the floor of the first start; a floor that is there stays.
 
         ``is_local`` where it is by our own clock, ``now``, and moves once the server's time is known.
         """
-        self._engine.write(
-            lambda connection: connection.execute(
-                "UPDATE feed SET floor = ?, floor_is_local = ?, started_at = ? WHERE floor IS NULL",
-                (floor, int(is_local), now),
-            )
-        )
+        values = {"account": self._account, "floor": floor, "is_local": int(is_local), "now": now}
+        self._engine.write(lambda connection: connection.execute(_START, values))
 
     def correct_floor(self, floor: float) -> None:
         """Replaces a floor that is by our own clock by one in the server's time; any other stays."""
         self._engine.write(
             lambda connection: connection.execute(
-                "UPDATE feed SET floor = ?, floor_is_local = 0 WHERE floor_is_local = 1", (floor,)
+                f"UPDATE feed SET floor = {_NOT_FORGOTTEN}, floor_is_local = 0"
+                " WHERE account = :account AND floor_is_local = 1",
+                {"account": self._account, "floor": floor},
             )
         )
 
@@ -74,55 +58,22 @@ class FeedStore:
         The newest of the feed's from before ``since``, else the oldest from then until ``until``.
         """
         with self._engine.read() as connection:
-            row = connection.execute(_WITNESS, {"since": since, "until": until}).fetchone()
+            row = connection.execute(_WITNESS, {"since": since, "until": until, "account": self._account}).fetchone()
         return None if row is None else float(row["published_at"])
 
-    def past(self, alerts: Sequence[Alert], *, undated_are_past: bool = False) -> frozenset[str]:
-        """The ids of those that are never owed: published before the floor, or known as such whatever they say now.
+    def unseen(self, alerts: Sequence[Alert]) -> list[tuple[Alert, Alert | None]]:
+        """Those of ``alerts`` that this account has not seen in this form, each with the form that the store has."""
+        return [(arrival.alert, arrival.known) for arrival in self.arrivals(alerts)]
 
+    def arrivals(self, alerts: Sequence[Alert], *, undated_are_past: bool = False) -> list[Arrival]:
+        """Those of ``alerts`` that this account has not seen in the form that they have now.
+
+        One without a date of its own has the date of the form that the store has, or else of when it was first seen.
+        Never owed for this account is what was published before its floor, or is known as such, whatever it says now;
         ``undated_are_past`` says the same of what has no date and is seen for the first time.
         """
-        ids = json.dumps([alert.id for alert in alerts])
         with self._engine.read() as connection:
-            floor: float | None = connection.execute("SELECT floor FROM feed").fetchone()[0]
-            known: dict[str, int] = dict(
-                connection.execute(
-                    "SELECT id, past FROM alerts WHERE id IN (SELECT value FROM json_each(?))", (ids,)
-                ).fetchall()
-            )
-        return frozenset(
-            alert.id
-            for alert in alerts
-            if known.get(
-                alert.id,
-                (undated_are_past and not alert.dated)
-                or (floor is not None and alert.published_by.timestamp() < floor),
-            )
-        )
-
-    def unseen(self, alerts: Sequence[Alert]) -> list[tuple[Alert, Alert | None]]:
-        """Those of ``alerts`` that the store does not have in this form, each with the form that it has.
-
-        One without a date of its own has the date of that form, or else of when it was first seen.
-        """
-        ids = json.dumps([alert.id for alert in alerts])
-        with self._engine.read() as connection:
-            bodies: dict[str, str] = dict(
-                connection.execute(
-                    "SELECT id, body FROM alerts WHERE id IN (SELECT value FROM json_each(?))", (ids,)
-                ).fetchall()
-            )
-            first_seen = dates.first_seen(connection, [alert.id for alert in alerts if not alert.dated])
-        found = []
-        for alert in alerts:
-            body = bodies.get(alert.id)
-            if body == body_of(alert):
-                continue
-            known = _known(alert, body) if body else None
-            now = dates.dated(alert, known, first_seen)
-            if body != body_of(now):
-                found.append((now, known))
-        return found
+            return arrivals.arrivals(connection, alerts, self._account, undated_are_past=undated_are_past)
 
     def commit_page(
         self,
@@ -149,30 +100,27 @@ class FeedStore:
             new = _insert(connection, [item for item in routed if item.known is None], origin, now)
             reached_connectors, changed = {connector for item in new for connector in item.owed}, []
             for item in routed:
-                if item.known is not None:
+                if item.known is not None and not item.is_told_already:
                     told, reached = _revise(connection, item, item.known, connectors, now)
+                    if item.shows_another_form:
+                        accounts.show(connection, item.alert.id, self._account, digest_of(item.known))
                     reached_connectors |= reached
                     if told:
                         changed.append(item.alert)
-            vendors.note_uncategorized(connection, routed)
+            vendors.note_uncategorized(connection, routed, self._account)
             if origin is Origin.FEED:
+                accounts.see(connection, routed, self._account, now)
                 if swept:
-                    _note_sweep(connection, reach, short, now)
+                    self._note_sweep(connection, reach, short, now)
                 else:
-                    connection.execute(
-                        "UPDATE feed SET polled_at = ?, poll_error = NULL, key_refused = NULL, unread_since = NULL,"
-                        " unread_starts = 0",
-                        (now,),
-                    )
-                if cursor is not None:
-                    connection.execute("UPDATE feed SET cursor = max(coalesce(cursor, ?1), ?1)", (cursor,))
+                    connection.execute(_POLLED, {"account": self._account, "now": now, "cursor": cursor})
             return PollResult(
                 new=[item.alert for item in new],
                 changed=changed,
                 unrouted=[item.alert for item in new if item.unrouted],
                 muted=[item.alert for item in new if item.muted],
                 connectors=frozenset(reached_connectors),
-                gaps=_record_gaps(connection, gaps, now),
+                gaps=_record_gaps(connection, gaps, self._account, now),
                 set_aside=_record_aside(connection, set_aside, now),
             )
 
@@ -182,16 +130,9 @@ class FeedStore:
         """Writes down why the feed could not be read; that the key was refused stays until a poll is complete."""
         self._engine.write(
             lambda connection: connection.execute(
-                "UPDATE feed SET poll_error = ?1, key_refused = CASE WHEN ?2 THEN ?1 ELSE key_refused END",
-                (reason, bool(key_refused)),
-            )
-        )
-
-    def count_start(self, *, now: float) -> None:
-        """Writes down that a process began, for one that soon ends again cannot know how long the feed is unread."""
-        self._engine.write(
-            lambda connection: connection.execute(
-                "UPDATE feed SET unread_since = coalesce(unread_since, ?), unread_starts = unread_starts + 1", (now,)
+                "UPDATE feed SET poll_error = ?1, key_refused = CASE WHEN ?2 THEN ?1 ELSE key_refused END"
+                " WHERE account = ?3",
+                (reason, bool(key_refused), self._account),
             )
         )
 
@@ -199,16 +140,25 @@ class FeedStore:
         """Writes down why a sweep could not be done, and that it was one more."""
         self._engine.write(
             lambda connection: connection.execute(
-                "UPDATE feed SET sweep_error = ?, sweeps_failed = sweeps_failed + 1", (reason,)
+                "UPDATE feed SET sweep_error = ?, sweeps_failed = sweeps_failed + 1 WHERE account = ?",
+                (reason, self._account),
             )
         )
 
-    def uncategorized(self, alert_ids: Collection[str]) -> list[tuple[Alert, frozenset[str]]]:
+    def _note_sweep(
+        self, connection: Connection, reach: float | None, short: Mapping[Severity, float], now: float
+    ) -> None:
+        told = json.dumps({severity.value: since for severity, since in short.items()})
+        connection.execute(
+            "UPDATE feed SET swept_at = ?, sweep_reach = ?, reach = ?, sweep_error = NULL, sweeps_failed = 0"
+            " WHERE account = ?",
+            (now, reach, told, self._account),
+        )
+
+    def uncategorized(self, alert_ids: Collection[str]) -> list[tuple[Arrival, frozenset[str]]]:
         """Those of the alerts that are still to be routed again, each with its vendors that were not known."""
         with self._engine.read() as connection:
-            rows = connection.execute(_UNCATEGORIZED, (json.dumps(list(alert_ids)),)).fetchall()
-        read = ((_read(row["body"]), vendors.unknown_in(row["vendors"])) for row in rows)
-        return [(alert, keys) for alert, keys in read if alert is not None]
+            return arrivals.uncategorized(connection, alert_ids, self._account)
 
     def commit_again(
         self, routed: Sequence[RoutedAlert], *, settled: Collection[str], now: float, connectors: Collection[str]
@@ -219,50 +169,43 @@ class FeedStore:
             reached = set[str]()
             for item in routed:
                 reached |= _revise(connection, item, item.alert, connectors, now)[1]
-            vendors.forget_uncategorized(connection, settled)
+            vendors.forget_uncategorized(connection, settled, self._account)
             return frozenset(reached)
 
         return self._engine.write(work)
 
 
-_UNCATEGORIZED: Final = """
-SELECT a.body, u.vendors FROM uncategorized AS u JOIN alerts AS a ON a.id = u.alert_id
-WHERE u.alert_id IN (SELECT value FROM json_each(?)) ORDER BY a.published_at
-"""
+_OVERTAKEN: Final = "An alert was changed, or first seen, by the feed of another account meanwhile."
 
-_WITNESS: Final = """
+# An account that sees nothing yet would else be looked for in every alert that there is.
+_SEEN_HERE: Final = (
+    "EXISTS (SELECT 1 FROM alert_accounts AS s WHERE s.account = :account) AND origin = 'feed' AND exact = 1"
+    " AND EXISTS (SELECT 1 FROM alert_accounts AS s WHERE s.alert_id = alerts.id AND s.account = :account)"
+)
+_WITNESS: Final = f"""
 SELECT * FROM (
-  SELECT published_at FROM alerts WHERE origin = 'feed' AND exact = 1 AND published_at < :since
-  ORDER BY published_at DESC LIMIT 1
+  SELECT published_at FROM alerts WHERE {_SEEN_HERE} AND published_at < :since ORDER BY published_at DESC LIMIT 1
 ) AS before
 UNION ALL
 SELECT * FROM (
-  SELECT published_at FROM alerts WHERE origin = 'feed' AND exact = 1 AND published_at BETWEEN :since AND :until
+  SELECT published_at FROM alerts WHERE {_SEEN_HERE} AND published_at BETWEEN :since AND :until
   ORDER BY published_at LIMIT 1
 ) AS after
 LIMIT 1
 """
 
-
-def _reach(text: str) -> dict[Severity, float]:
-    return {Severity(severity): float(since) for severity, since in json.loads(text).items()}
-
-
-def _known(alert: Alert, body: str) -> Alert:
-    """The form of ``alert`` that the store has; where that cannot be read, the new one, which then takes its place."""
-    return unreadable.read(lambda: Alert.parse(json.loads(body)), lambda _: alert)
-
-
-def _read(body: str) -> Alert | None:
-    return unreadable.read(lambda: Alert.parse(json.loads(body)), lambda _: None)
-
-
-_BODY: Final = json.JSONEncoder(sort_keys=True, separators=(",", ":"))
-
-
-def body_of(alert: Alert) -> str:
-    """The alert's JSON in the one form in which it is kept and compared."""
-    return _BODY.encode(alert.raw)
+# What was forgotten would come back as new, and may have gone out by another account.
+_NOT_FORGOTTEN: Final = "max(:floor, coalesce((SELECT max(f.forgotten) FROM feed AS f), :floor))"
+_START: Final = f"""
+INSERT INTO feed (account, floor, floor_is_local, started_at) VALUES (:account, {_NOT_FORGOTTEN}, :is_local, :now)
+ON CONFLICT (account) DO UPDATE SET floor = excluded.floor, floor_is_local = excluded.floor_is_local,
+  started_at = excluded.started_at WHERE feed.floor IS NULL
+"""
+_POLLED: Final = """
+UPDATE feed SET polled_at = :now, poll_error = NULL, key_refused = NULL, unread_since = NULL, unread_starts = 0,
+  cursor = coalesce(max(coalesce(cursor, :cursor), :cursor), cursor)
+WHERE account = :account
+"""
 
 
 _COLUMNS: Final = "id, origin, severity, cve_id, published_at, body, trail, unrouted, past, exact, muted_by, mute"
@@ -284,8 +227,9 @@ UPDATE alerts SET severity = :severity, cve_id = :cve_id, published_at = :publis
   unrouted = CASE WHEN :unrouted = 1
     AND NOT EXISTS (SELECT 1 FROM deliveries AS d WHERE d.alert_id = alerts.id AND d.kind = 'open')
     AND NOT EXISTS (SELECT 1 FROM discards AS d WHERE d.alert_id = alerts.id) THEN 1 ELSE 0 END,
-  exact = :exact, revision = revision + :told, muted_by = :muted_by, mute = :mute
-WHERE id = :id RETURNING revision
+  exact = :exact, revision = revision + :told, muted_by = :muted_by, mute = :mute, version = version + 1,
+  past = CASE WHEN :routed = 1 THEN 0 ELSE past END
+WHERE id = :id AND version = coalesce(:version, version) RETURNING revision
 """
 
 
@@ -312,6 +256,8 @@ def _insert(connection: Connection, items: Sequence[RoutedAlert], origin: Origin
     ]
     added = {alert_id for (alert_id,) in connection.execute(_INSERT, (now, json.dumps(rows))).fetchall()}
     new = [item for item in items if item.alert.id in added]
+    if any(item.arrival is not None and item.alert.id not in added for item in items):
+        raise Overtaken(_OVERTAKEN)
     dates.keep(connection, [item.alert for item in new])
     opens = [
         (item.alert.id, connector, why, item.holds.get(connector))
@@ -344,29 +290,29 @@ def _revise(
             "told": int(bool(changes)),
             "muted_by": muted_by,
             "mute": mute,
+            "routed": int(item.arrival is not None and item.decision is not None),
+            "version": item.arrival.version if item.arrival else None,
         },
     ).fetchone()
+    if row is None:
+        raise Overtaken(_OVERTAKEN)
     reached = enqueue_change(connection, item, changes, revision=row["revision"], connectors=connectors, now=now)
     return bool(changes), reached
 
 
-def _note_sweep(connection: Connection, reach: float | None, short: Mapping[Severity, float], now: float) -> None:
-    connection.execute(
-        "UPDATE feed SET swept_at = ?, sweep_reach = ?, reach = ?, sweep_error = NULL, sweeps_failed = 0",
-        (now, reach, json.dumps({severity.value: since for severity, since in short.items()})),
-    )
-
-
-def _record_gaps(connection: Connection, gaps: Iterable[Gap], now: float) -> list[Gap]:
+def _record_gaps(connection: Connection, gaps: Iterable[Gap], account: str, now: float) -> list[Gap]:
     """Writes down gaps that no recorded one covers, and returns these."""
     recorded = []
     for gap in gaps:
         covered = connection.execute(
-            "SELECT 1 FROM gaps WHERE severity = ? AND since <= ? AND until >= ?",
-            (gap.severity.value, gap.since, gap.until),
+            "SELECT 1 FROM gaps WHERE account = ? AND severity = ? AND since <= ? AND until >= ?",
+            (account, gap.severity.value, gap.since, gap.until),
         ).fetchone()
         if not covered:
-            connection.execute("INSERT INTO gaps VALUES (?, ?, ?, ?)", (gap.severity.value, gap.since, gap.until, now))
+            connection.execute(
+                "INSERT INTO gaps (severity, since, until, noticed_at, account) VALUES (?, ?, ?, ?, ?)",
+                (gap.severity.value, gap.since, gap.until, now, account),
+            )
             recorded.append(gap)
     return recorded
 

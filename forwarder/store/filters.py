@@ -95,6 +95,10 @@ def _few_alerts(connection: Connection, wanted: Filter) -> _Condition | None:
         few = _if_few(connection, f"SELECT id FROM alerts WHERE {rare}", ()) if asked else None
         if few is not None:
             return few
+    if wanted.account:
+        few = _if_few(connection, "SELECT alert_id FROM alert_accounts WHERE account = ?", (wanted.account,))
+        if few is not None:
+            return few
     return _few_deliveries(connection, wanted, "d.alert_id")
 
 
@@ -168,6 +172,10 @@ def _shared_conditions(wanted: Filter) -> list[_Condition]:
         parts.append(("a.severity = ?", (wanted.severity.value,)))
     if wanted.cve_id:
         parts.append(("a.cve_id LIKE ? ESCAPE '\\'", (search.anywhere(wanted.cve_id),)))
+    if wanted.account:
+        parts.append(
+            ("EXISTS (SELECT 1 FROM alert_accounts AS s WHERE s.alert_id = a.id AND s.account = ?)", (wanted.account,))
+        )
     if wanted.vendor:
         parts.append(
             (

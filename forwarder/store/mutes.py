@@ -12,6 +12,7 @@ from forwarder.common.clock import instant
 from forwarder.config import Mute
 from forwarder.connector import MuteRequest
 from forwarder.store import quiet, unreadable
+from forwarder.store.accounts import owed_for
 from forwarder.store.changes import enqueue_change
 from forwarder.store.connection import Connection, Row
 from forwarder.store.engine import Engine
@@ -24,10 +25,11 @@ from forwarder.store.records import RoutedAlert
 BATCH: Final = 200
 """Alerts that one transaction judges: deliveries must not wait long for theirs."""
 
-Route = Callable[[Alert, Sequence[MuteRow], bool], RoutedAlert]
-"""Where an alert goes now, or what mutes it, given the mutes of people that stand, and whether it has got worse."""
-Muted = Callable[[Alert, bool], MutedBy | None]
-"""What mutes an alert, given whether it has got worse."""
+Route = Callable[[Alert, Sequence[str], Sequence[MuteRow], bool], RoutedAlert]
+"""Where an alert goes now, or what mutes it, given the accounts for which it is owed, the mutes of people that stand,
+and whether it has got worse."""
+Muted = Callable[[Alert, Sequence[str], bool], MutedBy | None]
+"""What mutes an alert, given the accounts for which it is owed, and whether it has got worse."""
 MuteOf = Callable[[Alert], Mute | None]
 """The mute that somebody asked for, given the alert that they saw; None where it has nothing to go by."""
 
@@ -144,11 +146,19 @@ class MuteStore:
                 ).fetchall()
             )
 
-    def quiet(self, mute: str) -> list[tuple[Alert, bool]]:
-        """The alerts that one mute keeps quiet, each with whether it has got worse."""
+    def quiet(self, mute: str) -> list[tuple[Alert, bool, tuple[str, ...]]]:
+        """The alerts that one mute keeps quiet, each with whether it has got worse, and the accounts that it is for."""
         with self._engine.read() as connection:
             rows = connection.execute(_KEPT_BY, (json.dumps([mute]), -1)).fetchall()
-            return [(unreadable.alert_of(row, row["id"])[0], _got_worse(connection, row["id"])) for row in rows]
+            accounts = owed_for(connection, [row["id"] for row in rows])
+            return [
+                (
+                    unreadable.alert_of(row, row["id"])[0],
+                    _got_worse(connection, row["id"]),
+                    accounts.get(row["id"], ()),
+                )
+                for row in rows
+            ]
 
     def route_anew(self, route: Route, *, standing: Collection[str], now: float) -> RoutedAnew:
         """Routes a batch of what no mute that stands keeps quiet any more; nothing is judged where there is none.
@@ -163,9 +173,10 @@ class MuteStore:
             ended = [mute for (mute,) in connection.execute(_KEEPING).fetchall() if mute not in known]
             rows = connection.execute(_KEPT_BY, (json.dumps(ended), BATCH)).fetchall() if ended else []
             still, reached = 0, set[str]()
+            seen_by = owed_for(connection, [row["id"] for row in rows])
             for row in rows:
                 alert, _ = unreadable.alert_of(row, row["id"])
-                item = route(alert, people, _got_worse(connection, row["id"]))
+                item = route(alert, seen_by.get(row["id"], ()), people, _got_worse(connection, row["id"]))
                 if item.muted:
                     still += 1
                     _hush(connection, row["id"], item.muted)
@@ -188,9 +199,10 @@ def _hush_waiting(connection: Connection, muted: Muted, after: str) -> tuple[str
     """The last alert of the batch that was looked at, and how many of it are muted; None where none was left."""
     rows = connection.execute(_WAITING, (after, BATCH)).fetchall()
     count = 0
+    seen_by = owed_for(connection, [row["id"] for row in rows])
     for row in rows:
         alert, fault = unreadable.alert_of(row, row["id"])
-        if not fault and (by := muted(alert, _got_worse(connection, row["id"]))):
+        if not fault and (by := muted(alert, seen_by.get(row["id"], ()), _got_worse(connection, row["id"]))):
             connection.execute("DELETE FROM deliveries WHERE alert_id = ?", (row["id"],))
             _hush(connection, row["id"], by)
             count += 1

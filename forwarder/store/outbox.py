@@ -16,6 +16,7 @@ from forwarder.alert import Alert, Vendors
 from forwarder.common.clock import instant
 from forwarder.connector import Delivery, Kind, Link, Origin, Receipt, Response
 from forwarder.store import clock, evidence, unreadable, vendors
+from forwarder.store.accounts import seen_by
 from forwarder.store.connection import Connection, Row
 from forwarder.store.digests import items_of, tell
 from forwarder.store.engine import Engine
@@ -86,7 +87,7 @@ class Outbox:
                 first = take_in(connection, rows)
                 ids = [row["alert_id"] for row in rows]
                 delivered, responses = delivered_of(connection, ids), responses_of(connection, ids)
-                told = evidence.of(connection, ids)
+                told, accounts = evidence.of(connection, ids), seen_by(connection, ids)
                 items = items_of(connection, [row["alert_id"] for row in rows if row["origin"] == Origin.DIGEST])
                 asked = dict[str, Vendors]()
                 for row in rows:
@@ -95,6 +96,7 @@ class Outbox:
                         responses=responses.get(row["alert_id"], ()),
                         first_revision=first.get(row["id"]),
                         evidence=told.get(row["alert_id"], ()),
+                        accounts=accounts.get(row["alert_id"], ()),
                         items=items.get(row["alert_id"], ()),
                     )
                     try:
@@ -280,6 +282,7 @@ class _Known:
     first_revision: int | None
     items: tuple[Alert, ...]
     evidence: tuple[str, ...]
+    accounts: tuple[str, ...]
 
 
 def _claimed(
@@ -315,6 +318,7 @@ def _claimed(
         latest=known.responses[-1] if known.responses else None,
         vendors=vendors.of(connection, alert, changes, asked=asked),
         evidence=known.evidence,
+        accounts=known.accounts,
     )
     return Claimed(
         token=token,

@@ -9,8 +9,10 @@ from dataclasses import replace
 from typing import Any, Final
 
 from forwarder.alert import SetAside, Severity
+from forwarder.common.accounts import label
 from forwarder.connector import NOTICE, Kind, Origin, Receipt, Response, Status
 from forwarder.store import evidence, failing, filters, search, unreadable, vendors
+from forwarder.store.accounts import seen_by
 from forwarder.store.connection import Connection, Row
 from forwarder.store.digests import items_of
 from forwarder.store.engine import Engine
@@ -41,7 +43,8 @@ class Queries:
             deliveries, responses = _deliveries_of(connection, ids), responses_of(connection, ids)
             found = [_alert_row(row, deliveries.get(row["id"], ()), responses.get(row["id"], ())) for row in rows]
             known = vendors.of_all(connection, (row.alert for row in found))
-        return [replace(row, vendors=known) for row in found]
+            accounts = seen_by(connection, ids)
+        return [replace(row, vendors=known, accounts=accounts.get(row.alert.id, ())) for row in found]
 
     def deliveries(self, wanted: Filter) -> list[DeliveryRow]:
         """Deliveries, the newest owed first."""
@@ -65,7 +68,11 @@ class Queries:
             shown, revisions = _alert_row(row, deliveries, responses), _revisions(connection, row["id"])
             changes = [change for revision in revisions for change in revision.changes]
             return AlertHistory(
-                row=replace(shown, vendors=vendors.of(connection, shown.alert, changes)),
+                row=replace(
+                    shown,
+                    vendors=vendors.of(connection, shown.alert, changes),
+                    accounts=seen_by(connection, [alert_id]).get(alert_id, ()),
+                ),
                 trail=unreadable.trail_in(row["trail"]),
                 revisions=revisions,
                 responses=responses,
@@ -104,6 +111,7 @@ class Queries:
                 since=unreadable.seconds(row["since"]),
                 until=unreadable.seconds(row["until"]),
                 noticed_at=unreadable.seconds(row["noticed_at"]),
+                account=label(row["account"]),
             )
             for row in rows
         ]

@@ -43,7 +43,8 @@ class AlertRow:
 
     Where it cannot be read, ``unreadable`` says what is wrong, and ``alert`` is one in its place. ``muted`` is what
     keeps it from going out, or to where it did not go on purpose. ``past`` says that it is from before the floor;
-    ``latest`` is the last response, None while nobody reacted.
+    ``latest`` is the last response, None while nobody reacted; ``accounts`` are those that see it, where the config
+    names any.
     """
 
     alert: Alert
@@ -56,6 +57,7 @@ class AlertRow:
     deliveries: Sequence[DeliveryRow] = ()
     unreadable: str = ""
     vendors: Vendors = field(default_factory=dict)
+    accounts: tuple[str, ...] = ()
     past: bool = False
     latest: Response | None = None
 
@@ -104,6 +106,7 @@ class Filter:
 
     severity: Severity | None = None
     vendor: str | None = None
+    account: str | None = None
     connector: str | None = None
     state: State | None = None
     status: Status | None = None

@@ -11,6 +11,7 @@ from enum import StrEnum
 from typing import Any, Final, TypeVar
 
 from forwarder.alert import Alert, SetAside, Severity
+from forwarder.common.accounts import DEFAULT
 from forwarder.connector import Delivery, Receipt
 from forwarder.routing import Decision
 from forwarder.store.life_records import Hold
@@ -97,12 +98,31 @@ class Feed:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Gap:
-    """A stretch of the feed that the API did not show us, for one severity."""
+    """A stretch of a feed that the API did not show us, for one severity; ``account`` is empty where none is named."""
 
     severity: Severity
     since: float
     until: float
     noticed_at: float = 0.0
+    account: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Arrival:
+    """An alert that an account's feed shows, and which the store does not know in this form, or not of this account.
+
+    ``known`` is the form that the store has, and ``version`` which that was; both are None for a new alert. ``past``
+    says that it is from before this account's floor, and ``joins`` that the account had not seen it before.
+    ``accounts`` are those for which it was owed until now.
+    """
+
+    alert: Alert
+    known: Alert | None = None
+    version: int | None = None
+    past: bool = False
+    joins: bool = True
+    changed: bool = True
+    accounts: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -112,7 +132,8 @@ class RoutedAlert:
     ``known`` is the form that the store has. ``targets`` holds the reason for each connector. ``decision`` is None for
     an alert from before the floor: it is known from now on, and goes nowhere. ``holds`` has those of them that get it
     later. ``uncategorized`` are those of its vendors whose categories were not known: it is routed again once the stack
-    was read. An alert that has gone nowhere yet goes nowhere while it is ``muted``.
+    was read. An alert that has gone nowhere yet goes nowhere while it is ``muted``. ``arrival`` is what it was
+    routed by: where the store knows better by then, nothing of it is written.
     """
 
     alert: Alert
@@ -122,6 +143,27 @@ class RoutedAlert:
     holds: Mapping[str, Hold] = field(default_factory=dict)
     uncategorized: tuple[str, ...] = ()
     muted: MutedBy | None = None
+    arrival: Arrival | None = None
+
+    @property
+    def joins(self) -> bool:
+        """Whether the account by which it came had not seen it before."""
+        return self.known is None if self.arrival is None else self.arrival.joins
+
+    @property
+    def is_past_here(self) -> bool:
+        """Whether it is from before the floor of the account by which it came."""
+        return self.past if self.arrival is None else self.arrival.past
+
+    @property
+    def shows_another_form(self) -> bool:
+        """Whether the account by which it came shows it in another form than the store had."""
+        return self.known is not None and self.arrival is not None and self.arrival.changed
+
+    @property
+    def is_told_already(self) -> bool:
+        """Whether only that one more account sees it is new, and nothing follows from that."""
+        return self.arrival is not None and self.past and self.known is not None and not self.arrival.changed
 
     @property
     def owed(self) -> Mapping[str, str]:
@@ -144,7 +186,8 @@ class PollResult:
     """What a poll or a sweep brought, as it was committed.
 
     ``connectors`` have something new to deliver, ``gaps`` and ``set_aside`` are those that were not known before.
-    ``read`` is how many alerts the feed showed, ``reach`` how far back a sweep could read.
+    ``read`` is how many alerts the feed showed, ``reach`` how far back a sweep could read, and ``account`` whose feed
+    it was.
     """
 
     new: Sequence[Alert] = ()
@@ -154,6 +197,7 @@ class PollResult:
     connectors: frozenset[str] = frozenset()
     gaps: Sequence[Gap] = ()
     set_aside: Sequence[SetAside] = ()
+    account: str = DEFAULT
     sweep: bool = False
     read: int = 0
     reach: datetime | None = None

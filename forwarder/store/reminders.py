@@ -10,6 +10,7 @@ from typing import Any, Final
 from forwarder.alert import Alert, Severity
 from forwarder.connector import Kind, Status
 from forwarder.store import unreadable
+from forwarder.store.accounts import owed_for
 from forwarder.store.connection import Connection, Row
 from forwarder.store.engine import Engine
 from forwarder.store.enqueue import enqueue
@@ -41,6 +42,7 @@ _ALL: Final = "SELECT DISTINCT alert_id FROM unfinished WHERE alert_id > ? ORDER
 
 _OWED: Final = "SELECT alert_id FROM deliveries WHERE enqueued_at > ? AND enqueued_at <= ? AND kind = 'open'"
 _CHANGED: Final = "SELECT alert_id FROM changes WHERE at > ?"
+_JOINED: Final = "SELECT alert_id FROM alert_accounts WHERE seen_at > ? AND account <> 'default'"
 _REOPENED: Final = "SELECT alert_id FROM responses WHERE action = 'reopen' AND at > ?"
 _AGAIN: Final = "SELECT alert_id FROM reminded WHERE reminder = ? AND again_at <= ?"
 
@@ -64,7 +66,7 @@ SELECT coalesce(max(revision), 0) + 1 FROM deliveries WHERE alert_id = ? AND con
 class Unresolved:
     """An alert that is not done: since when each connector was owed it, and the last time that it was reopened.
 
-    ``read`` gives the alert itself: of most, nothing else is needed.
+    ``read`` gives the alert itself: of most, nothing else is needed. ``accounts`` are those for which it is owed.
 
     ``response`` is the number of the last response, 0 where there was none. ``told`` is the last step of the reminder
     that was told since then, None where there was none; ``again_at`` is when the next one was to be told.
@@ -79,6 +81,7 @@ class Unresolved:
     response: int
     told: int | None
     again_at: float | None
+    accounts: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -86,7 +89,8 @@ class Moved:
     """Alerts of which something moved, and nothing of any other: what may have become due since an earlier look.
 
     These are alerts that any connector came to be owed in one of the spans ``owed`` (after the first time, up to the
-    second), that changed or were reopened after a time, and those that are to be told again by ``now``.
+    second), that changed, came to be seen by another account or were reopened after a time, and those that are to be
+    told again by ``now``.
     """
 
     owed: Collection[tuple[float, float]]
@@ -128,7 +132,8 @@ class ReminderStore:
         for ids in self._all() if moved is None else self._moved(reminder, moved):
             with self._engine.read() as connection:
                 rows = connection.execute(_UNRESOLVED, {**asked, "ids": json.dumps(ids)}).fetchall()
-            yield from map(_unresolved, rows)
+                accounts = owed_for(connection, [row["id"] for row in rows])
+            yield from (_unresolved(row, accounts.get(row["id"], ())) for row in rows)
 
     def _all(self) -> Iterator[Sequence[str]]:
         last = ""
@@ -142,7 +147,8 @@ class ReminderStore:
 
     def _moved(self, reminder: str, moved: Moved) -> Iterator[Sequence[str]]:
         questions: list[tuple[str, tuple[Any, ...]]] = [(_OWED, span) for span in moved.owed]
-        questions += [(_CHANGED, (moved.changed,)), (_REOPENED, (moved.reopened,)), (_AGAIN, (reminder, moved.now))]
+        questions += [(_CHANGED, (moved.changed,)), (_JOINED, (moved.changed,))]
+        questions += [(_REOPENED, (moved.reopened,)), (_AGAIN, (reminder, moved.now))]
         with self._engine.read() as connection:
             found = {alert_id for sql, values in questions for (alert_id,) in connection.execute(sql, values)}
         ids = sorted(found)
@@ -177,7 +183,7 @@ class ReminderStore:
         return self._engine.write(work)
 
 
-def _unresolved(row: Row) -> Unresolved:
+def _unresolved(row: Row, accounts: tuple[str, ...]) -> Unresolved:
     return Unresolved(
         id=row["id"],
         severity=unreadable.member(Severity, row["severity"], Severity.CRITICAL),
@@ -188,6 +194,7 @@ def _unresolved(row: Row) -> Unresolved:
         response=row["response"],
         told=row["step"] if row["told_response"] == row["response"] else None,
         again_at=row["again_at"],
+        accounts=accounts,
     )
 
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import math
+from collections.abc import Collection
 from typing import Final
 
+from forwarder.common.accounts import DEFAULT
 from forwarder.connector import Origin
 from forwarder.store.connection import Connection
 from forwarder.store.engine import Engine
@@ -15,7 +18,9 @@ DAY: Final = 86400
 """Seconds by which one whose date is a day alone may have been published later than the day's beginning."""
 _OLD: Final = """
 SELECT id FROM alerts AS a
-WHERE seen_at < ?1 AND published_at < min(?2, (SELECT coalesce(cursor, ?2) FROM feed) - ?3)
+WHERE seen_at < ?1 AND published_at < min(?2, (
+    SELECT coalesce(min(cursor), ?2) FROM feed WHERE account IN (SELECT value FROM json_each(?5))
+  ) - ?3)
   AND NOT EXISTS (
     SELECT 1 FROM deliveries AS d WHERE d.alert_id = a.id AND d.state <> 'delivered'
   )
@@ -37,21 +42,30 @@ class Retention:
         """Writes something that changes nothing; raises StoreError where the database takes no writes."""
         self._engine.write(lambda connection: connection.execute("UPDATE feed SET id = id"))
 
-    def prune(self, *, seen_before: float, published_before: float, overlap: float = 0.0) -> int:
+    def prune(
+        self,
+        *,
+        seen_before: float,
+        published_before: float,
+        overlap: float = 0.0,
+        accounts: Collection[str] = (DEFAULT,),
+    ) -> int:
         """Removes up to BATCH settled alerts that are old by both times, and returns how many there were.
 
         What is still owed or dead stays, and so does what the feed can show again. A feed that is quiet for long shows,
         ``overlap`` seconds behind its cursor, what is old by any other measure; and a clock of ours that is ahead makes
-        everything look old. The floor rises to the newest time of publication that is forgotten.
+        everything look old. ``accounts`` are those whose feeds are read. Their floors rise to the newest time of
+        publication that is forgotten.
         """
 
         def work(connection: Connection) -> int:
             removed = connection.execute(
                 f"DELETE FROM alerts WHERE id IN ({_OLD}) RETURNING origin,"
                 f" published_at + {DAY} * (1 - exact) AS published_by",
-                (seen_before, published_before, overlap, BATCH),
+                (seen_before, published_before, overlap, BATCH, json.dumps(list(accounts))),
             ).fetchall()
-            _raise_floor(connection, [row["published_by"] for row in removed if row["origin"] == Origin.FEED.value])
+            forgotten = [row["published_by"] for row in removed if row["origin"] == Origin.FEED.value]
+            _raise_floors(connection, forgotten, accounts)
             connection.execute("DELETE FROM set_aside WHERE seen_at < ?", (seen_before,))
             connection.execute("DELETE FROM gaps WHERE noticed_at < ?", (seen_before,))
             return len(removed)
@@ -61,8 +75,15 @@ class Retention:
         return removed
 
 
-def _raise_floor(connection: Connection, forgotten: list[float]) -> None:
-    """Lets nothing that is forgotten come back as new, however much more of the past becomes readable later."""
+def _raise_floors(connection: Connection, forgotten: list[float], accounts: Collection[str]) -> None:
+    """Lets nothing that is forgotten come back as new, however much more of the past becomes readable later.
+
+    Nor by another account, also one that is named only later.
+    """
     if forgotten:
         just_after = math.nextafter(max(forgotten), math.inf)
-        connection.execute("UPDATE feed SET floor = max(coalesce(floor, ?1), ?1)", (just_after,))
+        connection.execute(
+            "UPDATE feed SET floor = max(coalesce(floor, ?1), ?1), forgotten = max(coalesce(forgotten, ?1), ?1)"
+            " WHERE floor IS NOT NULL OR account IN (SELECT value FROM json_each(?2))",
+            (just_after, json.dumps(list(accounts))),
+        )

@@ -23,6 +23,7 @@ _KEV_OF_BODY: Final = (
 )
 _SHOWN: Final = f"min(max({{}}, 0), {unreadable.LAST_SECOND})"
 
+_ACCOUNT: Final = "CASE account WHEN 'default' THEN '' ELSE account END"
 _INSTANCES: Final = f"""
   SELECT 'dead_letter' AS type, d.connector AS subject, CAST(d.id AS TEXT) AS instance, a.severity AS severity,
     {_KEV_OF_BODY.format("a.body")} AS on_kev, d.settled_at AS at, d.last AS reason, a.id AS alert_id, '{{}}' AS facts
@@ -37,7 +38,7 @@ _INSTANCES: Final = f"""
     a.id, '{{}}'
   FROM json_each(:worse) AS worse JOIN alerts AS a ON a.id = worse.key
   UNION ALL
-  SELECT 'gap', '', severity || ' ' || since || ' ' || until, severity, 0, noticed_at, '', NULL,
+  SELECT 'gap', {_ACCOUNT}, severity || ' ' || since || ' ' || until, severity, 0, noticed_at, '', NULL,
     CAST(json_object('since', {_SHOWN.format("since")}, 'until', {_SHOWN.format("until")}) AS TEXT)
   FROM gaps WHERE noticed_at >= :since
   UNION ALL
@@ -51,8 +52,8 @@ _INSTANCES: Final = f"""
   -- A config that is refused stays so until another one is taken.
   WHERE at >= :since OR type = 'reload_refused'
   UNION ALL
-  SELECT 'evidence_unread', '', evidence_error, NULL, 0, evidence_failing_since, evidence_error, NULL, '{{}}' FROM feed
-  WHERE evidence_failures >= {UNREAD_TRIES} AND evidence_failed_at - evidence_failing_since >= {UNREAD_FOR}
+  SELECT 'evidence_unread', {_ACCOUNT}, evidence_error, NULL, 0, evidence_failing_since, evidence_error, NULL, '{{}}'
+  FROM feed WHERE evidence_failures >= {UNREAD_TRIES} AND evidence_failed_at - evidence_failing_since >= {UNREAD_FOR}
   UNION ALL
   SELECT 'look_failed', connector, error, NULL, 0, failing_since, error, NULL, '{{}}' FROM looks
   WHERE failing_since IS NOT NULL

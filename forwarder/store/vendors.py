@@ -1,4 +1,4 @@
-"""The account's vendors as the stack has them, and the alerts that were routed before their categories were known."""
+"""Each account's vendors as its stack has them, and the alerts that were routed before their categories were known."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterable
 from typing import Final
 
 from forwarder.alert import Alert, Change, Vendor, Vendors
+from forwarder.common.accounts import DEFAULT
 from forwarder.store import unreadable
 from forwarder.store.connection import Connection, Row
 from forwarder.store.engine import Engine
@@ -15,49 +16,63 @@ from forwarder.store.records import RoutedAlert
 _ALL: Final = "SELECT * FROM vendors WHERE categories IS NOT NULL ORDER BY name COLLATE NOCASE, key"
 _OF: Final = "SELECT * FROM vendors WHERE key IN (SELECT value FROM json_each(?)) AND categories IS NOT NULL"
 _KEY: Final = "SELECT key FROM vendors WHERE key = ?1 OR name = ?1 COLLATE NOCASE ORDER BY key = ?1 DESC, key LIMIT 1"
+_KEEP: Final = """
+INSERT INTO vendors VALUES (?, ?, ?)
+ON CONFLICT (key) DO UPDATE SET name = excluded.name, categories = excluded.categories
+"""
 
 
 class VendorStore:
-    """The side of the store that the reader of the stack writes."""
+    """The side of the store that the reader of one account's stack writes."""
 
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
+    def __init__(self, engine: Engine, account: str = DEFAULT) -> None:
+        self._engine, self._account = engine, account
 
     def known(self) -> Vendors:
-        """What the stack said of its vendors when it was last read; nothing of those that an older version read."""
+        """What the stacks of all accounts said of their vendors when they were last read.
+
+        Nothing of those that an older version read.
+        """
         with self._engine.read() as connection:
             rows = connection.execute(_ALL).fetchall()
         return _vendors(rows)
 
     def keys(self) -> frozenset[str] | None:
-        """The keys of the vendors in the stack; None where it was never read."""
+        """The keys of the vendors in this account's stack; None where it was never read."""
         with self._engine.read() as connection:
-            return keys(connection)
+            return keys(connection, self._account)
 
     def keep(self, vendors: Vendors) -> None:
-        """Replaces what is known of the stack by ``vendors``; where that is the same, nothing is written."""
-        if self.keys() is not None and self.known() == vendors:
+        """Replaces what is known of this account's stack by ``vendors``; where that is the same, nothing is written."""
+        known = self.known()
+        if self.keys() == frozenset(vendors) and all(known.get(key) == vendor for key, vendor in vendors.items()):
             return
         rows = [(vendor.key, vendor.name, json.dumps(vendor.categories)) for vendor in vendors.values()]
 
         def work(connection: Connection) -> None:
-            connection.execute("DELETE FROM vendors")
-            connection.executemany("INSERT INTO vendors VALUES (?, ?, ?)", rows)
-            connection.execute("UPDATE feed SET stack_read = 1")
+            connection.execute("DELETE FROM stacks WHERE account = ?", (self._account,))
+            connection.executemany("INSERT INTO stacks VALUES (?, ?)", [(self._account, key) for key in vendors])
+            connection.executemany(_KEEP, rows)
+            connection.execute(
+                "DELETE FROM vendors WHERE NOT EXISTS (SELECT 1 FROM stacks AS s WHERE s.key = vendors.key)"
+            )
+            connection.execute("UPDATE feed SET stack_read = 1 WHERE account = ?", (self._account,))
 
         self._engine.write(work)
 
     def uncategorized(self) -> frozenset[str]:
         """The alerts that were routed while the stack may have had vendors of theirs that were not known."""
         with self._engine.read() as connection:
-            return frozenset(alert_id for (alert_id,) in connection.execute("SELECT alert_id FROM uncategorized"))
+            rows = connection.execute("SELECT alert_id FROM uncategorized WHERE account = ?", (self._account,))
+            return frozenset(alert_id for (alert_id,) in rows)
 
 
-def keys(connection: Connection) -> frozenset[str] | None:
-    """The keys of the vendors in the stack; None where it was never read."""
-    if not connection.execute("SELECT stack_read FROM feed").fetchone()[0]:
+def keys(connection: Connection, account: str) -> frozenset[str] | None:
+    """The keys of the vendors in an account's stack; None where it was never read."""
+    row = connection.execute("SELECT stack_read FROM feed WHERE account = ?", (account,)).fetchone()
+    if row is None or not row[0]:
         return None
-    return frozenset(key for (key,) in connection.execute("SELECT key FROM vendors"))
+    return frozenset(key for (key,) in connection.execute("SELECT key FROM stacks WHERE account = ?", (account,)))
 
 
 def of(
@@ -94,11 +109,13 @@ def key_of(connection: Connection, text: str) -> str:
     return text if row is None else str(row[0])
 
 
-def note_uncategorized(connection: Connection, routed: Iterable[RoutedAlert]) -> None:
+def note_uncategorized(connection: Connection, routed: Iterable[RoutedAlert], account: str) -> None:
     """Notes which of ``routed`` are to be routed again once the stack was read, and whose vendors were not known."""
-    noted = [(item.alert.id, json.dumps(item.uncategorized)) for item in routed if item.uncategorized]
+    noted = [(item.alert.id, json.dumps(item.uncategorized), account) for item in routed if item.uncategorized]
     # What was not known at first is what the first routing went without.
-    connection.executemany("INSERT INTO uncategorized VALUES (?, ?) ON CONFLICT DO NOTHING", noted)
+    connection.executemany(
+        "INSERT INTO uncategorized (alert_id, vendors, account) VALUES (?, ?, ?) ON CONFLICT DO NOTHING", noted
+    )
 
 
 def unknown_in(text: str) -> frozenset[str]:
@@ -106,9 +123,11 @@ def unknown_in(text: str) -> frozenset[str]:
     return unreadable.read(lambda: frozenset(map(str, json.loads(text))), lambda _: frozenset())
 
 
-def forget_uncategorized(connection: Connection, alert_ids: Collection[str]) -> None:
+def forget_uncategorized(connection: Connection, alert_ids: Collection[str], account: str) -> None:
     """Takes the note back, for they were routed by what the stack says."""
-    connection.executemany("DELETE FROM uncategorized WHERE alert_id = ?", [(alert_id,) for alert_id in alert_ids])
+    connection.executemany(
+        "DELETE FROM uncategorized WHERE alert_id = ? AND account = ?", [(alert_id, account) for alert_id in alert_ids]
+    )
 
 
 def _vendors(rows: Iterable[Row]) -> Vendors:

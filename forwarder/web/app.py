@@ -177,7 +177,8 @@ class _Site:
         return self._show(request, "dead_letters.html", context)
 
     def _figures(self, request: Request) -> Response:
-        return self._show(request, "figures.html", {**self._pages.frame(), **self._pages.figures()})
+        account = request.query_params.get("account", "").strip()
+        return self._show(request, "figures.html", {**self._pages.frame(), **self._pages.figures(account)})
 
     def _gaps(self, request: Request) -> Response:
         return self._show(request, "gaps.html", {**self._pages.frame(), **self._pages.gaps()})

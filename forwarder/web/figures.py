@@ -54,8 +54,12 @@ class WeekLine:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Shown:
-    """What the page of figures shows; weeks are UTC's, the current one first."""
+    """What the page of figures shows; weeks are UTC's, the current one first.
 
+    ``account`` is whose alerts these are, None where they are all.
+    """
+
+    account: str | None
     lines: Sequence[Line]
     weeks: Sequence[WeekLine]
     new_chart: charts.DaysChart
@@ -63,13 +67,13 @@ class Shown:
     resolve_chart: charts.LatencyChart
 
 
-def gather(store: Store, connectors: Mapping[str, Connector[Any]], now: float) -> Shown:
-    """Reads the figures as they are at ``now``."""
+def gather(store: Store, connectors: Mapping[str, Connector[Any]], now: float, account: str | None = None) -> Shown:
+    """Reads the figures as they are at ``now``: of all alerts, or of those that are owed for an account."""
     today = instant(now).date()
     monday = today - timedelta(days=today.weekday())
     since = (now - now % 86400) - today.weekday() * 86400 - (WEEKS - 1) * WEEK
-    weeks = store.figures.weeks(since, WEEKS)
-    unresolved, late = store.figures.unresolved(), overdue(store, connectors, now)
+    weeks = store.figures.weeks(since, WEEKS, account)
+    unresolved, late = store.figures.unresolved(account), overdue(store, connectors, now, account)
     lines = [_line([severity], severity, weeks, unresolved, late) for severity in Severity]
     mondays = [monday - timedelta(weeks=WEEKS - 1 - number) for number in range(WEEKS)]
     shown = [_week(day, week) for day, week in zip(mondays, weeks, strict=True)]
@@ -78,6 +82,7 @@ def gather(store: Store, connectors: Mapping[str, Connector[Any]], now: float) -
         for week in shown
     ]
     return Shown(
+        account=account,
         lines=[*lines, _line(list(Severity), None, weeks, unresolved, late)],
         weeks=shown[::-1],
         new_chart=charts.days_chart(days, labelled=1),

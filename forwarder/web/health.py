@@ -9,8 +9,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from forwarder.alarms import is_unread, last_poll
-from forwarder.replicas.roles import FEED
+from forwarder.common.text import counted
+from forwarder.feed.account import AccountFeed
+from forwarder.replicas.roles import of_feed
 from forwarder.store import Store, StoreError
+from forwarder.store.records import Feed
 
 if TYPE_CHECKING:
     from forwarder.app import Forwarder
@@ -60,16 +63,38 @@ class Health:
             yield "store", refused
 
     def _unread(self) -> str | None:
-        feed, now = self._store.feed.state(), self._forwarder.clock()
-        # Where another replica reads it, what that one has written down counts.
-        if self._forwarder.holds(FEED) and not self._forwarder.has_read_feed:
-            # That another process could read it says nothing of this one's key and network.
-            return f"No poll was complete since {self._forwarder.reads_since}. {feed.poll_error or ''}".strip()
-        if feed.key_refused is not None:
-            return feed.key_refused  # that does not pass by itself, as an outage does
-        if not is_unread(feed, self._forwarder.config, started_at=self._forwarder.started_at, now=now):
+        """Why the feed is not read. Of several accounts it is enough that one is read: each has an alarm of its own.
+
+        Of those that are read here, where there are any: a key that is refused says nothing of this process.
+        """
+        feeds = self._forwarder.feeds
+        states = self._store.accounts.feeds(feeds)
+        found = {account: self._unread_of(feeds[account], state) for account, state in states.items()}
+        if not feeds.are_named:
+            return next(iter(found.values()))
+        here = [
+            account
+            for account, state in states.items()
+            if state.key_refused is None and self._forwarder.holds(of_feed(account))
+        ]
+        why = {account: found[account] for account in here or found}
+        if None in why.values():
             return None
-        return last_poll(feed, now)
+        account, *others = why
+        same = f" The same goes for {counted(len(others), 'other account')}." if others else ""
+        return f"{account}: {why[account]}{same}"
+
+    def _unread_of(self, feed: AccountFeed, state: Feed) -> str | None:
+        now = self._forwarder.clock()
+        # Where another replica reads it, what that one has written down counts.
+        if self._forwarder.holds(of_feed(feed.account)) and not feed.has_read:
+            # That another process could read it says nothing of this one's key and network.
+            return f"No poll was complete since {feed.reads_since}. {state.poll_error or ''}".strip()
+        if state.key_refused is not None:
+            return state.key_refused  # that does not pass by itself, as an outage does
+        if not is_unread(state, self._forwarder.config, started_at=self._forwarder.started_at, now=now):
+            return None
+        return last_poll(state, now)
 
     def write_refused(self) -> str | None:
         """Why the database takes no writes, in a sentence; None where it does."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import platform
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
@@ -16,7 +16,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Proc
 from prometheus_client.core import GaugeMetricFamily, Metric
 
 from forwarder import __version__
-from forwarder.alarms import AlarmType
+from forwarder.alarms import AlarmType, together
 from forwarder.alert import Severity
 from forwarder.common.clock import Now
 from forwarder.connector import Action, Kind, Status
@@ -27,7 +27,8 @@ from forwarder.replicas.roles import of_connector, roles_of
 from forwarder.response import PAGE
 from forwarder.store import Store, StoreError
 from forwarder.store.life_records import Responded
-from forwarder.store.records import AttemptResult, Queue
+from forwarder.store.records import AttemptResult, Feed, Queue
+from forwarder.web.feeds import requests_left
 
 if TYPE_CHECKING:
     from forwarder.app import Forwarder
@@ -72,6 +73,11 @@ _STANDS_OF: Final = {
         "The time of publication back to which sweeps can read, where that is not all of look_back; 0 where it is.",
         "severity",
     ),
+    "account_feed_age_seconds": ("Time since an account's feed was last read in full.", "account"),
+    "account_cursor_timestamp_seconds": ("The newest time of publication that an account's feed showed.", "account"),
+    "account_last_sweep_timestamp_seconds": ("When an account's feed was last swept in full.", "account"),
+    "account_key_refused": ("Whether the API refuses an account's key.", "account"),
+    "account_request_budget_remaining": ("Requests that an account's limit leaves for the current minute.", "account"),
     "queue_deliveries": ("Deliveries that are owed and not settled.", "connector", "state"),
     "oldest_waiting_seconds": ("How long the oldest of them has been owed; 0 where none is.", "connector"),
     "connector_failing": (
@@ -221,7 +227,7 @@ class Gauges:
 
     def collect(self) -> Iterator[Metric]:
         families = _families()
-        families["request_budget_remaining"].add_metric((), self._forwarder.budget.left)
+        families["request_budget_remaining"].add_metric((), requests_left(self._forwarder))
         families["database_bytes"].add_metric((), self._store.engine.size_bytes())
         self._of_roles(families)
         with suppress(StoreError):
@@ -237,11 +243,14 @@ class Gauges:
             return
         if (muster := forwarder.holder.muster()) is not None:
             families["replicas"].add_metric((), len(muster.replicas))
-        for role in roles_of(forwarder.config.connectors):
+        for role in roles_of(forwarder.config.connectors, forwarder.config.sentrytex.keys):
             families["role_held"].add_metric((role,), float(forwarder.holds(role)))
 
     def _of_feed(self, families: dict[str, GaugeMetricFamily]) -> None:
-        feed, now = self._store.feed.state(), self._forwarder.clock()
+        states, now = self._store.accounts.feeds(self._forwarder.feeds), self._forwarder.clock()
+        if self._forwarder.feeds.are_named:
+            self._of_accounts(families, states)
+        feed = together(states)
         since = self._forwarder.started_at if feed.polled_at is None else feed.polled_at
         totals = self._store.queries.totals()
         for name, value in {
@@ -256,6 +265,18 @@ class Gauges:
             families[name].add_metric((), value)
         for severity in Severity:
             families["sweep_reach_timestamp_seconds"].add_metric((severity.value,), feed.reach.get(severity, 0.0))
+
+    def _of_accounts(self, families: dict[str, GaugeMetricFamily], states: Mapping[str, Feed]) -> None:
+        """How each named account stands; what has no label tells of the one that is furthest behind."""
+        now, started_at = self._forwarder.clock(), self._forwarder.started_at
+        for account, state in states.items():
+            since = max(state.started_at or 0.0, started_at) if state.polled_at is None else state.polled_at
+            families["account_feed_age_seconds"].add_metric((account,), max(now - since, 0.0))
+            families["account_cursor_timestamp_seconds"].add_metric((account,), state.cursor or 0.0)
+            families["account_last_sweep_timestamp_seconds"].add_metric((account,), state.swept_at or 0.0)
+            families["account_key_refused"].add_metric((account,), float(state.key_refused is not None))
+            left = self._forwarder.feeds[account].budget.left if account in self._forwarder.feeds else 0
+            families["account_request_budget_remaining"].add_metric((account,), left)
 
     def _of_queues(self, families: dict[str, GaugeMetricFamily]) -> None:
         now = self._forwarder.clock()

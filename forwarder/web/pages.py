@@ -5,11 +5,10 @@ Pages read through a connection of their own, so that a slow search never holds 
 
 from __future__ import annotations
 
-import threading
-import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final
 
 from forwarder.alert import Severity, in_names
 from forwarder.common.clock import instant
@@ -21,10 +20,12 @@ from forwarder.response import COMMAND_LINE, PAGE
 from forwarder.store import Store
 from forwarder.store.query_records import AlertHistory, AlertRow, DeliveryRow, Filter
 from forwarder.store.records import Lateness, Queue, State
-from forwarder.web import charts, figures
+from forwarder.web import charts, feeds, figures, replicas
 from forwarder.web.facts import Facts
+from forwarder.web.figures import Shown
 from forwarder.web.filters import KINDS
 from forwarder.web.health import Health
+from forwarder.web.kept import Kept
 from forwarder.web.summary import summarize
 from forwarder.web.writes import Writes
 
@@ -43,7 +44,6 @@ CHART_DAYS: Final = 30
 CHARTS_STAY: Final = 60.0
 """Seconds for which drawn charts are good enough: they count everything of a month."""
 HOUR, DAY = 3600.0, 86400.0
-_T = TypeVar("_T")
 _UNSETTLED: Final = (State.HELD, State.READY, State.SENDING, State.UNCERTAIN)
 
 
@@ -88,8 +88,8 @@ class Pages:
     def __init__(self, forwarder: Forwarder, store: Store, health: Health, writes: Writes) -> None:
         self._forwarder, self._store = forwarder, store
         self._health, self._writes = health, writes
-        self._drawn = _Kept(self._draw, CHARTS_STAY)
-        self._figures = _Kept(lambda: figures.gather(store, forwarder.in_use(), forwarder.clock()), CHARTS_STAY)
+        self._drawn = Kept(self._draw, CHARTS_STAY)
+        self._figures: dict[str | None, Kept[Shown]] = {}
 
     def frame(self) -> dict[str, Any]:
         """What every page shows around its own."""
@@ -111,13 +111,14 @@ class Pages:
             "standing": summarize(facts),
             "feed": feed,
             "vendors": self._store.vendors.known(),
-            "budget": self._forwarder.budget.left,
+            "budget": feeds.requests_left(self._forwarder),
+            "accounts": feeds.by_account(self._forwarder, self._store),
             "cards": self._cards(facts),
             "drawn": self._drawn(),
             "alerts": newest,
             "waits": self._waits_of(newest, frame),
             "dues": self._dues(newest),
-            "muster": self._forwarder.holder.muster(),
+            **replicas.shown(self._forwarder.holder),
         }
 
     def alerts(self, wanted: Filter, frame: Mapping[str, Any]) -> dict[str, Any]:
@@ -132,6 +133,7 @@ class Pages:
             "full": full,
             "more": more if full else None,
             "vendors": self._store.vendors.known(),
+            "accounts": feeds.names(self._forwarder),
         }
 
     def history(self, alert_id: str) -> dict[str, Any] | None:
@@ -176,9 +178,18 @@ class Pages:
                 rows += self._waiting(name, ALL)
         return {row.id: row for row in rows}
 
-    def figures(self) -> dict[str, Any]:
-        """How many alerts came and how they stand, and how long people took, by severity and by week."""
-        return {"figures": self._figures()}
+    def figures(self, account: str) -> dict[str, Any]:
+        """How many alerts came and how they stand, and how long people took, by severity and by week.
+
+        Of all alerts where the config has no such ``account``.
+        """
+        accounts = feeds.names(self._forwarder)
+        whose = account if account in accounts else None
+        kept = self._figures.setdefault(whose, Kept(partial(self._figures_of, whose), CHARTS_STAY))
+        return {"figures": kept(), "accounts": accounts}
+
+    def _figures_of(self, account: str | None) -> Shown:
+        return figures.gather(self._store, self._forwarder.in_use(), self._forwarder.clock(), account)
 
     def gaps(self) -> dict[str, Any]:
         return {"gaps": self._store.queries.gaps()}
@@ -237,7 +248,7 @@ class Pages:
             now=now,
             started_at=self._forwarder.started_at,
             config=self._forwarder.config,
-            feed=self._store.feed.state(),
+            feed=feeds.as_one(self._forwarder, self._store),
             queues=queues,
             alarms=self._store.alarms.active(),
             last_seen_at=self._store.queries.last_seen_at(),
@@ -268,23 +279,6 @@ class Pages:
             latencies_chart=charts.latency_chart(taken),
             lateness=self._store.queries.lateness(now - DAY),
         )
-
-
-class _Kept(Generic[_T]):
-    """What ``make`` returned, made anew once it is older than ``seconds``."""
-
-    def __init__(self, make: Callable[[], _T], seconds: float) -> None:
-        self._make, self._seconds = make, seconds
-        self._lock = threading.Lock()
-        self._value: _T | None = None
-        self._until = 0.0
-
-    def __call__(self) -> _T:
-        with self._lock:
-            if self._value is None or time.monotonic() >= self._until:
-                self._value = self._make()
-                self._until = time.monotonic() + self._seconds
-            return self._value
 
 
 def _card(queue: Queue, facts: Facts, last_hour: int) -> Card:
@@ -390,6 +384,7 @@ def filter_of(query: Mapping[str, str], connectors: Sequence[str]) -> Filter:
         urgent_first=query.get("order") != "newest" and not sought,
         connector=one_of("connector", connectors),
         vendor=query.get("vendor", "").strip() or None,
+        account=query.get("account", "").strip() or None,
         text=query.get("search", "").strip() or None,
         unrouted=query.get("unrouted") == "1",
         muted=query.get("muted") == "1",

@@ -163,6 +163,13 @@ def idle_figures(quick: bool) -> dict[str, Any]:
         return idle.start_and_idle(there, starts=3 if quick else 9, idle_seconds=10 if quick else 60)
 
 
+def account_figures(quick: bool) -> dict[str, Any]:
+    from tests.bench import accounts
+
+    with stand_ins() as there:
+        return accounts.many_accounts(there, count=100 if quick else 1000, minutes=1 if quick else 1.5)
+
+
 FIGURES: dict[str, Callable[[bool], dict[str, Any]]] = {
     "start_and_idle": idle_figures,
     "first_receipt": latency_figures,
@@ -171,6 +178,7 @@ FIGURES: dict[str, Callable[[bool], dict[str, Any]]] = {
     "search": search_figures,
     "claim": claim_figures,
     "criticals_under_rate_limits": rated_figures,
+    "many_accounts": account_figures,
 }
 MORE: dict[str, Callable[[bool], dict[str, Any]]] = {
     "quiet_poll_of_ten_million": many_figures,

@@ -37,6 +37,10 @@ class StandIns:
         """Lets the feed show ``alerts``."""
         self.control.post(f"{self._origin('sentrytex')}/_sandbox/publish", json=list(alerts))
 
+    def path(self, service: str, control: str) -> str:
+        """The address of one of a service's control paths."""
+        return f"{self._origin(service)}/_sandbox/{control}"
+
     def received(self) -> dict[str, int]:
         """How many alerts have arrived at each destination."""
         return {
@@ -95,8 +99,8 @@ log: {{level: warning}}
 def poll_at_will(forwarder: Forwarder) -> FeedClient:
     """Lifts our own limit of 100 requests a minute, which a measurement would soon reach; returns the new client."""
     settings = forwarder.config.sentrytex
-    client = FeedClient(settings.base_url, settings.api_key.get_secret_value(), budget=RequestBudget(limit=1_000_000))
-    forwarder.poller.read_from(client)
+    client = FeedClient(settings.base_url, settings.keys["default"], budget=RequestBudget(limit=1_000_000))
+    forwarder.feeds["default"].poller.read_from(client)
     return client
 
 

@@ -14,6 +14,8 @@ from tests.kit.desk import Desk
 
 CONNECTORS = {"connector", "only", "old", "new"}
 """What commands call a connector that they are told."""
+OF_ACCOUNTS = {"rename-account"}
+"""Commands that call an account by these names."""
 
 TYPOS = {
     "alerts": ["--connector", "sec-ops"],
@@ -34,7 +36,7 @@ def told() -> Iterator[tuple[str, click.Parameter]]:
         command = group.get_command(context, name)
         assert command is not None
         for param in command.params:
-            if param.name in CONNECTORS or "--connector" in param.opts:
+            if (param.name in CONNECTORS and name not in OF_ACCOUNTS) or "--connector" in param.opts:
                 yield name, param
 
 

@@ -194,7 +194,7 @@ def test_a_daemon_that_serves_its_page_is_well(place: Place, host: str) -> None:
     try:
         place.listen(f"{host}:{port}")
         fresh, not_ready = place.run("health"), place.run("health", "--ready")
-        forwarder.has_read_feed = True
+        forwarder.feeds["default"].has_read = True
         well, ready = place.run("health"), place.run("health", "--ready")
         forwarder._tended_at = 0.0 - 2 * STANDS_STILL
         stalled = place.run("health")

@@ -554,12 +554,13 @@ def test_the_completion_answers_as_the_script_asks() -> None:
     """The command itself answers a shell's question with the commands that fit."""
     env = {**os.environ, "_FORWARDER_COMPLETE": "bash_complete", "COMP_WORDS": "forwarder re", "COMP_CWORD": "1"}
     done = subprocess.run([str(FORWARDER)], env=env, capture_output=True, text=True, check=True)
-    assert re.findall(r"plain,(\w+)", done.stdout) == [
+    assert re.findall(r"plain,([\w-]+)", done.stdout) == [
         "reload",
         "report",
         "resolve",
         "reopen",
         "retry",
         "rename",
+        "rename-account",
         "replay",
     ]

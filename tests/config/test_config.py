@@ -184,7 +184,7 @@ def test_variables_and_files(loaded: Load, tmp_path: Path) -> None:
         """,
         {"HOST": "api.example.com", "KEEP": "30d", "RAW": "${HOST}", "OVERLAP": "1h", "EPSS": "0.25", "KEV": "true"},
     )
-    assert config.sentrytex.api_key.get_secret_value() == "vk_from_a_file"
+    assert config.sentrytex.keys["default"] == "vk_from_a_file"
     assert config.sentrytex.poll_every == timedelta(seconds=45)
     assert config.sentrytex.overlap == timedelta(hours=1)
     assert config.sentrytex.base_url == "https://api.example.com/v1"

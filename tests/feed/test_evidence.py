@@ -47,7 +47,7 @@ def reader(store: Store, single: FeedClient, time: Time) -> EvidenceReader:
 
 
 def reader_of(store: Store, client: FeedClient, time: Time, *connectors: str) -> EvidenceReader:
-    return EvidenceReader(store, lambda: client, lambda: connectors or ("oncall",), now=time, random=lambda: 0.0)
+    return EvidenceReader(store, lambda _: client, lambda: connectors or ("oncall",), now=time, random=lambda: 0.0)
 
 
 def owe(store: Store, sandbox: Sandbox, name: str, *to: str, **fields: Any) -> None:
@@ -416,7 +416,7 @@ def test_where_nobody_asks_for_it_the_trouble_is_over(
     sandbox.sentrytex.inject(Fault(kind=FaultKind.STATUS, status=404, path="/alerts/", times=None))
     live(store, sandbox, reader, time, hours=7)
     assert len(unread(store, time)) == 1
-    EvidenceReader(store, lambda: single, lambda: (), now=time, random=lambda: 0.0).read()
+    EvidenceReader(store, lambda _: single, lambda: (), now=time, random=lambda: 0.0).read()
     assert unread(store, time) == []
 
 
@@ -440,7 +440,7 @@ def test_a_client_that_a_reload_closed_is_no_failure(
     closed = FeedClient(sandbox.sentrytex.url, sandbox.sentrytex.token)
     closed.close()
     clients = [closed, source, source]
-    reader = EvidenceReader(store, lambda: clients.pop(0), lambda: ["oncall"], now=time, random=lambda: 0.0)
+    reader = EvidenceReader(store, lambda _: clients.pop(0), lambda: ["oncall"], now=time, random=lambda: 0.0)
     assert reader.read() > 0
     time.advance(HOUR)
     reader.read()

@@ -87,7 +87,8 @@ def serving(folder: Path, *, at_port: int = 0, config: Config | None = None, **w
     assert config.web.listen
     server = Server(forwarder, bind(Listen(host="127.0.0.1", port=at_port)))
     store.feed.commit_page([], now=NOW - 5, connectors=config.connectors, cursor=NOW - 60)
-    forwarder.has_read_feed = True
+    for feed in forwarder.feeds.values():
+        feed.has_read = True
     server.start()
     try:
         with httpx2.Client(base_url=server.url, timeout=PATIENCE) as client:

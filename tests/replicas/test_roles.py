@@ -8,7 +8,7 @@ from collections.abc import Collection, Mapping
 from hypothesis import given
 from hypothesis import strategies as st
 
-from forwarder.replicas.roles import connectors_in, roles_of, spread
+from forwarder.replicas.roles import accounts_in, connectors_in, in_words, is_feed, of_feed, roles_of, spread
 
 REPLICAS = ("a", "b", "c", "d")
 ROLES = tuple(roles_of(["oncall", "secops", "tickets"]))
@@ -18,6 +18,33 @@ def test_the_roles_of_a_config() -> None:
     """The feed, the scheduler, the upkeep, and each connector."""
     assert roles_of(["secops"]) == ["feed", "scheduler", "upkeep", "connector:secops"]
     assert connectors_in(roles_of(["secops", "feed"])) == ["secops", "feed"]
+
+
+def test_each_account_s_feed_is_a_role() -> None:
+    """That of a single key has no name."""
+    roles = roles_of(["secops"], ["acme", "beta"])
+    assert roles == ["feed:acme", "feed:beta", "scheduler", "upkeep", "connector:secops"]
+    assert accounts_in([*roles, "feed"]) == ["acme", "beta", "default"]
+    assert [of_feed(account) for account in accounts_in([*roles, "feed"])] == ["feed:acme", "feed:beta", "feed"]
+
+
+def test_a_thousand_feeds_spread_and_take_no_share_of_the_rest() -> None:
+    """One that joins gets half of them, and half of what costs more, whatever the order of their names."""
+    roles = roles_of(["oncall", "secops", "tickets"], [f"account-{number}" for number in range(1000)])
+    before = spread({"a": roles}, dict.fromkeys(roles))
+    after = spread({"a": roles, "b": roles}, dict(before))
+    assert Counter(holder for role, holder in after.items() if is_feed(role)) == {"a": 500, "b": 500}
+    rest = Counter(holder for role, holder in after.items() if not is_feed(role))
+    assert max(rest.values()) - min(rest.values()) <= 1
+
+
+def test_many_feeds_are_told_as_few() -> None:
+    """A line names the first of them, and counts the others."""
+    roles = roles_of(["secops"], [f"a{number:02d}" for number in range(13)])
+    told = in_words(roles)
+    assert told[:3] == ["connector:secops", "scheduler", "upkeep"]
+    assert told[-2:] == ["feed:a09", "3 more feeds"]
+    assert in_words(roles_of(["secops"])) == ["connector:secops", "feed", "scheduler", "upkeep"]
 
 
 @given(

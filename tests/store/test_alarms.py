@@ -224,7 +224,7 @@ def test_each_beginning_has_an_alert_of_its_own(store: Store) -> None:
 def test_starts_count_until_a_poll_is_complete(store: Store) -> None:
     """With the first of them; a refused key stays refused until then, too."""
     for seconds in range(3):
-        store.feed.count_start(now=NOW + seconds)
+        store.accounts.count_start(["default"], now=NOW + seconds)
     store.feed.poll_failed("401", key_refused=True)
     store.feed.poll_failed("503")
     feed = store.feed.state()

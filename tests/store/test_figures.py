@@ -106,7 +106,7 @@ class Life:
 
     def is_muted(self) -> None:
         name = self.some()
-        self.store.mutes.hush(lambda one, _: BY if one.id == name else None)
+        self.store.mutes.hush(lambda one, *_: BY if one.id == name else None)
 
     def is_let_out(self) -> None:
         self.store.mutes.route_anew(lambda one, *_: routed(one, "tickets", known=one), standing=(), now=self.now)

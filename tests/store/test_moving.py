@@ -96,7 +96,11 @@ def test_what_an_older_version_left_in_every_table(path: Path, address: Postgres
     path.write_bytes(gzip.decompress(BEFORE.read_bytes()))
     write(path, *LIVED)
     write(path, "INSERT INTO undated VALUES ('u', 1.5)", "INSERT INTO vendors VALUES ('k', 'K', NULL)")
-    write(path, "INSERT INTO uncategorized VALUES ('ready', '[]')", "INSERT INTO failures VALUES ('t', 's', 1, 'r')")
+    write(
+        path,
+        "INSERT INTO uncategorized VALUES ('ready', 'default', '[]')",
+        "INSERT INTO failures VALUES ('t', 's', 1, 'r')",
+    )
     write(path, "INSERT INTO digest_items VALUES ('ready', 0, 'unsure')", "INSERT INTO reports VALUES ('weekly', 1)")
     write(path, "INSERT INTO missed VALUES ('ready', 'jira', 1)")
     before = content(path)

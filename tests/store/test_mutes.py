@@ -37,7 +37,7 @@ def shown(store: Store, name: str) -> AlertRow:
     return row
 
 
-def to_secops(one: Alert, people: object, worse: bool) -> RoutedAlert:
+def to_secops(one: Alert, accounts: object, people: object, worse: bool) -> RoutedAlert:
     return replace(routed(one, "secops"), known=one)
 
 
@@ -120,7 +120,7 @@ def test_what_is_muted_is_counted_by_its_mute(store: Store) -> None:
     store.feed.commit_page([routed(alert(id="d"), "secops")], now=NOW)
     assert store.mutes.count() == 3
     assert store.mutes.counts() == {"1": 2, "config-1": 1}
-    assert sorted(one.id for one, _ in store.mutes.quiet("1")) == ["a", "b"]
+    assert sorted(one.id for one, *_ in store.mutes.quiet("1")) == ["a", "b"]
 
 
 def test_a_muted_alert_is_not_forgotten(store: Store) -> None:

@@ -418,7 +418,7 @@ def test_the_periodic_rescue_leaves_live_claims(store: Store) -> None:
 @pytest.mark.parametrize(
     ("sql", "constraint"),
     [
-        ("UPDATE feed SET id = 2", "id = 1"),
+        ("UPDATE feed SET account = ''", "account <> ''"),
         ("INSERT INTO vendors VALUES ('github', 'GitHub', '{')", "json_valid"),
         ("UPDATE alerts SET id = ''", "id <> ''"),
         ("UPDATE alerts SET origin = 'x'", "origin IN"),
@@ -451,8 +451,8 @@ def test_the_periodic_rescue_leaves_live_claims(store: Store) -> None:
         ("INSERT INTO attempts SELECT id, 1, 0, -1, 'retry', '' FROM deliveries", "seconds >= 0"),
         ("INSERT INTO attempts VALUES (999, 1, 0, 0, 'retry', '')", "FOREIGN KEY"),
         ("INSERT INTO pauses VALUES ('c', 0, '', -1, 0)", "probes >= 0"),
-        ("INSERT INTO gaps VALUES ('odd', 0, 1, 0)", "severity IN"),
-        ("INSERT INTO gaps VALUES ('low', 2, 1, 0)", "until >= since"),
+        ("INSERT INTO gaps VALUES ('acme', 'odd', 0, 1, 0)", "severity IN"),
+        ("INSERT INTO gaps VALUES ('acme', 'low', 2, 1, 0)", "until >= since"),
     ],
 )
 def test_a_row_that_must_not_be_is_refused(store: Store, sql: str, constraint: str) -> None:

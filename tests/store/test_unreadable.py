@@ -85,7 +85,7 @@ HARMLESS: Final[dict[str, Damage]] = {
     "evidence of another form": sql("INSERT INTO evidence VALUES (?, 1, '7', 0, 0)", BAD),
     "a reach that is none": sql("UPDATE feed SET reach = '{'"),
     "a reach of another form": sql("""UPDATE feed SET reach = '{"fatal": "far"}'"""),
-    "a gap of an unknown severity": sql("INSERT INTO gaps VALUES ('fatal', 1e300, 1e301, 1e300)"),
+    "a gap of an unknown severity": sql("INSERT INTO gaps VALUES ('default', 'fatal', 1e300, 1e301, 1e300)"),
 }
 """What people look at, or the poller goes by, and no delivery needs."""
 

@@ -94,7 +94,7 @@ def run(folder: Path, statuses: Sequence[int] = STATUSES) -> Row:
     with Sandbox(limits=False) as sandbox, Rig(folder, sandbox, ["pagerduty"]) as rig:
         # All of it is from after the floor, so that sweeps must reach it.
         feed = rig.config.sentrytex.model_copy(update={"start_from": timedelta(days=30)})
-        rig.forwarder.poller.use(rig.config.model_copy(update={"sentrytex": feed}))
+        rig.forwarder.feeds["default"].poller.use(rig.config.model_copy(update={"sentrytex": feed}))
         long_ago = (datetime.now(UTC) - timedelta(days=5)).isoformat()
         rig.world.publish(BULK, severity="low", published_at=long_ago)
         rig.poll()
@@ -105,7 +105,7 @@ def run(folder: Path, statuses: Sequence[int] = STATUSES) -> Row:
             timeout=httpx2.Timeout(1.0),
         )
         for cell in cells(statuses):
-            rig.forwarder.poller.read_from(hasty if "timeout" in cell.fault.kind.value else rig.feed)
+            rig.forwarder.feeds["default"].poller.read_from(hasty if "timeout" in cell.fault.kind.value else rig.feed)
             _judge(rig, row, f"poll, {cell.name}", partial(_poll, rig, cell))
             _judge(rig, row, f"sweep, {cell.name}", partial(_sweep, rig, cell))
         hasty.close()
@@ -188,10 +188,10 @@ def _endless(rig: Rig) -> None:
             ({"max_seconds": 0.1, "max_body": 10**12}, Unavailable),
         ):
             client = FeedClient(url, rig.sandbox.sentrytex.token, budget=RequestBudget(limit=1000), **limits)
-            rig.forwarder.poller.read_from(client)
+            rig.forwarder.feeds["default"].poller.read_from(client)
             _expect(rig.forwarder.poll, Cell(name="", fault=Fault(kind=FaultKind.DRIP), error=error))
             client.close()
         server.shutdown()
-    rig.forwarder.poller.read_from(rig.feed)
+    rig.forwarder.feeds["default"].poller.read_from(rig.feed)
     rig.forwarder.poll()
     _assert_owed(rig, alert)

@@ -81,7 +81,7 @@ class Rig:
             budget=RequestBudget(limit=1_000_000),
             timeout=httpx2.Timeout(60.0),
         )
-        self.forwarder.poller.read_from(self.feed)
+        self.forwarder.feeds["default"].poller.read_from(self.feed)
         self._tick = threading.Event()
         self._log = self.world.log.open("a", encoding="utf-8")
         configure("debug", "json", stream=self._log, redactor=self.forwarder.redactor)

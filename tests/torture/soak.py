@@ -88,8 +88,8 @@ class _Life:
             self._config, self._store, clock=Clock(wall=lambda: self._now, uptime=lambda: self._now), links_after=0.0
         )
         feed = self._config.sentrytex
-        self._feed = FeedClient(feed.base_url, feed.api_key.get_secret_value(), budget=RequestBudget(limit=1_000_000))
-        self._forwarder.poller.read_from(self._feed)
+        self._feed = FeedClient(feed.base_url, feed.keys["default"], budget=RequestBudget(limit=1_000_000))
+        self._forwarder.feeds["default"].poller.read_from(self._feed)
         self._forwarder.start(schedule=False)
         self._process = psutil.Process()
 

@@ -256,14 +256,14 @@ def test_ready_is_who_has_read_the_feed_itself(site: Site) -> None:
     site.store.feed.poll_failed("The Sentrytex API refused the key.")
     (missing,) = health.missing()
     assert missing.why.endswith("since the start of this process. The Sentrytex API refused the key.")
-    forwarder.has_read_feed = True
+    forwarder.feeds["default"].has_read = True
     assert health.missing() == []
 
 
 def test_it_is_not_ready_while_it_stops(site: Site) -> None:
     """No more is sent to a process that ends; that it is alive stays true."""
     forwarder = Forwarder(site.forwarder.config, site.store, clock=site.forwarder.clock)
-    forwarder.has_read_feed = True
+    forwarder.feeds["default"].has_read = True
     forwarder.stop(0)
     assert Health(forwarder, site.store).missing() == [Missing(what="process", why="The forwarder is stopping.")]
     assert Health(forwarder, site.store).stalled() == []

@@ -75,7 +75,7 @@ def test_a_reload_that_reads_the_same_feed_stays_ready(rig: Rig) -> None:
 
 def test_a_poll_that_a_reload_overtook_says_nothing_of_the_new_feed(rig: Rig) -> None:
     """It read the feed of before."""
-    poller = rig.forwarder.poller
+    poller = rig.forwarder.feeds["default"].poller
     poll = poller.poll
 
     def overtaken() -> Any:

@@ -19,7 +19,7 @@ import logging
 import secrets
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -79,7 +79,7 @@ _TURN: Final = "SELECT id FROM turn FOR NO KEY UPDATE"
 _MARK: Final = (
     "; INSERT INTO marks (replica, mark, at) VALUES ({replica}, {mark}, clock_timestamp())"
     " ON CONFLICT (replica) DO UPDATE SET mark = excluded.mark, at = excluded.at"
-    "; SELECT role FROM leases WHERE owner = {replica}"
+    "; SELECT role FROM leases WHERE owner = {replica} AND role IN ({roles})"
     " UNION ALL SELECT {newer} FROM migrations HAVING count(*) > {steps}"
 )
 """What a replica's writes begin with beyond that; it finds the roles that these may be for."""
@@ -221,7 +221,7 @@ class PostgresEngine(GroupCommit):
         connection = PostgresConnection(raw)
         lost: list[Job[Any]] = []
         try:
-            roles = self._begin(raw, mark)
+            roles = self._begin(raw, mark, {job.role for job in jobs if job.role is not None})
             for job in jobs:
                 job.error = None
                 if job.role != _OWN_ROWS and (_NEWER in roles or job.role not in (None, *roles)):
@@ -254,14 +254,15 @@ class PostgresEngine(GroupCommit):
             return StoreError(why) if role is None else LeaseLost(why)
         return LeaseLost(f"This process does not have the role {role} any more: another one does.")
 
-    def _begin(self, raw: Raw, mark: str) -> frozenset[str]:
-        """Begins a write, and returns the roles for which it may be."""
+    def _begin(self, raw: Raw, mark: str, asked: Collection[str]) -> frozenset[str]:
+        """Begins a write, and returns those of the roles that it is to be for, ``asked``, for which it may be."""
         if self._member is None:
             raw.execute(_WRITE + _TURN)
             return frozenset()
         marked = sql.SQL(_MARK).format(
             replica=sql.Literal(self._member.id),
             mark=sql.Literal(mark),
+            roles=sql.SQL(", ").join(map(sql.Literal, sorted(asked) or [""])),
             newer=sql.Literal(_NEWER),
             steps=sql.Literal(len(MIGRATIONS)),
         )

@@ -179,12 +179,10 @@ class PostgresMembership:
 
         def work(connection: Connection) -> list[str]:
             nonlocal at
-            taken: list[str] = []
             at = boot_clock()
-            for role in sorted(roles):
-                connection.execute(KNOWN, (role,))
-                if connection.execute(TAKE, (self.id, LASTS, role, self.id)).rowcount:
-                    taken.append(role)
+            asked = json.dumps(sorted(roles))
+            connection.execute(KNOWN, (asked,))
+            taken = [role for (role,) in connection.execute(TAKE, (asked, self.id, self.id, LASTS)).fetchall()]
             if taken:
                 connection.execute("SELECT pg_notify(?, ?)", (CHANNEL, self._told([ROLES])))
             return taken
@@ -204,8 +202,7 @@ class PostgresMembership:
                 tenure.lost = True
 
         def work(connection: Connection) -> None:
-            for role in sorted(roles):
-                connection.execute(GIVE_UP, (role, self.id))
+            connection.execute(GIVE_UP, (json.dumps(sorted(roles)), self.id))
             connection.execute("SELECT pg_notify(?, ?)", (CHANNEL, self._told([ROLES])))
 
         self._changes += 1

@@ -53,17 +53,26 @@ def rows(raw: Raw, statement: sql.Composable) -> list[Any]:
 
 
 KNOWN: Final = """
-INSERT INTO leases (role, owner, since, until) VALUES (?, '', clock_timestamp(), clock_timestamp())
-ON CONFLICT DO NOTHING
+INSERT INTO leases (role, owner, since, until)
+SELECT value, '', clock_timestamp(), clock_timestamp() FROM json_each(?) ON CONFLICT DO NOTHING
 """
-# Who does all by itself, and ends soon, is not disturbed.
+# Who does all by itself, and ends soon, is not disturbed. Rows are locked in one order, for two that lock several.
 TAKE: Final = """
-UPDATE leases SET owner = ?, since = clock_timestamp(), until = clock_timestamp() + make_interval(secs => ?)
-WHERE role = ? AND (owner = '' OR until < clock_timestamp())
-  AND NOT EXISTS (SELECT 1 FROM replicas WHERE once = 1 AND id <> ? AND until > clock_timestamp())
+WITH free AS (
+  SELECT role FROM leases WHERE role IN (SELECT value FROM json_each(?)) AND (owner = '' OR until < clock_timestamp())
+    AND NOT EXISTS (SELECT 1 FROM replicas WHERE once = 1 AND id <> ? AND until > clock_timestamp())
+  ORDER BY role FOR UPDATE
+)
+UPDATE leases AS l SET owner = ?, since = clock_timestamp(), until = clock_timestamp() + make_interval(secs => ?)
+FROM free WHERE l.role = free.role RETURNING l.role
 """
 FREE: Final = "owner = '', since = clock_timestamp(), until = clock_timestamp()"
-GIVE_UP: Final = f"UPDATE leases SET {FREE} WHERE role = ? AND owner = ?"
+GIVE_UP: Final = f"""
+WITH mine AS (
+  SELECT role FROM leases WHERE role IN (SELECT value FROM json_each(?)) AND owner = ? ORDER BY role FOR UPDATE
+)
+UPDATE leases AS l SET {FREE} FROM mine WHERE l.role = mine.role
+"""
 GIVEN_BACK: Final = f"leases SET {FREE} WHERE role = $1 AND owner = $2"
 LEAVE_ROLES: Final = f"UPDATE leases SET {FREE} WHERE owner = ?"
 RENEW: Final = f"""

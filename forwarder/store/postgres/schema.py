@@ -14,6 +14,7 @@ import psycopg
 
 from forwarder.store.claim_steps import CLAIMS
 from forwarder.store.life_steps import MISSED
+from forwarder.store.postgres.account_steps import ACCOUNTS
 from forwarder.store.postgres.figure_steps import EVIDENCE_UNREAD, FIGURES, QUICK_WATCHES
 from forwarder.store.postgres.first_steps import TABLES
 from forwarder.store.postgres.functions import FUNCTIONS, LEASES, SEARCH
@@ -42,6 +43,7 @@ MIGRATIONS: Final[tuple[tuple[str, str], ...]] = (
     ("0006_replicas", REPLICAS),
     ("0007_claims", CLAIMS.format(nulls_first=" NULLS FIRST") + QUICK_WATCHES),
     ("0008_reloads", RELOADS),
+    ("0009_accounts", ACCOUNTS),
 )
 """Each step with its name, in order. A step that was released is never edited: the next one follows it."""
 

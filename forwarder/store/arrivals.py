@@ -1,0 +1,128 @@
+"""What is new to an account of what its feed shows: judged against what the store has, in one reading of that."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+from forwarder.alert import FIRST_SEEN, Alert
+from forwarder.store import accounts, dates, unreadable, vendors
+from forwarder.store.connection import Connection
+from forwarder.store.records import Arrival
+
+_KNOWN: Final = """
+SELECT a.id, a.body, a.version, s.past, s.shown FROM alerts AS a
+LEFT JOIN alert_accounts AS s ON s.alert_id = a.id AND s.account = ?
+WHERE a.id IN (SELECT value FROM json_each(?))
+"""
+_UNCATEGORIZED: Final = """
+SELECT a.body, a.version, u.vendors FROM uncategorized AS u JOIN alerts AS a ON a.id = u.alert_id
+WHERE u.account = ? AND u.alert_id IN (SELECT value FROM json_each(?)) ORDER BY a.published_at
+"""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Known:
+    """What the store has of an alert: its text, which version that is, and whether the account has seen it.
+
+    ``shown`` is the digest of the form that the account showed last, None where that is what the store has.
+    """
+
+    body: str
+    version: int
+    seen: bool
+    past: bool
+    shown: str | None
+
+
+def arrivals(connection: Connection, alerts: Sequence[Alert], account: str, *, undated_are_past: bool) -> list[Arrival]:
+    """Those of ``alerts`` that ``account`` has not seen in the form that they have now; see FeedStore.arrivals."""
+    known = _known(connection, alerts, account)
+    first_seen = dates.first_seen(connection, [alert.id for alert in alerts if not alert.dated])
+    found = [one for alert in alerts if (one := _arrival(alert, known.get(alert.id), first_seen)) is not None]
+    if not found:
+        return []
+    row = connection.execute("SELECT floor FROM feed WHERE account = ?", (account,)).fetchone()
+    floor = None if row is None else row[0]
+    owed_for = accounts.owed_for(connection, [one.alert.id for one in found if one.known])
+
+    def is_past(one: Arrival) -> bool:
+        if not one.joins:
+            return one.past
+        if undated_are_past and not one.alert.dated:
+            return True
+        return floor is not None and one.alert.published_by.timestamp() < float(floor)
+
+    return [replace(one, past=is_past(one), accounts=owed_for.get(one.alert.id, ())) for one in found]
+
+
+def uncategorized(
+    connection: Connection, alert_ids: Collection[str], account: str
+) -> list[tuple[Arrival, frozenset[str]]]:
+    """Those of the alerts that are still to be routed again for ``account``, each with its vendors not known then."""
+    rows = connection.execute(_UNCATEGORIZED, (account, json.dumps(list(alert_ids)))).fetchall()
+    owed_for = accounts.owed_for(connection, alert_ids)
+    found = []
+    for row in rows:
+        alert = _read(row["body"])
+        if alert is not None:
+            known = Arrival(alert=alert, known=alert, version=row["version"], joins=False, changed=False)
+            found.append((replace(known, accounts=owed_for.get(alert.id, ())), vendors.unknown_in(row["vendors"])))
+    return found
+
+
+_BODY: Final = json.JSONEncoder(sort_keys=True, separators=(",", ":"))
+
+
+def body_of(alert: Alert) -> str:
+    """The alert's JSON in the one form in which it is kept and compared."""
+    return _BODY.encode(alert.raw)
+
+
+def digest_of(alert: Alert) -> str:
+    """By which a form of an alert is known again; that it was first seen at some time is no part of it."""
+    told = {name: value for name, value in alert.raw.items() if name != FIRST_SEEN}
+    return hashlib.blake2b(_BODY.encode(told).encode(), digest_size=16).hexdigest()
+
+
+def _known(connection: Connection, alerts: Sequence[Alert], account: str) -> dict[str, _Known]:
+    rows = connection.execute(_KNOWN, (account, json.dumps([alert.id for alert in alerts]))).fetchall()
+    return {
+        alert_id: _Known(body=body, version=version, seen=past is not None, past=bool(past), shown=shown)
+        for alert_id, body, version, past, shown in rows
+    }
+
+
+def _arrival(alert: Alert, there: _Known | None, first_seen: Mapping[str, float]) -> Arrival | None:
+    """An alert as it is new to an account; None where that has seen it in this form."""
+    if there is None:
+        return Arrival(alert=dates.dated(alert, None, first_seen))
+    changed = there.body != body_of(alert)
+    if there.seen and (not changed or there.shown == digest_of(alert)):
+        return None
+    known = _form(alert, there.body)
+    if changed:
+        alert = dates.dated(alert, known, first_seen)
+        changed = there.body != body_of(alert)
+        if there.seen and not changed:
+            return None
+    return Arrival(
+        alert=alert if changed else known,
+        known=known,
+        version=there.version,
+        past=there.past,
+        joins=not there.seen,
+        changed=changed,
+    )
+
+
+def _form(alert: Alert, body: str) -> Alert:
+    """The form of ``alert`` that the store has; where that cannot be read, the new one, which then takes its place."""
+    return unreadable.read(lambda: Alert.parse(json.loads(body)), lambda _: alert)
+
+
+def _read(body: str) -> Alert | None:
+    return unreadable.read(lambda: Alert.parse(json.loads(body)), lambda _: None)

@@ -1,0 +1,127 @@
+"""What it costs to read many accounts: processor, memory, threads, and how late the last poll of a minute is."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import psutil
+
+from forwarder.store import Store, StoreError
+from tests.bench.stand_ins import StandIns, alerts
+
+EVERY: Final = 60
+"""Seconds between two polls of an account."""
+
+
+def many_accounts(there: StandIns, *, count: int, minutes: float) -> dict[str, Any]:
+    """A daemon with ``count`` accounts that are polled once a minute: at first quiet, then with alerts that all see.
+
+    ``poll_late_s`` is how much more than a minute lies between two polls of one account, at most and by half of them;
+    ``all_saw_s`` the time until the last account had seen what was published, which takes a minute by itself.
+    """
+    names = [f"account-{number:04d}" for number in range(count)]
+    keys = {name: f"vk_{name}-not-a-real-key" for name in names}
+    there.control.post(there.path("sentrytex", "accounts"), json={key: ["github"] for key in keys.values()})
+    with tempfile.TemporaryDirectory() as folder:
+        config = _config(there, Path(folder), keys)
+        command = Path(sys.executable).with_name("forwarder")
+        began = time.monotonic()
+        daemon = subprocess.Popen([command, "run", "-c", config], stderr=subprocess.DEVNULL)
+        try:
+            process, database = psutil.Process(daemon.pid), Path(folder) / "forwarder.db"
+            _wait(lambda: len(_polled(database, names)) == count, 3 * EVERY)
+            first = time.monotonic() - began
+            # The first stacks were read by then; the first sweeps are a part of what is measured.
+            time.sleep(EVERY / 2)
+            quiet = _measured(process, database, names, minutes * EVERY)
+            there.publish(alerts(20, first=800_000))
+            published = time.monotonic()
+            _wait(lambda: _seen(database) >= 20 * count, 3 * EVERY)
+            saw = time.monotonic() - published
+            busy = process.memory_info().rss / 2**20
+        finally:
+            daemon.terminate()
+            daemon.wait()
+    return {
+        "accounts": count,
+        "first_round_s": round(first, 1),
+        **quiet,
+        "alerts_that_all_see": 20,
+        "all_saw_s": round(saw, 1),
+        "rss_mib_after_that": round(busy, 1),
+    }
+
+
+def _config(there: StandIns, folder: Path, keys: dict[str, str]) -> Path:
+    path, pagerduty = folder / "config.yaml", there.credentials["pagerduty"]
+    accounts = "\n".join(f"    {name}: {{api_key: {key}}}" for name, key in keys.items())
+    path.write_text(
+        f"""
+sentrytex:
+  base_url: "{there.credentials["sentrytex"]["url"]}"
+  poll_every: {EVERY}s
+  accounts:
+{accounts}
+connectors:
+  oncall: {{type: pagerduty, routing_key: {pagerduty["routing_key"]}, base_url: "{pagerduty["url"]}"}}
+routes:
+  - to: [oncall]
+web: {{listen: "off"}}
+log: {{level: warning}}
+"""
+    )
+    return path
+
+
+def _measured(process: psutil.Process, database: Path, names: Sequence[str], seconds: float) -> dict[str, Any]:
+    began, spent = time.monotonic(), sum(process.cpu_times()[:2])
+    last, gaps = _polled(database, names), list[float]()
+    while time.monotonic() - began < seconds:
+        time.sleep(1)
+        now = _polled(database, names)
+        gaps += [now[name] - last[name] for name in names if now[name] > last[name]]
+        last = now
+    span = time.monotonic() - began
+    late = sorted(gap - EVERY for gap in gaps)
+    by_second: dict[int, int] = {}
+    for polled in last.values():
+        by_second[int(polled)] = by_second.get(int(polled), 0) + 1
+    return {
+        "cpu_percent_of_one_core": round(100 * (sum(process.cpu_times()[:2]) - spent) / span, 1),
+        "rss_mib": round(process.memory_info().rss / 2**20, 1),
+        "threads": process.num_threads(),
+        "polls": len(gaps),
+        "polls_in_the_busiest_second": max(by_second.values()),
+        "poll_late_s": {"half": round(late[len(late) // 2], 2), "worst": round(late[-1], 2)},
+    }
+
+
+def _polled(database: Path, names: Sequence[str]) -> dict[str, float]:
+    """When each account was last read, of those that were."""
+    try:
+        with Store.open_shared(database) as store:
+            feeds = store.accounts.feeds(names)
+    except StoreError:
+        # The daemon has not made it yet.
+        return {}
+    return {name: feed.polled_at for name, feed in feeds.items() if feed.polled_at is not None}
+
+
+def _seen(database: Path) -> int:
+    with Store.open_shared(database) as store, store.engine.read() as connection:
+        count: int = connection.execute("SELECT count(*) FROM alert_accounts").fetchone()[0]
+    return count
+
+
+def _wait(condition: Any, seconds: float) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > end:
+            raise TimeoutError(f"it took longer than {seconds:g} seconds")
+        time.sleep(0.5)

@@ -1,0 +1,248 @@
+"""Reading several accounts: routes that name them, what a second one brings, and two that come at the same moment."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from functools import partial
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from operator import eq
+from typing import Any, ClassVar, cast
+
+import pytest
+
+from forwarder.common.clock import instant
+from forwarder.config import Config, Mute
+from forwarder.feed.client import FeedClient, KeyRefused
+from forwarder.feed.connections import Connections
+from forwarder.feed.evidence import READ_EVERY, EvidenceReader
+from forwarder.feed.poller import Poller
+from forwarder.lifecycle.mutes import Mutes
+from forwarder.sandbox import Sandbox
+from forwarder.store import Store
+from forwarder.store.query_records import Filter
+from forwarder.store.records import PollResult
+from tests.kit.feed import asked, publish
+from tests.kit.store import Time, config, rows
+
+ROUTES: list[dict[str, Any]] = [
+    {"account": "acme", "to": "secops"},
+    {"account": ["beta", "gam*"], "to": "tickets"},
+    {"severity": "critical", "to": "oncall"},
+]
+KEYS = {"acme": "vk_acme-not-a-real-key", "beta": "vk_beta-not-a-real-key"}
+
+MakeReader = Callable[..., Poller]
+
+
+def named(**sentrytex: Any) -> Config:
+    keys = {name: {"api_key": key} for name, key in KEYS.items()}
+    told = config(ROUTES, start_from="now", **sentrytex)
+    feed = told.sentrytex.model_validate({"accounts": keys, "start_from": "now"})
+    return told.model_copy(update={"sentrytex": feed})
+
+
+@pytest.fixture
+def connections(sandbox: Sandbox) -> Iterator[Connections]:
+    """What the clients of both accounts share."""
+    shared = Connections(sandbox.sentrytex.url)
+    shared.hold()
+    yield shared
+    shared.let_go()
+
+
+@pytest.fixture
+def accounts(sandbox: Sandbox) -> None:
+    """Two accounts at the stand-in; both have openssl in their stacks, and each something of its own."""
+    sandbox.sentrytex.add_account(KEYS["acme"], "openssl", "github")
+    sandbox.sentrytex.add_account(KEYS["beta"], "openssl", "okta")
+
+
+@pytest.fixture
+def reader(
+    sandbox: Sandbox, store: Store, time: Time, connections: Connections, accounts: None
+) -> Iterator[MakeReader]:
+    """Makes the poller of an account, whose first poll found an empty feed."""
+    made: list[FeedClient] = []
+
+    def make(account: str, settings: Config | None = None) -> Poller:
+        client = FeedClient(sandbox.sentrytex.url, KEYS[account], connections=connections)
+        made.append(client)
+        poller = Poller(settings or named(), client, store, now=time, account=account)
+        poller.poll()
+        return poller
+
+    yield make
+    for client in made:
+        client.close()
+
+
+def owed(store: Store) -> list[tuple[str, str]]:
+    return sorted(rows(store, "SELECT alert_id, connector FROM deliveries WHERE kind = 'open'"))
+
+
+def test_each_key_shows_its_own_alerts(sandbox: Sandbox, store: Store, reader: MakeReader) -> None:
+    """Over shared connections, too: what one account sees is not taken for another's."""
+    acme, beta = reader("acme"), reader("beta")
+    publish(sandbox, "a", 1, affected_vendors=["github"], severity="low")
+    publish(sandbox, "b", 2, affected_vendors=["okta"], severity="low")
+    for _ in range(3):
+        acme.poll()
+        beta.poll()
+    assert owed(store) == [("a", "secops"), ("b", "tickets")]
+    assert {row.alert.id: row.accounts for row in store.queries.alerts(Filter())} == {"a": ("acme",), "b": ("beta",)}
+
+
+def test_an_alert_that_both_see_goes_once_to_each_connector(sandbox: Sandbox, store: Store, reader: MakeReader) -> None:
+    """What only the second account's routes name comes with it; what both reach, or neither, stays as it is."""
+    acme, beta = reader("acme"), reader("beta")
+    publish(sandbox, "a", 1, affected_vendors=["openssl"], severity="critical")
+    acme.poll()
+    assert owed(store) == [("a", "oncall"), ("a", "secops")]
+    brought = beta.poll()
+    assert (brought.new, brought.changed, brought.connectors) == ([], [], frozenset({"tickets"}))
+    assert owed(store) == [("a", "oncall"), ("a", "secops"), ("a", "tickets")]
+    assert rows(store, "SELECT count(*) FROM deliveries WHERE kind = 'update'") == [(0,)]
+    assert not acme.poll().connectors | beta.poll().connectors
+
+
+def test_a_route_that_was_added_sends_nothing_of_the_past(sandbox: Sandbox, store: Store, reader: MakeReader) -> None:
+    """A second account brings where its own name leads, and not what any route has come to say since."""
+    acme = reader("acme")
+    publish(sandbox, "a", 1, affected_vendors=["openssl"], severity="low")
+    acme.poll()
+    later = named()
+    added = [*later.routes, later.routes[0].model_copy(update={"account": (), "to": ("oncall",)})]
+    reader("beta", later.model_copy(update={"routes": tuple(added)})).poll()
+    assert owed(store) == [("a", "secops"), ("a", "tickets")]
+
+
+def test_an_alert_that_both_bring_at_the_same_moment_is_lost_to_nobody(
+    sandbox: Sandbox, store: Store, reader: MakeReader
+) -> None:
+    """One of the two is first; the other one routes it anew, as seen by both."""
+    acme, beta = reader("acme"), reader("beta")
+    publish(sandbox, "a", 1, affected_vendors=["openssl"], severity="low")
+    read = beta._feed.arrivals
+    overtaken: list[PollResult] = []
+
+    def late(*args: Any, **more: Any) -> Any:
+        found = read(*args, **more)
+        if not overtaken and found:
+            overtaken.append(acme.poll())
+        return found
+
+    beta._feed.arrivals = late  # type: ignore[method-assign]
+    beta.poll()
+    assert [one.id for one in overtaken[0].new] == ["a"]
+    assert owed(store) == [("a", "secops"), ("a", "tickets")]
+
+
+def test_a_change_is_told_once_whoever_shows_it_first(sandbox: Sandbox, store: Store, reader: MakeReader) -> None:
+    acme, beta = reader("acme"), reader("beta")
+    publish(sandbox, "a", 1, affected_vendors=["openssl"], severity="low")
+    acme.poll()
+    beta.poll()
+    store.outbox.claim("secops", 1, now=0, lease=60)
+    sandbox.sentrytex.update("a", severity="critical")
+    assert [one.id for one in acme.poll().changed] == ["a"]
+    assert beta.poll().changed == []
+    assert rows(store, "SELECT revision FROM alerts") == [(2,)]
+
+
+def test_the_mute_of_an_account_keeps_nothing_from_another(
+    sandbox: Sandbox, store: Store, time: Time, reader: MakeReader
+) -> None:
+    """While it alone sees an alert that is quiet; with the second one it goes wherever the routes lead."""
+    acme, beta = reader("acme"), reader("beta")
+    settings = named()
+    mutes = Mutes(store, settings, now=time, wake=lambda _: None)
+    rule = Mute(account=("acme",), until=instant(time.now + 3600), reason="not now")
+    mutes.add(rule, person="Ada", place="the command line")
+    publish(sandbox, "a", 1, affected_vendors=["openssl"], severity="low")
+    publish(sandbox, "b", 2, affected_vendors=["okta"], severity="low")
+    acme.poll()
+    assert owed(store) == []
+    beta.poll()
+    assert owed(store) == [("a", "secops"), ("a", "tickets"), ("b", "tickets")]
+
+
+def test_a_refused_key_is_that_account_s_trouble_alone(sandbox: Sandbox, store: Store, reader: MakeReader) -> None:
+    """The other one is read as before."""
+    acme, beta = reader("acme"), reader("beta")
+    sandbox.sentrytex.accounts[KEYS["acme"]].revoked = True
+    publish(sandbox, "a", 1, affected_vendors=["openssl"], severity="low")
+    with pytest.raises(KeyRefused) as raised:
+        acme.poll()
+    assert raised.value.account == "acme"
+    beta.poll()
+    assert owed(store) == [("a", "tickets")]
+    feeds = store.accounts.feeds(["acme", "beta"])
+    assert (feeds["acme"].key_refused, feeds["beta"].key_refused) == (str(raised.value), None)
+
+
+@pytest.mark.parametrize("beta_sees", [True, False])
+def test_evidence_is_absent_where_no_account_finds_it(
+    sandbox: Sandbox, store: Store, time: Time, reader: MakeReader, beta_sees: bool
+) -> None:
+    """Whichever processes read them: one that is told of no such alert leaves it to the others, and asks no more."""
+    pollers = {name: reader(name) for name in ("acme", "beta")}
+    publish(sandbox, "a", 1, affected_vendors=["openssl"], severity="critical")
+    for poller in pollers.values():
+        poller.poll()
+    for name, sees in (("acme", False), ("beta", beta_sees)):
+        if not sees:
+            sandbox.sentrytex.accounts[KEYS[name]].stack.clear()
+    readers = [
+        EvidenceReader(
+            store,
+            lambda account: cast("FeedClient", pollers[account]._source),
+            lambda: ("oncall",),
+            now=time,
+            random=lambda: 0.0,
+            accounts=lambda: tuple(pollers),
+            reads=partial(eq, name),
+        )
+        for name in pollers
+    ]
+    before = len(asked(sandbox))
+    for _ in range(3):
+        for one in readers:
+            assert one.read() == READ_EVERY
+    assert asked(sandbox)[before:] == ["a", "a"]
+    history = store.queries.history("a")
+    assert history is not None
+    assert bool(history.evidence) is beta_sees
+    assert rows(store, "SELECT count(*) FROM evidence") == [(1,)]
+
+
+class _Sets(BaseHTTPRequestHandler):
+    """Sets a cookie with each answer, and notes which it was sent."""
+
+    sent: ClassVar[list[tuple[str | None, str | None]]] = []
+
+    def do_GET(self) -> None:
+        self.sent.append((self.headers["Authorization"], self.headers["Cookie"]))
+        self.send_response(200)
+        self.send_header("Set-Cookie", "session=first; Path=/")
+        self.send_header("Content-Length", "14")
+        self.end_headers()
+        self.wfile.write(b'{"alerts": []}')
+
+    def log_message(self, *_: Any) -> None:
+        """Says nothing."""
+
+
+def test_no_cookie_goes_from_one_account_to_another() -> None:
+    """By one, an answer to the one could change what the other is shown; each request has the key of its own."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), _Sets) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        shared = Connections(f"http://127.0.0.1:{server.server_port}/api")
+        clients = [FeedClient(shared.base_url, key, connections=shared) for key in ("one", "two")]
+        for client in (*clients, *clients):
+            client.alerts(None)
+        for client in clients:
+            client.close()
+        server.shutdown()
+    assert _Sets.sent == [("Bearer one", None), ("Bearer two", None)] * 2
+    assert shared.http.is_closed

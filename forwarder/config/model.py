@@ -170,8 +170,8 @@ class SentrytexConfig(Section):
     )
     evidence: bool = Field(
         default=True,
-        description="Whether the API is asked for the evidence of each alert that goes to PagerDuty, Jira or another "
-        "connector that shows it: one request for each, and one more when it changes.",
+        description="Whether the API is asked for the evidence of each alert that goes to a pager or a ticket: one "
+        "request for each, and one more when it changes.",
     )
 
 

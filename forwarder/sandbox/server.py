@@ -145,7 +145,14 @@ class Service(ABC):
 
     def note(self, request: Request, status: int | None) -> None:
         """Put ``request`` into the log; before its answer goes out, so that a client never sees less than its own."""
-        seen = Seen(method=request.method, path=request.path, query=request.query, status=status, at=self.clock())
+        seen = Seen(
+            method=request.method,
+            path=request.path,
+            query=request.query,
+            body=request.body,
+            status=status,
+            at=self.clock(),
+        )
         with self.lock:
             self._seen.append(seen)
 

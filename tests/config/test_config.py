@@ -657,6 +657,8 @@ def test_the_schema_accepts_what_loads(schema: dict[str, Any]) -> None:
         "    severity: [high, '${B}']\n    min_epss: ${C}\n    cisa_kev: ${D}\nlog: {level: '${E}'}\nweb:\nheartbeat:\n"
     )
     assert told(schema, wide) == []
+    silent = EXAMPLE.read_text("utf-8").replace("sync_every: 1m", "sync_every: off")
+    assert told(schema, silent.replace("evidence: true", "evidence: false")) == []
 
 
 @pytest.mark.parametrize(

@@ -489,6 +489,8 @@ def test_without_a_key_nobody_looks(sandbox: Sandbox) -> None:
     with closing(connect(sandbox, api_token=None)) as connector:
         assert connector.look_every is None
         assert connector.look("x").cursor == "x"
+    with closing(connect(sandbox, sync_every="off")) as connector:
+        assert connector.look_every is None
     with closing(connect(sandbox, sync_every="5m")) as connector:
         assert connector.look_every == 300
 

@@ -198,7 +198,7 @@ def test_a_reload_that_nobody_foresaw_ends_nothing(
     with Signals(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as signals:
         reloading.start()
         try:
-            assert Daemon(config, load_badly, Redactor(), signals).run() == 0
+            assert Daemon(config, load_badly, Redactor(), signals).run()
         finally:
             reloading.join()
             ending.join()

@@ -291,7 +291,7 @@ class Dispatcher:
         with self._state:
             self._under_way.expect(probes=claimed if probe else (), failing=failing)
         self._share.spend(len(claimed) - len(failing))
-        self._rate_limiter.spend()
+        self._rate_limiter.claim(len(claimed))
         self._claimed.extend(replace(one, stepped=self._stepped) for one in claimed)
         for one in claimed:
             note_claim(self.name, one, probe=probe)

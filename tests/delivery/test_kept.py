@@ -49,6 +49,7 @@ def store(tmp_path: Path) -> Iterator[Store]:
 def attempts(connector: Knowing, **more: Any) -> Attempts:
     chance = random.Random(1).random
     limiter = RateLimiter(None, lambda: NOW)
+    limiter.claim(2)
     return Attempts(connector, Breaker(chance), limiter, now=lambda: NOW, random=chance, **more)
 
 

@@ -278,6 +278,7 @@ def _kind(fault: Fault) -> str:
 each_loss = pytest.mark.parametrize("fault", LOST, ids=_kind)
 
 
+@pytest.mark.each_once
 @each_target
 @each_loss
 def test_a_lost_answer_ends_in_one_alert(
@@ -293,6 +294,7 @@ def test_a_lost_answer_ends_in_one_alert(
     assert stands == 1 if target.once or not fault.kind.has_effect else stands == 2
 
 
+@pytest.mark.each_once
 @pytest.mark.parametrize(
     ("target", "fault"),
     [(target, fault) for target in TARGETS if target.find_path for fault in UNSEEN],
@@ -327,6 +329,7 @@ def test_answers_lost_again_and_again_end_in_one_alert(target: Target, sandbox: 
     assert stands == 1 if target.once else stands >= 1
 
 
+@pytest.mark.each_once
 @each_target
 @pytest.mark.parametrize("fault", [fault for fault in LOST if "before" not in fault.kind], ids=_kind)
 def test_a_lost_answer_to_a_follow_up_is_no_exception(
@@ -398,6 +401,7 @@ def test_a_response_to_nothing_is_no_error(target: Target, sandbox: Sandbox, con
     assert target.count(sandbox, first.alert) == target.again
 
 
+@pytest.mark.each_once
 @each_teller
 @pytest.mark.parametrize("field", ["person", "reason", "place"])
 def test_what_people_write_arrives(target: Target, sandbox: Sandbox, connector: Connector[Any], field: str) -> None:
@@ -418,6 +422,7 @@ def test_what_people_write_arrives(target: Target, sandbox: Sandbox, connector: 
     assert not any(message["pings"] for message in sandbox.slack.messages)
 
 
+@pytest.mark.each_once
 @each_teller
 @pytest.mark.parametrize("fault", [fault for fault in LOST if "before" not in fault.kind], ids=_kind)
 def test_a_lost_answer_to_a_response_is_no_exception(
@@ -494,6 +499,7 @@ def _date_in_100_seconds() -> str:
     return format_datetime(datetime.now(UTC) + timedelta(seconds=100), usegmt=True)
 
 
+@pytest.mark.each_once
 @each_target
 @pytest.mark.parametrize(
     ("header", "bounds"),
@@ -540,6 +546,7 @@ def test_find_tells_what_is_there(target: Target, sandbox: Sandbox, connector: C
     assert connector.find(new_delivery()) is None
 
 
+@pytest.mark.each_once
 @each_target
 @pytest.mark.parametrize(
     "fault",

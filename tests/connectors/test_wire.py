@@ -68,6 +68,7 @@ def told(connector: Connector[Any]) -> list[str]:
 # No redirect
 
 
+@pytest.mark.each_once
 @each_target
 @pytest.mark.parametrize("status", [300, 301, 302, 303, 304, 305, 307, 308])
 def test_a_redirect_is_broken_and_not_followed(target: Target, sandbox: Sandbox, status: int) -> None:
@@ -95,6 +96,7 @@ def test_a_redirect_is_broken_and_not_followed(target: Target, sandbox: Sandbox,
     assert len(elsewhere.requests) == asked
 
 
+@pytest.mark.each_once
 @each_target
 @pytest.mark.parametrize("location", [None, "", "/login", "//", "https://", "\x7f", "javascript:x", "https://a b/"])
 def test_a_redirect_to_nowhere_is_broken(target: Target, sandbox: Sandbox, location: str | None) -> None:
@@ -123,6 +125,7 @@ def test_a_redirect_whose_host_is_the_secret_does_not_tell_it(target: Target, sa
 # Connections that are kept
 
 
+@pytest.mark.each_once
 @each_target
 @pytest.mark.parametrize("fault", LOST, ids=lambda fault: fault.kind.value)
 def test_an_answer_lost_on_a_kept_connection_ends_in_one_alert(target: Target, sandbox: Sandbox, fault: Fault) -> None:
@@ -159,6 +162,7 @@ def test_a_kept_connection_that_was_ended_costs_no_attempt(target: Target, sandb
 # One deadline, and an answer that can be kept
 
 
+@pytest.mark.each_once
 @each_target
 @pytest.mark.parametrize(
     "fault", [fault for fault in LOST if fault.kind in SLOW or fault.kind in (FaultKind.FLOOD, FaultKind.BOMB)],
@@ -229,6 +233,7 @@ def both(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return certificate(tmp_path_factory.mktemp("tls"))
 
 
+@pytest.mark.each_once
 @each_target
 @pytest.mark.parametrize("fault", [None, FaultKind.DRIP, FaultKind.DRIP_BODY], ids=["well", "drip", "drip_body"])
 def test_a_proxy_and_an_authority_of_ones_own_are_used(

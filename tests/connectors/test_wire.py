@@ -96,7 +96,6 @@ def test_a_redirect_is_broken_and_not_followed(target: Target, sandbox: Sandbox,
     assert len(elsewhere.requests) == asked
 
 
-@pytest.mark.each_once
 @each_target
 @pytest.mark.parametrize("location", [None, "", "/login", "//", "https://", "\x7f", "javascript:x", "https://a b/"])
 def test_a_redirect_to_nowhere_is_broken(target: Target, sandbox: Sandbox, location: str | None) -> None:
@@ -125,7 +124,6 @@ def test_a_redirect_whose_host_is_the_secret_does_not_tell_it(target: Target, sa
 # Connections that are kept
 
 
-@pytest.mark.each_once
 @each_target
 @pytest.mark.parametrize("fault", LOST, ids=lambda fault: fault.kind.value)
 def test_an_answer_lost_on_a_kept_connection_ends_in_one_alert(target: Target, sandbox: Sandbox, fault: Fault) -> None:
@@ -162,7 +160,6 @@ def test_a_kept_connection_that_was_ended_costs_no_attempt(target: Target, sandb
 # One deadline, and an answer that can be kept
 
 
-@pytest.mark.each_once
 @each_target
 @pytest.mark.parametrize(
     "fault", [fault for fault in LOST if fault.kind in SLOW or fault.kind in (FaultKind.FLOOD, FaultKind.BOMB)],

@@ -6,13 +6,13 @@ BIN := $(VENV)/bin
 # A stamp for each lock: the environment is made anew only when what it is made from has changed.
 RUNTIME := $(VENV)/.installed
 DEV := $(VENV)/.installed-dev
+# The usual run leaves out what shows a promise once more, in another form or for longer (tests/kit/thorough.py); it says
+# at its end how many tests these are. ALL=1 leaves nothing out.
+ALL :=
+USUAL = $(if $(ALL),,-m 'not thorough')
 # Nothing is all tests. The longest files go first, in the order of tests/conftest.py, so that no core is idle at the end.
 # A worker that a test brought down is not started anew: it would run the same test again, and again.
 TESTS :=
-# The usual run leaves out what shows a promise once more, in another form or for longer (tests/kit/thorough.py); the run
-# says how many that are. ALL=1 leaves nothing out.
-ALL :=
-USUAL = $(if $(ALL),,-m 'not thorough')
 PYTEST := $(BIN)/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder --max-worker-restart 0
 # To rewrite the assertions of all tests takes each worker ten seconds: what was rewritten is kept.
 export PYTHONDONTWRITEBYTECODE :=
@@ -56,7 +56,7 @@ test-all: test ## The same with all tests: before a release, and after a change 
 coverage: $(DEV) ## Run all tests and count the lines and branches that they reach; below 90 % it fails
 	$(PYTEST) --cov --cov-report=term:skip-covered --cov-fail-under=90
 
-test-python: $(DEV) ## Run the usual tests alone: with PYTHON=python3.13 VENV=.venv-3.13 on another Python, with TESTS=… some, with ALL=1 all
+test-python: $(DEV) ## Run the tests alone: with PYTHON=python3.13 VENV=.venv-3.13 on another Python, with TESTS=… some, with ALL=1 all
 	$(PYTEST) $(USUAL) $(TESTS)
 
 test-again: $(DEV) ## Run again what failed in the last run, alone

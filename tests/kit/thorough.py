@@ -68,7 +68,9 @@ def _usual(cases: Sequence[pytest.Function]) -> Collection[int]:
     if cases[0].get_closest_marker("each_once"):
         # A case that is thorough by itself stands for no value.
         mine = [number for number, item in enumerate(cases) if not item.get_closest_marker(MARK)]
-        return {mine[number] for number in covering([cases[number].callspec.indices for number in mine])}
+        # Each case has the very objects that the test lists; not all of them can be compared.
+        values = [{name: id(value) for name, value in cases[number].callspec.params.items()} for number in mine]
+        return {mine[number] for number in covering(values)}
     if few := cases[0].get_closest_marker("few"):
         return spread(few.args[0], len(cases))
     return range(len(cases))

@@ -8,6 +8,8 @@ from __future__ import annotations
 import subprocess
 import sys
 
+import pytest
+
 from forwarder.sandbox import Sandbox
 from forwarder.testing import Contract, registered
 from tests.kit.contract import TARGETS
@@ -21,6 +23,18 @@ class TestContract(Contract):
     @classmethod
     def open(cls) -> Sandbox:
         return Sandbox(limits=False)
+
+
+for one in (
+    Contract.test_a_lost_answer_ends_in_one_alert,
+    Contract.test_a_lost_answer_to_a_follow_up_is_no_exception,
+    Contract.test_a_lost_answer_to_a_response_is_no_exception,
+    Contract.test_what_was_not_seen_is_not_not_there,
+    Contract.test_what_people_write_arrives,
+    Contract.test_a_rate_limit_is_waited_out,
+    Contract.test_a_look_or_a_check_that_fails_says_so,
+):
+    pytest.mark.each_once(one)
 
 
 def test_every_registered_connector_is_held_to_the_contract() -> None:

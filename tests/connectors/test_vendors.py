@@ -85,6 +85,7 @@ def test_no_identity_depends_on_them(connector: Connector[Any], target: Target[S
         assert target.count(sandbox, before.alert) == 1
 
 
+@pytest.mark.each_once
 @pytest.mark.parametrize("text", HOSTILE_TEXTS)
 def test_whatever_they_say_it_arrives(connector: Connector[Any], text: str) -> None:
     """The services take names and evidence of any content and length, in a first message and in an update."""

@@ -56,6 +56,7 @@ def told(connector: Connector[Any]) -> list[str]:
 # No redirect
 
 
+@pytest.mark.each_once
 @each_target
 @pytest.mark.parametrize("status", [300, 301, 302, 303, 304, 305, 307, 308])
 def test_a_redirect_is_broken_and_not_followed(target: Target[Sandbox], sandbox: Sandbox, status: int) -> None:
@@ -221,6 +222,7 @@ def both(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return certificate(tmp_path_factory.mktemp("tls"))
 
 
+@pytest.mark.each_once
 @each_target
 @pytest.mark.parametrize("fault", [None, FaultKind.DRIP, FaultKind.DRIP_BODY], ids=["well", "drip", "drip_body"])
 def test_a_proxy_and_an_authority_of_ones_own_are_used(

@@ -14,9 +14,9 @@ from forwarder.delivery.breaker import Breaker
 from forwarder.delivery.rate_limiter import HELD, RateLimiter
 from forwarder.store import Store
 from forwarder.store.records import State
+from forwarder.testing import alert
 from forwarder.wire.deadline import sending
 from tests.kit.core import Scripted
-from tests.kit.samples import alert
 from tests.kit.store import NOW, claim, enqueue
 
 

@@ -61,9 +61,9 @@ pages = st.lists(st.one_of(_alerts, _alerts, _json), max_size=5)
 """Alerts with anything in any field, and things that are no alert at all."""
 
 
-def catalogue() -> Iterator[list[Any]]:
+def catalogue(texts: Sequence[str]) -> Iterator[list[Any]]:
     """Pages that chance would not find."""
-    for text in HOSTILE_TEXTS:
+    for text in texts:
         yield [{"id": _new_id(), "published_at": "now", **dict.fromkeys(_FIELDS, text)}]
         yield [{"id": _new_id(), "published_at": "now", "title": text, "source_urls": [text, "javascript:alert(1)"]}]
     same = _new_id()
@@ -76,7 +76,7 @@ def catalogue() -> Iterator[list[Any]]:
     yield [{"id": _new_id(), "published_at": "now", "field_of_tomorrow": deep}]
 
 
-def run(folder: Path, *, examples: int, flavour: str, seeded: bool = True) -> Row:
+def run(folder: Path, *, examples: int, flavour: str, seeded: bool = True, texts: Sequence[str] = HOSTILE_TEXTS) -> Row:
     """Sends the catalogue and so many pages of chance through a forwarder; ``seeded`` is the same chance each time."""
     row = Row(target=f"hostile, {flavour}")
     with (
@@ -84,7 +84,7 @@ def run(folder: Path, *, examples: int, flavour: str, seeded: bool = True) -> Ro
         Rig(folder, sandbox, ["slack-token", "teams", "pagerduty", "webhook", flavour]) as rig,
     ):
         rig.poll()
-        for page in catalogue():
+        for page in catalogue(texts):
             row.cells += 1
             withstand(rig, page)
 

@@ -33,6 +33,7 @@ def test_a_second_delivery_finds_the_ticket(jira: Jira, sandbox: Sandbox) -> Non
     assert len(sandbox.jira.issues) == 1
 
 
+@pytest.mark.each_once
 @pytest.mark.parametrize(
     ("fault", "expected"),
     [

@@ -83,8 +83,9 @@ class Target(Generic[World]):
 
 def connector_class(name: str) -> type[Connector[Any]]:
     """The class that the entry-point group registers under ``name``."""
-    (point,) = entry_points(group="forwarder.connectors", name=name)
-    return point.load()  # type: ignore[no-any-return]
+    points = [*entry_points(group="forwarder.connectors", name=name)]
+    assert points, f"no connector is registered as {name!r}: is its package installed here, with its entry point?"
+    return points[0].load()  # type: ignore[no-any-return]
 
 
 def registered() -> set[str]:

@@ -6,6 +6,10 @@ BIN := $(VENV)/bin
 # A stamp for each lock: the environment is made anew only when what it is made from has changed.
 RUNTIME := $(VENV)/.installed
 DEV := $(VENV)/.installed-dev
+# The usual run leaves out what shows a promise once more, in another form or for longer (tests/kit/thorough.py); it says
+# at its end how many tests these are. ALL=1 leaves nothing out.
+ALL :=
+USUAL = $(if $(ALL),,-m 'not thorough')
 # Nothing is all tests. The longest files go first, in the order of tests/conftest.py, so that no core is idle at the end.
 # A worker that a test brought down is not started anew: it would run the same test again, and again.
 TESTS :=
@@ -16,7 +20,7 @@ LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --genera
 	--custom-compile-command "make lock" pyproject.toml
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo check format lint fix types test test-python test-again coverage torture bench docs helm release screenshots lock clean
+.PHONY: help install demo check format lint fix types test test-all test-python test-again coverage torture bench docs helm release screenshots lock clean
 
 help: ## List what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -43,14 +47,17 @@ types: $(DEV) ## Check the types, strictly, code and tests
 	$(BIN)/mypy
 	$(BIN)/mypy docs/hooks/*.py
 
-test: $(DEV) format lint types ## Check format, mistakes and types, then run the tests
-	$(PYTEST)
+test: $(DEV) format lint types ## Check format, mistakes and types, then run the usual tests
+	$(PYTEST) $(USUAL)
 
-coverage: $(DEV) ## Run the tests and count the lines and branches that they reach; below 90 % it fails
+test-all: ALL := 1
+test-all: test ## The same with all tests: before a release, and after a change of the outbox, the store or the poller
+
+coverage: $(DEV) ## Run all tests and count the lines and branches that they reach; below 90 % it fails
 	$(PYTEST) --cov --cov-report=term:skip-covered --cov-fail-under=90
 
-test-python: $(DEV) ## Run the tests alone: with PYTHON=python3.13 VENV=.venv-3.13 on another Python, with TESTS=… some
-	$(PYTEST) $(TESTS)
+test-python: $(DEV) ## Run the tests alone: with PYTHON=python3.13 VENV=.venv-3.13 on another Python, with TESTS=… some, with ALL=1 all
+	$(PYTEST) $(USUAL) $(TESTS)
 
 test-again: $(DEV) ## Run again what failed in the last run, alone
 	$(BIN)/pytest --last-failed --last-failed-no-failures none

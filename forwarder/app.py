@@ -379,6 +379,8 @@ class Forwarder:
             self.holder.announce(*(f"{WAKE}{name}" for name in away))
 
     def _wanting(self) -> list[str]:
+        if not self.config.sentrytex.evidence:
+            return []
         return [connector.name for connector in self.in_use().values() if connector.wants_evidence]
 
     def _page_of(self, alert_id: str) -> str | None:

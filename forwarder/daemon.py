@@ -30,8 +30,6 @@ log = get_logger(__name__)
 BEAT: Final = 1.0
 """Seconds between two looks at the clock; also how often the service manager's watchdog hears of us."""
 
-OUTDATED: Final = 74
-"""The exit status where a newer version has changed the database; one that starts then ends with it as well."""
 RELOAD_REFUSED: Final = "reload_refused"
 """The alarm of a config that was not taken over."""
 
@@ -61,10 +59,13 @@ class Daemon:
     def _stop(self) -> bool:
         return self._signals.came(signal.SIGTERM, signal.SIGINT)
 
-    def run(self) -> int:
-        """Runs until SIGTERM or SIGINT, and returns the exit status; raises StoreError and WebError at the start."""
+    def run(self) -> bool:
+        """Runs until SIGTERM or SIGINT; raises StoreError and WebError at the start.
+
+        False where it ended because a newer version has changed the database.
+        """
         if self._stop:
-            return 0
+            return True
         processes.share_arena()
         store = Store.open_replica(self._config.database)
         try:
@@ -92,7 +93,7 @@ class Daemon:
                 log.info("stopped", all_settled=ended)
         finally:
             store.close()
-        return OUTDATED if forwarder.holder.outdated else 0
+        return forwarder.holder.outdated is None
 
     def _live(self, forwarder: Forwarder, web: Server | None) -> None:
         serving = web is None

@@ -42,10 +42,11 @@ _PATTERNS: Final = (
     r"\bwhs(?:ec|k)_[A-Za-z0-9+/=]{6,}",
     r"\bx(?:ox[a-z]|app)-[A-Za-z0-9-]{6,}",
     r"(?<=hooks\.slack\.com/)(?:services|workflows|triggers)/[A-Za-z0-9/_-]+",
+    r"(?<=[?&]sig=)[A-Za-z0-9%_-]{16,}",
     r"(?i:(?<=\bbasic )|(?<=\bbearer ))[A-Za-z0-9+/=._~-]{16,}",
 )
-"""Sentrytex keys, keys that sign webhooks, Slack tokens and webhooks, credentials in an Authorization header: known by
-their form alone."""
+"""Sentrytex keys, keys that sign webhooks, Slack tokens and webhooks, signatures of workflows, credentials in an
+Authorization header: known by their form alone."""
 
 _MAX_DEPTH: Final = 8
 

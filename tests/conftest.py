@@ -21,6 +21,8 @@ from tests.kit import postgres
 settings.register_profile("repeatable", derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("repeatable")
 
+pytest_plugins = ("tests.kit.thorough",)
+
 LONGEST: Final = (
     "tests/test_torture.py",
     "tests/web/test_browser.py",

@@ -37,8 +37,8 @@ from forwarder.store.engine import Engine
 from forwarder.store.evidence import UNREAD_FOR, UNREAD_TRIES
 from forwarder.store.query_records import DeliveryRow, Filter
 from forwarder.store.records import Gap, State
+from forwarder.testing import alert
 from tests.kit.core import Time, enqueue, rows
-from tests.kit.samples import alert
 from tests.kit.store import routed
 
 TO: Final = ("chat", "pager")

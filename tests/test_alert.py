@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from forwarder.alert import MAX_ID, Alert, Change, MalformedAlert, Severity, got_worse
 from forwarder.common.text import clean, is_web_url, one_line
-from tests.kit.samples import alert, alert_json, bare_alert, hostile_alerts, odd_alerts, real_alerts
+from forwarder.testing import alert, alert_json, bare_alert, hostile_alerts, odd_alerts
+from tests.kit.samples import real_alerts
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),

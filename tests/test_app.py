@@ -29,6 +29,7 @@ from forwarder.store.engine import Engine
 from forwarder.store.feed import FeedStore
 from forwarder.store.outbox import Outbox
 from forwarder.store.records import Claimed, State
+from forwarder.testing import alert
 from tests.kit.core import (
     EVERYTHING,
     PATIENCE,
@@ -42,7 +43,6 @@ from tests.kit.core import (
     settings,
     until,
 )
-from tests.kit.samples import alert
 
 HOURS: Final = 7200.0
 """How long a service holds a request that a test lets go."""

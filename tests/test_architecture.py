@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Final
 
@@ -14,7 +15,7 @@ ROOT: Final = Path(__file__).resolve().parent.parent
 
 ROOMS: Final = (
     # What everything is made of, and the two contracts.
-    *("common", "alert", "outcome", "response", "setup", "memory", "settings", "connector", "places", "wire"),
+    *("common", "alert", "outcome", "response", "setup", "memory", "settings", "connector", "words", "places", "wire"),
     # Each does one thing, and knows nothing of the daemon.
     *("logs", "plugins", "templates", "config", "routing", "store"),
     # The turns, and what people and monitors hear of them.
@@ -33,6 +34,8 @@ ROOMS: Final = (
     ),
     # What puts them together, what stands in for the world, and what people meet.
     *("duties", "app", "web", "daemon", "sandbox", "cli"),
+    # What whoever writes a connector begins from, and tests it with.
+    *("testing", "new_connector"),
 )
 """The rooms of ``forwarder``, in order: each may import those before it, and none that comes after."""
 
@@ -52,6 +55,7 @@ PRODUCT: Final = re.compile("slack|pagerduty|jira", re.IGNORECASE)
 NAMES_PRODUCTS: Final = {
     "forwarder/sandbox/": "stands in for the products' APIs",
     "forwarder/cli/demo": "shows the stand-ins at work",
+    "forwarder/testing/samples.py": "holds the markup of products, which an alert's text may try",
     "forwarder/logs.py": "silences the products' libraries, and knows their tokens by form wherever they turn up",
 }
 """Where the core may name a product, and why."""
@@ -66,6 +70,7 @@ def module_of(path: Path) -> str:
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
+@cache
 def parse(path: Path) -> ast.Module:
     return ast.parse(path.read_text(encoding="utf-8"), filename=str(path))
 
@@ -151,12 +156,14 @@ def test_the_sandbox_knows_nothing_of_the_daemon() -> None:
 
 
 def test_a_connector_knows_its_contract_and_no_more() -> None:
-    """A connector imports the alert, the contract with its places, what limits a request, and its own folder."""
+    """A connector imports the alert, the contract, its words and places, what limits a request, and its own folder."""
     wrong = []
     for _, name, tree in modules("connectors"):
         ours = ".".join(name.split(".")[:2])
-        wire = {f"forwarder.wire.{part}" for part in ("client", "deadline", "direct", "kept", "unreachable")}
-        allowed = {"forwarder.alert", "forwarder.connector", "forwarder.places", *wire}
+        wire = {
+            f"forwarder.wire.{part}" for part in ("client", "deadline", "direct", "endpoint", "kept", "unreachable")
+        }
+        allowed = {"forwarder.alert", "forwarder.connector", "forwarder.words", "forwarder.places", *wire}
         wrong += [
             (name, other)
             for other in imports(tree)

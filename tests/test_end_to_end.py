@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -39,6 +40,7 @@ from tests.kit.core import (
     written,
 )
 from tests.kit.samples import real_alerts
+from tests.kit.thorough import beyond
 from tests.torture.points import Point
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -258,10 +260,11 @@ def test_a_kill_between_a_pause_and_its_alarm_loses_no_alarm(tmp_path: Path, san
     assert len(about_a_pause(sandbox)) == 1
 
 
-def test_kills_at_every_write_tell_of_a_pause_once(tmp_path: Path, sandbox: Sandbox) -> None:
+@pytest.mark.parametrize("calls", beyond([(3, 6, 9)], [(3, 6, 9), (*range(3, 10),)]), ids=["some", "all"])
+def test_kills_at_every_write_tell_of_a_pause_once(tmp_path: Path, sandbox: Sandbox, calls: Sequence[int]) -> None:
     """Whatever is half done when the process dies, one incident is made, and it is resolved in the end."""
     config = paused_channel(tmp_path, sandbox)
-    for call in range(3, 10):
+    for call in calls:
         assert killed(tmp_path, sandbox, Point.WRITE, call), call
     with running(tmp_path, sandbox, config) as process:
         until(lambda: about_a_pause(sandbox))
@@ -313,7 +316,10 @@ def test_a_muted_vendor_is_quiet_beside_a_running_daemon(tmp_path: Path, sandbox
     assert quiet(tmp_path) == 0
 
 
-def test_kills_while_a_mute_ends_lose_nothing_and_repeat_nothing(tmp_path: Path, sandbox: Sandbox) -> None:
+@pytest.mark.parametrize("calls", beyond([(2, 6, 30)], [(2, 6, 30), (1, 2, 3, 4, 6, 9, 30)]), ids=["some", "all"])
+def test_kills_while_a_mute_ends_lose_nothing_and_repeat_nothing(
+    tmp_path: Path, sandbox: Sandbox, calls: Sequence[int]
+) -> None:
     """The config loses the mute; whatever is half done when the process dies, each alert arrives once."""
     mute = {"vendors": "wordpress", "until": "2100-01-01", "reason": "not in use any more"}
     with running(tmp_path, sandbox, muting(sandbox, mute)) as process:
@@ -321,7 +327,7 @@ def test_kills_while_a_mute_ends_lose_nothing_and_repeat_nothing(tmp_path: Path,
         until(lambda: quiet(tmp_path) == 100)
         process.kill()
     written(tmp_path, muting(sandbox))
-    for call in (1, 2, 3, 4, 6, 9, 30):
+    for call in calls:
         assert killed(tmp_path, sandbox, Point.WRITE, call), call
     with running(tmp_path, sandbox, muting(sandbox)) as process:
         until(lambda: delivered(tmp_path, 100))

@@ -138,6 +138,7 @@ def test_the_chart_is_of_the_same_version(tree: Tree, made: dict[str, Path]) -> 
     assert names == {str(path.relative_to(packed)) for path in packed.rglob("*") if path.is_file()}
 
 
+@pytest.mark.thorough  # `make release` tries the wheel on every Python
 def test_the_wheel_works_far_from_its_source(tree: Tree, made: dict[str, Path], tmp_path: Path) -> None:
     """Installed from the wheel, it knows its version, runs its demo to the end, and reads the example config."""
     home = tmp_path / "environment"

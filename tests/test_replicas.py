@@ -82,6 +82,7 @@ def test_one_that_ends_in_order_is_followed_at_once(replicas: Replicas, server: 
     replicas.until_spread(*started)
 
 
+@pytest.mark.thorough
 def test_one_that_joins_takes_its_share(replicas: Replicas) -> None:
     """Roles that another one has in plenty are given up in order, and nobody gives up more than that."""
     first = replicas.start()
@@ -147,6 +148,7 @@ def test_actions_work_from_any(replicas: Replicas, sandbox: Sandbox, server: Ser
     until(lambda: {connector for (connector,) in replicas.query(owed)} >= {"oncall"})
 
 
+@pytest.mark.thorough
 def test_a_restart_of_the_server_moves_no_role(replicas: Replicas, sandbox: Sandbox, server: Server) -> None:
     """Whoever had a role has it afterwards, and what came meanwhile arrives once."""
     alerts = alerts_of(60)
@@ -165,6 +167,7 @@ def test_a_restart_of_the_server_moves_no_role(replicas: Replicas, sandbox: Sand
     assert there(sandbox) == outstanding + delivered(server, replicas.address, "alarm")
 
 
+@pytest.mark.thorough
 def test_one_that_is_cut_off_is_followed(replicas: Replicas, sandbox: Sandbox, server: Server) -> None:
     """Who cannot reach the database any more loses its roles, says so, and has a share again once it can."""
     proxy = Proxy(server)
@@ -178,6 +181,7 @@ def test_one_that_is_cut_off_is_followed(replicas: Replicas, sandbox: Sandbox, s
     proxy.close()
 
 
+@pytest.mark.thorough
 def test_a_pooler_may_stand_in_between(replicas: Replicas, sandbox: Sandbox, server: Server) -> None:
     """PgBouncer gives each transaction another connection, so nothing can be listened for, and all else is the same."""
     alerts = alerts_of(30)

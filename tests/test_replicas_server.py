@@ -15,6 +15,7 @@ from forwarder.sandbox import Sandbox
 from tests.kit.core import PATIENCE, Process, until
 from tests.kit.postgres import Proxy, Server, server
 from tests.kit.replicas import LEASE, Replicas
+from tests.kit.thorough import beyond
 from tests.test_end_to_end import expected, there
 from tests.test_postgres import delivered
 from tests.test_replicas import alerts_of
@@ -58,7 +59,7 @@ def failing(replicas: Replicas, code: str, *, every: int = 1, table: str = "deli
 
 @contextmanager
 def locked(replicas: Replicas, *tables: str) -> Iterator[None]:
-    """Somebody else has a transaction open that lets nobody at these."""
+    """Somebody else has a transaction open that lets nobody at these, locked in the order in which all lock them."""
     with psycopg.connect(replicas.address.url) as connection:
         for table in tables:
             connection.execute(f"LOCK TABLE forwarder.{table} IN ACCESS EXCLUSIVE MODE".encode())
@@ -86,7 +87,7 @@ TROUBLES: Final[dict[str, tuple[Made, str]]] = {
     "the disk is full": (lambda replicas: failing(replicas, "53100"), "disk of the server is full"),
     "it takes no writes": (lambda replicas: failing(replicas, "25006"), "takes no writes"),
     "deliveries are locked": (lambda replicas: locked(replicas, "deliveries"), "holds it for too long"),
-    "roles are locked": (lambda replicas: locked(replicas, "leases", "replicas"), "took too long"),
+    "roles are locked": (lambda replicas: locked(replicas, "replicas", "leases"), "took too long"),
     "there is no connection left": (crowded, "takes no more connections"),
 }
 
@@ -99,7 +100,7 @@ def ends_well(replicas: Replicas, processes: list[Process], outstanding: object)
     assert ["Traceback" in process.log for process in processes] == [False] * len(processes)
 
 
-@pytest.mark.parametrize("name", TROUBLES)
+@pytest.mark.parametrize("name", beyond(["it takes no writes"], TROUBLES))
 def test_a_server_in_trouble_is_told_of_and_outlived(replicas: Replicas, sandbox: Sandbox, name: str) -> None:
     """However long it lasts: one sentence says what is wrong, and once that is over everything arrives once."""
     make, sentence = TROUBLES[name]
@@ -115,7 +116,7 @@ def test_a_server_in_trouble_is_told_of_and_outlived(replicas: Replicas, sandbox
     ends_well(replicas, started, expected(alerts))
 
 
-@pytest.mark.parametrize("code", ["40P01", "40001"])
+@pytest.mark.parametrize("code", beyond(["40001"], ["40P01", "40001"]))
 def test_conflicts_are_tried_again(replicas: Replicas, sandbox: Sandbox, code: str) -> None:
     """A deadlock or a serialization failure is over with the next try, and nobody is told."""
     alerts = alerts_of(40)
@@ -127,6 +128,7 @@ def test_conflicts_are_tried_again(replicas: Replicas, sandbox: Sandbox, code: s
     assert [process.logged("store_failed") for process in started] == [[], []]
 
 
+@pytest.mark.thorough
 def test_connections_that_die_in_silence_are_given_up(replicas: Replicas, sandbox: Sandbox, own: Server) -> None:
     """What answers nothing and ends nothing, as a pooler that stands still, holds nobody up for long."""
     alerts = alerts_of(40)
@@ -137,6 +139,8 @@ def test_connections_that_die_in_silence_are_given_up(replicas: Replicas, sandbo
     until(lambda: delivered(own, replicas.address).total() > 5)
     proxy.swallow()
     sandbox.sentrytex.publish(*alerts[20:])
-    until(lambda: started[1].logged("lease_not_renewed"), PATIENCE * 2)
+    until(
+        lambda: any("gave no answer" in line["reason"] for line in started[1].logged("lease_not_renewed")), PATIENCE * 2
+    )
     ends_well(replicas, started, expected(alerts))
     proxy.close()

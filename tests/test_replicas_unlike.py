@@ -48,6 +48,7 @@ def test_a_reload_reaches_all(replicas: Replicas) -> None:
     assert [len(process.logged("reloaded")) for process in started] == [1, 1]
 
 
+@pytest.mark.thorough
 def test_a_reload_reaches_all_behind_a_pooler(replicas: Replicas, server: Server) -> None:
     """Where nothing can be listened for, each looks by itself."""
     with pooling(server) as by_way_of:
@@ -79,6 +80,7 @@ def test_who_refuses_a_reload_is_named_and_the_others_take_it_over(replicas: Rep
     assert refused(replicas) == []
 
 
+@pytest.mark.thorough
 def test_who_does_not_answer_is_named(replicas: Replicas) -> None:
     """One that stands still is waited for, and then told of; it counts as there for as long as its lease lasts."""
     replicas.env["FORWARDER_LEASE_SECONDS"] = "40"

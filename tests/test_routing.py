@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from forwarder.alert import Severity, Vendor
 from forwarder.config import Conditions, Mute, Reminder, Route
 from forwarder.routing import matches, targets
-from tests.kit.samples import alert, bare_alert
+from forwarder.testing import alert, bare_alert
 
 
 def route(**keys: Any) -> Route:

@@ -1,22 +1,25 @@
-"""The short run of the torture: a few kills, every fault once, and the ground pulled away from under the daemon.
+"""The short run of the torture: a few kills, the faults once, and the ground pulled away from under the daemon.
 
 ``make torture`` is the long one, with the same code.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from forwarder.sandbox import Sandbox
 from forwarder.store import Store
-from tests.kit.contract import TARGETS, Target
+from forwarder.testing import HOSTILE_TEXTS, Target, alert
+from tests.kit.contract import TARGETS
 from tests.kit.postgres import missing
-from tests.kit.samples import alert
 from tests.kit.store import claim, delivered, enqueue, settle
+from tests.kit.thorough import beyond
 from tests.torture import (
     feed,
     first_start,
@@ -37,85 +40,116 @@ from tests.torture import (
 from tests.torture.leaks import leaks
 from tests.torture.replica_judge import excess
 
-KILLS = 30
-LIFE_KILLS = 4
 SEED = 20260301
 ENDS = 10
-SCENARIOS = {
+GROUND: Mapping[str, Callable[[Path], Any]] = {
     **ground.SCENARIOS,
     **threads.SCENARIOS,
     "ended by two signals": lambda folder: signals.ends(folder, starts=ENDS),
 }
 """Of the signals, the floods of reloads are in ``tests/test_daemon.py``."""
+USUAL_GROUND = (
+    "disk full while settling, and killed",
+    "fsync fails while polling",
+    "clock set an hour back, then half a day forth",
+    "process stopped for ten minutes",
+    "no thread for seconds",
+)
+USUAL_FIRST_START = ("the API answers 503",)
+EACH_POINT, MANY = "a kill at each point", "30 kills"
+KILLS: Mapping[str, Callable[[Path], kills.Result]] = {
+    name: partial(kills.run, kills.Campaign(seed=SEED, kills=count, faults=True))
+    for name, count in {EACH_POINT: len(kills.DEADLY), MANY: 30}.items()
+}
+FEW_LIVES, LIVES = "2 kills", "4 kills"
+LIFE_KILLS: Mapping[str, Callable[[Path], life.Result]] = {
+    name: partial(life.run, life.Campaign(seed=SEED, kills=count, alerts=2 * count - 2))
+    for name, count in {FEW_LIVES: 2, LIVES: 4}.items()
+}
+FEW = (400, 401, 404, 429, 500, 503)
+"""A status of each kind."""
 SIDE_BY_SIDE = 4
 """Daemons that are tortured at the same time: most of it is waiting."""
 
 
 @pytest.fixture(scope="module")
-def torture(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mapping[str, Future[Any]]]:
-    """What becomes of the daemons that are killed, and of those whose ground gives way."""
-    campaign = kills.Campaign(seed=SEED, kills=KILLS, faults=True)
-    lives = life.Campaign(seed=SEED, kills=LIFE_KILLS, alerts=4)
+def torture(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Mapping[str, Future[Any]]]:
+    """What becomes of the daemons that are killed, and of those whose ground gives way: of all that were chosen."""
+    known = {**KILLS, **LIFE_KILLS, **GROUND, **first_start.SCENARIOS}
+    mine = [item for item in request.session.items if item.path == request.path and hasattr(item, "callspec")]
+    chosen = {item.callspec.params.get("name") for item in mine}
     with ThreadPoolExecutor(SIDE_BY_SIDE) as threads:
         yield {
-            "kills": threads.submit(kills.run, campaign, tmp_path_factory.mktemp("kills")),
-            "life": threads.submit(life.run, lives, tmp_path_factory.mktemp("life")),
-            **{
-                name: threads.submit(scenario, tmp_path_factory.mktemp("ground"))
-                for name, scenario in {**SCENARIOS, **first_start.SCENARIOS}.items()
-            },
+            name: threads.submit(work, tmp_path_factory.mktemp("torture"))
+            for name, work in known.items()
+            if name in chosen
         }
 
 
-@pytest.mark.parametrize("name", SCENARIOS)
+@pytest.mark.parametrize("name", beyond(USUAL_GROUND, GROUND))
 def test_the_ground_under_it_may_give_way(torture: Mapping[str, Future[None]], name: str) -> None:
     """Full and failing disks, stepping clocks, standing still and other processes lose nothing and repeat nothing."""
     torture[name].result()
 
 
-@pytest.mark.parametrize("name", first_start.SCENARIOS)
+@pytest.mark.parametrize("name", beyond(USUAL_FIRST_START, first_start.SCENARIOS))
 def test_a_first_start_without_a_feed(torture: Mapping[str, Future[None]], name: str) -> None:
     """What is published until the feed can be read arrives once, and nothing of the past does."""
     torture[name].result()
 
 
-def test_kills_lose_nothing_and_repeat_nothing(torture: Mapping[str, Future[kills.Result]]) -> None:
+@pytest.mark.parametrize("name", beyond([EACH_POINT], KILLS))
+def test_kills_lose_nothing_and_repeat_nothing(torture: Mapping[str, Future[kills.Result]], name: str) -> None:
     """After kills at every point of the path each alert stands once, and a webhook's at most once more per kill."""
-    result = torture["kills"].result()
+    result = torture[name].result()
     assert result.complaints == []
-    assert result.kills.total() == KILLS
+    assert result.kills.total() == result.campaign.kills
     assert result.kills.keys() == set(kills.DEADLY)
     assert {tally.arrived - tally.twice - tally.alerts for tally in result.tallies.values()} == {0}
 
 
-def test_kills_between_a_response_and_its_effects_lose_nothing(torture: Mapping[str, Future[life.Result]]) -> None:
+@pytest.mark.parametrize("name", beyond([FEW_LIVES], LIFE_KILLS))
+def test_kills_between_a_response_and_its_effects_lose_nothing(
+    torture: Mapping[str, Future[life.Result]], name: str
+) -> None:
     """What people decide is told everywhere else, once, and all places agree, however often the daemon is killed."""
-    result = torture["life"].result()
+    result = torture[name].result()
     assert result.complaints == []
-    assert result.kills == LIFE_KILLS
+    assert result.kills == result.campaign.kills
     assert result.responses > 0
     assert {(tally.lost, tally.twice) for tally in result.tallies.values()} == {(0, 0)}
 
 
-@pytest.mark.parametrize("target", TARGETS, ids=lambda target: target.name)
-def test_every_fault_of_a_destination_ends_in_one_alert(target: Target, tmp_path: Path) -> None:
+@pytest.mark.parametrize("statuses", beyond([FEW], [FEW, matrix.STANDARD]), ids=["of each kind", "all"])
+@pytest.mark.parametrize(
+    "target",
+    beyond([one for one in TARGETS if one.name in ("slack-webhook", "pagerduty", "jira-cloud")], TARGETS),
+    ids=lambda target: target.name,
+)
+def test_every_fault_of_a_destination_ends_in_one_alert(
+    target: Target[Sandbox], statuses: Sequence[int], tmp_path: Path
+) -> None:
     """Whatever becomes of a request, its first attempt comes to what the table says, and the alert arrives once."""
-    outcome = matrix.run(target, tmp_path, matrix.STANDARD)
+    outcome = matrix.run(target, tmp_path, statuses)
     assert outcome.wrong == []
-    assert outcome.cells > len(matrix.STANDARD)
+    assert outcome.cells > len(statuses)
     assert (outcome.repeats == 0) is target.once
 
 
-def test_every_fault_of_the_feed_is_made_good_by_the_next_turn(tmp_path: Path) -> None:
+@pytest.mark.parametrize("statuses", beyond([FEW], [FEW, matrix.STANDARD]), ids=["of each kind", "all"])
+def test_every_fault_of_the_feed_is_made_good_by_the_next_turn(statuses: Sequence[int], tmp_path: Path) -> None:
     """Whatever becomes of a poll or a sweep, it is called by its name, and the next one reads what was missed."""
-    outcome = feed.run(tmp_path, matrix.STANDARD)
+    outcome = feed.run(tmp_path, statuses)
     assert outcome.wrong == []
-    assert outcome.cells > 2 * len(matrix.STANDARD)
+    assert outcome.cells > 2 * len(statuses)
 
 
-def test_hostile_pages_are_withstood(tmp_path: Path) -> None:
+@pytest.mark.parametrize("texts", beyond([HOSTILE_TEXTS[::6]], [HOSTILE_TEXTS[::6], HOSTILE_TEXTS]), ids=["few", "all"])
+def test_hostile_pages_are_withstood(texts: Sequence[str], tmp_path: Path) -> None:
     """Alerts of any shape and text arrive as text, once and at once, and delay no other."""
-    outcome = hostile.run(tmp_path, examples=10, flavour="jira-cloud")
+    outcome = hostile.run(tmp_path, examples=10, flavour="jira-cloud", texts=texts)
     assert outcome.wrong == []
 
 
@@ -129,6 +163,7 @@ def test_poison_holds_up_no_other(tmp_path: Path) -> None:
     assert outcome.wasted >= 4
 
 
+@pytest.mark.thorough  # tests/test_replicas.py has the troubles one by one
 @pytest.mark.skipif(missing() is not None, reason="no PostgreSQL server can be started here")
 def test_replicas_lose_nothing_and_repeat_nothing(tmp_path: Path) -> None:
     """Whatever befalls one of three replicas, or their server, each alert stands once, the worst first, at its rate."""

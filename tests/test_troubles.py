@@ -31,6 +31,7 @@ from forwarder.store.records import State
 from forwarder.web.server import Server, bind
 from tests.kit.core import PATIENCE, Process, Time, free_port, loaded, recent, rows, secrets, settings, until
 from tests.kit.desk import Desk
+from tests.kit.thorough import beyond
 from tests.kit.web import words
 
 ALL: Final = ("secops", "oncall", "tickets")
@@ -343,9 +344,10 @@ TROUBLES: Final = {
         config=named("secops", "oncall"),
     ),
 }
+USUAL: Final = ("Slack's token is revoked", "the feed answers 500", "a gap", "a dead letter")
 
 
-@pytest.mark.parametrize("name", TROUBLES)
+@pytest.mark.parametrize("name", beyond(USUAL, TROUBLES))
 def test_every_place_tells_the_same_trouble_in_time_and_its_end(tmp_path: Path, sandbox: Sandbox, name: str) -> None:
     """The page's first sentence, `status`, the log, and whom it notifies; none of them says that all is well."""
     trouble = TROUBLES[name]

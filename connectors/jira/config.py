@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, m
 
 from connectors.jira.ticket import MAX_LABEL, OURS
 from forwarder.alert import Severity
-from forwarder.connector import ConnectorConfig, Duration, Interval, web_address
+from forwarder.connector import ConnectorConfig, Duration, OptionalInterval, web_address
 
 
 class JiraComponent(BaseModel):
@@ -71,9 +71,9 @@ class JiraConfig(ConnectorConfig):
         default="comment",
         description="What becomes of a ticket whose alert was resolved elsewhere: close moves it to done and comments.",
     )
-    sync_every: Interval = Field(
+    sync_every: OptionalInterval = Field(
         default=timedelta(minutes=1),
-        description="How often Jira is asked, by one search, what people did with tickets; 1s at least.",
+        description="How often Jira is asked, by one search, what people did with tickets: 1s at least, or off.",
     )
     reconcile_after: tuple[Duration, ...] = Field(
         default=(timedelta(seconds=10), timedelta(seconds=60), timedelta(seconds=300)),

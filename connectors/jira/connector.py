@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar, Final
 from urllib.parse import quote
 
@@ -99,7 +99,8 @@ class Jira(Connector[JiraConfig]):
         self._account = Account(self._site)
         self._urgency = Urgency(self._site, self._account, config, now)
         self._watch = Watch(self._site, self._account, HomeProject(self._site, config.project))
-        self.look_every = config.sync_every.total_seconds()
+        if isinstance(config.sync_every, timedelta):
+            self.look_every = config.sync_every.total_seconds()
         self._search = LabelSearch(self._site, config.project)
         self._left_out = LeftOut(config)
 

@@ -9,7 +9,7 @@ from typing import Final, Literal
 from pydantic import ConfigDict, Field, RootModel, SecretStr, field_validator
 
 from connectors.pagerduty.event import ROUTING_KEY_LENGTH
-from forwarder.connector import ConnectorConfig, Interval, Rate, SendRate, web_address
+from forwarder.connector import ConnectorConfig, OptionalInterval, Rate, SendRate, web_address
 
 MAX_RATE: Final = Rate(120, 60)
 """Events a key may send: https://developer.pagerduty.com/docs/events-api-v2/overview/"""
@@ -43,9 +43,9 @@ class PagerDutyConfig(ConnectorConfig):
         description="Read-only REST API key, by which the forwarder hears who acknowledges and resolves incidents.",
     )
     api_url: str | None = Field(default=None, description="Address of the REST API, in place of the region's.")
-    sync_every: Interval = Field(
+    sync_every: OptionalInterval = Field(
         default=timedelta(minutes=1),
-        description="How often PagerDuty is asked, where there is an api_token, what people did; 1s at least.",
+        description="How often PagerDuty is asked, where there is an api_token, what people did: 1s at least, or off.",
     )
     max_rate: SendRate | None = Field(default=MAX_RATE, description="The most that is sent, such as 120/min.")
 

@@ -15,7 +15,7 @@ What people decide in PagerDuty is read with a key of its own.
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
 from connectors.pagerduty.client import EventsApi
@@ -72,7 +72,8 @@ class PagerDuty(Connector[PagerDutyConfig]):
             from connectors.pagerduty.incident_log import IncidentLog
 
             self._log = IncidentLog(config, token.get_secret_value(), now)
-            self.look_every = config.sync_every.total_seconds()
+            if isinstance(config.sync_every, timedelta):
+                self.look_every = config.sync_every.total_seconds()
 
     def render(self, delivery: Delivery) -> Payload:
         """The event as the API takes it, without the routing key; ``{"nothing_to_send": why}`` where none is due."""

@@ -13,7 +13,7 @@ import json
 from collections.abc import Callable
 from datetime import UTC, datetime
 
-from connectors.webhook.client import GONE, Answer, Endpoint
+from connectors.webhook.client import GONE, Receiver
 from connectors.webhook.config import WebhookConfig, WebhookOwner
 from connectors.webhook.message import body_of, facts, message
 from connectors.webhook.setup import SETUP
@@ -29,6 +29,7 @@ from forwarder.connector import (
     Receipt,
     Texts,
 )
+from forwarder.wire.endpoint import Answer
 
 
 class Webhook(Connector[WebhookConfig]):
@@ -51,7 +52,7 @@ class Webhook(Connector[WebhookConfig]):
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         super().__init__(name, config, texts)
-        self._endpoint = Endpoint(config, now)
+        self._receiver = Receiver(config, now)
 
     def render(self, delivery: Delivery) -> Payload:
         """The message, as ``docs/webhook-v1.schema.json`` has it."""
@@ -64,7 +65,7 @@ class Webhook(Connector[WebhookConfig]):
     def deliver(self, delivery: Delivery, payload: Payload) -> Outcome:
         """Posts the message, in one request."""
         try:
-            self._endpoint.send(payload["id"], body_of(payload))
+            self._receiver.send(payload["id"], body_of(payload))
         except Failed as failed:
             return failed.outcome
         # An alert stands there under the message that told of it first.
@@ -73,13 +74,13 @@ class Webhook(Connector[WebhookConfig]):
 
     def check(self) -> list[Finding]:
         """Asks whether the address answers, and accepts our certificate. More only a message would show."""
-        host = self._endpoint.host
+        host = self._receiver.host
         try:
-            answer = self._endpoint.look()
+            answer = self._receiver.look()
         except Failed as failed:
             return [Finding(ok=False, text=f"{failed.outcome.reason}.")]
         if answer.status == GONE or 300 <= answer.status < 400:
-            return [Finding(ok=False, text=f"{self._endpoint.why_broken(answer)}.")]
+            return [Finding(ok=False, text=f"{self._receiver.why_broken(answer)}.")]
         if answer.status >= 500:
             return [Finding(ok=False, text=f"{host} answers with status {answer.status}: try again later.")]
         return [Finding(ok=True, text=self._reached(answer))]
@@ -90,10 +91,10 @@ class Webhook(Connector[WebhookConfig]):
         return "\n".join([head, *facts(payload["data"]), "", json.dumps(payload, indent=2, ensure_ascii=False)])
 
     def close(self) -> None:
-        self._endpoint.close()
+        self._receiver.close()
 
     def _reached(self, answer: Answer) -> str:
-        host, test = self._endpoint.host, f"`forwarder test {self.name}` sends one, and shows whether it is taken."
+        host, test = self._receiver.host, f"`forwarder test {self.name}` sends one, and shows whether it is taken."
         # Many receivers know POST alone, and take nothing that is not signed: what they say to a HEAD proves little.
         aside = "" if answer.accepts else f", and answers {answer.status} to a question without a message"
         return f"{host} can be reached{aside}. {test}"

@@ -168,6 +168,8 @@ def _alternatives(options: list[Schema], definitions: Schema) -> str:
             return f"{in_words(single, definitions)}; or a list of such"
         case [{"type": "string"}, {"const": False}]:
             return "an address with a port, or `off`"
+        case [single, {"enum": ["off", False]}]:
+            return f"{in_words(single, definitions)} or `off`"
     return _or([in_words(option, definitions) for option in options])
 
 

@@ -34,13 +34,22 @@ _SETTINGS: Final[Mapping[str, Mapping[str, Any]]] = {
         "due_in": {"critical": "2d"},
         "labels": ["security"],
     },
+    "teams": {"url": "https://prod-01.westeurope.logic.azure.com/workflows/0123/triggers/manual/paths/invoke?sig=none"},
     "webhook": {"url": "https://alerts.example.com/hook", "signing_key": f"whsec_{'0' * 32}"},
     "console": {},
 }
-_NAMES: Final = {"slack": "secops", "pagerduty": "oncall", "jira": "tickets", "webhook": "hook", "console": "terminal"}
+_NAMES: Final = {
+    "slack": "secops",
+    "teams": "room",
+    "pagerduty": "oncall",
+    "jira": "tickets",
+    "webhook": "hook",
+    "console": "terminal",
+}
 _RECEIPTS: Final = {"slack": "C0SECOPS:1769764330.000100", "pagerduty": "sentrytex:sample", "jira": "SEC-42"}
 _OWNERS: Final[Mapping[str, Any]] = {
     "slack": "@dev-tools",
+    "teams": "Ada Lovelace <ada@example.com>",
     "pagerduty": "dev-tools",
     "webhook": "dev-tools",
     "jira": {"components": [{"name": "Developer Tools"}]},

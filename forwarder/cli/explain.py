@@ -296,7 +296,8 @@ def preview(
         delivery = _outstanding(connector, seen.row.alert, vendors=seen.row.vendors, evidence=seen.evidence)
     else:
         sample = sample_alert(Severity(severity))
-        delivery = _outstanding(connector, sample, vendors=SAMPLE_VENDORS, evidence=SAMPLE_EVIDENCE)
+        evidence = SAMPLE_EVIDENCE if config.sentrytex.evidence else ()
+        delivery = _outstanding(connector, sample, vendors=SAMPLE_VENDORS, evidence=evidence)
     owners, page = owners_of(config.owners, instance.config.type, delivery), config.web.page_of(delivery.alert.id)
     delivery = replace(delivery, owners=owners, page=page)
     payload = instance.render(delivery)

@@ -23,7 +23,7 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 EX_CONFIG: Final = 78
 """Exit status of a config that cannot be used (sysexits.h)."""
 EX_IOERR: Final = 74
-"""Exit status of a database that cannot be used."""
+"""Exit status of a database that cannot be used, or not any more: a newer version has changed it."""
 EX_TEMPFAIL: Final = 75
 """Exit status where another forwarder already runs on the database."""
 EX_UNAVAILABLE: Final = 69

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from forwarder.cli.root import Stop, config_option, load_config
+from forwarder.cli.root import EX_IOERR, Stop, config_option, load_config
 from forwarder.common.accounts import label
 from forwarder.common.signals import Signals
 from forwarder.common.text import counted
@@ -44,10 +44,10 @@ def run(config_path: Path) -> None:
         config = load_config(config_path)
         redactor = Redactor(secrets_of(config))
         configure(config.log.level, config.log.format, redactor=redactor)
-        status = Daemon(config, lambda: load(config_path), redactor, signals, path=config_path).run()
+        asked = Daemon(config, lambda: load(config_path), redactor, signals, path=config_path).run()
         # All is written down: a signal that comes only now must not make a failure of it.
         signals.ignore()
-    sys.exit(status)
+    sys.exit(0 if asked else EX_IOERR)
 
 
 @click.command()

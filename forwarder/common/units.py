@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import AfterValidator, BeforeValidator, GetPydanticSchema, WithJsonSchema
 from pydantic_core import core_schema
@@ -91,13 +91,13 @@ def _refuse_number(value: object, what: str) -> object:
     raise ValueError(f"must be {what}")
 
 
-Duration = Annotated[
-    timedelta,
-    BeforeValidator(_duration),
-    WithJsonSchema(
-        {"type": "string", "pattern": r"^(\d+(\.\d+)?\s*(ms|s|min|m|h|d|w)\s*)+$", "examples": ["30s", "2h", "7d"]}
-    ),
-]
+_DURATION_SCHEMA: Final[dict[str, Any]] = {
+    "type": "string",
+    "pattern": r"^(\d+(\.\d+)?\s*(ms|s|min|m|h|d|w)\s*)+$",
+    "examples": ["30s", "2h", "7d"],
+}
+
+Duration = Annotated[timedelta, BeforeValidator(_duration), WithJsonSchema(_DURATION_SCHEMA)]
 """A timedelta that the config writes as ``30s``, ``15m``, ``2h``, ``7d`` or ``1h30m``."""
 
 
@@ -109,6 +109,25 @@ def _not_too_often(every: timedelta) -> timedelta:
 
 Interval = Annotated[Duration, AfterValidator(_not_too_often)]
 """A Duration between two questions to a service: a second at least, so that a slip of the pen is no flood."""
+
+
+def _interval_or_off(value: object) -> timedelta | Literal["off"]:
+    # What reads YAML by its older version has made a truth value of it.
+    if value is False or value == "off":
+        return "off"
+    if isinstance(value, str):
+        return _not_too_often(parse_duration(value))
+    if isinstance(value, timedelta):
+        return _not_too_often(value)
+    raise ValueError('must be a duration such as 1m, or "off"')
+
+
+OptionalInterval = Annotated[
+    timedelta | Literal["off"],
+    BeforeValidator(_interval_or_off),
+    WithJsonSchema({"anyOf": [_DURATION_SCHEMA, {"enum": ["off", False]}]}),
+]
+"""The same, or "off" where the service is not asked at all."""
 
 
 def _rate_schema(_source: Any, _handler: Any) -> core_schema.CoreSchema:

@@ -185,6 +185,11 @@ class SentrytexConfig(Section):
     look_back: Annotated[Duration, within(timedelta(seconds=1))] = Field(
         default=timedelta(days=7), description="How far back a sweep reads."
     )
+    evidence: bool = Field(
+        default=True,
+        description="Whether the API is asked for the evidence of each alert that goes to a pager or a ticket: one "
+        "request for each, and one more when it changes.",
+    )
 
     @property
     def keys(self) -> dict[str, str]:

@@ -12,7 +12,7 @@ from pydantic import BaseModel
 from forwarder.common.clock import Now, still
 from forwarder.connector import Connector, Delivered, Delivery, Failed, Outcome, Payload, Receipt, Retry, Uncertain
 from forwarder.delivery.breaker import Breaker
-from forwarder.delivery.rate_limiter import RateLimiter
+from forwarder.delivery.rate_limiter import Departure, RateLimiter
 from forwarder.delivery.transitions import Context, not_found, settle, unrendered
 from forwarder.logs import get_logger
 from forwarder.store import StoreError
@@ -58,8 +58,19 @@ class Attempts:
         told = self._told_by_config(claimed.delivery)
         if told:
             claimed = replace(claimed, delivery=replace(claimed.delivery, **told))
-        with deadline(self.seconds, guard=self._guard):
-            return self._reconcile(claimed, probe) or self._send(claimed, probe)
+        with self._rate_limiter.departure() as departure, deadline(self.seconds, guard=self._leaving(departure)):
+            return self._reconcile(claimed, probe, departure) or self._send(claimed, probe, departure)
+
+    def _leaving(self, departure: Departure) -> Callable[[], bool]:
+        """What is asked right before anything is sent: whether it still may, and it counts then."""
+
+        def may_leave() -> bool:
+            if self._guard is not None and not self._guard():
+                return False
+            departure.leave()
+            return True
+
+        return may_leave
 
     def _told_by_config(self, delivery: Delivery) -> dict[str, Any]:
         """What the config of now adds to a delivery."""
@@ -90,11 +101,12 @@ class Attempts:
             down=self._breaker.health.fails,
         )
 
-    def _reconcile(self, claimed: Claimed, probe: _Probe) -> Settlement | None:
+    def _reconcile(self, claimed: Claimed, probe: _Probe, departure: Departure) -> Settlement | None:
         """Looks for what may be there already; None where it is to be sent, for the first time or once more."""
         if not claimed.uncertain or not self.connector.reconcile_after:
             return None
         outcome: Outcome
+        departure.begin()
         started = time.monotonic()
         try:
             receipt = self.connector.find(claimed.delivery)
@@ -115,17 +127,16 @@ class Attempts:
             settle(claimed, outcome, None, self._context(claimed, probe)), uncertain_since=claimed.uncertain_since
         )
 
-    def _send(self, claimed: Claimed, probe: _Probe) -> Settlement:
+    def _send(self, claimed: Claimed, probe: _Probe, departure: Departure) -> Settlement:
         try:
             payload, is_kept = self._made(claimed)
         except Exception as error:
             log.exception("render_failed", connector=self.name, alert=claimed.delivery.alert.id)
-            self._rate_limiter.refund()
             reason = f"The message could not be made ({type(error).__name__})."
             return unrendered(claimed, reason, self._context(claimed, probe))
         if not is_kept and (why := self._not_kept(claimed, payload)):
-            self._rate_limiter.refund()
             return settle(claimed, Retry(why), None, self._context(claimed, probe))
+        departure.begin()
         started = time.monotonic()
         outcome = self._ask(claimed.delivery, payload)
         reason = outcome.note if isinstance(outcome, Delivered) else outcome.reason

@@ -66,17 +66,15 @@ class Dispatcher:
         guard: Callable[[], bool] | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.connector = connector
-        self.name = connector.name
+        self.connector, self.name = connector, connector.name
         self.dead = 0
         """Deliveries that became dead letters since the start."""
         self._store, self._now, self._random, self._listener = store, now, random, listener
         self.followers = followers
         """Connectors whose messages are given the links of what is delivered here; a reload replaces them."""
-        self._wake_others = wake
-        self._redact, self._links_after = redact, links_after
+        self._wake_others, self._redact, self._links_after = wake, redact, links_after
         self._breaker, self._rate_limiter = Breaker(random), RateLimiter(connector.config.max_rate, clock)
-        self._share, self._clock = Share(), clock
+        self._share, self._clock, self._claimed = Share(), clock, deque[Claimed]()
         self._attempts = Attempts(
             connector,
             self._breaker,
@@ -92,10 +90,8 @@ class Dispatcher:
         self.lease = self._attempts.seconds + LEASE_MARGIN
         self._turn, self._state, self._claiming = threading.Lock(), threading.Lock(), threading.Lock()
         self._wake, self._stop, self._abandon = threading.Event(), threading.Event(), threading.Event()
-        self._claimed: deque[Claimed] = deque()
-        self._under_way = UnderWay(clock)
-        self._polls, self._stepped = 0, 0.0
-        self._polling = self._is_recalled = False
+        self._under_way, self._polls, self._stepped = UnderWay(clock), 0, 0.0
+        self._polling = self._is_recalled = self._owed = False
         self._workers = Workers(self.name, connector.config.concurrency, self._work, self._stop)
 
     def start(self, predecessor: Dispatcher | None = None, *, taken: bool = False) -> None:
@@ -126,6 +122,7 @@ class Dispatcher:
 
     def wake(self) -> None:
         """Something was enqueued: the queue is polled at once."""
+        self._owed = True
         self._workers.tend()
         self._wake.set()
 
@@ -157,10 +154,11 @@ class Dispatcher:
 
     def is_drained(self, patience: float) -> bool:
         """Whether nothing is under way or due, nor held by a rate limit that passes within ``patience`` seconds."""
-        before = self._idle()
+        if (before := self._idle()) is None:
+            return False
         due = self._store.outbox.next_due(self.name)
-        # Between the two a worker may have claimed something, and even put it back.
-        if before is None or self._idle() != before:
+        # Meanwhile a worker may have claimed something, and even put it back.
+        if self._idle() != before:
             return False
         return due is None or self._breaker.holds_back(due, now=self._now(), patience=patience)
 
@@ -260,30 +258,34 @@ class Dispatcher:
         limit, wait = self._room()
         if wait > 0:
             return wait
-        now = self._now()
+        # What was enqueued is due. Whoever only heard that a delivery ended looks first, for a claim is a write.
+        now, owed, self._owed = self._now(), self._owed, False
+        if not owed and (wait := self._wait(now)) > 0:
+            return wait
         turn, tries = self._turn_of(now), self._breaker.health is not Health.WORKING
-        if turn.draw is not None:
-            limit = 1
-        claimed = self._store.outbox.claim(self.name, limit, now=now, lease=self.lease, turn=turn)
-        if claimed:
+        most = limit if turn.draw is None else 1
+        if claimed := self._store.outbox.claim(self.name, most, now=now, lease=self.lease, turn=turn):
+            self._owed = len(claimed) == limit
             self._take(claimed, probe=tries or turn.draw is not None)
             return 0.0
-        due = self._store.outbox.next_due(self.name)
         # What is due but cannot be claimed waits for an earlier delivery of its alert, which wakes us when it is done.
-        return POLL_EVERY if due is None or due <= now else due - now
+        return self._wait(now) or POLL_EVERY
+
+    def _wait(self, now: float) -> float:
+        due = self._store.outbox.next_due(self.name)
+        return POLL_EVERY if due is None else max(due - now, 0.0)
 
     def _turn_of(self, now: float) -> Turn:
         """Which deliveries are next: the most severe, or what shows best whether the destination works."""
-        breaker = self._breaker
         with self._state:
             failing = self._under_way.room_for_failing(self.connector.config.concurrency)
             asking = self._under_way.probes > 0
         return Turn(
-            answered_at=breaker.answered_at,
+            answered_at=self._breaker.answered_at,
             failing=failing,
             failing_yields=self._share.yields(now),
-            probe=breaker.searches,
-            draw=self._random() if breaker.draws and not asking else None,
+            probe=self._breaker.searches,
+            draw=self._random() if self._breaker.draws and not asking else None,
         )
 
     def _take(self, claimed: Collection[Claimed], *, probe: bool) -> None:
@@ -291,7 +293,7 @@ class Dispatcher:
         with self._state:
             self._under_way.expect(probes=claimed if probe else (), failing=failing)
         self._share.spend(len(claimed) - len(failing))
-        self._rate_limiter.spend()
+        self._rate_limiter.claim(len(claimed))
         self._claimed.extend(replace(one, stepped=self._stepped) for one in claimed)
         for one in claimed:
             note_claim(self.name, one, probe=probe)

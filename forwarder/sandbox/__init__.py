@@ -1,10 +1,10 @@
-"""Stand-ins for Sentrytex, Slack, PagerDuty, Jira and a receiver of webhooks over real HTTP on loopback.
+"""Stand-ins for Sentrytex, Slack, Teams, PagerDuty, Jira and a receiver of webhooks over real HTTP on loopback.
 
 They keep state, hold the documented limits and fail on order. The demo, the tests and the benchmarks run on them. What
-they were told is at hand afterwards: ``sandbox.slack.messages``, ``.pagerduty.incidents``, ``.jira.issues``,
-``.webhook.messages``. Another process asks ``GET /_sandbox/state`` of a service, posts to ``/_sandbox/faults`` (and
-deletes there), to ``/_sandbox/revoke`` and ``/_sandbox/restore``, and, of Sentrytex, to ``/_sandbox/publish`` and
-``/_sandbox/accounts``.
+they were told is at hand afterwards: ``sandbox.slack.messages``, ``.teams.cards``, ``.pagerduty.incidents``,
+``.jira.issues``, ``.webhook.messages``. Another process asks ``GET /_sandbox/state`` of a service, posts to
+``/_sandbox/faults`` (and deletes there), to ``/_sandbox/revoke`` and ``/_sandbox/restore``, and, of Sentrytex, to
+``/_sandbox/publish`` and ``/_sandbox/accounts``.
 
 People act there too, and the services tell of it as the real ones do: ``sandbox.slack.click`` and ``submit``,
 ``sandbox.pagerduty.acknowledge`` and ``resolve``, ``sandbox.jira.move``, ``assign``, ``edit`` and ``comment``. Another
@@ -25,6 +25,7 @@ from forwarder.sandbox.pagerduty import PagerDuty
 from forwarder.sandbox.sentrytex import Sentrytex
 from forwarder.sandbox.server import Service
 from forwarder.sandbox.slack import Slack
+from forwarder.sandbox.teams import Teams
 from forwarder.sandbox.webhook import Webhook
 
 __all__ = [
@@ -38,6 +39,7 @@ __all__ = [
     "Sentrytex",
     "Service",
     "Slack",
+    "Teams",
     "Webhook",
 ]
 
@@ -57,11 +59,12 @@ class Sandbox:
         self.slack = Slack(clock=self.clock, latency=latency, limits=limits)
         self.pagerduty = PagerDuty(clock=self.clock, latency=latency, limits=limits)
         self.jira = Jira(clock=self.clock, latency=latency)
+        self.teams = Teams(clock=self.clock, latency=latency, limits=limits)
         self.webhook = Webhook(clock=self.clock, latency=latency, limits=limits)
 
     @property
     def services(self) -> tuple[Service, ...]:
-        return self.sentrytex, self.slack, self.pagerduty, self.jira, self.webhook
+        return self.sentrytex, self.slack, self.pagerduty, self.jira, self.teams, self.webhook
 
     def start(self) -> Self:
         for service in self.services:

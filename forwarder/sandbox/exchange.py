@@ -93,6 +93,7 @@ class Seen:
     method: str
     path: str
     query: Mapping[str, str]
+    body: bytes
     status: int | None
     at: datetime
 

@@ -16,7 +16,7 @@ import traceback
 from abc import ABC, abstractmethod
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar, Final, Self
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from forwarder.sandbox.exchange import Reply, Request, Seen
@@ -38,8 +38,8 @@ class Service(ABC):
     verbs: ClassVar[tuple[str, ...]] = ()
     """What people can do there: methods whose arguments are plain values."""
 
-    def __init__(self, *, clock: Clock, latency: float = 0.0) -> None:
-        self.clock = clock
+    def __init__(self, *, clock: Clock | None = None, latency: float = 0.0) -> None:
+        self.clock = clock or Clock()
         self.latency = latency
         self.arrived: list[str] = []
         self.lock = threading.RLock()
@@ -54,17 +54,17 @@ class Service(ABC):
     def respond(self, request: Request) -> Reply:
         """What the real service would do and say. Called under the lock."""
 
-    @abstractmethod
     def refuse(self, status: int) -> Reply:
         """What the real service says at an error ``status``."""
+        return Reply.text("no", status)
 
     def refuse_to(self, request: Request, status: int) -> Reply:  # noqa: ARG002 - for those with more than one API
         """What the real service says at an error ``status`` to this request."""
         return self.refuse(status)
 
-    @abstractmethod
     def credentials(self) -> dict[str, str]:
         """What a client needs to know, the address included."""
+        return {"url": self.origin}
 
     @abstractmethod
     def snapshot(self) -> dict[str, Any]:
@@ -111,6 +111,13 @@ class Service(ABC):
         """Begin to answer."""
         self._thread.start()
 
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
     def close(self) -> None:
         """End at once: sleeping faults wake up, connections are cut."""
         self._released.set()
@@ -138,7 +145,14 @@ class Service(ABC):
 
     def note(self, request: Request, status: int | None) -> None:
         """Put ``request`` into the log; before its answer goes out, so that a client never sees less than its own."""
-        seen = Seen(method=request.method, path=request.path, query=request.query, status=status, at=self.clock())
+        seen = Seen(
+            method=request.method,
+            path=request.path,
+            query=request.query,
+            body=request.body,
+            status=status,
+            at=self.clock(),
+        )
         with self.lock:
             self._seen.append(seen)
 

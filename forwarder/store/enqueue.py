@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Sequence
+from itertools import chain
 from typing import Final
 
 from forwarder.alert import Alert, Change
@@ -11,20 +12,20 @@ from forwarder.connector import Kind, Origin
 from forwarder.store.connection import Connection, Row
 from forwarder.store.life_records import Hold
 from forwarder.store.links import STANDS
+from forwarder.store.many import in_parts, places
 from forwarder.store.records import AFTER_ALL_OPENS, LINKS_ONLY
 
 _ENQUEUE: Final = """
 INSERT INTO deliveries (
   alert_id, connector, kind, revision, state, rank, published_at, why, enqueued_at, due_at, worse, held_until, held_for
 )
-SELECT a.id, json_extract(owed.value, '$[1]'), :kind, :revision,
-  CASE WHEN json_extract(owed.value, '$[3]') IS NULL THEN 'ready' ELSE 'held' END,
+SELECT a.id, owed.column2, ?1, ?2, CASE WHEN owed.column4 IS NULL THEN 'ready' ELSE 'held' END,
   CASE a.severity WHEN 'critical' THEN 0 WHEN 'high' THEN 1 WHEN 'medium' THEN 2 ELSE 3 END,
   -- Among equals the oldest goes first, and worse news and what people wait for before all of them.
-  CASE WHEN :worse = 1 OR :responds = 1 THEN 0 ELSE a.published_at END, json_extract(owed.value, '$[2]'), :now, 0,
-  :worse, CAST(json_extract(owed.value, '$[3]') AS DOUBLE PRECISION), json_extract(owed.value, '$[4]')
-FROM json_each(:owed) AS owed JOIN alerts AS a ON a.id = json_extract(owed.value, '$[0]')
-WHERE true ORDER BY CAST(owed.key AS BIGINT)
+  CASE WHEN ?3 = 1 OR ?4 = 1 THEN 0 ELSE a.published_at END, owed.column3, ?5, 0,
+  ?3, CAST(owed.column4 AS DOUBLE PRECISION), owed.column5
+FROM (VALUES {rows}) AS owed JOIN alerts AS a ON a.id = owed.column1
+WHERE true ORDER BY owed.column6
 ON CONFLICT DO NOTHING
 """
 
@@ -70,15 +71,12 @@ def _enqueue(
     *,
     worse: bool = False,
 ) -> int:
-    values = {
-        "kind": kind.value,
-        "revision": revision,
-        "now": now,
-        "owed": json.dumps(outstanding),
-        "worse": int(worse),
-        "responds": int(kind.responds),
-    }
-    return connection.execute(_ENQUEUE, values).rowcount
+    given = (kind.value, revision, int(worse), int(kind.responds), now)
+    numbered = [(*one, number) for number, one in enumerate(outstanding)]
+    return sum(
+        connection.execute(_ENQUEUE.format(rows=places(rows, after=len(given))), (*given, *chain(*rows))).rowcount
+        for rows in in_parts(numbered)
+    )
 
 
 def enqueue_withdrawal(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
+from itertools import chain
 from types import MappingProxyType
 from typing import Any, Final
 
@@ -19,6 +20,7 @@ from forwarder.store.connection import Connection
 from forwarder.store.engine import Engine
 from forwarder.store.enqueue import enqueue_all
 from forwarder.store.errors import Overtaken
+from forwarder.store.many import in_parts, places
 from forwarder.store.records import Arrival, Feed, Gap, PollResult, RoutedAlert
 
 
@@ -209,16 +211,7 @@ WHERE account = :account
 
 
 _COLUMNS: Final = "id, origin, severity, cve_id, published_at, body, trail, unrouted, past, exact, muted_by, mute"
-_NUMBERS: Final = {"published_at": "DOUBLE PRECISION", "unrouted": "BIGINT", "past": "BIGINT", "exact": "BIGINT"}
-_ROW: Final = ", ".join(
-    f"CAST(json_extract(value, '$[{place}]') AS {_NUMBERS.get(name, 'TEXT')})"
-    for place, name in enumerate(_COLUMNS.split(", "))
-)
-_INSERT: Final = f"""
-INSERT INTO alerts ({_COLUMNS}, seen_at)
-SELECT {_ROW}, ?
-FROM json_each(?) WHERE true ON CONFLICT (id) DO NOTHING RETURNING id
-"""
+_INSERT: Final = f"INSERT INTO alerts ({_COLUMNS}, seen_at) VALUES {{rows}} ON CONFLICT (id) DO NOTHING RETURNING id"
 
 
 # What went somewhere before it changed is not without a route.
@@ -236,7 +229,7 @@ WHERE id = :id AND version = coalesce(:version, version) RETURNING revision
 def _insert(connection: Connection, items: Sequence[RoutedAlert], origin: Origin, now: float) -> list[RoutedAlert]:
     """Takes in new alerts with what is owed for them, and returns those that were new indeed.
 
-    In one statement each: workers wait for the interpreter between any two, and a page would take as many turns.
+    Many in one statement: workers wait for the interpreter between any two, and a page would take as many turns.
     """
     rows = [
         (
@@ -251,10 +244,15 @@ def _insert(connection: Connection, items: Sequence[RoutedAlert], origin: Origin
             int(item.past),
             int(item.alert.exact),
             *quiet.columns(item.muted),
+            now,
         )
         for item in items
     ]
-    added = {alert_id for (alert_id,) in connection.execute(_INSERT, (now, json.dumps(rows))).fetchall()}
+    added = {
+        alert_id
+        for part in in_parts(rows)
+        for (alert_id,) in connection.execute(_INSERT.format(rows=places(part)), [*chain(*part)]).fetchall()
+    }
     new = [item for item in items if item.alert.id in added]
     if any(item.arrival is not None and item.alert.id not in added for item in items):
         raise Overtaken(_OVERTAKEN)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import ssl
 from collections.abc import Callable, Iterable
 from typing import Any, Final
@@ -13,6 +14,14 @@ from forwarder.wire import deadline as whole
 
 _PIECE: Final = 16 * 1024
 """Bytes that one wait may be for: a peer that takes a large body slowly is noticed between two of them."""
+
+
+def _without_address(record: logging.LogRecord) -> bool:
+    return not str(record.msg).startswith("HTTP Request:")
+
+
+# What httpx2 says of each request holds the whole address, which may be a secret.
+logging.getLogger("httpx2").addFilter(_without_address)
 
 
 class TooLarge(httpx2.HTTPError):

@@ -10,8 +10,8 @@ from forwarder.connector import Receipt
 from forwarder.response import Action, Resolution
 from forwarder.store import Store
 from forwarder.store.records import AttemptResult, Claimed, Settlement, State
+from forwarder.testing import alert
 from tests.kit import postgres
-from tests.kit.samples import alert
 from tests.kit.store import NOW, at, routed
 
 DAY: Final = 86_400.0

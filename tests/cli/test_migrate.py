@@ -10,9 +10,9 @@ from click.testing import CliRunner, Result
 from forwarder.cli.root import EX_IOERR, EX_TEMPFAIL, group
 from forwarder.common.databases import PostgresAddress
 from forwarder.store import Store
+from forwarder.testing import alert
 from tests.kit.core import command
 from tests.kit.postgres import PASSWORD, Server
-from tests.kit.samples import alert
 from tests.kit.store import enqueue
 
 

@@ -55,8 +55,8 @@ def test_every_command_that_is_told_a_connector_is_tried_here() -> None:
 @pytest.mark.parametrize("command", TYPOS)
 def test_an_unknown_name_is_said_so(forwarded: Desk, command: str) -> None:
     """With the one that was meant, status 1, and nothing done."""
-    result = forwarded.process(command, *TYPOS[command])
-    assert result.returncode == 1
+    result = forwarded.run(command, *TYPOS[command])
+    assert result.exit_code == 1
     assert "no connector sec-ops (did you mean secops?)" in result.stderr
     assert result.stdout == ""
 

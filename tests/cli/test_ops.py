@@ -23,9 +23,9 @@ from forwarder.cli.root import group
 from forwarder.config import Listen, load
 from forwarder.store import Store, StoreError, pulse
 from forwarder.store.query_records import Filter
+from forwarder.testing import alert
 from forwarder.web.server import Server, bind
 from tests.kit.core import PATIENCE, nobody_listens, until
-from tests.kit.samples import alert
 from tests.kit.store import enqueue
 from tests.kit.wire import HOLDS, dripping, peer
 

@@ -29,7 +29,7 @@ from forwarder.sandbox import Fault, FaultKind, Sandbox
 from forwarder.store import Store
 from forwarder.store.query_records import DeliveryRow, Filter
 from forwarder.store.records import AttemptResult, RoutedAlert, Settlement, State
-from tests.kit.samples import alert
+from forwarder.testing import alert
 
 CONFIG = """\
 sentrytex: {{ api_key: {sentrytex[token]}, base_url: "{sentrytex[url]}" }}

@@ -46,8 +46,8 @@ def test_a_good_config_is_taken_over(desk: Desk) -> None:
     with running(desk) as process:
         desk.config["routes"] = [{"to": ["oncall"]}]
         desk.write()
-        result = desk.process("reload")
-        assert (result.returncode, result.stderr) == (0, "")
+        result = desk.run("reload")
+        assert (result.exit_code, result.stderr) == (0, "")
         assert (
             result.stdout == f"The daemon (process {process.pid}) took over the config {desk.folder / 'config.yaml'}.\n"
         )
@@ -81,7 +81,7 @@ def test_a_mistake_is_told_with_its_line_and_an_exit_status(desk: Desk) -> None:
         assert state_of(desk).config_since == began
         desk.config["routes"] = [{"to": ["oncall"]}]
         desk.write()
-        assert desk.process("reload").returncode == 0
+        assert desk.run("reload").exit_code == 0
         assert refused(desk) == []
 
 
@@ -100,8 +100,8 @@ def test_what_needs_a_restart_is_told(desk: Desk) -> None:
     with running(desk):
         desk.config["web"] = {"listen": "127.0.0.1:1", "token": "a-token-of-the-status-page-0123456789"}
         desk.write()
-        result = desk.process("reload")
-        assert result.returncode == 1
+        result = desk.run("reload")
+        assert result.exit_code == 1
         told = "`web.listen` and `web.token` cannot be changed while the forwarder runs: restart it."
         assert told in result.stderr
         assert "0123456789" not in result.stderr
@@ -145,7 +145,7 @@ def test_an_older_verdict_is_not_taken_for_the_answer(desk: Desk) -> None:
         assert desk.process("reload").returncode == 78
         desk.config["routes"] = [{"to": ["oncall"]}]
         desk.write()
-        assert desk.process("reload").returncode == 0
+        assert desk.run("reload").exit_code == 0
         spoil(desk)
         assert desk.process("reload").returncode == 78
 
@@ -183,18 +183,18 @@ def give(end: int, text: str) -> None:
 
 def test_where_no_daemon_runs_that_is_said(desk: Desk, sandbox: Sandbox) -> None:
     """Before the first start, after the end, and while `once` is at work, which a signal would end."""
-    result = desk.process("reload")
-    assert (result.returncode, "No daemon runs on" in result.stderr) == (1, True)
+    result = desk.run("reload")
+    assert (result.exit_code, "No daemon runs on" in result.stderr) == (1, True)
     with running(desk) as process:
         process.kill()
-    result = desk.process("reload")
-    assert (result.returncode, "No daemon runs on" in result.stderr) == (1, True)
+    result = desk.run("reload")
+    assert (result.exit_code, "No daemon runs on" in result.stderr) == (1, True)
     sandbox.sentrytex.inject(Fault(kind=FaultKind.TIMEOUT_BEFORE, seconds=600, path="/alerts"))
     asked = len(sandbox.sentrytex.requests)
     with Process(desk.folder, desk.env, command="once") as once:
         until(lambda: len(sandbox.sentrytex.requests) > asked)
-        result = desk.process("reload")
-        assert (result.returncode, "is no daemon" in result.stderr) == (1, True)
+        result = desk.run("reload")
+        assert (result.exit_code, "is no daemon" in result.stderr) == (1, True)
         assert "No daemon runs: `forwarder once` is at work" in desk.says("status")
         once.signal(signal.SIGTERM)
         assert once.ended() == 130
@@ -223,7 +223,7 @@ def test_no_signal_goes_to_a_process_that_is_another(desk: Desk) -> None:
     with running(desk) as process:
         with Store.open_shared(desk.folder / "forwarder.db") as store:
             store.daemon.started(process.pid, 1, now=1.0)
-        result = desk.process("reload")
-        assert result.returncode == 1
+        result = desk.run("reload")
+        assert result.exit_code == 1
         assert "cannot be seen from here" in result.stderr
         assert not process.logged("reloaded")

@@ -12,7 +12,7 @@ from forwarder.cli.root import group
 from forwarder.connector import Action
 from forwarder.response import PAGE
 from forwarder.store import Store
-from tests.kit.samples import alert
+from forwarder.testing import alert
 from tests.kit.store import deliver, enqueue
 
 CONFIG = """\

@@ -15,9 +15,9 @@ from forwarder.cli.root import group
 from forwarder.connector import Origin
 from forwarder.sandbox import Sandbox
 from forwarder.store import Store
+from forwarder.testing import alert
 from tests.kit.core import enqueue, recent
 from tests.kit.desk import Desk
-from tests.kit.samples import alert
 
 FIRST, SECOND = (f"00000000-0000-4000-8000-{number:012}" for number in (1, 2))
 

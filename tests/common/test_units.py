@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel, ValidationError
 
-from forwarder.common.units import Duration, Interval, Rate, SendRate, format_duration, parse_duration
+from forwarder.common.units import Duration, Interval, OptionalInterval, Rate, SendRate, format_duration, parse_duration
 
 
 class Held(BaseModel):
@@ -17,6 +17,7 @@ class Held(BaseModel):
 
     wait: Duration = timedelta(seconds=1)
     every: Interval = timedelta(seconds=1)
+    asks: OptionalInterval = timedelta(seconds=1)
     rate: SendRate = Rate(1, 1)
 
 
@@ -62,6 +63,29 @@ def test_what_is_asked_too_often_is_refused() -> None:
     with pytest.raises(ValidationError, match="must be at least 1s"):
         Held.model_validate({"every": "999ms"})
     assert Held.model_validate({"wait": "999ms"}).wait == timedelta(milliseconds=999)
+
+
+@pytest.mark.parametrize("value", ["off", False])
+def test_what_is_not_asked_at_all(value: object) -> None:
+    """A question to a service can be off, also where an older reader of YAML has made a truth value of the word."""
+    assert Held.model_validate({"asks": value}).asks == "off"
+    assert Held.model_validate({"asks": "90s"}).asks == timedelta(seconds=90)
+
+
+@pytest.mark.parametrize(
+    ("value", "sentence"),
+    [
+        (None, 'must be a duration such as 1m, or "off"'),
+        (True, 'must be a duration such as 1m, or "off"'),
+        (30, 'must be a duration such as 1m, or "off"'),
+        ("never", "must be a duration such as 30s, 15m, 2h or 7d"),
+        ("999ms", "must be at least 1s"),
+    ],
+)
+def test_what_is_neither_off_nor_how_often(value: object, sentence: str) -> None:
+    """It is refused with examples, and often is not too often."""
+    with pytest.raises(ValidationError, match=sentence):
+        Held.model_validate({"asks": value})
 
 
 @pytest.mark.parametrize("value", [30, 0.5, True, None, ["30s"]])

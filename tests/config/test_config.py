@@ -295,7 +295,7 @@ def test_all_problems_at_once(problems: Problems) -> None:
         heartbeat: {url: "http://ping.example.com/secret"}
         log: {level: infos, format: [json]}
     """
-    known = "console, jira, pagerduty, pigeon, sick, slack, stuffed, webhook"
+    known = "console, jira, pagerduty, pigeon, sick, slack, stuffed, teams, webhook"
     assert problems(text) == [
         "config.yaml:2: sentrytex.api_key: must not be empty",
         "config.yaml:3: sentrytex.pol_every: unknown key (did you mean poll_every?)",
@@ -657,6 +657,8 @@ def test_the_schema_accepts_what_loads(schema: dict[str, Any]) -> None:
         "    severity: [high, '${B}']\n    min_epss: ${C}\n    cisa_kev: ${D}\nlog: {level: '${E}'}\nweb:\nheartbeat:\n"
     )
     assert told(schema, wide) == []
+    silent = EXAMPLE.read_text("utf-8").replace("sync_every: 1m", "sync_every: off")
+    assert told(schema, silent.replace("evidence: true", "evidence: false")) == []
 
 
 @pytest.mark.parametrize(

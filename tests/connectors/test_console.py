@@ -14,7 +14,7 @@ import pytest
 from connectors.console import Console, ConsoleConfig
 from forwarder.alert import Change
 from forwarder.connector import Broken, Delivered, Kind, Link, Origin, Outcome, Receipt, Retry
-from tests.kit.samples import alert, delivery, hostile_alerts, odd_alerts
+from forwarder.testing import alert, delivery, hostile_alerts, odd_alerts
 
 
 def console(stream: Any = None, *, format: Literal["line", "json"] = "line") -> Console:  # noqa: A002

@@ -13,8 +13,8 @@ import pytest
 from forwarder.connector import Change, Connector, Delivered, Delivery, Kind, Receipt, Vendor
 from forwarder.feed.evidence import evidence_in
 from forwarder.sandbox import Sandbox
-from tests.kit.contract import TARGETS, Target
-from tests.kit.samples import HOSTILE_TEXTS, alert, delivery
+from forwarder.testing import HOSTILE_TEXTS, Target, alert, delivery
+from tests.kit.contract import TARGETS
 
 NAMES = {
     "github": Vendor(key="github", name="GitHub", categories=("code hosting",)),
@@ -26,13 +26,13 @@ WORSE = Change(field="severity", old="high", new="critical")
 
 
 @pytest.fixture(params=TARGETS, ids=lambda target: target.name)
-def target(request: pytest.FixtureRequest) -> Target:
-    found: Target = request.param
+def target(request: pytest.FixtureRequest) -> Target[Sandbox]:
+    found: Target[Sandbox] = request.param
     return found
 
 
 @pytest.fixture
-def connector(target: Target, sandbox: Sandbox) -> Iterator[Connector[Any]]:
+def connector(target: Target[Sandbox], sandbox: Sandbox) -> Iterator[Connector[Any]]:
     with closing(target.connect(sandbox)) as connected:
         yield connected
 
@@ -54,7 +54,7 @@ def test_vendors_are_called_by_name(connector: Connector[Any]) -> None:
     assert "github, aws-lambda" in shown(connector, delivery())
 
 
-def test_a_change_of_vendors_is_told_by_name(connector: Connector[Any], target: Target) -> None:
+def test_a_change_of_vendors_is_told_by_name(connector: Connector[Any], target: Target[Sandbox]) -> None:
     """Those that are gone from the alert, too. A program is told of changes as the API has them."""
     text = shown(connector, replace(followed(connector, JOINED, WORSE), vendors=NAMES))
     if target.for_people and "okta" in text.lower():  # where changes are told at all
@@ -70,7 +70,7 @@ def test_evidence_is_shown_where_it_is_known(connector: Connector[Any]) -> None:
         assert "sources: 2" in text
 
 
-def test_no_identity_depends_on_them(connector: Connector[Any], target: Target, sandbox: Sandbox) -> None:
+def test_no_identity_depends_on_them(connector: Connector[Any], target: Target[Sandbox], sandbox: Sandbox) -> None:
     """What was sent before the stack was read is found after it, and a repeat shows no second time."""
     before = delivery(enqueued_at=sandbox.jira.clock())
     after = replace(before, vendors=NAMES, evidence=EVIDENCE)
@@ -85,6 +85,7 @@ def test_no_identity_depends_on_them(connector: Connector[Any], target: Target, 
         assert target.count(sandbox, before.alert) == 1
 
 
+@pytest.mark.each_once
 @pytest.mark.parametrize("text", HOSTILE_TEXTS)
 def test_whatever_they_say_it_arrives(connector: Connector[Any], text: str) -> None:
     """The services take names and evidence of any content and length, in a first message and in an update."""

@@ -13,21 +13,9 @@ import pytest
 
 from forwarder.connector import Broken, Connector, Delivered, Failed, Retry, Uncertain
 from forwarder.sandbox import Fault, FaultKind, Sandbox
-from tests.kit.contract import (
-    HASTY,
-    LOST,
-    OUTCOMES,
-    SLOW,
-    TARGETS,
-    Target,
-    follow_ups,
-    look,
-    new_delivery,
-    patience,
-    send,
-    settle,
-    striking,
-)
+from forwarder.testing import LOST, Target, follow_ups, look, new_delivery, send, settle
+from forwarder.testing.target import HASTY, OUTCOMES, SLOW, patience, striking
+from tests.kit.contract import TARGETS
 from tests.kit.wire import HOLDS, NAME, certificate, dripping, encrypting, peer, proxying, swallowing
 
 each_target = pytest.mark.parametrize("target", TARGETS, ids=lambda target: target.name)
@@ -52,7 +40,7 @@ def sandbox(running: Sandbox) -> Sandbox:
     return running
 
 
-def at(target: Target, sandbox: Sandbox, origin: str) -> dict[str, Any]:
+def at(target: Target[Sandbox], sandbox: Sandbox, origin: str) -> dict[str, Any]:
     """The target's config with ``origin`` in place of the stand-in's."""
     return {
         key: re.sub(r"^http://127\.0\.0\.1:\d+", origin, value)
@@ -68,9 +56,10 @@ def told(connector: Connector[Any]) -> list[str]:
 # No redirect
 
 
+@pytest.mark.each_once
 @each_target
 @pytest.mark.parametrize("status", [300, 301, 302, 303, 304, 305, 307, 308])
-def test_a_redirect_is_broken_and_not_followed(target: Target, sandbox: Sandbox, status: int) -> None:
+def test_a_redirect_is_broken_and_not_followed(target: Target[Sandbox], sandbox: Sandbox, status: int) -> None:
     """Whatever is asked, nothing goes where a redirect points; the reason names the host and none of the rest."""
     elsewhere = sandbox.sentrytex
     asked = len(elsewhere.requests)
@@ -97,7 +86,7 @@ def test_a_redirect_is_broken_and_not_followed(target: Target, sandbox: Sandbox,
 
 @each_target
 @pytest.mark.parametrize("location", [None, "", "/login", "//", "https://", "\x7f", "javascript:x", "https://a b/"])
-def test_a_redirect_to_nowhere_is_broken(target: Target, sandbox: Sandbox, location: str | None) -> None:
+def test_a_redirect_to_nowhere_is_broken(target: Target[Sandbox], sandbox: Sandbox, location: str | None) -> None:
     """Without a host the reason names none."""
     headers = {} if location is None else {"Location": location}
     target.service(sandbox).inject(Fault(kind=FaultKind.STATUS, status=302, headers=headers, times=None))
@@ -108,7 +97,7 @@ def test_a_redirect_to_nowhere_is_broken(target: Target, sandbox: Sandbox, locat
 
 
 @each_target
-def test_a_redirect_whose_host_is_the_secret_does_not_tell_it(target: Target, sandbox: Sandbox) -> None:
+def test_a_redirect_whose_host_is_the_secret_does_not_tell_it(target: Target[Sandbox], sandbox: Sandbox) -> None:
     """A remote that repeats the secret as a host brings it into no reason."""
     for secret in target.secrets(sandbox):
         target.service(sandbox).clear_faults()
@@ -125,7 +114,9 @@ def test_a_redirect_whose_host_is_the_secret_does_not_tell_it(target: Target, sa
 
 @each_target
 @pytest.mark.parametrize("fault", LOST, ids=lambda fault: fault.kind.value)
-def test_an_answer_lost_on_a_kept_connection_ends_in_one_alert(target: Target, sandbox: Sandbox, fault: Fault) -> None:
+def test_an_answer_lost_on_a_kept_connection_ends_in_one_alert(
+    target: Target[Sandbox], sandbox: Sandbox, fault: Fault
+) -> None:
     """What was sent on it may have arrived, as on a new one: it is not sent again without a look."""
     service = target.service(sandbox)
     with closing(target.connect(sandbox, **patience(fault))) as connector:
@@ -142,7 +133,7 @@ def test_an_answer_lost_on_a_kept_connection_ends_in_one_alert(target: Target, s
 
 
 @each_target
-def test_a_kept_connection_that_was_ended_costs_no_attempt(target: Target, sandbox: Sandbox) -> None:
+def test_a_kept_connection_that_was_ended_costs_no_attempt(target: Target[Sandbox], sandbox: Sandbox) -> None:
     """A server that ends what waits at it leaves nobody in doubt: the next alert goes over a new one, and once."""
     service = target.service(sandbox)
     with closing(target.connect(sandbox)) as connector:
@@ -164,7 +155,7 @@ def test_a_kept_connection_that_was_ended_costs_no_attempt(target: Target, sandb
     "fault", [fault for fault in LOST if fault.kind in SLOW or fault.kind in (FaultKind.FLOOD, FaultKind.BOMB)],
     ids=lambda fault: fault.kind.value,
 )  # fmt: skip
-def test_a_look_that_is_cut_short_is_not_a_no(target: Target, sandbox: Sandbox, fault: Fault) -> None:
+def test_a_look_that_is_cut_short_is_not_a_no(target: Target[Sandbox], sandbox: Sandbox, fault: Fault) -> None:
     """A look whose answer is too slow or too large could not be had: Failed; a check says so, and ends, too."""
     if not target.find_path:
         return
@@ -179,7 +170,7 @@ def test_a_look_that_is_cut_short_is_not_a_no(target: Target, sandbox: Sandbox, 
 
 @each_target
 @pytest.mark.parametrize("serve", [dripping(TLS_RECORD), swallowing], ids=["drips", "says nothing"])
-def test_a_handshake_ends_by_the_deadline(target: Target, sandbox: Sandbox, serve: Any) -> None:
+def test_a_handshake_ends_by_the_deadline(target: Target[Sandbox], sandbox: Sandbox, serve: Any) -> None:
     """A peer that draws out the handshake holds nobody."""
     started = time.monotonic()
     with (
@@ -194,7 +185,9 @@ def test_a_handshake_ends_by_the_deadline(target: Target, sandbox: Sandbox, serv
 
 
 @each_target
-def test_a_proxy_is_held_to_the_deadline(target: Target, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_proxy_is_held_to_the_deadline(
+    target: Target[Sandbox], sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A proxy whose answer to CONNECT drips holds nobody."""
     monkeypatch.setenv("NO_PROXY", "")
     started = time.monotonic()
@@ -207,7 +200,7 @@ def test_a_proxy_is_held_to_the_deadline(target: Target, sandbox: Sandbox, monke
 
 
 @each_target
-def test_what_is_sent_is_held_to_the_deadline(target: Target, sandbox: Sandbox) -> None:
+def test_what_is_sent_is_held_to_the_deadline(target: Target[Sandbox], sandbox: Sandbox) -> None:
     """A peer that takes nothing of a large message holds nobody."""
     started = time.monotonic()
     with (
@@ -229,10 +222,11 @@ def both(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return certificate(tmp_path_factory.mktemp("tls"))
 
 
+@pytest.mark.each_once
 @each_target
 @pytest.mark.parametrize("fault", [None, FaultKind.DRIP, FaultKind.DRIP_BODY], ids=["well", "drip", "drip_body"])
 def test_a_proxy_and_an_authority_of_ones_own_are_used(
-    target: Target, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, both: Path, fault: FaultKind | None
+    target: Target[Sandbox], sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, both: Path, fault: FaultKind | None
 ) -> None:
     """Through HTTPS_PROXY and TLS an alert arrives, and a drip within it ends by the deadline all the same."""
     monkeypatch.setenv("SSL_CERT_FILE", str(both))
@@ -255,7 +249,7 @@ def test_a_proxy_and_an_authority_of_ones_own_are_used(
 
 @each_target
 def test_a_certificate_of_nobody_known_is_refused(
-    target: Target, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, both: Path
+    target: Target[Sandbox], sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, both: Path
 ) -> None:
     """Nothing is sent to a host whose certificate nobody vouches for."""
     monkeypatch.setenv("NO_PROXY", "")

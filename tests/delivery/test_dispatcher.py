@@ -30,9 +30,9 @@ from forwarder.events import AttemptFinished, Listener
 from forwarder.store import Store
 from forwarder.store.outbox import Outbox
 from forwarder.store.records import Claimed, Settlement, State
+from forwarder.testing import alert
 from forwarder.wire.deadline import remaining
 from tests.kit.core import PATIENCE, Scripted, Time, enqueue, look_failed, receipt, rows, until
-from tests.kit.samples import alert
 
 URGENT = alert(id="urgent", title="urgent", severity="critical")
 

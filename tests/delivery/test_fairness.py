@@ -18,9 +18,10 @@ from forwarder.connector import Broken, Delivery, Outcome, RateLimited, Retry, U
 from forwarder.delivery.breaker import DOWN
 from forwarder.delivery.transitions import LIMITS, LONGEST
 from forwarder.store.records import State
+from forwarder.testing import alert
 from tests.kit.core import rows
-from tests.kit.samples import alert
 from tests.kit.simulation import Behaviour, Simulation
+from tests.kit.thorough import beyond
 
 
 def fail(_delivery: object) -> Outcome:
@@ -101,6 +102,7 @@ def sends(simulation: Simulation, name: str) -> int:
     return sum(attempt.claimed.delivery.alert.id.startswith(name) for _, attempt in simulation.heard)
 
 
+@pytest.mark.each_once
 @pytest.mark.parametrize("count", [3, 5, 10])
 @pytest.mark.parametrize("kind", [*QUICK, "any"])
 def test_poison_holds_up_no_healthy_delivery(count: int, kind: str) -> None:
@@ -127,17 +129,17 @@ def test_poison_that_is_slow_holds_up_no_healthy_delivery(count: int) -> None:
 def test_what_keeps_failing_is_sent_ever_more_rarely() -> None:
     """Under a steady stream it takes few of the sends, backs off, and is still given up in the end."""
     with simulated(
-        poisoned(5, QUICK), max_rate="60/min", give_up_after="6h", reconcile_after=(10, 60, 300)
+        poisoned(5, QUICK), max_rate="60/min", give_up_after="3h", reconcile_after=(10, 60, 300)
     ) as simulation:
         simulation.owe(*some(5, "poison", "critical"))
         hourly = []
-        for hour in range(8):
+        for hour in range(5):
             before = sends(simulation, "poison")
             for minute in range(60):
                 simulation.owe(alert(id=f"healthy-{hour}-{minute}", severity="low"))
                 simulation.run(60)
             hourly.append(sends(simulation, "poison") - before)
-        assert healthy(simulation)() == 480
+        assert healthy(simulation)() == 300
         assert max(hourly[1:]) <= 5 * 6
         assert hourly[-1] == 0
         with simulation.store.engine.read() as connection:
@@ -190,6 +192,7 @@ def test_a_real_outage_is_probed_by_one_at_a_time_and_ends_for_all_at_once() -> 
         assert all(name.startswith("critical") for name in order[1:20])
 
 
+@pytest.mark.each_once
 @pytest.mark.parametrize("restarts", [False, True])
 @pytest.mark.parametrize("answer", [fail, lose])
 @pytest.mark.parametrize("count", [1, 2, 5])
@@ -231,6 +234,7 @@ def test_what_was_learnt_outlives_the_process() -> None:
         assert healthy(simulation)() == 40
 
 
+@pytest.mark.each_once
 @pytest.mark.parametrize("count", [1, 3, 10, 20])
 @pytest.mark.parametrize("kind", HOLDING)
 @pytest.mark.parametrize("concurrency", [1, 2])
@@ -270,6 +274,7 @@ def test_what_speaks_of_the_destination_is_known_after_a_restart(kind: str) -> N
             assert healthy(simulation)() == 20 + 10 * life
 
 
+@pytest.mark.each_once
 @pytest.mark.parametrize("kind", HOLDING)
 @pytest.mark.parametrize("seed", range(4))
 def test_one_that_is_refused_for_hours_does_not_delay_a_new_critical(kind: str, seed: int) -> None:
@@ -438,29 +443,35 @@ def bound(working: int, failing: list[str], *, interval: float, concurrency: int
 SEVERITIES: Final = st.sampled_from(list(Severity))
 
 
-@given(
-    works=st.lists(SEVERITIES, min_size=1, max_size=25),
-    fails=st.lists(st.tuples(SEVERITIES, st.sampled_from(sorted(POISON))), max_size=12),
-    rate=st.sampled_from(["120/min", "1/s", "10/s", None]),
-    concurrency=st.integers(1, 8),
-    looks=st.sampled_from([(), (10.0, 60.0, 300.0)]),
-    seed=st.integers(0, 1000),
-)
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-def test_the_delay_of_what_works_is_bounded(  # noqa: PLR0917 - hypothesis passes them by name
-    works: list[Severity],
-    fails: list[tuple[Severity, str]],
-    rate: str | None,
-    concurrency: int,
-    looks: tuple[float, ...],
-    seed: int,
-) -> None:
+@pytest.mark.parametrize("examples", beyond([15], [15, 60]))
+def test_the_delay_of_what_works_is_bounded(examples: int) -> None:
     """Any mix of healthy and failing deliveries, of any severities, at any rate and concurrency."""
-    behaviour = {f"poison-{number}": POISON[kind] for number, (_, kind) in enumerate(fails)}
-    with simulated(behaviour, seed=seed, max_rate=rate, concurrency=concurrency, reconcile_after=looks) as simulation:
-        simulation.owe(*(alert(id=f"poison-{n}", severity=severity) for n, (severity, _) in enumerate(fails)))
-        simulation.owe(*(alert(id=f"healthy-{n}", severity=severity) for n, severity in enumerate(works)))
-        interval = 0.0 if rate is None else simulation.destination.config.max_rate.interval  # type: ignore[union-attr]
-        limit = bound(len(works), [kind for _, kind in fails], interval=interval, concurrency=concurrency)
-        simulation.run(limit + 0.1, until=lambda: healthy(simulation)() == len(works))
-        assert healthy(simulation)() == len(works), f"not within {limit:.1f} s"
+
+    @settings(max_examples=examples, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    @given(
+        works=st.lists(SEVERITIES, min_size=1, max_size=25),
+        fails=st.lists(st.tuples(SEVERITIES, st.sampled_from(sorted(POISON))), max_size=12),
+        rate=st.sampled_from(["120/min", "1/s", "10/s", None]),
+        concurrency=st.integers(1, 8),
+        looks=st.sampled_from([(), (10.0, 60.0, 300.0)]),
+        seed=st.integers(0, 1000),
+    )
+    def holds(  # noqa: PLR0917 - hypothesis passes them by name
+        works: list[Severity],
+        fails: list[tuple[Severity, str]],
+        rate: str | None,
+        concurrency: int,
+        looks: tuple[float, ...],
+        seed: int,
+    ) -> None:
+        behaviour = {f"poison-{number}": POISON[kind] for number, (_, kind) in enumerate(fails)}
+        more = {"seed": seed, "max_rate": rate, "concurrency": concurrency, "reconcile_after": looks}
+        with simulated(behaviour, **more) as simulation:
+            simulation.owe(*(alert(id=f"poison-{n}", severity=severity) for n, (severity, _) in enumerate(fails)))
+            simulation.owe(*(alert(id=f"healthy-{n}", severity=severity) for n, severity in enumerate(works)))
+            interval = 0.0 if rate is None else simulation.destination.config.max_rate.interval  # type: ignore[union-attr]
+            limit = bound(len(works), [kind for _, kind in fails], interval=interval, concurrency=concurrency)
+            simulation.run(limit + 0.1, until=lambda: healthy(simulation)() == len(works))
+            assert healthy(simulation)() == len(works), f"not within {limit:.1f} s"
+
+    holds()

@@ -15,8 +15,8 @@ from forwarder.delivery.breaker import Breaker
 from forwarder.delivery.rate_limiter import RateLimiter
 from forwarder.store import Store, StoreError
 from forwarder.store.records import AttemptResult, Claimed, State
+from forwarder.testing import alert
 from tests.kit.core import Scripted
-from tests.kit.samples import alert
 from tests.kit.store import NOW, claim, enqueue, settle
 
 
@@ -49,6 +49,7 @@ def store(tmp_path: Path) -> Iterator[Store]:
 def attempts(connector: Knowing, **more: Any) -> Attempts:
     chance = random.Random(1).random
     limiter = RateLimiter(None, lambda: NOW)
+    limiter.claim(2)
     return Attempts(connector, Breaker(chance), limiter, now=lambda: NOW, random=chance, **more)
 
 

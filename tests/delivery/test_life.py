@@ -19,8 +19,8 @@ from forwarder.events import Listener
 from forwarder.store import Store
 from forwarder.store.outbox import Outbox
 from forwarder.store.records import Claimed, State
+from forwarder.testing import alert
 from tests.kit.core import PATIENCE, Scripted, enqueue, receipt, rows, until
-from tests.kit.samples import alert
 
 NO_THREADS: Final = """
 import resource, sys, time

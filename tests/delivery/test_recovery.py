@@ -10,7 +10,7 @@ from typing import Final
 import pytest
 
 from forwarder.connector import Uncertain
-from tests.kit.samples import alert
+from forwarder.testing import alert
 from tests.kit.simulation import Behaviour, Simulation
 
 LOOKUPS: Final = (10.0, 60.0, 300.0)

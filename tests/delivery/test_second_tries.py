@@ -16,9 +16,9 @@ from forwarder.sandbox import Fault, FaultKind, Sandbox
 from forwarder.store import Store
 from forwarder.store.query_records import DeliveryRow
 from forwarder.store.records import State
+from forwarder.testing import Target, alert
 from tests.kit import core
-from tests.kit.contract import TARGETS, Target
-from tests.kit.samples import alert
+from tests.kit.contract import TARGETS
 from tests.kit.store import routed
 
 HOUR: Final = 3600.0
@@ -33,7 +33,7 @@ LOOKING: Final = [target for target in TARGETS if target.find_path]
 class Desk:
     """One delivery, a destination, and a person who is asked to decide. ``turn`` is one life of a process."""
 
-    def __init__(self, store: Store, sandbox: Sandbox, target: Target) -> None:
+    def __init__(self, store: Store, sandbox: Sandbox, target: Target[Sandbox]) -> None:
         self.store, self.sandbox, self.target = store, sandbox, target
         self.time = core.Time()
         self.now = self.time.clock()

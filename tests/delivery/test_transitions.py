@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from forwarder.connector import Broken, Delivered, Outcome, RateLimited, Receipt, Rejected, Retry, Uncertain
 from forwarder.delivery.transitions import ATTEMPTS, LIMITS, LONGEST, PROBES, Context, not_found, settle, unrendered
 from forwarder.store.records import Claimed, Pause, State
-from tests.kit.samples import delivery
+from forwarder.testing import delivery
 
 NOW: Final = 1_772_366_400.0
 GIVE_UP_AFTER: Final = 3 * 86400.0

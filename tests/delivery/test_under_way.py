@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from forwarder.delivery.under_way import HANGS_AFTER, UnderWay
 from forwarder.store.records import Claimed
-from tests.kit.samples import delivery
+from forwarder.testing import delivery
 from tests.kit.store import Time
 
 

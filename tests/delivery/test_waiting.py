@@ -12,7 +12,7 @@ from forwarder.connector import Rate
 from forwarder.delivery.waiting import Cause, Waiting, waiting
 from forwarder.store import Store
 from forwarder.store.records import AttemptResult
-from tests.kit.samples import alert
+from forwarder.testing import alert
 from tests.kit.store import NOW, at, claim, deliver, enqueue, failed, of_sqlite, paused, routed, rows, settle, uncertain
 
 

@@ -15,7 +15,7 @@ from forwarder.feed.poller import Poller
 from forwarder.sandbox import Sandbox
 from forwarder.store import Store
 from forwarder.store.records import PollResult
-from tests.kit.samples import alert, alert_json
+from forwarder.testing import alert, alert_json
 from tests.kit.store import (
     LEASE,
     NOW,

@@ -34,8 +34,8 @@ from forwarder.feed.client import (
 )
 from forwarder.feed.items import MAX_DEPTH, MAX_RAW
 from forwarder.sandbox import Fault, FaultKind, Sandbox
+from forwarder.testing import alert_json
 from tests.kit.core import nobody_listens
-from tests.kit.samples import alert_json
 
 SINCE = datetime(2026, 3, 1, 11, 0, tzinfo=UTC)
 HTML = "<!doctype html><h1>Bad gateway</h1>"

@@ -12,9 +12,9 @@ from forwarder.common.clock import iso
 from forwarder.feed.poller import Poller
 from forwarder.sandbox import Sandbox
 from forwarder.store import Store
+from forwarder.testing import alert_json
 from tests.feed.conftest import MakePoller
 from tests.kit.feed import DAY, HOUR, new, outstanding, publish
-from tests.kit.samples import alert_json
 from tests.kit.store import NOW, Time, config, deliver, rows
 
 

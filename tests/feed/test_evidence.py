@@ -15,9 +15,9 @@ from forwarder.feed.client import FeedClient, RequestBudget
 from forwarder.feed.evidence import AT_ONCE, KEY_AGAIN, MAX_LINE, MAX_LINES, READ_EVERY, EvidenceReader, evidence_in
 from forwarder.sandbox import Fault, FaultKind, Sandbox
 from forwarder.store import Store
+from forwarder.testing import HOSTILE_TEXTS, alert
 from tests.feed.conftest import MakePoller
 from tests.kit.feed import asked, publish
-from tests.kit.samples import HOSTILE_TEXTS, alert
 from tests.kit.store import NOW, Time, claim, config, deliver, enqueue, routed, rows
 
 HOUR = 3600.0

@@ -133,13 +133,13 @@ def test_pages_ask_a_stack_that_cannot_be_read_less_and_less(
     poller.poll()
     sandbox.sentrytex.inject(UNREADABLE)
     before = asked(sandbox).count("stack")
-    for number in range(360):
-        time.advance(10)
+    for number in range(120):
+        time.advance(30)
         payments(sandbox, f"{number}", time.now - NOW)
         poller.poll()
         poller.stack_grew()
     assert 4 <= asked(sandbox).count("stack") - before <= 9
-    assert len(outstanding(store)) == 360
+    assert len(outstanding(store)) == 120
 
 
 def test_vendors_outside_the_stack_cost_a_request_now_and_then(

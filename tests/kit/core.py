@@ -41,7 +41,7 @@ from forwarder.sandbox import Sandbox
 from forwarder.store import Store
 from forwarder.store.query_records import DeliveryRow, Filter
 from forwarder.store.records import RoutedAlert
-from tests.kit.samples import alert_json
+from forwarder.testing import alert_json
 
 PATIENCE: Final = 60.0
 """Seconds that a test waits for what must happen: many more than it takes, for a busy machine is no fault."""

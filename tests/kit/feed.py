@@ -7,7 +7,7 @@ from typing import Any
 from forwarder.sandbox import Sandbox
 from forwarder.store import Store
 from forwarder.store.records import PollResult
-from tests.kit.samples import alert_json
+from forwarder.testing import alert_json
 from tests.kit.store import at, rows
 
 HOUR, DAY = 3600.0, 86400.0

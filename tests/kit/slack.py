@@ -10,7 +10,7 @@ from typing import Any, Final
 from connectors.slack import Slack, SlackConfig
 from forwarder.connector import Change, Delivered, Delivery, Link, Outcome
 from forwarder.sandbox import Fault, FaultKind, Sandbox
-from tests.kit.samples import delivery
+from forwarder.testing import delivery
 
 WORSE: Final = (
     Change(field="severity", old="high", new="critical"),

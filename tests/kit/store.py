@@ -23,7 +23,7 @@ from forwarder.store.enqueue import enqueue as owe
 from forwarder.store.enqueue import enqueue_withdrawal, record_change
 from forwarder.store.records import AttemptResult, Claimed, RoutedAlert, Settlement, State
 from forwarder.store.sqlite import SqliteEngine
-from tests.kit.samples import alert
+from forwarder.testing import alert
 
 NOW: Final = 1_772_366_400.0
 """2026-03-01T12:00:00Z."""

@@ -20,10 +20,10 @@ from forwarder.logs import Redactor
 from forwarder.store import Store
 from forwarder.store.alarm_records import Alarm
 from forwarder.store.records import Gap
+from forwarder.testing import alert
 from forwarder.web.server import Server, bind
 from tests.kit import store as store_kit
 from tests.kit.core import PATIENCE
-from tests.kit.samples import alert
 from tests.kit.store import NOW, Time
 
 TOKEN: Final = "not-a-real-web-token"

@@ -18,7 +18,7 @@ from forwarder.response import PAGE
 from forwarder.store import Store
 from forwarder.store.digests import TOLD
 from forwarder.store.records import Claimed, RoutedAlert
-from tests.kit.samples import alert
+from forwarder.testing import alert
 from tests.kit.store import NOW, Time, claim, claim_all, config, dead, delivered, ids, routed, rows, settle
 
 DUE: Final = NOW + 21 * 3600.0

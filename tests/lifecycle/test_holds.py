@@ -16,7 +16,7 @@ from forwarder.lifecycle.holds import holds
 from forwarder.store import Store
 from forwarder.store.life_records import DIGEST, Hold
 from forwarder.store.records import RoutedAlert
-from tests.kit.samples import alert
+from forwarder.testing import alert
 from tests.kit.store import NOW, Time, claim, claim_all, config, deliver, routed, rows, states
 
 OFFICE: Final = {"days": ["mon", "tue", "wed", "thu", "fri"], "hours": "09:00-18:00", "timezone": "Europe/Berlin"}

@@ -19,8 +19,8 @@ from forwarder.lifecycle.mutes import mute_of, muted_by, of_config, words
 from forwarder.store import Store
 from forwarder.store.mute_records import MuteRow
 from forwarder.store.query_records import Filter
+from forwarder.testing import alert
 from tests.kit.core import Scripted
-from tests.kit.samples import alert
 from tests.kit.store import NOW, Time, config, deliver, enqueue
 
 DAY: Final = 86400.0

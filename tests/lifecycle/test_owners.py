@@ -10,7 +10,7 @@ from pydantic import BaseModel, RootModel
 from forwarder.alert import Vendor
 from forwarder.connector import Origin
 from forwarder.lifecycle.owners import all_owners, owners_of
-from tests.kit.samples import HOSTILE_TEXTS, alert, delivery
+from forwarder.testing import HOSTILE_TEXTS, alert, delivery
 
 
 class Who(RootModel[str]):

@@ -24,7 +24,7 @@ from forwarder.store import Store
 from forwarder.store.life_records import DIGEST, Hold
 from forwarder.store.records import RoutedAlert
 from forwarder.store.responses import respond
-from tests.kit.samples import alert
+from forwarder.testing import alert
 from tests.kit.store import NOW, Time, claim, claim_all, config, deliver, enqueue, routed, rows
 
 MINUTE: Final = 60.0

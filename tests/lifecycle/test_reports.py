@@ -21,7 +21,7 @@ from forwarder.response import PAGE
 from forwarder.store import Store
 from forwarder.store.life_records import DIGEST, Hold
 from forwarder.store.mute_records import MutedBy
-from tests.kit.samples import alert
+from forwarder.testing import alert
 from tests.kit.store import NOW, Time, claim, claim_all, config, deliver, enqueue, routed
 
 DAY: Final = 86400.0

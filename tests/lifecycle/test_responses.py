@@ -26,8 +26,8 @@ from forwarder.lifecycle import Mutes, Responses
 from forwarder.lifecycle.responses import MOST_PERSON, MOST_REASON
 from forwarder.response import PAGE
 from forwarder.store import Store
+from forwarder.testing import alert
 from tests.kit.core import Scripted
-from tests.kit.samples import alert
 from tests.kit.store import NOW, claim, config, delivered, enqueue, settle
 
 

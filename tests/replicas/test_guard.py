@@ -6,12 +6,13 @@ import pytest
 
 from forwarder.connector import Delivered, Rejected
 from forwarder.sandbox import Sandbox
+from forwarder.testing import Target, new_delivery, send
 from forwarder.wire.deadline import deadline
-from tests.kit.contract import TARGETS, Target, new_delivery, send
+from tests.kit.contract import TARGETS
 
 
 @pytest.mark.parametrize("target", TARGETS, ids=lambda target: target.name)
-def test_nothing_is_sent_without_the_role(target: Target, sandbox: Sandbox) -> None:
+def test_nothing_is_sent_without_the_role(target: Target[Sandbox], sandbox: Sandbox) -> None:
     """Each connector asks right before each request, over every client; what was not sent is tried again."""
     connector, service = target.connect(sandbox), target.service(sandbox)
     owed, before = new_delivery(), len(service.requests)

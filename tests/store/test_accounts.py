@@ -13,7 +13,7 @@ from forwarder.store import Store
 from forwarder.store.errors import Overtaken
 from forwarder.store.query_records import Filter
 from forwarder.store.records import Arrival, Gap, RoutedAlert
-from tests.kit.samples import alert
+from forwarder.testing import alert
 from tests.kit.store import NOW, claim, delivered, enqueue, routed, rows, settle, stack
 
 DAY = 86400.0

@@ -11,7 +11,7 @@ from forwarder.connector import Origin
 from forwarder.store import Store
 from forwarder.store.alarm_records import Alarm, Symptom
 from forwarder.store.records import Gap
-from tests.kit.samples import alert
+from forwarder.testing import alert
 from tests.kit.store import NOW, claim, dead, deliver, enqueue, pause, routed, rows, settle, states
 
 SINCE: Final = NOW - 86400

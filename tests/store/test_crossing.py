@@ -11,7 +11,7 @@ from forwarder.store import Store
 from forwarder.store.enqueue import enqueue as owe
 from forwarder.store.life_records import Responded
 from forwarder.store.records import Claimed, Settlement
-from tests.kit.samples import alert
+from forwarder.testing import alert
 from tests.kit.store import NOW, claim, dead, delivered, enqueue, failed, settle, uncertain
 
 EVERYWHERE = ("secops", "oncall")

@@ -11,7 +11,7 @@ from forwarder.store import Store
 from forwarder.store.alarm_records import Alarm
 from forwarder.store.records import AttemptResult, Settlement
 from forwarder.store.schema import MIGRATIONS
-from tests.kit.samples import alert
+from forwarder.testing import alert
 from tests.kit.store import (
     LASTING,
     NOW,

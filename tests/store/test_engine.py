@@ -20,8 +20,8 @@ import pytest
 from forwarder.store import AlreadyRunning, Store, StoreError
 from forwarder.store.connection import Connection
 from forwarder.store.schema import APPLICATION_ID, MIGRATIONS, migrate
+from forwarder.testing import alert
 from tests.kit.core import PATIENCE, until
-from tests.kit.samples import alert
 from tests.kit.store import enqueue, of_sqlite, queue_of, rows
 
 DATABASES: Final = ("sqlite",)

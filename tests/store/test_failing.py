@@ -9,7 +9,7 @@ import pytest
 from forwarder.connector import Origin
 from forwarder.store import Store
 from forwarder.store.records import Lateness, Queue, Settlement
-from tests.kit.samples import alert
+from forwarder.testing import alert
 from tests.kit.store import (
     NOW,
     at,

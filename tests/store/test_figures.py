@@ -26,7 +26,7 @@ from forwarder.store.life_records import Hold
 from forwarder.store.mute_records import MutedBy
 from forwarder.store.records import RoutedAlert
 from forwarder.store.schema import MIGRATIONS
-from tests.kit.samples import alert
+from forwarder.testing import alert
 from tests.kit.store import NOW, claim_all, dead, delivered, enqueue, of_sqlite, routed, rows, settle
 
 DAY: Final = 86400.0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from forwarder.store import Store
-from tests.kit.samples import alert
+from forwarder.testing import alert
 from tests.kit.store import LEASE, NOW, claim, enqueue, failed, settle
 
 PAYLOAD = {"id": "msg_1", "text": "ünïcode and \U0001f6a8", "number": 0.1, "nothing": None}

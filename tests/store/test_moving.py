@@ -22,9 +22,10 @@ from forwarder.store.connection import Connection
 from forwarder.store.moving import DAEMON, move
 from forwarder.store.query_records import Filter
 from forwarder.store.sides import SqliteSide, Table, Values, tables
+from forwarder.testing import alert, hostile_alerts, odd_alerts
 from tests.kit.core import PATIENCE
 from tests.kit.postgres import Server
-from tests.kit.samples import alert, hostile_alerts, odd_alerts, real_alerts
+from tests.kit.samples import real_alerts
 from tests.kit.store import NOW, claim, claim_all, dead, delivered, enqueue, routed, rows, settle, uncertain
 from tests.store.test_schemas import BEFORE, LIVED, columns_in_order, described
 

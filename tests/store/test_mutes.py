@@ -15,7 +15,7 @@ from forwarder.store import Store
 from forwarder.store.mute_records import MutedBy, MuteRow
 from forwarder.store.query_records import AlertRow, Filter
 from forwarder.store.records import RoutedAlert
-from tests.kit.samples import alert
+from forwarder.testing import alert
 from tests.kit.store import NOW, claim, of_sqlite, routed, rows
 
 DAY: Final = 86400.0

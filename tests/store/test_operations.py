@@ -11,7 +11,7 @@ from forwarder.alert import SetAside, Severity
 from forwarder.connector import Kind, Link, Receipt
 from forwarder.store import Store
 from forwarder.store.records import AFTER_ALL_OPENS, AttemptResult, Gap, Settlement
-from tests.kit.samples import alert
+from forwarder.testing import alert
 from tests.kit.store import (
     LASTING,
     LEASE,

@@ -10,7 +10,7 @@ from forwarder.alert import Alert
 from forwarder.connector import Change, Kind
 from forwarder.store import Store
 from forwarder.store.records import LINKS_ONLY, AttemptResult, Claimed, Turn
-from tests.kit.samples import alert
+from forwarder.testing import alert
 from tests.kit.store import (
     LEASE,
     NOW,

@@ -16,7 +16,8 @@ from forwarder.connector import Kind, Origin, Receipt
 from forwarder.store import Store
 from forwarder.store.records import AttemptResult, Claimed, Gap, Settlement, State
 from forwarder.store.sqlite import SqliteEngine
-from tests.kit.samples import alert, hostile_alerts, odd_alerts, real_alerts
+from forwarder.testing import alert, hostile_alerts, odd_alerts
+from tests.kit.samples import real_alerts
 from tests.kit.store import (
     LASTING,
     LEASE,

@@ -15,7 +15,7 @@ import pytest
 
 from forwarder.store import AlreadyRunning, Store, StoreError, pulse
 from forwarder.store.owner import is_owned, owner_pid
-from tests.kit.samples import alert
+from forwarder.testing import alert
 from tests.kit.store import enqueue, rows
 
 OWNER: Final = """

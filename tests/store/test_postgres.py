@@ -22,9 +22,9 @@ from forwarder.store.postgres.engine import PostgresEngine
 from forwarder.store.postgres.schema import MIGRATIONS
 from forwarder.store.postgres.wire import connect
 from forwarder.store.query_records import Filter
+from forwarder.testing import alert
 from tests.kit.core import PATIENCE, until
 from tests.kit.postgres import PASSWORD, Proxy, Server
-from tests.kit.samples import alert
 from tests.kit.store import NOW, claim, delivered, enqueue, queue_of, routed, rows, settle, states
 
 DATABASES: Final = ("postgres",)

@@ -14,7 +14,7 @@ from forwarder.delivery.waiting import waiting
 from forwarder.store import Store
 from forwarder.store.query_records import Filter
 from forwarder.store.records import Gap, State
-from tests.kit.samples import HOSTILE_TEXTS, alert
+from forwarder.testing import HOSTILE_TEXTS, alert
 from tests.kit.store import (
     LEASE,
     NOW,

@@ -17,7 +17,7 @@ from forwarder.response import FEED, PAGE, actions_between
 from forwarder.store import Store
 from forwarder.store.life_records import Heard, Responded
 from forwarder.store.lifecycle import CATCH_UP_AT_ONCE
-from tests.kit.samples import alert
+from forwarder.testing import alert
 from tests.kit.store import NOW, claim, claim_all, delivered, enqueue, failed, routed, rows, settle
 
 EVERYWHERE = ("secops", "oncall", "tickets")

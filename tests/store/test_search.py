@@ -9,7 +9,7 @@ import pytest
 from forwarder.alert import Vendor
 from forwarder.store import Store
 from forwarder.store.query_records import Filter
-from tests.kit.samples import alert
+from forwarder.testing import alert
 from tests.kit.store import NOW, claim, delivered, enqueue, routed, settle
 
 LOG4SHELL = alert(

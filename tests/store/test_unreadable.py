@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -20,8 +20,8 @@ from forwarder.sandbox import Sandbox
 from forwarder.store import Store
 from forwarder.store.query_records import Filter
 from forwarder.store.records import AttemptResult, State
+from forwarder.testing import alert
 from tests.kit import core
-from tests.kit.samples import alert
 from tests.kit.store import (
     LASTING,
     NOW,
@@ -36,6 +36,7 @@ from tests.kit.store import (
     rows,
     settle,
 )
+from tests.kit.thorough import beyond
 from tests.kit.web import Site, serving
 
 Damage = Callable[[sqlite3.Connection], object]
@@ -90,6 +91,22 @@ HARMLESS: Final[dict[str, Damage]] = {
 """What people look at, or the poller goes by, and no delivery needs."""
 
 EVERYTHING: Final = {**DAMAGES, **HARMLESS}
+USUAL: Final = (
+    "a body that is no JSON",
+    "a body that is no text",
+    "no alert",
+    "an unknown kind",
+    "a time beyond all calendars",
+    "a trail of another form",
+    "a payload that is none",
+    "an unknown outcome",
+    "a revision that is no JSON",
+    "categories that are none",
+    "evidence of another form",
+    "a reach that is none",
+    "a gap of an unknown severity",
+)
+"""What everybody meets in every run of the tests: each place that can be damaged."""
 
 
 def damage(path: Path, how: Damage) -> None:
@@ -180,7 +197,7 @@ def site(tmp_path: Path) -> Iterator[Site]:
         yield running
 
 
-@pytest.mark.parametrize("how", EVERYTHING)
+@pytest.mark.parametrize("how", beyond(USUAL, EVERYTHING))
 def test_pages_and_reviews_go_on(site: Site, how: str) -> None:
     """Every page, the metrics, the probes and the alarms' review show the others, and what they can of this one."""
     damage(file_of(site.store), EVERYTHING[how])
@@ -226,8 +243,12 @@ COMMANDS: Final = (
 )
 
 
-@pytest.mark.parametrize("how", EVERYTHING)
-def test_commands_go_on(tmp_path: Path, sandbox: Sandbox, how: str, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.each_once
+@pytest.mark.parametrize("how", beyond(USUAL, EVERYTHING))
+@pytest.mark.parametrize("commands", [COMMANDS[start::4] for start in range(4)], ids=["a", "b", "c", "d"])
+def test_commands_go_on(
+    tmp_path: Path, sandbox: Sandbox, how: str, commands: Sequence[list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Every command that lists, explains, decides or copies ends well."""
     config = core.settings(sandbox) | {"routes": [{"to": "secops"}]}
     core.written(tmp_path, config)
@@ -242,7 +263,7 @@ def test_commands_go_on(tmp_path: Path, sandbox: Sandbox, how: str, monkeypatch:
     with Store.open_exclusive(tmp_path / "forwarder.db") as store:
         store.outbox.reclaim_expired(now=NOW, due_at={}, all_claims=True)
         claim_all(store, "tickets")
-    for arguments in COMMANDS:
+    for arguments in commands:
         told = CliRunner().invoke(group, [*arguments, "-c", "config.yaml"], prog_name="forwarder")
         gone = how == "no alert" and BAD in arguments
         assert told.exit_code == int(gone), (arguments, told.output, told.exception)

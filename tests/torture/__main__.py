@@ -109,7 +109,7 @@ def main(
         "secrets": prove_secrets,
         "poison": prove_poison,
         "replicas": lambda: prove_replicas(troubles, seed, part),
-        "failover": lambda: prove_failover(seed),
+        "failover": lambda: prove_failover(seed, part),
         "soak": lambda: prove_soak(days, seed),
     }
     complaints: list[str] = []
@@ -216,8 +216,8 @@ def prove_replicas(troubles: int, seed: int, part: tuple[int, int]) -> list[str]
     return _show_replicas("Replicas", replica_campaigns.campaigns(troubles, seed)[which - 1 :: parts])
 
 
-def prove_failover(seed: int) -> list[str]:
-    return _show_replicas("Failover, leases of 15 s", [replica_campaigns.failover(seed)])
+def prove_failover(seed: int, part: tuple[int, int]) -> list[str]:
+    return _show_replicas("Failover, leases of 15 s", [replica_campaigns.failover(seed, part)])
 
 
 def _show_replicas(title: str, campaigns: Sequence[replica_campaigns.Campaign]) -> list[str]:

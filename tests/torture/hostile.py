@@ -19,10 +19,10 @@ from hypothesis import strategies as st
 from forwarder.alert import Alert, MalformedAlert
 from forwarder.common.text import is_web_url
 from forwarder.feed.client import Page
-from forwarder.sandbox import Fault, FaultKind, Sandbox
+from forwarder.sandbox import Fault, FaultKind, Sandbox, adaptive
 from forwarder.store.query_records import Filter
 from forwarder.store.records import State
-from tests.kit.samples import HOSTILE_TEXTS
+from forwarder.testing import HOSTILE_TEXTS
 from tests.torture.leaks import leaks
 from tests.torture.matrix import Row
 from tests.torture.rig import Rig
@@ -61,9 +61,9 @@ pages = st.lists(st.one_of(_alerts, _alerts, _json), max_size=5)
 """Alerts with anything in any field, and things that are no alert at all."""
 
 
-def catalogue() -> Iterator[list[Any]]:
+def catalogue(texts: Sequence[str]) -> Iterator[list[Any]]:
     """Pages that chance would not find."""
-    for text in HOSTILE_TEXTS:
+    for text in texts:
         yield [{"id": _new_id(), "published_at": "now", **dict.fromkeys(_FIELDS, text)}]
         yield [{"id": _new_id(), "published_at": "now", "title": text, "source_urls": [text, "javascript:alert(1)"]}]
     same = _new_id()
@@ -76,15 +76,15 @@ def catalogue() -> Iterator[list[Any]]:
     yield [{"id": _new_id(), "published_at": "now", "field_of_tomorrow": deep}]
 
 
-def run(folder: Path, *, examples: int, flavour: str, seeded: bool = True) -> Row:
+def run(folder: Path, *, examples: int, flavour: str, seeded: bool = True, texts: Sequence[str] = HOSTILE_TEXTS) -> Row:
     """Sends the catalogue and so many pages of chance through a forwarder; ``seeded`` is the same chance each time."""
     row = Row(target=f"hostile, {flavour}")
     with (
         Sandbox(limits=False) as sandbox,
-        Rig(folder, sandbox, ["slack-token", "pagerduty", "webhook", flavour]) as rig,
+        Rig(folder, sandbox, ["slack-token", "teams", "pagerduty", "webhook", flavour]) as rig,
     ):
         rig.poll()
-        for page in catalogue():
+        for page in catalogue(texts):
             row.cells += 1
             withstand(rig, page)
 
@@ -153,6 +153,10 @@ def _interpreted(rig: Rig) -> Iterator[str]:
         yield from (f"a ping, {ping}" for ping in message["pings"])
         yield from _links(message["blocks"], "url")
         yield from _links(message["attachments"], "url")
+    yield from (f"a card that is not shown: {why}" for why in rig.sandbox.teams.failed)
+    for card in rig.sandbox.teams.cards:
+        yield from (f"a mention, {who}" for who in adaptive.mentions(card))
+        yield from (f"a link, {url}" for url in adaptive.links(card) if not is_web_url(url))
     for incident in rig.sandbox.pagerduty.incidents.values():
         yield from _links(incident["events"], "href")
     for message in rig.sandbox.webhook.messages.values():

@@ -19,7 +19,7 @@ from forwarder.connector import Broken, Delivered, RateLimited, Rejected, Retry,
 from forwarder.sandbox import Fault, FaultKind, Sandbox
 from forwarder.store.query_records import Filter
 from forwarder.store.records import AttemptResult, State
-from tests.kit.contract import Kinds, Target
+from forwarder.testing import Kinds, Target
 from tests.torture.leaks import leaks
 from tests.torture.rig import QUICK, Rig
 from tests.torture.world import assert_exactly_once
@@ -76,7 +76,7 @@ class Cell:
         return any(fault and "timeout" in fault.kind.value for fault in (self.fault, self.look))
 
 
-def cells(target: Target, statuses: Sequence[int] = STATUSES) -> Iterator[Cell]:
+def cells(target: Target[Sandbox], statuses: Sequence[int] = STATUSES) -> Iterator[Cell]:
     """Every cell of one connector."""
     for status in statuses:
         fault = Fault(
@@ -111,7 +111,7 @@ def cells(target: Target, statuses: Sequence[int] = STATUSES) -> Iterator[Cell]:
             yield Cell(name=f"reset_after, and {name} when looking", fault=lost, look=struck, first=target.lost)
 
 
-def expected(target: Target, status: int) -> Kinds:
+def expected(target: Target[Sandbox], status: int) -> Kinds:
     """What an answer of that status comes to; where the contract's table has no word, by what its class means."""
     if status in target.statuses:
         return target.statuses[status]
@@ -142,7 +142,7 @@ class Row:
     wrong: list[str] = field(default_factory=list)
 
 
-def run(target: Target, folder: Path, statuses: Sequence[int] = STATUSES) -> Row:
+def run(target: Target[Sandbox], folder: Path, statuses: Sequence[int] = STATUSES) -> Row:
     """Brings one alert through each cell of a connector."""
     row = Row(target=target.name)
     every = list(cells(target, statuses))
@@ -162,7 +162,7 @@ def run(target: Target, folder: Path, statuses: Sequence[int] = STATUSES) -> Row
     return row
 
 
-def _judge(rig: Rig, target: Target, cell: Cell, row: Row) -> None:
+def _judge(rig: Rig, target: Target[Sandbox], cell: Cell, row: Row) -> None:
     row.cells += 1
     try:
         row.repeats += _bring_through(rig, target, cell)
@@ -171,7 +171,7 @@ def _judge(rig: Rig, target: Target, cell: Cell, row: Row) -> None:
         target.service(rig.sandbox).clear_faults()
 
 
-def _bring_through(rig: Rig, target: Target, cell: Cell) -> int:
+def _bring_through(rig: Rig, target: Target[Sandbox], cell: Cell) -> int:
     """How often the alert was repeated; raises AssertionError where the cell does not hold."""
     service, heard = target.service(rig.sandbox), rig.heard.attempts
     heard.clear()
@@ -199,7 +199,7 @@ def _bring_through(rig: Rig, target: Target, cell: Cell) -> int:
     return stands - 1
 
 
-def _refused(target: Target, folder: Path, row: Row) -> None:
+def _refused(target: Target[Sandbox], folder: Path, row: Row) -> None:
     """A connection that is refused: the address is one where nobody listens, until the config is put right."""
     row.cells += 1
     place = folder / "refused"

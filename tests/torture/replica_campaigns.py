@@ -97,11 +97,16 @@ def campaigns(troubles: int, seed: int, size: int = 8) -> list[Campaign]:
     ]
 
 
-def failover(seed: int) -> Campaign:
-    """The campaign in which it is measured how long nobody does what another one did, with leases as in earnest."""
+def failover(seed: int, part: tuple[int, int] = (1, 1)) -> Campaign:
+    """The campaign in which it is measured how long nobody does what another one did, with leases as in earnest.
+
+    ``part`` is which share of its troubles: the third of eight.
+    """
     deck = [trouble for trouble, times in FAILOVERS.items() for _ in range(times)]
     random.Random(seed).shuffle(deck)
     rates = dict.fromkeys(NAMES, 5.0)
+    which, parts = part
+    troubles = tuple(deck[which - 1 :: parts])
     return Campaign(
-        seed=seed, troubles=tuple(deck), alerts=2, lease=15.0, rates=rates, flow=2.0, limits=False, prompt=True
+        seed=seed, troubles=troubles, alerts=2, lease=15.0, rates=rates, flow=2.0, limits=False, prompt=True
     )

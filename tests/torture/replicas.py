@@ -33,8 +33,9 @@ ENDURES: Final = 5.0
 """Seconds beyond the lease after which whatever a killed replica had is done by another one."""
 HANDS_OVER: Final = 2.0
 """Seconds within which whatever a replica did that ends in order is done by another one."""
-BURST: Final = 3
-"""Sends more than the rate that any stretch may show: one that is credited, and two that a busy machine held up."""
+BURST: Final = 1.0
+"""Sends more than the rate that no stretch may show: a request counts once the stand-in has read it, and the one may be
+read at once, the next only when a busy machine comes to it."""
 ACTS: Final = {"slack-token": "chat.", "pagerduty": "/v2/enqueue", "jira-cloud": "POST /rest/api/3/issue"}
 """By what a request is known that brings something there."""
 REPLICAS: Final = 3

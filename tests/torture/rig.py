@@ -32,6 +32,7 @@ LONGEST: Final = 6 * 3600.0
 QUICK: Final[Mapping[str, Mapping[str, Any]]] = {
     "slack-token": {"max_rate": None},
     "slack-webhook": {"max_rate": None},
+    "teams": {"max_rate": None},
     "pagerduty": {"max_rate": None},
     "jira-cloud": {"reconcile_after": ["5s", "20s"]},
     "jira-data-center": {"reconcile_after": ["5s", "20s"]},

@@ -22,19 +22,21 @@ from forwarder.sandbox import Sandbox
 from forwarder.store import Store, StoreError
 from forwarder.store.query_records import Filter
 from forwarder.store.records import State
-from tests.kit.contract import TARGETS, Target
+from forwarder.testing import Target
+from tests.kit.contract import TARGETS
 from tests.torture.points import Point
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 PATIENCE: Final = 60.0
 """Seconds for what takes one or two on an idle machine."""
-TARGET: Final[Mapping[str, Target]] = {target.name: target for target in TARGETS}
+TARGET: Final[Mapping[str, Target[Sandbox]]] = {target.name: target for target in TARGETS}
 
 _LOOKS: Final = {"reconcile_after": ["100ms", "400ms"]}
 HASTE: Final[Mapping[str, Mapping[str, Any]]] = {
     "slack-token": {**_LOOKS, "max_rate": None},
     # One under way at a time, so that a kill can repeat one message at most.
     "slack-webhook": {"max_rate": None, "concurrency": 1},
+    "teams": {"max_rate": None, "concurrency": 1},
     "pagerduty": {"max_rate": None},
     "jira-cloud": _LOOKS,
     "jira-data-center": _LOOKS,

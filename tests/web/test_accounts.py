@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from forwarder.config import Config
+from forwarder.testing import alert
 from forwarder.web.health import Health
 from tests.kit import store as store_kit
-from tests.kit.samples import alert
 from tests.kit.store import NOW
 from tests.kit.web import Site, serving
 from tests.store.test_accounts import arrive, begin

@@ -7,7 +7,7 @@ import re
 import shutil
 import signal
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -18,11 +18,12 @@ import pytest
 from forwarder.sandbox import Sandbox
 from forwarder.store.query_records import Filter
 from forwarder.store.records import State
+from forwarder.testing import ALERT_ID, alert, hostile_alerts
 from tests.kit import core
 from tests.kit import store as store_kit
 from tests.kit.nginx import HOST, proxying, shown
-from tests.kit.samples import ALERT_ID, alert, hostile_alerts
 from tests.kit.store import NOW
+from tests.kit.thorough import beyond
 from tests.kit.web import TOKEN, Site, furnish, serving
 
 playwright_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
@@ -42,6 +43,7 @@ ARGUMENTS: Final = [
 ]
 expect.set_options(timeout=1000 * core.PATIENCE)
 PAGES: Final = ("", "alerts", f"alerts/{ALERT_ID}", "dead-letters", "figures", "mutes", "gaps", "set-aside", "nowhere")
+SOME: Final = slice(1, None, 4)
 
 
 @pytest.fixture(scope="module")
@@ -85,7 +87,8 @@ def tab(browser: Browser, *, host: str = "127.0.0.1", **options: Any) -> Iterato
     assert wrong == []
 
 
-def test_hostile_texts_do_nothing(browser: Browser, tmp_path: Path) -> None:
+@pytest.mark.parametrize("looked_at", beyond([SOME], [SOME, slice(None)]), ids=["a quarter of the pages", "all pages"])
+def test_hostile_texts_do_nothing(browser: Browser, tmp_path: Path, looked_at: slice) -> None:
     """Whatever an alert says, the browser runs nothing of it, loads nothing for it and follows nothing in it."""
     with serving(tmp_path) as site, tab(browser) as page:
         shown = [alert(**{**given.raw, "id": f"hostile-{number}"}) for number, given in enumerate(hostile_alerts())]
@@ -95,7 +98,7 @@ def test_hostile_texts_do_nothing(browser: Browser, tmp_path: Path) -> None:
         assert page.locator("main img, main iframe, main script, main object").count() == 0
         links = page.locator("main a").evaluate_all("links => links.map(link => link.protocol)")
         assert set(links) == {"http:"}
-        for given in shown:
+        for given in shown[looked_at]:
             page.goto(f"{site.url}alerts/{given.id}")
             links = page.locator("main a").evaluate_all("links => links.map(link => link.protocol)")
             assert set(links) <= {"http:", "https:"}
@@ -235,7 +238,7 @@ def test_a_forwarder_that_died_is_seen_at_once(browser: Browser, tmp_path: Path)
             expect(page.locator(".card .state")).to_have_text(["working"] * 3)
 
 
-@pytest.mark.parametrize("path", PAGES[:-1])
+@pytest.mark.parametrize("path", beyond(["", "gaps"], PAGES[:-1]))
 def test_every_page_notices_and_recovers(browser: Browser, tmp_path: Path, path: str) -> None:
     """Also a page of which nothing is renewed, or one whose updates are paused, says when nothing answers."""
     with ExitStack() as ends:
@@ -382,16 +385,24 @@ def violations(page: Page) -> str:
     return str(found.generate_report()) if found.violations_count else ""
 
 
+@pytest.mark.each_once
 @pytest.mark.parametrize(("scheme", "width"), [("light", 1280), ("dark", 360)])
+@pytest.mark.parametrize("pages", [PAGES[::2], PAGES[1::2]], ids=["some", "the others"])
 def test_axe_finds_nothing_wrong(
-    browser: Browser, site: Site, tmp_path: Path, scheme: Literal["light", "dark"], width: int
+    *,
+    browser: Browser,
+    site: Site,
+    tmp_path: Path,
+    scheme: Literal["light", "dark"],
+    width: int,
+    pages: Sequence[str],
 ) -> None:
     """On any page, in both themes, on a desk and on a phone; nor where one signs in."""
     with (
         serving(tmp_path, token=TOKEN) as guarded,
         tab(browser, color_scheme=scheme, viewport={"width": width, "height": 800}) as page,
     ):
-        for address in (*(site.url + path for path in PAGES), guarded.url):
+        for address in (*(site.url + path for path in pages), guarded.url):
             page.goto(address)
             assert violations(page) == "", address
 

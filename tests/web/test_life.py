@@ -16,10 +16,10 @@ from forwarder.delivery.dispatcher import Dispatcher
 from forwarder.store.enqueue import keep_own
 from forwarder.store.life_records import DIGEST, Hold, held_during
 from forwarder.store.records import RoutedAlert
+from forwarder.testing import alert
 from forwarder.web.filters import KINDS, ORIGINS
 from tests.kit import store as store_kit
 from tests.kit.core import Scripted
-from tests.kit.samples import alert
 from tests.kit.store import NOW
 from tests.kit.web import Site, serving, words
 

@@ -17,12 +17,12 @@ from forwarder.feed.client import SentrytexError
 from forwarder.sandbox import Fault, FaultKind, Sandbox
 from forwarder.store import Store
 from forwarder.store.records import AttemptResult, Settlement
+from forwarder.testing import alert
 from forwarder.web.health import WRITE_EVERY, Health, Missing
 from forwarder.web.metrics import REASONS, RESULTS, Metrics
 from tests.kit import core as core_kit
 from tests.kit import store as store_kit
 from tests.kit.core import no_threads
-from tests.kit.samples import alert
 from tests.kit.store import NOW, file_of
 from tests.kit.web import Site, furnish, serving, sweep_short
 

@@ -14,11 +14,11 @@ from structlog.testing import capture_logs
 from forwarder.config import Listen
 from forwarder.store.query_records import Filter
 from forwarder.store.records import State
+from forwarder.testing import alert
 from forwarder.web.server import WebError, bind
 from forwarder.web.sessions import Keys
 from forwarder.web.visitors import Hosts
 from tests.kit import store as store_kit
-from tests.kit.samples import alert
 from tests.kit.web import HTML, TOKEN, Site, furnish, serving, words
 
 BEARER = {"Authorization": f"Bearer {TOKEN}"}

@@ -19,11 +19,11 @@ from forwarder.store import Store, StoreError
 from forwarder.store.mute_records import MutedBy
 from forwarder.store.query_records import Filter
 from forwarder.store.records import AttemptResult, Gap, State
+from forwarder.testing import ALERT_ID, alert, hostile_alerts, odd_alerts
 from forwarder.web import pages
 from forwarder.web.charts import Latency, days, days_chart, latencies, latency_chart
 from forwarder.web.filters import CAUSES, templates
 from tests.kit import store as store_kit
-from tests.kit.samples import ALERT_ID, alert, hostile_alerts, odd_alerts
 from tests.kit.store import NOW, file_of
 from tests.kit.web import HTML, Site, furnish, serving, sweep_short, words
 

@@ -12,8 +12,8 @@ import pytest
 
 from forwarder.store.query_records import Filter
 from forwarder.store.records import State
+from forwarder.testing import ALERT_ID
 from tests.kit.nginx import Proxy, proxying, shown
-from tests.kit.samples import ALERT_ID
 from tests.kit.web import TOKEN, Site, furnish, serving, words
 
 HOSTS = ("alerts.example.com",)

@@ -23,10 +23,10 @@ from forwarder.config import HeartbeatConfig
 from forwarder.connector import Connector, Failed, Outcome
 from forwarder.feed.client import FeedClient, SentrytexError
 from forwarder.heartbeat import Heartbeat
+from forwarder.testing import delivery
 from forwarder.wire.unreachable import why_unreachable
 from tests.connectors.jira.kit import config as jira_config
 from tests.kit.core import nobody_listens
-from tests.kit.samples import delivery
 from tests.kit.wire import encrypting, peer
 
 SECRET = "not-a-real-token"

@@ -60,7 +60,7 @@ class Statement(NamedTuple):
 @lru_cache(maxsize=1024)
 def translated(sql: str) -> Statement:
     """A statement in PostgreSQL's words."""
-    parameters: list[str | int] = []
+    parameters: dict[str | int, int] = {}
     kept: list[str] = []
     unnumbered = 0
 
@@ -78,9 +78,7 @@ def translated(sql: str) -> Statement:
             wanted = int(found["placed"][1:]) - 1
         else:
             wanted, unnumbered = unnumbered, unnumbered + 1
-        if wanted not in parameters:
-            parameters.append(wanted)
-        return f"${parameters.index(wanted) + 1}"
+        return f"${parameters.setdefault(wanted, len(parameters) + 1)}"
 
     told = _TOKEN.sub(take, sql)
     for pattern, instead in _REPLACED:

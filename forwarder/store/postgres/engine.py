@@ -65,14 +65,16 @@ DOUBT_PAUSE: Final = 0.25
 CONFLICTS: Final = 5
 """How often a write is tried again that another one got in the way of."""
 
-# A trigger's plan would be kept as it was made when its tables were small, until they are analyzed again.
-_LIMITS: Final = (
-    f"SET LOCAL search_path = {SCHEMA}, pg_catalog; SET LOCAL statement_timeout = '60s';"
-    " SET LOCAL plan_cache_mode = force_custom_plan"
+_LIMITS: Final = f"SET LOCAL search_path = {SCHEMA}, pg_catalog; SET LOCAL statement_timeout = '60s'"
+_READ: Final = (
+    f"BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; {_LIMITS}; SET LOCAL plan_cache_mode = force_custom_plan"
 )
-_READ: Final = f"BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; {_LIMITS}"
+# The plans of triggers and of what refers to another table are kept, for they cost as much as what they carry out. One
+# that was made when its table was empty must not read it as a whole; and nothing that is called dear here is worth
+# being compiled.
 _WRITE: Final = (
-    f"BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; {_LIMITS}; SET LOCAL lock_timeout = '20s'; {NOT_IDLE}; "
+    f"BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; {_LIMITS}; SET LOCAL lock_timeout = '20s'; {NOT_IDLE};"
+    " SET LOCAL plan_cache_mode = auto; SET LOCAL enable_seqscan = off; SET LOCAL jit = off; "
 )
 _TURN: Final = "SELECT id FROM turn FOR NO KEY UPDATE"
 """By this each write waits for the one before it, whichever process's that is."""

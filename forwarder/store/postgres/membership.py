@@ -112,7 +112,8 @@ class PostgresMembership:
         self._heard: Callable[[Collection[str]], None] = lambda _: None
         self._kept: Raw | None = None
         self._keeping, self._closed = threading.Lock(), threading.Event()
-        self._failing = False
+        self._told_of: set[str] = set()
+        """Why it could not be renewed since it last was: each reason is told once."""
         self._to_tell: SimpleQueue[str | None] = SimpleQueue()
         """What the others are to be told; None ends that."""
 
@@ -327,7 +328,7 @@ class PostgresMembership:
         self._see_steps(int(row["steps"]))
         if not self._in_touch_since:
             self._in_touch_since = boot_clock()
-        self._failing = False
+        self._told_of.clear()
         self._muster = muster_of(row, in_touch=boot_clock() - self._in_touch_since)
 
     def _ask(self, raw: Raw, statement: sql.Composable) -> list[Any]:
@@ -356,9 +357,10 @@ class PostgresMembership:
             # What a newer version has changed may be what is asked for here.
             with suppress(psycopg.Error), closing(connect(self._address, **_KEPT)) as raw:
                 self._see_steps(applied(raw) or 0)
-        if not self._failing and not self._closed.is_set():
-            self._failing = True
-            log.warning("lease_not_renewed", reason=str(faults.in_words(self._address, error)))
+        reason = str(faults.in_words(self._address, error))
+        if reason not in self._told_of and not self._closed.is_set():
+            self._told_of.add(reason)
+            log.warning("lease_not_renewed", reason=reason)
         self._heard(())
         self._closed.wait(LOOKED_EVERY / 2)
 

@@ -119,7 +119,9 @@ class PostgresConnection:
     def executemany(self, sql: str, values: Iterable[Values]) -> psycopg.Cursor[Any]:
         statement = translated(sql)
         cursor = self.raw.cursor()
-        cursor.executemany(statement.sql.encode(), [statement.values(one) for one in values])
+        # For none there would be a question to the server all the same.
+        if given := [statement.values(one) for one in values]:
+            cursor.executemany(statement.sql.encode(), given)
         return cursor
 
 

@@ -9,7 +9,7 @@ from connectors.jira import Jira, JiraConfig
 from connectors.jira.markup import plain
 from forwarder.connector import Change, Delivered, Delivery, Kind, Outcome, Receipt, Response, Sighting
 from forwarder.sandbox import Sandbox
-from tests.kit.samples import ALERT_ID, delivery
+from forwarder.testing import ALERT_ID, delivery
 
 LABEL = f"sentrytex-{ALERT_ID}"
 CREATE, SEARCH = "/issue", "/search"

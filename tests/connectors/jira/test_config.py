@@ -29,6 +29,7 @@ from tests.connectors.jira.kit import config
         ({"labels": ["two words"]}, "a label has no spaces"),
         ({"labels": ["x" * 256]}, "a label has no spaces and at most 255 characters"),
         ({"sync_every": "999ms"}, "must be at least 1s"),
+        ({"sync_every": 30}, 'must be a duration such as 1m, or "off"'),
         ({"fields": {"summary": "x", "project": "y"}}, "project, summary cannot be set here"),
         ({"fields": {"duedate": "2026-01-01"}, "due_in": {"high": "1d"}}, "duedate is set twice"),
         ({"fields": {"priority": {}}, "priority": {"high": "x"}}, "priority is set twice"),
@@ -54,3 +55,11 @@ def test_defaults() -> None:
         assert jira.reconcile_after == (10, 60, 300)
     with closing(Jira("tickets", config(reconcile_after=["5s", "1m"]))) as jira:
         assert jira.reconcile_after == (5, 60)
+
+
+def test_nobody_looks_at_a_site_that_is_not_to_be_asked() -> None:
+    """``sync_every: off`` is one way, and anything longer than a second is how often."""
+    with closing(Jira("tickets", config(sync_every="off"))) as jira:
+        assert jira.look_every is None
+    with closing(Jira("tickets", config(sync_every="5m"))) as jira:
+        assert jira.look_every == 300

@@ -11,9 +11,9 @@ import pytest
 from connectors.jira import Jira
 from forwarder.connector import Broken, Delivered, Failed, Outcome, RateLimited, Receipt, Rejected, Retry, Uncertain
 from forwarder.sandbox import Fault, FaultKind, Sandbox
+from forwarder.testing import alert, delivery
 from tests.connectors.jira.kit import CREATE, LONG, SEARCH, SHORT, config, opened, send
 from tests.kit.core import nobody_listens
-from tests.kit.samples import alert, delivery
 
 
 def test_a_ticket_is_created(jira: Jira, sandbox: Sandbox) -> None:
@@ -33,6 +33,7 @@ def test_a_second_delivery_finds_the_ticket(jira: Jira, sandbox: Sandbox) -> Non
     assert len(sandbox.jira.issues) == 1
 
 
+@pytest.mark.each_once
 @pytest.mark.parametrize(
     ("fault", "expected"),
     [

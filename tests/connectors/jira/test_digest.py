@@ -16,8 +16,8 @@ from forwarder.alert import Alert
 from forwarder.connector import Delivered, Delivery, Origin
 from forwarder.lifecycle.digests import compose
 from forwarder.sandbox import Sandbox, adf
+from forwarder.testing import HOSTILE_TEXTS, alert, bare_alert, delivery, hostile_alerts
 from tests.connectors.jira.kit import send, units
-from tests.kit.samples import HOSTILE_TEXTS, alert, bare_alert, delivery, hostile_alerts
 
 
 def told(items: Sequence[Alert]) -> Delivery:
@@ -71,6 +71,7 @@ def test_a_row(offline: Jira, connect: Callable[..., Jira]) -> None:
     assert "https://nvd.nist.gov/vuln/detail/CVE-2026-10001" in json.dumps(connect().render(one))
 
 
+@pytest.mark.each_once
 @pytest.mark.parametrize("text", HOSTILE_TEXTS)
 def test_hostile_titles(jira: Jira, text: str) -> None:
     """No cell ends its row, and none is markup; each is a document that Jira takes."""

@@ -12,8 +12,8 @@ from connectors.jira import Jira
 from connectors.jira.markup import plain
 from forwarder.connector import Delivered, Failed, Kind, Origin, RateLimited, Receipt, Rejected, Retry, Uncertain
 from forwarder.sandbox import Fault, FaultKind, Sandbox
+from forwarder.testing import delivery
 from tests.connectors.jira.kit import LABEL, comments, follow_up, opened, send
-from tests.kit.samples import delivery
 
 
 def test_an_update_only_comments(jira: Jira, sandbox: Sandbox) -> None:

@@ -29,8 +29,8 @@ from forwarder.connector import (
     Uncertain,
 )
 from forwarder.sandbox import Fault, FaultKind, Sandbox
+from forwarder.testing import HOSTILE_TEXTS, alert, delivery
 from tests.connectors.jira.kit import comments, follow_up, opened, send, told
-from tests.kit.samples import HOSTILE_TEXTS, alert, delivery
 
 AT = datetime(2026, 3, 2, 9, 30, tzinfo=UTC)
 

@@ -11,8 +11,8 @@ import pytest
 from connectors.jira.markup import CUT_MARK, MAX_TEXT, Content, Fact, adf, cut_line, escape_wiki, plain, wiki
 from connectors.jira.ticket import MAX_SUMMARY
 from forwarder.common.text import clean
+from forwarder.testing import HOSTILE_TEXTS
 from tests.connectors.jira.kit import units
-from tests.kit.samples import HOSTILE_TEXTS
 
 
 def texts(node: Mapping[str, Any]) -> Iterator[str]:

@@ -12,8 +12,8 @@ from connectors.jira import Jira
 from connectors.jira.config import JiraOwner
 from forwarder.connector import NOTICE, Broken, Delivered, Kind, ProcessMemory
 from forwarder.sandbox import Sandbox
+from forwarder.testing import delivery
 from tests.connectors.jira.kit import follow_up, opened, send
-from tests.kit.samples import delivery
 
 PLATFORM: dict[str, Any] = {"components": [{"name": "Platform"}]}
 WEBSITE: dict[str, Any] = {"components": [{"name": "Website"}]}

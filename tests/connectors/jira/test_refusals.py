@@ -10,8 +10,8 @@ import pytest
 from connectors.jira import Jira
 from forwarder.connector import NOTICE, Broken, Delivered, ProcessMemory
 from forwarder.sandbox import Fault, FaultKind, Sandbox
+from forwarder.testing import alert, delivery
 from tests.connectors.jira.kit import SEARCH, send
-from tests.kit.samples import alert, delivery
 
 
 def another(number: int, **fields: Any) -> Any:

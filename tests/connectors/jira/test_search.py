@@ -14,8 +14,8 @@ from connectors.jira.client import MAX_PAGES
 from connectors.jira.ticket import identity_label
 from forwarder.connector import Delivered, Delivery, Failed, Outcome
 from forwarder.sandbox import Fault, FaultKind, Sandbox
+from forwarder.testing import alert, delivery
 from tests.connectors.jira.kit import SEARCH, opened, send
-from tests.kit.samples import alert, delivery
 
 
 def test_threads_share_searches(jira: Jira, sandbox: Sandbox) -> None:

@@ -23,8 +23,8 @@ from forwarder.connector import (
     Uncertain,
 )
 from forwarder.sandbox import Fault, FaultKind, Sandbox, adf
+from forwarder.testing import alert, delivery
 from tests.connectors.jira.kit import LABEL, SEARCH, comments, follow_up, opened, send
-from tests.kit.samples import alert, delivery
 
 
 def blind(jira: Jira, one: Delivery) -> Outcome:

@@ -15,8 +15,9 @@ from connectors.jira.ticket import MAX_SUMMARY, identity_label
 from forwarder.alert import Alert
 from forwarder.connector import Change, Delivery, Kind, Link, Receipt
 from forwarder.sandbox import Sandbox
+from forwarder.testing import ALERT_ID, alert, bare_alert, delivery, hostile_alerts, odd_alerts
 from tests.connectors.jira.kit import LABEL, config, follow_up, opened, units
-from tests.kit.samples import ALERT_ID, alert, bare_alert, delivery, hostile_alerts, odd_alerts, real_alerts
+from tests.kit.samples import real_alerts
 
 
 def test_a_ticket_says_what_is_known(offline: Jira) -> None:

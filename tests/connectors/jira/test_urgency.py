@@ -23,8 +23,8 @@ from forwarder.connector import (
     Retry,
 )
 from forwarder.sandbox import Fault, FaultKind, Sandbox
+from forwarder.testing import alert, delivery
 from tests.connectors.jira.kit import comments, follow_up, opened, send
-from tests.kit.samples import alert, delivery
 
 NOW = datetime(2026, 3, 3, 22, 0, tzinfo=UTC)
 PRIORITY = {"critical": "Highest", "high": "High", "medium": "Medium"}

@@ -20,8 +20,8 @@ from connectors.pagerduty.event import dedup_key
 from forwarder.alert import Alert, Change
 from forwarder.connector import Broken, Delivered, Delivery, Kind, Outcome, RateLimited, Receipt, Rejected, Retry
 from forwarder.sandbox import Fault, FaultKind, Sandbox
+from forwarder.testing import ALERT_ID, NOW, alert, delivery, hostile_alerts, odd_alerts
 from tests.kit.core import nobody_listens
-from tests.kit.samples import ALERT_ID, NOW, alert, delivery, hostile_alerts, odd_alerts
 
 KEY = "no-real-key-of-any-pagerduty-32x"
 DEDUP_KEY = f"sentrytex:{ALERT_ID}"

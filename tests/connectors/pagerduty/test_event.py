@@ -24,7 +24,8 @@ from connectors.pagerduty.event import (
 )
 from forwarder.alert import Alert
 from forwarder.connector import BuiltInTexts, Delivery, Link, Origin, Texts
-from tests.kit.samples import ALERT_ID, alert, bare_alert, delivery, hostile_alerts, odd_alerts, real_alerts
+from forwarder.testing import ALERT_ID, alert, bare_alert, delivery, hostile_alerts, odd_alerts
+from tests.kit.samples import real_alerts
 
 
 def event_of(outstanding: Delivery, texts: Texts | None = None) -> Any:

@@ -20,7 +20,7 @@ from forwarder.connector import Broken, Failed, RateLimited, Retry, Status
 from forwarder.sandbox import Fault, FaultKind, Sandbox
 from forwarder.sandbox.pagerduty_incidents import Agent
 from forwarder.store import Store
-from tests.kit.samples import NOW, alert, delivery
+from forwarder.testing import NOW, alert, delivery
 from tests.kit.store import claim, delivered, enqueue, settle
 
 KEY = "sentrytex:a"
@@ -489,6 +489,8 @@ def test_without_a_key_nobody_looks(sandbox: Sandbox) -> None:
     with closing(connect(sandbox, api_token=None)) as connector:
         assert connector.look_every is None
         assert connector.look("x").cursor == "x"
+    with closing(connect(sandbox, sync_every="off")) as connector:
+        assert connector.look_every is None
     with closing(connect(sandbox, sync_every="5m")) as connector:
         assert connector.look_every == 300
 

@@ -15,7 +15,7 @@ from connectors.pagerduty.event import dedup_key
 from forwarder.alert import Alert, Change
 from forwarder.connector import Action, Delivered, Delivery, Kind, Origin, Receipt, Resolution, Response
 from forwarder.sandbox import Sandbox
-from tests.kit.samples import NOW, alert, delivery
+from forwarder.testing import NOW, alert, delivery
 
 KINDS = {Action.ACKNOWLEDGE: Kind.ACKNOWLEDGE, Action.RESOLVE: Kind.RESOLVE, Action.REOPEN: Kind.REOPEN}
 _numbers = count(1)

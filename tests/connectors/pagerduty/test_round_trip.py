@@ -2,87 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 
-from connectors.console import Console, ConsoleConfig
 from connectors.pagerduty import PagerDuty, PagerDutyConfig
-from forwarder.connector import Action, Delivered, Kind, Status
-from forwarder.events import Listener
-from forwarder.lifecycle import Mutes, Responses
+from forwarder.connector import Action, Kind, Status
 from forwarder.sandbox import Sandbox
 from forwarder.store import Store
-from forwarder.store.enqueue import enqueue as owe
-from tests.kit.samples import NOW, alert
-from tests.kit.store import claim, config, delivered, enqueue, settle
+from forwarder.testing import NOW
+from tests.kit.house import House
 
 KEY = "sentrytex:a"
-MINUTE = 60.0
 
 
-class House:
-    """An alert that stands as an incident and at a console."""
-
-    def __init__(self, store: Store, pager: PagerDuty, sandbox: Sandbox) -> None:
-        self.store, self.pager, self.sandbox = store, pager, sandbox
-        console = Console("secops", ConsoleConfig(type="console"))
-        self.responses = Responses(
-            store,
-            Mutes(store, config(), now=self.now, wake=lambda _: None),
-            now=self.now,
-            connectors=lambda: {"oncall": pager, "secops": console},
-            wake=lambda _: None,
-            listener=Listener(),
-        )
-        self.look()
-        enqueue(store, alert(id="a"), "oncall", "secops", now=self.now())
-        settle(store, claim(store, "secops", now=self.now()), delivered("line"), now=self.now())
-        self.deliver()
-
-    def now(self) -> float:
-        return self.sandbox.clock().timestamp()
-
-    def deliver(self, meanwhile: Callable[[], None] = lambda: None) -> Kind | None:
-        """Brings there what is owed to PagerDuty next, ``meanwhile`` before it arrives; None where nothing is."""
-        found = self.store.outbox.claim("oncall", 1, now=self.now(), lease=MINUTE)
-        if not found:
-            return None
-        payload = self.pager.render(found[0].delivery)
-        self.sandbox.clock.advance(1)
-        meanwhile()
-        self.sandbox.clock.advance(1)
-        assert isinstance(self.pager.deliver(found[0].delivery, payload), Delivered)
-        settle(self.store, found[0], delivered(KEY), now=self.now())
-        return found[0].delivery.kind
-
-    def look(self) -> None:
-        self.sandbox.clock.advance(MINUTE)
-        self.responses.look("oncall")
-        assert self.store.lifecycle.look_of("oncall").error is None
-
-    def respond(self, action: Action) -> None:
-        """What a person decides on the status page."""
-        self.sandbox.clock.advance(1)
-        self.responses.respond("a", action, person="Cem")
-
-    def owe(self, kind: Kind) -> None:
-        """Owes PagerDuty something that nobody decided."""
-        self.store.engine.write(
-            lambda connection: owe(connection, "a", "oncall", kind, revision=1, why="it waits", now=self.now())
-        )
-
-    @property
-    def status(self) -> Status:
-        history = self.store.queries.history("a")
-        assert history is not None
-        return history.row.status
-
-    @property
-    def incident(self) -> str:
-        return str(self.sandbox.pagerduty.incidents[KEY]["status"])
+def incident(house: House) -> str:
+    """How the incident stands."""
+    return str(house.sandbox.pagerduty.incidents[KEY]["status"])
 
 
 @pytest.fixture
@@ -92,18 +30,18 @@ def house(tmp_path: Path) -> Iterator[House]:
         keys = {"routing_key": sandbox.pagerduty.routing_key, "api_token": sandbox.pagerduty.api_token}
         settings = PagerDutyConfig.model_validate({"type": "pagerduty", **keys, "base_url": url, "api_url": url})
         with closing(PagerDuty("oncall", settings, now=sandbox.clock)) as pager:
-            yield House(store, pager, sandbox)
+            yield House(store, pager, sandbox, looks_first=True)
 
 
 def test_a_reminder_that_crossed_a_resolution_is_resolved(house: House) -> None:
     """It opened a new incident, and paged whoever is on call for what was done already."""
     house.owe(Kind.REMIND)
     assert house.deliver(lambda: house.sandbox.pagerduty.resolve(KEY, "Bob")) is Kind.REMIND
-    assert house.incident == "triggered"
+    assert incident(house) == "triggered"
     house.look()
     assert house.status is Status.RESOLVED
     assert house.deliver() is Kind.RESOLVE
-    assert house.incident == "resolved"
+    assert incident(house) == "resolved"
     assert house.deliver() is None
 
 
@@ -121,7 +59,7 @@ def test_what_was_resolved_before_a_reopening_came_is_open(house: House, *, look
     house.look()
     while house.deliver():
         pass
-    assert (house.status, house.incident) == (Status.OPEN, "triggered")
+    assert (house.status, incident(house)) == (Status.OPEN, "triggered")
 
 
 def test_what_was_done_before_others_resolved_and_reopened_it_is_over(house: House) -> None:
@@ -133,7 +71,7 @@ def test_what_was_done_before_others_resolved_and_reopened_it_is_over(house: Hou
     house.look()
     while house.deliver():
         pass
-    assert (house.status, house.incident) == (Status.OPEN, "triggered")
+    assert (house.status, incident(house)) == (Status.OPEN, "triggered")
 
 
 def test_nothing_comes_back_to_who_was_crossed_by_nothing(house: House) -> None:

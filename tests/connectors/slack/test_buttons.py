@@ -19,9 +19,9 @@ from connectors.slack.buttons import MAX_ACCESSIBILITY, MEANINGS, MUTE, respondi
 from connectors.slack.modal import MAX_ERROR
 from forwarder.connector import NOT_KEPT, Action, Delivery, Kind, MuteRequest, MuteScope, Origin, Receipt, Response
 from forwarder.sandbox import Fault, FaultKind, Sandbox, blockkit
+from forwarder.testing import NOW, delivery, hostile_alerts
 from tests.kit.core import PATIENCE, until
 from tests.kit.people import HearingDesk, Office
-from tests.kit.samples import NOW, delivery, hostile_alerts
 from tests.kit.slack import by_token, new_delivery
 
 ACKNOWLEDGED = Response(number=1, action=Action.ACKNOWLEDGE, at=NOW, place="secops", person="Ada")

@@ -25,7 +25,7 @@ from forwarder.connector import (
 from forwarder.delivery.memory import StoredMemory
 from forwarder.sandbox import Fault, FaultKind, Sandbox
 from forwarder.store import Store
-from tests.kit.samples import alert
+from forwarder.testing import alert
 from tests.kit.slack import WORSE, by_token, new_delivery, says, send, sent
 
 

@@ -31,7 +31,7 @@ from forwarder.connector import (
 from forwarder.sandbox import Fault, FaultKind, Sandbox
 from forwarder.sandbox.exchange import Request
 from forwarder.sandbox.limits import Clock
-from tests.kit.samples import NOW, alert, delivery
+from forwarder.testing import NOW, alert, delivery
 from tests.kit.slack import ELSEWHERE, WORSE, by_token, by_webhook, new_delivery, says, send, sent
 
 HOOKED: Final = Receipt(remote_id="webhook")

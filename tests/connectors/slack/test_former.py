@@ -9,7 +9,7 @@ import pytest
 from connectors.slack import Slack
 from forwarder.connector import Broken, Delivery, Failed, Kind, Memory, ProcessMemory, Receipt, Uncertain
 from forwarder.sandbox import Fault, FaultKind, Sandbox
-from tests.kit.samples import alert
+from forwarder.testing import alert
 from tests.kit.slack import WORSE, by_token, new_delivery, says, send, sent
 
 LOST = Fault(kind=FaultKind.RESET_AFTER, path="chat.postMessage")

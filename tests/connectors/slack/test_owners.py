@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from connectors.slack.owners import MAX_OWNERS, SlackOwner, calling
 from forwarder.connector import NOTICE, Action, Delivered, Delivery, Kind, ProcessMemory, Response, Status
 from forwarder.sandbox import Fault, FaultKind, Sandbox, blockkit
-from tests.kit.samples import alert, hostile_alerts
+from forwarder.testing import alert, hostile_alerts
 from tests.kit.slack import WORSE, by_token, by_webhook, new_delivery, says, send, sent
 
 GROUP, ADA = "!subteam^S0DEVTOOLS", "@U0ALICE"

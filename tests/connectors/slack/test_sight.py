@@ -12,7 +12,7 @@ from connectors.slack import Slack
 from connectors.slack.lists import PAGE, PAGES
 from forwarder.connector import Broken, Delivered, Delivery, Failed, Kind, Outcome, RateLimited, Retry, Uncertain
 from forwarder.sandbox import Fault, FaultKind, Sandbox
-from tests.kit.samples import alert
+from forwarder.testing import alert
 from tests.kit.slack import WORSE, by_token, new_delivery, says, send, sent
 
 HISTORY, LIST, REPLIES = "conversations.history", "conversations.list", "conversations.replies"

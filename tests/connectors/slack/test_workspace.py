@@ -11,7 +11,7 @@ from connectors.slack import Slack, SlackConfig
 from connectors.slack.lists import PAGE, PAGES
 from forwarder.connector import Broken, Delivery, Failed, Finding, Kind, Outcome, RateLimited, Receipt, Retry, Uncertain
 from forwarder.sandbox import Fault, FaultKind, Sandbox
-from tests.kit.samples import NOW, alert
+from forwarder.testing import NOW, alert
 from tests.kit.slack import WORSE, by_token, by_webhook, new_delivery, says, send, sent
 
 

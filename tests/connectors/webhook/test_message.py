@@ -18,8 +18,8 @@ from connectors.webhook.room import MARK, MAX_ADDRESS, MAX_LABEL
 from forwarder.alert import Alert, Change, Vendor
 from forwarder.connector import BuiltInTexts, Delivery, Kind, Link, Origin, Receipt, Resolution
 from forwarder.lifecycle.digests import compose
-from tests.kit.contract import ROSE, TICKET, responses_to
-from tests.kit.samples import NOW, alert, delivery, hostile_alerts, odd_alerts, real_alerts
+from forwarder.testing import NOW, ROSE, TICKET, alert, delivery, hostile_alerts, odd_alerts, responses_to
+from tests.kit.samples import real_alerts
 
 SCHEMA = json.loads((Path(__file__).parents[3] / "docs" / "webhook-v1.schema.json").read_text("utf-8"))
 RECEIPT = Receipt(remote_id="msg_first")

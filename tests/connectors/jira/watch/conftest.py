@@ -9,8 +9,8 @@ import pytest
 
 from connectors.jira import Jira
 from forwarder.sandbox import Sandbox
+from forwarder.testing import delivery
 from tests.connectors.jira.kit import MINUTE, Looks, opened
-from tests.kit.samples import delivery
 
 
 @pytest.fixture

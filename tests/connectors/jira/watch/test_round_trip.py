@@ -7,75 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from connectors.console import Console, ConsoleConfig
 from connectors.jira import Jira
-from forwarder.connector import Action, Delivered, Kind, Resolution, Response, Status
-from forwarder.events import Listener
-from forwarder.lifecycle import Mutes, Responses
+from forwarder.connector import Action, Kind, Resolution, Status
 from forwarder.sandbox import Sandbox
 from forwarder.store import Store
-from tests.kit.samples import alert
-from tests.kit.store import claim, config, delivered, enqueue, rows, settle
-
-
-class House:
-    """An alert that stands as a ticket and at a console."""
-
-    def __init__(self, store: Store, jira: Jira, sandbox: Sandbox) -> None:
-        self.store, self.jira, self.sandbox = store, jira, sandbox
-        console = Console("secops", ConsoleConfig(type="console"))
-        self.responses = Responses(
-            store,
-            Mutes(store, config(), now=self.now, wake=lambda _: None),
-            now=self.now,
-            connectors=lambda: {"tickets": jira, "secops": console},
-            wake=lambda _: None,
-            listener=Listener(),
-        )
-        enqueue(store, alert(id="a"), "tickets", "secops", now=self.now())
-        settle(store, claim(store, "secops", now=self.now()), delivered("line"), now=self.now())
-        self.deliver()
-
-    def now(self) -> float:
-        return self.sandbox.clock().timestamp()
-
-    def deliver(self) -> Kind:
-        """Brings the one thing that is owed to the ticket there."""
-        claimed = claim(self.store, "tickets", now=self.now())
-        outcome = self.jira.deliver(claimed.delivery, self.jira.render(claimed.delivery))
-        assert isinstance(outcome, Delivered), outcome
-        settle(self.store, claimed, delivered(outcome.receipt.remote_id), now=self.now())
-        return claimed.delivery.kind
-
-    def look(self) -> Status:
-        """Looks at the tickets, and tells how the alert stands then."""
-        self.sandbox.clock.advance(60)
-        self.responses.look("tickets")
-        assert self.store.lifecycle.look_of("tickets").error is None
-        return self.status
-
-    def respond(self, action: Action) -> None:
-        """What a person decides on the status page."""
-        self.sandbox.clock.advance(1)
-        self.responses.respond("a", action, person="Cem")
-
-    @property
-    def status(self) -> Status:
-        history = self.store.queries.history("a")
-        assert history is not None
-        return history.row.status
-
-    @property
-    def told(self) -> list[Response]:
-        history = self.store.queries.history("a")
-        assert history is not None
-        return list(history.responses)
-
-    def owed(self) -> list[tuple[str, str]]:
-        return [
-            (str(connector), str(kind))
-            for connector, kind in rows(self.store, "SELECT connector, kind FROM deliveries WHERE state = 'ready'")
-        ]
+from tests.kit.house import House
 
 
 @pytest.fixture

@@ -15,8 +15,8 @@ from forwarder.connector import (
     Status,
 )
 from forwarder.sandbox import Sandbox
+from forwarder.testing import alert, delivery
 from tests.connectors.jira.kit import MINUTE, Looks, opened
-from tests.kit.samples import alert, delivery
 
 
 def test_the_first_look_reaches_back(jira: Jira, look: Looks, sandbox: Sandbox) -> None:

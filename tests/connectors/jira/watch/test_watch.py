@@ -29,9 +29,8 @@ from forwarder.connector import (
     Status,
 )
 from forwarder.sandbox import Fault, FaultKind, Sandbox
+from forwarder.testing import UNSEEN, alert, delivery
 from tests.connectors.jira.kit import MINUTE, SEARCH, Looks, opened, send, told
-from tests.kit.contract import UNSEEN
-from tests.kit.samples import alert, delivery
 
 
 def failed(look: Callable[[], object]) -> Outcome:

@@ -1,0 +1,202 @@
+"""One address that takes messages: a request at a time, and what came back of it, without its secret parts.
+
+Such an address is often a key itself. So no library is given more of it than the host, no sentence holds more, and what
+an answer repeats of it is blotted out.
+"""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import unquote, urlsplit
+
+from forwarder.connector import (
+    Broken,
+    Failed,
+    Retry,
+    Uncertain,
+    clean,
+    cut,
+    format_duration,
+    one_line,
+    redirect_host,
+)
+
+if TYPE_CHECKING:
+    from ssl import SSLContext
+
+    from httpx2 import Response
+
+    from forwarder.wire.client import Client
+
+MAX_ANSWER: Final = 64 * 1024
+"""Our own, in bytes: what an answer says beside its status is for people, and a sentence of it is shown."""
+
+MAX_SAID: Final = 300
+"""Our own, in characters of what an answer says."""
+
+_LONG: Final = 12
+"""Characters from which on a part of an address may be a key; a shorter one is a word."""
+
+_PAGES: Final = ("<!doctype html", "<html")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Answer:
+    """What came back. ``body`` is None where none came whole, or one too large; the status holds all the same."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: str | None
+
+    @property
+    def accepts(self) -> bool:
+        return 200 <= self.status < 300
+
+    @property
+    def is_page(self) -> bool:
+        """Whether it is a page for people, which no receiver answers with."""
+        if self.body is None:
+            return self.headers.get("Content-Type", "").lower().startswith("text/html")
+        return self.body[:200].lstrip("\ufeff \t\r\n").lower().startswith(_PAGES)
+
+
+class Endpoint:
+    """The address ``url``, which the config has under ``setting``. For several threads at once.
+
+    ``timeout`` is for each request as a whole. ``headers`` go along with each; their values, and ``secrets``, are shown
+    as little as the address. ``bundle`` is why_unreachable's.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        timeout: timedelta,
+        *,
+        setting: str,
+        headers: Mapping[str, str] | None = None,
+        secrets: Iterable[str] = (),
+        bundle: str = "SSL_CERT_FILE",
+    ) -> None:
+        self._timeout, self._setting, self._bundle = timeout, setting, bundle
+        self._headers = {"User-Agent": "sentrytex-forwarder", **(headers or {})}
+        parts = urlsplit(url)
+        self._scheme, self._netloc = parts.scheme, parts.netloc
+        self.host = parts.hostname or ""
+        # What a library notes of a request has the address, so it is given the host alone, and the rest beside it.
+        self._origin = f"{parts.scheme}://{parts.netloc}/"
+        self._target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+        self._secrets = _secrets(url, self._target, (headers or {}).values(), secrets)
+        self._lock = threading.Lock()
+        self._made: Client | None = None
+
+    def ask(self, method: str, headers: Mapping[str, str] | None = None, body: bytes = b"") -> Answer:
+        """What the address says to exactly one request; raises Failed where it says nothing."""
+        import httpx2
+
+        heads: list[Response] = []
+        request = httpx2.Request(
+            method,
+            self._origin,
+            headers={**self._headers, **(headers or {})},
+            content=body,
+            extensions={
+                "target": self._target.encode(),
+                "timeout": httpx2.Timeout(self._timeout.total_seconds()).as_dict(),
+                "heads": heads,
+            },
+        )
+        client = self._client()
+        try:
+            response = client.send(request)
+        except httpx2.HTTPError as error:
+            if not heads:
+                raise Failed(self._no_answer(error)) from None
+            return Answer(status=heads[0].status_code, headers=heads[0].headers, body=None)
+        return Answer(status=response.status_code, headers=response.headers, body=response.text)
+
+    def redirects_to(self, answer: Answer) -> str:
+        """The host that a redirect names."""
+        return redirect_host(answer.headers.get("Location"), *self._secrets)
+
+    def said(self, answer: Answer) -> str:
+        """What an answer says beside its status, as the tail of a sentence, without any secret that it repeats."""
+        # A page of HTML is a proxy's, and says less than the status.
+        text = "" if answer.body is None or answer.is_page else one_line(clean(answer.body))
+        return f": {cut(self.hidden(text), MAX_SAID)}" if text else ""
+
+    def hidden(self, text: str) -> str:
+        """``text`` without any secret that it repeats."""
+        for secret in self._secrets:
+            text = text.replace(secret, "[secret]")
+        return text
+
+    def close(self) -> None:
+        with self._lock:
+            if self._made is not None:
+                self._made.close()
+
+    def _client(self) -> Client:
+        """The one client of all threads, made when it is first needed; raises Failed where it cannot be."""
+        with self._lock:
+            if self._made is None:
+                self._made = self._connected()
+            return self._made
+
+    def _connected(self, context: SSLContext | None = None) -> Client:
+        """A new client; ``context`` is how its connections are encrypted, by default as the machine has it."""
+        import httpx2
+
+        from forwarder.wire.client import Client
+        from forwarder.wire.deadline import encrypted
+        from forwarder.wire.direct import Direct
+        from forwarder.wire.kept import Kept
+        from forwarder.wire.unreachable import proxy_of
+
+        seconds = self._timeout.total_seconds()
+        how: dict[str, Any] = {"seconds": seconds, "max_body": MAX_ANSWER, "event_hooks": {"response": [_note_head]}}
+        # Plain http is for this machine, and needs no certificates.
+        made = (context or httpx2.create_ssl_context()) if self._scheme == "https" else None
+        if proxy_of(self._scheme, self.host):
+            return Client(verify=made or False, **how)
+        kept = Kept(self._netloc, encrypted(made) if made else None, seconds)
+        return Client(verify=False, transport=Direct(kept), **how)
+
+    def _no_answer(self, error: BaseException) -> Retry | Uncertain | Broken:
+        """Why there is no answer: nothing was sent where no connection came about, else nobody knows what was taken."""
+        import httpx2
+
+        from forwarder.wire.unreachable import why_unreachable
+
+        if why := self._why_unwelcome(error):
+            return Broken(why)
+        if why := why_unreachable(error, self._origin, self._setting, bundle=self._bundle):
+            return Retry(f"{self.host} cannot be reached: {why}")
+        if isinstance(error, httpx2.ConnectError | httpx2.ConnectTimeout | httpx2.ProxyError):
+            return Retry(f"{self.host} cannot be reached ({type(error).__name__})")
+        if isinstance(error, httpx2.TimeoutException):
+            return Uncertain(f"{self.host} did not answer within {format_duration(self._timeout)}")
+        return Uncertain(f"the connection to {self.host} was cut ({type(error).__name__})")
+
+    def _why_unwelcome(self, error: BaseException) -> str:  # noqa: ARG002 - for those who show a certificate
+        """What the other side has against us, as it says while the connection is made; else empty."""
+        return ""
+
+
+def _note_head(response: Response) -> None:
+    """Notes an answer before its body is read: who said yes has said it, whatever becomes of the rest."""
+    response.request.extensions["heads"].append(response)
+
+
+def _secrets(url: str, target: str, headers: Iterable[str], more: Iterable[str]) -> tuple[str, ...]:
+    """All that must not be shown of what is sent, the longest first, so that no half of one stays."""
+    known = {url, target, *more}
+    for value in headers:
+        known |= {value, *value.split()}
+    parts = set(re.split("[/?&=]", target))
+    known |= parts | {unquote(part) for part in parts}
+    return tuple(sorted((one for one in known if len(one) >= _LONG), key=len, reverse=True))

@@ -157,6 +157,8 @@ class _Writer:
             "published_at": _instant(alert.published_at),
             "published_at_known": alert.dated,
             "vendors": room.entries("alert.vendors", self._vendors()),
+            # Absent where the config names no accounts.
+            **({"accounts": room.entries("alert.accounts", seen_by)} if (seen_by := self._delivery.accounts) else {}),
             "link": room.address("alert.link", alert.link),
             "source_urls": room.addresses("alert.source_urls", alert.source_urls),
             "other": room.fields(

@@ -127,6 +127,8 @@ def test_what_is_known_besides_is_there() -> None:
     assert data["links"] == [{"connector": "tickets", "text": TICKET.text, "url": TICKET.url}]
     assert data["alert"]["vendors"][0] == {"key": "github", "name": "GitHub", "categories": ["code"]}
     assert data["alert"]["other"] == {"score_of_tomorrow": 7}
+    assert "accounts" not in data["alert"]
+    assert told(replace(one, accounts=("acme", "beta")))["data"]["alert"]["accounts"] == ["acme", "beta"]
     assert data["page"] == "https://alerts.example.com/alerts/1"
 
 

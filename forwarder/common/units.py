@@ -115,10 +115,12 @@ def _interval_or_off(value: object) -> timedelta | Literal["off"]:
     # What reads YAML by its older version has made a truth value of it.
     if value is False or value == "off":
         return "off"
-    if isinstance(value, str):
-        return _not_too_often(parse_duration(value))
-    if isinstance(value, timedelta):
-        return _not_too_often(value)
+    try:
+        interval = parse_duration(value) if isinstance(value, str) else value
+    except ValueError:
+        interval = None
+    if isinstance(interval, timedelta):
+        return _not_too_often(interval)
     raise ValueError('must be a duration such as 1m, or "off"')
 
 

@@ -7,11 +7,16 @@ from urllib.parse import urlsplit
 from pydantic import SecretStr
 
 from forwarder.config.model import Config
-from forwarder.connector import ConnectorConfig
+from forwarder.connector import Connector, ConnectorConfig
+from forwarder.plugins import load_type
 
 
 def advice(config: Config) -> list[str]:
     """Sentences that begin with the key in question; none where there is nothing to say. No secret is in them."""
+    return [*_of_alarms(config), *_of_reminders(config)]
+
+
+def _of_alarms(config: Config) -> list[str]:
     named = [name for name in config.alarms.to if name in config.connectors]
     services = {_service(config.connectors[name]) for name in named}
     if len(services) > 1:
@@ -30,6 +35,24 @@ def advice(config: Config) -> list[str]:
         f"alarms.to: all alarms end at one service ({', '.join(named)}). While that fails, only critical ones find"
         f" another way: {way_out}."
     ]
+
+
+def _of_reminders(config: Config) -> list[str]:
+    """A reminder of due dates, where no connector gives any, would never come."""
+    if any(map(_dates, config.connectors.values())):
+        return []
+    return [
+        f"reminders[{number}].overdue_for: no connector gives an alert a due date, so this reminds nobody. Set due_in"
+        " of a connector that has that key."
+        for number, reminder in enumerate(config.reminders)
+        if reminder.overdue_for is not None
+    ]
+
+
+def _dates(settings: ConnectorConfig) -> bool:
+    """Whether alerts that go there may be due; a type without the key ``due_in`` may have reasons of its own."""
+    tells = load_type(settings.type).due is not Connector.due
+    return tells and bool(getattr(settings, "due_in", True))
 
 
 def _are_one(config: Config, name: str, other: str) -> bool:

@@ -255,10 +255,9 @@ class _Checker:
         if name not in known:
             self._fault(where, self._unknown("connector", name, known))
         elif _tells_of_many(root, where) and self._refuses_digests(root["connectors"][name]):
+            way_out = "name another" + (", or give it a route without digest" if where[0] == "routes" else "")
             self._fault(
-                where,
-                "a connector of this type takes one alert at a time, and neither digests nor reports: "
-                "name another, or give it a route without digest",
+                where, f"a connector of this type takes one alert at a time, and neither digests nor reports: {way_out}"
             )
 
     def _unknown(self, what: str, name: str, known: Collection[str]) -> str:

@@ -12,7 +12,7 @@ from jsonschema import Draft202012Validator
 from ruamel.yaml import YAML
 
 from forwarder.alert import Severity
-from forwarder.config import Config, Day, Hours, Moment, dump, json_schema
+from forwarder.config import Config, Day, Hours, Moment, advice, dump, json_schema
 from tests.config.conftest import MINIMAL, Load, Problems
 
 BERLIN = ZoneInfo("Europe/Berlin")
@@ -141,6 +141,24 @@ def test_none_of_it_is_the_default(loaded: Load) -> None:
     assert loaded(MINIMAL + "schedules:\nmutes:\nowners:\nreminders:\nreports:\n") == bare
 
 
+JIRA = "  tickets: {type: jira, url: 'https://jira.example.com', token: not-a-real-token, project: SEC, %s}\n"
+
+
+def test_a_reminder_that_can_never_come(loaded: Load) -> None:
+    """Only due dates that somebody gives can pass: `forwarder check` warns where nobody does."""
+    reminders = "reminders:\n  - {unacknowledged_for: 15m, to: post}\n  - {overdue_for: 1d, to: post}\n"
+
+    def warned(due: str) -> list[str]:
+        config = loaded(MINIMAL.replace("routes:\n", JIRA % due + "routes:\n", 1) + reminders)
+        return [sentence for sentence in advice(config) if sentence.startswith("reminders")]
+
+    assert warned("due_in: {high: 7d}") == []
+    assert warned("due_in: {}") == [
+        "reminders[1].overdue_for: no connector gives an alert a due date, so this reminds nobody. Set due_in of a "
+        "connector that has that key."
+    ]
+
+
 def test_all_problems_at_once(problems: Problems) -> None:
     """Every mistake is told once, with its line and the way out."""
     text = """\
@@ -179,10 +197,7 @@ def test_all_problems_at_once(problems: Problems) -> None:
     days = "mon, tue, wed, thu, fri, sat or sun"
     hours = "must be a span of the day such as 09:00-18:00, or 22:00-06:00 through the night"
     every = "must be a day and a time such as monday 09:00 or daily 09:00, or a span such as 4h"
-    one_at_a_time = (
-        "a connector of this type takes one alert at a time, and neither digests nor reports: "
-        "name another, or give it a route without digest"
-    )
+    one_at_a_time = "a connector of this type takes one alert at a time, and neither digests nor reports: name another"
     assert problems(text) == [
         f"config.yaml:6: schedules.office.days[0]: must be {days} (did you mean mon?)",
         "config.yaml:6: schedules.office.hour: unknown key (did you mean hours?)",
@@ -213,7 +228,7 @@ def test_all_problems_at_once(problems: Problems) -> None:
         "config.yaml:18: routes[1]: has both during and digest: a digest has times of its own, so leave one of them "
         "out",
         f"config.yaml:19: routes[2].digest: {every}",
-        f"config.yaml:19: routes[2].to[1]: {one_at_a_time}",
+        f"config.yaml:19: routes[2].to[1]: {one_at_a_time}, or give it a route without digest",
         "config.yaml:20: routes[3].digest.ever: unknown key (did you mean every?)",
         "config.yaml:21: routes[4].digest: a span such as 4h is the same in every zone: leave timezone out, or name a "
         "time of day",

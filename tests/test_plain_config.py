@@ -84,7 +84,7 @@ def requests_of(folder: Path, *, plain: dict[str, Any], plain_jira: dict[str, An
             hands.passed += A_WHILE
             until(lambda: store.feed.state().swept_at == hands.now().timestamp())
             forwarder.stop(5)
-        told = {service.name: [_plainly(seen) for seen in service.requests] for service in sandbox.services}
+        told = {one.name: [_plainly(seen) for seen in one.requests] for one in sandbox.services if one.requests}
         told["sentrytex"] = sorted({json.dumps(request) for request in told["sentrytex"]})
         return json.loads(_without_ports(json.dumps(told), sandbox))
 

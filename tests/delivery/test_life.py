@@ -29,7 +29,7 @@ from forwarder.delivery.dispatcher import Dispatcher
 from forwarder.events import Listener
 from forwarder.store import Store
 from tests.kit.core import Scripted, enqueue, until
-from tests.kit.samples import alert
+from forwarder.testing import alert
 
 store = Store.open_exclusive(Path(sys.argv[1]))
 target = Scripted(concurrency=3)

@@ -14,7 +14,7 @@ ROOT: Final = Path(__file__).resolve().parent.parent
 
 ROOMS: Final = (
     # What everything is made of, and the two contracts.
-    *("common", "alert", "outcome", "response", "setup", "memory", "settings", "connector", "places", "wire"),
+    *("common", "alert", "outcome", "response", "setup", "memory", "settings", "identity", "connector", "places", "wire"),
     # Each does one thing, and knows nothing of the daemon.
     *("logs", "plugins", "templates", "config", "routing", "store"),
     # The turns, and what people and monitors hear of them.

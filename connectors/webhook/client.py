@@ -10,7 +10,6 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
-from connectors.webhook import tls
 from connectors.webhook.config import WebhookConfig
 from connectors.webhook.signing import PREFIX, signed
 from forwarder.connector import (
@@ -27,6 +26,7 @@ from forwarder.connector import (
     redirect_host,
     retry_after,
 )
+from forwarder.wire import certificates
 
 if TYPE_CHECKING:
     from httpx2 import Response
@@ -95,7 +95,7 @@ class Endpoint:
         self._target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
         self._secrets = _secrets(self._url, self._target, self._keys, self._headers.values())
         self._lock = threading.Lock()
-        self._made: tuple[tls.Print, Client] | None = None
+        self._made: tuple[certificates.Print, Client] | None = None
 
     def send(self, message: str, body: str) -> None:
         """Posts ``body`` in exactly one request; raises Failed unless the receiver accepted it."""
@@ -150,7 +150,7 @@ class Endpoint:
         files = (config.ca_file, config.cert_file, config.key_file)
         with self._lock:
             try:
-                state = tls.printed(*files)
+                state = certificates.printed(*files)
                 if self._made is None or self._made[0] != state:
                     self._made = state, self._connected(*files)
             except OSError as error:
@@ -176,7 +176,7 @@ class Endpoint:
         # Plain http is for this machine, and needs no certificates.
         made = None
         if parts.scheme == "https":
-            made = tls.context(*files) if any(files) else httpx2.create_ssl_context()
+            made = certificates.context(*files) if any(files) else httpx2.create_ssl_context()
         if proxy_of(parts.scheme, self.host):
             return Client(verify=made or False, **how)
         kept = Kept(parts.netloc, encrypted(made) if made else None, seconds)

@@ -36,7 +36,7 @@ from forwarder.alert import Alert, Change, Severity, Vendor, Vendors, named
 from forwarder.common.backoff import retry_after
 from forwarder.common.text import clean, cut, is_web_url, one_line
 from forwarder.common.units import Duration, Interval, Rate, SendRate, format_duration
-from forwarder.common.urls import redirect_host, web_address
+from forwarder.common.urls import is_loopback, redirect_host, web_address
 from forwarder.identity import identity
 from forwarder.memory import NOTICE, RENAMED, Memory, ProcessMemory
 from forwarder.outcome import Broken, Delivered, Failed, Outcome, RateLimited, Receipt, Rejected, Retry, Uncertain
@@ -109,6 +109,7 @@ __all__ = [
     "cut",
     "format_duration",
     "identity",
+    "is_loopback",
     "is_web_url",
     "one_line",
     "redirect_host",

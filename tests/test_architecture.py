@@ -14,20 +14,8 @@ ROOT: Final = Path(__file__).resolve().parent.parent
 
 ROOMS: Final = (
     # What everything is made of, and the two contracts.
-    *(
-        "common",
-        "alert",
-        "outcome",
-        "response",
-        "setup",
-        "memory",
-        "settings",
-        "identity",
-        "connector",
-        "words",
-        "places",
-        "wire",
-    ),
+    *("common", "alert", "outcome", "response", "setup", "memory", "settings", "identity"),
+    *("connector", "words", "places", "wire"),
     # Each does one thing, and knows nothing of the daemon.
     *("logs", "plugins", "templates", "config", "routing", "store"),
     # The turns, and what people and monitors hear of them.
@@ -152,12 +140,13 @@ def test_the_sandbox_knows_nothing_of_the_daemon() -> None:
 
 
 def test_a_connector_knows_its_contract_and_no_more() -> None:
-    """A connector imports the alert, the contract with its places, what limits a request, and its own folder."""
+    """A connector imports the alert, the contract, its words and places, what limits a request, and its own folder."""
     wrong = []
     for _, name, tree in modules("connectors"):
         ours = ".".join(name.split(".")[:2])
         wire = {
-            f"forwarder.wire.{part}" for part in ("certificates", "client", "deadline", "direct", "kept", "unreachable")
+            f"forwarder.wire.{part}"
+            for part in ("certificates", "client", "deadline", "direct", "endpoint", "kept", "unreachable")
         }
         allowed = {"forwarder.alert", "forwarder.connector", "forwarder.words", "forwarder.places", *wire}
         wrong += [

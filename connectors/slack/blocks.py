@@ -6,15 +6,15 @@ marked verbatim, so that nothing in it can ping a channel or forge a link.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
-from urllib.parse import urlsplit
 
-from connectors.slack import digest, life
-from connectors.slack.markup import EMOJI, escape, escape_within, linked_cve, moment, mrkdwn, plain_text, size
+from connectors.slack import digest
+from connectors.slack.markup import escape_within, linked_cve, moment, mrkdwn, plain_text, size
+from forwarder import words
 from forwarder.alert import Severity
-from forwarder.connector import Action, Change, Delivery, Kind, Origin, clean, cut, is_web_url, one_line
+from forwarder.connector import Delivery, Kind, Origin, clean, cut, is_web_url, one_line
+from forwarder.words import MAX_VALUE
 
 MAX_HEADER: Final = 150
 """Characters of a header block. https://docs.slack.dev/reference/block-kit/blocks/header-block"""
@@ -36,11 +36,7 @@ MAX_TOTAL: Final = 9000
 somewhere above 13,000."""
 
 MAX_BUTTONS: Final = 5
-MAX_VENDORS: Final = 10
-MAX_EVIDENCE: Final = 8
-MAX_VALUE: Final = 300
-"""What people can absorb: links, names of vendors, lines of evidence, characters of one fact (Slack allows 2,000 in a
-section's field)."""
+"""What people can absorb of links."""
 
 _EVIDENCE: Final = "Evidence"
 _FRAME: Final = 200  # characters of the lists and objects around blocks
@@ -50,15 +46,7 @@ _COLOURS: Final = {
     Severity.MEDIUM: "#e3b505",
     Severity.LOW: "#2f80d1",
 }
-_ACTIONS: Final = {Action.ACKNOWLEDGE: "Acknowledged", Action.RESOLVE: "Resolved", Action.REOPEN: "Open again"}
 _GREY, _GREEN = "#8d8d8d", "#2e9e6b"
-_ORIGINS: Final = {
-    Origin.FEED: ("", ""),
-    Origin.ALARM: ("Forwarder alarm: ", "The forwarder's own trouble, not a vulnerability."),
-    Origin.TEST: ("TEST: ", "🧪 A test of the forwarder: nothing has happened and nothing needs to be done."),
-}
-_TEXTS: Final = {Origin.DIGEST: "🗞️", Origin.REPORT: "📊"}
-"""What is no alert, but all text: it has no facts, and no severity."""
 
 
 def message(
@@ -68,20 +56,20 @@ def message(
 
     ``buttons`` are blocks to act by; ``note`` is what there is to say before all else, as plain text.
     """
-    if delivery.origin in _TEXTS:
+    if words.is_text_alone(delivery):
         return _text_alone(delivery, title, body)
-    alert, over, shown = delivery.alert, life.is_over(delivery), heading(delivery, title)
+    alert, over, shown = delivery.alert, words.is_over(delivery), words.heading(delivery, title)
     notes = [{"type": "section", "text": plain_text(note)}] if note else []
     if over:
-        top = [*notes, *life.banner(delivery, struck=escape_within(title, MAX_SECTION // 2)), *buttons]
+        top = [*notes, *_banner(delivery, struck=escape_within(title, MAX_SECTION // 2)), *buttons]
     else:
         header = {"type": "header", "text": plain_text(cut(shown, MAX_HEADER))}
-        top = [header, *notes, *life.banner(delivery), *buttons]
+        top = [header, *notes, *_banner(delivery), *buttons]
     known, footer = [_facts(delivery), *([] if over else _evidence(delivery))], _footer(delivery)
     room = MAX_TOTAL - _FRAME - size([*top, *known, footer])
     details = [*known, *_body_and_links(delivery, "" if over else body, room)]
     return {
-        "text": escape_within(_summary(delivery, shown), MAX_TEXT),
+        "text": escape_within(words.summary(delivery, shown), MAX_TEXT),
         "blocks": top,
         "attachments": [{"color": _GREEN if over else _COLOURS[alert.severity], "blocks": [*details, footer]}],
     }
@@ -90,15 +78,29 @@ def message(
 def _body_and_links(delivery: Delivery, body: str, room: int) -> list[dict[str, Any]]:
     """The text, and the links as buttons, in at most ``room`` characters on the wire."""
     found: list[dict[str, Any]] = []
-    if body := _within(_squeezed(body), room):
+    if body := _within(words.squeezed(body), room):
         found.append({"type": "section", "text": plain_text(body)})
     if buttons := _buttons(delivery, room - (size(found) if found else 0)):
         found.append({"type": "actions", "elements": buttons})
     return found
 
 
+def _banner(delivery: Delivery, struck: str = "") -> list[dict[str, Any]]:
+    """The status for a message's top: who and when, the title where it is over (``struck``), then why.
+
+    No block at all while nobody reacted.
+    """
+    latest = delivery.latest
+    if latest is None:
+        return []
+    lines = [f"{escape_within(words.who_did_what(latest), words.MAX_WHO)} · {moment(latest.at)}"]
+    lines += [f"~{struck}~"] if struck else []
+    lines += [escape_within(words.reason(latest), words.MAX_REASON)]
+    return [{"type": "section", "text": mrkdwn("\n".join(filter(None, lines)))}]
+
+
 def _text_alone(delivery: Delivery, title: str, body: str) -> dict[str, Any]:
-    shown = heading(delivery, title)
+    shown = words.heading(delivery, title)
     header = {"type": "header", "text": plain_text(cut(shown, MAX_HEADER))}
     if delivery.items and body == clean(delivery.alert.description):
         return _digest(delivery, shown, header)
@@ -122,42 +124,29 @@ def _digest(delivery: Delivery, shown: str, header: dict[str, Any]) -> dict[str,
 
 def withdrawn(delivery: Delivery, title: str) -> dict[str, Any]:
     """The alert struck out: it no longer stands, or the forwarder's trouble is over."""
-    emoji, verdict = over(delivery)
+    emoji, verdict = words.over(delivery)
     resolved = delivery.origin is Origin.ALARM
     struck = f"{emoji} *{verdict}*\n~{escape_within(title, MAX_SECTION // 2)}~"
     return {
         "text": escape_within(f"{emoji} {verdict}: {title}", MAX_TEXT),
-        "blocks": [{"type": "section", "text": mrkdwn(struck)}, *life.banner(delivery)],
+        "blocks": [{"type": "section", "text": mrkdwn(struck)}, *_banner(delivery)],
         "attachments": [{"color": _GREEN if resolved else _GREY, "blocks": [_facts(delivery), _footer(delivery)]}],
     }
 
 
-def over(delivery: Delivery) -> tuple[str, str]:
-    """An emoji and the words for an alert that is withdrawn."""
-    if delivery.origin is Origin.ALARM:
-        return "✅", "Resolved"
-    return "⚪", "Test over" if delivery.origin is Origin.TEST else "No longer stands"
-
-
 def followed_up(delivery: Delivery, title: str) -> dict[str, Any]:
     """A short message of what is new, for where the first message cannot be edited."""
-    header = cut(f"{_heads(delivery)}: {title}", MAX_HEADER)
-    lines = news(delivery)
+    header = cut(words.news_title(delivery, title), MAX_HEADER)
+    lines = words.news(delivery)
     return {
         "text": escape_within(f"{header}\n{lines}", MAX_TEXT),
         "blocks": [
             {"type": "header", "text": plain_text(header)},
             {"type": "section", "text": plain_text(cut(lines, MAX_SECTION))},
-            *(life.banner(delivery) + _evidence(delivery) if delivery.kind is Kind.UPDATE else []),
+            *(_banner(delivery) + _evidence(delivery) if delivery.kind is Kind.UPDATE else []),
             _footer(delivery),
         ],
     }
-
-
-def _heads(delivery: Delivery) -> str:
-    if delivery.response:
-        return _ACTIONS[delivery.response.action]
-    return "⏰ Reminder" if delivery.kind is Kind.REMIND else f"{EMOJI[delivery.alert.severity]} Changed"
 
 
 def moved_here(content: Mapping[str, Any], channel: str, url: str | None) -> dict[str, Any]:
@@ -181,99 +170,45 @@ def moved_away(reply: Mapping[str, Any], channel: str, url: str | None) -> dict[
 
 def reply(delivery: Delivery) -> dict[str, Any]:
     """What goes into the message's thread: what is new, in words."""
-    lines = news(delivery)
+    lines = words.news(delivery)
     return {
         "text": escape_within(lines, MAX_TEXT),
         "blocks": [{"type": "section", "text": plain_text(cut(lines, MAX_SECTION))}],
     }
 
 
-def news(delivery: Delivery) -> str:
-    """What a follow-up brings, as plain text: the changes, who did what, or that the alert is withdrawn."""
-    if delivery.kind is Kind.WITHDRAW:
-        return " ".join(over(delivery)) + "."
-    if delivery.kind is Kind.UPDATE:
-        lines = [life.opened_again(delivery), *(sentence(change, delivery.named) for change in delivery.changes)]
-        return "\n".join(filter(None, lines))
-    return life.news(delivery)
-
-
-def sentence(change: Change, named: Callable[[Iterable[str]], Sequence[str]] = list) -> str:
-    """One change in words, as plain text; ``named`` says how vendors are called."""
-    if change.field == "cisa_kev":
-        return "🔥 Now on CISA KEV: known to be exploited" if change.new else "No longer on CISA KEV"
-    if change.field == "affected_vendors":
-        old, new = _names(change.old), _names(change.new)
-        gained, lost = named(key for key in new if key not in old), named(key for key in old if key not in new)
-        return f"Vendors: {_listed([*(f'+ {name}' for name in gained), *(f'− {name}' for name in lost)])}"
-    names = {"severity": "Severity", "cvss_score": "CVSS", "cve_id": "CVE"}
-    mark = "⬆️ " if change.field == "severity" and change.is_worse else ""
-    return f"{mark}{names.get(change.field, change.field)}: {_value(change.old)} → {_value(change.new)}"
-
-
 def plain(delivery: Delivery, title: str, body: str) -> str:
     """The whole message as escaped text without blocks, for where Slack refuses those."""
-    alert, title = delivery.alert, heading(delivery, title)
+    alert, title = delivery.alert, words.heading(delivery, title)
     if delivery.kind is Kind.WITHDRAW:
-        return escape_within(f"{' '.join(over(delivery))}: {title}", MAX_TEXT)
+        return escape_within(f"{' '.join(words.over(delivery))}: {title}", MAX_TEXT)
     links = [link.url for link in delivery.links] + list(alert.source_urls[:MAX_BUTTONS])
-    if delivery.origin in _TEXTS:
-        parts = [title, *filter(is_web_url, links), _squeezed(body)]
+    if words.is_text_alone(delivery):
+        parts = [title, *filter(is_web_url, links), words.squeezed(body)]
         return escape_within("\n".join(part for part in parts if part), MAX_TEXT)
-    noted = life.news(delivery) if delivery.kind is Kind.REMIND else ""
-    parts = [_summary(delivery, title), noted, _ORIGINS[delivery.origin][1]]
+    noted = words.reminder(delivery) if delivery.kind is Kind.REMIND else ""
+    parts = [words.summary(delivery, title), noted, words.what_it_is(delivery)]
     told = "\n".join([_EVIDENCE, *delivery.evidence]) if delivery.evidence else ""
-    parts += [*filter(is_web_url, links), told, _squeezed(body)]
+    parts += [*filter(is_web_url, links), told, words.squeezed(body)]
     return escape_within("\n".join(part for part in parts if part), MAX_TEXT)
 
 
-def heading(delivery: Delivery, title: str) -> str:
-    """``title`` with the severity's emoji and, where it is not an alert of the feed, what it is."""
-    if emoji := _TEXTS.get(delivery.origin):
-        return f"{emoji} {title}"
-    return f"{EMOJI[delivery.alert.severity]} {_ORIGINS[delivery.origin][0]}{title}"
-
-
-def _summary(delivery: Delivery, title: str) -> str:
-    """The alert in a line, for notifications and screen readers."""
-    alert = delivery.alert
-    facts = [alert.severity_label]
-    facts += [alert.cve_id] if alert.cve_id else []
-    facts += [f"CVSS {alert.cvss_score:g}"] if alert.cvss_score is not None else []
-    facts += ["on CISA KEV"] if alert.cisa_kev else []
-    standing = f" · {life.standing(delivery)}" if delivery.latest else ""
-    return f"{cut(title, MAX_VALUE)} ({cut(', '.join(facts), MAX_VALUE)}){standing}"
-
-
 def _facts(delivery: Delivery) -> dict[str, Any]:
-    alert = delivery.alert
-    flag = "" if alert.severity_known else "⚠️ "
-    fields = [("Severity", flag + _short(alert.severity_label[:1].upper() + alert.severity_label[1:]))]
-    if alert.cve_id:
-        fields.append(("CVE", linked_cve(alert, MAX_VALUE)))
-    if alert.cvss_score is not None:
-        fields.append(("CVSS", f"{alert.cvss_score:.1f}"))
-    if alert.epss_score is not None:
-        fields.append(("EPSS", escape(_percent(alert.epss_score))))
-    if alert.cisa_kev:
-        fields.append(("CISA KEV", "🔥 Known to be exploited"))
-    if alert.affected_vendors:
-        fields.append(("Vendors", _short(_listed(delivery.vendor_names))))
-    if alert.alert_type and alert.alert_type != "cve":
-        fields.append(("Type", _short(alert.alert_type)))
-    return {"type": "section", "fields": [mrkdwn(f"*{name}*\n{value}") for name, value in fields]}
+    shown = {
+        name: linked_cve(delivery.alert, MAX_VALUE) if name == "CVE" else escape_within(value, MAX_VALUE)
+        for name, value in words.facts(delivery)
+    }
+    return {"type": "section", "fields": [mrkdwn(f"*{name}*\n{value}") for name, value in shown.items()]}
 
 
 def _evidence(delivery: Delivery) -> list[dict[str, Any]]:
     """A section with what the API says of the evidence; none where that is nothing."""
-    if not delivery.evidence:
-        return []
-    lines = "\n".join(cut(one_line(clean(line)), MAX_VALUE) for line in delivery.evidence[:MAX_EVIDENCE])
-    return [{"type": "section", "text": plain_text(f"{_EVIDENCE}\n{lines}")}]
+    lines = words.evidence(delivery)
+    return [{"type": "section", "text": plain_text(f"{_EVIDENCE}\n{lines}")}] if lines else []
 
 
 def _footer(delivery: Delivery) -> dict[str, Any]:
-    alert, (_, origin) = delivery.alert, _ORIGINS[delivery.origin]
+    alert, origin = delivery.alert, words.what_it_is(delivery)
     published = moment(alert.published_at)
     elements = [origin] if origin else []
     note = f" ({alert.date_note})" if alert.date_note else ""
@@ -292,7 +227,7 @@ def _page(delivery: Delivery) -> str | None:
 def _buttons(delivery: Delivery, room: int) -> list[dict[str, Any]]:
     """Links as buttons within ``room`` characters: first where else the alert stands, then its sources."""
     buttons: list[dict[str, Any]] = []
-    for label, url in _links(delivery):
+    for label, url in words.links(delivery):
         button = {"type": "button", "text": plain_text(cut(label, MAX_BUTTON)), "url": url}
         if len(url) <= MAX_URL and size(button) <= room:
             room -= size(button)
@@ -302,24 +237,6 @@ def _buttons(delivery: Delivery, room: int) -> list[dict[str, Any]]:
     return buttons
 
 
-def _links(delivery: Delivery) -> Iterator[tuple[str, str]]:
-    for link in delivery.links:
-        if is_web_url(link.url):
-            yield one_line(clean(link.text)) or link.connector, link.url
-    hosts: dict[str, int] = {}
-    for url in delivery.alert.source_urls:
-        if host := _host(url):
-            hosts[host] = hosts.get(host, 0) + 1
-            yield host if hosts[host] == 1 else f"{cut(host, MAX_BUTTON - 6)} ({hosts[host]})", url
-
-
-def _host(url: str) -> str | None:
-    try:
-        return urlsplit(url).hostname if is_web_url(url) else None
-    except ValueError:
-        return None
-
-
 def _within(body: str, room: int) -> str:
     """``body`` for a section, in at most ``room`` characters on the wire."""
     shown = cut(body, MAX_SECTION)
@@ -327,26 +244,5 @@ def _within(body: str, room: int) -> str:
     return cut(shown, max(len(shown) - max(size(shown) - room, 0), 0))
 
 
-def _squeezed(text: str) -> str:
-    return re.sub(r"\n{3,}", "\n\n", text).strip()
-
-
 def _short(text: str) -> str:
     return escape_within(one_line(text), MAX_VALUE)
-
-
-def _listed(names: Sequence[str]) -> str:
-    rest = len(names) - MAX_VENDORS
-    return ", ".join(names[:MAX_VENDORS]) + (f" and {rest} more" if rest > 0 else "")
-
-
-def _percent(share: float) -> str:
-    return "<0.1%" if 0 < share < 0.001 else f"{share:.1%}"
-
-
-def _names(value: object) -> list[str]:
-    return [str(name) for name in value] if isinstance(value, list | tuple) else []
-
-
-def _value(value: object) -> str:
-    return "none" if value is None else cut(one_line(clean(str(value))), MAX_VALUE)

@@ -40,6 +40,7 @@ from connectors.slack.sending import (
 )
 from connectors.slack.setup import SETUP
 from connectors.slack.workspace import Place, Workspace
+from forwarder import words
 from forwarder.alert import got_worse
 from forwarder.connector import (
     Connector,
@@ -212,7 +213,7 @@ class Slack(Connector[SlackConfig]):
         else:
             buttons = responding(delivery) if self.listens else []
             # Where there is a message, its thread reminds of it.
-            note = blocks.news(delivery) if delivery.kind is Kind.REMIND and Place.of(delivery.receipt) is None else ""
+            note = words.news(delivery) if delivery.kind is Kind.REMIND and Place.of(delivery.receipt) is None else ""
             content = blocks.message(delivery, title, body, buttons, note)
         content = {**content, "fallback": blocks.plain(delivery, title, body)}
         done = delivery.kind is Kind.WITHDRAW or delivery.status is Status.RESOLVED

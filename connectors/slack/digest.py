@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final
 
-from connectors.slack.markup import EMOJI, escape_within, linked_cve, mrkdwn, size
+from connectors.slack.markup import escape_within, linked_cve, mrkdwn, size
 from forwarder.alert import Alert, Severity
 from forwarder.connector import clean, one_line
+from forwarder.words import EMOJI
 
 MAX_SECTION: Final = 3000
 """Characters of a section's text. https://docs.slack.dev/reference/block-kit/blocks/section-block"""

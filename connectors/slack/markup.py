@@ -7,13 +7,11 @@ import re
 from datetime import datetime
 from typing import Any, Final
 
-from forwarder.alert import Alert, Severity
+from forwarder.alert import Alert
 from forwarder.connector import one_line
 
 MAX_LINK: Final = 300
 """Characters of an address within a text."""
-
-EMOJI: Final = {Severity.CRITICAL: "🔴", Severity.HIGH: "🟠", Severity.MEDIUM: "🟡", Severity.LOW: "🔵"}
 
 
 def escape(text: str) -> str:

@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 
 from connectors.slack import blocks, digest
-from connectors.slack.markup import EMOJI
 from forwarder.alert import Alert, Severity
 from forwarder.connector import Delivered, Delivery, Kind, Origin
 from forwarder.lifecycle.digests import compose
 from forwarder.sandbox import Sandbox, blockkit
+from forwarder.words import EMOJI
 from tests.kit.samples import HOSTILE_TEXTS, alert, bare_alert, hostile_alerts
 from tests.kit.slack import by_token, by_webhook, new_delivery, sent
 

@@ -38,7 +38,7 @@ from forwarder.common.text import clean, cut, is_web_url, one_line
 from forwarder.common.units import Duration, Interval, Rate, SendRate, format_duration
 from forwarder.common.urls import is_loopback, redirect_host, web_address
 from forwarder.identity import identity
-from forwarder.memory import NOTICE, RENAMED, Memory, ProcessMemory
+from forwarder.memory import NOTICE, RENAMED, Memory, Notices, ProcessMemory
 from forwarder.outcome import Broken, Delivered, Failed, Outcome, RateLimited, Receipt, Rejected, Retry, Uncertain
 from forwarder.response import (
     FEED,
@@ -83,6 +83,7 @@ __all__ = [
     "Memory",
     "MuteRequest",
     "MuteScope",
+    "Notices",
     "Origin",
     "Outcome",
     "Payload",

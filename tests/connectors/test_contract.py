@@ -62,6 +62,11 @@ from tests.kit.samples import HOSTILE_TEXTS, delivery, hostile_alerts, odd_alert
 each_target = pytest.mark.parametrize("target", TARGETS, ids=lambda target: target.name)
 """Runs a test over every connector that talks to a service."""
 
+each_of_the_web = pytest.mark.parametrize(
+    "target", [one for one in TARGETS if one.http], ids=lambda target: target.name
+)
+"""Runs a test over those that speak HTTP."""
+
 each_teller = pytest.mark.parametrize(
     "target", [one for one in TARGETS if connector_class(one.kind).tells_responses], ids=lambda target: target.name
 )
@@ -77,7 +82,7 @@ def running() -> Iterator[Sandbox]:
 @pytest.fixture
 def sandbox(running: Sandbox) -> Sandbox:
     """One sandbox for all, with every service as it should be."""
-    for service in (running.slack, running.pagerduty, running.jira, running.webhook):
+    for service in (running.slack, running.pagerduty, running.jira, running.webhook, running.email):
         service.clear_faults()
         service.restore()
     running.jira.index_lag = 0
@@ -337,7 +342,7 @@ def test_a_lost_answer_to_a_follow_up_is_no_exception(
     delivered = send(connector, first)
     assert isinstance(delivered, Delivered)
     for one in follow_ups(first, delivered.receipt):
-        assert isinstance(send_struck(target, sandbox, one, fault, path="POST"), OUTCOMES)
+        assert isinstance(send_struck(target, sandbox, one, fault, path=target.tell), OUTCOMES)
         settle(connector, one, advance=sandbox.clock.advance)
     if target.once:
         assert target.count(sandbox, first.alert) == 1
@@ -428,7 +433,7 @@ def test_a_lost_answer_to_a_response_is_no_exception(
     outcome = send(connector, first)
     assert isinstance(outcome, Delivered)
     for one in responses_to(first, outcome.receipt):
-        lost = send_struck(target, sandbox, one, fault, path="POST")
+        lost = send_struck(target, sandbox, one, fault, path=target.tell)
         assert isinstance(lost, OUTCOMES)
         if not (isinstance(lost, Uncertain) and look(connector, one, advance=sandbox.clock.advance)):
             settle(connector, one, advance=sandbox.clock.advance)
@@ -445,7 +450,7 @@ def test_an_answer_in_drips_is_an_answer(target: Target, sandbox: Sandbox, conne
     assert target.count(sandbox, first.alert) == 1
 
 
-@each_target
+@each_of_the_web
 def test_an_error_after_the_effect_ends_in_one_alert(
     target: Target, sandbox: Sandbox, connector: Connector[Any]
 ) -> None:
@@ -494,7 +499,7 @@ def _date_in_100_seconds() -> str:
     return format_datetime(datetime.now(UTC) + timedelta(seconds=100), usegmt=True)
 
 
-@each_target
+@each_of_the_web
 @pytest.mark.parametrize(
     ("header", "bounds"),
     [

@@ -67,7 +67,8 @@ class Target:
     answer that never came whole must come to, ``statuses`` what each HTTP status of ``send`` must. ``once`` is false
     where the remote cannot tell what it has, so that a repeat shows twice; ``edits`` where it cannot change it.
     ``again`` is how often more an alert stands there once it was reopened, ``for_people`` is false where what is told
-    is data for a program.
+    is data for a program. ``tell`` is part of the request that tells what became of an alert. ``http`` is false where
+    another protocol is spoken: a refusal there says that nothing was done, and no header says when to come back.
     """
 
     name: str
@@ -84,6 +85,8 @@ class Target:
     again: int = 0
     for_people: bool = True
     find_path: str = ""
+    tell: str = "POST"
+    http: bool = True
 
     def connect(self, sandbox: Sandbox, **config: Any) -> Connector[Any]:
         """A connector as the daemon makes it: found by its entry point, with a validated config."""
@@ -164,6 +167,12 @@ def _issues(sandbox: Sandbox, alert: Alert) -> int:
 def _posted(sandbox: Sandbox, alert: Alert) -> int:
     # One that comes again under its id is the same one to a receiver.
     return sum(message["type"] == "alert.opened" for message in sandbox.webhook.about(alert.id))
+
+
+def _mailed(sandbox: Sandbox, alert: Alert) -> int:
+    # One that comes again under its id is the same one; what is no answer to another opened the alert.
+    mails = [copies[0].message for copies in sandbox.email.by_id().values() if alert.id in copies[0].part("plain")]
+    return sum("In-Reply-To" not in mail for mail in mails)
 
 
 def _basic(email: str, token: str) -> str:
@@ -274,6 +283,37 @@ TARGETS: Final = (
             409: (Retry,),
             **dict.fromkeys(_SERVER, (Uncertain,)),
             503: (Uncertain, Retry),
+        },
+    ),
+    Target(
+        name="email",
+        kind="email",
+        config=lambda sandbox: {
+            "host": "127.0.0.1",
+            "port": sandbox.email.port,
+            "security": "none",
+            "username": sandbox.email.username,
+            "password": sandbox.email.password,
+            "from": "Alerts <alerts@example.com>",
+            "to": ["secops@example.com", "oncall@example.com"],
+        },
+        service=lambda sandbox: sandbox.email,
+        send="MESSAGE",
+        tell="MESSAGE",
+        http=False,
+        secrets=lambda sandbox: (
+            sandbox.email.password,
+            base64.b64encode(sandbox.email.password.encode()).decode(),
+            base64.b64encode(f"\0{sandbox.email.username}\0{sandbox.email.password}".encode()).decode(),
+        ),
+        count=_mailed,
+        # Who has said yes has said it, whatever becomes of the rest of the answer.
+        lost=(Uncertain, Delivered),
+        statuses={
+            300: (Uncertain,),
+            **dict.fromkeys((400, 421, 450, 451, 452), (Retry,)),
+            **dict.fromkeys((500, 550, 552, 554), (Rejected,)),
+            **dict.fromkeys((530, 534, 535), (Broken,)),
         },
     ),
 )

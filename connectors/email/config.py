@@ -26,8 +26,8 @@ TIMEOUT: Final = timedelta(seconds=60)
 https://www.rfc-editor.org/rfc/rfc5321#section-4.5.3.2. Servers that look a mail through answer within seconds."""
 
 MAX_RECIPIENTS: Final = 50
-"""Of one mail. RFC 5321 has every server take 100 (https://www.rfc-editor.org/rfc/rfc5321#section-4.5.3.1.8), but Amazon
-SES takes 50: https://docs.aws.amazon.com/ses/latest/dg/quotas.html"""
+"""Of one mail. Amazon's server takes 50: https://docs.aws.amazon.com/ses/latest/dg/quotas.html. By the standard each
+should take 100: https://www.rfc-editor.org/rfc/rfc5321#section-4.5.3.1.8"""
 
 MAX_PREFIX: Final = 60
 """Our own, in characters: what stands before each subject must leave room for it."""
@@ -65,8 +65,8 @@ class EmailConfig(ConnectorConfig):
     )
     security: Literal["starttls", "tls", "none"] = Field(
         default="starttls",
-        description="How the connection is encrypted: after STARTTLS, from its first byte on (tls), or, to this machine "
-        "alone, not at all (none).",
+        description="How the connection is encrypted: after STARTTLS, from its first byte on (tls), or not at all "
+        "(none), to this machine alone.",
     )
     username: str | None = Field(default=None, description="Who logs in there. Without it nobody does.")
     password: SecretStr | None = Field(default=None, description="The password for it, or what stands in for one.")

@@ -15,8 +15,8 @@ MAX_TEXT: Final = 4_000
 MAX_ROW: Final = 160
 MAX_LINKS: Final = 20
 MAX_ADDRESS: Final = 2_000
-"""Our own, in characters of a title, a description, a title in a table; links, and characters of one: no browser follows
-more for certain, and half an address leads nowhere."""
+"""Our own: characters of a title, a description and a title in a table; links, and characters of one, for no browser
+follows more for certain, and half an address leads nowhere."""
 
 MAX_ROWS: Final = 100
 """Our own: alerts of a digest that have a row; the rest is counted."""

@@ -140,11 +140,12 @@ def _listed(links: Iterable[Words]) -> str:
 
 def _notes(notes: Iterable[Words]) -> str:
     told = " · ".join(map(_linked, notes))
+    if not told:
+        return '<tr><td style="padding:0 0 18px;font-size:1px">&nbsp;</td></tr>'
     return (
-        f'<tr><td class="p" style="padding:16px 24px 18px;{_FONT}"><div class="g l" style="border-top:1px solid {_LINE};'
-        f'padding-top:10px;font-size:12px;line-height:1.5;color:{_GREY};word-break:break-word">{told}</div></td></tr>'
-        if told
-        else '<tr><td style="padding:0 0 18px;font-size:1px">&nbsp;</td></tr>'
+        f'<tr><td class="p" style="padding:16px 24px 18px;{_FONT}"><div class="g l" '
+        f'style="border-top:1px solid {_LINE};padding-top:10px;font-size:12px;line-height:1.5;color:{_GREY};'
+        f'word-break:break-word">{told}</div></td></tr>'
     )
 
 

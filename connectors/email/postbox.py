@@ -35,8 +35,8 @@ IDLE: Final = 30.0
 https://www.rfc-editor.org/rfc/rfc5321#section-4.5.3.2.7"""
 
 PATIENCE: Final = timedelta(hours=1)
-"""How long a mail is offered to those who cannot take it for now, after the others got it. Greylisting takes minutes
-(https://www.rfc-editor.org/rfc/rfc6647#section-2.1), a full mailbox may take for ever, and what is owed of the same alert waits."""
+"""How long a mail is offered to those who cannot take it for now, after the others got it. Greylisting takes minutes:
+https://www.rfc-editor.org/rfc/rfc6647#section-2.1. A mailbox may be full for ever, and what else is owed waits."""
 
 _LEFT: Final = "left "
 """Before a mail's id, the key of the memory: since when some recipients have it, and who has yet to get it."""

@@ -35,14 +35,27 @@ _SETTINGS: Final[Mapping[str, Mapping[str, Any]]] = {
         "labels": ["security"],
     },
     "webhook": {"url": "https://alerts.example.com/hook", "signing_key": f"whsec_{'0' * 32}"},
+    "email": {
+        "host": "smtp.example.com",
+        "from": "Sentrytex alerts <alerts@example.com>",
+        "to": ["secops@example.com"],
+    },
     "console": {},
 }
-_NAMES: Final = {"slack": "secops", "pagerduty": "oncall", "jira": "tickets", "webhook": "hook", "console": "terminal"}
+_NAMES: Final = {
+    "slack": "secops",
+    "pagerduty": "oncall",
+    "jira": "tickets",
+    "webhook": "hook",
+    "email": "mail",
+    "console": "terminal",
+}
 _RECEIPTS: Final = {"slack": "C0SECOPS:1769764330.000100", "pagerduty": "sentrytex:sample", "jira": "SEC-42"}
 _OWNERS: Final[Mapping[str, Any]] = {
     "slack": "@dev-tools",
     "pagerduty": "dev-tools",
     "webhook": "dev-tools",
+    "email": "dev-tools@example.com",
     "jira": {"components": [{"name": "Developer Tools"}]},
 }
 _TICKET: Final = Link(connector="tickets", text="SEC-42", url="https://example.atlassian.net/browse/SEC-42")

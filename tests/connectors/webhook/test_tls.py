@@ -9,7 +9,8 @@ from typing import Any
 
 from forwarder.connector import Broken, Delivered, Retry
 from forwarder.sandbox import Sandbox
-from tests.connectors.webhook.kit import Certificates, encrypted, send, webhook
+from tests.connectors.webhook.kit import encrypted, send, webhook
+from tests.kit.certificates import Certificates
 from tests.kit.contract import new_delivery
 
 

@@ -133,19 +133,22 @@ def _address(url: str | None) -> str | None:
 
 
 def _of_many(delivery: Delivery, texts: Texts, rows: int) -> Content:
-    body = _body(delivery, texts)
+    body, label = _body(delivery, texts), _MANY[delivery.origin]
     built_in = body == cut(words.squeezed(clean(delivery.alert.description)), MAX_TEXT)
+    news: Sequence[str] = ()
     facts: Sequence[tuple[str, Words]] = ()
     tables: Sequence[Table] = ()
     if built_in and delivery.items:
         body, tables = "", list(_by_severity(delivery, rows))
     elif built_in and delivery.origin is Origin.REPORT:
-        body, facts, tables = _report(body.splitlines())
+        news, facts, tables = _report(body.splitlines())
+        body = ""
     page = _address(delivery.page)
     return Content(
-        label=_MANY[delivery.origin],
-        title=title_of(delivery, texts),
+        label=label,
+        title=title_of(delivery, texts).removeprefix(f"{label}: "),
         severity=None,
+        news=news,
         facts=facts,
         text=body,
         tables=tables,
@@ -179,7 +182,7 @@ def _row(alert: Alert, delivery: Delivery) -> tuple[Words, Words]:
     )
 
 
-def _report(lines: Sequence[str]) -> tuple[str, list[tuple[str, Words]], list[Table]]:
+def _report(lines: Sequence[str]) -> tuple[list[str], list[tuple[str, Words]], list[Table]]:
     """A report's lines as what comes first, its figures by name, and its lists, each under its heading."""
     first: list[str] = []
     facts: list[tuple[str, Words]] = []
@@ -188,13 +191,20 @@ def _report(lines: Sequence[str]) -> tuple[str, list[tuple[str, Words]], list[Ta
         name, colon, value = line.partition(": ")
         if line.startswith("- ") and tables:
             last = tables[-1]
-            what, _, aside = line[2:].partition(" · ")
-            row = (Words(text=what), Words(text=aside))
-            tables[-1] = Table(heading=last.heading, rows=[*last.rows, row])
+            tables[-1] = Table(heading=last.heading, rows=[*last.rows, _entry(line[2:])])
         elif line.endswith(":"):
             tables.append(Table(heading=line[:-1], rows=[]))
         elif colon and not tables:
             facts.append((name, Words(text=value.removesuffix("."))))
         else:
             first.append(line)
-    return "\n".join(first), facts, tables
+    return first, facts, tables
+
+
+def _entry(line: str) -> tuple[Words, Words]:
+    """A line of a list: what comes first in it, and the rest."""
+    for mark in (" · ", ": "):
+        name, found, rest = line.partition(mark)
+        if found:
+            return Words(text=name), Words(text=rest)
+    return Words(text="–"), Words(text=line)

@@ -31,7 +31,8 @@ _DARK: Final = (
     ".b{background:#14181c!important}.c{background:#1e2429!important;border-color:#3a434c!important}"
     ".i{color:#e8ecf0!important}.g{color:#a3aeb8!important}.l{border-color:#3a434c!important}"
     ".a{color:#8ab8f0!important}}"
-    "@media (max-width:480px){.p{padding-left:14px!important;padding-right:14px!important}.w{width:84px!important}}"
+    "@media (max-width:480px){.p{padding-left:14px!important;padding-right:14px!important}.w{width:84px!important}"
+    ".v{width:108px!important}}"
 )
 """What inline styles cannot say. Programs that know no style sheet show the light form, whole."""
 
@@ -93,8 +94,8 @@ def _line(text: str, size: int, *, strong: bool = False) -> str:
 def _pairs(pairs: Iterable[tuple[str, str]]) -> str:
     rows = "".join(
         f'<tr><td class="g w" valign="top" style="padding:6px 12px 6px 0;width:110px;font-size:13px;color:{_GREY};'
-        f'line-height:1.45">{name}</td><td class="i" valign="top" style="padding:6px 0;font-size:14px;color:{_INK};'
-        f'line-height:1.45;word-break:break-word">{value}</td></tr>'
+        f'line-height:20px">{name}</td><td class="i" valign="top" style="padding:6px 0;font-size:14px;color:{_INK};'
+        f'line-height:20px;word-break:break-word">{value}</td></tr>'
         for name, value in pairs
     )
     return _row(f"<table {_TABLE}>{rows}</table>") if rows else ""
@@ -119,10 +120,10 @@ def _heading(text: str) -> str:
 
 def _table(table: Table) -> str:
     rows = "".join(
-        f'<tr><td class="i l w" valign="top" style="padding:8px 12px 8px 0;width:130px;border-top:1px solid {_LINE};'
-        f'font-size:13px;line-height:1.45;color:{_INK};word-break:break-word">{_linked(name)}</td>'
+        f'<tr><td class="i l v" valign="top" style="padding:8px 12px 8px 0;width:130px;border-top:1px solid {_LINE};'
+        f'font-size:13px;line-height:20px;color:{_INK};word-break:break-word">{_linked(name)}</td>'
         f'<td class="i l" valign="top" style="padding:8px 0;border-top:1px solid {_LINE};font-size:14px;'
-        f'line-height:1.45;color:{_INK};word-break:break-word">{_linked(value)}{_aside(value)}</td></tr>'
+        f'line-height:20px;color:{_INK};word-break:break-word">{_linked(value)}{_aside(value)}</td></tr>'
         for name, value in table.rows
     )
     left = f'<div class="g" style="font-size:13px;color:{_GREY}">… and {table.left:,} more</div>' if table.left else ""

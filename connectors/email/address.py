@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from email.headerregistry import Address
 from typing import Final, Self
 
 MAX_LOCAL: Final = 64
@@ -64,6 +63,8 @@ class Mailbox:
     @property
     def header(self) -> str:
         """As it stands in a header, encoded where the name asks for it."""
+        from email.headerregistry import Address
+
         return str(Address(display_name=self.name, addr_spec=self.address))
 
 

@@ -145,9 +145,8 @@ class Postbox:
             reply = refused.get(one)
             if reply is not None:
                 self._taken.discard(one)
-                self._notices.say(
-                    one, f"{self._config.host} takes no mail for {one} ({reply}): correct to, or allow it there."
-                )
+                why = f"{self._config.host} takes no mail for {one} ({reply})"
+                self._notices.say(one, f"{why}: correct the address, or allow it there.")
             elif one not in self._taken:
                 self._taken.add(one)
                 self._notices.say(one, "")

@@ -180,6 +180,12 @@ class Session:
             raise Failed(Broken(f"{self._config.place} offers no login: leave out username and password")) from None
         except smtplib.SMTPHeloError as error:
             self._expect(Step.GREETING, self._said((error.smtp_code, _bytes(error.smtp_error))))
+        except smtplib.SMTPException as error:
+            if type(error) is not smtplib.SMTPException:
+                raise
+            raise Failed(
+                Broken(f"{self._config.place} offers no login with a password: have it allowed there for this user")
+            ) from None
 
     def _said(self, told: tuple[int, bytes]) -> Reply:
         return Reply.of(*told, self._secrets)
@@ -211,17 +217,22 @@ class Session:
             raise Failed(self._lost(error, lost)) from None
 
     def _lost(self, error: BaseException, lost: type[Retry | Uncertain]) -> Retry | Uncertain | Broken:
-        host, place = self._config.host, self._config.place
-        if _speaks_no_tls(error):
-            return Retry(f"{place} does not begin with TLS: set security to starttls, or correct port")
-        address = f"smtp://{f'[{host}]' if ':' in host else host}:{self._config.its_port}"
-        if why := why_unreachable(error, address, "host", bundle="ca_file"):
+        host = self._config.host
+        # Once the text is on its way, the connection stood, whatever the error is called.
+        if lost is Retry and (why := self._why_unreachable(error)):
             return Retry(f"{host} cannot be reached: {why}")
         if isinstance(error, NoReply):
             return lost(f"{host} answers with what is no SMTP: check host and port")
         if isinstance(error, TimeoutError) or isinstance(error.__context__, TimeoutError):
             return lost(f"{host} did not answer in time")
         return lost(f"the connection to {host} was cut ({type(error).__name__})")
+
+    def _why_unreachable(self, error: BaseException) -> str:
+        host, port = self._config.host, self._config.its_port
+        if _speaks_no_tls(error):
+            return f"port {port} does not begin with TLS: set security to starttls, or correct port"
+        address = f"smtp://{f'[{host}]' if ':' in host else host}:{port}"
+        return why_unreachable(error, address, "host", bundle="ca_file")
 
 
 def _context(config: EmailConfig) -> ssl.SSLContext | None:

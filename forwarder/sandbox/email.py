@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from email import policy
 from email.message import EmailMessage, Message
 from email.parser import BytesParser
+from functools import cached_property
 from typing import Any, Final
 
 from forwarder.sandbox.exchange import Reply, Request
@@ -31,7 +32,7 @@ _MAILS: Final = re.compile(r"/mails/(\d+)")
 _NOT_SMTP: Final = b"<!doctype html><title>Sign in</title>\r\n"
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, kw_only=True)
 class Mail:
     """One mail as it came, for whom."""
 
@@ -39,13 +40,22 @@ class Mail:
     recipients: tuple[str, ...]
     raw: bytes
 
-    @property
+    @cached_property
     def message(self) -> EmailMessage:
         """Its headers and parts, decoded."""
         return BytesParser(policy=policy.default).parsebytes(self.raw)  # type: ignore[return-value]
 
-    def part(self, kind: str) -> str:
-        """Its text of that kind, ``plain`` or ``html``."""
+    @cached_property
+    def text(self) -> str:
+        """Its plain text."""
+        return self._part("plain")
+
+    @cached_property
+    def page(self) -> str:
+        """Its HTML."""
+        return self._part("html")
+
+    def _part(self, kind: str) -> str:
         found = self.message.get_body((kind,))
         return str(found.get_content()) if found else ""
 
@@ -81,6 +91,11 @@ class Email(Service):
                 found.setdefault(str(mail.message["Message-ID"]), []).append(mail)
         return found
 
+    @property
+    def conflicts(self) -> list[str]:
+        """The ids under which a mail came again in other words."""
+        return [name for name, copies in self.by_id().items() if len({mail.raw for mail in copies}) > 1]
+
     def hang_up(self) -> None:
         super().hang_up()
         self._smtp.hang_up()
@@ -114,13 +129,13 @@ class Email(Service):
             return Reply.json([_told(mail) for mail in self.mails])
         found = _MAILS.fullmatch(request.path)
         if request.method == "GET" and found and 0 < int(found[1]) <= len(self.mails):
-            return Reply.text(self.mails[int(found[1]) - 1].part("html"), content_type="text/html")
+            return Reply.text(self.mails[int(found[1]) - 1].page, content_type="text/html")
         return self.refuse(404)
 
 
 def _told(mail: Mail) -> dict[str, Any]:
     headers = {name: str(value) for name, value in mail.message.items()}
-    return {"recipients": list(mail.recipients), "headers": headers, "text": mail.part("plain")}
+    return {"recipients": list(mail.recipients), "headers": headers, "text": mail.text}
 
 
 class _Conversation(socketserver.StreamRequestHandler):

@@ -171,7 +171,7 @@ def _posted(sandbox: Sandbox, alert: Alert) -> int:
 
 def _mailed(sandbox: Sandbox, alert: Alert) -> int:
     # One that comes again under its id is the same one; what is no answer to another opened the alert.
-    mails = [copies[0].message for copies in sandbox.email.by_id().values() if alert.id in copies[0].part("plain")]
+    mails = [copies[0].message for copies in sandbox.email.by_id().values() if alert.id in copies[0].text]
     return sum("In-Reply-To" not in mail for mail in mails)
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from connectors.email import Email
+from connectors.email.config import EmailOwner
 from connectors.email.postbox import PATIENCE
 from connectors.email.replies import Reply, Step, outcome
 from forwarder.connector import (
@@ -225,7 +226,7 @@ def test_a_check_asks_for_each_recipient(server: Server, mail: Email) -> None:
         (True, f"{place} takes mail from alerts@example.com to a@example.com."),
         (False, f"{place} takes no mail for b@example.com (550 5.1.1 no such user)."),
     ]
-    owners = [Email.Owner.model_validate(one) for one in ("b@example.com", "c@example.com")]
+    owners = [EmailOwner.model_validate(one) for one in ("b@example.com", "c@example.com")]
     assert [finding.text for finding in mail.check_owners(owners)] == [
         f"{place} takes no mail for b@example.com (550 5.1.1 no such user)."
     ]

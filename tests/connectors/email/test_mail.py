@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from connectors.email.config import EmailOwner
 from connectors.email.mail import MAX_PAGE, MAX_SUBJECT, wire
 from forwarder.connector import Delivery, Kind, Link, Origin, Vendor
 from forwarder.lifecycle.digests import compose
@@ -220,9 +221,7 @@ def test_a_subject_has_its_limit() -> None:
 
 def test_owners_get_it_too() -> None:
     """Who must act is among the recipients, once."""
-    owners = tuple(
-        type(OURS).Owner.model_validate(one) for one in ("dev@example.com", "A@example.com", "b@EXAMPLE.com")
-    )
+    owners = tuple(EmailOwner.model_validate(one) for one in ("dev@example.com", "A@example.com", "b@EXAMPLE.com"))
     made = rendered(replace(delivery(), owners=owners))
     assert made["recipients"] == ["a@example.com", "b@EXAMPLE.com", "dev@example.com", "A@example.com", "c@example.com"]
 

@@ -57,7 +57,7 @@ class Mail:
 
     def _part(self, kind: str) -> str:
         found = self.message.get_body((kind,))
-        return str(found.get_content()) if found else ""
+        return str(found.get_content()).replace("\r\n", "\n") if found else ""
 
 
 class Email(Service):

@@ -37,8 +37,9 @@ from forwarder.common.accounts import named as names_of
 from forwarder.common.backoff import retry_after
 from forwarder.common.text import clean, cut, is_web_url, one_line
 from forwarder.common.units import Duration, Interval, OptionalInterval, Rate, SendRate, format_duration
-from forwarder.common.urls import redirect_host, web_address
-from forwarder.memory import NOTICE, RENAMED, Memory, ProcessMemory
+from forwarder.common.urls import is_loopback, redirect_host, web_address
+from forwarder.identity import identity
+from forwarder.memory import NOTICE, RENAMED, Memory, Notices, ProcessMemory
 from forwarder.outcome import Broken, Delivered, Failed, Outcome, RateLimited, Receipt, Rejected, Retry, Uncertain
 from forwarder.response import (
     FEED,
@@ -83,6 +84,7 @@ __all__ = [
     "Memory",
     "MuteRequest",
     "MuteScope",
+    "Notices",
     "OptionalInterval",
     "Origin",
     "Outcome",
@@ -109,6 +111,8 @@ __all__ = [
     "clean",
     "cut",
     "format_duration",
+    "identity",
+    "is_loopback",
     "is_web_url",
     "one_line",
     "redirect_host",

@@ -15,7 +15,8 @@ ROOT: Final = Path(__file__).resolve().parent.parent
 
 ROOMS: Final = (
     # What everything is made of, and the two contracts.
-    *("common", "alert", "outcome", "response", "setup", "memory", "settings", "connector", "words", "places", "wire"),
+    *("common", "alert", "outcome", "response", "setup", "memory", "settings", "identity"),
+    *("connector", "words", "places", "wire"),
     # Each does one thing, and knows nothing of the daemon.
     *("logs", "plugins", "templates", "config", "routing", "store"),
     # The turns, and what people and monitors hear of them.
@@ -39,7 +40,7 @@ ROOMS: Final = (
 )
 """The rooms of ``forwarder``, in order: each may import those before it, and none that comes after."""
 
-TYPES_ONLY: Final = {("routing", "config"), ("events", "feed")}
+TYPES_ONLY: Final = {("identity", "connector"), ("routing", "config"), ("events", "feed")}
 """Imports for the type checker alone, by which a room names what it is given."""
 
 SQL: Final = re.compile(
@@ -161,7 +162,8 @@ def test_a_connector_knows_its_contract_and_no_more() -> None:
     for _, name, tree in modules("connectors"):
         ours = ".".join(name.split(".")[:2])
         wire = {
-            f"forwarder.wire.{part}" for part in ("client", "deadline", "direct", "endpoint", "kept", "unreachable")
+            f"forwarder.wire.{part}"
+            for part in ("certificates", "client", "deadline", "direct", "endpoint", "kept", "unreachable")
         }
         allowed = {"forwarder.alert", "forwarder.connector", "forwarder.words", "forwarder.places", *wire}
         wrong += [

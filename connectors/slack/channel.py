@@ -17,8 +17,7 @@ from typing import Any, Final
 from connectors.slack.account import Account
 from connectors.slack.client import Api, Refusal, Refused
 from connectors.slack.lists import Lists, entries
-from connectors.slack.notices import Notices
-from forwarder.connector import Failed, Memory, ProcessMemory, clean, cut, one_line
+from forwarder.connector import Failed, Memory, Notices, ProcessMemory, clean, cut, one_line
 from forwarder.places import Places
 
 _KEPT: Final = "channel"

@@ -19,7 +19,6 @@ from connectors.slack import blocks, owners
 from connectors.slack.buttons import responding
 from connectors.slack.client import Api, Webhook
 from connectors.slack.config import SlackConfig
-from connectors.slack.notices import Notices
 from connectors.slack.owners import Directory, SlackOwner
 from connectors.slack.preview import preview
 from connectors.slack.sending import (
@@ -51,6 +50,7 @@ from forwarder.connector import (
     Finding,
     Kind,
     Memory,
+    Notices,
     Outcome,
     Payload,
     Receipt,

@@ -19,8 +19,7 @@ from pydantic import Field, RootModel, field_validator
 from connectors.slack.client import Api, Refused
 from connectors.slack.lists import Lists, entries
 from connectors.slack.markup import escape_within, mrkdwn
-from connectors.slack.notices import Notices
-from forwarder.connector import Delivery, Failed, Finding, Memory, ProcessMemory
+from forwarder.connector import Delivery, Failed, Finding, Memory, Notices, ProcessMemory
 
 if TYPE_CHECKING:
     from connectors.slack.account import Account

@@ -6,10 +6,10 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
-from connectors.webhook import tls
 from connectors.webhook.config import WebhookConfig
 from connectors.webhook.signing import PREFIX, signed
 from forwarder.connector import Broken, Failed, RateLimited, Rejected, Retry, Uncertain, retry_after
+from forwarder.wire import certificates
 from forwarder.wire.endpoint import Answer, Endpoint
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ class Receiver(Endpoint):
             secrets=(*self._keys, *(key.removeprefix(PREFIX) for key in self._keys)),
             bundle="ca_file",
         )
-        self._state: tls.Print | None = None
+        self._state: certificates.Print | None = None
 
     def send(self, message: str, body: str) -> None:
         """Posts ``body`` in exactly one request; raises Failed unless the receiver accepted it."""
@@ -67,9 +67,9 @@ class Receiver(Endpoint):
         files = (config.ca_file, config.cert_file, config.key_file)
         with self._lock:
             try:
-                state = tls.printed(*files)
+                state = certificates.printed(*files)
                 if self._made is None or self._state != state:
-                    made = self._connected(tls.context(*files) if any(files) else None)
+                    made = self._connected(certificates.context(*files) if any(files) else None)
                     self._state, self._made = state, made
             except OSError as error:
                 # Between two files that are replaced one after the other the ones before are as good as ever.

@@ -18,9 +18,9 @@ from pydantic import (
     model_validator,
 )
 
-from connectors.webhook import tls
 from connectors.webhook.signing import checked_key
 from forwarder.connector import ConnectorConfig, Duration, web_address
+from forwarder.wire import certificates
 
 TIMEOUT: Final = timedelta(seconds=15)
 """The shorter end of what Standard Webhooks advises, 15 to 30 seconds:
@@ -121,12 +121,12 @@ class WebhookConfig(ConnectorConfig):
     @field_validator("ca_file")
     @classmethod
     def _holds_authorities(cls, path: str | None) -> str | None:
-        return path if path is None else tls.checked_authorities(path)
+        return path if path is None else certificates.checked_authorities(path)
 
     @field_validator("cert_file")
     @classmethod
     def _holds_a_certificate(cls, path: str | None) -> str | None:
-        return path if path is None else tls.checked_certificate(path)
+        return path if path is None else certificates.checked_certificate(path)
 
     @field_validator("key_file")
     @classmethod
@@ -135,7 +135,7 @@ class WebhookConfig(ConnectorConfig):
             return path  # what is wrong there is told there
         certificate = known.data["cert_file"]
         if certificate:
-            tls.checked_key(path, certificate)
+            certificates.checked_key(path, certificate)
         elif path:
             raise ValueError("goes with a cert_file, which is missing")
         return path

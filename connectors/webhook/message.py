@@ -6,8 +6,6 @@ goes does.
 
 from __future__ import annotations
 
-import dataclasses
-import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
@@ -15,7 +13,7 @@ from typing import Any, Final
 
 from connectors.webhook.room import Room, rooms
 from forwarder.alert import Alert, Change
-from forwarder.connector import Delivery, Kind, Origin, Texts, clean, one_line
+from forwarder.connector import Delivery, Kind, Origin, Texts, clean, identity, one_line
 
 VERSION: Final = 1
 """Of the shape."""
@@ -62,24 +60,8 @@ def body_of(message: Mapping[str, Any]) -> str:
 
 
 def message_id(delivery: Delivery) -> str:
-    """By what a receiver knows the message again: the same for every attempt, another for whatever else is told.
-
-    It is made of what is told, not of numbers alone: a database that was lost begins to count anew, and what happens
-    then must not pass for something that was told before. An alert that a person sends again on purpose is another
-    message, and so is what another connector sends.
-    """
-    response = delivery.response
-    told = [
-        delivery.sent_as or delivery.connector,
-        delivery.alert.id,
-        delivery.kind.value,
-        None if delivery.kind is Kind.OPEN else delivery.revision,
-        [[change.field, change.old, change.new] for change in delivery.changes],
-        list(dataclasses.astuple(response)) if response else None,
-        delivery.reminder,
-        delivery.repeats.remote_id if delivery.repeats else None,
-    ]
-    return f"msg_{hashlib.sha256(json.dumps(told, default=str).encode()).hexdigest()[:32]}"
+    """By what a receiver knows the message again."""
+    return f"msg_{identity(delivery)}"
 
 
 class _Writer:

@@ -121,9 +121,10 @@ def _own(model: type[BaseModel]) -> list[str]:
 
 def _table(model: type[BaseModel], names: Iterable[str], prefix: str) -> str:
     schema = model.model_json_schema()
+    # A key that is a word of Python has another name within the model.
+    fields = {model.model_fields[name].alias or name: model.model_fields[name] for name in names}
     rows = [
-        _row(name, model.model_fields[name], schema["properties"][name], schema.get("$defs", {}), prefix)
-        for name in names
+        _row(name, field, schema["properties"][name], schema.get("$defs", {}), prefix) for name, field in fields.items()
     ]
     return _HEAD + "\n".join(rows)
 

@@ -36,6 +36,11 @@ _SETTINGS: Final[Mapping[str, Mapping[str, Any]]] = {
     },
     "teams": {"url": "https://prod-01.westeurope.logic.azure.com/workflows/0123/triggers/manual/paths/invoke?sig=none"},
     "webhook": {"url": "https://alerts.example.com/hook", "signing_key": f"whsec_{'0' * 32}"},
+    "email": {
+        "host": "smtp.example.com",
+        "from": "Sentrytex alerts <alerts@example.com>",
+        "to": ["secops@example.com"],
+    },
     "console": {},
 }
 _NAMES: Final = {
@@ -44,6 +49,7 @@ _NAMES: Final = {
     "pagerduty": "oncall",
     "jira": "tickets",
     "webhook": "hook",
+    "email": "mail",
     "console": "terminal",
 }
 _RECEIPTS: Final = {"slack": "C0SECOPS:1769764330.000100", "pagerduty": "sentrytex:sample", "jira": "SEC-42"}
@@ -52,6 +58,7 @@ _OWNERS: Final[Mapping[str, Any]] = {
     "teams": "Ada Lovelace <ada@example.com>",
     "pagerduty": "dev-tools",
     "webhook": "dev-tools",
+    "email": "dev-tools@example.com",
     "jira": {"components": [{"name": "Developer Tools"}]},
 }
 _TICKET: Final = Link(connector="tickets", text="SEC-42", url="https://example.atlassian.net/browse/SEC-42")

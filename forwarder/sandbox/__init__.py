@@ -1,10 +1,10 @@
-"""Stand-ins for Sentrytex, Slack, Teams, PagerDuty, Jira and a receiver of webhooks over real HTTP on loopback.
+"""Stand-ins for Sentrytex, Slack, Teams, PagerDuty, Jira, a receiver of webhooks and a server of mail, over loopback.
 
 They keep state, hold the documented limits and fail on order. The demo, the tests and the benchmarks run on them. What
 they were told is at hand afterwards: ``sandbox.slack.messages``, ``.teams.cards``, ``.pagerduty.incidents``,
-``.jira.issues``, ``.webhook.messages``. Another process asks ``GET /_sandbox/state`` of a service, posts to
-``/_sandbox/faults`` (and deletes there), to ``/_sandbox/revoke`` and ``/_sandbox/restore``, and, of Sentrytex, to
-``/_sandbox/publish`` and ``/_sandbox/accounts``.
+``.jira.issues``, ``.webhook.messages``, ``.email.mails``. Another process asks ``GET /_sandbox/state`` of a service,
+posts to ``/_sandbox/faults`` (and deletes there), to ``/_sandbox/revoke`` and ``/_sandbox/restore``, and, of Sentrytex,
+to ``/_sandbox/publish`` and ``/_sandbox/accounts``.
 
 People act there too, and the services tell of it as the real ones do: ``sandbox.slack.click`` and ``submit``,
 ``sandbox.pagerduty.acknowledge`` and ``resolve``, ``sandbox.jira.move``, ``assign``, ``edit`` and ``comment``. Another
@@ -17,6 +17,7 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Self
 
+from forwarder.sandbox.email import Email
 from forwarder.sandbox.exchange import Seen
 from forwarder.sandbox.faults import Fault, FaultKind
 from forwarder.sandbox.jira import Jira
@@ -30,6 +31,7 @@ from forwarder.sandbox.webhook import Webhook
 
 __all__ = [
     "Clock",
+    "Email",
     "Fault",
     "FaultKind",
     "Jira",
@@ -61,10 +63,11 @@ class Sandbox:
         self.jira = Jira(clock=self.clock, latency=latency)
         self.teams = Teams(clock=self.clock, latency=latency, limits=limits)
         self.webhook = Webhook(clock=self.clock, latency=latency, limits=limits)
+        self.email = Email(clock=self.clock, latency=latency)
 
     @property
     def services(self) -> tuple[Service, ...]:
-        return self.sentrytex, self.slack, self.pagerduty, self.jira, self.teams, self.webhook
+        return self.sentrytex, self.slack, self.pagerduty, self.jira, self.teams, self.webhook, self.email
 
     def start(self) -> Self:
         for service in self.services:

@@ -47,7 +47,7 @@ class Service(ABC):
         self.faults = Faults()
         self._seen: list[Seen] = []
         self._released = threading.Event()
-        self._server = _Server(self)
+        self._server = Server(self, _Handler)
         self._thread = threading.Thread(target=self._server.serve, name=f"sandbox-{self.name}", daemon=True)
 
     @abstractmethod
@@ -193,20 +193,20 @@ class Service(ABC):
         return Reply.json({"ok": True})
 
 
-class _Server(socketserver.ThreadingTCPServer):
+class Server(socketserver.ThreadingTCPServer):
     """One thread a connection. Knows its open connections, to cut them at the end."""
 
     allow_reuse_address = True
     daemon_threads = True
     request_queue_size = 1024
 
-    def __init__(self, service: Service) -> None:
+    def __init__(self, service: Service, handler: type[socketserver.BaseRequestHandler]) -> None:
         self.service = service
         self.accepted = 0
         self._open: set[Any] = set()
         self._changed = threading.Condition()
         self._stopping = False
-        super().__init__(("127.0.0.1", 0), _Handler)
+        super().__init__(("127.0.0.1", 0), handler)
         self.port: int = self.socket.getsockname()[1]
 
     def serve(self) -> None:
@@ -253,7 +253,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
-    server: _Server
+    server: Server
 
     def _serve(self) -> None:
         service, request = self.server.service, self._read()

@@ -109,7 +109,7 @@ class Decisions(Suite):
         outcome = send(connector, first)
         assert isinstance(outcome, Delivered)
         for one in responses(first, outcome.receipt):
-            lost = send_struck(target, stand_in, one, fault, path="POST")
+            lost = send_struck(target, stand_in, one, fault, path=target.tell)
             assert isinstance(lost, OUTCOMES)
             if not (isinstance(lost, Uncertain) and look(connector, one, advance=advance)):
                 settle(connector, one, advance=advance)

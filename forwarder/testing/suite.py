@@ -40,9 +40,8 @@ class Suite:
             cells = [(one, fault) for one in self.targets if one.find_path for fault in UNSEEN]
             metafunc.parametrize(("target", "unseen"), cells, ids=_named)
         elif "target" in asked:
-            tells = "responses" in asked
-            takes: list[Any] = [one for one in self.targets if not tells or connector_class(one.kind).tells_responses]
-            nobody = pytest.param(None, marks=pytest.mark.skip("no target tells what people decide"), id="nobody")
+            takes: list[Any] = [one for one in self.targets if _serves(one, asked)]
+            nobody = pytest.param(None, marks=pytest.mark.skip("it is about no target's kind"), id="nobody")
             metafunc.parametrize("target", takes or [nobody], ids=_named)
 
     @pytest.fixture(scope="class")
@@ -73,9 +72,19 @@ class Suite:
         return responses_to
 
     @pytest.fixture
+    def over_http(self) -> None:
+        """A test that asks for it runs where HTTP is spoken."""
+
+    @pytest.fixture
     def advance(self, target: Target[Any], stand_in: Any) -> Advance:
         """Lets seconds pass for the stand-in."""
         return target.service(stand_in).clock.advance
+
+
+def _serves(target: Target[Any], asked: set[str]) -> bool:
+    if "over_http" in asked and not target.http:
+        return False
+    return "responses" not in asked or connector_class(target.kind).tells_responses
 
 
 def _named(value: object) -> str:

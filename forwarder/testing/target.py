@@ -52,7 +52,9 @@ class Target(Generic[World]):
     must come to, ``statuses`` what each HTTP status of ``send`` must. ``once`` is false where the destination cannot
     tell what it has, so that a repeat shows twice; ``edits`` where it cannot change it, and ``checks`` where nothing
     can tell whether it is there. ``again`` is how often more an alert stands there once it was reopened, ``for_people``
-    is false where what is told is data for a program. ``pings`` tells whether anything that stands there alerts people
+    is false where what is told is data for a program. ``tell`` is a part of each request that tells what became of an
+    alert, and ``http`` is false where another protocol is spoken: a refusal there says that nothing was done, and no
+    header says when to come back. ``pings`` tells whether anything that stands there alerts people
     by itself, and ``delay`` makes the stand-in show what it has only after some seconds of its clock.
     """
 
@@ -71,6 +73,8 @@ class Target(Generic[World]):
     checks: bool = True
     for_people: bool = True
     find_path: str = ""
+    tell: str = "POST"
+    http: bool = True
     pings: Callable[[World], bool] = lambda _: False
     delay: Callable[[World, float], None] = lambda _, __: None
 

@@ -119,7 +119,7 @@ class Troubles(Suite):
         delivered = send(connector, first)
         assert isinstance(delivered, Delivered)
         for one in follow_ups(first, delivered.receipt):
-            assert isinstance(send_struck(target, stand_in, one, fault, path="POST"), OUTCOMES)
+            assert isinstance(send_struck(target, stand_in, one, fault, path=target.tell), OUTCOMES)
             settle(connector, one, advance=advance)
         if target.once:
             assert target.count(stand_in, first.alert) == 1
@@ -133,6 +133,7 @@ class Troubles(Suite):
         settle(connector, first, advance=advance)
         assert target.count(stand_in, first.alert) == 1
 
+    @pytest.mark.usefixtures("over_http")
     def test_an_error_after_the_effect_ends_in_one_alert(
         self, target: Target[Any], stand_in: Any, connector: Connector[Any], advance: Advance
     ) -> None:
@@ -172,6 +173,7 @@ class Troubles(Suite):
         assert isinstance(send(connector, first), Delivered)
         assert target.count(stand_in, first.alert) == 1
 
+    @pytest.mark.usefixtures("over_http")
     @pytest.mark.parametrize(
         ("header", "bounds"),
         [

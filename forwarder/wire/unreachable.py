@@ -70,6 +70,8 @@ class _Target:
 
 def proxy_of(scheme: str, host: str) -> str:
     """The host and port of the proxy that leads to ``host``, by the environment; empty where none does."""
+    if scheme not in _PORTS:
+        return ""  # proxies of the web lead nothing else
     proxies = getproxies()
     named = proxies.get(scheme) or proxies.get("all")
     if not named or proxy_bypass(host):

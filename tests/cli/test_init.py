@@ -33,6 +33,7 @@ VARIABLES = (
     "TEAMS_WORKFLOW_URL",
     "WEBHOOK_URL",
     "WEBHOOK_SIGNING_KEY",
+    "SMTP_PASSWORD",
 )
 
 STOP, END = "Ctrl-D", b"\x04"
@@ -106,7 +107,9 @@ def everything(sandbox: Sandbox) -> list[str]:
     jira = ["y", sandbox.jira.url, sandbox.jira.email, sandbox.jira.token, "SEC", "Bug"]
     teams = ["y", sandbox.teams.url]
     webhook = ["y", sandbox.webhook.url, sandbox.webhook.signing_keys[0]]
-    return [sandbox.sentrytex.token, *slack, *jira, *pagerduty, *teams, *webhook]
+    server = ["y", "127.0.0.1", str(sandbox.email.port), "none", sandbox.email.username, sandbox.email.password]
+    email = [*server, "alerts@example.com", "secops@example.com, oncall@example.com"]
+    return [sandbox.sentrytex.token, *slack, *jira, *pagerduty, *teams, *email, *webhook]
 
 
 def secrets(sandbox: Sandbox) -> dict[str, str]:
@@ -117,6 +120,7 @@ def secrets(sandbox: Sandbox) -> dict[str, str]:
         "PAGERDUTY_ROUTING_KEY": sandbox.pagerduty.routing_key,
         "JIRA_API_TOKEN": sandbox.jira.token,
         "TEAMS_WORKFLOW_URL": sandbox.teams.url,
+        "SMTP_PASSWORD": sandbox.email.password,
         "WEBHOOK_URL": sandbox.webhook.url,
         "WEBHOOK_SIGNING_KEY": sandbox.webhook.signing_keys[0],
     }
@@ -131,11 +135,13 @@ def test_every_question_is_about_a_key_of_its_connector() -> None:
     asked = 0
     for kind in (load_type(name) for name in connector_types()):
         questions = kind.setup.questions if kind.setup else ()
+        fields = {field.alias or name: field for name, field in kind.Config.model_fields.items()}
         for question in [*questions, *(one.if_address for one in questions if one.if_address)]:
-            field = kind.Config.model_fields[question.key]
-            assert ("SecretStr" in repr(field.annotation)) == bool(question.variable), f"{kind}: {question.key}"
+            assert ("SecretStr" in repr(fields[question.key].annotation)) == bool(question.variable), (
+                f"{kind}: {question.key}"
+            )
             asked += 1
-    assert asked == 15
+    assert asked == 22
 
 
 def test_the_config_that_is_written_loads(sandbox: Sandbox, tmp_path: Path) -> None:
@@ -149,13 +155,14 @@ def test_the_config_that_is_written_loads(sandbox: Sandbox, tmp_path: Path) -> N
         "oncall": "pagerduty",
         "tickets": "jira",
         "room": "teams",
+        "mail": "email",
         "hook": "webhook",
     }
     assert routes(config) == {
-        "critical": {"secops", "oncall", "tickets", "room", "hook"},
-        "high": {"secops", "tickets", "room", "hook"},
-        "medium": {"secops", "room", "hook"},
-        "low": {"secops", "room", "hook"},
+        "critical": {"secops", "oncall", "tickets", "room", "mail", "hook"},
+        "high": {"secops", "tickets", "room", "mail", "hook"},
+        "medium": {"secops", "room", "mail", "hook"},
+        "low": {"secops", "room", "mail", "hook"},
     }
     assert config.alarms.to == ("secops", "oncall")
     assert advice(config) == []
@@ -204,7 +211,7 @@ def test_each_answer_is_tried_at_its_service(sandbox: Sandbox, tmp_path: Path) -
 def test_an_answer_that_does_not_work_is_asked_again(sandbox: Sandbox, tmp_path: Path) -> None:
     """A key that Sentrytex refuses is told, and the next one is used."""
     path = tmp_path / "config.yaml"
-    result = init(sandbox, path, "vk_wrong_key_000000", "again", sandbox.sentrytex.token, *"nnnnn", "y")
+    result = init(sandbox, path, "vk_wrong_key_000000", "again", sandbox.sentrytex.token, *"nnnnnn", "y")
     assert result.exit_code == 0, result.output
     assert "FAIL sentrytex" in result.output
     assert "vk_wrong_key_000000" not in result.output
@@ -249,7 +256,7 @@ def test_an_answer_that_no_config_can_hold_is_never_kept(sandbox: Sandbox, tmp_p
 def test_a_webhook_does_in_place_of_a_token(sandbox: Sandbox, tmp_path: Path) -> None:
     """An address is taken for an incoming webhook, which has a channel of its own."""
     path = tmp_path / "config.yaml"
-    result = init(sandbox, path, sandbox.sentrytex.token, "y", sandbox.slack.webhook_url, *"nnnnn")
+    result = init(sandbox, path, sandbox.sentrytex.token, "y", sandbox.slack.webhook_url, *"nnnnnn")
     assert result.exit_code == 0, result.output
     assert "webhook_url: ${SLACK_WEBHOOK_URL}" in path.read_text()
     assert sandbox.slack.webhook_url not in result.output

@@ -69,6 +69,12 @@ def _index_late(sandbox: Sandbox, seconds: float) -> None:
     sandbox.jira.index_lag = seconds
 
 
+def _mailed(sandbox: Sandbox, alert: Alert) -> int:
+    # One that comes again under its id is the same one; what is no answer to another opened the alert.
+    mails = [copies[0].message for copies in sandbox.email.by_id().values() if alert.id in copies[0].text]
+    return sum("In-Reply-To" not in mail for mail in mails)
+
+
 def _basic(email: str, token: str) -> str:
     return base64.b64encode(f"{email}:{token}".encode()).decode()
 
@@ -201,6 +207,37 @@ TARGETS: Final[tuple[Target[Sandbox], ...]] = (
             409: (Retry,),
             **dict.fromkeys(_SERVER, (Uncertain,)),
             503: (Uncertain, Retry),
+        },
+    ),
+    Target(
+        name="email",
+        kind="email",
+        config=lambda sandbox: {
+            "host": "127.0.0.1",
+            "port": sandbox.email.port,
+            "security": "none",
+            "username": sandbox.email.username,
+            "password": sandbox.email.password,
+            "from": "Alerts <alerts@example.com>",
+            "to": ["secops@example.com", "oncall@example.com"],
+        },
+        service=lambda sandbox: sandbox.email,
+        send="MESSAGE",
+        tell="MESSAGE",
+        http=False,
+        secrets=lambda sandbox: (
+            sandbox.email.password,
+            base64.b64encode(sandbox.email.password.encode()).decode(),
+            base64.b64encode(f"\0{sandbox.email.username}\0{sandbox.email.password}".encode()).decode(),
+        ),
+        count=_mailed,
+        # Who has said yes has said it, whatever becomes of the rest of the answer.
+        lost=(Uncertain, Delivered),
+        statuses={
+            300: (Uncertain,),
+            **dict.fromkeys((400, 421, 450, 451, 452), (Retry,)),
+            **dict.fromkeys((500, 550, 552, 554), (Rejected,)),
+            **dict.fromkeys((530, 534, 535), (Broken,)),
         },
     ),
 )

@@ -7,6 +7,7 @@ is set aside, and no destination takes any of it for more than text.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from itertools import count
@@ -32,6 +33,7 @@ _FIELDS: Final = (
     "cve_id", "title", "description", "severity", "cvss_score", "epss_score", "source_urls", "affected_vendors",
     "cisa_kev", "alert_type", "field_of_tomorrow",
 )  # fmt: skip
+_HREFS: Final = re.compile(r'href="([^"]*)"')
 _ADF_NODES: Final = {
     "doc", "paragraph", "text", "hardBreak", "heading", "bulletList", "listItem", "rule", "panel", "table", "tableRow",
     "tableCell", "tableHeader", "strong", "em", "link", "code", "codeBlock", "subsup", "textColor",
@@ -81,7 +83,7 @@ def run(folder: Path, *, examples: int, flavour: str, seeded: bool = True, texts
     row = Row(target=f"hostile, {flavour}")
     with (
         Sandbox(limits=False) as sandbox,
-        Rig(folder, sandbox, ["slack-token", "teams", "pagerduty", "webhook", flavour]) as rig,
+        Rig(folder, sandbox, ["slack-token", "teams", "pagerduty", "webhook", "email", flavour]) as rig,
     ):
         rig.poll()
         for page in catalogue(texts):
@@ -161,6 +163,9 @@ def _interpreted(rig: Rig) -> Iterator[str]:
         yield from _links(incident["events"], "href")
     for message in rig.sandbox.webhook.messages.values():
         yield from _links({**message["data"], "alert": {**message["data"]["alert"], "other": {}}}, "url")
+    for mail in rig.sandbox.email.mails:
+        yield from (f"a mail's link to {url!r}" for url in _HREFS.findall(mail.page) if not is_web_url(url))
+        yield from (f"a mail to {one}" for one in mail.recipients if one not in rig.config.connectors["email"].to)
     for issue in rig.sandbox.jira.issues.values():
         description = issue["fields"]["description"]
         if isinstance(description, dict):

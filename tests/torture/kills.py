@@ -78,7 +78,7 @@ class _Torture:
         self._random = random.Random(campaign.seed)
         self._points = self._shuffled()
         jira = "jira-cloud" if campaign.cloud else "jira-data-center"
-        names = ["slack-token", "slack-webhook", "teams", "pagerduty", jira, "webhook"]
+        names = ["slack-token", "slack-webhook", "teams", "pagerduty", jira, "webhook", "email"]
         settings = {name: {k: v for k, v in HASTE[name].items() if k != "max_rate"} for name in names}
         self._world = World(folder, sandbox, names, settings=settings if campaign.limits else HASTE)
         self._alerts: list[Alert] = []
@@ -137,8 +137,9 @@ class _Torture:
         )
 
     def _annoy(self) -> None:
-        # Not those that cannot be asked: what they repeat is to be the kills' doing alone.
-        target = self._random.choice([t for t in self._world.targets.values() if t.once])
+        # Not those that cannot be asked: what they repeat is to be the kills' doing alone. Nor what gives no such
+        # answers.
+        target = self._random.choice([t for t in self._world.targets.values() if t.once and t.http])
         fault = self._random.choice(_NUISANCES)
         path = self._random.choice([target.send, target.find_path or target.send])
         target.service(self._sandbox).clear_faults()
@@ -162,6 +163,7 @@ class _Torture:
             repeats_allowed = 0 if self._world.targets[name].once else kills
             if tally.lost or tally.dead or tally.twice > repeats_allowed:
                 complaints.append(f"{name}: {tally}")
+        complaints += [f"{mail} came again in other words" for mail in self._sandbox.email.conflicts]
         complaints += [f"a secret is in {place}" for place in leaks(self._world.folder, self._world.secrets)]
 
 

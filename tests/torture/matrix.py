@@ -87,6 +87,8 @@ def cells(target: Target[Sandbox], statuses: Sequence[int] = STATUSES) -> Iterat
         match kind:
             case FaultKind.STATUS | FaultKind.TWICE:
                 continue
+            case FaultKind.STATUS_AFTER if not target.http:
+                continue  # a refusal there says that nothing was done
             case FaultKind.LATENCY | FaultKind.DRIP | FaultKind.DRIP_BODY:
                 first: Kinds = (Delivered,)
             case _:
@@ -98,7 +100,7 @@ def cells(target: Target[Sandbox], statuses: Sequence[int] = STATUSES) -> Iterat
             first=first,
             repeats=kind.has_effect and first != (Delivered,) and not target.once,
         )
-    for form, header in retry_afters().items():
+    for form, header in retry_afters().items() if target.http else ():
         for status in (429, 503):
             headers = {} if header is None else {"Retry-After": header}
             fault = Fault(kind=FaultKind.STATUS, status=status, headers=headers, path=target.send)
@@ -115,8 +117,8 @@ def expected(target: Target[Sandbox], status: int) -> Kinds:
     """What an answer of that status comes to; where the contract's table has no word, by what its class means."""
     if status in target.statuses:
         return target.statuses[status]
-    if status >= 500:
-        return target.statuses[500]
+    if status >= 500 or not target.http:
+        return target.statuses[status // 100 * 100]
     return (Retry, Uncertain) if status in LATER else (Rejected, Broken)
 
 
@@ -209,7 +211,11 @@ def _refused(target: Target[Sandbox], folder: Path, row: Row) -> None:
         with Rig(place, sandbox, [target.name]) as rig:
             rig.poll()
             service = target.service(sandbox)
-            rig.forwarder.reload(rig.config_with(service.origin, f"http://127.0.0.1:{nobody.getsockname()[1]}"))
+            port = nobody.getsockname()[1]
+            moved = (service.origin, f"http://127.0.0.1:{port}")
+            if not target.http:
+                moved = (f'"port": {target.config(sandbox)["port"]}', f'"port": {port}')
+            rig.forwarder.reload(rig.config_with(*moved))
             alerts = rig.world.publish()
             rig.poll()
             rig.until(lambda: rig.heard.attempts)

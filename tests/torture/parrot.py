@@ -15,8 +15,9 @@ from forwarder.sandbox import Fault, FaultKind, Sandbox
 from tests.torture.leaks import leaks
 from tests.torture.world import HASTE, World
 
-NAMES: Final = ("slack-token", "slack-webhook", "teams", "pagerduty", "jira-cloud", "webhook")
+NAMES: Final = ("slack-token", "slack-webhook", "teams", "pagerduty", "jira-cloud", "webhook", "email")
 REFUSALS: Final = (500, 429, 400, 404)
+REFUSALS_OF_MAIL: Final = (*REFUSALS[:-1], 535)
 """The last one breaks every destination, so that its pause tells a reason too."""
 PAGES: Final = ("/", "/alerts", "/dead-letters", "/gaps", "/set-aside", "/sign-in", "/metrics", "/healthz", "/readyz")
 COMMANDS: Final = (
@@ -40,6 +41,7 @@ def run(folder: Path) -> list[str]:
         sandbox.pagerduty.routing_key = f"{mark}{mark}"
         sandbox.teams.signature = f"{mark}-signature"
         sandbox.webhook.token = f"{mark}-webhook"
+        sandbox.email.password = f"{mark}-email"
         port, web_token = _free_port(), f"{mark}-web-token"
         beat = f"http://127.0.0.1:{port}/{mark}/heartbeat"
         more = {"web": {"listen": f"127.0.0.1:{port}", "token": web_token}, "heartbeat": {"url": beat}}
@@ -62,7 +64,7 @@ def _teach(place: World) -> None:
     """Lets each service repeat what it was sent of secrets; no service knows another's."""
     for target in place.targets.values():
         body = _repeating(target.secrets(place.sandbox))
-        for status in REFUSALS:
+        for status in REFUSALS if target.http else REFUSALS_OF_MAIL:
             target.service(place.sandbox).inject(
                 Fault(
                     kind=FaultKind.STATUS,
@@ -70,7 +72,7 @@ def _teach(place: World) -> None:
                     headers={"Retry-After": "0.1"},
                     body=body,
                     path=target.send,
-                    times=None if status == REFUSALS[-1] else 1,
+                    times=None if status in (REFUSALS[-1], REFUSALS_OF_MAIL[-1]) else 1,
                 )
             )
     body = _repeating([place.sandbox.sentrytex.token])

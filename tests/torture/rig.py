@@ -37,6 +37,7 @@ QUICK: Final[Mapping[str, Mapping[str, Any]]] = {
     "jira-cloud": {"reconcile_after": ["5s", "20s"]},
     "jira-data-center": {"reconcile_after": ["5s", "20s"]},
     "webhook": {},
+    "email": {},
 }
 """Nothing paces a connector here but what the services answer; Jira's index lags less than the last look."""
 

@@ -41,10 +41,13 @@ HASTE: Final[Mapping[str, Mapping[str, Any]]] = {
     "jira-cloud": _LOOKS,
     "jira-data-center": _LOOKS,
     "webhook": {},
+    "email": {},
 }
 """Settings by which each connector comes to its end quickly: a thousand kills must not take a day."""
 
-_SECRET_KEYS: Final = ("token", "app_token", "api_token", "webhook_url", "routing_key", "api_key", "signing_key", "url")
+_SECRET_KEYS: Final = (
+    *("token", "app_token", "api_token", "webhook_url", "routing_key", "api_key", "signing_key", "url", "password"),
+)
 
 
 @dataclass(kw_only=True)

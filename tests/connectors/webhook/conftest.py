@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from forwarder.sandbox import Sandbox
-from tests.connectors.webhook.kit import Certificates
+from tests.kit.certificates import Certificates
 
 
 @pytest.fixture(scope="package")

@@ -14,7 +14,8 @@ import yaml
 from connectors.webhook.config import TIMEOUT, WebhookConfig
 from forwarder.config import ConfigError, dump, load, secrets_of
 from forwarder.connector import ConnectorConfig
-from tests.connectors.webhook.kit import NEW_KEY, Certificates
+from tests.connectors.webhook.kit import NEW_KEY
+from tests.kit.certificates import Certificates
 
 EXAMPLE = Path(__file__).parents[3] / "config.example.yaml"
 SECRET = "not-a-real-secret"

@@ -10,7 +10,8 @@ from typing import Any
 from forwarder.connector import Broken, Delivered, Retry
 from forwarder.sandbox import Sandbox
 from forwarder.testing import new_delivery
-from tests.connectors.webhook.kit import Certificates, encrypted, send, webhook
+from tests.connectors.webhook.kit import encrypted, send, webhook
+from tests.kit.certificates import Certificates
 
 
 def test_an_authority_of_ones_own_is_trusted(sandbox: Sandbox, certificates: Certificates) -> None:

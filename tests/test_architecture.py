@@ -14,7 +14,8 @@ ROOT: Final = Path(__file__).resolve().parent.parent
 
 ROOMS: Final = (
     # What everything is made of, and the two contracts.
-    *("common", "alert", "outcome", "response", "setup", "memory", "settings", "connector", "places", "wire"),
+    *("common", "alert", "outcome", "response", "setup", "memory", "settings", "connector", "places"),
+    *("wording", "wire"),
     # Each does one thing, and knows nothing of the daemon.
     *("logs", "plugins", "templates", "config", "routing", "store"),
     # The turns, and what people and monitors hear of them.
@@ -139,12 +140,12 @@ def test_the_sandbox_knows_nothing_of_the_daemon() -> None:
 
 
 def test_a_connector_knows_its_contract_and_no_more() -> None:
-    """A connector imports the alert, the contract with its places, what limits a request, and its own folder."""
+    """A connector imports the alert, the contract with its places and words, what limits a request, and its own folder."""
     wrong = []
     for _, name, tree in modules("connectors"):
         ours = ".".join(name.split(".")[:2])
         wire = {f"forwarder.wire.{part}" for part in ("client", "deadline", "direct", "kept", "unreachable")}
-        allowed = {"forwarder.alert", "forwarder.connector", "forwarder.places", *wire}
+        allowed = {"forwarder.alert", "forwarder.connector", "forwarder.places", "forwarder.wording", *wire}
         wrong += [
             (name, other)
             for other in imports(tree)

@@ -140,7 +140,7 @@ def test_the_sandbox_knows_nothing_of_the_daemon() -> None:
 
 
 def test_a_connector_knows_its_contract_and_no_more() -> None:
-    """A connector imports the alert, the contract with its places and words, what limits a request, and its own folder."""
+    """A connector imports the alert, the contract with places and words, what limits a request, its own folder."""
     wrong = []
     for _, name, tree in modules("connectors"):
         ours = ".".join(name.split(".")[:2])

@@ -1,13 +1,15 @@
-"""Stand-ins for Sentrytex, Slack, PagerDuty, Jira and a receiver of webhooks over real HTTP on loopback.
+"""Stand-ins for Sentrytex, Slack, PagerDuty, Jira, GitHub and a receiver of webhooks over real HTTP on loopback.
 
 They keep state, hold the documented limits and fail on order. The demo, the tests and the benchmarks run on them. What
 they were told is at hand afterwards: ``sandbox.slack.messages``, ``.pagerduty.incidents``, ``.jira.issues``,
-``.webhook.messages``. Another process asks ``GET /_sandbox/state`` of a service, posts to ``/_sandbox/faults`` (and
-deletes there), to ``/_sandbox/revoke`` and ``/_sandbox/restore``, and, of Sentrytex, to ``/_sandbox/publish``.
+``.github.issues``, ``.webhook.messages``. Another process asks ``GET /_sandbox/state`` of a service, posts to
+``/_sandbox/faults`` (and deletes there), to ``/_sandbox/revoke`` and ``/_sandbox/restore``, and, of Sentrytex, to
+``/_sandbox/publish``.
 
 People act there too, and the services tell of it as the real ones do: ``sandbox.slack.click`` and ``submit``,
-``sandbox.pagerduty.acknowledge`` and ``resolve``, ``sandbox.jira.move``, ``assign``, ``edit`` and ``comment``. Another
-process posts their arguments to ``/_sandbox/people/VERB``.
+``sandbox.pagerduty.acknowledge`` and ``resolve``, ``sandbox.jira.move``, ``assign``, ``edit`` and ``comment``,
+``sandbox.github.close_issue``, ``reopen_issue``, ``assign``, ``unassign`` and ``comment``. Another process posts their
+arguments to ``/_sandbox/people/VERB``.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ from typing import Self
 
 from forwarder.sandbox.exchange import Seen
 from forwarder.sandbox.faults import Fault, FaultKind
+from forwarder.sandbox.github import GitHub
 from forwarder.sandbox.jira import Jira
 from forwarder.sandbox.limits import Clock
 from forwarder.sandbox.pagerduty import PagerDuty
@@ -30,6 +33,7 @@ __all__ = [
     "Clock",
     "Fault",
     "FaultKind",
+    "GitHub",
     "Jira",
     "PagerDuty",
     "Sandbox",
@@ -56,11 +60,12 @@ class Sandbox:
         self.slack = Slack(clock=self.clock, latency=latency, limits=limits)
         self.pagerduty = PagerDuty(clock=self.clock, latency=latency, limits=limits)
         self.jira = Jira(clock=self.clock, latency=latency)
+        self.github = GitHub(clock=self.clock, latency=latency, limits=limits)
         self.webhook = Webhook(clock=self.clock, latency=latency, limits=limits)
 
     @property
     def services(self) -> tuple[Service, ...]:
-        return self.sentrytex, self.slack, self.pagerduty, self.jira, self.webhook
+        return self.sentrytex, self.slack, self.pagerduty, self.jira, self.github, self.webhook
 
     def start(self) -> Self:
         for service in self.services:

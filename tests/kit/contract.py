@@ -66,6 +66,7 @@ class Target:
     that looks for it (parts of ``METHOD /path``); ``count`` tells how often an alert stands there. ``lost`` is what an
     answer that never came whole must come to, ``statuses`` what each HTTP status of ``send`` must. ``once`` is false
     where the remote cannot tell what it has, so that a repeat shows twice; ``edits`` where it cannot change it.
+    ``nothing`` is what a look is answered in so many words where nothing is there; empty where an answer says more.
     ``again`` is how often more an alert stands there once it was reopened, ``for_people`` is false where what is told
     is data for a program.
     """
@@ -84,6 +85,7 @@ class Target:
     again: int = 0
     for_people: bool = True
     find_path: str = ""
+    nothing: str = ""
 
     def connect(self, sandbox: Sandbox, **config: Any) -> Connector[Any]:
         """A connector as the daemon makes it: found by its entry point, with a validated config."""
@@ -159,6 +161,10 @@ def _incidents(sandbox: Sandbox, alert: Alert) -> int:
 
 def _issues(sandbox: Sandbox, alert: Alert) -> int:
     return sum(f"sentrytex-{alert.id}" in issue["fields"]["labels"] for issue in sandbox.jira.issues.values())
+
+
+def _labelled(sandbox: Sandbox, alert: Alert) -> int:
+    return sum(f"sentrytex-{alert.id}" in issue.labels for issue in sandbox.github.issues.values())
 
 
 def _posted(sandbox: Sandbox, alert: Alert) -> int:
@@ -245,6 +251,23 @@ TARGETS: Final = (
         find_path="/rest/api/2/search",
         secrets=lambda sandbox: (sandbox.jira.token,),
         count=_issues,
+        lost=(Uncertain,),
+        statuses={**_FINAL, 408: (Uncertain, Retry), 409: (Uncertain,), **dict.fromkeys(_SERVER, (Uncertain,))},
+    ),
+    Target(
+        name="github",
+        kind="github",
+        config=lambda sandbox: {
+            "repository": sandbox.github.repository,
+            "token": sandbox.github.token,
+            "base_url": sandbox.github.url,
+        },
+        service=lambda sandbox: sandbox.github,
+        send="POST /repos/example/security/issues",
+        find_path="GET /repos/example/security/issues",
+        nothing="[]",
+        secrets=lambda sandbox: (sandbox.github.token,),
+        count=_labelled,
         lost=(Uncertain,),
         statuses={**_FINAL, 408: (Uncertain, Retry), 409: (Uncertain,), **dict.fromkeys(_SERVER, (Uncertain,))},
     ),

@@ -81,7 +81,7 @@ def run(folder: Path, *, examples: int, flavour: str, seeded: bool = True) -> Ro
     row = Row(target=f"hostile, {flavour}")
     with (
         Sandbox(limits=False) as sandbox,
-        Rig(folder, sandbox, ["slack-token", "pagerduty", "webhook", flavour]) as rig,
+        Rig(folder, sandbox, ["slack-token", "pagerduty", "github", "webhook", flavour]) as rig,
     ):
         rig.poll()
         for page in catalogue():
@@ -155,6 +155,8 @@ def _interpreted(rig: Rig) -> Iterator[str]:
         yield from _links(message["attachments"], "url")
     for incident in rig.sandbox.pagerduty.incidents.values():
         yield from _links(incident["events"], "href")
+    for issue in rig.sandbox.github.issues.values():
+        yield from (f"a mention or a reference, {what}" for what in (*issue.mentions, *issue.references))
     for message in rig.sandbox.webhook.messages.values():
         yield from _links({**message["data"], "alert": {**message["data"]["alert"], "other": {}}}, "url")
     for issue in rig.sandbox.jira.issues.values():

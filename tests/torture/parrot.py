@@ -15,7 +15,7 @@ from forwarder.sandbox import Fault, FaultKind, Sandbox
 from tests.torture.leaks import leaks
 from tests.torture.world import HASTE, World
 
-NAMES: Final = ("slack-token", "slack-webhook", "pagerduty", "jira-cloud", "webhook")
+NAMES: Final = ("slack-token", "slack-webhook", "pagerduty", "jira-cloud", "github", "webhook")
 REFUSALS: Final = (500, 429, 400, 404)
 """The last one breaks every destination, so that its pause tells a reason too."""
 PAGES: Final = ("/", "/alerts", "/dead-letters", "/gaps", "/set-aside", "/sign-in", "/metrics", "/healthz", "/readyz")
@@ -37,6 +37,7 @@ def run(folder: Path) -> list[str]:
         sandbox.sentrytex.token = f"vk_{mark}-feed"
         sandbox.slack.token = f"xoxb-{mark}-slack"
         sandbox.jira.token = f"{mark}-jira"
+        sandbox.github.token = f"{mark}-github"
         sandbox.pagerduty.routing_key = f"{mark}{mark}"
         sandbox.webhook.token = f"{mark}-webhook"
         port, web_token = _free_port(), f"{mark}-web-token"

@@ -152,7 +152,7 @@ class Api:
 
     def _answer(
         self, method: str, path: str, query: Mapping[str, Any], body: Any, *, writes: bool
-    ) -> tuple[Any, dict[str, dict[str, str]]]:
+    ) -> tuple[Any, Mapping[str | None, Mapping[str, str]]]:
         """What the answer says, and the links that come with it."""
         self._wait_for_requests()
         response = self._sent(method, f"{self._config.base_url}/{path}", query, body, writes=writes)

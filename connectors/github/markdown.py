@@ -25,7 +25,7 @@ CUT_MARK: Final = "…\n(The text continues beyond GitHub's size limit.)"
 MAX_ROWS: Final = 500
 """What people can absorb: rows of a table."""
 
-_ROOMS: Final = ((60_000, MAX_ROWS, 1000), (30_000, 200, 1000), (10_000, 100, 1000), (4_000, 20, 200))
+_ROOMS: Final = ((60_000, MAX_ROWS, 1000), (30_000, 200, 1000), (10_000, 100, 1000), (4_000, 10, 100))
 """Characters of the text, rows of the table and characters of a fact, from the most that ever fits to so little that it
 always does."""
 
@@ -36,7 +36,8 @@ _BLANK_LINES: Final = re.compile(r"\n[ \t]*\n\s*")
 _ADDRESS: Final = re.compile(r"https?://[A-Za-z0-9._~:/?#@&=%+,;-]*[A-Za-z0-9/]", re.IGNORECASE)
 _OF_GITHUB: Final = re.compile(r"(https?://)(?:www\.)?github\.com(?=[/:?#]|$)", re.IGNORECASE)
 _REFERENCE: Final = re.compile(
-    r"(?P<mention>@)(?=[A-Za-z0-9])"
+    r"(?P<uuid>\b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b)"
+    r"|(?P<mention>@)(?=[A-Za-z0-9])"
     r"|(?P<issue>#|\bGH-)(?=\d)"
     r"|\b(?P<commit>[0-9a-f]{4})(?=[0-9a-f]{3,36}\b)",
     re.IGNORECASE,
@@ -63,9 +64,11 @@ class Content:
 
 def markdown(content: Content) -> str:
     """``content`` in at most MAX_BODY characters; its text and its table are cut where there would be more."""
+    # What is far longer than there is room for is not looked at further.
+    text = _BLANK_LINES.sub("\n\n", clean(content.text[: 2 * MAX_BODY])).strip()
     made = ""
     for room in _ROOMS:
-        made = _written(content, *room)
+        made = _written(content, text, *room)
         if len(made) <= MAX_BODY:
             break
     return made
@@ -92,8 +95,7 @@ def plain(body: str) -> str:
     return body.replace("&lt;", "<").replace("&amp;", "&").strip()
 
 
-def _written(content: Content, length: int, rows: int, most: int) -> str:
-    text = cut(_BLANK_LINES.sub("\n\n", clean(content.text)).strip(), length, CUT_MARK)
+def _written(content: Content, text: str, length: int, rows: int, most: int) -> str:
     left = len(content.table) - rows
     more = f"… and {left:,} more, the least severe: forwarder alerts lists them." if left > 0 else ""
     small = escape(one_line(clean(content.small_print)))
@@ -101,7 +103,7 @@ def _written(content: Content, length: int, rows: int, most: int) -> str:
         "\n".join(f"- **{escape(fact.name)}:** {_value(fact, most)}" for fact in content.facts),
         "\n".join(_table(content.table[:rows])),
         escape(more),
-        escape(text),
+        escape(cut(text, length, CUT_MARK)),
         " ".join(content.mentions),
         f"<sub>{small}</sub>" if small else "",
         hidden(content.mark) if content.mark else "",
@@ -145,6 +147,8 @@ def _escape(text: str) -> str:
 
 
 def _broken(found: re.Match[str]) -> str:
+    if found["uuid"]:
+        return found[0]  # people look alerts up by it
     if (commit := found["commit"]) is None:
         return f"{found[0]}{_BREAK}"
     # A number, or a word such as "defaced", is none; what has both letters and digits may be one.

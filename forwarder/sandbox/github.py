@@ -289,11 +289,9 @@ class GitHub(Service):
         return said
 
     def _read(self, issue: Issue, body: str) -> None:
-        """Notes whom and what GitHub would take from a text: code, addresses in brackets and comments are passed by."""
-        addresses = [one for one in re.findall(r"<(https?://[^>]*)>", body) if _REFERENCE.match(one)]
-        text = _CODE.sub(" ", body)
-        issue.mentions += _MENTION.findall(text)
-        issue.references += [*addresses, *(found[0] for found in _REFERENCE.finditer(text))]
+        mentions, references = taken_from(body)
+        issue.mentions += mentions
+        issue.references += references
 
     def _happened(self, issue: Issue, event: str, person: str, **more: Any) -> None:
         self._touch(issue)
@@ -319,6 +317,13 @@ class GitHub(Service):
             "updated_at": _written(issue.updated_at),
             "html_url": f"https://github.com/{REPOSITORY}/issues/{issue.number}",
         }
+
+
+def taken_from(body: str) -> tuple[list[str], list[str]]:
+    """Whom a body mentions, and what it refers to: hidden comments, and text within an address, are passed by."""
+    addresses = [one for one in re.findall(r"<(https?://[^>]*)>", body) if _REFERENCE.match(one)]
+    text = _CODE.sub(" ", body)
+    return _MENTION.findall(text), [*addresses, *(found[0] for found in _REFERENCE.finditer(text))]
 
 
 def _person(login: Any) -> dict[str, Any]:

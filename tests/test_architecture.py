@@ -15,7 +15,7 @@ ROOT: Final = Path(__file__).resolve().parent.parent
 ROOMS: Final = (
     # What everything is made of, and the two contracts.
     *("common", "alert", "outcome", "response", "setup", "memory", "settings", "connector", "places"),
-    *("wording", "wire"),
+    *("ticket", "wire"),
     # Each does one thing, and knows nothing of the daemon.
     *("logs", "plugins", "templates", "config", "routing", "store"),
     # The turns, and what people and monitors hear of them.
@@ -145,7 +145,7 @@ def test_a_connector_knows_its_contract_and_no_more() -> None:
     for _, name, tree in modules("connectors"):
         ours = ".".join(name.split(".")[:2])
         wire = {f"forwarder.wire.{part}" for part in ("client", "deadline", "direct", "kept", "unreachable")}
-        allowed = {"forwarder.alert", "forwarder.connector", "forwarder.places", "forwarder.wording", *wire}
+        allowed = {"forwarder.alert", "forwarder.connector", "forwarder.places", "forwarder.ticket", *wire}
         wrong += [
             (name, other)
             for other in imports(tree)

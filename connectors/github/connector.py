@@ -44,7 +44,7 @@ from forwarder.connector import (
     Uncertain,
 )
 from forwarder.places import Places
-from forwarder.wording import is_open_again
+from forwarder.ticket import is_open_again
 
 _GONE: Final = frozenset({404, 410})
 _ASSIGNEES: Final = frozenset({"assignees", "assignee"})

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from connectors.github.markdown import Content, markdown
 from forwarder.connector import Delivery, Kind, Texts, clean, cut, one_line
-from forwarder.wording import evidence, facts, is_alert, links, news, row, small_print, title
+from forwarder.ticket import evidence, facts, is_alert, links, news, row, small_print, title
 
 if TYPE_CHECKING:
     from connectors.github.config import GitHubConfig, GitHubOwner

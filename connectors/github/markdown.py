@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from forwarder.connector import clean, cut, is_web_url, one_line
-from forwarder.wording import Fact
+from forwarder.ticket import Fact
 
 MAX_BODY: Final = 65_536
 """Characters of an issue's or a comment's body, by what GitHub answers to a longer one: ``body is too long (maximum is

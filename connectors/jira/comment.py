@@ -5,7 +5,7 @@ from __future__ import annotations
 from connectors.jira.markup import Content
 from connectors.jira.ticket import LABEL
 from forwarder.connector import Delivery, Kind, Texts
-from forwarder.wording import evidence, links, news
+from forwarder.ticket import evidence, links, news
 
 
 def comment_for(delivery: Delivery, texts: Texts) -> Content:

@@ -50,7 +50,7 @@ from forwarder.connector import (
     Uncertain,
 )
 from forwarder.places import Places
-from forwarder.wording import is_alert
+from forwarder.ticket import is_alert
 
 _KEY: Final = re.compile(r"[A-Za-z][A-Za-z0-9_]*-\d+")
 _WRITTEN_FROM_THE_ALERT: Final = frozenset({"summary", "description"})

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Final, TypeVar
 
 from forwarder.connector import clean, cut, is_web_url, one_line
-from forwarder.wording import Fact
+from forwarder.ticket import Fact
 
 MAX_TEXT: Final = 32_767
 """Most characters of a description or a comment, markup included: Jira's default, ``jira.text.field.character.limit``.

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from connectors.jira.markup import Content, cut_line, plain
 from forwarder.connector import Delivery, Texts
-from forwarder.wording import facts, links, row, small_print, title
+from forwarder.ticket import facts, links, row, small_print, title
 
 MAX_SUMMARY: Final = 255
 """Characters of a summary, which is one line.

@@ -163,15 +163,24 @@ class Endpoint:
             return self._made[1]
 
     def _connected(self, *files: str | None) -> Client:
-        from forwarder.wire.direct import connected
+        import httpx2
 
-        return connected(
-            self._url,
-            seconds=self._config.timeout.total_seconds(),
-            tls=tls.context(*files) if any(files) else None,
-            max_body=MAX_ANSWER,
-            event_hooks={"response": [_note_head]},
-        )
+        from forwarder.wire.client import Client
+        from forwarder.wire.deadline import encrypted
+        from forwarder.wire.direct import Direct
+        from forwarder.wire.kept import Kept
+        from forwarder.wire.unreachable import proxy_of
+
+        parts, seconds = urlsplit(self._url), self._config.timeout.total_seconds()
+        how: dict[str, Any] = {"seconds": seconds, "max_body": MAX_ANSWER, "event_hooks": {"response": [_note_head]}}
+        # Plain http is for this machine, and needs no certificates.
+        made = None
+        if parts.scheme == "https":
+            made = tls.context(*files) if any(files) else httpx2.create_ssl_context()
+        if proxy_of(parts.scheme, self.host):
+            return Client(verify=made or False, **how)
+        kept = Kept(parts.netloc, encrypted(made) if made else None, seconds)
+        return Client(verify=False, transport=Direct(kept), **how)
 
     def _no_answer(self, error: BaseException) -> Retry | Uncertain | Broken:
         """Why there is no answer: nothing was sent where no connection came about, else nobody knows what was taken."""

@@ -34,16 +34,30 @@ _SETTINGS: Final[Mapping[str, Mapping[str, Any]]] = {
         "due_in": {"critical": "2d"},
         "labels": ["security"],
     },
+    "github": {"repository": "example/security", "token": "not-a-real-token"},
     "webhook": {"url": "https://alerts.example.com/hook", "signing_key": f"whsec_{'0' * 32}"},
     "console": {},
 }
-_NAMES: Final = {"slack": "secops", "pagerduty": "oncall", "jira": "tickets", "webhook": "hook", "console": "terminal"}
-_RECEIPTS: Final = {"slack": "C0SECOPS:1769764330.000100", "pagerduty": "sentrytex:sample", "jira": "SEC-42"}
+_NAMES: Final = {
+    "slack": "secops",
+    "pagerduty": "oncall",
+    "jira": "tickets",
+    "github": "issues",
+    "webhook": "hook",
+    "console": "terminal",
+}
+_RECEIPTS: Final = {
+    "slack": "C0SECOPS:1769764330.000100",
+    "pagerduty": "sentrytex:sample",
+    "jira": "SEC-42",
+    "github": "example/security#42",
+}
 _OWNERS: Final[Mapping[str, Any]] = {
     "slack": "@dev-tools",
     "pagerduty": "dev-tools",
     "webhook": "dev-tools",
     "jira": {"components": [{"name": "Developer Tools"}]},
+    "github": {"assignees": ["ada"], "mention": "@example/dev-tools"},
 }
 _TICKET: Final = Link(connector="tickets", text="SEC-42", url="https://example.atlassian.net/browse/SEC-42")
 _WORSE: Final = (

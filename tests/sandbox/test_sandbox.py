@@ -91,6 +91,7 @@ def test_a_fault_with_a_status(sandbox: Sandbox, kind: FaultKind, effect: int) -
 def test_a_status_without_a_body_speaks_as_the_service_does(sandbox: Sandbox) -> None:
     """Each service has its own shape of an error."""
     shapes = {"sentrytex": "error", "slack": "ok", "pagerduty": "status", "jira": "errorMessages", "webhook": "error"}
+    shapes |= {"github": "message"}
     for service in sandbox.services:
         service.inject(Fault(kind=FaultKind.STATUS, status=500))
         answer = httpx2.get(service.origin)

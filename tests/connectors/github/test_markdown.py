@@ -8,7 +8,7 @@ import pytest
 
 from connectors.github.markdown import CUT_MARK, MAX_BODY, Content, escape, hidden, markdown, plain
 from forwarder.sandbox.github import taken_from
-from forwarder.wording import Fact
+from forwarder.ticket import Fact
 from tests.kit.samples import HOSTILE_TEXTS
 
 Z = "\u200b"

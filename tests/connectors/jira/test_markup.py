@@ -11,7 +11,7 @@ import pytest
 from connectors.jira.markup import CUT_MARK, MAX_TEXT, Content, adf, cut_line, escape_wiki, plain, wiki
 from connectors.jira.ticket import MAX_SUMMARY
 from forwarder.common.text import clean
-from forwarder.wording import Fact
+from forwarder.ticket import Fact
 from tests.connectors.jira.kit import units
 from tests.kit.samples import HOSTILE_TEXTS
 

@@ -1,4 +1,4 @@
-"""What is said of an alert where a ticket is made of it: the same facts and sentences for every tracker. Pure.
+"""A ticket about an alert, in plain text: the same facts and sentences in every tracker. Pure.
 
 All of it is plain text, on one line each, and from outside: whoever writes it in a language of markup escapes it.
 """

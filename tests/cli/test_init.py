@@ -218,20 +218,8 @@ def test_an_answer_that_does_not_work_is_asked_again(sandbox: Sandbox, tmp_path:
 def test_an_answer_that_does_not_work_yet_can_be_kept(sandbox: Sandbox, tmp_path: Path) -> None:
     """A person who knows better goes on with it."""
     path = tmp_path / "config.yaml"
-    result = init(
-        sandbox,
-        path,
-        sandbox.sentrytex.token,
-        "y",
-        "xoxb-not-yet-valid",
-        "#secops",
-        "",
-        "keep",
-        "n",
-        "n",
-        *NO_MORE,
-        "y",
-    )
+    slack = ["y", "xoxb-not-yet-valid", "#secops", "", "keep"]
+    result = init(sandbox, path, sandbox.sentrytex.token, *slack, "n", "n", *NO_MORE, "y")
     assert result.exit_code == 0, result.output
     assert "FAIL secops" in result.output
     assert "xoxb-not-yet-valid" in path.with_suffix(".env").read_text()

@@ -40,13 +40,14 @@ LIBRARIES: Final = ("apscheduler", "httpcore2", "httpx2", "jira", "pagerduty", "
 _PATTERNS: Final = (
     r"\bvk_[A-Za-z0-9_-]{6,}",
     r"\bwhs(?:ec|k)_[A-Za-z0-9+/=]{6,}",
+    r"\bgithub_pat_[A-Za-z0-9_]{6,}|\bgh[opsur]_[A-Za-z0-9_]{6,}",
     r"\bx(?:ox[a-z]|app)-[A-Za-z0-9-]{6,}",
     r"(?<=hooks\.slack\.com/)(?:services|workflows|triggers)/[A-Za-z0-9/_-]+",
     r"(?<=[?&]sig=)[A-Za-z0-9%_-]{16,}",
     r"(?i:(?<=\bbasic )|(?<=\bbearer ))[A-Za-z0-9+/=._~-]{16,}",
 )
-"""Sentrytex keys, keys that sign webhooks, Slack tokens and webhooks, signatures of workflows, credentials in an
-Authorization header: known by their form alone."""
+"""Sentrytex keys, keys that sign webhooks, tokens of GitHub and Slack, Slack webhooks, signatures of workflows,
+credentials in an Authorization header: known by their form alone."""
 
 _MAX_DEPTH: Final = 8
 

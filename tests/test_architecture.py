@@ -16,7 +16,7 @@ ROOT: Final = Path(__file__).resolve().parent.parent
 ROOMS: Final = (
     # What everything is made of, and the two contracts.
     *("common", "alert", "outcome", "response", "setup", "memory", "settings", "identity"),
-    *("connector", "words", "places", "wire"),
+    *("connector", "words", "places", "ticket", "wire"),
     # Each does one thing, and knows nothing of the daemon.
     *("logs", "plugins", "templates", "config", "routing", "store"),
     # The turns, and what people and monitors hear of them.

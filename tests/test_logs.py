@@ -184,6 +184,8 @@ def test_no_secret_is_logged(log_format: str) -> None:
         "xoxb-1234-5678-abcdef",
         "xapp-1-ABCDEF",
         "whsec_bm90LWEtcmVhbC1rZXk+/w==",
+        "github_pat_11AAAAAAA0not_a_real_token",
+        "ghs_notarealtoken",
         "services/T000/B000/XXXX",
     ],
 )

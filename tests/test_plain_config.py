@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from contextlib import closing
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import parse_qsl
@@ -80,13 +81,16 @@ def requests_of(folder: Path, *, plain: dict[str, Any], plain_jira: dict[str, An
                 if wave == 1:
                     forwarder.start()
                 hands.passed += 31
-                until(lambda waves=wave: settled(store, waves))
+                until(partial(settled, store, wave))
             hands.passed += A_WHILE
             until(lambda: store.feed.state().swept_at == hands.now().timestamp())
             forwarder.stop(5)
-        told = {one.name: [_plainly(seen) for seen in one.requests] for one in sandbox.services if one.requests}
+        told: dict[str, list[Any]] = {
+            one.name: [_plainly(seen) for seen in one.requests] for one in sandbox.services if one.requests
+        }
         told["sentrytex"] = sorted({json.dumps(request) for request in told["sentrytex"]})
-        return json.loads(_without_ports(json.dumps(told), sandbox))
+        found: dict[str, list[Any]] = json.loads(_without_ports(json.dumps(told), sandbox))
+        return found
 
 
 def publish(sandbox: Sandbox, **fields: Any) -> None:

@@ -8,7 +8,7 @@ from typing import Final
 
 from forwarder import words
 from forwarder.alert import Alert, Severity
-from forwarder.connector import Delivery, Kind, Origin, Texts, clean, cut, is_web_url, named, one_line
+from forwarder.connector import Delivery, Kind, Origin, Texts, clean, cut, is_web_url, one_line
 
 MAX_TITLE: Final = 300
 MAX_TEXT: Final = 4_000
@@ -174,7 +174,7 @@ def _by_severity(delivery: Delivery, rows: int) -> Iterator[Table]:
 def _row(alert: Alert, delivery: Delivery) -> tuple[Words, Words]:
     name = cut(one_line(alert.cve_id or alert.alert_type or "–"), 40)
     beside = [*(["🔥 CISA KEV"] if alert.cisa_kev else []), *([] if alert.severity_known else ["⚠️ severity not known"])]
-    beside += [cut(", ".join(named(alert.affected_vendors[:5], delivery.vendors)), MAX_ROW)]
+    beside += [cut(", ".join(delivery.named(alert.affected_vendors[:5])), MAX_ROW)]
     beside += [f"CVSS {alert.cvss_score:.1f}"] if alert.cvss_score is not None else []
     return (
         Words(text=name, url=_address(alert.link)),

@@ -50,6 +50,7 @@ from forwarder.connector import (
     Uncertain,
 )
 from forwarder.places import Places
+from forwarder.ticket import is_alert
 
 _KEY: Final = re.compile(r"[A-Za-z][A-Za-z0-9_]*-\d+")
 _WRITTEN_FROM_THE_ALERT: Final = frozenset({"summary", "description"})
@@ -187,7 +188,7 @@ class Jira(Connector[JiraConfig]):
             "summary": ticket.summary(delivery, self.texts),
             "description": self._write(ticket.description(delivery, self.texts)),
             "labels": ticket.labels(delivery, self.config.labels),
-            **(urgency if ticket.is_alert(delivery) else {}),
+            **(urgency if is_alert(delivery) else {}),
             **owned(delivery, self.config.fields, cloud=self._site.cloud),
         }
 

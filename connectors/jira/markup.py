@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Final, TypeVar
 
 from forwarder.connector import clean, cut, is_web_url, one_line
+from forwarder.ticket import Fact
 
 MAX_TEXT: Final = 32_767
 """Most characters of a description or a comment, markup included: Jira's default, ``jira.text.field.character.limit``.
@@ -44,15 +45,6 @@ _WIKI_ESCAPE: Final = re.compile(r"&#(\d{1,6});|\\([^A-Za-z0-9\s])")
 _WIKI_FACT: Final = re.compile(r"^\* \*(.+?)\* ", re.MULTILINE)
 
 B = TypeVar("B", str, dict[str, Any])
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Fact:
-    """One line of a list: what it is about, its value, and where the value leads."""
-
-    name: str
-    value: str
-    url: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -132,7 +132,7 @@ class _Writer:
         return adaptive(found, _buttons(links, room), owners.entities(people))
 
     def _head(self, text: str, style: str, *, strikethrough: bool = False) -> Element:
-        struck = {"strikethrough": True} if strikethrough else {}
+        struck: Element = {"strikethrough": True} if strikethrough else {}
         shown = plain(cut(text, self._room.label), weight="Bolder", size="Medium", **struck)
         return {"type": "Container", "style": style, "bleed": True, "items": [shown]}
 

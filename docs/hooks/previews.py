@@ -35,6 +35,7 @@ _SETTINGS: Final[Mapping[str, Mapping[str, Any]]] = {
         "labels": ["security"],
     },
     "teams": {"url": "https://prod-01.westeurope.logic.azure.com/workflows/0123/triggers/manual/paths/invoke?sig=none"},
+    "github": {"repository": "example/security", "token": "not-a-real-token"},
     "webhook": {"url": "https://alerts.example.com/hook", "signing_key": f"whsec_{'0' * 32}"},
     "email": {
         "host": "smtp.example.com",
@@ -48,11 +49,17 @@ _NAMES: Final = {
     "teams": "room",
     "pagerduty": "oncall",
     "jira": "tickets",
+    "github": "issues",
     "webhook": "hook",
     "email": "mail",
     "console": "terminal",
 }
-_RECEIPTS: Final = {"slack": "C0SECOPS:1769764330.000100", "pagerduty": "sentrytex:sample", "jira": "SEC-42"}
+_RECEIPTS: Final = {
+    "slack": "C0SECOPS:1769764330.000100",
+    "pagerduty": "sentrytex:sample",
+    "jira": "SEC-42",
+    "github": "example/security#42",
+}
 _OWNERS: Final[Mapping[str, Any]] = {
     "slack": "@dev-tools",
     "teams": "Ada Lovelace <ada@example.com>",
@@ -60,6 +67,7 @@ _OWNERS: Final[Mapping[str, Any]] = {
     "webhook": "dev-tools",
     "email": "dev-tools@example.com",
     "jira": {"components": [{"name": "Developer Tools"}]},
+    "github": {"assignees": ["ada"], "mention": "@example/dev-tools"},
 }
 _TICKET: Final = Link(connector="tickets", text="SEC-42", url="https://example.atlassian.net/browse/SEC-42")
 _WORSE: Final = (

@@ -1,14 +1,15 @@
-"""Stand-ins for Sentrytex, Slack, Teams, PagerDuty, Jira, a receiver of webhooks and a server of mail, over loopback.
+"""Stand-ins for Sentrytex, Slack, Teams, PagerDuty, Jira, GitHub, a receiver of webhooks and a server of mail.
 
-They keep state, hold the documented limits and fail on order. The demo, the tests and the benchmarks run on them. What
-they were told is at hand afterwards: ``sandbox.slack.messages``, ``.teams.cards``, ``.pagerduty.incidents``,
-``.jira.issues``, ``.webhook.messages``, ``.email.mails``. Another process asks ``GET /_sandbox/state`` of a service,
-posts to ``/_sandbox/faults`` (and deletes there), to ``/_sandbox/revoke`` and ``/_sandbox/restore``, and, of Sentrytex,
-to ``/_sandbox/publish`` and ``/_sandbox/accounts``.
+They listen on loopback, keep state, hold the documented limits and fail on order. The demo, tests and benchmarks run
+on them. What they were told is at hand afterwards: ``sandbox.slack.messages``, ``.teams.cards``,
+``.pagerduty.incidents``, ``.jira.issues``, ``.github.issues``, ``.webhook.messages``, ``.email.mails``. Another
+process asks ``GET /_sandbox/state`` of a service, posts to ``/_sandbox/faults`` (and deletes there), to
+``/_sandbox/revoke`` and ``/_sandbox/restore``, and, of Sentrytex, to ``/_sandbox/publish`` and ``/_sandbox/accounts``.
 
 People act there too, and the services tell of it as the real ones do: ``sandbox.slack.click`` and ``submit``,
-``sandbox.pagerduty.acknowledge`` and ``resolve``, ``sandbox.jira.move``, ``assign``, ``edit`` and ``comment``. Another
-process posts their arguments to ``/_sandbox/people/VERB``.
+``sandbox.pagerduty.acknowledge`` and ``resolve``, ``sandbox.jira.move``, ``assign``, ``edit`` and ``comment``,
+``sandbox.github.close_issue``, ``reopen_issue``, ``assign``, ``unassign`` and ``comment``. Another process posts their
+arguments to ``/_sandbox/people/VERB``.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from typing import Self
 from forwarder.sandbox.email import Email
 from forwarder.sandbox.exchange import Seen
 from forwarder.sandbox.faults import Fault, FaultKind
+from forwarder.sandbox.github import GitHub
 from forwarder.sandbox.jira import Jira
 from forwarder.sandbox.limits import Clock
 from forwarder.sandbox.pagerduty import PagerDuty
@@ -34,6 +36,7 @@ __all__ = [
     "Email",
     "Fault",
     "FaultKind",
+    "GitHub",
     "Jira",
     "PagerDuty",
     "Sandbox",
@@ -62,12 +65,22 @@ class Sandbox:
         self.pagerduty = PagerDuty(clock=self.clock, latency=latency, limits=limits)
         self.jira = Jira(clock=self.clock, latency=latency)
         self.teams = Teams(clock=self.clock, latency=latency, limits=limits)
+        self.github = GitHub(clock=self.clock, latency=latency, limits=limits)
         self.webhook = Webhook(clock=self.clock, latency=latency, limits=limits)
         self.email = Email(clock=self.clock, latency=latency)
 
     @property
     def services(self) -> tuple[Service, ...]:
-        return self.sentrytex, self.slack, self.pagerduty, self.jira, self.teams, self.webhook, self.email
+        return (
+            self.sentrytex,
+            self.slack,
+            self.teams,
+            self.pagerduty,
+            self.jira,
+            self.github,
+            self.webhook,
+            self.email,
+        )
 
     def start(self) -> Self:
         for service in self.services:

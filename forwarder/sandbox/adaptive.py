@@ -115,7 +115,7 @@ def _in_elements(elements: Any, at: str) -> Iterator[str]:
 
 
 def _in_element(element: Any, at: str) -> Iterator[str]:
-    kind = element.get("type") if isinstance(element, dict) else None
+    kind = str(element.get("type")) if isinstance(element, dict) else ""
     if kind not in _KEYS:
         yield f"{at}: {kind!r} is no element" + (f" before {_NEWER[kind]}" if kind in _NEWER else "")
         return

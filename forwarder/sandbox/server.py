@@ -269,7 +269,7 @@ class _Handler(BaseHTTPRequestHandler):
         else:
             self._strike(fault, request)
 
-    do_GET = do_HEAD = do_POST = do_PUT = do_DELETE = _serve  # noqa: N815 - http.server looks them up by these names
+    do_GET = do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = _serve  # noqa: N815 - http.server looks them up by these names
 
     def _read(self) -> Request:
         target = urlsplit(self.path)

@@ -51,11 +51,12 @@ class Target(Generic[World]):
     ``METHOD /path``); ``count`` tells how often an alert stands there. ``lost`` is what an answer that never came whole
     must come to, ``statuses`` what each HTTP status of ``send`` must. ``once`` is false where the destination cannot
     tell what it has, so that a repeat shows twice; ``edits`` where it cannot change it, and ``checks`` where nothing
-    can tell whether it is there. ``again`` is how often more an alert stands there once it was reopened, ``for_people``
-    is false where what is told is data for a program. ``tell`` is a part of each request that tells what became of an
+    can tell whether it is there. ``nothing`` is what a look is answered in so many words where nothing is there; empty
+    where an answer says more. ``again`` is how often more an alert stands there once it was reopened, ``for_people`` is
+    false where what is told is data for a program. ``tell`` is a part of each request that tells what became of an
     alert, and ``http`` is false where another protocol is spoken: a refusal there says that nothing was done, and no
-    header says when to come back. ``pings`` tells whether anything that stands there alerts people
-    by itself, and ``delay`` makes the stand-in show what it has only after some seconds of its clock.
+    header says when to come back. ``pings`` tells whether anything that stands there alerts people by itself, and
+    ``delay`` makes the stand-in show what it has only after some seconds of its clock.
     """
 
     name: str
@@ -73,6 +74,7 @@ class Target(Generic[World]):
     checks: bool = True
     for_people: bool = True
     find_path: str = ""
+    nothing: str = ""
     tell: str = "POST"
     http: bool = True
     pings: Callable[[World], bool] = lambda _: False

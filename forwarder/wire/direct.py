@@ -2,16 +2,35 @@
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.client import HTTPConnection, HTTPException, HTTPResponse
-from typing import Final
+from typing import Any, Final
+from urllib.parse import urlsplit
 
 import httpx2
 
+from forwarder.wire.client import Client
+from forwarder.wire.deadline import encrypted
 from forwarder.wire.kept import Kept
+from forwarder.wire.unreachable import proxy_of
 
 _CHUNK: Final = 64 * 1024
+
+
+def connected(address: str, *, seconds: float, tls: ssl.SSLContext | None = None, **options: Any) -> Client:
+    """A client for the one host of ``address``: over kept connections, or through the proxy that leads there.
+
+    ``tls`` says whom it trusts, by default whom the system trusts. ``options`` are those of Client.
+    """
+    parts = urlsplit(address)
+    # Plain http is for this machine, and needs no certificates.
+    made = (tls or httpx2.create_ssl_context()) if parts.scheme == "https" else None
+    if proxy_of(parts.scheme, parts.hostname or ""):
+        return Client(seconds=seconds, verify=made or False, **options)
+    kept = Kept(parts.netloc, encrypted(made) if made else None, seconds)
+    return Client(seconds=seconds, verify=False, transport=Direct(kept), **options)
 
 
 class Direct(httpx2.BaseTransport):

@@ -11,7 +11,7 @@ import threading
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 from urllib.parse import unquote, urlsplit
 
 from forwarder.connector import (
@@ -149,22 +149,15 @@ class Endpoint:
 
     def _connected(self, context: SSLContext | None = None) -> Client:
         """A new client; ``context`` is how its connections are encrypted, by default as the machine has it."""
-        import httpx2
+        from forwarder.wire.direct import connected
 
-        from forwarder.wire.client import Client
-        from forwarder.wire.deadline import encrypted
-        from forwarder.wire.direct import Direct
-        from forwarder.wire.kept import Kept
-        from forwarder.wire.unreachable import proxy_of
-
-        seconds = self._timeout.total_seconds()
-        how: dict[str, Any] = {"seconds": seconds, "max_body": MAX_ANSWER, "event_hooks": {"response": [_note_head]}}
-        # Plain http is for this machine, and needs no certificates.
-        made = (context or httpx2.create_ssl_context()) if self._scheme == "https" else None
-        if proxy_of(self._scheme, self.host):
-            return Client(verify=made or False, **how)
-        kept = Kept(self._netloc, encrypted(made) if made else None, seconds)
-        return Client(verify=False, transport=Direct(kept), **how)
+        return connected(
+            self._origin,
+            seconds=self._timeout.total_seconds(),
+            tls=context,
+            max_body=MAX_ANSWER,
+            event_hooks={"response": [_note_head]},
+        )
 
     def _no_answer(self, error: BaseException) -> Retry | Uncertain | Broken:
         """Why there is no answer: nothing was sent where no connection came about, else nobody knows what was taken."""

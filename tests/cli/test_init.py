@@ -31,10 +31,14 @@ VARIABLES = (
     "PAGERDUTY_API_TOKEN",
     "JIRA_API_TOKEN",
     "TEAMS_WORKFLOW_URL",
+    "GITHUB_TOKEN",
     "WEBHOOK_URL",
     "WEBHOOK_SIGNING_KEY",
     "SMTP_PASSWORD",
 )
+
+NO_MORE = ["n"] * sum(not kind.setup.usual for kind in map(load_type, connector_types()) if kind.setup)
+"""Answers that leave out what is offered last, for it is not usual."""
 
 STOP, END = "Ctrl-D", b"\x04"
 """Ends the answers as Ctrl-C does, which a program can miss that has just begun to wait for a line."""
@@ -49,6 +53,7 @@ def init(
 ) -> Result:
     """The command, with one answer a line, in an environment that has no variables of ours but ``env``."""
     addresses = {"sentrytex": sandbox.sentrytex.url, "slack": sandbox.slack.url, "pagerduty": sandbox.pagerduty.url}
+    addresses |= {"github": sandbox.github.url}
     urls = [word for service, url in addresses.items() for word in (f"--{service}-url", url)]
     clean: dict[str, str | None] = dict.fromkeys(VARIABLES)
     return CliRunner().invoke(
@@ -109,7 +114,8 @@ def everything(sandbox: Sandbox) -> list[str]:
     webhook = ["y", sandbox.webhook.url, sandbox.webhook.signing_keys[0]]
     server = ["y", "127.0.0.1", str(sandbox.email.port), "none", sandbox.email.username, sandbox.email.password]
     email = [*server, "alerts@example.com", "secops@example.com, oncall@example.com"]
-    return [sandbox.sentrytex.token, *slack, *jira, *pagerduty, *teams, *email, *webhook]
+    github = ["y", "example/security", sandbox.github.token]
+    return [sandbox.sentrytex.token, *slack, *jira, *pagerduty, *email, *teams, *webhook, *github]
 
 
 def secrets(sandbox: Sandbox) -> dict[str, str]:
@@ -121,6 +127,7 @@ def secrets(sandbox: Sandbox) -> dict[str, str]:
         "JIRA_API_TOKEN": sandbox.jira.token,
         "TEAMS_WORKFLOW_URL": sandbox.teams.url,
         "SMTP_PASSWORD": sandbox.email.password,
+        "GITHUB_TOKEN": sandbox.github.token,
         "WEBHOOK_URL": sandbox.webhook.url,
         "WEBHOOK_SIGNING_KEY": sandbox.webhook.signing_keys[0],
     }
@@ -141,7 +148,7 @@ def test_every_question_is_about_a_key_of_its_connector() -> None:
                 f"{kind}: {question.key}"
             )
             asked += 1
-    assert asked == 22
+    assert asked == 24
 
 
 def test_the_config_that_is_written_loads(sandbox: Sandbox, tmp_path: Path) -> None:
@@ -156,11 +163,12 @@ def test_the_config_that_is_written_loads(sandbox: Sandbox, tmp_path: Path) -> N
         "tickets": "jira",
         "room": "teams",
         "mail": "email",
+        "issues": "github",
         "hook": "webhook",
     }
     assert routes(config) == {
-        "critical": {"secops", "oncall", "tickets", "room", "mail", "hook"},
-        "high": {"secops", "tickets", "room", "mail", "hook"},
+        "critical": {"secops", "oncall", "tickets", "room", "mail", "issues", "hook"},
+        "high": {"secops", "tickets", "room", "mail", "issues", "hook"},
         "medium": {"secops", "room", "mail", "hook"},
         "low": {"secops", "room", "mail", "hook"},
     }
@@ -211,7 +219,7 @@ def test_each_answer_is_tried_at_its_service(sandbox: Sandbox, tmp_path: Path) -
 def test_an_answer_that_does_not_work_is_asked_again(sandbox: Sandbox, tmp_path: Path) -> None:
     """A key that Sentrytex refuses is told, and the next one is used."""
     path = tmp_path / "config.yaml"
-    result = init(sandbox, path, "vk_wrong_key_000000", "again", sandbox.sentrytex.token, *"nnnnnn", "y")
+    result = init(sandbox, path, "vk_wrong_key_000000", "again", sandbox.sentrytex.token, "n", "n", "n", *NO_MORE, "y")
     assert result.exit_code == 0, result.output
     assert "FAIL sentrytex" in result.output
     assert "vk_wrong_key_000000" not in result.output
@@ -221,21 +229,8 @@ def test_an_answer_that_does_not_work_is_asked_again(sandbox: Sandbox, tmp_path:
 def test_an_answer_that_does_not_work_yet_can_be_kept(sandbox: Sandbox, tmp_path: Path) -> None:
     """A person who knows better goes on with it."""
     path = tmp_path / "config.yaml"
-    result = init(
-        sandbox,
-        path,
-        sandbox.sentrytex.token,
-        "y",
-        "xoxb-not-yet-valid",
-        "#secops",
-        "",
-        "keep",
-        "n",
-        "n",
-        "n",
-        "n",
-        "y",
-    )
+    slack = ["y", "xoxb-not-yet-valid", "#secops", "", "keep"]
+    result = init(sandbox, path, sandbox.sentrytex.token, *slack, "n", "n", *NO_MORE, "y")
     assert result.exit_code == 0, result.output
     assert "FAIL secops" in result.output
     assert "xoxb-not-yet-valid" in path.with_suffix(".env").read_text()
@@ -245,7 +240,7 @@ def test_an_answer_that_no_config_can_hold_is_never_kept(sandbox: Sandbox, tmp_p
     """A routing key of the wrong length is refused with its reason, without being shown, until it is right."""
     path = tmp_path / "config.yaml"
     pagerduty = ["y", "too-short-key", "eu", "", "again", sandbox.pagerduty.routing_key, "eu", ""]
-    result = init(sandbox, path, sandbox.sentrytex.token, "n", "n", *pagerduty, "n", "n", "n")
+    result = init(sandbox, path, sandbox.sentrytex.token, "n", "n", *pagerduty, *NO_MORE, "n")
     assert result.exit_code == 0, result.output
     assert "FAIL oncall: routing_key must be 32 characters" in result.output
     assert "too-short-key" not in result.output
@@ -256,7 +251,7 @@ def test_an_answer_that_no_config_can_hold_is_never_kept(sandbox: Sandbox, tmp_p
 def test_a_webhook_does_in_place_of_a_token(sandbox: Sandbox, tmp_path: Path) -> None:
     """An address is taken for an incoming webhook, which has a channel of its own."""
     path = tmp_path / "config.yaml"
-    result = init(sandbox, path, sandbox.sentrytex.token, "y", sandbox.slack.webhook_url, *"nnnnnn")
+    result = init(sandbox, path, sandbox.sentrytex.token, "y", sandbox.slack.webhook_url, "n", "n", *NO_MORE, "n")
     assert result.exit_code == 0, result.output
     assert "webhook_url: ${SLACK_WEBHOOK_URL}" in path.read_text()
     assert sandbox.slack.webhook_url not in result.output
@@ -266,7 +261,7 @@ def test_a_webhook_does_in_place_of_a_token(sandbox: Sandbox, tmp_path: Path) ->
 def test_variables_that_are_set_are_not_asked_for(sandbox: Sandbox, tmp_path: Path) -> None:
     """What the environment has is tried and used, and is named in place of being asked."""
     path = tmp_path / "config.yaml"
-    result = init(sandbox, path, "y", "#secops", "n", "n", "n", "n", "n", env=secrets(sandbox))
+    result = init(sandbox, path, "y", "#secops", "n", "n", *NO_MORE, "n", env=secrets(sandbox))
     assert result.exit_code == 0, result.output
     assert "taken from SENTRYTEX_API_KEY" in result.output
     assert "taken from SLACK_BOT_TOKEN" in result.output
@@ -276,7 +271,7 @@ def test_variables_that_are_set_are_not_asked_for(sandbox: Sandbox, tmp_path: Pa
 def test_without_any_destination_alerts_are_printed(sandbox: Sandbox, tmp_path: Path) -> None:
     """Whoever chooses nothing gets a config that runs all the same."""
     path = tmp_path / "config.yaml"
-    result = init(sandbox, path, sandbox.sentrytex.token, "n", "n", "n", "n", "n", "n")
+    result = init(sandbox, path, sandbox.sentrytex.token, "n", "n", "n", *NO_MORE, "n")
     assert result.exit_code == 0, result.output
     assert [one.type for one in load(path, secrets(sandbox)).connectors.values()] == ["console"]
 
@@ -312,7 +307,7 @@ def test_a_section_that_does_not_work_can_be_left_out(sandbox: Sandbox, tmp_path
     path = tmp_path / "config.yaml"
     pagerduty = ["y", "too-short-key", "eu", "", "skip"]
     result = init(
-        sandbox, path, sandbox.sentrytex.token, "y", sandbox.slack.token, "#secops", "", "n", *pagerduty, "n", "n", "n"
+        sandbox, path, sandbox.sentrytex.token, "y", sandbox.slack.token, "#secops", "", "n", *pagerduty, *NO_MORE, "n"
     )
     assert result.exit_code == 0, result.output
     assert set(load(path, secrets(sandbox)).connectors) == {"secops"}
@@ -371,7 +366,7 @@ def test_a_stack_of_no_vendors_is_told(sandbox: Sandbox, tmp_path: Path) -> None
     """Nothing will ever come; whoever fills it later may go on."""
     sandbox.sentrytex.remove_vendor("example")
     path = tmp_path / "config.yaml"
-    result = init(sandbox, path, sandbox.sentrytex.token, "keep", "n", "n", "n", "n", "n", "y")
+    result = init(sandbox, path, sandbox.sentrytex.token, "keep", "n", "n", "n", *NO_MORE, "y")
     assert result.exit_code == 0, result.output
     assert "FAIL sentrytex: The stack has no vendors" in result.output
 

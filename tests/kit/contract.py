@@ -56,6 +56,10 @@ def _cards(sandbox: Sandbox, alert: Alert) -> int:
     return sum(alert.title in json.dumps(card, ensure_ascii=False) for card in sandbox.teams.cards)
 
 
+def _labelled(sandbox: Sandbox, alert: Alert) -> int:
+    return sum(f"sentrytex-{alert.id}" in issue.labels for issue in sandbox.github.issues.values())
+
+
 def _posted(sandbox: Sandbox, alert: Alert) -> int:
     # One that comes again under its id is the same one to a receiver.
     return sum(message["type"] == "alert.opened" for message in sandbox.webhook.about(alert.id))
@@ -159,6 +163,24 @@ TARGETS: Final[tuple[Target[Sandbox], ...]] = (
         find_path="/rest/api/2/search",
         secrets=lambda sandbox: (sandbox.jira.token,),
         count=_issues,
+        lost=(Uncertain,),
+        statuses={**_FINAL, 408: (Uncertain, Retry), 409: (Uncertain,), **dict.fromkeys(_SERVER, (Uncertain,))},
+    ),
+    Target(
+        name="github",
+        kind="github",
+        config=lambda sandbox: {
+            "repository": sandbox.github.repository,
+            "token": sandbox.github.token,
+            "base_url": sandbox.github.url,
+        },
+        service=lambda sandbox: sandbox.github,
+        pings=lambda sandbox: any(issue.mentions or issue.references for issue in sandbox.github.issues.values()),
+        send="POST /repos/example/security/issues",
+        find_path="GET /repos/example/security/issues",
+        nothing="[]",
+        secrets=lambda sandbox: (sandbox.github.token,),
+        count=_labelled,
         lost=(Uncertain,),
         statuses={**_FINAL, 408: (Uncertain, Retry), 409: (Uncertain,), **dict.fromkeys(_SERVER, (Uncertain,))},
     ),

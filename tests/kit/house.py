@@ -12,7 +12,7 @@ from forwarder.lifecycle import Mutes, Responses
 from forwarder.sandbox import Sandbox
 from forwarder.store import Store
 from forwarder.store.enqueue import enqueue as owe
-from forwarder.store.queries import AlertHistory
+from forwarder.store.query_records import AlertHistory
 from forwarder.testing import alert
 from tests.kit.store import claim, config, delivered, enqueue, rows, settle
 

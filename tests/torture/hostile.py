@@ -83,7 +83,7 @@ def run(folder: Path, *, examples: int, flavour: str, seeded: bool = True, texts
     row = Row(target=f"hostile, {flavour}")
     with (
         Sandbox(limits=False) as sandbox,
-        Rig(folder, sandbox, ["slack-token", "teams", "pagerduty", "webhook", "email", flavour]) as rig,
+        Rig(folder, sandbox, ["slack-token", "teams", "pagerduty", "github", "webhook", "email", flavour]) as rig,
     ):
         rig.poll()
         for page in catalogue(texts):
@@ -161,11 +161,14 @@ def _interpreted(rig: Rig) -> Iterator[str]:
         yield from (f"a link, {url}" for url in adaptive.links(card) if not is_web_url(url))
     for incident in rig.sandbox.pagerduty.incidents.values():
         yield from _links(incident["events"], "href")
+    for opened in rig.sandbox.github.issues.values():
+        yield from (f"a mention or a reference, {what}" for what in (*opened.mentions, *opened.references))
     for message in rig.sandbox.webhook.messages.values():
         yield from _links({**message["data"], "alert": {**message["data"]["alert"], "other": {}}}, "url")
+    recipients = set(vars(rig.config.connectors["email"])["to"])
     for mail in rig.sandbox.email.mails:
         yield from (f"a mail's link to {url!r}" for url in _HREFS.findall(mail.page) if not is_web_url(url))
-        yield from (f"a mail to {one}" for one in mail.recipients if one not in rig.config.connectors["email"].to)
+        yield from (f"a mail to {one}" for one in mail.recipients if one not in recipients)
     for issue in rig.sandbox.jira.issues.values():
         description = issue["fields"]["description"]
         if isinstance(description, dict):

@@ -78,7 +78,7 @@ class _Torture:
         self._random = random.Random(campaign.seed)
         self._points = self._shuffled()
         jira = "jira-cloud" if campaign.cloud else "jira-data-center"
-        names = ["slack-token", "slack-webhook", "teams", "pagerduty", jira, "webhook", "email"]
+        names = ["slack-token", "slack-webhook", "teams", "pagerduty", jira, "github", "webhook", "email"]
         settings = {name: {k: v for k, v in HASTE[name].items() if k != "max_rate"} for name in names}
         self._world = World(folder, sandbox, names, settings=settings if campaign.limits else HASTE)
         self._alerts: list[Alert] = []

@@ -36,6 +36,7 @@ QUICK: Final[Mapping[str, Mapping[str, Any]]] = {
     "pagerduty": {"max_rate": None},
     "jira-cloud": {"reconcile_after": ["5s", "20s"]},
     "jira-data-center": {"reconcile_after": ["5s", "20s"]},
+    "github": {"reconcile_after": ["5s", "20s"], "max_rate": None},
     "webhook": {},
     "email": {},
 }

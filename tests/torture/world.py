@@ -40,6 +40,7 @@ HASTE: Final[Mapping[str, Mapping[str, Any]]] = {
     "pagerduty": {"max_rate": None},
     "jira-cloud": _LOOKS,
     "jira-data-center": _LOOKS,
+    "github": {**_LOOKS, "max_rate": None},
     "webhook": {},
     "email": {},
 }

@@ -71,7 +71,7 @@ def digest(count: int, title: str = "A title") -> Delivery:
         )
         for number in range(count)
     )
-    return delivery(alert=compose("mail", items, NOW.timestamp() and NOW), origin=Origin.DIGEST, items=items)
+    return delivery(alert=compose("mail", items, NOW), origin=Origin.DIGEST, items=items)
 
 
 def report() -> Delivery:
@@ -213,7 +213,8 @@ def test_only_what_is_critical_and_new_is_urgent(changes: dict[str, Any], urgent
 
 def test_ids_stay_whole_however_long_they_are() -> None:
     """A thread is found by them, so they are neither folded nor encoded."""
-    long = email(**{"from": f"alerts@{'.'.join(['department'] * 12)}.example.com"})
+    sender: dict[str, Any] = {"from": f"alerts@{'.'.join(['department'] * 12)}.example.com"}
+    long = email(**sender)
     later = replace(delivery(), kind=Kind.UPDATE, revision=2)
     first, raw = long.render(delivery()), wire(long.render(later))
     for name in ("In-Reply-To", "References"):

@@ -8,10 +8,11 @@ from typing import Any
 
 import pytest
 
-from connectors.jira.markup import CUT_MARK, MAX_TEXT, Content, Fact, adf, cut_line, escape_wiki, plain, wiki
+from connectors.jira.markup import CUT_MARK, MAX_TEXT, Content, adf, cut_line, escape_wiki, plain, wiki
 from connectors.jira.ticket import MAX_SUMMARY
 from forwarder.common.text import clean
 from forwarder.testing import HOSTILE_TEXTS
+from forwarder.ticket import Fact
 from tests.connectors.jira.kit import units
 
 

@@ -14,7 +14,7 @@ from forwarder.alert import Alert, Severity
 from forwarder.connector import BuiltInTexts, Change, Delivery, Kind, Link, Origin, Receipt
 from forwarder.sandbox import Sandbox, blockkit
 from forwarder.testing import alert, bare_alert, delivery, hostile_alerts, odd_alerts
-from forwarder.words import MAX_VENDORS
+from forwarder.words import MAX_VALUE, MAX_VENDORS
 from tests.kit.samples import real_alerts
 from tests.kit.slack import ELSEWHERE, WORSE, by_token, by_webhook, new_delivery, says, sent
 
@@ -170,10 +170,10 @@ def test_a_fact_is_cut_at_its_limit() -> None:
             ]
             if field["text"].startswith("*Type*")
         )
-        for length in (blocks.MAX_VALUE, blocks.MAX_VALUE + 1)
+        for length in (MAX_VALUE, MAX_VALUE + 1)
     )
-    assert at == "x" * blocks.MAX_VALUE
-    assert len(past) == blocks.MAX_VALUE
+    assert at == "x" * MAX_VALUE
+    assert len(past) == MAX_VALUE
     assert past.endswith("x…")
 
 

@@ -24,6 +24,7 @@ PUBLISHED: Final = datetime(2026, 1, 30, 9, 12, tzinfo=UTC)
 _SETTINGS: Final[Mapping[str, Mapping[str, Any]]] = {
     "slack": {"token": "xoxb-not-a-real-token", "channel": "#secops"},
     "pagerduty": {"routing_key": "0" * 32},
+    "jsm": {"api_key": "not-a-real-key"},
     "jira": {
         "url": "https://example.atlassian.net",
         "email": "bot@example.com",
@@ -42,6 +43,7 @@ _NAMES: Final = {
     "slack": "secops",
     "teams": "room",
     "pagerduty": "oncall",
+    "jsm": "duty",
     "jira": "tickets",
     "webhook": "hook",
     "console": "terminal",
@@ -51,6 +53,7 @@ _OWNERS: Final[Mapping[str, Any]] = {
     "slack": "@dev-tools",
     "teams": "Ada Lovelace <ada@example.com>",
     "pagerduty": "dev-tools",
+    "jsm": "dev-tools",
     "webhook": "dev-tools",
     "jira": {"components": [{"name": "Developer Tools"}]},
 }

@@ -1,4 +1,4 @@
-"""Stand-ins for Sentrytex, Slack, Teams, PagerDuty, Jira and a receiver of webhooks over real HTTP on loopback.
+"""Stand-ins for Sentrytex, Slack, Teams, PagerDuty, JSM, Jira and a receiver of webhooks over HTTP on loopback.
 
 They keep state, hold the documented limits and fail on order. The demo, the tests and the benchmarks run on them. What
 they were told is at hand afterwards: ``sandbox.slack.messages``, ``.teams.cards``, ``.pagerduty.incidents``,
@@ -20,6 +20,7 @@ from typing import Self
 from forwarder.sandbox.exchange import Seen
 from forwarder.sandbox.faults import Fault, FaultKind
 from forwarder.sandbox.jira import Jira
+from forwarder.sandbox.jsm import Jsm
 from forwarder.sandbox.limits import Clock
 from forwarder.sandbox.pagerduty import PagerDuty
 from forwarder.sandbox.sentrytex import Sentrytex
@@ -33,6 +34,7 @@ __all__ = [
     "Fault",
     "FaultKind",
     "Jira",
+    "Jsm",
     "PagerDuty",
     "Sandbox",
     "Seen",
@@ -60,11 +62,12 @@ class Sandbox:
         self.pagerduty = PagerDuty(clock=self.clock, latency=latency, limits=limits)
         self.jira = Jira(clock=self.clock, latency=latency)
         self.teams = Teams(clock=self.clock, latency=latency, limits=limits)
+        self.jsm = Jsm(clock=self.clock, latency=latency, limits=limits)
         self.webhook = Webhook(clock=self.clock, latency=latency, limits=limits)
 
     @property
     def services(self) -> tuple[Service, ...]:
-        return self.sentrytex, self.slack, self.pagerduty, self.jira, self.teams, self.webhook
+        return self.sentrytex, self.slack, self.pagerduty, self.jira, self.teams, self.jsm, self.webhook
 
     def start(self) -> Self:
         for service in self.services:

@@ -18,7 +18,7 @@ from forwarder.sandbox import Sandbox
 @click.option("--latency", default="0ms", show_default=True, help="How long every answer takes, such as 100ms.")
 @click.option("--unlimited", is_flag=True, help="Switch the services' rate limits off.")
 def main(latency: str, unlimited: bool) -> None:
-    """Run stand-ins for Sentrytex, Slack, Teams, PagerDuty, Jira and a receiver of webhooks on 127.0.0.1.
+    """Run stand-ins for Sentrytex, Slack, Teams, PagerDuty, JSM, Jira and a receiver of webhooks on 127.0.0.1.
 
     Prints their addresses and credentials as one line of JSON. Ends on SIGTERM, or when standard input closes.
     """

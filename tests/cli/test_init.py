@@ -30,6 +30,7 @@ VARIABLES = (
     "PAGERDUTY_ROUTING_KEY",
     "PAGERDUTY_API_TOKEN",
     "JIRA_API_TOKEN",
+    "JSM_API_KEY",
     "TEAMS_WORKFLOW_URL",
     "WEBHOOK_URL",
     "WEBHOOK_SIGNING_KEY",
@@ -47,7 +48,7 @@ def init(
     env: Mapping[str, str | None] | None = None,
 ) -> Result:
     """The command, with one answer a line, in an environment that has no variables of ours but ``env``."""
-    addresses = {"sentrytex": sandbox.sentrytex.url, "slack": sandbox.slack.url, "pagerduty": sandbox.pagerduty.url}
+    addresses = {name: getattr(sandbox, name).url for name in ("sentrytex", "slack", "pagerduty", "jsm")}
     urls = [word for service, url in addresses.items() for word in (f"--{service}-url", url)]
     clean: dict[str, str | None] = dict.fromkeys(VARIABLES)
     return CliRunner().invoke(
@@ -104,9 +105,10 @@ def everything(sandbox: Sandbox) -> list[str]:
     slack = ["y", sandbox.slack.token, "#secops", sandbox.slack.app_token]
     pagerduty = ["y", sandbox.pagerduty.routing_key, "us", ""]
     jira = ["y", sandbox.jira.url, sandbox.jira.email, sandbox.jira.token, "SEC", "Bug"]
+    jsm = ["y", sandbox.jsm.api_key]
     teams = ["y", sandbox.teams.url]
     webhook = ["y", sandbox.webhook.url, sandbox.webhook.signing_keys[0]]
-    return [sandbox.sentrytex.token, *slack, *jira, *pagerduty, *teams, *webhook]
+    return [sandbox.sentrytex.token, *slack, *jira, *pagerduty, *teams, *webhook, *jsm]
 
 
 def secrets(sandbox: Sandbox) -> dict[str, str]:
@@ -116,6 +118,7 @@ def secrets(sandbox: Sandbox) -> dict[str, str]:
         "SLACK_APP_TOKEN": sandbox.slack.app_token,
         "PAGERDUTY_ROUTING_KEY": sandbox.pagerduty.routing_key,
         "JIRA_API_TOKEN": sandbox.jira.token,
+        "JSM_API_KEY": sandbox.jsm.api_key,
         "TEAMS_WORKFLOW_URL": sandbox.teams.url,
         "WEBHOOK_URL": sandbox.webhook.url,
         "WEBHOOK_SIGNING_KEY": sandbox.webhook.signing_keys[0],
@@ -135,7 +138,7 @@ def test_every_question_is_about_a_key_of_its_connector() -> None:
             field = kind.Config.model_fields[question.key]
             assert ("SecretStr" in repr(field.annotation)) == bool(question.variable), f"{kind}: {question.key}"
             asked += 1
-    assert asked == 15
+    assert asked == 16
 
 
 def test_the_config_that_is_written_loads(sandbox: Sandbox, tmp_path: Path) -> None:
@@ -148,11 +151,12 @@ def test_the_config_that_is_written_loads(sandbox: Sandbox, tmp_path: Path) -> N
         "secops": "slack",
         "oncall": "pagerduty",
         "tickets": "jira",
+        "duty": "jsm",
         "room": "teams",
         "hook": "webhook",
     }
     assert routes(config) == {
-        "critical": {"secops", "oncall", "tickets", "room", "hook"},
+        "critical": {"secops", "oncall", "duty", "tickets", "room", "hook"},
         "high": {"secops", "tickets", "room", "hook"},
         "medium": {"secops", "room", "hook"},
         "low": {"secops", "room", "hook"},
@@ -204,7 +208,7 @@ def test_each_answer_is_tried_at_its_service(sandbox: Sandbox, tmp_path: Path) -
 def test_an_answer_that_does_not_work_is_asked_again(sandbox: Sandbox, tmp_path: Path) -> None:
     """A key that Sentrytex refuses is told, and the next one is used."""
     path = tmp_path / "config.yaml"
-    result = init(sandbox, path, "vk_wrong_key_000000", "again", sandbox.sentrytex.token, *"nnnnn", "y")
+    result = init(sandbox, path, "vk_wrong_key_000000", "again", sandbox.sentrytex.token, *"nnnnnn", "y")
     assert result.exit_code == 0, result.output
     assert "FAIL sentrytex" in result.output
     assert "vk_wrong_key_000000" not in result.output
@@ -227,6 +231,7 @@ def test_an_answer_that_does_not_work_yet_can_be_kept(sandbox: Sandbox, tmp_path
         "n",
         "n",
         "n",
+        "n",
         "y",
     )
     assert result.exit_code == 0, result.output
@@ -238,7 +243,7 @@ def test_an_answer_that_no_config_can_hold_is_never_kept(sandbox: Sandbox, tmp_p
     """A routing key of the wrong length is refused with its reason, without being shown, until it is right."""
     path = tmp_path / "config.yaml"
     pagerduty = ["y", "too-short-key", "eu", "", "again", sandbox.pagerduty.routing_key, "eu", ""]
-    result = init(sandbox, path, sandbox.sentrytex.token, "n", "n", *pagerduty, "n", "n", "n")
+    result = init(sandbox, path, sandbox.sentrytex.token, "n", "n", *pagerduty, *"nnnn")
     assert result.exit_code == 0, result.output
     assert "FAIL oncall: routing_key must be 32 characters" in result.output
     assert "too-short-key" not in result.output
@@ -249,7 +254,7 @@ def test_an_answer_that_no_config_can_hold_is_never_kept(sandbox: Sandbox, tmp_p
 def test_a_webhook_does_in_place_of_a_token(sandbox: Sandbox, tmp_path: Path) -> None:
     """An address is taken for an incoming webhook, which has a channel of its own."""
     path = tmp_path / "config.yaml"
-    result = init(sandbox, path, sandbox.sentrytex.token, "y", sandbox.slack.webhook_url, *"nnnnn")
+    result = init(sandbox, path, sandbox.sentrytex.token, "y", sandbox.slack.webhook_url, *"nnnnnn")
     assert result.exit_code == 0, result.output
     assert "webhook_url: ${SLACK_WEBHOOK_URL}" in path.read_text()
     assert sandbox.slack.webhook_url not in result.output
@@ -259,7 +264,7 @@ def test_a_webhook_does_in_place_of_a_token(sandbox: Sandbox, tmp_path: Path) ->
 def test_variables_that_are_set_are_not_asked_for(sandbox: Sandbox, tmp_path: Path) -> None:
     """What the environment has is tried and used, and is named in place of being asked."""
     path = tmp_path / "config.yaml"
-    result = init(sandbox, path, "y", "#secops", "n", "n", "n", "n", "n", env=secrets(sandbox))
+    result = init(sandbox, path, "y", "#secops", *"nnnnnn", env=secrets(sandbox))
     assert result.exit_code == 0, result.output
     assert "taken from SENTRYTEX_API_KEY" in result.output
     assert "taken from SLACK_BOT_TOKEN" in result.output
@@ -269,7 +274,7 @@ def test_variables_that_are_set_are_not_asked_for(sandbox: Sandbox, tmp_path: Pa
 def test_without_any_destination_alerts_are_printed(sandbox: Sandbox, tmp_path: Path) -> None:
     """Whoever chooses nothing gets a config that runs all the same."""
     path = tmp_path / "config.yaml"
-    result = init(sandbox, path, sandbox.sentrytex.token, "n", "n", "n", "n", "n", "n")
+    result = init(sandbox, path, sandbox.sentrytex.token, *"nnnnnnn")
     assert result.exit_code == 0, result.output
     assert [one.type for one in load(path, secrets(sandbox)).connectors.values()] == ["console"]
 
@@ -305,7 +310,7 @@ def test_a_section_that_does_not_work_can_be_left_out(sandbox: Sandbox, tmp_path
     path = tmp_path / "config.yaml"
     pagerduty = ["y", "too-short-key", "eu", "", "skip"]
     result = init(
-        sandbox, path, sandbox.sentrytex.token, "y", sandbox.slack.token, "#secops", "", "n", *pagerduty, "n", "n", "n"
+        sandbox, path, sandbox.sentrytex.token, "y", sandbox.slack.token, "#secops", "", "n", *pagerduty, *"nnnn"
     )
     assert result.exit_code == 0, result.output
     assert set(load(path, secrets(sandbox)).connectors) == {"secops"}
@@ -364,7 +369,7 @@ def test_a_stack_of_no_vendors_is_told(sandbox: Sandbox, tmp_path: Path) -> None
     """Nothing will ever come; whoever fills it later may go on."""
     sandbox.sentrytex.remove_vendor("example")
     path = tmp_path / "config.yaml"
-    result = init(sandbox, path, sandbox.sentrytex.token, "keep", "n", "n", "n", "n", "n", "y")
+    result = init(sandbox, path, sandbox.sentrytex.token, "keep", *"nnnnnn", "y")
     assert result.exit_code == 0, result.output
     assert "FAIL sentrytex: The stack has no vendors" in result.output
 

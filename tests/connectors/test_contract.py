@@ -77,7 +77,7 @@ def running() -> Iterator[Sandbox]:
 @pytest.fixture
 def sandbox(running: Sandbox) -> Sandbox:
     """One sandbox for all, with every service as it should be."""
-    for service in (running.slack, running.teams, running.pagerduty, running.jira, running.webhook):
+    for service in (running.slack, running.teams, running.pagerduty, running.jsm, running.jira, running.webhook):
         service.clear_faults()
         service.restore()
     running.jira.index_lag = 0

@@ -96,6 +96,7 @@ def test_a_status_without_a_body_speaks_as_the_service_does(sandbox: Sandbox) ->
         "pagerduty": "status",
         "jira": "errorMessages",
         "teams": "error",
+        "jsm": "message",
         "webhook": "error",
     }
     for service in sandbox.services:

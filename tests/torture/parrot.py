@@ -15,7 +15,7 @@ from forwarder.sandbox import Fault, FaultKind, Sandbox
 from tests.torture.leaks import leaks
 from tests.torture.world import HASTE, World
 
-NAMES: Final = ("slack-token", "slack-webhook", "teams", "pagerduty", "jira-cloud", "webhook")
+NAMES: Final = ("slack-token", "slack-webhook", "teams", "pagerduty", "jsm", "jira-cloud", "webhook")
 REFUSALS: Final = (500, 429, 400, 404)
 """The last one breaks every destination, so that its pause tells a reason too."""
 PAGES: Final = ("/", "/alerts", "/dead-letters", "/gaps", "/set-aside", "/sign-in", "/metrics", "/healthz", "/readyz")
@@ -39,6 +39,7 @@ def run(folder: Path) -> list[str]:
         sandbox.jira.token = f"{mark}-jira"
         sandbox.pagerduty.routing_key = f"{mark}{mark}"
         sandbox.teams.signature = f"{mark}-signature"
+        sandbox.jsm.api_key = f"{mark}-duty"
         sandbox.webhook.token = f"{mark}-webhook"
         port, web_token = _free_port(), f"{mark}-web-token"
         beat = f"http://127.0.0.1:{port}/{mark}/heartbeat"

@@ -36,6 +36,7 @@ QUICK: Final[Mapping[str, Mapping[str, Any]]] = {
     "pagerduty": {"max_rate": None},
     "jira-cloud": {"reconcile_after": ["5s", "20s"]},
     "jira-data-center": {"reconcile_after": ["5s", "20s"]},
+    "jsm": {"max_rate": None},
     "webhook": {},
 }
 """Nothing paces a connector here but what the services answer; Jira's index lags less than the last look."""

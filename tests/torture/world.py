@@ -39,6 +39,7 @@ HASTE: Final[Mapping[str, Mapping[str, Any]]] = {
     "pagerduty": {"max_rate": None},
     "jira-cloud": _LOOKS,
     "jira-data-center": _LOOKS,
+    "jsm": {"max_rate": None},
     "webhook": {},
 }
 """Settings by which each connector comes to its end quickly: a thousand kills must not take a day."""

@@ -109,7 +109,7 @@ class Teams(Service):
             wrong.append("what was sent is no message with a card")
         if "charset=utf-8" not in (request.header("Content-Type") or "").lower():
             wrong.append("the emoji are lost: the request names no charset")
-        if wrong:
+        if wrong or not isinstance(card, dict):
             self.failed.append(wrong)
         else:
             self.cards.append(card)

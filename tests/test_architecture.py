@@ -16,7 +16,7 @@ ROOT: Final = Path(__file__).resolve().parent.parent
 ROOMS: Final = (
     # What everything is made of, and the two contracts.
     *("common", "alert", "outcome", "response", "setup", "memory", "settings", "identity"),
-    *("connector", "words", "places", "ticket", "wire"),
+    *("connector", "words", "paging", "places", "ticket", "wire"),
     # Each does one thing, and knows nothing of the daemon.
     *("logs", "plugins", "templates", "config", "routing", "store"),
     # The turns, and what people and monitors hear of them.
@@ -165,7 +165,8 @@ def test_a_connector_knows_its_contract_and_no_more() -> None:
             f"forwarder.wire.{part}"
             for part in ("certificates", "client", "deadline", "direct", "endpoint", "kept", "unreachable")
         }
-        allowed = {"forwarder.alert", "forwarder.connector", "forwarder.words", "forwarder.places", *wire}
+        told = {"forwarder.words", "forwarder.paging", "forwarder.ticket"}
+        allowed = {"forwarder.alert", "forwarder.connector", "forwarder.places", *told, *wire}
         wrong += [
             (name, other)
             for other in imports(tree)

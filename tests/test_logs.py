@@ -205,6 +205,12 @@ def test_authorization_headers() -> None:
     assert redactor("Bearer token required") == "Bearer token required"
 
 
+def test_signatures_of_addresses() -> None:
+    """What signs an address is blotted out of it, and the rest tells which one it was."""
+    address = "https://prod-01.example.com/invoke?sp=%2Ftriggers%2Fmanual%2Frun&sv=1.0&sig=not-a-real-signature_00%2F"
+    assert Redactor()(f"POST {address} 202") == f"POST {address.partition('sig=')[0]}sig=[secret] 202"
+
+
 def test_a_secret_within_a_secret() -> None:
     """Of two secrets of which one holds the other, nothing is left; a text of three characters is no secret."""
     assert Redactor(["abcd", "abcdefgh", "the"])("abcdefgh the abcd") == "[secret] the [secret]"

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Final
 
 from connectors.pagerduty.client import EventsApi
 from connectors.pagerduty.config import PagerDutyConfig, PagerDutyOwner
-from connectors.pagerduty.event import dedup_key, nothing_to_send, trigger_event
+from connectors.pagerduty.event import dedup_key, trigger_event
 from connectors.pagerduty.setup import SETUP
 from forwarder.connector import (
     Connector,
@@ -35,6 +35,7 @@ from forwarder.connector import (
     Receipt,
     Texts,
 )
+from forwarder.paging import nothing_to_send
 
 if TYPE_CHECKING:
     from connectors.pagerduty.incident_log import IncidentLog

@@ -11,8 +11,9 @@ import math
 from collections.abc import Mapping
 from typing import Any, Final
 
-from forwarder.alert import Alert, Severity, got_worse, in_names
-from forwarder.connector import Delivery, Kind, Origin, Status, Texts, clean, cut, one_line
+from forwarder import paging
+from forwarder.alert import Alert, Severity, in_names
+from forwarder.connector import Delivery, Kind, Texts, clean, cut
 
 ROUTING_KEY_LENGTH: Final = 32
 """Characters."""
@@ -52,8 +53,6 @@ _SEVERITIES: Final = {
     Severity.MEDIUM: "warning",
     Severity.LOW: "info",
 }
-_ORIGINS: Final = {Origin.FEED: "", Origin.ALARM: "Alarm of the forwarder: ", Origin.TEST: "TEST, please ignore: "}
-_WAKING: Final = frozenset({Kind.OPEN, Kind.UPDATE, Kind.REMIND})
 _LEFT_OUT_ROOM: Final = 1000
 _ROUTING_KEY_FIELD: Final = len(',"routing_key":""') + ROUTING_KEY_LENGTH
 
@@ -64,32 +63,12 @@ def dedup_key(alert: Alert) -> str:
     return key if len(key) <= MAX_DEDUP_KEY else f"{KEY_PREFIX}{hashlib.sha256(alert.id.encode()).hexdigest()}"
 
 
-def nothing_to_send(delivery: Delivery) -> str:
-    """Why PagerDuty need not hear of ``delivery``, for people; empty where it must.
-
-    An alert that people have resolved by now wakes nobody: neither because it came late, nor as a reminder. One that a
-    person sends again on purpose does.
-    """
-    if delivery.origin not in _ORIGINS:
-        return "nobody is paged for a message that tells of many alerts"
-    latest = delivery.latest
-    if delivery.is_superseded and latest is not None:
-        return f"not sent, because something newer was decided: {clean(latest.words)}"
-    if delivery.kind is Kind.UPDATE and delivery.receipt:
-        return "" if got_worse(delivery.changes) else "nothing to page for"
-    if delivery.kind not in _WAKING or delivery.repeats or latest is None or latest.status is not Status.RESOLVED:
-        return ""
-    return f"nobody is paged: {clean(latest.words)}"
-
-
 def trigger_event(delivery: Delivery, key: str, texts: Texts) -> dict[str, Any]:
     """The event that opens or escalates an incident, with room for the routing key that it is sent with."""
     alert = delivery.alert
-    built_in = built_in_title(alert)
-    title = _ORIGINS[delivery.origin] + (one_line(clean(texts.title(delivery, built_in))) or built_in)
     vendors = delivery.vendor_names
     payload: dict[str, Any] = {
-        "summary": cut(title, MAX_SUMMARY),
+        "summary": cut(paging.title(delivery, texts), MAX_SUMMARY),
         "source": cut(vendors[0] if vendors else "sentrytex", MAX_TEXT),
         "severity": _SEVERITIES[alert.severity],
         "timestamp": delivery.enqueued_at.isoformat(),
@@ -111,15 +90,6 @@ def trigger_event(delivery: Delivery, key: str, texts: Texts) -> dict[str, Any]:
     room = MAX_EVENT - _size(event) - _ROUTING_KEY_FIELD + _size({})
     payload["custom_details"] = fitted(details, room)
     return event
-
-
-def built_in_title(alert: Alert) -> str:
-    """What wakes a person: how bad it is, whether it is being exploited, which CVE, and what it is about."""
-    label = alert.severity_label.replace(alert.severity.value, alert.severity.value.upper(), 1)
-    marks = f"[{label}, CISA KEV]" if alert.cisa_kev else f"[{label}]"
-    if alert.cve_id and alert.cve_id not in alert.title:
-        return f"{marks} {alert.cve_id}: {alert.title}"
-    return f"{marks} {alert.title}"
 
 
 def fitted(details: Mapping[str, Any], room: int) -> dict[str, Any]:

@@ -24,6 +24,7 @@ PUBLISHED: Final = datetime(2026, 1, 30, 9, 12, tzinfo=UTC)
 _SETTINGS: Final[Mapping[str, Mapping[str, Any]]] = {
     "slack": {"token": "xoxb-not-a-real-token", "channel": "#secops"},
     "pagerduty": {"routing_key": "0" * 32},
+    "jsm": {"api_key": "not-a-real-key"},
     "jira": {
         "url": "https://example.atlassian.net",
         "email": "bot@example.com",
@@ -48,6 +49,7 @@ _NAMES: Final = {
     "slack": "secops",
     "teams": "room",
     "pagerduty": "oncall",
+    "jsm": "duty",
     "jira": "tickets",
     "github": "issues",
     "webhook": "hook",
@@ -64,6 +66,7 @@ _OWNERS: Final[Mapping[str, Any]] = {
     "slack": "@dev-tools",
     "teams": "Ada Lovelace <ada@example.com>",
     "pagerduty": "dev-tools",
+    "jsm": "dev-tools",
     "webhook": "dev-tools",
     "email": "dev-tools@example.com",
     "jira": {"components": [{"name": "Developer Tools"}]},

@@ -1,4 +1,4 @@
-"""Stand-ins for Sentrytex, Slack, Teams, PagerDuty, Jira, GitHub, a receiver of webhooks and a server of mail.
+"""Stand-ins for Sentrytex, Slack, Teams, PagerDuty, JSM, Jira, GitHub, a receiver of webhooks and a server of mail.
 
 They listen on loopback, keep state, hold the documented limits and fail on order. The demo, tests and benchmarks run
 on them. What they were told is at hand afterwards: ``sandbox.slack.messages``, ``.teams.cards``,
@@ -23,6 +23,7 @@ from forwarder.sandbox.exchange import Seen
 from forwarder.sandbox.faults import Fault, FaultKind
 from forwarder.sandbox.github import GitHub
 from forwarder.sandbox.jira import Jira
+from forwarder.sandbox.jsm import Jsm
 from forwarder.sandbox.limits import Clock
 from forwarder.sandbox.pagerduty import PagerDuty
 from forwarder.sandbox.sentrytex import Sentrytex
@@ -38,6 +39,7 @@ __all__ = [
     "FaultKind",
     "GitHub",
     "Jira",
+    "Jsm",
     "PagerDuty",
     "Sandbox",
     "Seen",
@@ -66,6 +68,7 @@ class Sandbox:
         self.jira = Jira(clock=self.clock, latency=latency)
         self.teams = Teams(clock=self.clock, latency=latency, limits=limits)
         self.github = GitHub(clock=self.clock, latency=latency, limits=limits)
+        self.jsm = Jsm(clock=self.clock, latency=latency, limits=limits)
         self.webhook = Webhook(clock=self.clock, latency=latency, limits=limits)
         self.email = Email(clock=self.clock, latency=latency)
 
@@ -76,6 +79,7 @@ class Sandbox:
             self.slack,
             self.teams,
             self.pagerduty,
+            self.jsm,
             self.jira,
             self.github,
             self.webhook,

@@ -115,8 +115,8 @@ def _in_elements(elements: Any, at: str) -> Iterator[str]:
 
 
 def _in_element(element: Any, at: str) -> Iterator[str]:
-    kind = str(element.get("type")) if isinstance(element, dict) else ""
-    if kind not in _KEYS:
+    kind = element.get("type") if isinstance(element, dict) else None
+    if not isinstance(element, dict) or not isinstance(kind, str) or kind not in _KEYS:
         yield f"{at}: {kind!r} is no element" + (f" before {_NEWER[kind]}" if kind in _NEWER else "")
         return
     yield from (f"{at}: {kind} has no {key!r}" for key in sorted(set(element) - _COMMON - _KEYS[kind]))

@@ -94,8 +94,10 @@ class Endpoint:
         self._lock = threading.Lock()
         self._made: Client | None = None
 
-    def ask(self, method: str, headers: Mapping[str, str] | None = None, body: bytes = b"") -> Answer:
-        """What the address says to exactly one request; raises Failed where it says nothing."""
+    def ask(
+        self, method: str, headers: Mapping[str, str] | None = None, body: bytes = b"", *, path: str = ""
+    ) -> Answer:
+        """What the address, or ``path`` below it, says to exactly one request; raises Failed where it says nothing."""
         import httpx2
 
         heads: list[Response] = []
@@ -105,7 +107,7 @@ class Endpoint:
             headers={**self._headers, **(headers or {})},
             content=body,
             extensions={
-                "target": self._target.encode(),
+                "target": (self._target + path).encode(),
                 "timeout": httpx2.Timeout(self._timeout.total_seconds()).as_dict(),
                 "heads": heads,
             },

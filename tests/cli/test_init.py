@@ -30,6 +30,7 @@ VARIABLES = (
     "PAGERDUTY_ROUTING_KEY",
     "PAGERDUTY_API_TOKEN",
     "JIRA_API_TOKEN",
+    "JSM_API_KEY",
     "TEAMS_WORKFLOW_URL",
     "GITHUB_TOKEN",
     "WEBHOOK_URL",
@@ -52,8 +53,7 @@ def init(
     env: Mapping[str, str | None] | None = None,
 ) -> Result:
     """The command, with one answer a line, in an environment that has no variables of ours but ``env``."""
-    addresses = {"sentrytex": sandbox.sentrytex.url, "slack": sandbox.slack.url, "pagerduty": sandbox.pagerduty.url}
-    addresses |= {"github": sandbox.github.url}
+    addresses = {name: getattr(sandbox, name).url for name in ("sentrytex", "slack", "pagerduty", "jsm", "github")}
     urls = [word for service, url in addresses.items() for word in (f"--{service}-url", url)]
     clean: dict[str, str | None] = dict.fromkeys(VARIABLES)
     return CliRunner().invoke(
@@ -110,12 +110,13 @@ def everything(sandbox: Sandbox) -> list[str]:
     slack = ["y", sandbox.slack.token, "#secops", sandbox.slack.app_token]
     pagerduty = ["y", sandbox.pagerduty.routing_key, "us", ""]
     jira = ["y", sandbox.jira.url, sandbox.jira.email, sandbox.jira.token, "SEC", "Bug"]
+    jsm = ["y", sandbox.jsm.api_key]
     teams = ["y", sandbox.teams.url]
     webhook = ["y", sandbox.webhook.url, sandbox.webhook.signing_keys[0]]
     server = ["y", "127.0.0.1", str(sandbox.email.port), "none", sandbox.email.username, sandbox.email.password]
     email = [*server, "alerts@example.com", "secops@example.com, oncall@example.com"]
     github = ["y", "example/security", sandbox.github.token]
-    return [sandbox.sentrytex.token, *slack, *jira, *pagerduty, *email, *teams, *webhook, *github]
+    return [sandbox.sentrytex.token, *slack, *jira, *pagerduty, *email, *teams, *webhook, *github, *jsm]
 
 
 def secrets(sandbox: Sandbox) -> dict[str, str]:
@@ -125,6 +126,7 @@ def secrets(sandbox: Sandbox) -> dict[str, str]:
         "SLACK_APP_TOKEN": sandbox.slack.app_token,
         "PAGERDUTY_ROUTING_KEY": sandbox.pagerduty.routing_key,
         "JIRA_API_TOKEN": sandbox.jira.token,
+        "JSM_API_KEY": sandbox.jsm.api_key,
         "TEAMS_WORKFLOW_URL": sandbox.teams.url,
         "SMTP_PASSWORD": sandbox.email.password,
         "GITHUB_TOKEN": sandbox.github.token,
@@ -148,7 +150,7 @@ def test_every_question_is_about_a_key_of_its_connector() -> None:
                 f"{kind}: {question.key}"
             )
             asked += 1
-    assert asked == 24
+    assert asked == 25
 
 
 def test_the_config_that_is_written_loads(sandbox: Sandbox, tmp_path: Path) -> None:
@@ -161,13 +163,14 @@ def test_the_config_that_is_written_loads(sandbox: Sandbox, tmp_path: Path) -> N
         "secops": "slack",
         "oncall": "pagerduty",
         "tickets": "jira",
+        "duty": "jsm",
         "room": "teams",
         "mail": "email",
         "issues": "github",
         "hook": "webhook",
     }
     assert routes(config) == {
-        "critical": {"secops", "oncall", "tickets", "room", "mail", "issues", "hook"},
+        "critical": {"secops", "oncall", "duty", "tickets", "room", "mail", "issues", "hook"},
         "high": {"secops", "tickets", "room", "mail", "issues", "hook"},
         "medium": {"secops", "room", "mail", "hook"},
         "low": {"secops", "room", "mail", "hook"},

@@ -60,6 +60,10 @@ def _labelled(sandbox: Sandbox, alert: Alert) -> int:
     return sum(f"sentrytex-{alert.id}" in issue.labels for issue in sandbox.github.issues.values())
 
 
+def _duty_alerts(sandbox: Sandbox, alert: Alert) -> int:
+    return len(sandbox.jsm.about(f"sentrytex:{alert.id}"))
+
+
 def _posted(sandbox: Sandbox, alert: Alert) -> int:
     # One that comes again under its id is the same one to a receiver.
     return sum(message["type"] == "alert.opened" for message in sandbox.webhook.about(alert.id))
@@ -202,6 +206,24 @@ TARGETS: Final[tuple[Target[Sandbox], ...]] = (
         },
         once=False,
         edits=False,
+    ),
+    Target(
+        name="jsm",
+        kind="jsm",
+        config=lambda sandbox: {"api_key": sandbox.jsm.api_key, "base_url": sandbox.jsm.url, "max_rate": None},
+        service=lambda sandbox: sandbox.jsm,
+        send="POST /jsm/",
+        secrets=lambda sandbox: (sandbox.jsm.api_key,),
+        count=_duty_alerts,
+        again=1,
+        lost=(Uncertain, Delivered),
+        statuses={
+            **_FINAL,
+            408: (Retry,),
+            409: (Retry,),
+            **dict.fromkeys(_SERVER, (Uncertain,)),
+            503: (Uncertain, Retry),
+        },
     ),
     Target(
         name="webhook",

@@ -97,6 +97,7 @@ def test_a_status_without_a_body_speaks_as_the_service_does(sandbox: Sandbox) ->
         "jira": "errorMessages",
         "teams": "error",
         "github": "message",
+        "jsm": "message",
         "webhook": "error",
     }
     for service in sandbox.services:

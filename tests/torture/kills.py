@@ -78,7 +78,7 @@ class _Torture:
         self._random = random.Random(campaign.seed)
         self._points = self._shuffled()
         jira = "jira-cloud" if campaign.cloud else "jira-data-center"
-        names = ["slack-token", "slack-webhook", "teams", "pagerduty", jira, "github", "webhook", "email"]
+        names = ["slack-token", "slack-webhook", "teams", "pagerduty", "jsm", jira, "github", "webhook", "email"]
         settings = {name: {k: v for k, v in HASTE[name].items() if k != "max_rate"} for name in names}
         self._world = World(folder, sandbox, names, settings=settings if campaign.limits else HASTE)
         self._alerts: list[Alert] = []
@@ -114,7 +114,7 @@ class _Torture:
         return self._world.start(point, self._call_of(point))
 
     def _call_of(self, point: Point) -> float:
-        """At which call it dies; no later than a run with one new alert for six connectors surely comes to."""
+        """At which call it dies; no later than a run with one new alert for seven connectors surely comes to."""
         match point:
             case Point.START:
                 return self._random.uniform(0.0, 1.2)

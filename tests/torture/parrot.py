@@ -15,7 +15,7 @@ from forwarder.sandbox import Fault, FaultKind, Sandbox
 from tests.torture.leaks import leaks
 from tests.torture.world import HASTE, World
 
-NAMES: Final = ("slack-token", "slack-webhook", "teams", "pagerduty", "jira-cloud", "github", "webhook", "email")
+NAMES: Final = ("slack-token", "slack-webhook", "teams", "pagerduty", "jsm", "jira-cloud", "github", "webhook", "email")
 REFUSALS: Final = (500, 429, 400, 404)
 REFUSALS_OF_MAIL: Final = (*REFUSALS[:-1], 535)
 """The last one breaks every destination, so that its pause tells a reason too."""
@@ -41,6 +41,7 @@ def run(folder: Path) -> list[str]:
         sandbox.github.token = f"{mark}-github"
         sandbox.pagerduty.routing_key = f"{mark}{mark}"
         sandbox.teams.signature = f"{mark}-signature"
+        sandbox.jsm.api_key = f"{mark}-duty"
         sandbox.webhook.token = f"{mark}-webhook"
         sandbox.email.password = f"{mark}-email"
         port, web_token = _free_port(), f"{mark}-web-token"

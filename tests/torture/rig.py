@@ -37,6 +37,7 @@ QUICK: Final[Mapping[str, Mapping[str, Any]]] = {
     "jira-cloud": {"reconcile_after": ["5s", "20s"]},
     "jira-data-center": {"reconcile_after": ["5s", "20s"]},
     "github": {"reconcile_after": ["5s", "20s"], "max_rate": None},
+    "jsm": {"max_rate": None},
     "webhook": {},
     "email": {},
 }

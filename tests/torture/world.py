@@ -41,6 +41,7 @@ HASTE: Final[Mapping[str, Mapping[str, Any]]] = {
     "jira-cloud": _LOOKS,
     "jira-data-center": _LOOKS,
     "github": {**_LOOKS, "max_rate": None},
+    "jsm": {"max_rate": None},
     "webhook": {},
     "email": {},
 }

@@ -17,13 +17,13 @@ from connectors.pagerduty.event import (
     MAX_LINKS,
     MAX_SUMMARY,
     ROUTING_KEY_LENGTH,
-    built_in_title,
     dedup_key,
     fitted,
     trigger_event,
 )
 from forwarder.alert import Alert
 from forwarder.connector import BuiltInTexts, Delivery, Link, Origin, Texts
+from forwarder.paging import built_in_title
 from forwarder.testing import ALERT_ID, alert, bare_alert, delivery, hostile_alerts, odd_alerts
 from tests.kit.samples import real_alerts
 

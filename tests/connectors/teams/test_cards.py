@@ -162,6 +162,12 @@ def test_only_what_is_ours_is_markdown(teams: Teams) -> None:
             assert word not in "".join(adaptive.markdown(attachment["content"]))
 
 
+def test_a_source_does_not_name_the_cve(teams: Teams) -> None:
+    """What an alert calls its CVE is shown as it says, though its first source is the NVD's page of another one."""
+    other = alert(cve_id="GHSA-1234", source_urls=["https://nvd.nist.gov/vuln/detail/CVE-2026-10001"])
+    assert "▌ CVE | GHSA-1234" in shown(teams, delivery(alert=other)).splitlines()
+
+
 @pytest.mark.parametrize(
     ("text", "as_shown"),
     [

@@ -33,6 +33,8 @@ SELECT
 """When the first of those is due that waited for their time, and when the last of the others."""
 AT_ONCE: Final = 1000
 """Deliveries that are noted at a time as waiting for their time, or as due."""
+MOST: Final = 1000
+"""Deliveries that one claim may be for."""
 _COME: Final = """
 SELECT id FROM deliveries
 WHERE connector = ?1 AND state IN ('ready', 'uncertain') AND early = 1 AND due_at <= ?2 ORDER BY due_at LIMIT ?3
@@ -181,11 +183,11 @@ def _note(connection: Connection, which: str, early: int, connector: str, now: f
 
 
 def _rows(connection: Connection, which: str, order: str, values: dict[str, Any]) -> list[Row]:
-    return connection.execute(
-        f"SELECT d.*, a.body, a.origin, a.revision AS alert_revision {_from(which)} ORDER BY {order}"
-        " LIMIT :limit OFFSET :offset",
-        values,
-    ).fetchall()
+    found = f"SELECT d.*, a.body, a.origin, a.revision AS alert_revision {_from(which)} ORDER BY {order}"
+    if not values["offset"]:
+        # A server keeps one plan for every limit: without one that it knows, it would sort all that is due.
+        found = f"SELECT * FROM ({found} LIMIT {MOST}) AS first"
+    return connection.execute(f"{found} LIMIT :limit OFFSET :offset", values).fetchall()
 
 
 def _from(which: str, when: str = _NOTED) -> str:

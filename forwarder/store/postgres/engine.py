@@ -25,7 +25,6 @@ from pathlib import Path
 from typing import Any, Final
 
 import psycopg
-from psycopg import sql
 from psycopg_pool import ConnectionPool, PoolTimeout
 
 from forwarder.common.databases import PostgresAddress
@@ -37,12 +36,14 @@ from forwarder.store.postgres import faults
 from forwarder.store.postgres.membership import PostgresMembership, newer_version
 from forwarder.store.postgres.presence import ReplicaPresence
 from forwarder.store.postgres.schema import MIGRATIONS, SCHEMA, applied, migrate
+from forwarder.store.postgres.transactions import LIMITS, NEWER, READ, TURN, begin_write
 from forwarder.store.postgres.wire import (
     NOT_IDLE,
     OPTIONS,
     PostgresConnection,
     Raw,
     connect,
+    connect_to_write,
     leave,
     settings,
     still_within,
@@ -65,28 +66,8 @@ DOUBT_PAUSE: Final = 0.25
 CONFLICTS: Final = 5
 """How often a write is tried again that another one got in the way of."""
 
-_LIMITS: Final = f"SET LOCAL search_path = {SCHEMA}, pg_catalog; SET LOCAL statement_timeout = '60s'"
-_READ: Final = (
-    f"BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; {_LIMITS}; SET LOCAL plan_cache_mode = force_custom_plan"
-)
-# The plans of triggers and of what refers to another table are kept, for they cost as much as what they carry out. One
-# that was made when its table was empty must not read it as a whole; and nothing that is called dear here is worth
-# being compiled.
-_WRITE: Final = (
-    f"BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; {_LIMITS}; SET LOCAL lock_timeout = '20s'; {NOT_IDLE};"
-    " SET LOCAL plan_cache_mode = auto; SET LOCAL enable_seqscan = off; SET LOCAL jit = off; "
-)
-_TURN: Final = "SELECT id FROM turn FOR NO KEY UPDATE"
-"""By this each write waits for the one before it, whichever process's that is."""
-_MARK: Final = (
-    "; INSERT INTO marks (replica, mark, at) VALUES ({replica}, {mark}, clock_timestamp())"
-    " ON CONFLICT (replica) DO UPDATE SET mark = excluded.mark, at = excluded.at"
-    "; SELECT role FROM leases WHERE owner = {replica} AND role IN ({roles})"
-    " UNION ALL SELECT {newer} FROM migrations HAVING count(*) > {steps}"
-)
-"""What a replica's writes begin with beyond that; it finds the roles that these may be for."""
-_NEWER: Final = ""
-"""What it finds besides where a newer version has changed the database: nothing may be written for any role then."""
+PLANNED_EVERY: Final = 2.0
+"""Seconds after which nothing is carried out by a plan that was made for tables as they were then."""
 _OWN_ROWS: Final = "own rows"
 """What is written of this process as a replica: that it comes and goes, which is for no role."""
 LOOKED_EVERY: Final = 0.5
@@ -111,11 +92,12 @@ class PostgresEngine(GroupCommit):
         )
         self.presence = ReplicaPresence(self.read, self._member)
         self._writer: Raw | None = None
+        self._planned_at = 0.0
         self._pool: ConnectionPool[Raw] | None = None
         self._closed = threading.Event()
         try:
             with self._sentences():
-                self._writer = connect(address)
+                self._writer = connect_to_write(address)
                 self._prepare(self._writer)
                 self._pool = _pool(address)
                 if self._member is not None:
@@ -226,7 +208,7 @@ class PostgresEngine(GroupCommit):
             roles = self._begin(raw, mark, {job.role for job in jobs if job.role is not None})
             for job in jobs:
                 job.error = None
-                if job.role != _OWN_ROWS and (_NEWER in roles or job.role not in (None, *roles)):
+                if job.role != _OWN_ROWS and (NEWER in roles or job.role not in (None, *roles)):
                     lost.append(job)
                     continue
                 job.result = job.work(connection)
@@ -235,7 +217,7 @@ class PostgresEngine(GroupCommit):
             leave(raw)
             raise
         for job in lost:
-            job.error = self._why_not(job.role, newer=_NEWER in roles)
+            job.error = self._why_not(job.role, newer=NEWER in roles)
         try:
             raw.execute("COMMIT")
         except BaseException as error:
@@ -258,23 +240,10 @@ class PostgresEngine(GroupCommit):
 
     def _begin(self, raw: Raw, mark: str, asked: Collection[str]) -> frozenset[str]:
         """Begins a write, and returns those of the roles that it is to be for, ``asked``, for which it may be."""
-        if self._member is None:
-            raw.execute(_WRITE + _TURN)
-            return frozenset()
-        marked = sql.SQL(_MARK).format(
-            replica=sql.Literal(self._member.id),
-            mark=sql.Literal(mark),
-            roles=sql.SQL(", ").join(map(sql.Literal, sorted(asked) or [""])),
-            newer=sql.Literal(_NEWER),
-            steps=sql.Literal(len(MIGRATIONS)),
-        )
-        cursor = raw.execute(sql.SQL(_WRITE + _TURN) + marked)
-        rows: list[Any] = []
-        more: bool | None = True
-        while more:
-            rows = cursor.fetchall() if cursor.description else []
-            more = cursor.nextset()
-        return frozenset(str(row["role"]) for row in rows)
+        anew = time.monotonic() - self._planned_at > PLANNED_EVERY
+        if anew:
+            self._planned_at = time.monotonic()
+        return begin_write(raw, None if self._member is None else self._member.id, mark, asked, anew=anew)
 
     def _came_about(self, mark: str, unanswered: _Unanswered) -> bool:
         """Whether the transaction of this ``mark`` was committed; raises StoreError where that cannot be told."""
@@ -289,7 +258,7 @@ class PostgresEngine(GroupCommit):
                 raw = self._connected()
                 with self._awaited(raw), raw.transaction():
                     # Once it is our turn, that transaction is over.
-                    raw.execute(f"{_LIMITS}; SET LOCAL lock_timeout = '30s'; {NOT_IDLE}; {_TURN}")
+                    raw.execute(f"{LIMITS}; SET LOCAL lock_timeout = '30s'; {NOT_IDLE}; {TURN}")
                     found = raw.execute("SELECT mark FROM marks WHERE replica = $1", (self._member.id,)).fetchone()
                 return found is not None and found["mark"] == mark
             except psycopg.Error:
@@ -306,7 +275,7 @@ class PostgresEngine(GroupCommit):
             raise StoreError(f"The database {self._address} is closed.")
         if self._writer is None or self._writer.closed:
             self._writer = None
-            self._writer = connect(self._address)
+            self._writer = connect_to_write(self._address)
         return self._writer
 
     def _is_everybodys(self, fault: BaseException) -> bool:
@@ -328,14 +297,14 @@ class PostgresEngine(GroupCommit):
                 break
             try:
                 with self._awaited(raw):
-                    raw.execute(_READ)
+                    raw.execute(READ)
                 return raw
             except psycopg.OperationalError:
                 # It was lost while nobody used it.
                 self._give_back(raw)
         # The pool does not tell why; and it may wait for a while before it looks again.
         raw = connect(self._address)
-        raw.execute(_READ)
+        raw.execute(READ)
         return raw
 
     def _give_back(self, raw: Raw) -> None:

@@ -29,6 +29,9 @@ _SETTINGS: Final[Mapping[str, Any]] = {
 }
 """What every connection has (https://www.postgresql.org/docs/current/libpq-connect.html)."""
 
+PREPARED_AFTER: Final = 5
+"""How often a statement is carried out before it is prepared."""
+
 NOT_IDLE: Final = "SET LOCAL idle_in_transaction_session_timeout = '10s'"
 """How every transaction begins that locks: who stands still in it holds up nobody for longer than a lease."""
 
@@ -92,6 +95,16 @@ def settings(address: PostgresAddress) -> dict[str, Any]:
 def connect(address: PostgresAddress, **more: Any) -> Raw:
     """A new connection, with ``more`` settings; raises psycopg.Error. Who uses it begins and ends transactions."""
     return psycopg.connect(**{**settings(address), **more}, **OPTIONS)
+
+
+def connect_to_write(address: PostgresAddress) -> Raw:
+    """The same, whose statements are prepared once they come again and again; not behind a pooler."""
+    raw = connect(address)
+    asked = raw.execute("SELECT pg_backend_pid()").fetchone()
+    # A pooler answers for the server, under a number of its own, and each transaction may be another session's.
+    if asked is not None and asked[0] == raw.info.backend_pid:
+        raw.prepare_threshold = PREPARED_AFTER
+    return raw
 
 
 OPTIONS: Final[Mapping[str, Any]] = {

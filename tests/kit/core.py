@@ -304,7 +304,7 @@ def loaded(folder: Path, sandbox: Sandbox, config: Mapping[str, Any] | None = No
 
 def environment(extra: Mapping[str, str]) -> dict[str, str]:
     """What a process needs from its environment, and ``extra``."""
-    kept = ("PATH", "HOME", "LANG", "TMPDIR", "PYTHONPATH")
+    kept = ("PATH", "HOME", "LANG", "TMPDIR", "PYTHONPATH", "SSL_CERT_FILE")
     return {name: os.environ[name] for name in kept if name in os.environ} | dict(extra)
 
 

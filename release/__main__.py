@@ -37,6 +37,7 @@ def release(target: Path) -> None:
         shutil.copytree(work / "first", target)
     if not tree.version.tagged:
         say("No release: the commit has no tag. docs/releasing.md says how one is made.")
+    say("Before it is published, CI_ALL=1 .ci/run has to pass on this commit: all tests, on each Python.")
     say(f"In {target}: {', '.join(path.name for path in made)}")
 
 

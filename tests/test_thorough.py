@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -92,6 +93,8 @@ def test_make_leaves_out_what_is_thorough_and_nothing_else() -> None:
 
 
 def would(*target: str) -> str:
-    """What `make` would do."""
-    done = subprocess.run(["make", "--dry-run", *target], cwd=ROOT, capture_output=True, text=True, check=True)
+    """The run of the tests that `make` would begin, whatever the `make` was told that has begun this one."""
+    told = ["make", "--dry-run", *target]
+    env = {"PATH": os.environ["PATH"]}
+    done = subprocess.run(told, cwd=ROOT, env=env, capture_output=True, text=True, check=True)
     return "\n".join(line for line in done.stdout.splitlines() if "bin/pytest" in line)

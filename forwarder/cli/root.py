@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Final, TypeVar
 
@@ -114,13 +114,13 @@ def group() -> None:
     """
 
 
-def main() -> None:
-    """The command with its arguments from the command line: no traceback ever reaches a user."""
+def main(arguments: Sequence[str] | None = None) -> None:
+    """The command with these arguments, or those of the command line: no traceback ever reaches a user."""
     from forwarder.store import AlreadyRunning, StoreError
     from forwarder.web.server import WebError
 
     try:
-        group.main(prog_name="forwarder", standalone_mode=False)
+        group.main(arguments, prog_name="forwarder", standalone_mode=False)
     except click.ClickException as error:
         error.show()
         sys.exit(error.status if isinstance(error, Stop) else error.exit_code)

@@ -212,7 +212,7 @@ def test_check_warns_where_all_alarms_end_at_one_service(desk: Desk, which: str)
     desk.config["connectors"]["night"] = desk.config["connectors"]["oncall"]
     desk.config["alarms"] = {"to": named}
     desk.write()
-    result = desk.process("check")
+    result = desk.ends("check")
     assert result.returncode == 0
     assert result.stdout.startswith("config.yaml is valid: ")
     assert result.stderr.startswith("config.yaml: warning: alarms.to: ")
@@ -260,7 +260,7 @@ keep: for ever
 """,
         "utf-8",
     )
-    result = desk.process("check")
+    result = desk.ends("check")
     assert result.returncode == 78
     lines = result.stderr.splitlines()
     assert [line.split(":")[1] for line in lines] == ["2", "3", "4", "7", "10", "14", "15", "16"]
@@ -272,7 +272,7 @@ keep: for ever
 
 def test_check_live_asks_every_service(desk: Desk, sandbox: Sandbox) -> None:
     """And says in sentences what works; nothing is left behind."""
-    said = desk.process("check", "--live")
+    said = desk.ends("check", "--live")
     assert said.returncode == 0, said.stdout
     for name in ("sentrytex", "secops", "oncall", "tickets"):
         assert f"ok   {name}: " in said.stdout
@@ -303,7 +303,7 @@ def test_a_wrong_address_of_slack_is_no_matter_of_its_token(
     """Only who got an answer about the token hears of one."""
     desk.config["connectors"]["secops"]["base_url"] = base_url.format(sandbox.slack.url.rstrip("/") + "/")
     desk.write()
-    (line,) = [line for line in desk.process("check", "--live").stdout.splitlines() if line.startswith("FAIL")]
+    (line,) = [line for line in desk.ends("check", "--live").stdout.splitlines() if line.startswith("FAIL")]
     assert line.startswith(f"FAIL secops: {says}")
 
 
@@ -312,7 +312,7 @@ def test_check_live_says_what_does_not_work(desk: Desk, sandbox: Sandbox) -> Non
     sandbox.slack.revoke()
     sandbox.jira.revoke()
     sandbox.sentrytex.revoke()
-    said = desk.process("check", "--live")
+    said = desk.ends("check", "--live")
     assert said.returncode == 1
     assert {line.split()[1] for line in said.stdout.splitlines() if "FAIL" in line} == {
         "sentrytex:",
@@ -644,7 +644,7 @@ def test_the_config_s_place_may_come_from_the_environment(desk: Desk) -> None:
     """`--config` comes first, and without either it is config.yaml where one stands."""
     other = desk.folder / "other.yaml"
     (desk.folder / "config.yaml").rename(other)
-    assert desk.process("check").returncode == 78
+    assert desk.ends("check").returncode == 78
     assert desk.run("check").exit_code != 0
     assert desk.says("check", "--config", str(other)).startswith(f"{other} is valid")
     assert desk.run("check", FORWARDER_CONFIG=str(other)).exit_code == 0
@@ -653,7 +653,7 @@ def test_the_config_s_place_may_come_from_the_environment(desk: Desk) -> None:
 def test_check_live_finds_a_stack_of_no_vendors(desk: Desk, sandbox: Sandbox) -> None:
     """Nothing will ever come of it: a failing finding, with the way out."""
     sandbox.sentrytex.remove_vendor("example")
-    said = desk.process("check", "--live")
+    said = desk.ends("check", "--live")
     assert said.returncode == 1
     assert "FAIL sentrytex: The stack has no vendors" in said.stdout
     assert "add what you use to your stack" in said.stdout
@@ -663,7 +663,7 @@ def test_check_live_finds_a_wrong_path(desk: Desk) -> None:
     """An address that answers and is no Sentrytex API is no matter of the account."""
     desk.config["sentrytex"]["base_url"] += "/v9"
     desk.write()
-    said = desk.process("check", "--live")
+    said = desk.ends("check", "--live")
     assert "/api/v1/v9/alerts answers, but not as the Sentrytex API does (404" in said.stdout
     assert "correct sentrytex.base_url" in said.stdout
     assert "stack" not in said.stdout

@@ -69,7 +69,7 @@ def test_a_mistake_is_told_with_its_line_and_an_exit_status(desk: Desk) -> None:
     with running(desk) as process:
         began = state_of(desk).config_since
         spoil(desk)
-        result = desk.process("reload")
+        result = desk.ends("reload")
         assert result.returncode == 78
         assert result.stdout == ""
         problem, goes_on, way = result.stderr.splitlines()
@@ -89,7 +89,7 @@ def test_a_config_that_is_no_yaml_is_told_by_the_daemon_too(desk: Desk) -> None:
     """It says nothing of its database any more, which most likely is where it was."""
     with running(desk):
         (desk.folder / "config.yaml").write_text("a: [\n\t- {")
-        result = desk.process("reload")
+        result = desk.ends("reload")
         assert result.returncode == 78
         assert "config.yaml:" in result.stderr
         assert "Nothing was taken over" in result.stderr
@@ -142,12 +142,12 @@ def test_an_older_verdict_is_not_taken_for_the_answer(desk: Desk) -> None:
         assert answered.request < second
     with running(desk):
         spoil(desk)
-        assert desk.process("reload").returncode == 78
+        assert desk.ends("reload").returncode == 78
         desk.config["routes"] = [{"to": ["oncall"]}]
         desk.write()
         assert desk.run("reload").exit_code == 0
         spoil(desk)
-        assert desk.process("reload").returncode == 78
+        assert desk.ends("reload").returncode == 78
 
 
 def test_a_verdict_on_an_older_text_is_not_taken_for_the_answer(desk: Desk) -> None:
@@ -169,7 +169,7 @@ def test_a_verdict_on_an_older_text_is_not_taken_for_the_answer(desk: Desk) -> N
             second = os.open(desk.folder / "second", os.O_WRONLY)
             assert process.logged("reload_refused")
             # Long enough for whoever would be content with that one.
-            assert desk.process("status", "--database", "forwarder.db").returncode == 0
+            assert desk.ends("status", "--database", "forwarder.db").returncode == 0
             give(second, desk.sandbox.sentrytex.token)
             assert waits.ended() == 0, waits.log
         assert process.logged("reloaded")

@@ -121,7 +121,7 @@ def test_what_does_not_concern_you_is_resolved_as_such(pager: Desk) -> None:
 
 def test_several_alerts_are_named_and_none_is_guessed(pager: Desk) -> None:
     """One CVE, two alerts: nothing is changed before the person has said which."""
-    result = pager.process("ack", "CVE-2026-10001")
+    result = pager.ends("ack", "CVE-2026-10001")
     assert result.returncode == 1
     lines = result.stderr.splitlines()
     assert lines[0] == "2 alerts match CVE-2026-10001. Name the one that you mean by its id:"
@@ -139,7 +139,7 @@ def test_several_alerts_are_named_and_none_is_guessed(pager: Desk) -> None:
     ],
 )
 def test_an_alert_that_was_not_seen_is_said_so(pager: Desk, words: list[str], why: str) -> None:
-    result = pager.process("resolve", *words)
+    result = pager.ends("resolve", *words)
     assert result.returncode != 0
     assert why in result.stderr
 
@@ -199,7 +199,7 @@ def test_a_config_with_a_mistake_is_refused(pager: Desk) -> None:
     """A connector that it hides would not hear of the decision."""
     pager.config["roots"] = []
     pager.write()
-    assert pager.process("ack", FIRST).returncode == 78
+    assert pager.ends("ack", FIRST).returncode == 78
     with stored(pager) as store:
         history = store.queries.history(FIRST)
     assert history is not None
@@ -210,7 +210,7 @@ def test_an_alarm_is_nothing_to_decide_about(pager: Desk) -> None:
     """It ends when its cause does."""
     with stored(pager) as store:
         enqueue(store, alert(id="alarm-1"), to=["oncall"], origin=Origin.ALARM)
-    result = pager.process("ack", "alarm-1")
+    result = pager.ends("ack", "alarm-1")
     assert result.returncode == 1
     assert "which ends when its cause does: there is nothing to decide about it." in result.stderr
 

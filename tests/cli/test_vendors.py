@@ -73,7 +73,7 @@ def test_check_live_warns_of_what_the_stack_does_not_have(desk: Desk, sandbox: S
         {"to": ["secops"]},
     ]
     desk.write()
-    said = desk.process("check", "--live")
+    said = desk.ends("check", "--live")
     assert said.returncode == 0, said.stdout
     assert [line.split("routes: ")[1] for line in said.stdout.splitlines() if line.startswith("warn")] == [
         "Route 1 asks for the vendor strpe, and nothing in the stack is called so (did you mean stripe?). "

@@ -73,11 +73,11 @@ def test_a_hidden_database_is_asked_for(forwarded: Desk) -> None:
     """Where its path comes from a variable that is not set."""
     path = forwarded.folder / "hidden.yaml"
     path.write_text((forwarded.folder / "config.yaml").read_text() + "\ndatabase: ${NOT_SET_HERE}\n")
-    result = forwarded.process("status", "--config", str(path))
+    result = forwarded.ends("status", "--config", str(path))
     assert result.returncode == 78
     assert "--database" in result.stderr
     # What changes something has no such option, and needs the config.
-    decides = forwarded.process("ack", "CVE-2026-1", "--config", str(path))
+    decides = forwarded.ends("ack", "CVE-2026-1", "--config", str(path))
     assert decides.returncode == 78
     assert "hidden.yaml" in decides.stderr
     assert "--database" not in decides.stderr

@@ -52,11 +52,17 @@ EVERYTHING: Final = {"to": ["oncall", "tickets", "secops"]}
 
 def until(condition: Callable[[], object], seconds: float = PATIENCE) -> None:
     """Waits until ``condition`` holds; fails where it does not within ``seconds``."""
-    end = time.monotonic() + seconds
+    began = time.monotonic()
     while not condition():
-        if time.monotonic() > end:
+        waited = time.monotonic() - began
+        if waited > seconds:
             raise AssertionError(f"it did not come about within {seconds:g} seconds")
-        time.sleep(0.01)
+        time.sleep(pause(waited))
+
+
+def pause(waited: float) -> float:
+    """Seconds until the next look, after so many of waiting: rarer ones leave the cores to what is waited for."""
+    return min(max(0.01, waited / 20), 0.05)
 
 
 @contextmanager
@@ -304,7 +310,7 @@ def loaded(folder: Path, sandbox: Sandbox, config: Mapping[str, Any] | None = No
 
 def environment(extra: Mapping[str, str]) -> dict[str, str]:
     """What a process needs from its environment, and ``extra``."""
-    kept = ("PATH", "HOME", "LANG", "TMPDIR", "PYTHONPATH")
+    kept = ("PATH", "HOME", "LANG", "TMPDIR", "PYTHONPATH", "SSL_CERT_FILE")
     return {name: os.environ[name] for name in kept if name in os.environ} | dict(extra)
 
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import subprocess
+from contextlib import chdir
 from pathlib import Path
 from typing import Any
 
 from click.testing import CliRunner, Result
 
-from forwarder.cli.root import group
+from forwarder.cli.root import group, main
 from forwarder.sandbox import Sandbox
 from tests.kit.core import EVERYTHING, command, secrets, settings, written
 
@@ -42,8 +43,19 @@ class Desk:
     def json(self, *args: str) -> Any:
         return json.loads(self.says(*args, "--json"))
 
+    def ends(self, *args: str) -> subprocess.CompletedProcess[str]:
+        """A command as it ends for who calls it in the config's folder, with its exit status, in this process."""
+        env = {**self.env, "FORWARDER_CONFIG": "config.yaml"}
+        with chdir(self.folder), CliRunner().isolation(env=env) as (out, err, _):
+            try:
+                main(args)
+                status = 0
+            except SystemExit as left:
+                status = int(left.code or 0)
+            return subprocess.CompletedProcess(args, status, out.getvalue().decode(), err.getvalue().decode())
+
     def process(self, *args: str) -> subprocess.CompletedProcess[str]:
-        """A command as it really ends."""
+        """A command in a process of its own: where a signal, a log or what the system gives it matters."""
         return command(self.folder, *args, env={**self.env, "FORWARDER_CONFIG": "config.yaml"})
 
     def once(self) -> subprocess.CompletedProcess[str]:

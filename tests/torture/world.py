@@ -24,6 +24,7 @@ from forwarder.store.query_records import Filter
 from forwarder.store.records import State
 from forwarder.testing import Target
 from tests.kit.contract import TARGETS
+from tests.kit.core import pause
 from tests.torture.points import Point
 
 ROOT: Final = Path(__file__).resolve().parents[2]
@@ -87,11 +88,12 @@ class Running:
 
     def until(self, what: Callable[[], object], reason: str = "", patience: float = PATIENCE) -> None:
         """Waits until ``what`` holds; raises AssertionError where the process ends before, or the patience does."""
-        end = time.monotonic() + patience
+        began = time.monotonic()
         while not what():
-            status = self.wait(0.01)
+            waited = time.monotonic() - began
+            status = self.wait(pause(waited))
             assert status is None, f"the daemon ended with {status} before {reason or what}"
-            assert time.monotonic() < end, f"in vain: {reason or what}"
+            assert waited < patience, f"in vain: {reason or what}"
 
     def signal(self, number: signal.Signals) -> None:
         self.process.send_signal(number)

@@ -6,7 +6,7 @@ import re
 import threading
 from base64 import b64encode
 from collections.abc import Callable, Mapping
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from functools import partial
@@ -26,7 +26,7 @@ from forwarder.connector import (
     redirect_host,
     retry_after,
 )
-from forwarder.wire.deadline import AnswerTooLarge, deadline
+from forwarder.wire.deadline import AnswerTooLarge, asking, deadline
 from forwarder.wire.unreachable import why_unreachable
 
 if TYPE_CHECKING:
@@ -128,7 +128,7 @@ class Site:
         from requests import RequestException
 
         try:
-            with deadline(self._timeout):
+            with deadline(self._timeout), nullcontext() if writes else asking():
                 response = session.request(method, f"{self._base}/{path}", params=params, body=body)
             self._read_clock(response)
             answer = response.json() if response.content else {}

@@ -17,7 +17,7 @@ from forwarder.delivery.transitions import Context, not_found, settle, unrendere
 from forwarder.logs import get_logger
 from forwarder.store import StoreError
 from forwarder.store.records import Claimed, Pause, Settlement
-from forwarder.wire.deadline import deadline
+from forwarder.wire.deadline import deadline, is_asking
 
 log = get_logger(__name__)
 
@@ -62,13 +62,12 @@ class Attempts:
             return self._reconcile(claimed, probe, departure) or self._send(claimed, probe, departure)
 
     def _leaving(self, departure: Departure) -> Callable[[], bool]:
-        """What is asked right before anything is sent: whether it still may, and it counts then."""
+        """What is asked right before anything is sent, which is when it counts: whether it still may."""
 
         def may_leave() -> bool:
-            if self._guard is not None and not self._guard():
-                return False
-            departure.leave()
-            return True
+            if not is_asking():
+                departure.leave()
+            return self._guard is None or self._guard()
 
         return may_leave
 

@@ -264,7 +264,11 @@ class Dispatcher:
             return wait
         turn, tries = self._turn_of(now), self._breaker.health is not Health.WORKING
         most = limit if turn.draw is None else 1
-        if claimed := self._store.outbox.claim(self.name, most, now=now, lease=self.lease, turn=turn):
+        with self._rate_limiter.claiming() as departing:
+            claimed = self._store.outbox.claim(self.name, most, now=now, lease=self.lease, turn=turn)
+            if claimed:
+                departing(len(claimed))
+        if claimed:
             self._owed = len(claimed) == limit
             self._take(claimed, probe=tries or turn.draw is not None)
             return 0.0
@@ -293,7 +297,6 @@ class Dispatcher:
         with self._state:
             self._under_way.expect(probes=claimed if probe else (), failing=failing)
         self._share.spend(len(claimed) - len(failing))
-        self._rate_limiter.claim(len(claimed))
         self._claimed.extend(replace(one, stepped=self._stepped) for one in claimed)
         for one in claimed:
             note_claim(self.name, one, probe=probe)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections import deque
@@ -13,8 +14,8 @@ from forwarder.connector import Rate
 
 CREDITED: Final = 0.25
 """The share of an interval that a pause earns: what is late by less does not make those after it late as well."""
-HELD: Final = 5.0
-"""Seconds that a worker waits at most for its second request to be due: others may go before it, and need it."""
+HELD: Final = 2.0
+"""Seconds that a worker waits at most until what it has claimed is due: its request has a time-out."""
 
 
 class Departure:
@@ -27,18 +28,19 @@ class Departure:
     def begin(self) -> None:
         """A request comes now; one that is not the first waits until it is due."""
         if self._begun:
+            self.end()
             self._limiter.queue(self)
         self._begun, self._left = True, False
 
     def leave(self) -> None:
-        """Right before anything is sent: from now on it counts."""
+        """Right before it is sent: from now on it counts. It waits where others were let out because it was slow."""
         if not self._left:
             self._left = True
             self._limiter.left(self)
 
     def end(self) -> None:
         """Nothing more is sent, and where nothing was, its place is another one's."""
-        self._limiter.give_back(self, counts=self._begun)
+        self._limiter.give_back(self, counts=self._begun and not self._left)
 
 
 class RateLimiter:
@@ -84,12 +86,29 @@ class RateLimiter:
         with self._lock:
             self._next = max(self._next, self._clock() + self._interval)
 
-    def claim(self, sends: int = 1) -> None:
-        """So many are about to leave, each by a ``departure``."""
+    @contextmanager
+    def claiming(self) -> Iterator[Callable[[int], None]]:
+        """While something is claimed, for which a place is held: it is called with how many there are to leave.
+
+        Each of these leaves by a ``departure``.
+        """
+        first = Departure(self, math.inf)
         with self._lock:
-            claimed = [Departure(self, self._clock()) for _ in range(sends)]
-            self._claimed.extend(claimed)
-            self._held += claimed
+            self._held.append(first)
+
+        def claim(sends: int) -> None:
+            with self._lock:
+                self._held.remove(first)
+                claimed = [Departure(self, self._clock()) for _ in range(sends)]
+                self._claimed.extend(claimed)
+                self._held += claimed
+
+        try:
+            yield claim
+        finally:
+            with self._lock:
+                if first in self._held:
+                    self._held.remove(first)
 
     @contextmanager
     def departure(self) -> Iterator[Departure]:
@@ -103,7 +122,6 @@ class RateLimiter:
 
     def queue(self, departure: Departure) -> None:
         """Holds another place for it, and waits until it is its turn."""
-        self.give_back(departure, counts=True)
         with self._lock:
             wait = min(self._wait(), HELD)
             departure.since = self._clock() + wait
@@ -112,31 +130,30 @@ class RateLimiter:
             self._pause(wait)
 
     def left(self, departure: Departure) -> None:
-        """It leaves now, also where others were let out meanwhile because it took too long."""
+        """It leaves now, or as soon as it is due where it has lost its place."""
         with self._lock:
-            now = self._clock()
+            holds = departure in self._held
+        if not holds:
+            self.queue(departure)
+        with self._lock:
             if departure in self._held:
                 self._held.remove(departure)
-                self._count(now)
-            else:
-                self._next = max(self._next, now + self._interval * (1 - CREDITED))
+            self._count(self._clock())
 
     def give_back(self, departure: Departure, *, counts: bool) -> None:
         """It holds its place no more; where it ``counts``, it has left as soon as it was claimed, for all we know."""
         with self._lock:
             if departure in self._held:
                 self._held.remove(departure)
-                if counts:
-                    self._count(departure.since)
+            if counts:
+                self._count(departure.since)
 
     def _wait(self) -> float:
         if not self.limited:
             return 0.0
         now = self._clock()
-        for late in [departure for departure in self._held if now - departure.since >= self._interval]:
-            # Others do not wait for what is slow.
-            self._held.remove(late)
-            self._count(late.since)
+        # Others do not wait for what is slow.
+        self._held = [departure for departure in self._held if now - departure.since < self._interval]
         return max(self._after(len(self._held), now) - now, 0.0)
 
     def _count(self, at: float) -> None:

@@ -55,11 +55,26 @@ def deadline(seconds: float, *, guard: Callable[[], bool] | None = None) -> Iter
 
 def sending(at_most: float | None = None) -> float | None:
     """The seconds that the next wait to send may take; raises TimeoutError, also where nothing may be sent any more."""
-    left = remaining(at_most)
     guard: Callable[[], bool] | None = getattr(_current, "guard", None)
     if guard is not None and not guard():
         raise TimeoutError("timed out: this process stood still, or was cut off, for too long to send it")
-    return left
+    return remaining(at_most)
+
+
+@contextmanager
+def asking() -> Iterator[None]:
+    """What is sent within it only asks for something: it brings nothing there, and is not what a rate counts."""
+    outer = is_asking()
+    _current.asks = True
+    try:
+        yield
+    finally:
+        _current.asks = outer
+
+
+def is_asking() -> bool:
+    """Whether this thread is within ``asking``."""
+    return bool(getattr(_current, "asks", False))
 
 
 def remaining(at_most: float | None = None) -> float | None:

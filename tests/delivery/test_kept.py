@@ -49,7 +49,8 @@ def store(tmp_path: Path) -> Iterator[Store]:
 def attempts(connector: Knowing, **more: Any) -> Attempts:
     chance = random.Random(1).random
     limiter = RateLimiter(None, lambda: NOW)
-    limiter.claim(2)
+    with limiter.claiming() as claim_sends:
+        claim_sends(2)
     return Attempts(connector, Breaker(chance), limiter, now=lambda: NOW, random=chance, **more)
 
 

@@ -15,7 +15,7 @@ from forwarder.delivery.rate_limiter import HELD, RateLimiter
 from forwarder.store import Store
 from forwarder.store.records import State
 from forwarder.testing import alert
-from forwarder.wire.deadline import sending
+from forwarder.wire.deadline import asking, sending
 from tests.kit.core import Scripted
 from tests.kit.store import NOW, claim, enqueue
 
@@ -33,9 +33,14 @@ class Stopwatch:
         self.now += seconds
 
 
+def claimed(limiter: RateLimiter, sends: int = 1) -> None:
+    with limiter.claiming() as claim:
+        claim(sends)
+
+
 def send(limiter: RateLimiter, *, after: float = 0.0, clock: Stopwatch | None = None) -> None:
     """One is claimed, and leaves so many seconds later."""
-    limiter.claim()
+    claimed(limiter)
     with limiter.departure() as departure:
         departure.begin()
         if clock is not None:
@@ -102,23 +107,32 @@ def test_a_process_that_stood_still_sends_no_burst(limiter: RateLimiter, clock: 
     assert limiter.wait() == pytest.approx(0.375)
 
 
-def test_what_is_slow_to_leave_holds_up_nothing_for_long(limiter: RateLimiter, clock: Stopwatch) -> None:
-    """Others wait for one interval, as after any send; and once more when it leaves after all."""
-    limiter.claim()
+def test_what_is_slow_to_leave_holds_up_nothing_and_comes_after_it(limiter: RateLimiter, clock: Stopwatch) -> None:
+    """Others wait for one interval, as after any send; and it waits for its turn when it leaves after all."""
+    claimed(limiter)
     with limiter.departure() as departure:
         departure.begin()
         assert limiter.wait() == pytest.approx(0.5)
         clock.now += 0.5
         assert limiter.wait() == 0
         send(limiter)
-        clock.now += 0.4
+        clock.now += 0.1
         departure.leave()
-        assert limiter.wait() == pytest.approx(0.375)
+        assert clock.now == pytest.approx(100.875)
+    assert limiter.wait() == pytest.approx(0.5)
+
+
+def test_nothing_else_is_due_while_something_is_being_claimed(limiter: RateLimiter, clock: Stopwatch) -> None:
+    """A database that takes its time lets nothing out beside what it is asked for; what it does not give counts not."""
+    with limiter.claiming():
+        clock.now += 10
+        assert limiter.wait() > 0
+    assert limiter.wait() == 0
 
 
 def test_what_does_not_say_when_it_leaves_counts_from_its_claim(limiter: RateLimiter, clock: Stopwatch) -> None:
     """A library that makes its own connections costs no more of the rate than others."""
-    limiter.claim()
+    claimed(limiter)
     with limiter.departure() as departure:
         departure.begin()
         clock.now += 0.4
@@ -127,7 +141,7 @@ def test_what_does_not_say_when_it_leaves_counts_from_its_claim(limiter: RateLim
 
 def test_only_the_first_part_of_a_request_counts(limiter: RateLimiter, clock: Stopwatch) -> None:
     """A request of several parts, or several for one delivery, is one send."""
-    limiter.claim()
+    claimed(limiter)
     with limiter.departure() as departure:
         departure.begin()
         departure.leave()
@@ -138,7 +152,7 @@ def test_only_the_first_part_of_a_request_counts(limiter: RateLimiter, clock: St
 
 def test_a_send_after_a_look_waits_until_it_is_due(limiter: RateLimiter, clock: Stopwatch) -> None:
     """A look that found nothing was a request, too."""
-    limiter.claim()
+    claimed(limiter)
     with limiter.departure() as departure:
         departure.begin()
         departure.leave()
@@ -151,7 +165,7 @@ def test_a_send_after_a_look_waits_until_it_is_due(limiter: RateLimiter, clock: 
 def test_a_send_after_a_look_holds_its_worker_for_a_moment_at_most(clock: Stopwatch) -> None:
     """At one an hour it does not wait for an hour; the next one does."""
     limiter = RateLimiter(Rate.parse("1/h"), clock, clock.wait)
-    limiter.claim()
+    claimed(limiter)
     with limiter.departure() as departure:
         departure.begin()
         departure.leave()
@@ -164,7 +178,7 @@ def test_a_send_after_a_look_holds_its_worker_for_a_moment_at_most(clock: Stopwa
 def test_a_send_that_did_not_take_place_is_given_back(limiter: RateLimiter, clock: Stopwatch) -> None:
     """The next one waits no longer for it, and however many are given back, none earns a burst."""
     for _ in range(5):
-        limiter.claim()
+        claimed(limiter)
         with limiter.departure():
             pass
         assert limiter.wait() == 0
@@ -176,7 +190,7 @@ def test_a_send_that_did_not_take_place_is_given_back(limiter: RateLimiter, cloc
 def test_without_a_rate_nothing_waits(clock: Stopwatch) -> None:
     """No rate in the config, no limit."""
     limiter = RateLimiter(None, clock)
-    limiter.claim(3)
+    claimed(limiter, 3)
     assert not limiter.limited
     assert limiter.wait() == 0
 
@@ -197,7 +211,7 @@ def test_another_rate_counts_from_the_last_send(clock: Stopwatch, before: str | 
 def test_another_rate_counts_what_is_about_to_leave(clock: Stopwatch) -> None:
     """What the connector before a reload has claimed still goes out."""
     old, new = RateLimiter(Rate.parse("1/s"), clock), RateLimiter(Rate.parse("1/min"), clock)
-    old.claim()
+    claimed(old)
     new.follow(old)
     assert new.wait() == pytest.approx(60.0)
 
@@ -220,10 +234,12 @@ def test_what_another_process_may_have_sent_counts(clock: Stopwatch) -> None:
 
 
 def test_an_attempt_counts_from_its_first_byte(limiter: RateLimiter, clock: Stopwatch, tmp_path: Path) -> None:
-    """Not from the claim, before a library was loaded and a connection made, nor from the answer."""
+    """Not from the claim, nor from what is asked before it, as whether it is there already, nor from the answer."""
 
     class Slow(Scripted):
         def deliver(self, delivery: Delivery, payload: Payload) -> Outcome:
+            with asking():
+                sending()
             clock.now += 0.4
             sending()
             clock.now += 0.3
@@ -233,6 +249,6 @@ def test_an_attempt_counts_from_its_first_byte(limiter: RateLimiter, clock: Stop
     trying = Attempts(Slow(), Breaker(chance), limiter, now=lambda: NOW, random=chance)
     with Store.open_exclusive(tmp_path / "forwarder.db") as store:
         enqueue(store, alert(id="a"), "target")
-        limiter.claim()
+        claimed(limiter)
         assert trying.carry_out(claim(store, "target")).state is State.DELIVERED
     assert limiter.wait() == pytest.approx(0.075)

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from forwarder import words
-from forwarder.alert import Alert, Severity
-from forwarder.connector import Delivery, Kind, Origin, Texts, clean, cut, is_web_url, named, one_line
+from forwarder.alert import Alert, Severity, named
+from forwarder.connector import Delivery, Kind, Origin, Texts, clean, cut, is_web_url, one_line
 
 MAX_TITLE: Final = 300
 MAX_TEXT: Final = 4_000

@@ -45,7 +45,7 @@ class Conversation(smtplib.SMTP):
         # What smtplib checks a certificate against.
         self._host = config.host
 
-    def _get_socket(self, host: str, port: int, timeout: float) -> socket.socket:  # type: ignore[override]
+    def _get_socket(self, host: str, port: int, timeout: float) -> socket.socket:
         made = connect(host, port, timeout)
         self.local_hostname = _own_name(made)
         if not self._at_once or self._tls is None:

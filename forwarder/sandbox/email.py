@@ -43,7 +43,7 @@ class Mail:
     @cached_property
     def message(self) -> EmailMessage:
         """Its headers and parts, decoded."""
-        return BytesParser(policy=policy.default).parsebytes(self.raw)  # type: ignore[return-value]
+        return BytesParser(policy=policy.default).parsebytes(self.raw)
 
     @cached_property
     def text(self) -> str:

@@ -5,11 +5,16 @@ All of it is plain text, on one line each, and from outside: whoever writes it i
 
 from __future__ import annotations
 
+import hashlib
+import re
 from dataclasses import dataclass
 from typing import Final
 
 from forwarder.alert import Alert, Change
 from forwarder.connector import FEED, Delivery, Kind, Origin, Response, Status, clean, cut, is_web_url, one_line
+
+LABEL: Final = "sentrytex"
+"""On every ticket; the label by which one is found again begins with it."""
 
 MAX_SOURCES: Final = 10
 """Sources, and links to where the alert stands elsewhere, that are listed; an alert can come with hundreds."""
@@ -27,6 +32,15 @@ _MAX_CELL: Final = 60
 _MAX_NAME: Final = 255
 _MAX_TITLE: Final = 120
 _NAMES: Final = {"severity": "Severity", "cvss_score": "CVSS", "cve_id": "CVE"}
+_PLAIN_ID: Final = re.compile(r"[a-z0-9][a-z0-9._-]*")
+_SILENCED_BY: Final = {
+    Kind.ACKNOWLEDGE: ("on_acknowledge",),
+    Kind.RESOLVE: ("on_resolve",),
+    # It undoes the one or the other: whoever hears of any wants to hear of its end.
+    Kind.REOPEN: ("on_acknowledge", "on_resolve"),
+}
+"""The keys of the config by which nothing is said of a response, where each of them is ``none``."""
+
 _OVER: Final = {
     Origin.ALARM: "This alarm is over.",
     Origin.TEST: "The test is over.",
@@ -40,6 +54,33 @@ class Fact:
     name: str
     value: str
     url: str | None = None
+
+
+def identity(alert_id: str, most: int) -> str:
+    """The label, of at most ``most`` characters, by which the ticket of an alert is found.
+
+    Trackers know no difference between capital and small letters, and some labels no spaces: an id with more than plain
+    characters, or a longer one, is hashed.
+    """
+    label = f"{LABEL}-{alert_id}"
+    if _PLAIN_ID.fullmatch(alert_id) and len(label) <= most:
+        return label
+    return f"{LABEL}-{hashlib.sha256(alert_id.encode('utf-8', 'replace')).hexdigest()[:40]}"
+
+
+def marker(delivery: Delivery) -> str:
+    """By what a comment is known again when it is uncertain whether an attempt made it."""
+    return f"{LABEL} {delivery.kind} r{delivery.revision}"
+
+
+def why_silent(delivery: Delivery, config: object) -> str:
+    """Why nothing is said of it in a ticket, by ``on_acknowledge`` and ``on_resolve``; empty where something is."""
+    if delivery.kind is Kind.REMIND and delivery.status is Status.RESOLVED:
+        return "nothing is said: the alert was resolved meanwhile"
+    keys = _SILENCED_BY.get(delivery.kind, ())
+    if keys and all(getattr(config, key) == "none" for key in keys):
+        return f"nothing is said: {' and '.join(keys)} none"
+    return ""
 
 
 def is_alert(delivery: Delivery) -> bool:

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from connectors.github.client import RIGHTS, Api, RequestFailed
-from connectors.github.issue import LABEL
 from connectors.github.standing import issues_of, name_of
 from forwarder.connector import Finding
+from forwarder.ticket import LABEL
 
 if TYPE_CHECKING:
     from connectors.github.config import GitHubConfig, GitHubOwner

@@ -39,25 +39,16 @@ from forwarder.connector import (
     Rejected,
     Resolution,
     Retry,
-    Status,
     Texts,
     Uncertain,
 )
 from forwarder.places import Places
-from forwarder.ticket import is_open_again
+from forwarder.ticket import is_open_again, marker, why_silent
 
 _GONE: Final = frozenset({404, 410})
 _ASSIGNEES: Final = frozenset({"assignees", "assignee"})
 _SKEW: Final = timedelta(minutes=5)
 """How far GitHub's clock and ours may be apart, where nothing is known of it yet."""
-
-_SILENCED_BY: Final = {
-    Kind.ACKNOWLEDGE: ("on_acknowledge",),
-    Kind.RESOLVE: ("on_resolve",),
-    # It undoes the one or the other: whoever hears of any wants to hear of its end.
-    Kind.REOPEN: ("on_acknowledge", "on_resolve"),
-}
-"""The keys of the config by which nothing is said of a response, where each of them is ``none``."""
 
 _DONE: Final = "completed"
 _NOT_PLANNED: Final = "not_planned"
@@ -104,7 +95,7 @@ class GitHub(Connector[GitHubConfig]):
         Nothing at all where nothing is to be said.
         """
         payload: dict[str, Any] = {}
-        if delivery.kind is not Kind.OPEN and not self._why_silent(delivery):
+        if delivery.kind is not Kind.OPEN and not why_silent(delivery, self.config):
             payload["comment"] = issue.comment(delivery, self.texts)
         if delivery.kind is Kind.OPEN or (delivery.kind is Kind.UPDATE and Place.of(delivery.receipt) is None):
             payload["issue"] = issue.new_issue(delivery, self.config, self.texts)
@@ -117,7 +108,7 @@ class GitHub(Connector[GitHubConfig]):
         the last request: where one before it fails, the whole can be repeated.
         """
         if not payload:
-            return Delivered(delivery.receipt or Receipt(remote_id=""), note=self._why_silent(delivery))
+            return Delivered(delivery.receipt or Receipt(remote_id=""), note=why_silent(delivery, self.config))
         try:
             place = self._standing(delivery)
             if place is None and "issue" not in payload:
@@ -229,15 +220,6 @@ class GitHub(Connector[GitHubConfig]):
         )
         self.memory.put(NOTICE, sentence if names else "")
 
-    def _why_silent(self, delivery: Delivery) -> str:
-        """Why nothing is said of it; empty where something is."""
-        if delivery.kind is Kind.REMIND and delivery.status is Status.RESOLVED:
-            return "nothing is said: the alert was resolved meanwhile"
-        keys = _SILENCED_BY.get(delivery.kind, ())
-        if keys and all(getattr(self.config, key) == "none" for key in keys):
-            return f"nothing is said: {' and '.join(keys)} none"
-        return ""
-
     def _follow_up(self, delivery: Delivery, place: Place, comment: str) -> Outcome:
         try:
             note = self._before_comment(delivery, place)
@@ -272,7 +254,7 @@ class GitHub(Connector[GitHubConfig]):
         return ""
 
     def _has_comment(self, place: Place, delivery: Delivery) -> bool:
-        mark = hidden(issue.marker(delivery))
+        mark = hidden(marker(delivery))
         since = self._api.in_its_time(delivery.enqueued_at) - _SKEW
         try:
             comments = list(self._api.pages(f"{place.path}/comments", {"since": f"{since:%Y-%m-%dT%H:%M:%SZ}"}))

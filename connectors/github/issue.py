@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
-import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from connectors.github.markdown import Content, markdown
 from forwarder.connector import Delivery, Kind, Texts, clean, cut, one_line
-from forwarder.ticket import evidence, facts, is_alert, links, news, row, small_print, title
+from forwarder.ticket import LABEL, evidence, facts, identity, is_alert, links, marker, news, row, small_print, title
 
 if TYPE_CHECKING:
     from connectors.github.config import GitHubConfig, GitHubOwner
@@ -23,21 +21,10 @@ MAX_LABEL: Final = 50
 MAX_ASSIGNEES: Final = 10
 """Whom an issue can be assigned to: https://docs.github.com/en/rest/issues/assignees#add-assignees-to-an-issue"""
 
-LABEL: Final = "sentrytex"
-"""On every issue; the label by which one is found again begins with it."""
-
-_PLAIN_ID: Final = re.compile(rf"[a-z0-9][a-z0-9._-]{{0,{MAX_LABEL - len(LABEL) - 2}}}")
-
 
 def identity_label(alert_id: str) -> str:
-    """The label by which the issue of an alert is found, in at most MAX_LABEL characters.
-
-    Labels know no difference between capital and small letters: an id with more than plain characters, or a long one,
-    is hashed.
-    """
-    if _PLAIN_ID.fullmatch(alert_id):
-        return f"{LABEL}-{alert_id}"
-    return f"{LABEL}-{hashlib.sha256(alert_id.encode('utf-8', 'replace')).hexdigest()[:40]}"
+    """The label by which the issue of an alert is found."""
+    return identity(alert_id, MAX_LABEL)
 
 
 def new_issue(delivery: Delivery, config: GitHubConfig, texts: Texts) -> dict[str, Any]:
@@ -77,11 +64,6 @@ def comment(delivery: Delivery, texts: Texts) -> str:
             mark=marker(delivery),
         )
     )
-
-
-def marker(delivery: Delivery) -> str:
-    """By what a comment is known again when it is uncertain whether an attempt made it."""
-    return f"{LABEL} {delivery.kind} r{delivery.revision}"
 
 
 def preview(issue: Mapping[str, Any], repository: str) -> str:

@@ -8,10 +8,11 @@ from urllib.parse import quote
 
 from connectors.github.client import Api, RequestFailed
 from connectors.github.config import GitHubConfig
-from connectors.github.issue import LABEL, label_names
+from connectors.github.issue import label_names
 from connectors.github.standing import Place
 from forwarder.alert import Severity
 from forwarder.connector import Broken, Delivery, RateLimited
+from forwarder.ticket import LABEL
 
 _COLOR: Final = "5319e7"
 _ABOUT: Final = "A security alert of Sentrytex, opened by sentrytex-forwarder"

@@ -42,7 +42,7 @@ _REFERENCE: Final = re.compile(
     r"|\b(?P<commit>[0-9a-f]{4})(?=[0-9a-f]{3,36}\b)",
     re.IGNORECASE,
 )
-_AT_LINE_START: Final = re.compile(r"^(?:[-+=#>]|\d{1,9}(?=[.)]))")
+_AT_LINE_START: Final = re.compile(r"^(?:[-+=#>]|\d{1,9}(?=[.)](?:\s|$)))")
 _MARKUP: Final = re.compile(r"[\\`*\[\]|~$]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])|&(?=#?\w{1,32};)|<|:(?=\w+:)")
 _SHOWN_BY_NAME: Final = {"<": "&lt;", "&": "&amp;", ":": f":{_BREAK}"}
 

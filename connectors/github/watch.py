@@ -12,7 +12,6 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 from connectors.github.client import Api, RequestFailed
-from connectors.github.issue import LABEL
 from connectors.github.standing import (
     ASSIGNED,
     CLOSED,
@@ -26,6 +25,7 @@ from connectors.github.standing import (
     name_of,
 )
 from forwarder.connector import Look, Resolution, Retry, Sighting, Status
+from forwarder.ticket import LABEL
 
 FIRST: Final = timedelta(days=7)
 """How far back the first look reaches: what was done between an issue's creation and that look counts."""

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from connectors.jira.markup import Content
-from connectors.jira.ticket import LABEL
 from forwarder.connector import Delivery, Kind, Texts
-from forwarder.ticket import evidence, links, news
+from forwarder.ticket import evidence, links, marker, news
 
 
 def comment_for(delivery: Delivery, texts: Texts) -> Content:
@@ -14,8 +13,3 @@ def comment_for(delivery: Delivery, texts: Texts) -> Content:
     shown = evidence(delivery) if delivery.kind is Kind.UPDATE else []
     facts = [*shown, *links(delivery)]
     return Content(text=texts.text(delivery, news(delivery, "ticket")), facts=facts, small_print=marker(delivery))
-
-
-def marker(delivery: Delivery) -> str:
-    """The small print by which a comment is known again when it is uncertain whether an attempt made it."""
-    return f"{LABEL} {delivery.kind} r{delivery.revision}"

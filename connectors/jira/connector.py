@@ -17,7 +17,7 @@ from connectors.jira import ticket
 from connectors.jira.account import Account
 from connectors.jira.check import findings
 from connectors.jira.client import RequestFailed, Site, dig
-from connectors.jira.comment import comment_for, marker
+from connectors.jira.comment import comment_for
 from connectors.jira.config import JiraConfig, JiraOwner
 from connectors.jira.home import HomeProject, no_project
 from connectors.jira.markup import Body, Content, adf, plain, wiki
@@ -45,23 +45,14 @@ from forwarder.connector import (
     Receipt,
     Rejected,
     Retry,
-    Status,
     Texts,
     Uncertain,
 )
 from forwarder.places import Places
-from forwarder.ticket import is_alert
+from forwarder.ticket import is_alert, marker, why_silent
 
 _KEY: Final = re.compile(r"[A-Za-z][A-Za-z0-9_]*-\d+")
 _WRITTEN_FROM_THE_ALERT: Final = frozenset({"summary", "description"})
-_SILENCED_BY: Final = {
-    Kind.ACKNOWLEDGE: ("on_acknowledge",),
-    Kind.RESOLVE: ("on_resolve",),
-    # It undoes the one or the other: whoever hears of any wants to hear of its end.
-    Kind.REOPEN: ("on_acknowledge", "on_resolve"),
-}
-"""The keys of the config by which nothing is said of a response, where each of them is ``none``."""
-
 _PROJECT: Final = "project"
 """The key of the memory for the project of today."""
 
@@ -117,7 +108,7 @@ class Jira(Connector[JiraConfig]):
         Nothing at all where nothing is to be said.
         """
         payload: dict[str, Any] = {}
-        if delivery.kind is not Kind.OPEN and not self._why_silent(delivery):
+        if delivery.kind is not Kind.OPEN and not why_silent(delivery, self.config):
             payload["comment"] = self._write(comment_for(delivery, self.texts))
         if delivery.kind is Kind.OPEN or (delivery.kind is Kind.UPDATE and _ticket(delivery) is None):
             payload["fields"] = self._fields(delivery)
@@ -130,7 +121,7 @@ class Jira(Connector[JiraConfig]):
         always the last request: where one before it fails, the whole can be repeated.
         """
         if not payload:
-            return Delivered(delivery.receipt or Receipt(remote_id=""), note=self._why_silent(delivery))
+            return Delivered(delivery.receipt or Receipt(remote_id=""), note=why_silent(delivery, self.config))
         try:
             # Only what was never tried may share its search: after a failure the plainest question counts.
             key = self._key(delivery, shared=delivery.attempt == 1)
@@ -261,15 +252,6 @@ class Jira(Connector[JiraConfig]):
         query = {"projectKey": self.config.project, "permissions": "CREATE_ISSUES"}
         answer = self._site.ask("GET", "mypermissions", params=query)
         return dig(answer, "permissions", "CREATE_ISSUES", "havePermission") is not False
-
-    def _why_silent(self, delivery: Delivery) -> str:
-        """Why nothing is said of it; empty where something is."""
-        if delivery.kind is Kind.REMIND and delivery.status is Status.RESOLVED:
-            return "nothing is said: the alert was resolved meanwhile"
-        keys = _SILENCED_BY.get(delivery.kind, ())
-        if keys and all(getattr(self.config, key) == "none" for key in keys):
-            return f"nothing is said: {' and '.join(keys)} none"
-        return ""
 
     def _follow_up(self, delivery: Delivery, key: str, comment: Body) -> Outcome:
         try:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from connectors.jira.client import MAX_PAGES, PAGE_SIZE, RequestFailed, Site, cut_short, unreadable
-from connectors.jira.ticket import LABEL
+from forwarder.ticket import LABEL
 
 
 def changed_in(minutes: int) -> str:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Mapping
 from typing import Any, Final
 
 from connectors.jira.markup import Content, cut_line, plain
 from forwarder.connector import Delivery, Texts
-from forwarder.ticket import facts, links, row, small_print, title
+from forwarder.ticket import LABEL, facts, identity, links, row, small_print, title
 
 MAX_SUMMARY: Final = 255
 """Characters of a summary, which is one line.
@@ -20,8 +19,8 @@ https://developer.atlassian.com/cloud/jira/platform/rest/v3/api-group-issues/#ap
 MAX_LABEL: Final = 255
 """Characters of a label, none of them white space."""
 
-LABEL: Final = "sentrytex"
-"""On every ticket; the label by which one is found again begins with it."""
+MAX_IDENTITY: Final = 110
+"""Our own: of the label by which a ticket is found again."""
 
 OURS: Final = frozenset({"summary", "description", "project", "issuetype", "labels"})
 """Fields that every ticket gets from the forwarder."""
@@ -29,19 +28,12 @@ OURS: Final = frozenset({"summary", "description", "project", "issuetype", "labe
 EXTRAS: Final = frozenset({"priority", "duedate"})
 """Fields that a ticket gets where the config asks for them."""
 
-_PLAIN_ID: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,99}")
 _PLAIN_LABEL: Final = re.compile(r"[A-Za-z0-9._:-]{1,100}")
 
 
 def identity_label(alert_id: str) -> str:
-    """The label by which the ticket of an alert is found.
-
-    A search knows no difference between capital and small letters, and a label no spaces: an id with more than plain
-    characters is hashed.
-    """
-    if _PLAIN_ID.fullmatch(alert_id):
-        return f"{LABEL}-{alert_id}"
-    return f"{LABEL}-{hashlib.sha256(alert_id.encode('utf-8', 'replace')).hexdigest()[:40]}"
+    """The label by which the ticket of an alert is found."""
+    return identity(alert_id, MAX_IDENTITY)
 
 
 def labels(delivery: Delivery, further: tuple[str, ...]) -> list[str]:

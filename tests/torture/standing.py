@@ -9,13 +9,13 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from connectors.jira.markup import plain
-from connectors.jira.ticket import LABEL
 from connectors.pagerduty.incident_log import OVERLAP, Cursor
 from connectors.slack.buttons import MEANINGS
 from connectors.slack.sending import CHANGE_EVENT
 from forwarder.response import FEED, FORWARDER, Action, Response, Status
 from forwarder.sandbox.jira_accounts import BOT
 from forwarder.store.query_records import Filter
+from forwarder.ticket import LABEL
 from tests.torture.people import PAGERDUTY, SLACK, Kept, Stage, Story, outcomes
 from tests.torture.world import Tally, World
 

@@ -27,6 +27,7 @@ Z = "\u200b"
         ("<!-- sentrytex open r1 -->", r"&lt;!-- sentrytex open r1 -->"),
         ("# head\n- list\n+ list\n===\n> quote\n1. first\n2) second", None),
         ("    code", "code"),
+        ("10.0 of 10", "10.0 of 10"),
         ("&lt; &#64;ada &amp; a & b", f"&amp;lt; &amp;#{Z}64;ada &amp;amp; a & b"),
         ("go :rocket: std::vector", f"go :{Z}rocket: std::vector"),
     ],

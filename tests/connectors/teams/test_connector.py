@@ -9,9 +9,9 @@ import sys
 import pytest
 
 from connectors.teams import Teams
-from connectors.teams.client import RATE_LIMIT_PAUSE
 from forwarder.connector import Broken, Delivered, Kind, RateLimited, Receipt, Rejected, Retry, Uncertain
 from forwarder.sandbox import Fault, FaultKind, Sandbox
+from forwarder.wire.endpoint import RATE_LIMIT_PAUSE
 from tests.connectors.teams.kit import connect, send
 from tests.kit.samples import delivery
 

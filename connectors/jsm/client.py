@@ -9,29 +9,24 @@ from typing import Any, Final
 from urllib.parse import quote
 
 from connectors.jsm.config import KEY_HINT, JsmConfig
-from forwarder.connector import Broken, Failed, RateLimited, Rejected, Retry, Uncertain, retry_after
+from forwarder.connector import Failed, Rejected
 from forwarder.wire.endpoint import Answer, Endpoint
-
-RATE_LIMIT_PAUSE: Final = 30.0
-"""Seconds after a 429 that names no time."""
 
 PERIOD: Final = "X-RateLimit-Period-In-Sec"
 """In how many seconds a rate limit counts. https://docs.opsgenie.com/docs/api-rate-limiting"""
-
-_LATER: Final = frozenset({408, 409, 421, 423, 425})
-_REFUSED: Final = frozenset({400, 413, 422})
 
 
 class Events(Endpoint):
     """The integration events as the holder of one integration's key sees them."""
 
     def __init__(self, config: JsmConfig, now: Callable[[], datetime]) -> None:
-        self._now = now
         key = config.api_key.get_secret_value()
         super().__init__(
             config.base_url,
             config.timeout,
+            now,
             setting="base_url",
+            takes="the alert",
             headers={"Authorization": f"GenieKey {key}"},
             secrets=(key,),
         )
@@ -52,7 +47,7 @@ class Events(Endpoint):
         body = json.dumps(event, ensure_ascii=False, separators=(",", ":")).encode()
         answer = self.ask("POST", {"Content-Type": "application/json; charset=utf-8"}, body, path=path)
         if not answer.accepts or answer.is_page:
-            raise Failed(self._refusal(answer))
+            raise Failed(self.refusal(answer, answer.headers.get(PERIOD)))
         return answer
 
     def _refused_afterwards(self, accepted: Answer) -> None:
@@ -68,35 +63,12 @@ class Events(Endpoint):
         if answer.status == 200 and isinstance(told, dict) and told.get("isSuccess") is False:
             raise Failed(Rejected(f"{self.host} accepted the alert and did not open it{self.said(answer)}"))
 
-    def _refusal(self, answer: Answer) -> Retry | RateLimited | Rejected | Broken | Uncertain:
-        """What an answer other than yes means."""
-        status, said = answer.status, self.said(answer)
-        after = retry_after(answer.headers.get("Retry-After") or answer.headers.get(PERIOD), self._now())
-        if answer.accepts:
-            return Uncertain(
-                f"{self.host} answers with a web page (status {status}): check base_url, and what stands before it"
-            )
-        if status == 429:
-            return RateLimited(RATE_LIMIT_PAUSE if after is None else after, f"the rate limit of {self.host}")
-        if status == 503 and after is not None:
-            return Retry(f"{self.host} takes nothing for now (status {status}{said})", after)
-        if status >= 500:
-            return Uncertain(f"{self.host} answered with status {status}{said}")
-        if status in _LATER:
-            return Retry(f"{self.host} answered with status {status}{said}", after)
-        if status in _REFUSED:
-            return Rejected(f"{self.host} refuses the alert (status {status}{said})")
-        return Broken(self.why_broken(answer))
-
     def why_broken(self, answer: Answer) -> str:
         """What a person must do about an answer after which no other alert will be taken either."""
         status, said = answer.status, self.said(answer)
         if status in (401, 403):
             return f"{self.host} does not accept the key (status {status}{said}): check api_key, {KEY_HINT}"
-        if 300 <= status < 400:
-            there = self.redirects_to(answer)
-            return f"{self.host} answers with a redirect to {there}, which is not followed: correct base_url"
-        return f"{self.host} takes no alerts there (status {status}{said}): check base_url, and the site's plan"
+        return super().why_broken(answer)
 
 
 def _field(answer: Answer, name: str) -> Any:

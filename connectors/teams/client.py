@@ -8,11 +8,8 @@ from datetime import datetime
 from typing import Any, Final
 
 from connectors.teams.config import TeamsConfig
-from forwarder.connector import Broken, Failed, RateLimited, Rejected, Retry, Uncertain, retry_after
+from forwarder.connector import Broken, Failed, RateLimited, Rejected, Retry, Uncertain
 from forwarder.wire.endpoint import Answer, Endpoint
-
-RATE_LIMIT_PAUSE: Final = 30.0
-"""Seconds after a 429 that names no time: the longer of the two windows in which Teams counts most bursts."""
 
 RUN: Final = "x-ms-workflow-run-id"
 """The header that names the run in the flow's history."""
@@ -41,17 +38,12 @@ _CODES: Final[Mapping[str, str]] = {
 """What must be done, by the code of a flow's refusal, whatever its status: a flow that is off says 400.
 https://learn.microsoft.com/troubleshoot/power-platform/power-automate/flow-run-issues/triggers-troubleshoot"""
 
-_LATER: Final = frozenset({408, 409, 421, 423, 425})
-_REFUSED: Final = frozenset({400, 413, 422})
-"""Statuses that blame the card, where no code blames the flow."""
-
 
 class Workflow(Endpoint):
     """The address of a flow that posts cards."""
 
     def __init__(self, config: TeamsConfig, now: Callable[[], datetime]) -> None:
-        self._now = now
-        super().__init__(config.url.get_secret_value(), config.timeout, setting="url")
+        super().__init__(config.url.get_secret_value(), config.timeout, now, setting="url", takes="the card")
 
     def post(self, message: Mapping[str, Any]) -> str:
         """Posts ``message`` in exactly one request; the flow's run, empty where it is not told.
@@ -62,35 +54,16 @@ class Workflow(Endpoint):
         body = json.dumps(message, ensure_ascii=False, separators=(",", ":")).encode()
         answer = self.ask("POST", {"Content-Type": "application/json; charset=utf-8"}, body)
         if not answer.accepts or answer.is_page:
-            raise Failed(self._refusal(answer))
+            raise Failed(self.refusal(answer))
         return answer.headers.get(RUN, "")
 
     def look(self) -> Answer:
         """What the flow says to a question without a card, which begins no run; raises Failed where it says nothing."""
         return self.ask("GET")
 
-    def _refusal(self, answer: Answer) -> Retry | RateLimited | Rejected | Broken | Uncertain:
-        """What an answer other than yes means."""
-        status, said = answer.status, self.said(answer)
-        after = retry_after(answer.headers.get("Retry-After"), self._now())
-        if code_of(answer) in _CODES:
-            return Broken(self.why_broken(answer))
-        if answer.accepts:
-            return Uncertain(
-                f"{self.host} answers with a web page (status {status}), which no flow does: check url, and what "
-                "stands before it"
-            )
-        if status == 429:
-            return RateLimited(RATE_LIMIT_PAUSE if after is None else after, f"the rate limit of {self.host}")
-        if status == 503 and after is not None:
-            return Retry(f"{self.host} takes nothing for now (status {status}{said})", after)
-        if status >= 500:
-            return Uncertain(f"{self.host} answered with status {status}{said}")
-        if status in _LATER:
-            return Retry(f"{self.host} answered with status {status}{said}", after)
-        if status in _REFUSED:
-            return Rejected(f"{self.host} refuses the card (status {status}{said})")
-        return Broken(self.why_broken(answer))
+    def refusal(self, answer: Answer, period: str | None = None) -> Retry | RateLimited | Rejected | Broken | Uncertain:
+        """A flow that is off, or takes nobody's cards, tells by a code what a status does not."""
+        return Broken(self.why_broken(answer)) if code_of(answer) in _CODES else super().refusal(answer, period)
 
     def why_broken(self, answer: Answer) -> str:
         """What a person must do about an answer after which no other card will be taken either."""
@@ -101,10 +74,7 @@ class Workflow(Endpoint):
             return f"The flow takes no cards (status {status}{said}): {_UNSIGNED}"
         if status in (404, 410):
             return f"The flow takes no cards (status {status}{said}): {_OFF}"
-        if 300 <= status < 400:
-            there = self.redirects_to(answer)
-            return f"{self.host} answers with a redirect to {there}, which is not followed: correct url"
-        return f"{self.host} takes no cards there (status {status}{said}): check url, and what stands before it"
+        return super().why_broken(answer)
 
 
 def code_of(answer: Answer) -> str:

@@ -8,22 +8,12 @@ from typing import TYPE_CHECKING, Final
 
 from connectors.webhook.config import WebhookConfig
 from connectors.webhook.signing import PREFIX, signed
-from forwarder.connector import Broken, Failed, RateLimited, Rejected, Retry, Uncertain, retry_after
+from forwarder.connector import Broken, Failed
 from forwarder.wire import certificates
 from forwarder.wire.endpoint import Answer, Endpoint
 
 if TYPE_CHECKING:
     from forwarder.wire.client import Client
-
-RATE_LIMIT_PAUSE: Final = 30.0
-"""Seconds after a 429 that names no time."""
-
-LATER: Final = frozenset({408, 409, 421, 423, 425})
-"""Statuses below 500 after which the same message may well be taken. A 409 is what a receiver answers while the attempt
-before is still under way there: https://datatracker.ietf.org/doc/html/draft-ietf-httpapi-idempotency-key-header-07#section-2.7"""
-
-REFUSED: Final = frozenset({400, 413, 422})
-"""Statuses that blame the message."""
 
 GONE: Final = 410
 """By Standard Webhooks the receiver wants no more messages:
@@ -35,12 +25,14 @@ class Receiver(Endpoint):
     """The address that takes the messages, as the holder of the keys sees it."""
 
     def __init__(self, config: WebhookConfig, now: Callable[[], datetime]) -> None:
-        self._config, self._now = config, now
+        self._config = config
         self._keys = config.keys
         super().__init__(
             config.url.get_secret_value(),
             config.timeout,
+            now,
             setting="url",
+            takes="the message",
             headers={name: value.get_secret_value() for name, value in config.headers.items()},
             secrets=(*self._keys, *(key.removeprefix(PREFIX) for key in self._keys)),
             bundle="ca_file",
@@ -53,7 +45,7 @@ class Receiver(Endpoint):
         headers = {"Content-Type": "application/json", "Idempotency-Key": message, **stamped}
         answer = self.ask("POST", headers, body.encode())
         if not answer.accepts or answer.is_page:
-            raise Failed(self._refusal(answer))
+            raise Failed(self.refusal(answer))
 
     def look(self) -> Answer:
         """What the address says to a question without a message; raises Failed where nothing is said."""
@@ -91,27 +83,6 @@ class Receiver(Endpoint):
             return f"{self.host} asks for a certificate of ours ({alert}): set cert_file and key_file"
         return f"{self.host} does not accept the certificate in cert_file ({alert}): renew it, or have it trusted there"
 
-    def _refusal(self, answer: Answer) -> Retry | RateLimited | Rejected | Broken | Uncertain:
-        """What an answer other than yes means."""
-        status, said = answer.status, self.said(answer)
-        after = retry_after(answer.headers.get("Retry-After"), self._now())
-        if answer.accepts:
-            return Uncertain(
-                f"{self.host} answers with a web page (status {status}), which no receiver does: check url, and what "
-                "stands before it"
-            )
-        if status == 429:
-            return RateLimited(RATE_LIMIT_PAUSE if after is None else after, f"the rate limit of {self.host}")
-        if status == 503 and after is not None:
-            return Retry(f"{self.host} takes nothing for now (status {status}{said})", after)
-        if status >= 500:
-            return Uncertain(f"{self.host} answered with status {status}{said}")
-        if status in LATER:
-            return Retry(f"{self.host} answered with status {status}{said}", after)
-        if status in REFUSED:
-            return Rejected(f"{self.host} refuses the message (status {status}{said})")
-        return Broken(self.why_broken(answer))
-
     def why_broken(self, answer: Answer) -> str:
         """What a person must do about an answer after which no other message will be taken either."""
         status, said = answer.status, self.said(answer)
@@ -122,7 +93,4 @@ class Receiver(Endpoint):
                 f"{self.host} does not accept who sends (status {status}{said}): check signing_key and headers, and "
                 "the clocks of both sides"
             )
-        if 300 <= status < 400:
-            there = self.redirects_to(answer)
-            return f"{self.host} answers with a redirect to {there}, which is not followed: correct url"
-        return f"{self.host} takes no messages there (status {status}{said}): check url, and what stands before it"
+        return super().why_broken(answer)

@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Final
 from urllib.parse import unquote, urlsplit
 
 from forwarder.connector import (
     Broken,
     Failed,
+    RateLimited,
+    Rejected,
     Retry,
     Uncertain,
     clean,
@@ -24,6 +26,7 @@ from forwarder.connector import (
     format_duration,
     one_line,
     redirect_host,
+    retry_after,
 )
 
 if TYPE_CHECKING:
@@ -38,6 +41,16 @@ MAX_ANSWER: Final = 64 * 1024
 
 MAX_SAID: Final = 300
 """Our own, in characters of what an answer says."""
+
+RATE_LIMIT_PAUSE: Final = 30.0
+"""Seconds after a 429 that names no time."""
+
+LATER: Final = frozenset({408, 409, 421, 423, 425})
+"""Statuses below 500 after which the same message may well be taken. A 409 is what a receiver answers while the attempt
+before is still under way there: https://datatracker.ietf.org/doc/html/draft-ietf-httpapi-idempotency-key-header-07#section-2.7"""
+
+REFUSED: Final = frozenset({400, 413, 422})
+"""Statuses that blame the message."""
 
 _LONG: Final = 12
 """Characters from which on a part of an address may be a key; a shorter one is a word."""
@@ -68,6 +81,8 @@ class Answer:
 class Endpoint:
     """The address ``url``, which the config has under ``setting``. For several threads at once.
 
+    ``takes`` is what it takes, for people, such as ``the message``; ``now`` tells the time.
+
     ``timeout`` is for each request as a whole. ``headers`` go along with each; their values, and ``secrets``, are shown
     as little as the address. ``bundle`` is why_unreachable's.
     """
@@ -76,13 +91,16 @@ class Endpoint:
         self,
         url: str,
         timeout: timedelta,
+        now: Callable[[], datetime],
         *,
         setting: str,
+        takes: str,
         headers: Mapping[str, str] | None = None,
         secrets: Iterable[str] = (),
         bundle: str = "SSL_CERT_FILE",
     ) -> None:
         self._timeout, self._setting, self._bundle = timeout, setting, bundle
+        self._now, self._takes = now, takes
         self._headers = {"User-Agent": "sentrytex-forwarder", **(headers or {})}
         parts = urlsplit(url)
         self._scheme, self._netloc = parts.scheme, parts.netloc
@@ -121,9 +139,37 @@ class Endpoint:
             return Answer(status=heads[0].status_code, headers=heads[0].headers, body=None)
         return Answer(status=response.status_code, headers=response.headers, body=response.text)
 
-    def redirects_to(self, answer: Answer) -> str:
-        """The host that a redirect names."""
-        return redirect_host(answer.headers.get("Location"), *self._secrets)
+    def refusal(self, answer: Answer, period: str | None = None) -> Retry | RateLimited | Rejected | Broken | Uncertain:
+        """What an answer other than yes means to a message; ``period`` is a wait that it names in its own way."""
+        status, said = answer.status, self.said(answer)
+        after = retry_after(answer.headers.get("Retry-After") or period, self._now())
+        if answer.accepts:
+            return Uncertain(
+                f"{self.host} answers with a web page (status {status}), and not as what takes {self._takes}: check "
+                f"{self._setting}, and what stands before it"
+            )
+        if status == 429:
+            return RateLimited(RATE_LIMIT_PAUSE if after is None else after, f"the rate limit of {self.host}")
+        if status == 503 and after is not None:
+            return Retry(f"{self.host} takes nothing for now (status {status}{said})", after)
+        if status >= 500:
+            return Uncertain(f"{self.host} answered with status {status}{said}")
+        if status in LATER:
+            return Retry(f"{self.host} answered with status {status}{said}", after)
+        if status in REFUSED:
+            return Rejected(f"{self.host} refuses {self._takes} (status {status}{said})")
+        return Broken(self.why_broken(answer))
+
+    def why_broken(self, answer: Answer) -> str:
+        """What a person must do about an answer after which no other message will be taken either."""
+        status, said = answer.status, self.said(answer)
+        if 300 <= status < 400:
+            there = redirect_host(answer.headers.get("Location"), *self._secrets)
+            return f"{self.host} answers with a redirect to {there}, which is not followed: correct {self._setting}"
+        return (
+            f"{self.host} does not take {self._takes} there (status {status}{said}): check {self._setting}, and what "
+            "stands before it"
+        )
 
     def said(self, answer: Answer) -> str:
         """What an answer says beside its status, as the tail of a sentence, without any secret that it repeats."""

@@ -9,10 +9,10 @@ import sys
 import pytest
 
 from connectors.teams import Teams
-from connectors.teams.client import RATE_LIMIT_PAUSE
 from forwarder.connector import Broken, Delivered, Kind, RateLimited, Receipt, Rejected, Retry, Uncertain
 from forwarder.sandbox import Fault, FaultKind, Sandbox
 from forwarder.testing import delivery
+from forwarder.wire.endpoint import RATE_LIMIT_PAUSE
 from tests.connectors.teams.kit import connect, send
 
 

@@ -13,13 +13,12 @@ from typing import Any
 import pytest
 
 from connectors.webhook import Webhook
-from connectors.webhook.client import LATER, REFUSED
 from forwarder.alert import Alert
 from forwarder.connector import Broken, Delivered, Delivery, Kind, RateLimited, Receipt, Rejected, Retry, Uncertain
 from forwarder.sandbox import Fault, FaultKind, Sandbox
 from forwarder.sandbox.exchange import Request
 from forwarder.testing import ROSE, alert, delivery
-from forwarder.wire.endpoint import MAX_ANSWER
+from forwarder.wire.endpoint import LATER, MAX_ANSWER, REFUSED
 from tests.connectors.webhook.kit import NEW_KEY, send, webhook
 
 _numbers = count(1)

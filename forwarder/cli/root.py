@@ -107,7 +107,7 @@ class Commands(click.Group):
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.version_option(__version__, prog_name="sentrytex-forwarder")
 def group() -> None:
-    """Forwards Sentrytex security alerts to Slack, PagerDuty and Jira: each one, once.
+    """Forwards Sentrytex security alerts to chats, pagers, trackers and mailboxes: each one, once.
 
     New here? `forwarder demo` shows it at work without any account; `forwarder check` shows what is wrong with a
     config; `forwarder run` is the daemon.

@@ -103,7 +103,7 @@ def _kept_log_settings() -> Iterator[None]:
 
 @pytest.fixture
 def sandbox() -> Iterator[Sandbox]:
-    """Stand-ins for the four services, without rate limits, so that no test has to wait for one."""
+    """Stand-ins for all services, without rate limits, so that no test has to wait for one."""
     with Sandbox(limits=False) as running:
         yield running
 

@@ -1,4 +1,4 @@
-"""A daemon's world: a folder with its config and database, the four services, and what must stand there in the end."""
+"""A daemon's world: a folder with its config and database, the services, and what must stand there in the end."""
 
 from __future__ import annotations
 

@@ -78,9 +78,9 @@ def requests_of(folder: Path, *, plain: dict[str, Any], plain_jira: dict[str, An
             forwarder = Forwarder(loaded(folder, sandbox, config), store, clock=hands.clock())
             for wave, fields in enumerate(WAVES, start=1):
                 publish(sandbox, **fields)
+                hands.passed += 31
                 if wave == 1:
                     forwarder.start()
-                hands.passed += 31
                 until(partial(settled, store, wave))
             hands.passed += A_WHILE
             until(lambda: store.feed.state().swept_at == hands.now().timestamp())

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any, ClassVar, Final
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 from urllib.parse import quote
 
 from connectors.jira import ticket
@@ -26,7 +26,6 @@ from connectors.jira.refusal import NOT_ON_SCREEN, LeftOut, remedy
 from connectors.jira.search import LabelSearch
 from connectors.jira.setup import SETUP
 from connectors.jira.urgency import Urgency
-from connectors.jira.watch import Watch
 from connectors.jira.workflow import close, path_of
 from forwarder.alert import Severity
 from forwarder.connector import (
@@ -50,6 +49,9 @@ from forwarder.connector import (
 )
 from forwarder.places import Places
 from forwarder.ticket import is_alert, marker, why_silent
+
+if TYPE_CHECKING:
+    from connectors.jira.watch import Watch
 
 _KEY: Final = re.compile(r"[A-Za-z][A-Za-z0-9_]*-\d+")
 _WRITTEN_FROM_THE_ALERT: Final = frozenset({"summary", "description"})
@@ -90,8 +92,11 @@ class Jira(Connector[JiraConfig]):
         )
         self._account = Account(self._site)
         self._urgency = Urgency(self._site, self._account, config, now)
-        self._watch = Watch(self._site, self._account, HomeProject(self._site, config.project))
+        self._watch: Watch | None = None
         if isinstance(config.sync_every, timedelta):
+            from connectors.jira.watch import Watch
+
+            self._watch = Watch(self._site, self._account, HomeProject(self._site, config.project))
             self.look_every = config.sync_every.total_seconds()
         self._search = LabelSearch(self._site, config.project)
         self._left_out = LeftOut(config)
@@ -149,7 +154,7 @@ class Jira(Connector[JiraConfig]):
 
     def look(self, cursor: str) -> Look:
         """How the tickets stand that were changed since the look before; the first one reaches back some days."""
-        return self._watch.look(cursor)
+        return self._watch.look(cursor) if self._watch else super().look(cursor)
 
     def check(self) -> list[Finding]:
         """Signs in, and compares the config with what the project asks for and offers. Creates nothing."""

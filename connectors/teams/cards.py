@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from connectors.teams import owners, table
 from connectors.teams.elements import (
@@ -132,7 +132,7 @@ class _Writer:
         return adaptive(found, _buttons(links, room), owners.entities(people))
 
     def _head(self, text: str, style: str, *, strikethrough: bool = False) -> Element:
-        struck = {"strikethrough": True} if strikethrough else {}
+        struck: Mapping[str, Any] = {"strikethrough": True} if strikethrough else {}
         shown = plain(cut(text, self._room.label), weight="Bolder", size="Medium", **struck)
         return {"type": "Container", "style": style, "bleed": True, "items": [shown]}
 

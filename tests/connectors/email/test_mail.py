@@ -62,7 +62,7 @@ def digest(count: int, title: str = "A title") -> Delivery:
         )
         for number in range(count)
     )
-    return delivery(alert=compose("mail", items, NOW.timestamp() and NOW), origin=Origin.DIGEST, items=items)
+    return delivery(alert=compose("mail", items, NOW), origin=Origin.DIGEST, items=items)
 
 
 def report() -> Delivery:
@@ -204,9 +204,10 @@ def test_only_what_is_critical_and_new_is_urgent(changes: dict[str, Any], urgent
 
 def test_ids_stay_whole_however_long_they_are() -> None:
     """A thread is found by them, so they are neither folded nor encoded."""
-    long = email(**{"from": f"alerts@{'.'.join(['department'] * 12)}.example.com"})
+    long: dict[str, Any] = {"from": f"alerts@{'.'.join(['department'] * 12)}.example.com"}
+    mail = email(**long)
     later = replace(delivery(), kind=Kind.UPDATE, revision=2)
-    first, raw = long.render(delivery()), wire(long.render(later))
+    first, raw = mail.render(delivery()), wire(mail.render(later))
     for name in ("In-Reply-To", "References"):
         assert f"\r\n{name}: {first['id']}\r\n".encode() in raw
 

@@ -161,7 +161,8 @@ def _interpreted(rig: Rig) -> Iterator[str]:
         yield from _links({**message["data"], "alert": {**message["data"]["alert"], "other": {}}}, "url")
     for mail in rig.sandbox.email.mails:
         yield from (f"a mail's link to {url!r}" for url in _HREFS.findall(mail.page) if not is_web_url(url))
-        yield from (f"a mail to {one}" for one in mail.recipients if one not in rig.config.connectors["email"].to)
+        known = rig.world.targets["email"].config(rig.sandbox)["to"]
+        yield from (f"a mail to {one}" for one in mail.recipients if one not in known)
     for issue in rig.sandbox.jira.issues.values():
         description = issue["fields"]["description"]
         if isinstance(description, dict):

@@ -13,7 +13,7 @@ from connectors.slack import Slack, SlackConfig, blocks, markup
 from forwarder.alert import Alert, Severity
 from forwarder.connector import BuiltInTexts, Change, Delivery, Kind, Link, Origin, Receipt
 from forwarder.sandbox import Sandbox, blockkit
-from forwarder.words import MAX_VENDORS
+from forwarder.words import MAX_VALUE, MAX_VENDORS
 from tests.kit.samples import alert, bare_alert, delivery, hostile_alerts, odd_alerts, real_alerts
 from tests.kit.slack import ELSEWHERE, WORSE, by_token, by_webhook, new_delivery, says, sent
 
@@ -169,10 +169,10 @@ def test_a_fact_is_cut_at_its_limit() -> None:
             ]
             if field["text"].startswith("*Type*")
         )
-        for length in (blocks.MAX_VALUE, blocks.MAX_VALUE + 1)
+        for length in (MAX_VALUE, blocks.MAX_VALUE + 1)
     )
-    assert at == "x" * blocks.MAX_VALUE
-    assert len(past) == blocks.MAX_VALUE
+    assert at == "x" * MAX_VALUE
+    assert len(past) == MAX_VALUE
     assert past.endswith("x…")
 
 

@@ -144,7 +144,8 @@ def test_every_config_key_is_there(site: Path) -> None:
 
 
 def assert_keys(html: str, prefix: str, model: type[BaseModel]) -> None:
-    for key, field in model.model_fields.items():
+    for name, field in model.model_fields.items():
+        key = field.alias or name
         row = re.search(rf'<tr>\s*<td><span id="{prefix}\.{key}"></span>(.*?)</tr>', html, re.DOTALL)
         assert row, f"{prefix}.{key}"
         assert unescape(re.sub(r"<[^>]+>", "", row[1])).rstrip().endswith(field.description or "")

@@ -213,10 +213,10 @@ def test_only_what_is_critical_and_new_is_urgent(changes: dict[str, Any], urgent
 
 def test_ids_stay_whole_however_long_they_are() -> None:
     """A thread is found by them, so they are neither folded nor encoded."""
-    sender: dict[str, Any] = {"from": f"alerts@{'.'.join(['department'] * 12)}.example.com"}
-    long = email(**sender)
+    long: dict[str, Any] = {"from": f"alerts@{'.'.join(['department'] * 12)}.example.com"}
+    mail = email(**long)
     later = replace(delivery(), kind=Kind.UPDATE, revision=2)
-    first, raw = long.render(delivery()), wire(long.render(later))
+    first, raw = mail.render(delivery()), wire(mail.render(later))
     for name in ("In-Reply-To", "References"):
         assert f"\r\n{name}: {first['id']}\r\n".encode() in raw
 

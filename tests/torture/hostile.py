@@ -155,8 +155,8 @@ def _interpreted(rig: Rig) -> Iterator[str]:
         yield from _links(message["attachments"], "url")
     for incident in rig.sandbox.pagerduty.incidents.values():
         yield from _links(incident["events"], "href")
-    for issue in rig.sandbox.github.issues.values():
-        yield from (f"a mention or a reference, {what}" for what in (*issue.mentions, *issue.references))
+    for opened in rig.sandbox.github.issues.values():
+        yield from (f"a mention or a reference, {what}" for what in (*opened.mentions, *opened.references))
     for message in rig.sandbox.webhook.messages.values():
         yield from _links({**message["data"], "alert": {**message["data"]["alert"], "other": {}}}, "url")
     for issue in rig.sandbox.jira.issues.values():

@@ -41,7 +41,7 @@ def ran(folder: Path, *options: str) -> tuple[set[str], str]:
     (folder / "test_it.py").write_text(FILE, "utf-8")
     told = ("-v", "-c", ROOT / "pyproject.toml", "--rootdir", folder, "-p", "no:cacheprovider", "test_it.py")
     plugin = ("-p", "tests.kit.thorough")
-    command = [sys.executable, "-m", "pytest", *plugin, *told, *options]
+    command: list[str | Path] = [sys.executable, "-m", "pytest", *plugin, *told, *options]
     done = subprocess.run(
         command, cwd=folder, env={"PYTHONPATH": str(ROOT)}, capture_output=True, text=True, timeout=PATIENCE, check=True
     )

@@ -80,14 +80,15 @@ class Jsm(Service):
             case "GET", ("requests", known):
                 told = self._requests.get(known)
                 return self.refuse(404) if told is None else Reply.json({"data": told, "requestId": known})
-            case "POST", (None, None):
-                return self._create(request)
-            case "POST", (alias, ("acknowledge" | "close") as action):
-                return self._act(request, alias, action)
+            case "POST", (None, None) if (event := _event(request)) is not None:
+                return self._create(event)
+            case "POST", (alias, ("acknowledge" | "close") as action) if (event := _event(request)) is not None:
+                return self._act(event, alias, action, request.query.get("identifierType", ""))
+            case "POST", _:
+                return self.refuse(422)
         return self.refuse(404)
 
-    def _create(self, request: Request) -> Reply:
-        event = request.json()
+    def _create(self, event: dict[str, Any]) -> Reply:
         details = event.get("details", {})
         wrong = _too_long(event) or not event.get("message") or event.get("priority", "P3") not in _PRIORITIES
         texts = all(isinstance(name, str) and isinstance(value, str) for name, value in details.items())
@@ -104,11 +105,10 @@ class Jsm(Service):
         self.alerts.append({**event, "alias": alias, **fresh})
         return self._accepted(True, "Created alert")
 
-    def _act(self, request: Request, alias: str, action: str) -> Reply:
-        event = request.json()
+    def _act(self, event: dict[str, Any], alias: str, action: str, identified_by: str) -> Reply:
         if _too_long(event):
             return self.refuse(422)
-        found = self._find(alias) if request.query.get("identifierType") == "alias" else None
+        found = self._find(alias) if identified_by == "alias" else None
         if found is None:
             return self._accepted(False, "Alert does not exist")
         if action == "close":
@@ -135,3 +135,12 @@ class Jsm(Service):
 
 def _too_long(event: dict[str, Any]) -> bool:
     return any(len(event.get(name) or "") > most for name, most in _LIMITS.items())
+
+
+def _event(request: Request) -> dict[str, Any] | None:
+    """The body; None where it is no JSON, or came in part: who sent it may have been killed."""
+    try:
+        event = request.json()
+    except ValueError:
+        return None
+    return event if isinstance(event, dict) else None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from functools import partial
 from typing import Any, Final
 
@@ -123,7 +123,8 @@ class MuteStore:
 
     def standing(self, now: float) -> list[MuteRow]:
         """The mutes of people that have not ended."""
-        return _standing(self._engine.ask(_STANDING, (now,)), now)
+        with self._engine.read() as connection:
+            return _standing(connection, now)
 
     def all(self) -> list[MuteRow]:
         """The mutes of people, also those that have ended, the newest first."""
@@ -167,7 +168,7 @@ class MuteStore:
         """
 
         def work(connection: Connection) -> RoutedAnew:
-            people = _standing(connection.execute(_STANDING, (now,)), now)
+            people = _standing(connection, now)
             known = {*standing, *(mute.id for mute in people)}
             ended = [mute for (mute,) in connection.execute(_KEEPING).fetchall() if mute not in known]
             rows = connection.execute(_KEPT_BY, (json.dumps(ended), BATCH)).fetchall() if ended else []
@@ -231,10 +232,8 @@ def _add(connection: Connection, rule: Mute, person: str, place: str, now: float
     return _mute_row(connection.execute(_ADD, values).fetchone())
 
 
-_STANDING: Final = "SELECT * FROM mutes WHERE ended_at IS NULL AND until > ? ORDER BY id"
-
-
-def _standing(rows: Iterable[Row], now: float) -> list[MuteRow]:
+def _standing(connection: Connection, now: float) -> list[MuteRow]:
+    rows = connection.execute("SELECT * FROM mutes WHERE ended_at IS NULL AND until > ? ORDER BY id", (now,))
     return [mute for row in rows if (mute := _mute_row(row)).stands(now)]
 
 

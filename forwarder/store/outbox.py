@@ -61,10 +61,6 @@ SELECT min(due_at) FROM (
 ) AS first
 """
 
-_ANSWERED_AT: Final = """
-SELECT max(settled_at) FROM deliveries WHERE connector = ? AND state = 'delivered' AND settled_at IS NOT NULL
-"""
-
 
 class Outbox:
     """The side of the store that the dispatchers write."""
@@ -196,7 +192,8 @@ class Outbox:
 
     def next_due(self, connector: str) -> float | None:
         """When the connector's next delivery is due; None where nothing waits."""
-        due: float | None = self._engine.ask(_NEXT_DUE, (connector,))[0][0]
+        with self._engine.read() as connection:
+            due: float | None = connection.execute(_NEXT_DUE, (connector,)).fetchone()[0]
         return due
 
     def has_untried(self, connector: str, *, now: float) -> bool:
@@ -206,7 +203,12 @@ class Outbox:
 
     def answered_at(self, connector: str) -> float:
         """When something last arrived at the connector's destination; minus infinity where nothing did yet."""
-        at: float | None = self._engine.ask(_ANSWERED_AT, (connector,))[0][0]
+        with self._engine.read() as connection:
+            at: float | None = connection.execute(
+                "SELECT max(settled_at) FROM deliveries"
+                " WHERE connector = ? AND state = 'delivered' AND settled_at IS NOT NULL",
+                (connector,),
+            ).fetchone()[0]
         return -math.inf if at is None else at
 
     def make_due_now(self, connector: str, *, since: float = -math.inf) -> None:
@@ -266,8 +268,9 @@ class Outbox:
 
     def pause_of(self, connector: str) -> Pause | None:
         """Why the connector is paused; None where it is not."""
-        found = self._engine.ask("SELECT * FROM pauses WHERE connector = ?", (connector,))
-        return Pause(**dict(found[0])) if found else None
+        with self._engine.read() as connection:
+            row = connection.execute("SELECT * FROM pauses WHERE connector = ?", (connector,)).fetchone()
+        return None if row is None else Pause(**dict(row))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -18,7 +18,7 @@ from forwarder.store.errors import LeaseLost
 from forwarder.store.membership import Membership
 from forwarder.store.postgres import engine as engine_module
 from forwarder.store.postgres.dialect import translated
-from forwarder.store.postgres.engine import READERS, PostgresEngine
+from forwarder.store.postgres.engine import PostgresEngine
 from forwarder.store.postgres.schema import MIGRATIONS
 from forwarder.store.postgres.wire import PREPARED_AFTER, connect
 from forwarder.store.query_records import Filter
@@ -298,22 +298,6 @@ def test_a_connection_that_is_lost_is_made_anew(server: Server, address: Postgre
             enqueue(store, alert(id=f"a{number}"), "secops")
             cut_off(server, address)
             assert rows(store, "SELECT count(*) FROM deliveries") == [(number + 1,)]
-            cut_off(server, address)
-            assert store.outbox.next_due("secops") == 0.0
-
-
-def test_a_question_that_fails_costs_no_connection(server: Server, address: PostgresAddress) -> None:
-    """However often, the next one has its answer, and nothing of it is left."""
-    connected = f"SELECT count(*) FROM pg_stat_activity WHERE {OTHERS.format(address.name)}"
-    with Store.open_exclusive(address) as store:
-        before = server.run(connected)
-        for _ in range(READERS):
-            for sql in ("SELECT 1 / (id - 1) FROM feed", "DELETE FROM feed RETURNING id"):
-                with pytest.raises(StoreError):
-                    store.engine.ask(sql)
-            assert store.outbox.next_due("secops") is None
-        assert server.run(connected) == before
-        assert len(rows(store, "SELECT id FROM feed")) == 1
 
 
 PREPARED: Final = "SELECT statement FROM pg_prepared_statements WHERE statement LIKE '%FROM feed%'"

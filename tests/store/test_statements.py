@@ -52,7 +52,7 @@ def statements(name: str) -> list[str]:
     found += [
         call.args[0].value
         for call in calls
-        if call.func.attr in ("ask", "execute", "executemany")  # type: ignore[attr-defined]
+        if call.func.attr in ("execute", "executemany")  # type: ignore[attr-defined]
         and call.args
         and isinstance(call.args[0], ast.Constant)
         and isinstance(call.args[0].value, str)

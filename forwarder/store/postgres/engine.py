@@ -19,24 +19,24 @@ import logging
 import secrets
 import threading
 import time
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 import psycopg
 from psycopg_pool import ConnectionPool, PoolTimeout
 
 from forwarder.common.databases import PostgresAddress
 from forwarder.logs import get_logger
-from forwarder.store.connection import Connection, Row, Values
+from forwarder.store.connection import Connection
 from forwarder.store.engine import Acting, Engine, GroupCommit, Job, decide
 from forwarder.store.errors import AlreadyRunning, LeaseLost, StoreError
 from forwarder.store.postgres import faults
 from forwarder.store.postgres.membership import PostgresMembership, newer_version
 from forwarder.store.postgres.presence import ReplicaPresence
 from forwarder.store.postgres.schema import MIGRATIONS, SCHEMA, applied, migrate
-from forwarder.store.postgres.transactions import LIMITS, NEWER, READ, TURN, asked, begin_write
+from forwarder.store.postgres.transactions import LIMITS, NEWER, READ, TURN, begin_write
 from forwarder.store.postgres.wire import (
     NOT_IDLE,
     OPTIONS,
@@ -48,8 +48,6 @@ from forwarder.store.postgres.wire import (
     settings,
     still_within,
 )
-
-T = TypeVar("T")
 
 log = get_logger(__name__)
 
@@ -114,7 +112,7 @@ class PostgresEngine(GroupCommit):
     @contextlib.contextmanager
     def read(self) -> Iterator[Connection]:
         with self._sentences():
-            raw, _ = self._begun(lambda raw: raw.execute(READ))
+            raw = self._reader()
             try:
                 with self._awaited(raw):
                     yield PostgresConnection(raw)
@@ -122,12 +120,6 @@ class PostgresEngine(GroupCommit):
                 with contextlib.suppress(psycopg.Error):
                     raw.execute("ROLLBACK")
                 self._give_back(raw)
-
-    def ask(self, sql: str, values: Values = ()) -> list[Row]:
-        with self._sentences():
-            raw, found = self._begun(partial(asked, sql=sql, values=values))
-            self._give_back(raw)
-        return found
 
     def backup(self, target: Path) -> None:
         raise StoreError(
@@ -294,8 +286,8 @@ class PostgresEngine(GroupCommit):
 
     # Reading
 
-    def _begun(self, begin: Callable[[Raw], T]) -> tuple[Raw, T]:
-        """A connection that reads, and what ``begin`` found on it; on another one where it was lost meanwhile."""
+    def _reader(self) -> Raw:
+        """A connection with a transaction open that only reads."""
         if self._pool is None or self._closed.is_set():
             raise StoreError(f"The database {self._address} is closed.")
         for _ in range(READERS):
@@ -305,19 +297,15 @@ class PostgresEngine(GroupCommit):
                 break
             try:
                 with self._awaited(raw):
-                    return raw, begin(raw)
-            except BaseException as error:
+                    raw.execute(READ)
+                return raw
+            except psycopg.OperationalError:
+                # It was lost while nobody used it.
                 self._give_back(raw)
-                # What takes too long would take as long once more; else it was lost while nobody used it.
-                if not isinstance(error, psycopg.OperationalError) or isinstance(error, psycopg.errors.QueryCanceled):
-                    raise
         # The pool does not tell why; and it may wait for a while before it looks again.
         raw = connect(self._address)
-        try:
-            return raw, begin(raw)
-        except BaseException:
-            raw.close()
-            raise
+        raw.execute(READ)
+        return raw
 
     def _give_back(self, raw: Raw) -> None:
         pool = self._pool

@@ -7,8 +7,6 @@ from typing import Any, Final
 
 from psycopg import sql
 
-from forwarder.store.connection import Row, Values
-from forwarder.store.postgres.dialect import translated
 from forwarder.store.postgres.schema import MIGRATIONS, SCHEMA
 from forwarder.store.postgres.wire import NOT_IDLE, Raw
 
@@ -22,11 +20,6 @@ _WRITE: Final = (
     f"BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; {LIMITS}; SET LOCAL lock_timeout = '20s'; {NOT_IDLE};"
     " SET LOCAL plan_cache_mode = force_generic_plan; SET LOCAL enable_seqscan = off; SET LOCAL jit = off; "
 )
-_READ_LIMITS: Final = f"""
-SELECT set_config('search_path', '{SCHEMA}, pg_catalog', true), set_config('statement_timeout', '60s', true),
-  set_config('plan_cache_mode', 'force_custom_plan', true)
-"""
-"""The limits of a read where several statements go out at once, each by itself."""
 TURN: Final = "SELECT id FROM turn FOR NO KEY UPDATE"
 """By this each write waits for the one before it, whichever process's that is."""
 _ANEW: Final = "; DISCARD PLANS"
@@ -60,14 +53,3 @@ def begin_write(raw: Raw, replica: str | None, mark: str, asked: Collection[str]
         rows = cursor.fetchall() if cursor.description else []
         more = cursor.nextset()
     return frozenset(str(row["role"]) for row in rows)
-
-
-def asked(raw: Raw, *, sql: str, values: Values) -> list[Row]:
-    """What one statement finds, in a transaction of its own, in one round trip."""
-    statement = translated(sql)
-    with raw.pipeline():
-        raw.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
-        raw.execute(_READ_LIMITS)
-        cursor = raw.execute(statement.sql.encode(), statement.values(values) or None)
-        raw.execute("COMMIT")
-    return cursor.fetchall()

@@ -1,4 +1,4 @@
-"""What holds for every request of every connector: one deadline, a bounded answer, no redirect, the usual ways out."""
+"""What holds for every request over HTTP of every connector: one deadline, a bounded answer, no redirect, the usual ways out."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ from forwarder.testing.target import HASTY, OUTCOMES, SLOW, patience, striking
 from tests.kit.contract import TARGETS
 from tests.kit.wire import HOLDS, NAME, certificate, dripping, encrypting, peer, proxying, swallowing
 
-each_target = pytest.mark.parametrize("target", TARGETS, ids=lambda target: target.name)
+each_target = pytest.mark.parametrize("target", [one for one in TARGETS if one.http], ids=lambda target: target.name)
+"""Runs a test over those that speak HTTP; mail has tests of its own for this."""
 
 LONG_BEFORE: Final = HOLDS / 2
 """Seconds: half of what the peers here would hold a request for. A deadline of 150 ms ends long before."""

@@ -1,4 +1,4 @@
-"""What holds for every request over HTTP of every connector: one deadline, a bounded answer, no redirect, the usual ways out."""
+"""What holds for each request over HTTP, whichever connector makes it: one deadline, a bounded answer, no redirect, the ways out."""
 
 from __future__ import annotations
 

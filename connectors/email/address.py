@@ -42,7 +42,9 @@ class Mailbox:
         name = (named["quoted"] or named["plain"] or "") if named else ""
         # What is encoded already would be decoded, and mean something else.
         if not name.isprintable() or len(name) > MAX_NAME or "=?" in name:
-            raise ValueError(f"the name beside an address must be one line of at most {MAX_NAME} characters, as it reads")
+            raise ValueError(
+                f"the name beside an address must be one line of at most {MAX_NAME} characters, as it reads"
+            )
         local, at, domain = address.rpartition("@")
         if not at or not _LOCAL.fullmatch(local) or not _DOMAIN.fullmatch(domain):
             hint = "" if address.isascii() else ": plain letters alone, a domain of others in its form with xn--"

@@ -40,8 +40,11 @@ class Mailbox:
         named = _NAMED.fullmatch(text)
         address = named["address"] if named else text.strip()
         name = (named["quoted"] or named["plain"] or "") if named else ""
-        if not name.isprintable() or len(name) > MAX_NAME:
-            raise ValueError(f"the name beside an address must be one line of at most {MAX_NAME} characters")
+        # What is encoded already would be decoded, and mean something else.
+        if not name.isprintable() or len(name) > MAX_NAME or "=?" in name:
+            raise ValueError(
+                f"the name beside an address must be one line of at most {MAX_NAME} characters, as it reads"
+            )
         local, at, domain = address.rpartition("@")
         if not at or not _LOCAL.fullmatch(local) or not _DOMAIN.fullmatch(domain):
             hint = "" if address.isascii() else ": plain letters alone, a domain of others in its form with xn--"

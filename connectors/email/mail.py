@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
+from email.header import Header
 from email.message import EmailMessage
 from email.policy import SMTP, EmailPolicy
 from email.utils import format_datetime
@@ -31,14 +32,27 @@ _MARKS: Final = {Origin.ALARM: "Forwarder alarm: ", Origin.TEST: "TEST: "}
 _FOLLOWED: Final = re.compile(r"(<[^<>\s]+>) (.+)", re.DOTALL)
 
 
+_ENCODED: Final = "=?"
+"""How an encoded word begins: https://www.rfc-editor.org/rfc/rfc2047#section-2"""
 _VERBATIM: Final = frozenset({"In-Reply-To", "List-Id", "References"})
 
 
 class _Policy(EmailPolicy):
-    """The standard library's for SMTP, but for ids, which it encodes once they are long: nothing finds those again."""
+    """The standard library's for SMTP, but for ids, which it encodes once they are long: nothing finds those again.
+
+    And but for a subject that looks like an encoded word, which it decodes: a line that ends in one would be a header.
+    """
+
+    def header_store_parse(self, name: str, value: Any) -> tuple[str, Any]:
+        if name in _VERBATIM:
+            return name, value
+        if name == "Subject" and _ENCODED in value:
+            return name, Header(value, "utf-8", header_name=name).encode(linesep="\r\n")
+        return super().header_store_parse(name, value)
 
     def fold_binary(self, name: str, value: Any) -> bytes:
-        return f"{name}: {value}\r\n".encode("ascii") if name in _VERBATIM else super().fold_binary(name, value)
+        as_it_is = name in _VERBATIM or (name == "Subject" and _ENCODED in value)
+        return f"{name}: {value}\r\n".encode("ascii") if as_it_is else super().fold_binary(name, value)
 
 
 _POLICY: Final = _Policy(linesep=SMTP.linesep)

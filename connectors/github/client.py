@@ -56,10 +56,16 @@ PAGE_SIZE: Final = 30
 MAX_PAGES: Final = 300
 """Pages of one list: one that always has another is out of order."""
 
+MAX_MOVES: Final = 5
+"""Redirects of one request that are followed: an issue can be transferred out of a repository that was renamed."""
+
 MAX_ANSWER: Final = 16 * 1024 * 1024
 """Bytes of an answer that are read."""
 
 _MAX_SAID: Final = 300
+_TOO_QUICK: Final = "submitted too quickly"
+"""What a refusal of new content says that is a limit, though its status is another:
+https://github.com/cli/cli/issues/4801"""
 _AMBIGUOUS: Final = frozenset({408, 409, 421, 423, 425})
 _MOVED: Final = frozenset({301, 302, 307, 308})
 _NEEDS_A_PERSON: Final = {
@@ -156,7 +162,9 @@ class Api:
         """What the answer says, and the links that come with it."""
         self._wait_for_requests()
         response = self._sent(method, f"{self._config.base_url}/{path}", query, body, writes=writes)
-        if (moved := self._moved_to(response)) is not None:
+        for _ in range(MAX_MOVES):
+            if (moved := self._moved_to(response)) is None:
+                break
             response = self._sent(method, moved, query, body, writes=writes)
         self._note(response)
         if not response.is_success:
@@ -165,7 +173,7 @@ class Api:
             return None, {}
         try:
             return response.json(), response.links
-        except ValueError:
+        except (ValueError, RecursionError):
             raise RequestFailed(self._unreadable(writes=writes)) from None
 
     def _sent(self, method: str, url: str, query: Mapping[str, Any], body: Any, *, writes: bool) -> Response:
@@ -257,7 +265,7 @@ class Api:
         A secondary limit is a 403 as often as a 429, and need not name a time.
         """
         status, headers = response.status_code, response.headers
-        if status not in (403, 429):
+        if status not in (403, 429) and not (status == 422 and _TOO_QUICK in message.lower()):
             return None
         after = retry_after(headers.get("Retry-After"), self._now())
         if after is None and (left := self._spent_until - self.time().timestamp()) > 0:
@@ -299,12 +307,13 @@ def _complaints(response: Response) -> tuple[str, frozenset[str]]:
     """What GitHub says is wrong, and which fields that is about."""
     try:
         body = response.json()
-    except ValueError:
+    except (ValueError, RecursionError):
         return "", frozenset()
     if not isinstance(body, Mapping):
         return "", frozenset()
     errors = body.get("errors")
     known = [error for error in errors if isinstance(error, Mapping)] if isinstance(errors, list) else []
     details = [f"{one.get('field')}: {one.get('message') or one.get('code')}" for one in known]
+    details += [one for one in (errors if isinstance(errors, list) else [errors]) if isinstance(one, str)]
     said = "; ".join([str(body.get("message") or ""), *details])
     return clean(said), frozenset(str(one.get("field")) for one in known)

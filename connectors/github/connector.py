@@ -20,7 +20,7 @@ from connectors.github.config import GitHubConfig, GitHubOwner
 from connectors.github.labels import Labels
 from connectors.github.markdown import hidden, plain
 from connectors.github.setup import SETUP
-from connectors.github.standing import Place, issues_of, move, name_of
+from connectors.github.standing import Place, is_locked, issues_of, move, name_of
 from connectors.github.watch import Watch
 from forwarder.connector import (
     NOTICE,
@@ -35,6 +35,7 @@ from forwarder.connector import (
     Memory,
     Outcome,
     Payload,
+    RateLimited,
     Receipt,
     Rejected,
     Resolution,
@@ -225,13 +226,17 @@ class GitHub(Connector[GitHubConfig]):
             note = self._before_comment(delivery, place)
             self._api.ask("POST", f"{place.path}/comments", body={"body": comment}, writes=True)
         except RequestFailed as failed:
-            if failed.status not in _GONE:
+            if failed.status in _GONE:
+                # Raises where it is the repository that is missing.
+                self._api.ask("GET", f"repos/{quote(place.repository)}")
+                why = "is gone, or the account may not see it any more"
+            elif failed.status == 403 and not isinstance(failed.outcome, RateLimited) and is_locked(self._api, place):
+                why = "is locked: unlock it, or give the account the role Write, who may comment all the same"
+            else:
                 raise
-            # Raises where it is the repository that is missing.
-            self._api.ask("GET", f"repos/{quote(place.repository)}")
             if delivery.kind is not Kind.UPDATE:
-                return Delivered(self._receipt(place), note="the issue is gone")
-            return Rejected(f"the issue {place.remote_id} is gone, or the account may not see it any more")
+                return Delivered(self._receipt(place), note=f"nothing is said: the issue {why}")
+            return Rejected(f"the issue {place.remote_id} {why}")
         return Delivered(self._receipt(place), note)
 
     def _before_comment(self, delivery: Delivery, place: Place) -> str:

@@ -34,16 +34,18 @@ _BREAK: Final = "\u200b"
 
 _BLANK_LINES: Final = re.compile(r"\n[ \t]*\n\s*")
 _ADDRESS: Final = re.compile(r"https?://[A-Za-z0-9._~:/?#@&=%+,;-]*[A-Za-z0-9/]", re.IGNORECASE)
-_OF_GITHUB: Final = re.compile(r"(https?://)(?:www\.)?github\.com(?=[/:?#]|$)", re.IGNORECASE)
+_OF_GITHUB: Final = re.compile(r"(https?://)(?:[^/?#@]*@)?(?:www\.)?github\.com\.?(?=[/:?#]|$)", re.IGNORECASE)
 _REFERENCE: Final = re.compile(
     r"(?P<uuid>\b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b)"
     r"|(?P<mention>@)(?=[A-Za-z0-9])"
+    # What begins so is a link without any scheme.
+    r"|(?P<site>\bwww)(?=\.)"
     r"|(?P<issue>#|\bGH-)(?=\d)"
     r"|\b(?P<commit>[0-9a-f]{4})(?=[0-9a-f]{3,36}\b)",
     re.IGNORECASE,
 )
 _AT_LINE_START: Final = re.compile(r"^(?:[-+=#>]|\d{1,9}(?=[.)](?:\s|$)))")
-_MARKUP: Final = re.compile(r"[\\`*\[\]|~$]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])|&(?=#?\w{1,32};)|<|:(?=\w+:)")
+_MARKUP: Final = re.compile(r"[\\`*\[\]|~$]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])|&(?=#?\w{1,32};)|<|:(?=[\w+-]+:)")
 _SHOWN_BY_NAME: Final = {"<": "&lt;", "&": "&amp;", ":": f":{_BREAK}"}
 
 

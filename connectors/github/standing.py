@@ -93,6 +93,15 @@ def move(api: Api, place: Place, state: str, reason: str, *, unless_moved_after:
     return ""
 
 
+def is_locked(api: Api, place: Place) -> bool:
+    """Whether only those who may write in the repository can comment on an issue; raises RequestFailed.
+
+    https://docs.github.com/en/communities/moderating-comments-and-conversations/locking-conversations
+    """
+    issue = api.ask("GET", place.path)
+    return isinstance(issue, Mapping) and issue.get("locked") is True
+
+
 def moment(value: object) -> datetime | None:
     """A time as GitHub writes it, such as ``2026-01-31T12:00:00Z``; None for anything else."""
     try:

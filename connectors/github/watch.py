@@ -108,7 +108,7 @@ class Watch:
             if not isinstance(number, int) or updated is None:
                 raise RequestFailed(Retry("GitHub's answer could not be read"))
             known = seen.issues.get(number)
-            if known is not None and updated <= known[0]:
+            if known is not None and _is_known(issue, updated, known):
                 continue
             found = list(self._sightings(Place(repository=self._repository, number=number), issue, known))
             sightings += found
@@ -182,6 +182,16 @@ def _status(event: Event) -> Status:
 def _is_untouched(issue: Mapping[str, Any]) -> bool:
     """Whether it is open, and nobody has it: what may have been done to it leaves no trace."""
     return issue.get("state") == "open" and not _people(issue) and issue.get("state_reason") is None
+
+
+def _is_known(issue: Mapping[str, Any], updated: datetime, known: tuple[datetime, Status]) -> bool:
+    """Whether nothing was done to it since it was seen. Its time has seconds, and in that of a look more can be done."""
+    at, status = known
+    if updated != at:
+        return updated < at
+    if issue.get("state") == CLOSED:
+        return status is Status.RESOLVED
+    return status is Status.OPEN or (status is Status.ACKNOWLEDGED and bool(_people(issue)))
 
 
 def _people(issue: Mapping[str, Any]) -> list[Any]:

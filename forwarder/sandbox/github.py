@@ -31,7 +31,8 @@ _SECONDARY: Final = (
 _CODE: Final = re.compile(r"<!--.*?-->|<https?://[^>]*>|\]\(<[^>]*>\)", re.DOTALL)
 _MENTION: Final = re.compile(r"(?<![A-Za-z0-9_`/])@([A-Za-z0-9][A-Za-z0-9/-]*)")
 _REFERENCE: Final = re.compile(
-    r"(?<![A-Za-z0-9&])(?:#|GH-)(\d+)|https?://(?:www\.)?github\.com/[^\s>)]+", re.IGNORECASE
+    r"(?<![A-Za-z0-9&])(?:#|GH-)(\d+)|(?:https?://(?:[^/?#@\s]*@)?(?:www\.)?|\bwww\.)github\.com\.?/[^\s>)]+",
+    re.IGNORECASE,
 )
 
 
@@ -59,7 +60,8 @@ class GitHub(Service):
 
     ``issues`` are by number. ``may_push`` of False drops labels and assignees in silence, as GitHub does for whoever
     may not write; ``may_write`` of False allows reading alone. ``has_issues`` of False disables issues. ``people`` are
-    those whom issues can be assigned to. ``gone`` are the numbers of deleted issues.
+    those whom issues can be assigned to. ``gone`` are the numbers of deleted issues, ``locked`` those of issues on which
+    nobody but who may push can comment.
     """
 
     name = "github"
@@ -74,6 +76,7 @@ class GitHub(Service):
         """The repository's labels: as they are written, by their name in small letters."""
         self.people = ["forwarder-bot", "ada", "grace"]
         self.gone: set[int] = set()
+        self.locked: set[int] = set()
         self.may_push = self.may_write = self.has_issues = True
         self.limits = limits
         self._requests = SlidingWindow(_REQUESTS_PER_HOUR, 3600)
@@ -183,6 +186,8 @@ class GitHub(Service):
                 since = request.query.get("since", "")
                 return self._page(request, [one for one in issue.comments if one["updated_at"] >= since])
             case "POST", "comments":
+                if issue.number in self.locked and not self.may_push:
+                    return _refusal(403, "Unable to create comment because issue is locked.")
                 body = request.json().get("body")
                 if not isinstance(body, str) or not body.strip() or len(body) > _MAX_BODY:
                     return _invalid("IssueComment", "data", "Body is too long (maximum is 65536 characters)")
@@ -310,6 +315,7 @@ class GitHub(Service):
             "title": issue.title,
             "body": issue.body,
             "state": issue.state,
+            "locked": issue.number in self.locked,
             "state_reason": issue.state_reason,
             "labels": [{"name": name} for name in issue.labels],
             "assignees": [_person(login) for login in issue.assignees],

@@ -43,6 +43,7 @@ def complaint(**changes: Any) -> str:
         ({"to": [f"{'a' * 65}@example.com"]}, "at most 254 characters, 64 before the @"),
         ({"from": "Al\nBcc: evil@example.net <alerts@example.com>"}, "must be an address such as"),
         ({"from": "Al\r\nSubject: evil <alerts@example.com>"}, "must be one line"),
+        ({"from": "=?utf-8?q?Ops=2C?= <alerts@example.com>"}, "must be one line"),
         ({"from": "alerts"}, "must be an address such as"),
         ({"subject_prefix": "[x]\r\nBcc: evil@example.net"}, "must be one line"),
         ({"list_id": "alerts"}, "must be like the name of a domain"),

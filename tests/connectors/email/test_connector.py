@@ -82,6 +82,8 @@ HOSTILE = [
     "\u202egnitteg \u2067right to left\u2069 \u200f",
     "\U0001f6a8" * 2500,
     "x" * 10_000,
+    "=?utf-8?q?a=0D=0ABcc:_evil@example.net=0D=0A=0D=0A?= in an encoded word",
+    "é =?utf-8?b?4oCuDQpCY2M6IGV2aWxAZXhhbXBsZS5uZXQ=?=",
     "=?utf-8?q?Bcc=3A?= =?utf-8?b?!!!?= \x00\x1b[31m\u2028\u0085end",
     'Bcc: "evil" <evil@example.net>, <script>alert(1)</script>',
 ]
@@ -98,6 +100,7 @@ def test_nothing_in_an_alert_is_a_header(server: Server, mail: Email) -> None:
         assert recipients == ["a@example.com", "b@example.com"]
         assert message.keys() == ordinary.keys()
         assert (message["From"], message["To"]) == (ordinary["From"], ordinary["To"])
+        assert message["Subject"] == mail.render(new_delivery(alert=one))["headers"]["Subject"]
         assert len(message["Subject"]) <= 150
         assert not any(char in message["Subject"] for char in "\r\n\x00\x1b\u202e\u2067\u200f\u2028")
         assert all(len(line) <= 998 for line in server.raw[-1].splitlines())

@@ -26,6 +26,7 @@ def sandbox(running: Sandbox) -> Sandbox:
     service.issues.clear()
     service.labels.clear()
     service.gone.clear()
+    service.locked.clear()
     running.clock.advance(3601)
     return running
 

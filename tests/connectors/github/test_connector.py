@@ -136,6 +136,7 @@ def test_whom_github_assigns_nothing_to_is_told(connect: Connect, sandbox: Sandb
         (403, {}, "You have exceeded a secondary rate limit and have been temporarily blocked.", 60),
         (403, {}, "You have triggered an abuse detection mechanism.", 60),
         (429, {"x-ratelimit-remaining": "17"}, "", 60),
+        (422, {}, "Validation Failed; was submitted too quickly", 60),
     ],
 )
 def test_every_form_of_a_rate_limit_is_one(
@@ -229,6 +230,21 @@ def test_a_repository_that_was_renamed_is_followed_where_github_says(connect: Co
     ]
 
 
+def test_an_issue_that_was_transferred_out_of_a_renamed_repository_is_followed(
+    connect: Connect, sandbox: Sandbox
+) -> None:
+    """One redirect leads to the other; a ring of them ends."""
+    receipt = opened(connector := connect(), delivery())
+    there = f"{sandbox.github.url}/repositories/1/issues/1/comments"
+    moved = Fault(kind=FaultKind.STATUS, status=307, headers={"Location": there}, path="/comments", times=2)
+    sandbox.github.inject(moved)
+    said = Fault(kind=FaultKind.STATUS, status=201, body="{}", path="POST /repositories/1/issues/1/comments")
+    sandbox.github.inject(said)
+    assert send(connector, follow_up(Kind.REMIND, receipt)) == Delivered(receipt)
+    sandbox.github.inject(replace(moved, times=None))
+    assert isinstance(send(connector, follow_up(Kind.REMIND, receipt)), Broken)
+
+
 def test_what_went_to_the_repository_before_is_looked_for_there(connect: Connect, sandbox: Sandbox) -> None:
     """A lost answer, and another repository in the config since: no second issue is opened."""
     memory = ProcessMemory()
@@ -275,6 +291,23 @@ def test_an_issue_that_was_deleted_is_told_apart_from_a_repository(
     assert isinstance(send(connector, one), expected)
     sandbox.github.inject(Fault(kind=FaultKind.STATUS, status=404, times=None))
     assert isinstance(send(connector, one), Broken)
+
+
+@pytest.mark.parametrize("kind", [Kind.UPDATE, Kind.REMIND])
+def test_an_issue_that_was_locked_holds_up_no_other(connect: Connect, sandbox: Sandbox, kind: Kind) -> None:
+    """To who may not write there, for whom GitHub has the status of a token that may nothing."""
+    connector = connect(severity_labels={})
+    receipt = opened(connector, delivery())
+    sandbox.github.locked.add(1)
+    outcome = send(connector, follow_up(kind, receipt))
+    assert outcome == Delivered(receipt)
+    sandbox.github.may_push = False
+    outcome = send(connector, follow_up(kind, receipt))
+    assert isinstance(outcome, Rejected if kind is Kind.UPDATE else Delivered)
+    assert "is locked: unlock it" in (outcome.note if isinstance(outcome, Delivered) else outcome.reason)
+    sandbox.github.locked.clear()
+    sandbox.github.inject(Fault(kind=FaultKind.STATUS, status=403, path="/comments"))
+    assert isinstance(send(connector, follow_up(kind, receipt)), Broken)
 
 
 def test_a_check_says_what_is_missing(connect: Connect, sandbox: Sandbox) -> None:

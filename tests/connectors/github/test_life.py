@@ -186,6 +186,26 @@ def test_what_the_forwarder_does_is_its_own(connect: Connect, sandbox: Sandbox) 
     assert (theirs.status, theirs.ours, theirs.person) == (Status.RESOLVED, False, "grace")
 
 
+def test_what_is_done_in_the_second_of_a_look_is_seen_by_the_next(
+    closing: GitHub, receipt: Receipt, sandbox: Sandbox
+) -> None:
+    """Of a change GitHub tells the second alone."""
+    github, cursor = sandbox.github, ""
+    steps: list[tuple[Callable[[], None], Status]] = [
+        (lambda: github.assign(1, "grace", "ada"), Status.ACKNOWLEDGED),
+        (lambda: github.unassign(1, "grace", "ada"), Status.OPEN),
+        (lambda: github.close_issue(1, "ada"), Status.RESOLVED),
+        (lambda: github.reopen_issue(1, "ada"), Status.OPEN),
+    ]
+    for step, status in steps:
+        step()
+        seen = closing.look(cursor)
+        assert [(one.remote_id, one.status) for one in seen.sightings] == [(receipt.remote_id, status)]
+        again = closing.look(seen.cursor)
+        assert again.sightings == ()
+        cursor = again.cursor
+
+
 def test_a_look_sees_all_pages_or_nothing(closing: GitHub, look: Looks, sandbox: Sandbox) -> None:
     """A page that is missing brings nothing, and the next look asks for all of it."""
     for number in range(31):

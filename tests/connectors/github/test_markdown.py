@@ -22,6 +22,8 @@ Z = "\u200b"
         ("since 4f1a2b3c and deadbeef, CVE-2026-1234567", f"since 4f1a{Z}2b3c and deadbeef, CVE-2026-1234567"),
         ("see https://github.com/o/r/issues/1.", "see <https://redirect.github.com/o/r/issues/1>."),
         ("HTTP://www.GitHub.com/o/r/pull/1", "<HTTP://redirect.github.com/o/r/pull/1>"),
+        ("www.github.com/o/r/issues/1", f"www{Z}.github.com/o/r/issues/1"),
+        ("https://me@github.com./o/r/issues/1", "<https://redirect.github.com/o/r/issues/1>"),
         ("https://github.community/x#1", "<https://github.community/x#1>"),
         ("a *b* _c_ snake_case `d` [e](f) <b> ~g~ |h| $i$", None),
         ("<!-- sentrytex open r1 -->", r"&lt;!-- sentrytex open r1 -->"),
@@ -29,7 +31,7 @@ Z = "\u200b"
         ("    code", "code"),
         ("10.0 of 10", "10.0 of 10"),
         ("&lt; &#64;ada &amp; a & b", f"&amp;lt; &amp;#{Z}64;ada &amp;amp; a & b"),
-        ("go :rocket: std::vector", f"go :{Z}rocket: std::vector"),
+        ("go :rocket: :+1: std::vector", f"go :{Z}rocket: :{Z}+1: std::vector"),
     ],
 )
 def test_text_is_shown_as_it_stands(text: str, written: str | None) -> None:
@@ -58,6 +60,7 @@ REFERRING: Final = (
     "@ada (@ada) [@ada](x) `@ada` **@ada** \\@ada &#64;ada <b>@ada</b> @example/team",
     "fixes #1 (#1) GH-1 example/other#1 `#1` &#35;1",
     "https://github.com/o/r/issues/1 <https://github.com/o/r/pull/1> [x](https://github.com/o/r/issues/1)",
+    "www.github.com/o/r/issues/1 https://me@github.com/o/r/issues/1 https://github.com./o/r/issues/1",
     "https://example.com/@ada#1 and then @ada",
 )
 

@@ -1,4 +1,4 @@
-"""What holds for each connector's requests over HTTP: one deadline, a bounded answer, no redirect, the usual ways out."""
+"""What holds for each connector's requests over HTTP: a deadline, a bounded answer, no redirect, the usual ways out."""
 
 from __future__ import annotations
 

@@ -42,9 +42,6 @@ SETTLE_EVERY: Final = 1.0
 LEASE_MARGIN: Final = 60.0
 """Seconds that a lease lasts beyond the time-outs of all its requests."""
 
-_NEUTRAL: Final = frozenset({AttemptResult.RATE_LIMITED, AttemptResult.NOT_FOUND, AttemptResult.BROKEN})
-"""The results that do not tell whether a delivery that keeps failing still does."""
-
 
 class Dispatcher:
     """Brings the deliveries of one connector to their destination."""
@@ -266,8 +263,7 @@ class Dispatcher:
         most = limit if turn.draw is None else 1
         with self._rate_limiter.claiming() as departing:
             claimed = self._store.outbox.claim(self.name, most, now=now, lease=self.lease, turn=turn)
-            if claimed:
-                departing(len(claimed))
+            departing(len(claimed))
         if claimed:
             self._owed = len(claimed) == limit
             self._take(claimed, probe=tries or turn.draw is not None)
@@ -391,7 +387,7 @@ class Dispatcher:
         now, breaker = self._now(), self._breaker
         keeps_failing, answered_at = breaker.keeps_failing(claimed.failing_since), breaker.answered_at
         before = breaker.record(settlement, now, keeps_failing=keeps_failing)
-        if keeps_failing and settlement.outcome not in _NEUTRAL:
+        if keeps_failing and not settlement.outcome.says_nothing:
             self._share.record(failed=not settlement.answers, seconds=seconds, now=now)
         was_paused = before is Health.PAUSED
         if settlement.probe_at is not None or (was_paused and settlement.answers):

@@ -71,7 +71,9 @@ class Outbox:
         """How many deliveries of each connector could not be read and became dead letters, since the start."""
 
     def claim(self, connector: str, limit: int, *, now: float, lease: float, turn: Turn = MOST_SEVERE) -> list[Claimed]:
-        """Up to ``limit`` due deliveries for ``lease`` seconds; by default the most severe, oldest first among equals.
+        """Up to ``limit`` due deliveries, 1,000 at most, for ``lease`` seconds.
+
+        By default they are the most severe, oldest first among equals.
 
         Worse news takes in what is owed of earlier updates of its alert, and every update the links.
         """

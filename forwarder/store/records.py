@@ -59,6 +59,11 @@ class AttemptResult(StrEnum):
     """It failed for longer than ``give_up_after``."""
     BROKEN = "broken"
 
+    @property
+    def says_nothing(self) -> bool:
+        """Whether it does not tell if a delivery that keeps failing still does."""
+        return self in (AttemptResult.RATE_LIMITED, AttemptResult.NOT_FOUND, AttemptResult.BROKEN)
+
 
 LINKS_ONLY: Final = 0
 """The revision of an update that tells no change but brings links."""

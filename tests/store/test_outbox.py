@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from forwarder.alert import Alert, SetAside, Severity
 from forwarder.connector import Kind, Origin, Receipt
 from forwarder.store import Store
+from forwarder.store.order import MOST
 from forwarder.store.records import AttemptResult, Claimed, Gap, Settlement, State
 from forwarder.store.sqlite import SqliteEngine
 from forwarder.testing import alert, hostile_alerts, odd_alerts
@@ -515,5 +516,6 @@ def test_real_alerts_go_in_and_out(store: Store, kind: str) -> None:
     store.feed.commit_page([routed(one, "secops") for one in known], now=NOW)
     assert store.feed.unseen(known) == []
     expected = sorted(known, key=lambda one: (one.severity.rank, one.published_at))
-    got = [one.delivery.alert for one in store.outbox.claim("secops", 2000, now=NOW, lease=LEASE)]
+    claims = [store.outbox.claim("secops", MOST, now=NOW, lease=LEASE) for _ in range(2)]
+    got = [one.delivery.alert for claimed in claims for one in claimed]
     assert [(one.severity, one.published_at) for one in got] == [(one.severity, one.published_at) for one in expected]

@@ -54,7 +54,10 @@ class Conversation(smtplib.SMTP):
 
     def encrypt(self) -> tuple[int, bytes]:
         """STARTTLS, with what the config trusts."""
-        return self.starttls(context=self._tls)
+        try:
+            return self.starttls(context=self._tls)
+        except smtplib.SMTPResponseException as error:
+            return error.smtp_code, _bytes(error.smtp_error)
 
     def getreply(self) -> tuple[int, bytes]:
         """The next reply; raises OSError, and NoReply where it is none or has no end."""
@@ -109,7 +112,7 @@ class Session:
             options = []
             if size and self._smtp.has_extn("size"):
                 most = self._smtp.esmtp_features["size"]
-                if most.isdigit() and 0 < int(most) < size:
+                if most.isascii() and most.isdigit() and 0 < int(most) < size:
                     raise Failed(Rejected(f"{self._config.host} takes {most} bytes a mail, and this one has {size}"))
                 options = [f"SIZE={size}"]
             self._expect(Step.SENDER, self._said(self._smtp.mail(sender, options)))
@@ -230,6 +233,8 @@ class Session:
     def _why_unreachable(self, error: BaseException) -> str:
         host, port = self._config.host, self._config.its_port
         if _speaks_no_tls(error):
+            if self._config.security == "starttls":
+                return f"port {port} does not go on with TLS after STARTTLS: check what stands before {host}"
             return f"port {port} does not begin with TLS: set security to starttls, or correct port"
         address = f"smtp://{f'[{host}]' if ':' in host else host}:{port}"
         return why_unreachable(error, address, "host", bundle="ca_file")

@@ -19,6 +19,7 @@ https://docs.github.com/en/rest/using-the-rest-api/rate-limits-for-the-rest-api#
 """
 
 _LOGIN: Final = r"[A-Za-z0-9](?:[A-Za-z0-9_-]{0,98}[A-Za-z0-9_])?"
+_REPOSITORY: Final = rf"{_LOGIN}/[A-Za-z0-9._-]{{1,100}}"
 
 
 def _label(label: str) -> str:
@@ -68,7 +69,7 @@ class GitHubConfig(ConnectorConfig):
 
     type: Literal["github"]
     repository: str = Field(
-        pattern=rf"^{_LOGIN}/[A-Za-z0-9._-]{{1,100}}$",
+        pattern=f"^{_REPOSITORY}$",
         description="Where issues are opened: its owner and its name, such as example/security.",
     )
     token: SecretStr = Field(
@@ -111,6 +112,13 @@ class GitHubConfig(ConnectorConfig):
         le=128,
         description="How many deliveries may be under way at once. GitHub asks for one after the other.",
     )
+
+    @field_validator("repository", mode="before")
+    @classmethod
+    def _is_a_repository(cls, repository: object) -> object:
+        if isinstance(repository, str) and not re.fullmatch(_REPOSITORY, repository):
+            raise ValueError("must be an owner and a name alone, such as example/security, and no address")
+        return repository
 
     @field_validator("token")
     @classmethod

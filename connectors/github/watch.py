@@ -185,7 +185,7 @@ def _is_untouched(issue: Mapping[str, Any]) -> bool:
 
 
 def _is_known(issue: Mapping[str, Any], updated: datetime, known: tuple[datetime, Status]) -> bool:
-    """Whether nothing was done to it since it was seen. Its time has seconds, and in that of a look more can be done."""
+    """Whether nothing was done to it since it was seen: in the second that its time names, more can have been."""
     at, status = known
     if updated != at:
         return updated < at

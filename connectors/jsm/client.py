@@ -33,19 +33,29 @@ class Events(Endpoint):
 
     def create(self, event: Mapping[str, Any]) -> None:
         """Opens an alert; raises Failed unless it was accepted."""
-        self._refused_afterwards(self._send("/alerts", event))
+        self._refused_afterwards(self._accepted(self._post("/alerts", event)))
 
-    def act(self, action: str, alias: str, event: Mapping[str, Any]) -> None:
-        """Acknowledges or closes the alert of that alias; raises Failed unless that was accepted."""
-        self._send(f"/alerts/{quote(alias, safe='')}/{action}?identifierType=alias", event)
+    def act(self, action: str, alias: str, event: Mapping[str, Any]) -> bool:
+        """Acknowledges or closes the alert of that alias, and says whether there is one; raises Failed.
+
+        That is mostly found out afterwards, and then nobody is told. Where it is said at once, the answer has the id of
+        the request, which that of an address that leads elsewhere has not.
+        """
+        answer = self._post(f"/alerts/{quote(alias, safe='')}/{action}?identifierType=alias", event)
+        if answer.status == 404 and isinstance(_field(answer, "requestId"), str):
+            return False
+        self._accepted(answer)
+        return True
 
     def look(self) -> Answer:
         """What is said to a question about a request that never was: whether the key counts. Raises Failed."""
         return self.ask("GET", path="/alerts/requests/00000000-0000-0000-0000-000000000000")
 
-    def _send(self, path: str, event: Mapping[str, Any]) -> Answer:
+    def _post(self, path: str, event: Mapping[str, Any]) -> Answer:
         body = json.dumps(event, ensure_ascii=False, separators=(",", ":")).encode()
-        answer = self.ask("POST", {"Content-Type": "application/json; charset=utf-8"}, body, path=path)
+        return self.ask("POST", {"Content-Type": "application/json; charset=utf-8"}, body, path=path)
+
+    def _accepted(self, answer: Answer) -> Answer:
         if not answer.accepts or answer.is_page:
             raise Failed(self.refusal(answer, answer.headers.get(PERIOD)))
         return answer

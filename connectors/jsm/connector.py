@@ -78,8 +78,8 @@ class Jsm(Connector[JsmConfig]):
         try:
             if payload["action"] == _CREATE:
                 self._events.create(payload["event"])
-            else:
-                self._events.act(payload["action"], payload["alias"], payload["event"])
+            elif not self._events.act(payload["action"], payload["alias"], payload["event"]):
+                return Delivered(known, note=f"there is no alert to {payload['action']}")
         except Failed as failed:
             return failed.outcome
         return Delivered(Receipt(remote_id=payload["alias"]))

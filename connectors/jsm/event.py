@@ -7,6 +7,7 @@ https://developer.atlassian.com/cloud/jira/service-desk-ops/rest/v2/api-group-in
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -27,6 +28,9 @@ PREFIX: Final = "sentrytex:"
 """What each alias begins with."""
 
 SOURCE: Final = "Sentrytex"
+_TAG: Final = re.compile(r"<(?=[A-Za-z/!?])")
+"""How an element of HTML begins, which a message may hold: https://support.atlassian.com/opsgenie/docs/alert-fields"""
+_BREAK: Final = "\u200b"
 _CUT: Final = "… (cut)"
 _REST: Final = 200  # characters that names of properties take at most
 
@@ -43,9 +47,9 @@ def created(delivery: Delivery, alias: str, texts: Texts, priority: Priority) ->
     told += [words.squeezed(clean(texts.text(delivery, delivery.alert.description)))]
     told += ["\n".join(url for _, url in words.links(delivery))]
     return {
-        "message": cut(paging.title(delivery, texts), MAX_MESSAGE),
+        "message": cut(harmless(paging.title(delivery, texts)), MAX_MESSAGE),
         "alias": alias,
-        "description": cut("\n\n".join(filter(None, told)), MAX_DESCRIPTION, _CUT),
+        "description": cut(harmless("\n\n".join(filter(None, told))), MAX_DESCRIPTION, _CUT),
         "priority": priority,
         "source": SOURCE,
         "details": _fitted(_details(delivery)),
@@ -55,8 +59,13 @@ def created(delivery: Delivery, alias: str, texts: Texts, priority: Priority) ->
 def noted(delivery: Delivery) -> dict[str, Any]:
     """What closes or acknowledges one: who did it, and why."""
     who = delivery.response.person if delivery.response else ""
-    body = {"source": SOURCE, "note": cut(words.news(delivery), MAX_NOTE, _CUT)}
-    return {**body, "user": cut(clean(who), MAX_LABEL)} if who else body
+    body = {"source": SOURCE, "note": cut(harmless(words.news(delivery)), MAX_NOTE, _CUT)}
+    return {**body, "user": cut(harmless(clean(who)), MAX_LABEL)} if who else body
+
+
+def harmless(text: str) -> str:
+    """``text`` as it reads, with a space without width in each element of HTML, which is none then."""
+    return _TAG.sub(f"<{_BREAK}", text)
 
 
 def _details(delivery: Delivery) -> dict[str, str]:
@@ -75,4 +84,4 @@ def _details(delivery: Delivery) -> dict[str, str]:
 def _fitted(details: Mapping[str, str]) -> dict[str, str]:
     """``details`` in MAX_DETAILS characters, each of them as long as all may be."""
     limit = (MAX_DETAILS - _REST) // len(details)
-    return {name: cut(value, limit, _CUT) for name, value in details.items()}
+    return {name: cut(harmless(value), limit, _CUT) for name, value in details.items()}

@@ -60,8 +60,8 @@ class GitHub(Service):
 
     ``issues`` are by number. ``may_push`` of False drops labels and assignees in silence, as GitHub does for whoever
     may not write; ``may_write`` of False allows reading alone. ``has_issues`` of False disables issues. ``people`` are
-    those whom issues can be assigned to. ``gone`` are the numbers of deleted issues, ``locked`` those of issues on which
-    nobody but who may push can comment.
+    those whom issues can be assigned to. ``gone`` are the numbers of deleted issues, ``locked`` those on which only who
+    may push can comment.
     """
 
     name = "github"

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Final
-from urllib.parse import unquote, urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 from forwarder.connector import (
     Broken,
@@ -109,6 +109,7 @@ class Endpoint:
         self._origin = f"{parts.scheme}://{parts.netloc}/"
         self._target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
         self._secrets = _secrets(url, self._target, (headers or {}).values(), secrets)
+        self._shown = re.compile("|".join(map(_in_any_form, self._secrets)))
         self._lock = threading.Lock()
         self._made: Client | None = None
 
@@ -179,9 +180,7 @@ class Endpoint:
 
     def hidden(self, text: str) -> str:
         """``text`` without any secret that it repeats."""
-        for secret in self._secrets:
-            text = text.replace(secret, "[secret]")
-        return text
+        return self._shown.sub("[secret]", text) if self._secrets else text
 
     def close(self) -> None:
         with self._lock:
@@ -231,6 +230,14 @@ class Endpoint:
 def _note_head(response: Response) -> None:
     """Notes an answer before its body is read: who said yes has said it, whatever becomes of the rest."""
     response.request.extensions["heads"].append(response)
+
+
+def _in_any_form(secret: str) -> str:
+    """A pattern of ``secret``, for who repeats an address may write each sign in it as such or escaped, even twice."""
+    forms = (f"{re.escape(sign)}|(?i:{quote(sign, safe='').replace('%', '%(?:25)?')})" for sign in secret)
+    return "".join(
+        sign if sign.isascii() and sign.isalnum() else f"(?:{form})" for sign, form in zip(secret, forms, strict=True)
+    )
 
 
 def _secrets(url: str, target: str, headers: Iterable[str], more: Iterable[str]) -> tuple[str, ...]:

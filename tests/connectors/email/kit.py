@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import ssl
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email import policy
@@ -116,3 +117,28 @@ def email(*, now: Callable[[], datetime] = lambda: datetime.now(UTC), name: str 
 
 def send(connector: Email, outstanding: Delivery) -> Outcome:
     return connector.deliver(outstanding, connector.render(outstanding))
+
+
+@contextmanager
+def speaking(offers: bytes, **replies: bytes) -> Iterator[tuple[int, list[bytes]]]:
+    """A server of bytes alone: its port and what it hears. It ``offers`` a line of EHLO, and says yes to all else.
+
+    ``replies`` are by the verbs that they answer.
+    """
+    heard: list[bytes] = []
+
+    def speak() -> None:
+        taken, _ = listening.accept()
+        with suppress(OSError), taken, taken.makefile("rb") as lines:
+            taken.sendall(b"220 mail.example.com\r\n")
+            usual = {"EHLO": b"250-mail.example.com\r\n250 " + offers, "DATA": b"354 go on", "QUIT": b"221 bye"}
+            for line in lines:
+                heard.append(line)
+                verb = line[:8].split(b" ")[0].strip().decode("ascii", "replace").upper()
+                taken.sendall({**usual, **replies}.get(verb, b"250 yes") + b"\r\n")
+
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        thread = threading.Thread(target=speak, daemon=True)
+        thread.start()
+        yield listening.getsockname()[1], heard
+        thread.join(10)

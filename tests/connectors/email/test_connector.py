@@ -28,7 +28,7 @@ from forwarder.connector import (
 )
 from forwarder.sandbox import Fault, FaultKind, Sandbox
 from forwarder.testing import alert, new_delivery
-from tests.connectors.email.kit import PASSWORD, Server, email, send, serving
+from tests.connectors.email.kit import PASSWORD, Server, email, send, serving, speaking
 from tests.kit.certificates import Certificates
 
 
@@ -137,6 +137,23 @@ def test_encryption_that_is_not_there_is_told(sandbox: Sandbox, security: str, s
     assert isinstance(told, Broken if security == "starttls" else Retry)
     assert says in told.reason
     assert not any(seen.method == "AUTH" for seen in sandbox.email.requests)
+
+
+@pytest.mark.parametrize(
+    ("says", "kind", "words"),
+    [
+        (b"454 4.7.0 not now", Retry, "takes no mail for now (454 4.7.0 not now)"),
+        (b"502 5.5.1 not here", Broken, "(502 5.5.1 not here): check host, port and security"),
+        (b"220 go on\r\n250 and a reply in clear", Retry, "does not go on with TLS after STARTTLS"),
+    ],
+)
+def test_encryption_that_is_offered_and_not_begun_is_told(says: bytes, kind: type[Any], words: str) -> None:
+    """With what the server says to it; and nothing is sent in clear."""
+    with speaking(b"STARTTLS", STARTTLS=says) as (port, heard), closing(email(port=port)) as mail:
+        told = send(mail, new_delivery())
+    assert isinstance(told, kind)
+    assert words in told.reason
+    assert not {line[:4].upper() for line in heard} & {b"AUTH", b"MAIL"}
 
 
 def test_a_login_that_is_refused_breaks_the_destination(server: Server, certificates: Certificates) -> None:
@@ -255,6 +272,16 @@ def test_a_connection_that_was_closed_meanwhile_is_made_anew(sandbox: Sandbox) -
         assert isinstance(send(mail, new_delivery()), Delivered)
         sandbox.email.hang_up()
         assert isinstance(send(mail, new_delivery()), Delivered)
+
+
+def test_a_size_that_is_no_number_is_none() -> None:
+    """It is taken as one that is not told."""
+    with (
+        speaking("SIZE ²".encode("latin-1")) as (port, heard),
+        closing(email(port=port, security="none", username=None, password=None)) as mail,
+    ):
+        assert isinstance(send(mail, new_delivery()), Delivered)
+    assert b"DATA\r\n" in heard
 
 
 def test_a_mail_that_is_too_large_is_not_sent(certificates: Certificates) -> None:

@@ -38,6 +38,12 @@ def test_mistakes_are_found_when_the_config_is_read(key: str, value: Any) -> Non
     assert "secret" not in str(caught.value)
 
 
+def test_an_address_is_no_repository() -> None:
+    """What people copy is the address: what to write instead is said in words."""
+    with pytest.raises(ValidationError, match="an owner and a name alone, such as example/security"):
+        config(repository="https://github.com/example/security")
+
+
 def test_an_enterprise_server_has_its_own_address() -> None:
     assert config(base_url="https://ghe.example.com/api/v3/").base_url == "https://ghe.example.com/api/v3"
     assert config(labels=["x" * 50, "good first issue"]).labels[1] == "good first issue"

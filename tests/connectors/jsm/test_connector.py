@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -168,6 +169,32 @@ def test_closing_what_is_not_there_is_no_error(sandbox: Sandbox, jsm: Jsm) -> No
     """Somebody has closed it already."""
     assert isinstance(send(jsm, said(DONE)), Delivered)
     assert sandbox.jsm.alerts == []
+
+
+def test_an_alert_that_was_deleted_holds_up_no_other(sandbox: Sandbox, jsm: Jsm) -> None:
+    """Where that is said at once; an address that leads elsewhere says 404 in other words."""
+    gone = Fault(kind=FaultKind.STATUS, status=404, body='{"message": "Not found", "requestId": "a"}', path="/close")
+    sandbox.jsm.inject(gone)
+    outcome = send(jsm, said(DONE))
+    assert isinstance(outcome, Delivered)
+    assert outcome.note == "there is no alert to close"
+    sandbox.jsm.inject(replace(gone, body='{"message": "No such page"}'))
+    assert isinstance(send(jsm, said(DONE)), Broken)
+    sandbox.jsm.inject(replace(gone, path=""))
+    assert isinstance(send(jsm, delivery()), Broken)
+
+
+def test_nothing_in_an_alert_is_an_element_of_html(sandbox: Sandbox, jsm: Jsm) -> None:
+    """Jira Service Management would show it as one; what is no element reads as before, and so does what is one."""
+    text = '<a href="https://evil.example/">Reset</a> <img src=x> <!-- --> a < b <3 </b>'
+    one = alert(title=text, description=text, affected_vendors=[text])
+    send(jsm, delivery(alert=one, evidence=(text,)))
+    send(jsm, replace(said(DONE), response=replace(DONE, person=text, reason=text), latest=None))
+    (event,) = sandbox.jsm.alerts
+    shown = [event["message"], event["description"], *event["details"].values(), *event["notes"]]
+    assert not any(re.search(r"<[A-Za-z/!?]", field) for field in shown)
+    assert event["description"].replace("\u200b", "").startswith(text)
+    assert len(event["notes"]) == 1
 
 
 def test_a_check_shows_whether_the_key_counts(sandbox: Sandbox, jsm: Jsm) -> None:

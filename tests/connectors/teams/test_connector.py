@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from contextlib import closing
 
 import pytest
 
@@ -92,6 +93,16 @@ def test_a_page_for_people_is_no_yes(sandbox: Sandbox, teams: Teams) -> None:
     outcome = send(teams, delivery())
     assert isinstance(outcome, Uncertain)
     assert "web page" in outcome.reason
+
+
+@pytest.mark.parametrize("form", ["a%2bnot/real%3D1", "a%2Bnot%2Freal%3D1", "a+not/real=1", "a%252Bnot%252Freal%253D1"])
+def test_a_signature_is_hidden_however_it_is_written(sandbox: Sandbox, form: str) -> None:
+    """Signs of an address have several forms, and who repeats it has the choice."""
+    with closing(connect(sandbox, url=f"{sandbox.teams.url.partition('?')[0]}?sig=a%2Bnot%2Freal%3D1")) as teams:
+        sandbox.teams.inject(Fault(kind=FaultKind.STATUS, status=400, body=f"sig={form}."))
+        outcome = send(teams, delivery())
+    assert isinstance(outcome, Rejected)
+    assert outcome.reason.endswith(": sig=[secret].)")
 
 
 @pytest.mark.parametrize("error", ["null", "[]", '{"error": "x"}', '{"error": {"code": 7}}', "x" * 70_000])

@@ -45,7 +45,8 @@ def targets(
 ) -> Decision:
     """Every connector that any matching route names, once each, until a matching route says ``stop``.
 
-    ``vendors`` says to which categories the alert's vendors belong, ``accounts`` which accounts see it.
+    ``vendors`` says to which categories the alert's vendors belong, ``accounts`` which accounts see it. A ``stop`` of
+    a route that names accounts is theirs: for the others it goes on, or what one sees would be lost by another's route.
     """
     reached: dict[str, str] = {}
     at_once: set[str] = set()
@@ -69,7 +70,9 @@ def targets(
                 at_once.add(connector)
                 later.pop(connector, None)
         if route.stop:
-            break
+            accounts = [one for one in accounts if not _is_meant(one, route.account)] if route.account else ()
+            if not accounts:
+                break
     return Decision(targets=reached, trail=tuple(trail), later=later)
 
 
@@ -136,13 +139,17 @@ def _category(keys: Sequence[str], patterns: Sequence[str], vendors: Vendors) ->
 
 
 def _of_account(accounts: Sequence[str], patterns: Sequence[str], *, of_every: bool) -> tuple[bool, str]:
-    meant = [account for account in accounts if any(is_like(account, pattern) for pattern in patterns)]
+    meant = [account for account in accounts if _is_meant(account, patterns)]
     if not meant:
         return False, f"account is {named(accounts) or 'none'}, not {_any_of(patterns)}"
     others = [account for account in accounts if account not in meant]
     if of_every and others:
         return False, f"account is {named(others)} too, not only {_any_of(patterns)}"
     return True, f"account is {named(meant)}"
+
+
+def _is_meant(account: str, patterns: Sequence[str]) -> bool:
+    return any(is_like(account, pattern) for pattern in patterns)
 
 
 def _glob(name: str, values: Sequence[str], patterns: Sequence[str]) -> tuple[bool, str]:

@@ -141,6 +141,27 @@ def test_stop_ends_the_search_where_it_matches() -> None:
     assert len(decision.trail) == 2
 
 
+@pytest.mark.parametrize(
+    ("accounts", "expected"),
+    [
+        (["acme"], ["a"]),
+        (["beta"], ["b", "all"]),
+        (["acme", "beta"], ["a", "b", "all"]),
+        (["acme", "zeta"], ["a", "all"]),
+    ],
+)
+def test_stop_ends_the_search_for_the_accounts_that_a_route_names(accounts: list[str], expected: list[str]) -> None:
+    """What two accounts see goes wherever it goes for each of them, whichever came first: else one's would be lost."""
+    routes = [
+        route(account="acme", to="a", stop=True),
+        route(account="acme", to="never"),
+        route(account="beta", to="b"),
+        route(to="all", stop=True),
+        route(account="beta", to="never"),
+    ]
+    assert list(targets(alert(), routes, accounts=accounts).targets) == expected
+
+
 def test_no_route_no_target() -> None:
     """An alert that no route matches goes nowhere, and the trail says why."""
     decision = targets(bare_alert(severity="low"), [route(severity="high")])

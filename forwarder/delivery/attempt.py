@@ -54,11 +54,11 @@ class Attempts:
 
     def carry_out(self, claimed: Claimed) -> Settlement:
         """What becomes of a claimed delivery, by the clock as it was when that was claimed."""
-        probe = self._breaker.probe, self._breaker.probes_early(self._now())
-        told = self._told_by_config(claimed.delivery)
-        if told:
-            claimed = replace(claimed, delivery=replace(claimed.delivery, **told))
         with self._rate_limiter.departure() as departure, deadline(self.seconds, guard=self._leaving(departure)):
+            probe = self._breaker.probe, self._breaker.probes_early(self._now())
+            told = self._told_by_config(claimed.delivery)
+            if told:
+                claimed = replace(claimed, delivery=replace(claimed.delivery, **told))
             return self._reconcile(claimed, probe, departure) or self._send(claimed, probe, departure)
 
     def _leaving(self, departure: Departure) -> Callable[[], bool]:

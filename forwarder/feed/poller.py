@@ -106,6 +106,7 @@ class Poller:
                 lambda routed: self._feed.commit_page(
                     routed,
                     now=self._now(),
+                    shown=snapshot.alerts,
                     set_aside=snapshot.set_aside,
                     connectors=self.config.connectors,
                     swept=True,
@@ -335,6 +336,7 @@ class Poller:
             lambda routed: self._feed.commit_page(
                 routed,
                 now=self._now(),
+                shown=snapshot.alerts,
                 connectors=self.config.connectors,
                 cursor=max(cursor, ahead).timestamp(),
                 gaps=[

@@ -23,6 +23,12 @@ SELECT a.body, a.version, u.vendors FROM uncategorized AS u JOIN alerts AS a ON 
 WHERE u.account = ? AND u.alert_id IN (SELECT value FROM json_each(?)) ORDER BY a.published_at
 """
 
+_OTHERWISE: Final = """
+SELECT s.alert_id, s.shown, a.body FROM alert_accounts AS s JOIN alerts AS a ON a.id = s.alert_id
+WHERE s.account = ? AND s.shown IS NOT NULL AND s.alert_id IN (SELECT value FROM json_each(?))
+"""
+_SHOWN: Final = "UPDATE alert_accounts SET shown = ? WHERE alert_id = ? AND account = ?"
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Known:
@@ -72,6 +78,24 @@ def uncategorized(
             known = Arrival(alert=alert, known=alert, version=row["version"], joins=False, changed=False)
             found.append((replace(known, accounts=owed_for.get(alert.id, ())), vendors.unknown_in(row["vendors"])))
     return found
+
+
+def note_shown(connection: Connection, alerts: Sequence[Alert], account: str) -> None:
+    """Writes down which form ``account`` shows of those of ``alerts`` that it had shown in another than the store's.
+
+    Where it shows the store's by now, as another account brought it, what it showed before is news once more.
+    """
+    if not alerts:
+        return
+    found = connection.execute(_OTHERWISE, (account, json.dumps([alert.id for alert in alerts]))).fetchall()
+    if not found:
+        return
+    shows = {alert.id: digest_of(alert) for alert in alerts}
+    for alert_id, before, body in found:
+        there = _read(body)
+        if shows[alert_id] != before and there is not None:
+            now = None if digest_of(there) == shows[alert_id] else shows[alert_id]
+            connection.execute(_SHOWN, (now, alert_id, account))
 
 
 _BODY: Final = json.JSONEncoder(sort_keys=True, separators=(",", ":"))

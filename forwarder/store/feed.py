@@ -82,6 +82,7 @@ class FeedStore:
         routed: Sequence[RoutedAlert],
         *,
         now: float,
+        shown: Sequence[Alert] = (),
         connectors: Collection[str] = (),
         cursor: float | None = None,
         gaps: Iterable[Gap] = (),
@@ -93,6 +94,7 @@ class FeedStore:
     ) -> PollResult:
         """Writes what a poll or a sweep found; the cursor only ever moves forward.
 
+        ``shown`` is all that the feed showed of it, what was known already included.
         ``connectors`` are those in use: only they are told of changes to what they were sent, unless one is for the
         worse. ``reach`` is how far back a sweep could read all, ``short`` the same for each severity of which it could
         not read all that it should.
@@ -112,6 +114,7 @@ class FeedStore:
             vendors.note_uncategorized(connection, routed, self._account)
             if origin is Origin.FEED:
                 accounts.see(connection, routed, self._account, now)
+                arrivals.note_shown(connection, shown, self._account)
                 if swept:
                     self._note_sweep(connection, reach, short, now)
                 else:

@@ -252,3 +252,19 @@ def test_an_attempt_counts_from_its_first_byte(limiter: RateLimiter, clock: Stop
         claimed(limiter)
         assert trying.carry_out(claim(store, "target")).state is State.DELIVERED
     assert limiter.wait() == pytest.approx(0.075)
+
+
+def test_what_fails_before_anything_is_made_gives_its_place_back(limiter: RateLimiter, tmp_path: Path) -> None:
+    """Else the next one would leave in its stead, and each one after it an interval late."""
+
+    def fail(_alert_id: str) -> str:
+        raise RuntimeError
+
+    chance = random.Random(1).random
+    trying = Attempts(Scripted(), Breaker(chance), limiter, now=lambda: NOW, random=chance, page_of=fail)
+    with Store.open_exclusive(tmp_path / "forwarder.db") as store:
+        enqueue(store, alert(id="a"), "target")
+        claimed(limiter)
+        with pytest.raises(RuntimeError):
+            trying.carry_out(claim(store, "target"))
+    assert limiter.wait() == 0

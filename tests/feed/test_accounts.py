@@ -150,6 +150,23 @@ def test_a_change_is_told_once_whoever_shows_it_first(sandbox: Sandbox, store: S
     assert rows(store, "SELECT revision FROM alerts") == [(2,)]
 
 
+@pytest.mark.parametrize("by", [Poller.poll, Poller.sweep])
+def test_what_is_taken_back_is_told_by_whoever_shows_it_first(
+    sandbox: Sandbox, store: Store, reader: MakeReader, by: Callable[[Poller], PollResult]
+) -> None:
+    """Also by one that came second with the change itself: what it showed before that is news again."""
+    acme, beta = reader("acme"), reader("beta")
+    publish(sandbox, "a", 1, affected_vendors=["openssl"], severity="critical")
+    acme.poll()
+    beta.poll()
+    store.outbox.claim("oncall", 1, now=0, lease=60)
+    sandbox.sentrytex.update("a", severity="low")
+    assert [len(by(one).changed) for one in (acme, beta)] == [1, 0]
+    sandbox.sentrytex.update("a", severity="critical")
+    assert [len(by(one).changed) for one in (beta, acme)] == [1, 0]
+    assert rows(store, "SELECT revision, severity FROM alerts") == [(3, "critical")]
+
+
 def test_the_mute_of_an_account_keeps_nothing_from_another(
     sandbox: Sandbox, store: Store, time: Time, reader: MakeReader
 ) -> None:

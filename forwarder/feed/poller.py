@@ -270,19 +270,52 @@ class Poller:
         mutes = standing(self.config, self._store, now) if arrivals else []
         owed = [arrival.alert for arrival in arrivals if self._owed_for(arrival)]
         vendors, unknown = self._vendors_of(owed, mutes)
-        return [self._routed(arrival, vendors, unknown, mutes, now) for arrival in arrivals]
+        routes = routing.naming(self.config.routes, self.account)
+        of_accounts = {mute.id for mute in mutes if mute.rule is not None and mute.rule.account}
+
+        def only_joins(arrival: Arrival) -> bool:
+            """Whether nothing follows from it but that one more account sees the alert.
+
+            By that a mute comes to keep nothing quiet that it did not, but one of other accounts may end for it.
+            """
+            return (
+                arrival.known is not None
+                and not arrival.changed
+                and bool(arrival.accounts)
+                and arrival.muted_by not in of_accounts
+                and not any(
+                    routing.brings(arrival.alert, route, vendors, self.account, arrival.accounts) for route in routes
+                )
+            )
+
+        return [
+            self._routed(arrival, vendors, unknown, mutes, now, only_joins=only_joins(arrival)) for arrival in arrivals
+        ]
 
     def _owed_for(self, arrival: Arrival) -> tuple[str, ...]:
         """The accounts for which it is owed from now on."""
         return arrival.accounts if arrival.past else tuple(sorted({*arrival.accounts, self.account}))
 
     def _routed(
-        self, arrival: Arrival, vendors: Vendors, unknown: frozenset[str], mutes: Sequence[MuteRow], now: float
+        self,
+        arrival: Arrival,
+        vendors: Vendors,
+        unknown: frozenset[str],
+        mutes: Sequence[MuteRow],
+        now: float,
+        *,
+        only_joins: bool,
     ) -> RoutedAlert:
         alert, known, accounts = arrival.alert, arrival.known, self._owed_for(arrival)
+        uncategorized = tuple(key for key in alert.affected_vendors if key in unknown)
         if not accounts or (arrival.past and not arrival.changed):
             log.debug("routed", alert=alert.id, severity=alert.severity.value, to=[], why="before the first start")
             return RoutedAlert(alert=alert, known=known, decision=None, targets={}, arrival=arrival)
+        if only_joins:
+            log.debug("routed", alert=alert.id, severity=alert.severity.value, to=[], why="another account has it")
+            return RoutedAlert(
+                alert=alert, known=known, decision=None, targets={}, uncategorized=uncategorized, arrival=arrival
+            )
         decision = routing.targets(alert, self.config.routes, vendors, accounts)
         targets = dict(decision.targets)
         worse = known is not None and got_worse(alert.changes_from(known))
@@ -300,7 +333,7 @@ class Poller:
             targets=targets,
             holds=holds(decision, self.config, instant(now)) if decision.later else {},
             muted=mute.note if mute else None,
-            uncategorized=tuple(key for key in alert.affected_vendors if key in unknown),
+            uncategorized=uncategorized,
             arrival=arrival,
         )
 

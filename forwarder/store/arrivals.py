@@ -14,7 +14,7 @@ from forwarder.store.connection import Connection
 from forwarder.store.records import Arrival
 
 _KNOWN: Final = """
-SELECT a.id, a.body, a.version, s.past, s.shown FROM alerts AS a
+SELECT a.id, a.body, a.version, a.muted_by, s.past, s.shown FROM alerts AS a
 LEFT JOIN alert_accounts AS s ON s.alert_id = a.id AND s.account = ?
 WHERE a.id IN (SELECT value FROM json_each(?))
 """
@@ -26,13 +26,14 @@ WHERE u.account = ? AND u.alert_id IN (SELECT value FROM json_each(?)) ORDER BY 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Known:
-    """What the store has of an alert: its text, which version that is, and whether the account has seen it.
+    """What the store has of an alert: its text, which version that is, what mutes it, and whether the account saw it.
 
     ``shown`` is the digest of the form that the account showed last, None where that is what the store has.
     """
 
     body: str
     version: int
+    muted_by: str | None
     seen: bool
     past: bool
     shown: str | None
@@ -91,8 +92,10 @@ def digest_of(alert: Alert) -> str:
 def _known(connection: Connection, alerts: Sequence[Alert], account: str) -> dict[str, _Known]:
     rows = connection.execute(_KNOWN, (account, json.dumps([alert.id for alert in alerts]))).fetchall()
     return {
-        alert_id: _Known(body=body, version=version, seen=past is not None, past=bool(past), shown=shown)
-        for alert_id, body, version, past, shown in rows
+        alert_id: _Known(
+            body=body, version=version, muted_by=muted_by, seen=past is not None, past=bool(past), shown=shown
+        )
+        for alert_id, body, version, muted_by, past, shown in rows
     }
 
 
@@ -113,6 +116,7 @@ def _arrival(alert: Alert, there: _Known | None, first_seen: Mapping[str, float]
         alert=alert if changed else known,
         known=known,
         version=there.version,
+        muted_by=there.muted_by,
         past=there.past,
         joins=not there.seen,
         changed=changed,

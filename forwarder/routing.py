@@ -78,20 +78,6 @@ def ask_for_categories(conditions: Iterable[Conditions]) -> bool:
     return any(one.categories for one in conditions)
 
 
-def naming(routes: Iterable[Route], account: str) -> list[Route]:
-    """Those of ``routes`` for which it makes a difference that ``account`` sees an alert."""
-    return [route for route in routes if _names(route, account)]
-
-
-def brings(alert: Alert, route: Route, vendors: Vendors, account: str, accounts: Iterable[str]) -> bool:
-    """Whether a route that names ``account`` leads an alert further, now that it sees it as well as ``accounts``."""
-    return matches(alert, route, vendors, (account,))[0] and not any(_names(route, other) for other in accounts)
-
-
-def _names(route: Route, account: str) -> bool:
-    return any(is_like(account, pattern) for pattern in route.account)
-
-
 def matches(
     alert: Alert,
     conditions: Conditions,

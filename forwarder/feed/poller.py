@@ -20,6 +20,7 @@ from forwarder.common.accounts import DEFAULT
 from forwarder.common.clock import Now, instant, still
 from forwarder.config import Config
 from forwarder.feed.client import KeyRefused, SentrytexError, Share
+from forwarder.feed.joins import Joins
 from forwarder.feed.reader import FeedSnapshot, Source, Stretch, Worth, read
 from forwarder.feed.stack import StackReader
 from forwarder.lifecycle.holds import holds
@@ -268,54 +269,42 @@ class Poller:
         arrivals = self._feed.arrivals(alerts, undated_are_past=undated_are_past)
         now = self._now()
         mutes = standing(self.config, self._store, now) if arrivals else []
-        owed = [arrival.alert for arrival in arrivals if self._owed_for(arrival)]
+        owed = [arrival.alert for arrival in arrivals if arrival.owed or not arrival.past]
         vendors, unknown = self._vendors_of(owed, mutes)
-        routes = routing.naming(self.config.routes, self.account)
-        of_accounts = {mute.id for mute in mutes if mute.rule is not None and mute.rule.account}
-
-        def only_joins(arrival: Arrival) -> bool:
-            """Whether nothing follows from it but that one more account sees the alert.
-
-            By that a mute comes to keep nothing quiet that it did not, but one of other accounts may end for it.
-            """
-            return (
-                arrival.known is not None
-                and not arrival.changed
-                and bool(arrival.accounts)
-                and arrival.muted_by not in of_accounts
-                and not any(
-                    routing.brings(arrival.alert, route, vendors, self.account, arrival.accounts) for route in routes
-                )
-            )
-
+        joins = Joins(self.account, self.config.routes, mutes, vendors)
+        judged = [arrival for arrival in arrivals if not joins.brings_nothing(arrival)]
+        whole = {arrival.alert.id: arrival for arrival in self._feed.with_accounts(judged)}
         return [
-            self._routed(arrival, vendors, unknown, mutes, now, only_joins=only_joins(arrival)) for arrival in arrivals
+            self._joined(arrival, unknown)
+            if arrival.alert.id not in whole or joins.brings_nothing(whole[arrival.alert.id])
+            else self._routed(whole[arrival.alert.id], vendors, unknown, mutes, now)
+            for arrival in arrivals
         ]
+
+    def _joined(self, arrival: Arrival, unknown: frozenset[str]) -> RoutedAlert:
+        """One that others see already, and of which nothing else is new."""
+        alert = arrival.alert
+        log.debug("routed", alert=alert.id, severity=alert.severity.value, to=[], why="other accounts see it already")
+        return RoutedAlert(
+            alert=alert,
+            known=arrival.known,
+            decision=None,
+            targets={},
+            uncategorized=() if arrival.past else _among(unknown, alert),
+            arrival=arrival,
+        )
 
     def _owed_for(self, arrival: Arrival) -> tuple[str, ...]:
         """The accounts for which it is owed from now on."""
         return arrival.accounts if arrival.past else tuple(sorted({*arrival.accounts, self.account}))
 
     def _routed(
-        self,
-        arrival: Arrival,
-        vendors: Vendors,
-        unknown: frozenset[str],
-        mutes: Sequence[MuteRow],
-        now: float,
-        *,
-        only_joins: bool,
+        self, arrival: Arrival, vendors: Vendors, unknown: frozenset[str], mutes: Sequence[MuteRow], now: float
     ) -> RoutedAlert:
         alert, known, accounts = arrival.alert, arrival.known, self._owed_for(arrival)
-        uncategorized = tuple(key for key in alert.affected_vendors if key in unknown)
         if not accounts or (arrival.past and not arrival.changed):
             log.debug("routed", alert=alert.id, severity=alert.severity.value, to=[], why="before the first start")
             return RoutedAlert(alert=alert, known=known, decision=None, targets={}, arrival=arrival)
-        if only_joins:
-            log.debug("routed", alert=alert.id, severity=alert.severity.value, to=[], why="another account has it")
-            return RoutedAlert(
-                alert=alert, known=known, decision=None, targets={}, uncategorized=uncategorized, arrival=arrival
-            )
         decision = routing.targets(alert, self.config.routes, vendors, accounts)
         targets = dict(decision.targets)
         worse = known is not None and got_worse(alert.changes_from(known))
@@ -333,7 +322,7 @@ class Poller:
             targets=targets,
             holds=holds(decision, self.config, instant(now)) if decision.later else {},
             muted=mute.note if mute else None,
-            uncategorized=uncategorized,
+            uncategorized=_among(unknown, alert),
             arrival=arrival,
         )
 
@@ -378,6 +367,10 @@ class Poller:
             ),
         )
         return replace(result, account=self.account, read=len(snapshot.alerts))
+
+
+def _among(unknown: frozenset[str], alert: Alert) -> tuple[str, ...]:
+    return tuple(key for key in alert.affected_vendors if key in unknown)
 
 
 def _log_routing(alert: Alert, decision: Decision, targets: Collection[str], mute: MuteRow | None, **how: bool) -> None:

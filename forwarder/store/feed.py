@@ -77,6 +77,13 @@ class FeedStore:
         with self._engine.read() as connection:
             return arrivals.arrivals(connection, alerts, self._account, undated_are_past=undated_are_past)
 
+    def with_accounts(self, found: Sequence[Arrival]) -> list[Arrival]:
+        """``found``, each with the accounts for which it is owed."""
+        if not found:
+            return []
+        with self._engine.read() as connection:
+            return arrivals.with_accounts(connection, found)
+
     def commit_page(
         self,
         routed: Sequence[RoutedAlert],

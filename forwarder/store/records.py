@@ -113,13 +113,15 @@ class Arrival:
 
     ``known`` is the form that the store has, and ``version`` which that was; both are None for a new alert. ``past``
     says that it is from before this account's floor, and ``joins`` that the account had not seen it before.
-    ``accounts`` are those for which it was owed until now, and ``muted_by`` is the mute that kept it quiet.
+    ``owed`` says that it was owed for some account until now, ``accounts`` for which, where that was looked up, and
+    ``muted_by`` is the mute that kept it quiet.
     """
 
     alert: Alert
     known: Alert | None = None
     version: int | None = None
     muted_by: str | None = None
+    owed: bool = False
     past: bool = False
     joins: bool = True
     changed: bool = True
@@ -165,7 +167,9 @@ class RoutedAlert:
     @property
     def is_told_already(self) -> bool:
         """Whether only that one more account sees it is new, and nothing follows from that."""
-        return self.arrival is not None and self.decision is None and self.known is not None and not self.arrival.changed
+        return (
+            self.arrival is not None and self.decision is None and self.known is not None and not self.arrival.changed
+        )
 
     @property
     def owed(self) -> Mapping[str, str]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import threading
 from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Final, TypeVar
@@ -38,6 +38,9 @@ T = TypeVar("T")
 
 OVERTAKEN_AT_MOST: Final = 20
 """How often a page is routed anew because the feed of another account wrote one of its alerts first."""
+_ONE_PAGE: Final = threading.Lock()
+"""Held by whoever writes a page by which alerts are routed: of many that show the same ones, all but one are overtaken.
+While each of those is routed anew, no other feed of this process overtakes it once more."""
 CLOSE: Final = timedelta(minutes=1)
 """Differences of two clocks below this are the network's, and how exactly times are told."""
 
@@ -328,12 +331,20 @@ class Poller:
 
     def _settled(self, route: Callable[[], list[RoutedAlert]], commit: Callable[[list[RoutedAlert]], T]) -> T:
         """What ``commit`` makes of what ``route`` finds; both again where another account's feed overtook it."""
-        for _ in range(OVERTAKEN_AT_MOST):
-            try:
-                return self._written(route(), commit)
-            except Overtaken:
-                log.debug("overtaken", account=self.account)
-        return self._written(route(), commit)
+        routed = route()
+        if all(item.is_told_already for item in routed):
+            # The usual page: it overtakes nobody.
+            with suppress(Overtaken):
+                return self._written(routed, commit)
+            routed = route()
+        with _ONE_PAGE:
+            for _ in range(OVERTAKEN_AT_MOST):
+                try:
+                    return self._written(routed, commit)
+                except Overtaken:
+                    log.debug("overtaken", account=self.account)
+                    routed = route()
+            return self._written(routed, commit)
 
     def _written(self, routed: list[RoutedAlert], commit: Callable[[list[RoutedAlert]], T]) -> T:
         # Routing may ask the API for vendors, for which a step of the clock must not wait. A time of day until which an

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
+from functools import lru_cache
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
@@ -96,7 +97,7 @@ def matches(
     """
     judged = list(_judged(alert, conditions, vendors))
     if conditions.account:
-        judged.insert(0, _of_account(accounts, conditions.account, of_every=of_every_account))
+        judged.insert(0, _of_account(tuple(accounts), tuple(conditions.account), of_every=of_every_account))
     failed = [why for met, why in judged if not met]
     return not failed, "; ".join(failed or [why for _, why in judged])
 
@@ -138,7 +139,9 @@ def _category(keys: Sequence[str], patterns: Sequence[str], vendors: Vendors) ->
     return False, f"{why}, and the stack does not have {', '.join(unknown)}"
 
 
-def _of_account(accounts: Sequence[str], patterns: Sequence[str], *, of_every: bool) -> tuple[bool, str]:
+# The alerts of a page are mostly seen by the same accounts.
+@lru_cache(maxsize=4096)
+def _of_account(accounts: tuple[str, ...], patterns: tuple[str, ...], *, of_every: bool) -> tuple[bool, str]:
     meant = [account for account in accounts if _is_meant(account, patterns)]
     if not meant:
         return False, f"account is {named(accounts) or 'none'}, not {_any_of(patterns)}"

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import threading
 from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Final, TypeVar
@@ -20,6 +20,7 @@ from forwarder.common.accounts import DEFAULT
 from forwarder.common.clock import Now, instant, still
 from forwarder.config import Config
 from forwarder.feed.client import KeyRefused, SentrytexError, Share
+from forwarder.feed.joins import Joins
 from forwarder.feed.reader import FeedSnapshot, Source, Stretch, Worth, read
 from forwarder.feed.stack import StackReader
 from forwarder.lifecycle.holds import holds
@@ -37,6 +38,9 @@ T = TypeVar("T")
 
 OVERTAKEN_AT_MOST: Final = 20
 """How often a page is routed anew because the feed of another account wrote one of its alerts first."""
+_ONE_PAGE: Final = threading.Lock()
+"""Held by whoever writes a page by which alerts are routed: of many that show the same ones, all but one are overtaken.
+While each of those is routed anew, no other feed of this process overtakes it once more."""
 CLOSE: Final = timedelta(minutes=1)
 """Differences of two clocks below this are the network's, and how exactly times are told."""
 
@@ -269,9 +273,30 @@ class Poller:
         arrivals = self._feed.arrivals(alerts, undated_are_past=undated_are_past)
         now = self._now()
         mutes = standing(self.config, self._store, now) if arrivals else []
-        owed = [arrival.alert for arrival in arrivals if self._owed_for(arrival)]
+        owed = [arrival.alert for arrival in arrivals if arrival.owed or not arrival.past]
         vendors, unknown = self._vendors_of(owed, mutes)
-        return [self._routed(arrival, vendors, unknown, mutes, now) for arrival in arrivals]
+        joins = Joins(self.account, self.config.routes, mutes, vendors)
+        judged = [arrival for arrival in arrivals if not joins.brings_nothing(arrival)]
+        whole = {arrival.alert.id: arrival for arrival in self._feed.with_accounts(judged)}
+        return [
+            self._joined(arrival, unknown)
+            if arrival.alert.id not in whole or joins.brings_nothing(whole[arrival.alert.id])
+            else self._routed(whole[arrival.alert.id], vendors, unknown, mutes, now)
+            for arrival in arrivals
+        ]
+
+    def _joined(self, arrival: Arrival, unknown: frozenset[str]) -> RoutedAlert:
+        """One that others see already, and of which nothing else is new."""
+        alert = arrival.alert
+        log.debug("routed", alert=alert.id, severity=alert.severity.value, to=[], why="other accounts see it already")
+        return RoutedAlert(
+            alert=alert,
+            known=arrival.known,
+            decision=None,
+            targets={},
+            uncategorized=() if arrival.past else _among(unknown, alert),
+            arrival=arrival,
+        )
 
     def _owed_for(self, arrival: Arrival) -> tuple[str, ...]:
         """The accounts for which it is owed from now on."""
@@ -301,18 +326,26 @@ class Poller:
             targets=targets,
             holds=holds(decision, self.config, instant(now)) if decision.later else {},
             muted=mute.note if mute else None,
-            uncategorized=tuple(key for key in alert.affected_vendors if key in unknown),
+            uncategorized=_among(unknown, alert),
             arrival=arrival,
         )
 
     def _settled(self, route: Callable[[], list[RoutedAlert]], commit: Callable[[list[RoutedAlert]], T]) -> T:
         """What ``commit`` makes of what ``route`` finds; both again where another account's feed overtook it."""
-        for _ in range(OVERTAKEN_AT_MOST):
-            try:
-                return self._written(route(), commit)
-            except Overtaken:
-                log.debug("overtaken", account=self.account)
-        return self._written(route(), commit)
+        routed = route()
+        if all(item.is_told_already for item in routed):
+            # The usual page: it overtakes nobody.
+            with suppress(Overtaken):
+                return self._written(routed, commit)
+            routed = route()
+        with _ONE_PAGE:
+            for _ in range(OVERTAKEN_AT_MOST):
+                try:
+                    return self._written(routed, commit)
+                except Overtaken:
+                    log.debug("overtaken", account=self.account)
+                    routed = route()
+            return self._written(routed, commit)
 
     def _written(self, routed: list[RoutedAlert], commit: Callable[[list[RoutedAlert]], T]) -> T:
         # Routing may ask the API for vendors, for which a step of the clock must not wait. A time of day until which an
@@ -347,6 +380,10 @@ class Poller:
             ),
         )
         return replace(result, account=self.account, read=len(snapshot.alerts))
+
+
+def _among(unknown: frozenset[str], alert: Alert) -> tuple[str, ...]:
+    return tuple(key for key in alert.affected_vendors if key in unknown)
 
 
 def _log_routing(alert: Alert, decision: Decision, targets: Collection[str], mute: MuteRow | None, **how: bool) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Iterable, Mapping
+from itertools import chain
 from typing import Any, Final
 
 from forwarder.alert import Severity
@@ -11,6 +12,8 @@ from forwarder.common.accounts import DEFAULT, named
 from forwarder.store import unreadable
 from forwarder.store.connection import Connection, Row
 from forwarder.store.engine import Engine
+from forwarder.store.errors import Overtaken
+from forwarder.store.many import in_parts, places
 from forwarder.store.records import Feed, RoutedAlert
 
 _OPEN: Final = "INSERT INTO feed (account) VALUES (?) ON CONFLICT (account) DO NOTHING"
@@ -24,6 +27,15 @@ _SEE: Final = """
 INSERT INTO alert_accounts (alert_id, account, seen_at, past)
 SELECT CAST(json_extract(value, '$[0]') AS TEXT), ?, ?, CAST(json_extract(value, '$[1]') AS BIGINT)
 FROM json_each(?) WHERE true ON CONFLICT (alert_id, account) DO NOTHING
+"""
+# Who writes an alert anew waits until this is committed, or is waited for: else nobody would note in which form the
+# account showed it.
+_JOIN: Final = """
+INSERT INTO alert_accounts (alert_id, account, seen_at, past)
+SELECT a.id, ?1, CAST(?2 AS DOUBLE PRECISION), CAST(routed.column4 AS BIGINT)
+FROM (VALUES {rows}) AS routed JOIN alerts AS a ON a.id = routed.column1
+WHERE a.version = CAST(routed.column2 AS BIGINT) AND coalesce(a.muted_by, '') = routed.column3 /* FOR SHARE OF a */
+ON CONFLICT (alert_id, account) DO NOTHING
 """
 # What the others showed last stays theirs: one that goes on to show it says nothing new.
 _SHOWN: Final = """
@@ -163,10 +175,23 @@ def feed_in(row: Row | None, stack: frozenset[str] | None = None) -> Feed:
 
 
 def see(connection: Connection, routed: Iterable[RoutedAlert], account: str, now: float) -> None:
-    """Writes down which of ``routed`` an account sees that it had not seen before, and whether it is ever owed them."""
-    seen = [(item.alert.id, int(item.is_past_here)) for item in routed if item.joins]
+    """Writes down which of ``routed`` an account sees that it had not seen before, and whether it is ever owed them.
+
+    Raises Overtaken where one of which nothing else is new is not any more what it was routed by.
+    """
+    joining = [item for item in routed if item.joins]
+    seen = [(item.alert.id, int(item.is_past_here)) for item in joining if not item.is_told_already]
     if seen:
         connection.execute(_SEE, (account, now, json.dumps(seen)))
+    rows = [
+        (item.alert.id, item.arrival.version, item.arrival.muted_by or "", int(item.is_past_here))
+        for item in joining
+        if item.is_told_already and item.arrival is not None
+    ]
+    for part in in_parts(rows):
+        joined = connection.execute(_JOIN.format(rows=places(part, after=2)), (account, now, *chain(*part)))
+        if joined.rowcount < len(part):
+            raise Overtaken
 
 
 def show(connection: Connection, alert_id: str, account: str, before: str) -> None:

@@ -14,7 +14,9 @@ from forwarder.store.connection import Connection
 from forwarder.store.records import Arrival
 
 _KNOWN: Final = """
-SELECT a.id, a.body, a.version, s.past, s.shown FROM alerts AS a
+SELECT a.id, a.body, a.version, a.muted_by,
+  EXISTS (SELECT 1 FROM alert_accounts AS o WHERE o.alert_id = a.id AND o.past = 0) AS owed, s.past, s.shown
+FROM alerts AS a
 LEFT JOIN alert_accounts AS s ON s.alert_id = a.id AND s.account = ?
 WHERE a.id IN (SELECT value FROM json_each(?))
 """
@@ -32,13 +34,15 @@ _SHOWN: Final = "UPDATE alert_accounts SET shown = ? WHERE alert_id = ? AND acco
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Known:
-    """What the store has of an alert: its text, which version that is, and whether the account has seen it.
+    """What the store has of an alert: its text, which version that is, what mutes it, and whether the account saw it.
 
     ``shown`` is the digest of the form that the account showed last, None where that is what the store has.
     """
 
     body: str
     version: int
+    muted_by: str | None
+    owed: bool
     seen: bool
     past: bool
     shown: str | None
@@ -53,7 +57,6 @@ def arrivals(connection: Connection, alerts: Sequence[Alert], account: str, *, u
         return []
     row = connection.execute("SELECT floor FROM feed WHERE account = ?", (account,)).fetchone()
     floor = None if row is None else row[0]
-    owed_for = accounts.owed_for(connection, [one.alert.id for one in found if one.known])
 
     def is_past(one: Arrival) -> bool:
         if not one.joins:
@@ -62,7 +65,13 @@ def arrivals(connection: Connection, alerts: Sequence[Alert], account: str, *, u
             return True
         return floor is not None and one.alert.published_by.timestamp() < float(floor)
 
-    return [replace(one, past=is_past(one), accounts=owed_for.get(one.alert.id, ())) for one in found]
+    return [replace(one, past=is_past(one)) for one in found]
+
+
+def with_accounts(connection: Connection, found: Sequence[Arrival]) -> list[Arrival]:
+    """``found`` with the accounts for which each is owed: of an alert that all see, these are all there are."""
+    owed_for = accounts.owed_for(connection, [one.alert.id for one in found if one.known])
+    return [replace(one, accounts=owed_for.get(one.alert.id, ())) for one in found]
 
 
 def uncategorized(
@@ -115,8 +124,16 @@ def digest_of(alert: Alert) -> str:
 def _known(connection: Connection, alerts: Sequence[Alert], account: str) -> dict[str, _Known]:
     rows = connection.execute(_KNOWN, (account, json.dumps([alert.id for alert in alerts]))).fetchall()
     return {
-        alert_id: _Known(body=body, version=version, seen=past is not None, past=bool(past), shown=shown)
-        for alert_id, body, version, past, shown in rows
+        alert_id: _Known(
+            body=body,
+            version=version,
+            muted_by=muted_by,
+            owed=bool(owed),
+            seen=past is not None,
+            past=bool(past),
+            shown=shown,
+        )
+        for alert_id, body, version, muted_by, owed, past, shown in rows
     }
 
 
@@ -127,7 +144,8 @@ def _arrival(alert: Alert, there: _Known | None, first_seen: Mapping[str, float]
     changed = there.body != body_of(alert)
     if there.seen and (not changed or there.shown == digest_of(alert)):
         return None
-    known = _form(alert, there.body)
+    # What has the same text is the same alert, and needs not be read from it.
+    known = _form(alert, there.body) if changed else alert
     if changed:
         alert = dates.dated(alert, known, first_seen)
         changed = there.body != body_of(alert)
@@ -137,6 +155,8 @@ def _arrival(alert: Alert, there: _Known | None, first_seen: Mapping[str, float]
         alert=alert if changed else known,
         known=known,
         version=there.version,
+        muted_by=there.muted_by,
+        owed=there.owed,
         past=there.past,
         joins=not there.seen,
         changed=changed,

@@ -17,3 +17,6 @@ class LeaseLost(StoreError):
 
 class Overtaken(Exception):
     """What was routed has changed since it was read: nothing was written, and it is to be routed again."""
+
+    def __init__(self) -> None:
+        super().__init__("An alert was changed, or first seen, by the feed of another account meanwhile.")

@@ -77,6 +77,13 @@ class FeedStore:
         with self._engine.read() as connection:
             return arrivals.arrivals(connection, alerts, self._account, undated_are_past=undated_are_past)
 
+    def with_accounts(self, found: Sequence[Arrival]) -> list[Arrival]:
+        """``found``, each with the accounts for which it is owed."""
+        if not found:
+            return []
+        with self._engine.read() as connection:
+            return arrivals.with_accounts(connection, found)
+
     def commit_page(
         self,
         routed: Sequence[RoutedAlert],
@@ -180,8 +187,6 @@ class FeedStore:
         return self._engine.write(work)
 
 
-_OVERTAKEN: Final = "An alert was changed, or first seen, by the feed of another account meanwhile."
-
 # An account that sees nothing yet would else be looked for in every alert that there is.
 _SEEN_HERE: Final = (
     "EXISTS (SELECT 1 FROM alert_accounts AS s WHERE s.account = :account) AND origin = 'feed' AND exact = 1"
@@ -219,14 +224,15 @@ _INSERT: Final = f"INSERT INTO alerts ({_COLUMNS}, seen_at) VALUES {{rows}} ON C
 
 # What went somewhere before it changed is not without a route.
 _REVISE: Final = """
-UPDATE alerts SET severity = :severity, cve_id = :cve_id, published_at = :published_at, body = :body, trail = :trail,
-  unrouted = CASE WHEN :unrouted = 1
+UPDATE alerts SET {form}trail = :trail, unrouted = CASE WHEN :unrouted = 1
     AND NOT EXISTS (SELECT 1 FROM deliveries AS d WHERE d.alert_id = alerts.id AND d.kind = 'open')
     AND NOT EXISTS (SELECT 1 FROM discards AS d WHERE d.alert_id = alerts.id) THEN 1 ELSE 0 END,
-  exact = :exact, revision = revision + :told, muted_by = :muted_by, mute = :mute, version = version + 1,
+  revision = revision + :told, muted_by = :muted_by, mute = :mute, version = version + 1,
   past = CASE WHEN :routed = 1 THEN 0 ELSE past END
 WHERE id = :id AND version = coalesce(:version, version) RETURNING revision
 """
+# With its text the search is written anew.
+_FORM: Final = "severity = :severity, cve_id = :cve_id, published_at = :published_at, body = :body, exact = :exact, "
 
 
 def _insert(connection: Connection, items: Sequence[RoutedAlert], origin: Origin, now: float) -> list[RoutedAlert]:
@@ -258,7 +264,7 @@ def _insert(connection: Connection, items: Sequence[RoutedAlert], origin: Origin
     }
     new = [item for item in items if item.alert.id in added]
     if any(item.arrival is not None and item.alert.id not in added for item in items):
-        raise Overtaken(_OVERTAKEN)
+        raise Overtaken
     dates.keep(connection, [item.alert for item in new])
     opens = [
         (item.alert.id, connector, why, item.holds.get(connector))
@@ -278,7 +284,7 @@ def _revise(
     changes = alert.changes_from(known)
     muted_by, mute = quiet.columns(item.muted)
     row = connection.execute(
-        _REVISE,
+        _REVISE.format(form=_FORM if item.arrival is None or item.arrival.changed else ""),
         {
             "id": alert.id,
             "severity": alert.severity.value,
@@ -296,7 +302,7 @@ def _revise(
         },
     ).fetchone()
     if row is None:
-        raise Overtaken(_OVERTAKEN)
+        raise Overtaken
     reached = enqueue_change(connection, item, changes, revision=row["revision"], connectors=connectors, now=now)
     return bool(changes), reached
 

@@ -118,12 +118,15 @@ class Arrival:
 
     ``known`` is the form that the store has, and ``version`` which that was; both are None for a new alert. ``past``
     says that it is from before this account's floor, and ``joins`` that the account had not seen it before.
-    ``accounts`` are those for which it was owed until now.
+    ``owed`` says that it was owed for some account until now, ``accounts`` for which, where that was looked up, and
+    ``muted_by`` is the mute that kept it quiet.
     """
 
     alert: Alert
     known: Alert | None = None
     version: int | None = None
+    muted_by: str | None = None
+    owed: bool = False
     past: bool = False
     joins: bool = True
     changed: bool = True
@@ -135,7 +138,8 @@ class RoutedAlert:
     """An alert that the store does not know in this form, what the routes said, and the connectors that get it.
 
     ``known`` is the form that the store has. ``targets`` holds the reason for each connector. ``decision`` is None for
-    an alert from before the floor: it is known from now on, and goes nowhere. ``holds`` has those of them that get it
+    an alert from before the floor, which is known from now on and goes nowhere, and for one of which nothing is new but
+    that one more account sees it: what was decided stands. ``holds`` has those of them that get it
     later. ``uncategorized`` are those of its vendors whose categories were not known: it is routed again once the stack
     was read. An alert that has gone nowhere yet goes nowhere while it is ``muted``. ``arrival`` is what it was
     routed by: where the store knows better by then, nothing of it is written.
@@ -168,7 +172,9 @@ class RoutedAlert:
     @property
     def is_told_already(self) -> bool:
         """Whether only that one more account sees it is new, and nothing follows from that."""
-        return self.arrival is not None and self.past and self.known is not None and not self.arrival.changed
+        return (
+            self.arrival is not None and self.decision is None and self.known is not None and not self.arrival.changed
+        )
 
     @property
     def owed(self) -> Mapping[str, str]:

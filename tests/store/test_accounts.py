@@ -11,6 +11,7 @@ from forwarder.connector import Action
 from forwarder.response import PAGE
 from forwarder.store import Store
 from forwarder.store.errors import Overtaken
+from forwarder.store.mute_records import MutedBy
 from forwarder.store.query_records import Filter
 from forwarder.store.records import Arrival, Gap, RoutedAlert
 from forwarder.testing import alert
@@ -116,6 +117,49 @@ def test_a_change_that_two_accounts_show_is_told_once(store: Store) -> None:
         feed.commit_page([of_arrival(arrival, "secops")], now=NOW, connectors=["secops"])
     assert feed.arrivals([worse]) == []
     assert rows(store, "SELECT kind, revision FROM deliveries WHERE kind = 'update'") == [("update", 2)]
+
+
+def only_joins(store: Store, account: str, one: Alert) -> RoutedAlert:
+    """What an account's feed shows of an alert that others see in the same form, where nothing follows from that."""
+    (arrival,) = store.feed_of(account).arrivals([one])
+    return RoutedAlert(alert=arrival.alert, known=arrival.known, decision=None, targets={}, arrival=arrival)
+
+
+def test_accounts_that_only_see_an_alert_too_do_not_overtake_each_other(store: Store) -> None:
+    """However many bring it at the same moment, and one that something follows from as well."""
+    begin(store, "acme", "beta", "gamma", "delta")
+    arrive(store, "acme", alert(id="a"), "secops")
+    feed = store.feed_of("delta")
+    (arrival,) = feed.arrivals([alert(id="a")])
+    read = {name: only_joins(store, name, alert(id="a")) for name in ("beta", "gamma")}
+    for name, item in read.items():
+        store.feed_of(name).commit_page([item], now=NOW)
+    feed.commit_page([of_arrival(arrival, "tickets")], now=NOW)
+    assert seen(store) == [("a", name, 0) for name in ("acme", "beta", "delta", "gamma")]
+    assert sorted(rows(store, "SELECT connector FROM deliveries")) == [("secops",), ("tickets",)]
+
+
+def test_an_account_that_sees_what_has_changed_since_is_routed_again(store: Store) -> None:
+    """Else it would count as one that shows the new form, and its next answer as a change back."""
+    begin(store, "acme", "beta")
+    arrive(store, "acme", alert(id="a", severity="low"), "secops")
+    item = only_joins(store, "beta", alert(id="a", severity="low"))
+    arrive(store, "acme", alert(id="a", severity="high"), "secops")
+    with pytest.raises(Overtaken):
+        store.feed_of("beta").commit_page([item], now=NOW, cursor=NOW)
+    assert (seen(store), store.feed_of("beta").state().cursor) == ([("a", "acme", 0)], None)
+
+
+def test_an_account_that_sees_what_was_muted_since_is_routed_again(store: Store) -> None:
+    """The mute may be one of the other account's, and then keeps nothing from this one."""
+    begin(store, "acme", "beta")
+    arrive(store, "acme", alert(id="a"), "secops")
+    item = only_joins(store, "beta", alert(id="a"))
+    store.mutes.hush(lambda *_: MutedBy(id="1", until=NOW + 60, reason="", who="Ada"))
+    with pytest.raises(Overtaken):
+        store.feed_of("beta").commit_page([item], now=NOW)
+    store.feed_of("beta").commit_page([only_joins(store, "beta", alert(id="a"))], now=NOW)
+    assert seen(store) == [("a", "acme", 0), ("a", "beta", 0)]
 
 
 def test_accounts_that_go_on_to_show_different_forms_change_nothing(store: Store) -> None:

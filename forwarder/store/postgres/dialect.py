@@ -30,6 +30,8 @@ _REPLACED: Final[tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], st
     # Which index is best PostgreSQL decides by itself, by what it knows of the rows; so the hints mean nothing to it.
     (re.compile(r"\b(INDEXED BY \w+|NOT INDEXED)\b"), ""),
     (re.compile(r"\+(?=[ad]\.\w)"), ""),
+    # Of SQLite's writers there is one at a time.
+    (re.compile(r"/\* (FOR SHARE OF \w+) \*/"), r"\1"),
     (re.compile(r"\bCROSS JOIN (\w+)( AS \w+)?\s+ON\b"), r"JOIN \1\2 ON"),
     # SQLite's LIKE and NOCASE know no case among ASCII letters. An index holds no text of any length.
     (re.compile(r"\bLIKE\b"), "ILIKE"),

@@ -156,10 +156,11 @@ UPDATE deliveries SET state = 'delivered', failing_since = NULL, lookups = 0, la
 WHERE {_UNDECIDED} AND {_REPEATS}
 """
 
+# Of an alert that a damaged file has lost nothing can be noted, and its dead letter goes all the same.
 _NOTE_DISCARDS: Final = f"""
 INSERT INTO discards (alert_id, connector, enqueued_at, uncertain, sent_as)
 SELECT alert_id, connector, enqueued_at, CASE WHEN state = 'uncertain' OR {_MAY_BE_THERE} THEN 1 ELSE 0 END, sent_as
-FROM deliveries WHERE {_UNDECIDED} AND kind = 'open'
+FROM deliveries WHERE {_UNDECIDED} AND kind = 'open' AND alert_id IN (SELECT id FROM alerts)
 ON CONFLICT (alert_id, connector) DO UPDATE
   SET enqueued_at = excluded.enqueued_at, uncertain = excluded.uncertain, sent_as = excluded.sent_as
 """

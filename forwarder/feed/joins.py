@@ -21,6 +21,8 @@ class Joins:
     def __init__(self, account: str, routes: Sequence[Route], mutes: Sequence[MuteRow], vendors: Vendors) -> None:
         self._account, self._vendors = account, vendors
         self._routes = [route for route in routes if _names(route, account)]
+        # Such a route ends the search for those that it names: for one that joins it may go on where it ended.
+        self._stops = any(route.account and route.stop for route in routes)
         self._mutes = {mute.id for mute in mutes if mute.rule is not None and mute.rule.account}
 
     def brings_nothing(self, arrival: Arrival) -> bool:
@@ -31,7 +33,7 @@ class Joins:
         """
         if arrival.known is None or arrival.changed or not arrival.owed or arrival.muted_by in self._mutes:
             return False
-        return arrival.past or not any(self._leads_on(arrival, route) for route in self._routes)
+        return arrival.past or not (self._stops or any(self._leads_on(arrival, route) for route in self._routes))
 
     def _leads_on(self, arrival: Arrival, route: Route) -> bool:
         """Whether a route that names the account matches by it, and by none of those that see the alert already."""

@@ -106,6 +106,20 @@ def test_an_alert_that_both_see_goes_once_to_each_connector(sandbox: Sandbox, st
     assert not acme.poll().connectors | beta.poll().connectors
 
 
+def test_where_one_account_s_route_stops_another_one_goes_on(
+    sandbox: Sandbox, store: Store, reader: MakeReader
+) -> None:
+    """What a route kept the first account's alert from is owed once a second account sees it."""
+    routes = config([{"account": "acme", "to": "secops", "stop": True}, {"to": "oncall"}]).routes
+    settings = named().model_copy(update={"routes": routes})
+    acme, beta = reader("acme", settings), reader("beta", settings)
+    publish(sandbox, "a", 1, affected_vendors=["openssl"])
+    acme.poll()
+    assert owed(store) == [("a", "secops")]
+    beta.poll()
+    assert owed(store) == [("a", "oncall"), ("a", "secops")]
+
+
 def test_a_route_that_was_added_sends_nothing_of_the_past(sandbox: Sandbox, store: Store, reader: MakeReader) -> None:
     """A second account brings where its own name leads, and not what any route has come to say since."""
     acme = reader("acme")

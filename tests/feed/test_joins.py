@@ -23,6 +23,8 @@ ROUTES = {
     "beta's": {"account": ("bet*",), "to": ("tickets",)},
     "low ones of beta's": {"account": ("beta",), "severity": ("low",), "to": ("tickets",)},
     "both's": {"account": ("*",), "to": ("tickets",)},
+    "acme's, and no further": {"account": ("acme",), "to": ("secops",), "stop": True},
+    "anybody's, and no further": {"to": ("secops",), "stop": True},
 }
 
 
@@ -31,6 +33,9 @@ ROUTES = {
     [
         (("anybody's", "acme's", "low ones of beta's", "both's"), True),
         (("anybody's", "beta's"), False),
+        (("acme's, and no further", "anybody's"), False),
+        (("anybody's, and no further", "beta's"), False),
+        (("anybody's, and no further", "acme's"), True),
     ],
 )
 def test_an_account_brings_where_only_its_own_name_leads(names: tuple[str, ...], nothing: bool) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import Final
 
 from forwarder.alert import Alert, got_worse
@@ -9,6 +10,16 @@ from forwarder.connector import Delivery, Kind, Origin, Status, Texts, clean, on
 
 _ORIGINS: Final = {Origin.FEED: "", Origin.ALARM: "Alarm of the forwarder: ", Origin.TEST: "TEST, please ignore: "}
 _WAKING: Final = frozenset({Kind.OPEN, Kind.UPDATE, Kind.REMIND})
+
+
+KEY_PREFIX: Final = "sentrytex:"
+"""What each key begins with."""
+
+
+def dedup_key(alert: Alert, most: int) -> str:
+    """The key, of at most ``most`` characters, under which a pager folds everything about ``alert`` into one."""
+    key = f"{KEY_PREFIX}{alert.id}"
+    return key if len(key) <= most else f"{KEY_PREFIX}{hashlib.sha256(alert.id.encode()).hexdigest()}"
 
 
 def nothing_to_send(delivery: Delivery) -> str:

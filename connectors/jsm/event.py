@@ -6,7 +6,6 @@ https://developer.atlassian.com/cloud/jira/service-desk-ops/rest/v2/api-group-in
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Mapping
 from typing import Any, Final
@@ -24,9 +23,6 @@ MAX_NOTE: Final = 25_000
 MAX_LABEL: Final = 100
 """Characters of the message, the alias, the description, all properties, a note, and a source."""
 
-PREFIX: Final = "sentrytex:"
-"""What each alias begins with."""
-
 SOURCE: Final = "Sentrytex"
 _TAG: Final = re.compile(r"<(?=[A-Za-z/!?])")
 """How an element of HTML begins, which a message may hold: https://support.atlassian.com/opsgenie/docs/alert-fields"""
@@ -37,8 +33,7 @@ _REST: Final = 200  # characters that names of properties take at most
 
 def alias_of(alert: Alert) -> str:
     """By what everything about ``alert`` is one alert there: while one is open, a repeat only counts it up."""
-    alias = f"{PREFIX}{alert.id}"
-    return alias if len(alias) <= MAX_ALIAS else f"{PREFIX}{hashlib.sha256(alert.id.encode()).hexdigest()}"
+    return paging.dedup_key(alert, MAX_ALIAS)
 
 
 def created(delivery: Delivery, alias: str, texts: Texts, priority: Priority) -> dict[str, Any]:

@@ -5,7 +5,6 @@ The shape and its limits: https://developer.pagerduty.com/docs/events-api-v2/tri
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 from collections.abc import Mapping
@@ -23,9 +22,6 @@ MAX_SUMMARY: Final = 1024
 
 MAX_DEDUP_KEY: Final = 255
 """Characters."""
-
-KEY_PREFIX: Final = "sentrytex:"
-"""What each dedup key begins with."""
 
 MAX_EVENT: Final = 512_000
 """Bytes of the whole event as JSON. The vendor says 512 KB, and not which kilobyte: the smaller one is safe."""
@@ -59,8 +55,7 @@ _ROUTING_KEY_FIELD: Final = len(',"routing_key":""') + ROUTING_KEY_LENGTH
 
 def dedup_key(alert: Alert) -> str:
     """The key under which PagerDuty folds everything about ``alert`` into one incident."""
-    key = f"{KEY_PREFIX}{alert.id}"
-    return key if len(key) <= MAX_DEDUP_KEY else f"{KEY_PREFIX}{hashlib.sha256(alert.id.encode()).hexdigest()}"
+    return paging.dedup_key(alert, MAX_DEDUP_KEY)
 
 
 def trigger_event(delivery: Delivery, key: str, texts: Texts) -> dict[str, Any]:

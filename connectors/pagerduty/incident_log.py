@@ -18,9 +18,9 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 from connectors.pagerduty.config import PagerDutyConfig
-from connectors.pagerduty.event import KEY_PREFIX
 from connectors.pagerduty.rest import Item, RestApi, moment
 from forwarder.connector import Broken, Failed, Finding, Look, Sighting, Status, clean, one_line
+from forwarder.paging import KEY_PREFIX
 
 OVERLAP: Final = timedelta(minutes=5)
 """How far a look goes back behind the one before it, for what came into view late."""

@@ -171,6 +171,8 @@ def _known(delivery: Delivery) -> list[Fact]:
         known.append(Fact(name="CISA KEV", value="yes, known to be exploited" if alert.cisa_kev else "no"))
     if alert.affected_vendors:
         known.append(Fact(name="Vendors", value=_short(", ".join(delivery.vendor_names))))
+    if delivery.accounts:
+        known.append(Fact(name="Account", value=_short(delivery.seen_by)))
     if alert.alert_type:
         known.append(Fact(name="Type", value=_short(alert.alert_type, _MAX_NAME)))
     note = f" ({alert.date_note})" if alert.date_note else ""

@@ -70,6 +70,13 @@ def test_evidence_is_shown_where_it_is_known(connector: Connector[Any]) -> None:
         assert "sources: 2" in text
 
 
+def test_who_sees_an_alert_is_told(connector: Connector[Any]) -> None:
+    """Where the config names accounts, every message says which of them see it."""
+    told = json.dumps(connector.render(delivery(alert=alert(), accounts=("acme-corp", "beta-corp"))))
+    assert "acme-corp" in told
+    assert "beta-corp" in told
+
+
 def test_no_identity_depends_on_them(connector: Connector[Any], target: Target[Sandbox], sandbox: Sandbox) -> None:
     """What was sent before the stack was read is found after it, and a repeat shows no second time."""
     before = delivery(enqueued_at=sandbox.jira.clock())

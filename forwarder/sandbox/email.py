@@ -24,7 +24,7 @@ from typing import Any, Final
 from forwarder.sandbox.exchange import Reply, Request
 from forwarder.sandbox.faults import FLOOD_BYTES, Fault, FaultKind
 from forwarder.sandbox.limits import Clock
-from forwarder.sandbox.server import Server, Service
+from forwarder.sandbox.server import SILENT, Server, Service
 
 MAX_MAIL: Final = 10 * 1024 * 1024
 _PATH: Final = re.compile(r"(?:FROM|TO):<([^<>\s]*)>(.*)", re.IGNORECASE)
@@ -172,7 +172,8 @@ class _Conversation(socketserver.StreamRequestHandler):
                 said = self._do(verb, rest, body)
         if fault and fault.kind in (FaultKind.STATUS, FaultKind.STATUS_AFTER):
             said = f"{fault.status} {fault.body or 'as it was ordered'}"
-        service.note(request, int(said[:3]) if said and said[:3].isdigit() else None)
+        silent = fault is not None and fault.kind in SILENT
+        service.note(request, int(said[:3]) if said[:3].isdigit() and not silent else None)
         if fault is None or fault.kind in (FaultKind.STATUS, FaultKind.STATUS_AFTER, FaultKind.LATENCY):
             self._say(said)
         else:

@@ -5,6 +5,7 @@ https://docs.github.com/en/rest/issues
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -142,7 +143,10 @@ class GitHub(Service):
             return Reply.json(_ME)
         if request.path != _PATH and not request.path.startswith(f"{_PATH}/"):
             return _refusal(404, "Not Found")
-        return self._in_repository(request, request.path.removeprefix(_PATH).strip("/").split("/"))
+        try:
+            return self._in_repository(request, request.path.removeprefix(_PATH).strip("/").split("/"))
+        except json.JSONDecodeError:  # it may have come in part, from who was killed meanwhile
+            return _refusal(400, "Problems parsing JSON")
 
     def _in_repository(self, request: Request, parts: list[str]) -> Reply:
         if request.method != "GET":

@@ -290,7 +290,7 @@ class _Handler(BaseHTTPRequestHandler):
         reply = service.answer(request) if kind.has_effect else Reply.text(_PAGE, content_type="text/html")
         if kind in (FaultKind.STATUS, FaultKind.STATUS_AFTER):
             reply = _reply_of(fault, service.refuse_to(request, fault.status))
-        silent = kind in _SILENT
+        silent = kind in SILENT
         service.note(request, None if silent else reply.status)
         if silent:
             self._break_off(fault)
@@ -346,7 +346,8 @@ class _Handler(BaseHTTPRequestHandler):
         """Says nothing: a service keeps its own log of requests."""
 
 
-_SILENT: Final = {FaultKind.RESET_BEFORE, FaultKind.RESET_AFTER, FaultKind.TIMEOUT_BEFORE, FaultKind.TIMEOUT_AFTER}
+SILENT: Final = {FaultKind.RESET_BEFORE, FaultKind.RESET_AFTER, FaultKind.TIMEOUT_BEFORE, FaultKind.TIMEOUT_AFTER}
+"""Faults by which nothing at all is answered: the log of requests has no status then."""
 
 
 def _controlled(service: Service, request: Request) -> Reply:

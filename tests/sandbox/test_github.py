@@ -71,3 +71,9 @@ def test_people_are_told_apart_from_the_forwarder(sandbox: Sandbox) -> None:
     ask(sandbox, "PATCH", "issues/1", json={"state": "open", "state_reason": "reopened"})
     told = [(one["event"], one["actor"]["login"]) for one in ask(sandbox, "GET", "issues/1/events").json()]
     assert told == [("assigned", "forwarder-bot"), ("closed", "grace"), ("reopened", "forwarder-bot")]
+
+
+def test_a_body_that_came_in_part_is_refused_and_nothing_is_opened(sandbox: Sandbox) -> None:
+    """Whoever sent it may have been killed meanwhile."""
+    assert ask(sandbox, "POST", "issues", content=b'{"title": "A ti').status_code == 400
+    assert sandbox.github.issues == {}

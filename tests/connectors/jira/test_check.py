@@ -58,7 +58,11 @@ def _hide_labels(sandbox: Sandbox) -> None:
         (
             _hide_labels,
             {"due_in": {"high": "1d"}},
-            ["labels cannot be set on a new Task in SEC: add it to the create screen.", "or leave due_in out"],
+            [
+                "labels cannot be set on a new Task in SEC, and by a label its ticket is found again: "
+                "set identity: text, or add it to the create screen.",
+                "or leave due_in out",
+            ],
         ),
         (
             lambda sandbox: sandbox.jira.permissions.difference_update({"CREATE_ISSUES", "ADD_COMMENTS"}),

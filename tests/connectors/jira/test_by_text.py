@@ -73,7 +73,7 @@ def another(number: int, **changes: Any) -> Delivery:
 
 
 def test_a_word_is_one_to_every_search() -> None:
-    """It is of letters and then of digits alone, the same for the same alert, and differs in its digits from others'."""
+    """It is of letters and then of digits alone, and differs in these from those of others."""
     words = [Identity.of(f"alert-{number}").word for number in range(2000)]
     assert all(re.fullmatch("sentrytex[0-9]{32}", word) for word in words)
     assert len(set(words)) == len(words)
@@ -178,10 +178,13 @@ def test_an_alert_cannot_pass_for_another_one(by_text: Connect, sandbox: Sandbox
     jira = by_text()
     opened(jira, another(1))
     forged = line_of(sandbox, "SEC-1").replace(Identity.of("alert-1").word, MINE.word)
-    for number, fields in enumerate(
-        ({"title": forged}, {"description": f"x\n{forged}\n"}, {"alert_type": forged}, {"affected_vendors": [forged]}),
-        2,
-    ):
+    places: list[dict[str, Any]] = [
+        {"title": forged},
+        {"description": f"x\n{forged}\n"},
+        {"alert_type": forged},
+        {"affected_vendors": [forged]},
+    ]
+    for number, fields in enumerate(places, 2):
         opened(jira, delivery(alert=alert(id=f"alert-{number}", **fields)))
     assert jira.find(delivery()) is None
     assert len({opened(jira, another(number)).remote_id for number in range(1, 6)}) == 5

@@ -82,7 +82,7 @@ def asked(query: str) -> Asked:
 
 
 def _holds(phrase: str | None, term: str | None, query: str) -> Asked | None:
-    """Whether the words are what one term asks for; None where it asks for nothing, for it is left out of every index."""
+    """Whether the words are what one term asks for; None where it asks only for what is in no index."""
     if term is None:
         return _phrase(phrase or "")
     # Neither how near nor how much it weighs changes what is found.

@@ -16,7 +16,7 @@ import pytest
 from forwarder.sandbox import Sandbox
 from forwarder.store import Store
 from forwarder.testing import HOSTILE_TEXTS, Target, alert
-from tests.kit.contract import TARGETS
+from tests.kit.contract import BY_TEXT, TARGETS
 from tests.kit.postgres import missing
 from tests.kit.store import claim, delivered, enqueue, settle
 from tests.kit.thorough import beyond
@@ -56,10 +56,14 @@ USUAL_GROUND = (
     "no thread for seconds",
 )
 USUAL_FIRST_START = ("the API answers 503",)
-EACH_POINT, MANY = "a kill at each point", "30 kills"
+EACH_POINT, MANY, BY_ITS_TEXT = "a kill at each point", "30 kills", "tickets found by their text"
 KILLS: Mapping[str, Callable[[Path], kills.Result]] = {
     name: partial(kills.run, kills.Campaign(seed=SEED, kills=count, faults=True))
     for name, count in {EACH_POINT: len(kills.DEADLY), MANY: 30}.items()
+} | {
+    BY_ITS_TEXT: partial(
+        kills.run, kills.Campaign(seed=SEED, kills=len(kills.DEADLY), faults=True, cloud=False, text=True)
+    )
 }
 FEW_LIVES, LIVES = "2 kills", "4 kills"
 LIFE_KILLS: Mapping[str, Callable[[Path], life.Result]] = {
@@ -125,7 +129,7 @@ def test_kills_between_a_response_and_its_effects_lose_nothing(
 @pytest.mark.parametrize("statuses", beyond([FEW], [FEW, matrix.STANDARD]), ids=["of each kind", "all"])
 @pytest.mark.parametrize(
     "target",
-    beyond([one for one in TARGETS if one.name in ("slack-webhook", "pagerduty", "jira-cloud")], TARGETS),
+    beyond([one for one in TARGETS if one.name in ("slack-webhook", "pagerduty", "jira-cloud")], [*TARGETS, *BY_TEXT]),
     ids=lambda target: target.name,
 )
 def test_every_fault_of_a_destination_ends_in_one_alert(

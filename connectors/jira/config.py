@@ -60,6 +60,11 @@ class JiraConfig(ConnectorConfig):
         default={}, description="How long after its arrival a ticket of each severity is due, such as 2d."
     )
     labels: tuple[str, ...] = Field(default=(), description="Labels of every ticket, next to the forwarder's own.")
+    identity: Literal["label", "text"] = Field(
+        default="label",
+        description="By what a ticket is found again, so that there is one: a label, or text, a line at the end of its "
+        "description, where the field Labels is not on the screen on which tickets are created.",
+    )
     fields: dict[str, Any] = Field(
         default={},
         description="Further fields of every ticket, by id, as Jira's API takes them: components, customfield_…",

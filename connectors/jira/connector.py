@@ -1,8 +1,8 @@
 """Jira: a ticket for every alert, on Cloud and Data Center.
 
-Jira knows no idempotency key. Every ticket carries a label made of the alert's id, which is searched before a ticket is
-created; where the search fails, none is. People own a ticket once it is there: what changes is added in comments, and
-nothing that they may have edited is written again.
+Jira knows no idempotency key. Every ticket carries a label made of the alert's id, or a line in its description, which
+is searched before a ticket is created; where the search fails, none is. People own a ticket once it is there: what
+changes is added in comments, and nothing that they may have edited is written again.
 """
 
 from __future__ import annotations
@@ -20,10 +20,11 @@ from connectors.jira.client import RequestFailed, Site, dig
 from connectors.jira.comment import comment_for
 from connectors.jira.config import JiraConfig, JiraOwner
 from connectors.jira.home import HomeProject, no_project
+from connectors.jira.identity import Identity, Ways, with_line
 from connectors.jira.markup import Body, Content, adf, plain, wiki
 from connectors.jira.ownership import brought, owned, owners_findings, without
 from connectors.jira.refusal import NOT_ON_SCREEN, LeftOut, remedy
-from connectors.jira.search import LabelSearch
+from connectors.jira.search import TicketSearch
 from connectors.jira.setup import SETUP
 from connectors.jira.urgency import Urgency
 from connectors.jira.workflow import close, path_of
@@ -64,7 +65,7 @@ class Jira(Connector[JiraConfig]):
 
     Config: ClassVar[type[ConnectorConfig]] = JiraConfig
     noun = ("ticket", "tickets")
-    replayed = "are found by their label, and no second ticket is made"
+    replayed = "are found again, and no second ticket is made"
     withdrawn = "its ticket is closed"
     setup = SETUP
     Owner = JiraOwner
@@ -92,18 +93,20 @@ class Jira(Connector[JiraConfig]):
         )
         self._account = Account(self._site)
         self._urgency = Urgency(self._site, self._account, config, now)
+        self._ways = Ways(config)
         self._watch: Watch | None = None
         if isinstance(config.sync_every, timedelta):
             from connectors.jira.watch import Watch
 
-            self._watch = Watch(self._site, self._account, HomeProject(self._site, config.project))
+            self._watch = Watch(self._site, self._account, HomeProject(self._site, config.project), self._ways)
             self.look_every = config.sync_every.total_seconds()
-        self._search = LabelSearch(self._site, config.project)
+        self._search = TicketSearch(self._site, config.project, self._ways)
         self._left_out = LeftOut(config)
 
     def remember(self, memory: Memory) -> None:
-        """Notes which projects the config named before."""
+        """Notes which projects the config named before, and by what tickets were found."""
         super().remember(memory)
+        self._ways.remember(memory)
         self._left_out.remember(memory)
         self._places.remember(memory)
 
@@ -142,7 +145,7 @@ class Jira(Connector[JiraConfig]):
             return failed.outcome
 
     def find(self, delivery: Delivery) -> Receipt | None:
-        """The ticket, by its label; for an update or a withdrawal only if its comment is there."""
+        """The ticket, by what it bears; for an update or a withdrawal only if its comment is there."""
         key = self._key(delivery) or self._key_before(delivery)
         there = key and (delivery.kind is Kind.OPEN or self._has_comment(key, marker(delivery)))
         return self._receipt(key) if key and there else None
@@ -177,13 +180,19 @@ class Jira(Connector[JiraConfig]):
 
     def _fields(self, delivery: Delivery) -> dict[str, Any]:
         urgency = self._urgency.fields(delivery.alert.severity, delivery.enqueued_at)
+        description = ticket.description(delivery, self.texts)
+        labels: dict[str, Any] = {"labels": ticket.labels(delivery, self.config.labels)}
+        if self.config.identity == "text":
+            description = with_line(description, delivery.alert.id)
+            # Where there is no such field, a ticket with an empty list of them is refused, too.
+            labels = {"labels": list(self.config.labels)} if self.config.labels else {}
         return {
             **self.config.fields,
             "project": {"key": self.config.project},
             "issuetype": {"name": self.config.issue_type},
             "summary": ticket.summary(delivery, self.texts),
-            "description": self._write(ticket.description(delivery, self.texts)),
-            "labels": ticket.labels(delivery, self.config.labels),
+            "description": self._write(description),
+            **labels,
             **(urgency if is_alert(delivery) else {}),
             **owned(delivery, self.config.fields, cloud=self._site.cloud),
         }
@@ -195,20 +204,18 @@ class Jira(Connector[JiraConfig]):
         return Receipt(remote_id=key, url=f"{self.config.url}/browse/{quote(key, safe='')}")
 
     def _key(self, delivery: Delivery, *, shared: bool = False) -> str | None:
-        """The alert's ticket: the one that was created, else the one that bears the alert's label."""
-        return _ticket(delivery) or self._search.key(ticket.identity_label(delivery.alert.id), shared=shared)
+        """The alert's ticket: the one that was created, else the one that bears the alert's identity."""
+        return _ticket(delivery) or self._search.key(Identity.of(delivery.alert.id), shared=shared)
 
     def _key_before(self, delivery: Delivery) -> str | None:
         """The ticket in a project that the config named before, where the delivery may have been sent to that one."""
-        label = ticket.identity_label(delivery.alert.id)
-        return next(
-            filter(None, (self._key_in(place, label) for place in self._places.left_since(delivery.enqueued_at))), None
-        )
+        identity, former = Identity.of(delivery.alert.id), self._places.left_since(delivery.enqueued_at)
+        return next(filter(None, (self._key_in(place, identity) for place in former)), None)
 
-    def _key_in(self, former: Mapping[str, Any], label: str) -> str | None:
+    def _key_in(self, former: Mapping[str, Any], identity: Identity) -> str | None:
         project = former["place"]
         try:
-            return LabelSearch(self._site, project).key(label, shared=False)
+            return TicketSearch(self._site, project, self._ways).key(identity, shared=False)
         except RequestFailed as failed:
             # A project of another site is not there, and what it holds is nothing to those who look here.
             if failed.status == 404 and former.get("site", self.config.url) != self.config.url:

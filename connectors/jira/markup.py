@@ -49,7 +49,7 @@ B = TypeVar("B", str, dict[str, Any])
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Content:
-    """What a ticket or a comment says: facts, a table, a text of several paragraphs, a line of small print.
+    """What a ticket or a comment says: facts, a table, a text of several paragraphs, small print and a last line.
 
     ``table`` has the same facts in each row, of which the names are the columns'. Rows that do not fit are left off
     from the end, and counted.
@@ -58,6 +58,7 @@ class Content:
     text: str
     facts: Sequence[Fact] = ()
     small_print: str = ""
+    last_line: str = ""
     table: Sequence[Sequence[Fact]] = ()
 
 
@@ -156,7 +157,8 @@ def _line(text: str) -> str:
 
 def _wiki_text(content: Content, text: str) -> str:
     facts = "\n".join(f"* *{escape_wiki(fact.name)}:* {_wiki_value(fact)}" for fact in content.facts)
-    parts = [facts, _wiki_table(content.table), escape_wiki(text), escape_wiki(_line(content.small_print))]
+    lines = [escape_wiki(_line(line)) for line in (content.small_print, content.last_line)]
+    parts = [facts, _wiki_table(content.table), escape_wiki(text), *lines]
     return "\n\n".join(filter(None, parts))
 
 
@@ -182,7 +184,7 @@ def _adf_document(content: Content, text: str) -> dict[str, Any]:
         nodes.append({"type": "bulletList", "content": [_adf_fact(fact) for fact in content.facts]})
     if content.table:
         nodes.append(_adf_table(content.table))
-    paragraphs = map(_adf_lines, [*text.split("\n\n"), _line(content.small_print)])
+    paragraphs = map(_adf_lines, [*text.split("\n\n"), _line(content.small_print), _line(content.last_line)])
     nodes.extend({"type": "paragraph", "content": lines} for lines in paragraphs if lines)
     return {"type": "doc", "version": 1, "content": nodes}
 

@@ -26,15 +26,27 @@ _KEPT: Final = "left_out"
 def remedy(field: str, said: str, config: JiraConfig) -> str:
     """What a person does about a field that Jira refuses in every ticket, as a clause."""
     kind = f"a {config.issue_type} in {config.project}"
+    screen = f"put {field} on the create screen of {kind}"
     if field == "issuetype":
-        return f"{config.project} has no issue type {config.issue_type}: correct issue_type"
+        return _remedy_of_type(said, config)
     if field in config.fields:
-        return f"correct fields.{field}, or put {field} on the create screen of {kind}"
+        return f"correct fields.{field}" + (f", or {screen}" if NOT_ON_SCREEN in said else "")
+    if field == "labels" and config.identity == "label":
+        return f"set identity: text, or {screen}: by a label its ticket is found again"
     if field == "labels":
-        return f"put labels on the create screen of {kind}: by them its ticket is found again"
+        return f"{screen}, or leave labels out" if config.labels else f"{kind} requires labels: set labels"
+    if field == "description" and config.identity == "text":
+        return f"{screen}: by a line of it its ticket is found again"
     if NOT_ON_SCREEN in said:
-        return f"put {field} on the create screen of {kind}"
+        return screen
     return f"{kind} requires {field}: add it under fields"
+
+
+def _remedy_of_type(said: str, config: JiraConfig) -> str:
+    # Jira blames the type where a type of sub-tasks comes without a parent.
+    if "parent" in said and "parent" not in config.fields:
+        return f"{config.issue_type} is a type of sub-tasks: set fields.parent, or choose another issue_type"
+    return f"{config.project} has no issue type {config.issue_type}: correct issue_type"
 
 
 class LeftOut:
@@ -86,7 +98,10 @@ class LeftOut:
                     f"{project}: correct owners, or put {field} on the create screen."
                 )
         priority = cut(one_line(name.removeprefix("priority ")), 100)
-        return f"Tickets are created without a priority, for Jira takes no {priority} in {project}: correct priority."
+        return (
+            f"Tickets are created without a priority, for Jira takes no {priority} in {project}: correct priority, or "
+            "put it on the create screen."
+        )
 
 
 def _names(fields: Mapping[str, Any]) -> Iterator[str]:

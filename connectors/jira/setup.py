@@ -20,6 +20,12 @@ SETUP: Final = Setup(
         ),
         Question(key="project", prompt="Key of the project", default="SEC"),
         Question(key="issue_type", prompt="Issue type", default="Task"),
+        Question(
+            key="identity",
+            prompt="By what a ticket is found again (text where the screens have no field Labels)",
+            default="label",
+            choices=("label", "text"),
+        ),
     ),
     severities=(Severity.CRITICAL, Severity.HIGH),
 )

@@ -6,9 +6,10 @@ import re
 from collections.abc import Mapping
 from typing import Any, Final
 
+from connectors.jira.identity import Identity, without_words
 from connectors.jira.markup import Content, cut_line, plain
 from forwarder.connector import Delivery, Texts
-from forwarder.ticket import LABEL, facts, identity, links, row, small_print, title
+from forwarder.ticket import LABEL, facts, links, row, small_print, title
 
 MAX_SUMMARY: Final = 255
 """Characters of a summary, which is one line.
@@ -19,9 +20,6 @@ https://developer.atlassian.com/cloud/jira/platform/rest/v3/api-group-issues/#ap
 MAX_LABEL: Final = 255
 """Characters of a label, none of them white space."""
 
-MAX_IDENTITY: Final = 110
-"""Our own: of the label by which a ticket is found again."""
-
 OURS: Final = frozenset({"summary", "description", "project", "issuetype", "labels"})
 """Fields that every ticket gets from the forwarder."""
 
@@ -31,14 +29,9 @@ EXTRAS: Final = frozenset({"priority", "duedate"})
 _PLAIN_LABEL: Final = re.compile(r"[A-Za-z0-9._:-]{1,100}")
 
 
-def identity_label(alert_id: str) -> str:
-    """The label by which the ticket of an alert is found."""
-    return identity(alert_id, MAX_IDENTITY)
-
-
 def labels(delivery: Delivery, further: tuple[str, ...]) -> list[str]:
     """``further`` labels, then the forwarder's own: its name, the alert's identity, the CVE."""
-    own = [LABEL, identity_label(delivery.alert.id)]
+    own = [LABEL, Identity.of(delivery.alert.id).label]
     if (cve := delivery.alert.cve_id) and _PLAIN_LABEL.fullmatch(cve):
         own.append(cve)
     return list(dict.fromkeys([*further, *own]))
@@ -54,9 +47,9 @@ def description(delivery: Delivery, texts: Texts) -> Content:
     """What is known of the alert, and its text; of a digest its alerts, a row each."""
     if delivery.items:
         rows = [row(alert) for alert in delivery.items]
-        return Content(text="", facts=links(delivery), table=rows, small_print=small_print(delivery))
+        return without_words(Content(text="", facts=links(delivery), table=rows, small_print=small_print(delivery)))
     text = texts.text(delivery, delivery.alert.description)
-    return Content(text=text, facts=facts(delivery), small_print=small_print(delivery))
+    return without_words(Content(text=text, facts=facts(delivery), small_print=small_print(delivery)))
 
 
 def preview(fields: Mapping[str, Any]) -> str:
@@ -66,7 +59,8 @@ def preview(fields: Mapping[str, Any]) -> str:
         lines.append(f"Priority: {_named(fields['priority'])}")
     if "duedate" in fields:
         lines.append(f"Due: {fields['duedate']}")
-    lines.append(f"Labels: {', '.join(fields['labels'])}")
+    if "labels" in fields:
+        lines.append(f"Labels: {', '.join(fields['labels'])}")
     lines += [f"{name}: {value}" for name, value in fields.items() if name not in OURS | EXTRAS]
     return "\n".join(lines) + "\n\n" + plain(fields["description"])
 

@@ -12,13 +12,14 @@ import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Any, Final
 
 from connectors.jira.account import Account, name_of
 from connectors.jira.client import RequestFailed, Site
 from connectors.jira.history import EXPAND, Edit, moment
 from connectors.jira.home import HomeProject
-from connectors.jira.query import changed_in, tickets
+from connectors.jira.identity import Ways
+from connectors.jira.query import changed_in, tickets, with_or_without_labels
 from connectors.jira.standing import FIELDS, Ticket
 from connectors.jira.workflow import path_of
 from forwarder.connector import Look, Sighting, Status
@@ -102,8 +103,8 @@ class Seen:
 class Watch:
     """Looks at the tickets of a site, whatever project they stand in by now."""
 
-    def __init__(self, site: Site, account: Account, home: HomeProject) -> None:
-        self._site, self._account, self._home = site, account, home
+    def __init__(self, site: Site, account: Account, home: HomeProject, ways: Ways) -> None:
+        self._site, self._account, self._home, self._ways = site, account, home, ways
 
     def look(self, cursor: str) -> Look:
         """What was done since the look that gave ``cursor``; raises RequestFailed where not all of it is shown."""
@@ -135,12 +136,20 @@ class Watch:
     def _changed_in(self, minutes: int) -> dict[str, Ticket]:
         # The latest first: what is changed while the pages are read moves to the front, and hides nothing behind it.
         found: dict[str, Ticket] = {}
-        for issue in tickets(self._site, changed_in(minutes), fields=FIELDS, most=_PAGE, expand=EXPAND):
+        for issue in self._issues(minutes):
             # What was moved towards the end by that shows once more, as it stood before or stands by now.
             ticket = Ticket.of(issue)
             if ticket.key not in found or found[ticket.key].updated < ticket.updated:
                 found[ticket.key] = ticket
         return found
+
+    def _issues(self, minutes: int) -> Iterable[Mapping[str, Any]]:
+        def ask(jql: str) -> Iterator[Mapping[str, Any]]:
+            return tickets(self._site, jql, fields=FIELDS, most=_PAGE, expand=EXPAND)
+
+        if not self._ways.by_text:
+            return ask(changed_in(minutes))
+        return with_or_without_labels(lambda by_label: ask(changed_in(minutes, by_text=True, by_label=by_label)))
 
     def _certain(self, ticket: Ticket) -> Ticket | None:
         """The ticket itself where the index does not tell who moved it to where it stands; None where it is gone."""

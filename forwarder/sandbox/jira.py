@@ -43,7 +43,7 @@ class Jira(People, Service):
     """
 
     name = "jira"
-    verbs = ("move", "assign", "edit", "comment")
+    verbs = ("move", "assign", "edit", "comment", "clone", "write")
 
     def __init__(self, *, clock: Clock, latency: float = 0.0) -> None:
         super().__init__(clock=clock, latency=latency)
@@ -107,6 +107,15 @@ class Jira(People, Service):
     @index_lag.setter
     def index_lag(self, seconds: float) -> None:
         self.project.index_lag = seconds
+
+    @property
+    def fuzzy(self) -> bool:
+        """Whether a search of texts finds words that only begin like those that were asked for."""
+        return self.project.fuzzy
+
+    @fuzzy.setter
+    def fuzzy(self, near: bool) -> None:
+        self.project.fuzzy = near
 
     @property
     def required_fields(self) -> dict[str, str]:
@@ -316,7 +325,7 @@ class Jira(People, Service):
         query = jql.parse(str(asked.get("jql", "")))
         if not call.may("BROWSE_PROJECTS"):
             return []
-        for key in query.values("project") or ():
+        for key in (value for leaf in query.leaves if leaf.field == "project" for value in _values(leaf)):
             if not self.project.is_called(key) and key not in (self.project.id, self.project.name):
                 raise jql.JqlError(f"The value '{key}' does not exist for the field 'project'.")
         fresh = asked.get("reconcileIssues") or ()
@@ -344,3 +353,7 @@ class Jira(People, Service):
 
     def _person(self, call: Call) -> view.Person:
         return lambda name: self.project.accounts.named(name).shown(cloud=call.cloud)
+
+
+def _values(leaf: jql.Leaf) -> frozenset[str]:
+    return leaf.values if isinstance(leaf, jql.OneOf) else frozenset()

@@ -66,7 +66,8 @@ def issue_types(call: Call) -> Reply:
     """A page of the project's issue types."""
     if not call.sees(call.part[0]):
         return view.errors(404, _NO_PROJECT.format(call.part[0]))
-    kinds = [{**kind, "subtask": False} for kind in call.project.options("issuetype") or []]
+    subtasks = call.project.subtask_types
+    kinds = [{**kind, "subtask": kind["id"] in subtasks} for kind in call.project.options("issuetype") or []]
     return _listed(call, "issueTypes", kinds)
 
 
@@ -75,6 +76,7 @@ def fields(call: Call) -> Reply:
     if not call.sees(call.part[0]) or call.part[1] not in call.project.issue_types:
         return view.errors(404, "The issue type is not valid for this project.")
     needed = {"summary", "issuetype", "project", *call.project.required_fields}
+    needed |= {"parent"} if call.part[1] in call.project.subtask_types else set()
     fields = []
     for name, label in call.project.known().items():
         options = call.project.options(name)

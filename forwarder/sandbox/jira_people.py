@@ -47,6 +47,17 @@ class People:
         with self.lock:
             self.project.comment(self._one(key), text, rich=False, by=self._account(by))
 
+    def clone(self, key: str, *, by: str = "alice") -> str:
+        """Copy the issue with all that its fields hold, and tell the key of the copy."""
+        with self.lock:
+            return str(self.project.clone(self._one(key), by=self._account(by))["key"])
+
+    def write(self, fields: Mapping[str, Any], *, by: str = "alice") -> str:
+        """Make an issue of their own, with a text for a description, and tell its key."""
+        with self.lock:
+            made = {"project": {"key": self.project.key}, "issuetype": {"name": "Task"}, **fields}
+            return str(self.project.create(made, rich=False, by=self._account(by))["key"])
+
     def add_account(self, name: str, display_name: str = "") -> str:
         """Make an account, and tell its id."""
         with self.lock:

@@ -7,17 +7,21 @@ from dataclasses import dataclass, field
 from datetime import UTC, timedelta, tzinfo
 from typing import Any, Final
 
-from forwarder.sandbox import jira_fields, jira_workflow
+from forwarder.sandbox import jira_fields, jira_search, jira_workflow
 from forwarder.sandbox.jira_accounts import BOT, Accounts
 from forwarder.sandbox.jira_fields import FieldErrors, named, plain
 from forwarder.sandbox.jira_index import Index
-from forwarder.sandbox.jira_workflow import CATEGORIES, RESOLUTIONS, WORKFLOW, Status
-from forwarder.sandbox.jql import JqlError, Query
+from forwarder.sandbox.jira_workflow import RESOLUTIONS, WORKFLOW, Status
+from forwarder.sandbox.jql import Query
 from forwarder.sandbox.limits import Clock
 
 _PRIORITIES: Final = {"1": "Highest", "2": "High", "3": "Medium", "4": "Low", "5": "Lowest"}
 _ISSUE_TYPES: Final = {"10001": "Task", "10002": "Bug", "10003": "Story"}
 _COMPONENTS: Final = {"10100": "Platform", "10101": "Website"}
+REQUEST_TYPE: Final = "customfield_10010"
+"""Of a service project: by what a customer asked, such as ``sec/report-an-incident``."""
+
+_NO_TYPE_OF_THE_TEAM: Final = "The issue type selected is invalid."
 _FIELDS: Final = {
     "summary": "Summary",
     "description": "Description",
@@ -39,7 +43,10 @@ class Project:
     a step from there takes it away.
 
     ``required_fields`` maps the ids of required custom fields to their names, ``optional_fields`` those of further
-    custom fields; ``hidden_fields`` are not on the screen and cannot be set.
+    custom fields; ``hidden_fields`` are not on the screen and cannot be set, ``absent_fields`` are nowhere on the site:
+    no query may name them either. ``subtask_types`` are the ids of those issue types that need a parent.
+
+    ``kind`` is what Jira calls the project's type; a ``team_managed`` one is configured by its team, without screens.
     """
 
     clock: Clock
@@ -54,6 +61,10 @@ class Project:
     required_fields: dict[str, str] = field(default_factory=dict)
     optional_fields: dict[str, str] = field(default_factory=dict)
     hidden_fields: set[str] = field(default_factory=set)
+    absent_fields: set[str] = field(default_factory=set)
+    subtask_types: set[str] = field(default_factory=set)
+    kind: str = "software"
+    team_managed: bool = False
     issues: dict[str, dict[str, Any]] = field(default_factory=dict)
     former_keys: list[str] = field(default_factory=list)
     accounts: Accounts = field(default_factory=Accounts)
@@ -62,17 +73,30 @@ class Project:
     _index: Index = field(default_factory=Index)
     _count: int = 0
 
-    def create(self, fields: Mapping[str, Any], *, rich: bool) -> dict[str, Any]:
+    @property
+    def fuzzy(self) -> bool:
+        """Whether a search of texts finds words that only begin like those that were asked for."""
+        return self._index.fuzzy
+
+    @fuzzy.setter
+    def fuzzy(self, near: bool) -> None:
+        self._index.fuzzy = near
+
+    def create(self, fields: Mapping[str, Any], *, rich: bool, by: str = BOT) -> dict[str, Any]:
         """A new issue; ``rich`` says that texts are documents (API v3). Raises FieldErrors."""
         errors = self._missing(fields) | self._problems(fields, rich=rich)
         if errors:
             raise FieldErrors(errors)
+        return self._add(fields, by=by)
+
+    def _add(self, fields: Mapping[str, Any], *, by: str) -> dict[str, Any]:
         self._count += 1
         now = self.clock()
         issue: dict[str, Any] = {
             "id": str(20_000 + self._count),
             "key": f"{self.key}-{self._count}",
             "fields": {**fields, "labels": list(fields.get("labels") or [])},
+            "creator": by,
             "status": self.workflow[0],
             "comments": [],
             "transitions": [],
@@ -86,6 +110,11 @@ class Project:
         self.issues[issue["key"]] = issue
         self._note(issue)
         return issue
+
+    def clone(self, issue: Mapping[str, Any], *, by: str) -> dict[str, Any]:
+        """A copy of an issue, as people make it: with what its fields hold, under another summary."""
+        fields = {**issue["fields"], "summary": f"CLONE - {issue['fields']['summary']}"[: jira_fields.MAX_SUMMARY]}
+        return self._add(fields, by=by)
 
     def edit(self, issue: dict[str, Any], body: Mapping[str, Any], *, rich: bool, by: str = BOT) -> None:
         """Set ``fields`` and apply the verbs of ``update``. Raises FieldErrors."""
@@ -175,22 +204,8 @@ class Project:
         )
 
     def find(self, query: Query, *, at_once: Iterable[str] = ()) -> list[dict[str, Any]]:
-        """What the index knows; ids in ``at_once`` are looked up past it."""
-        self._refuse_unknown(query)
-        labels, now, fresh = query.values("labels"), self.clock(), set(at_once)
-        by_id = {issue["id"]: issue for issue in self.issues.values()}
-        found = []
-        for issue in map(by_id.__getitem__, self._index.ids(labels)):
-            at_once_too = issue["id"] in fresh
-            stamp = (issue["updated"], issue["status"]) if at_once_too else self._index.stamp(issue["id"], now)
-            if stamp is None or not (at_once_too or self._index.knows(issue["id"], labels, now)):
-                continue
-            seen = {**issue, "updated": stamp[0], "status": stamp[1]}
-            if self._matches(seen, query):
-                found.append((seen, issue))
-        for name, descending in reversed(query.order):
-            found.sort(key=lambda pair: _rank(pair[0], name), reverse=descending)
-        return [issue for _, issue in found]
+        """What the index knows; ids in ``at_once`` are looked up past it. Raises JqlError."""
+        return jira_search.find(self, self._index, query, at_once=at_once)
 
     def by_label(self) -> dict[str, list[str]]:
         """The keys of the issues that bear each label, whatever the index knows."""
@@ -203,10 +218,15 @@ class Project:
     def known(self) -> dict[str, str]:
         """The ids and names of the fields that can be set."""
         every = _FIELDS | self.required_fields | self.optional_fields
-        return {name: label for name, label in every.items() if name not in self.hidden_fields}
+        every |= {REQUEST_TYPE: "Request Type"} if self.kind == "service_desk" else {}
+        every |= {"parent": "Parent"} if self.subtask_types or self.team_managed else {}
+        gone = self.hidden_fields | self.absent_fields
+        return {name: label for name, label in every.items() if name not in gone}
 
     def schema(self, name: str) -> dict[str, str]:
         """Of what type the field is."""
+        if self.kind == "service_desk" and name == REQUEST_TYPE:
+            return {"type": "sd-customerrequesttype", "custom": "com.atlassian.servicedesk:vp-origin"}
         types = {"labels": "array", "components": "array", "duedate": "date", "assignee": "user"}
         own = name in ("priority", "issuetype", "project")
         return {"type": name if own else types.get(name, "string")}
@@ -246,44 +266,15 @@ class Project:
             return None if self.resolves else issue["resolution"]
         return issue["resolution"] or (next(iter(RESOLUTIONS.items())) if self.resolves else None)
 
-    def _refuse_unknown(self, query: Query) -> None:
-        known = {
-            "status": {name.lower() for status in self.workflow for name in (status.id, status.name)},
-            "statuscategory": {str(name).lower() for key, names in CATEGORIES.items() for name in (key, *names)},
-        }
-        for name, values in (*query.clauses, *query.exclusions):
-            for value in values:
-                if name in known and value.lower() not in known[name]:
-                    raise JqlError(f"The value '{value}' does not exist for the field '{name}'.")
-
-    def _matches(self, issue: Mapping[str, Any], query: Query) -> bool:
-        kind, status = named(issue["fields"]["issuetype"], self.issue_types), issue["status"]
-        facts = {
-            "project": {self.key, *self.former_keys, self.id, self.name} if self.has(issue) else set(),
-            "key": {issue["key"], issue["id"]},
-            "issuetype": set(kind or ()),
-            "labels": set(issue["fields"]["labels"]),
-            "status": {status.id, status.name.lower()},
-            "statuscategory": {str(name).lower() for name in (status.category, *CATEGORIES[status.category])},
-        }
-        lower = ("status", "statuscategory")
-
-        def meets(name: str, values: frozenset[str]) -> bool:
-            return bool(facts[name] & ({value.lower() for value in values} if name in lower else values))
-
-        now = self.clock()
-        return (
-            all(meets(name, values) for name, values in query.clauses)
-            and not any(meets(name, values) for name, values in query.exclusions)
-            and all(one.holds(issue[one.field], zone=self.zone, now=now) for one in query.moments)
-        )
-
     def _missing(self, fields: Mapping[str, Any]) -> dict[str, str]:
         errors = {name: f"{label} is required." for name, label in self.required_fields.items() if not fields.get(name)}
         if not self.is_this(fields.get("project")):
             errors["project"] = "Specify a valid project ID or key"
-        if not named(fields.get("issuetype"), self.issue_types):
-            errors["issuetype"] = "Specify a valid issue type"
+        kind = named(fields.get("issuetype"), self.issue_types)
+        if kind is None:
+            errors["issuetype"] = _NO_TYPE_OF_THE_TEAM if self.team_managed else "Specify a valid issue type"
+        elif kind[0] in self.subtask_types and not fields.get("parent"):
+            errors["issuetype"] = "Issue type is a sub-task but parent issue key or id not specified."
         if not isinstance(fields.get("summary"), str) or not fields["summary"].strip():
             errors["summary"] = "You must specify a summary of the issue."
         return errors
@@ -303,8 +294,22 @@ class Project:
             "priority": jira_fields.name_problem("priority", [fields.get("priority")], self.priorities),
             "components": jira_fields.name_problem("component", fields.get("components") or [], self.components),
             "assignee": self._assignee_problem(fields.get("assignee")),
+            "parent": self._parent_problem(fields.get("parent")),
         }
         return errors | {name: wrong for name, wrong in checks.items() if wrong and name in known}
+
+    def _parent_problem(self, value: Any) -> str | None:
+        if value is None:
+            return None
+        if not isinstance(value, dict):
+            return "data was not an object"
+        found = self.get(str(value.get("key") or value.get("id")))
+        if found is None:
+            return "Could not find issue by id or key."
+        kind = named(found["fields"]["issuetype"], self.issue_types)
+        if kind and kind[0] in self.subtask_types:
+            return "Given parent work item does not belong to appropriate hierarchy."
+        return None
 
     def _assignee_problem(self, value: Any) -> str | None:
         given = [one for one in value.values() if one] if isinstance(value, dict) else [value] if value else []
@@ -334,9 +339,3 @@ def _told(value: Any) -> tuple[str | None, str | None]:
 
 def _named(pair: tuple[str, str] | None) -> dict[str, str] | None:
     return pair and {"id": pair[0], "name": pair[1]}
-
-
-def _rank(issue: Mapping[str, Any], name: str) -> Any:
-    """By what issues are sorted; where it is the same, by their age."""
-    number = int(issue["id"])
-    return (issue[name], number) if name in ("updated", "created") else (number,)

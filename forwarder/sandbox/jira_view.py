@@ -8,7 +8,6 @@ from typing import Any, Final
 
 from forwarder.sandbox import adf
 from forwarder.sandbox.exchange import Reply
-from forwarder.sandbox.jira_accounts import BOT
 from forwarder.sandbox.jira_fields import named, plain
 from forwarder.sandbox.jira_project import Project
 from forwarder.sandbox.jira_workflow import CATEGORIES, RESOLUTIONS, Status
@@ -32,17 +31,19 @@ def issue(
         **fields,
         "description": text(fields.get("description"), rich=rich),
         "project": project(of),
-        "issuetype": {"id": kind[0], "name": kind[1], "subtask": False},
+        "issuetype": {"id": kind[0], "name": kind[1], "subtask": kind[0] in of.subtask_types},
         "priority": {"id": priority[0], "name": priority[1]},
         "status": status(raw["status"]),
         "assignee": assignee(of, fields.get("assignee"), person),
-        "reporter": person(BOT),
+        "creator": person(raw["creator"]),
+        "reporter": person(raw["creator"]),
         "resolution": raw["resolution"] and {"id": raw["resolution"][0], "name": raw["resolution"][1]},
         "resolutiondate": raw["resolved"] and time(raw["resolved"], of.zone),
         "created": time(raw["created"], of.zone),
         "updated": time(raw["updated"], of.zone),
         "comment": {"comments": [comment(one, person, of.zone, rich=rich) for one in raw["comments"]]},
     }
+    every = {name: value for name, value in every.items() if name not in of.absent_fields}
     names = set(split(wanted))
     if names == {"id"}:
         return {"id": raw["id"]}
@@ -81,8 +82,9 @@ def changes(of: Project, raw: Mapping[str, Any], person: Person) -> list[dict[st
     ]
 
 
-def project(of: Project) -> dict[str, str]:
-    return {"id": of.id, "key": of.key, "name": of.name}
+def project(of: Project) -> dict[str, Any]:
+    told = {"id": of.id, "key": of.key, "name": of.name, "projectTypeKey": of.kind, "simplified": of.team_managed}
+    return {**told, "style": "next-gen" if of.team_managed else "classic"}
 
 
 def status(of: Status) -> dict[str, Any]:

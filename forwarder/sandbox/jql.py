@@ -1,4 +1,4 @@
-"""The part of JQL that a forwarder asks: comparisons and lists, joined with AND, and an ORDER BY.
+"""The part of JQL that a forwarder asks: conditions joined with AND and OR, parentheses, and an ORDER BY.
 
 https://support.atlassian.com/jira-software-cloud/docs/use-advanced-search-with-jira-query-language-jql/
 """
@@ -6,22 +6,24 @@ https://support.atlassian.com/jira-software-cloud/docs/use-advanced-search-with-
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Final
 
-_VALUE: Final = r'"(?:[^"\\]|\\.)*"|\'(?:[^\'\\]|\\.)*\'|[^\s"\'(),=!<>]+'
+_VALUE: Final = r'"(?:[^"\\]|\\.)*"|\'(?:[^\'\\]|\\.)*\'|currentUser\(\)|[^\s"\'(),=!<>~]+'
 _CLAUSE: Final = re.compile(
     rf"\s*(?P<field>[A-Za-z]\w*)\s*"
-    rf"(?:(?P<operator>!=|>=|<=|=|>|<)\s*(?P<one>{_VALUE})"
+    rf"(?:(?P<operator>!=|>=|<=|=|>|<|~)\s*(?P<one>{_VALUE})"
     rf"|(?P<not>not\s+)?in\s*\((?P<many>\s*(?:{_VALUE})(?:\s*,\s*(?:{_VALUE}))*\s*)\))\s*",
     re.IGNORECASE,
 )
-_AND: Final = re.compile(r"AND\b", re.IGNORECASE)
+_JOINT: Final = re.compile(r"\s*(AND|OR)\b", re.IGNORECASE)
 _SORT: Final = r"\w+(?:\s+(?:ASC|DESC))?"
 _ORDER: Final = re.compile(rf"\s*ORDER\s+BY\s+(?P<sorts>{_SORT}(?:\s*,\s*{_SORT})*)\s*$", re.IGNORECASE)
 _NAMES: Final = {"issuekey": "key", "type": "issuetype", "updateddate": "updated", "createddate": "created"}
-_SETS: Final = {"project", "labels", "key", "issuetype", "status", "statuscategory"}
+_SETS: Final = {"project", "labels", "key", "issuetype", "status", "statuscategory", "creator"}
+_TEXTS: Final = {"summary", "description", "comment", "text"}
 _DATES: Final = {"updated", "created"}
 _INSTANT: Final = re.compile(r"\d{4}(?P<sign>[-/])\d{2}(?P=sign)\d{2}(?: \d{2}:\d{2})?")
 _PERIOD: Final = re.compile(r"(?P<sign>[-+]?)(?P<parts>\d+[wdhm]?(?:\s+\d+[wdhm]?)*)")
@@ -55,28 +57,63 @@ class Moment:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class OneOf:
+    """That the ``field`` is one of the ``values``, or ``excluded``: none of them."""
+
+    field: str
+    values: frozenset[str]
+    excluded: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Contains:
+    """That the words of the ``field`` are what the text query ``text`` asks for."""
+
+    field: str
+    text: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Every:
+    """That all ``parts`` hold."""
+
+    parts: tuple[Condition, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Either:
+    """That one of the ``parts`` holds."""
+
+    parts: tuple[Condition, ...]
+
+
+Leaf = Moment | OneOf | Contains
+Condition = Leaf | Every | Either
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Query:
-    """What an issue must match: of each field of ``clauses`` one of the values, of ``exclusions`` none, all moments.
+    """What an issue must match: all of ``where``. ``order`` is the fields to sort by, each with whether descending."""
 
-    ``order`` is the fields to sort by, each with whether it is descending.
-    """
-
-    clauses: tuple[tuple[str, frozenset[str]], ...] = field(default=())
-    exclusions: tuple[tuple[str, frozenset[str]], ...] = field(default=())
-    moments: tuple[Moment, ...] = field(default=())
+    where: Every = Every(parts=())
     order: tuple[tuple[str, bool], ...] = field(default=(("created", True),))
 
     @property
     def bounded(self) -> bool:
         """Whether there is a restriction at all; Cloud refuses a query without one."""
-        return bool(self.clauses or self.exclusions or self.moments)
+        return bool(self.where.parts)
+
+    @property
+    def leaves(self) -> Iterator[Leaf]:
+        """Every comparison in it, however they are joined."""
+        return _leaves(self.where)
 
     def values(self, name: str) -> frozenset[str] | None:
         """What the field ``name`` may be; None where it may be anything."""
         allowed: frozenset[str] | None = None
-        for clause, values in self.clauses:
-            if clause == name:
-                allowed = values if allowed is None else allowed & values
+        for part in self.where.parts:
+            if isinstance(part, OneOf) and part.field == name and not part.excluded:
+                allowed = part.values if allowed is None else allowed & part.values
         return allowed
 
 
@@ -84,41 +121,82 @@ def parse(text: str) -> Query:
     """The query that ``text`` is; raises JqlError."""
     order = _ORDER.search(text)
     rest = text[: order.start()] if order else text
-    clauses: list[tuple[str, frozenset[str]]] = []
-    exclusions: list[tuple[str, frozenset[str]]] = []
-    moments: list[Moment] = []
-    while rest.strip():
-        match = _CLAUSE.match(rest)
-        if match is None:
-            raise JqlError(f"Error in the JQL Query: cannot understand '{rest.strip()[:40]}'.")
-        name = _field(match["field"])
-        if name in _DATES:
-            moments.append(_moment(name, match))
-        else:
-            values = frozenset(_bare(value) for value in re.findall(_VALUE, match["one"] or match["many"]))
-            (exclusions if match["not"] or match["operator"] == "!=" else clauses).append((name, values))
-            if match["operator"] not in (None, "=", "!="):
-                raise JqlError(f"The operator '{match['operator']}' is not supported by the '{name}' field.")
-        rest = _after_and(rest[match.end() :])
+    where = Every(parts=())
+    if rest.strip():
+        found, rest = _either(rest)
+        where = found if isinstance(found, Every) else Every(parts=(found,))
+        if rest.strip():
+            raise JqlError(f"Error in the JQL Query: expecting AND or OR before '{rest.strip()[:40]}'.")
     sorts = re.split(r"\s*,\s*", order["sorts"].strip()) if order else []
     told = {"order": tuple(_sort(one) for one in sorts)} if sorts else {}
-    return Query(clauses=tuple(clauses), exclusions=tuple(exclusions), moments=tuple(moments), **told)
+    return Query(where=where, **told)
 
 
-def _after_and(rest: str) -> str:
-    if not rest:
-        return rest
-    joint = _AND.match(rest)
-    if joint is None or not rest[joint.end() :].strip():
-        raise JqlError(f"Error in the JQL Query: expecting AND before '{rest.strip()[:40]}'.")
-    return rest[joint.end() :]
+def _leaves(condition: Condition) -> Iterator[Leaf]:
+    if not isinstance(condition, Every | Either):
+        yield condition
+        return
+    for part in condition.parts:
+        yield from _leaves(part)
+
+
+def _either(rest: str) -> tuple[Condition, str]:
+    """What OR joins, which binds less than AND, and what follows."""
+    parts, rest = _joined(rest, "or")
+    return (parts[0] if len(parts) == 1 else Either(parts=tuple(parts))), rest
+
+
+def _every(rest: str) -> tuple[Condition, str]:
+    parts, rest = _joined(rest, "and")
+    return (parts[0] if len(parts) == 1 else Every(parts=tuple(parts))), rest
+
+
+def _joined(rest: str, word: str) -> tuple[list[Condition], str]:
+    read = _every if word == "or" else _one
+    part, rest = read(rest)
+    parts = [part]
+    while (joint := _JOINT.match(rest)) and joint[1].lower() == word:
+        part, rest = read(rest[joint.end() :])
+        parts.append(part)
+    return parts, rest
+
+
+def _one(rest: str) -> tuple[Condition, str]:
+    if rest.lstrip().startswith("("):
+        inner, rest = _either(rest.lstrip()[1:])
+        if not rest.lstrip().startswith(")"):
+            raise JqlError("Error in the JQL Query: Expecting ')' before the end of the query.")
+        return inner, rest.lstrip()[1:]
+    match = _CLAUSE.match(rest)
+    if match is None:
+        raise JqlError(f"Error in the JQL Query: cannot understand '{rest.strip()[:40]}'.")
+    return _leaf(_field(match["field"]), match), rest[match.end() :]
+
+
+def _leaf(name: str, match: re.Match[str]) -> Leaf:
+    operator = match["operator"]
+    if name in _DATES:
+        return _moment(name, match)
+    if name in _TEXTS:
+        if operator != "~":
+            raise JqlError(f"The operator '{operator or 'in'}' is not supported by the '{name}' field.")
+        return Contains(field=name, text=_bare(match["one"]))
+    if operator not in (None, "=", "!="):
+        raise JqlError(f"The operator '{operator}' is not supported by the '{name}' field.")
+    values = frozenset(_bare(value) for value in re.findall(_VALUE, match["one"] or match["many"]))
+    return OneOf(field=name, values=values, excluded=bool(match["not"] or operator == "!="))
 
 
 def _field(name: str) -> str:
     found = _NAMES.get(name.lower(), name.lower())
-    if found not in _SETS | _DATES:
-        raise JqlError(f"Field '{name}' does not exist or you do not have permission to view it.")
+    if found not in _SETS | _DATES | _TEXTS:
+        raise unknown(name)
     return found
+
+
+def unknown(name: str) -> JqlError:
+    """That there is no such field, or none that the account may see: Jira makes no difference."""
+    return JqlError(f"Field '{name}' does not exist or you do not have permission to view it.")
 
 
 def _moment(name: str, match: re.Match[str]) -> Moment:
@@ -140,7 +218,7 @@ def _sort(text: str) -> tuple[str, bool]:
     name, _, way = text.partition(" ")
     found = _NAMES.get(name.lower(), name.lower())
     if found not in _SETS | _DATES | {"id"}:
-        raise JqlError(f"Field '{name}' does not exist or you do not have permission to view it.")
+        raise unknown(name)
     return found, way.strip().upper() == "DESC"
 
 

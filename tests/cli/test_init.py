@@ -109,7 +109,7 @@ def everything(sandbox: Sandbox) -> list[str]:
     """Answers that choose all there is."""
     slack = ["y", sandbox.slack.token, "#secops", sandbox.slack.app_token]
     pagerduty = ["y", sandbox.pagerduty.routing_key, "us", ""]
-    jira = ["y", sandbox.jira.url, sandbox.jira.email, sandbox.jira.token, "SEC", "Bug"]
+    jira = ["y", sandbox.jira.url, sandbox.jira.email, sandbox.jira.token, "SEC", "Bug", "label"]
     jsm = ["y", sandbox.jsm.api_key]
     teams = ["y", sandbox.teams.url]
     webhook = ["y", sandbox.webhook.url, sandbox.webhook.signing_keys[0]]
@@ -150,7 +150,7 @@ def test_every_question_is_about_a_key_of_its_connector() -> None:
                 f"{kind}: {question.key}"
             )
             asked += 1
-    assert asked == 25
+    assert asked == 26
 
 
 def test_the_config_that_is_written_loads(sandbox: Sandbox, tmp_path: Path) -> None:

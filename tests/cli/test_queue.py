@@ -458,7 +458,7 @@ def test_a_dry_run_says_what_would_be_sent_and_sends_nothing(place: Place) -> No
     assert result.exit_code == 0, result.output
     assert "secops: 5 messages; 5 of them went there before and will show a second time; 1 more waits" in result.output
     assert "oncall: 2 pages; 2 of them went there before and carry the same dedup key" in result.output
-    assert "tickets: 2 tickets; 2 of them went there before and are found by their label" in result.output
+    assert "tickets: 2 tickets; 2 of them went there before and are found again" in result.output
     assert "9 deliveries in all. Nothing was sent" in result.output
     assert len(place.rows(state=State.DELIVERED)) == 9
 

@@ -12,7 +12,7 @@ import pytest
 
 from forwarder.sandbox import Sandbox
 from forwarder.testing import Contract, registered
-from tests.kit.contract import TARGETS
+from tests.kit.contract import BY_TEXT, TARGETS
 
 
 class TestContract(Contract):
@@ -23,6 +23,13 @@ class TestContract(Contract):
     @classmethod
     def open(cls) -> Sandbox:
         return Sandbox(limits=False)
+
+
+@pytest.mark.thorough  # tests/connectors/jira/test_by_text.py has what is different
+class TestContractByText(TestContract):
+    """Jira's connector where tickets are found by a line of their description."""
+
+    targets = BY_TEXT
 
 
 for one in (

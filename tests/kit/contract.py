@@ -5,8 +5,10 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Mapping
-from typing import Final
+from dataclasses import replace
+from typing import Any, Final
 
+from connectors.jira.identity import Identity
 from forwarder.alert import Alert
 from forwarder.connector import Broken, Delivered, RateLimited, Rejected, Retry, Uncertain
 from forwarder.sandbox import Sandbox
@@ -47,8 +49,14 @@ def _incidents(sandbox: Sandbox, alert: Alert) -> int:
     return int(incident["count"]) if incident else 0
 
 
+def is_ticket_of(issue: Mapping[str, Any], alert: Alert) -> bool:
+    """Whether that is the alert's ticket in the sandbox's Jira, by whichever identity it was created."""
+    word, description = Identity.of(alert.id).word, issue["fields"].get("description")
+    return f"sentrytex-{alert.id}" in issue["fields"]["labels"] or word in json.dumps(description)
+
+
 def _issues(sandbox: Sandbox, alert: Alert) -> int:
-    return sum(f"sentrytex-{alert.id}" in issue["fields"]["labels"] for issue in sandbox.jira.issues.values())
+    return sum(is_ticket_of(issue, alert) for issue in sandbox.jira.issues.values())
 
 
 def _cards(sandbox: Sandbox, alert: Alert) -> int:
@@ -75,6 +83,16 @@ def _pings(sandbox: Sandbox) -> bool:
 
 def _index_late(sandbox: Sandbox, seconds: float) -> None:
     sandbox.jira.index_lag = seconds
+
+
+def _by_text(target: Target[Sandbox]) -> Target[Sandbox]:
+    """The same connector to a site on whose screens there is no field Labels."""
+
+    def config(sandbox: Sandbox) -> Mapping[str, Any]:
+        sandbox.jira.project.hidden_fields.add("labels")
+        return {**target.config(sandbox), "identity": "text"}
+
+    return replace(target, name=f"{target.name}-text", config=config)
 
 
 def _mailed(sandbox: Sandbox, alert: Alert) -> int:
@@ -286,3 +304,6 @@ TARGETS: Final[tuple[Target[Sandbox], ...]] = (
     ),
 )
 """Every connector that talks to a service. The console has no wire, and a suite of its own."""
+
+BY_TEXT: Final = tuple(_by_text(target) for target in TARGETS if target.kind == "jira")
+"""Jira's once more, where tickets are found by a line of their description."""

@@ -224,9 +224,96 @@ def test_queries_are_understood(text: str, labels: set[str]) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["labels", "labels = a b", "labels = a OR labels = b", 'labels = "a', "labels = a AND"]
+    "text",
+    ["labels", "labels = a b", "labels ~ a", 'labels = "a', "labels = a AND", "(labels = a", 'description = "a"'],
 )
 def test_queries_that_are_none(text: str) -> None:
     """What is not understood is refused, never guessed."""
     with pytest.raises(jql.JqlError):
         jql.parse(text)
+
+
+def test_conditions_are_joined(cloud: Rest) -> None:
+    """OR binds less than AND, and parentheses more than both."""
+    one, two, both = (create(cloud, labels=labels).json()["key"] for labels in (["a"], ["b"], ["a", "b"]))
+    assert keys(cloud, "labels = a OR labels = b AND labels = a ORDER BY key ASC") == [one, both]
+    assert keys(cloud, "(labels = a OR labels = b) AND labels = b ORDER BY key ASC") == [two, both]
+    assert keys(cloud, "labels = c OR creator = currentUser() ORDER BY key ASC") == [one, two, both]
+
+
+@pytest.mark.parametrize(
+    ("query", "found"),
+    [
+        (r'description ~ "\"Sentrytex42\""', True),
+        (r'description ~ "\"sentrytex4\""', False),
+        ('description ~ "sentrytex4*"', True),
+        ('description ~ "the walks"', True),
+        (r'description ~ "\"quick walker\""', False),
+        (r'description ~ "\"quickly walking\""', True),
+        (r'description ~ "\"walking quickly\""', False),
+        ('description ~ "nothing OR quickly"', True),
+        ('description ~ "quickly -walked"', False),
+        ('description ~ "un-known-name"', True),
+        ('summary ~ "walks"', False),
+        ('text ~ "something walks"', True),
+    ],
+)
+def test_texts_are_searched_by_their_words(cloud: Rest, query: str, found: bool) -> None:
+    """Words are found in any case and in related forms, phrases in their order, marks not at all."""
+    create(cloud, description=adf.from_text("The quickly walked way.\nsentrytex42, un_known (name)"))
+    assert bool(keys(cloud, query)) is found
+
+
+@pytest.mark.parametrize("query", ['description ~ "*start"', 'description ~ ""', 'description ~ "a (b"'])
+def test_text_queries_that_are_none(cloud: Rest, query: str) -> None:
+    """Each is refused with the name of its field."""
+    answer = cloud("GET", "search/jql", params={"jql": query})
+    assert answer.status_code == 400
+    assert "'description'" in answer.json()["errorMessages"][0]
+
+
+def test_a_search_of_texts_lags_and_may_be_careless(sandbox: Sandbox, cloud: Rest) -> None:
+    """It knows what stood there before for as long as the index lags, and may take like words for the same."""
+    key = create(cloud, description=adf.from_text("sentrytex0001")).json()["key"]
+    sandbox.jira.index_lag = 30
+    sandbox.jira.edit(key, {"description": "sentrytex0002"})
+    assert (keys(cloud, 'description ~ "sentrytex0001"'), keys(cloud, 'description ~ "sentrytex0002"')) == ([key], [])
+    sandbox.clock.advance(31)
+    assert (keys(cloud, 'description ~ "sentrytex0001"'), keys(cloud, 'description ~ "sentrytex0002"')) == ([], [key])
+    sandbox.jira.fuzzy = True
+    assert keys(cloud, 'description ~ "sentrytex0009"') == [key]
+
+
+def test_a_field_that_is_nowhere_on_the_site(sandbox: Sandbox, cloud: Rest) -> None:
+    """It cannot be asked for, and is not shown."""
+    create(cloud)
+    sandbox.jira.project.absent_fields.add("labels")
+    answer = cloud("GET", "search/jql", params={"jql": "labels = a OR project = SEC"})
+    assert "Field 'labels' does not exist" in answer.json()["errorMessages"][0]
+    found = cloud("GET", "search/jql", params={"jql": "project = SEC", "fields": "labels,summary"}).json()["issues"]
+    assert list(found[0]["fields"]) == ["summary"]
+
+
+def test_a_sub_task_needs_its_parent(sandbox: Sandbox, cloud: Rest) -> None:
+    """Its type is told as one, and what is wrong with the parent in Jira's words."""
+    sandbox.jira.project.issue_types["10009"] = "Sub-task"
+    sandbox.jira.project.subtask_types.add("10009")
+    kinds = cloud("GET", "issue/createmeta/SEC/issuetypes").json()["issueTypes"]
+    assert [kind["name"] for kind in kinds if kind["subtask"]] == ["Sub-task"]
+    kind, parent = {"name": "Sub-task"}, create(cloud).json()["key"]
+    assert "parent issue key or id not specified" in create(cloud, issuetype=kind).json()["errors"]["issuetype"]
+    for wrong, words in (("SEC-99", "not an object"), ({"key": "SEC-99"}, "Could not find issue by id or key.")):
+        assert words in create(cloud, issuetype=kind, parent=wrong).json()["errors"]["parent"]
+    child = create(cloud, issuetype=kind, parent={"key": parent}).json()["key"]
+    assert "hierarchy" in create(cloud, issuetype=kind, parent={"key": child}).json()["errors"]["parent"]
+
+
+def test_what_kind_of_project_it_is(sandbox: Sandbox, cloud: Rest) -> None:
+    """A service project has a request type; a team's own project says that a type is none in other words."""
+    sandbox.jira.project.kind, sandbox.jira.project.team_managed = "service_desk", True
+    told = cloud("GET", "project/SEC").json()
+    assert (told["projectTypeKey"], told["style"]) == ("service_desk", "next-gen")
+    fields = cloud("GET", "issue/createmeta/SEC/issuetypes/10001").json()["fields"]
+    assert "com.atlassian.servicedesk:vp-origin" in [field["schema"].get("custom") for field in fields]
+    answer = create(cloud, issuetype={"name": "Epic"})
+    assert answer.json()["errors"] == {"issuetype": "The issue type selected is invalid."}

@@ -325,5 +325,6 @@ def test_a_moment_compares_as_it_says() -> None:
     """Each operator, against a date to the minute."""
     instant = datetime(2026, 5, 1, 12, 0, 30, tzinfo=UTC)
     for operator, holds in ((">=", True), (">", True), ("<=", False), ("<", False)):
-        (moment,) = jql.parse(f'updated {operator} "2026-05-01 12:00"').moments
+        (moment,) = jql.parse(f'updated {operator} "2026-05-01 12:00"').leaves
+        assert isinstance(moment, jql.Moment)
         assert moment.holds(instant, zone=UTC, now=instant) is holds

@@ -18,7 +18,7 @@ import pytest
 from rich.console import Console
 from rich.table import Table
 
-from tests.kit.contract import TARGETS
+from tests.kit.contract import BY_TEXT, TARGETS
 from tests.torture import (
     feed,
     first_start,
@@ -156,7 +156,7 @@ def _campaigns(
 def prove_matrix() -> list[str]:
     rows = []
     with _folder() as folder:
-        rows += [matrix.run(target, _within(folder, target.name)) for target in TARGETS]
+        rows += [matrix.run(target, _within(folder, target.name)) for target in (*TARGETS, *BY_TEXT)]
         rows.append(feed.run(_within(folder, "feed")))
     _show_rows("Fault matrix", "cells", rows)
     return [wrong for row in rows for wrong in row.wrong]

@@ -15,7 +15,7 @@ from forwarder.alert import Alert
 from forwarder.sandbox import Fault, FaultKind, Sandbox
 from tests.torture.leaks import leaks
 from tests.torture.points import Point
-from tests.torture.world import HASTE, PATIENCE, Running, Tally, World
+from tests.torture.world import HASTE, PATIENCE, Running, Tally, World, jira_name
 
 ALERTS_A_ROUND: Final = 3
 INDEX_LAG: Final = 0.1
@@ -38,11 +38,15 @@ _NUISANCES: Final = (
 
 @dataclass(frozen=True, kw_only=True)
 class Campaign:
-    """So many kills of one daemon on one database. ``cloud`` is which Jira; ``limits`` whether rates are limited."""
+    """So many kills of one daemon on one database. ``limits`` is whether rates are limited.
+
+    ``cloud`` is which Jira, and ``text`` whether it has no labels, and tickets are found by their text.
+    """
 
     seed: int
     kills: int
     cloud: bool = True
+    text: bool = False
     limits: bool = False
     faults: bool = False
 
@@ -77,7 +81,7 @@ class _Torture:
         self._campaign, self._sandbox = campaign, sandbox
         self._random = random.Random(campaign.seed)
         self._points = self._shuffled()
-        jira = "jira-cloud" if campaign.cloud else "jira-data-center"
+        jira = jira_name(cloud=campaign.cloud, text=campaign.text)
         names = ["slack-token", "slack-webhook", "teams", "pagerduty", "jsm", jira, "github", "webhook", "email"]
         settings = {name: {k: v for k, v in HASTE[name].items() if k != "max_rate"} for name in names}
         self._world = World(folder, sandbox, names, settings=settings if campaign.limits else HASTE)
@@ -168,7 +172,7 @@ class _Torture:
 
 
 def campaigns(kills: int, seed: int, size: int = 25) -> list[Campaign]:
-    """Campaigns with ``kills`` in all: both kinds of Jira, with and without faults, some with rate limits."""
+    """Campaigns with ``kills`` in all: both kinds of Jira, by label and by text, with and without faults."""
     left, number, made = kills, 0, []
     while left > 0:
         limited = number % 8 == 7
@@ -177,6 +181,7 @@ def campaigns(kills: int, seed: int, size: int = 25) -> list[Campaign]:
                 seed=seed + number,
                 kills=min(size, left),
                 cloud=number % 2 == 0,
+                text=number % 3 == 2,
                 faults=number % 4 >= 2,
                 limits=limited,
             )

@@ -16,7 +16,7 @@ from tests.torture.leaks import leaks
 from tests.torture.people import PAGERDUTY, SLACK, Act, Stage, Story
 from tests.torture.points import Point
 from tests.torture.standing import Verdict, judge
-from tests.torture.world import HASTE, PATIENCE, Running, Tally, World
+from tests.torture.world import HASTE, PATIENCE, Running, Tally, World, jira_name
 
 INDEX_LAG: Final = 0.1
 LATENCY: Final = 0.02
@@ -52,13 +52,14 @@ _DOWN: Final = {"slack": "chat.", "pagerduty": "", "jira": ""}
 class Campaign:
     """So many kills of one daemon between clicks and their effects, on ``alerts`` alerts and those that come meanwhile.
 
-    ``cloud`` is which Jira.
+    ``cloud`` is which Jira, and ``text`` whether it has no labels, and tickets are found by their text.
     """
 
     seed: int
     kills: int
     alerts: int = 8
     cloud: bool = True
+    text: bool = False
 
 
 @dataclass(kw_only=True)
@@ -109,7 +110,7 @@ def run_apart(campaign: Campaign) -> Result:
 
 class _Torture:
     def __init__(self, campaign: Campaign, folder: Path, sandbox: Sandbox) -> None:
-        jira = "jira-cloud" if campaign.cloud else "jira-data-center"
+        jira = jira_name(cloud=campaign.cloud, text=campaign.text)
         self._campaign, self._sandbox, self._stage = campaign, sandbox, Stage(sandbox, jira)
         rest = {"api_token": sandbox.pagerduty.api_token, "api_url": sandbox.pagerduty.url}
         listening = {"app_token": sandbox.slack.app_token}
@@ -282,8 +283,8 @@ class _Torture:
 
 
 def campaigns(kills: int, seed: int, size: int = 25) -> list[Campaign]:
-    """Campaigns with ``kills`` in all, on both kinds of Jira."""
+    """Campaigns with ``kills`` in all, on both kinds of Jira, some by text."""
     return [
-        Campaign(seed=seed + number, kills=min(size, kills - done), cloud=number % 2 == 0)
+        Campaign(seed=seed + number, kills=min(size, kills - done), cloud=number % 2 == 0, text=number % 3 == 2)
         for number, done in enumerate(range(0, kills, size))
     ]

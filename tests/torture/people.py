@@ -15,6 +15,7 @@ from forwarder.response import FEED, FORWARDER, Action, Status, actions_between
 from forwarder.sandbox import Sandbox
 from forwarder.sandbox.blockkit import interactive
 from forwarder.sandbox.slack_socket import Interaction
+from tests.kit.contract import is_ticket_of
 
 SLACK: Final = "slack-token"
 PAGERDUTY: Final = "pagerduty"
@@ -85,8 +86,7 @@ class Stage:
         return Counter(event["event_action"] for event in [*strays, *(incident["events"] if incident else ())])
 
     def ticket(self, alert: Alert) -> dict[str, Any] | None:
-        label = f"sentrytex-{alert.id}"
-        return next((one for one in self.sandbox.jira.issues.values() if label in one["fields"]["labels"]), None)
+        return next((one for one in self.sandbox.jira.issues.values() if is_ticket_of(one, alert)), None)
 
     def ticket_status(self, alert: Alert) -> Status:
         ticket = self.ticket(alert)

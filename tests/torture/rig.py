@@ -36,6 +36,8 @@ QUICK: Final[Mapping[str, Mapping[str, Any]]] = {
     "pagerduty": {"max_rate": None},
     "jira-cloud": {"reconcile_after": ["5s", "20s"]},
     "jira-data-center": {"reconcile_after": ["5s", "20s"]},
+    "jira-cloud-text": {"reconcile_after": ["5s", "20s"]},
+    "jira-data-center-text": {"reconcile_after": ["5s", "20s"]},
     "github": {"reconcile_after": ["5s", "20s"], "max_rate": None},
     "jsm": {"max_rate": None},
     "webhook": {},

@@ -23,14 +23,14 @@ from forwarder.store import Store, StoreError
 from forwarder.store.query_records import Filter
 from forwarder.store.records import State
 from forwarder.testing import Target
-from tests.kit.contract import TARGETS
+from tests.kit.contract import BY_TEXT, TARGETS
 from tests.kit.core import pause
 from tests.torture.points import Point
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 PATIENCE: Final = 60.0
 """Seconds for what takes one or two on an idle machine."""
-TARGET: Final[Mapping[str, Target[Sandbox]]] = {target.name: target for target in TARGETS}
+TARGET: Final[Mapping[str, Target[Sandbox]]] = {target.name: target for target in (*TARGETS, *BY_TEXT)}
 
 _LOOKS: Final = {"reconcile_after": ["100ms", "400ms"]}
 HASTE: Final[Mapping[str, Mapping[str, Any]]] = {
@@ -41,6 +41,8 @@ HASTE: Final[Mapping[str, Mapping[str, Any]]] = {
     "pagerduty": {"max_rate": None},
     "jira-cloud": _LOOKS,
     "jira-data-center": _LOOKS,
+    "jira-cloud-text": _LOOKS,
+    "jira-data-center-text": _LOOKS,
     "github": {**_LOOKS, "max_rate": None},
     "jsm": {"max_rate": None},
     "webhook": {},
@@ -51,6 +53,11 @@ HASTE: Final[Mapping[str, Mapping[str, Any]]] = {
 _SECRET_KEYS: Final = (
     *("token", "app_token", "api_token", "webhook_url", "routing_key", "api_key", "signing_key", "url", "password"),
 )
+
+
+def jira_name(*, cloud: bool, text: bool) -> str:
+    """The target that is Jira's connector to that kind of site, with tickets found by their ``text`` or by a label."""
+    return f"jira-{'cloud' if cloud else 'data-center'}{'-text' if text else ''}"
 
 
 @dataclass(kw_only=True)

@@ -10,6 +10,7 @@ import pytest
 
 from connectors.jira import Jira
 from forwarder.sandbox import Fault, FaultKind, Sandbox
+from forwarder.sandbox.jira_project import REQUEST_TYPE
 
 
 def test_a_check_of_a_site_that_works(jira: Jira, sandbox: Sandbox) -> None:
@@ -31,6 +32,22 @@ def _leave(sandbox: Sandbox) -> None:
 
 def _hide_labels(sandbox: Sandbox) -> None:
     sandbox.jira.project.hidden_fields |= {"labels", "duedate"}
+
+
+def _hide(sandbox: Sandbox, *fields: str) -> None:
+    sandbox.jira.project.hidden_fields |= set(fields)
+
+
+def _of_a_team(sandbox: Sandbox) -> None:
+    sandbox.jira.project.team_managed = True
+    _hide(sandbox, "labels", "priority")
+
+
+def _add_sub_tasks(sandbox: Sandbox) -> None:
+    sandbox.jira.project.issue_types["10009"] = "Sub-task"
+    sandbox.jira.project.subtask_types.add("10009")
+    parent = sandbox.jira.write({"summary": "All of them"})
+    sandbox.jira.write({"summary": "One", "issuetype": {"name": "Sub-task"}, "parent": {"key": parent}})
 
 
 @pytest.mark.parametrize(
@@ -58,7 +75,66 @@ def _hide_labels(sandbox: Sandbox) -> None:
         (
             _hide_labels,
             {"due_in": {"high": "1d"}},
-            ["labels cannot be set on a new Task in SEC: add it to the create screen.", "or leave due_in out"],
+            [
+                "labels cannot be set on a new Task in SEC, and by a label its ticket is found again: "
+                "set identity: text, or add it to the create screen.",
+                "or leave due_in out",
+            ],
+        ),
+        (
+            lambda sandbox: _hide(sandbox, "description"),
+            {},
+            ["description cannot be set on a new Task in SEC: add it to the create screen."],
+        ),
+        (
+            lambda sandbox: _hide(sandbox, "description"),
+            {"identity": "text"},
+            ["by a line of it its ticket is found again: set identity: label, or add it to the create screen."],
+        ),
+        (
+            lambda sandbox: _hide(sandbox, "description", "labels"),
+            {"identity": "text"},
+            ["by a line of it its ticket is found again: add it to the create screen."],
+        ),
+        (
+            lambda sandbox: _hide(sandbox, "description", "labels"),
+            {},
+            ["by a label its ticket is found again: add it to the create screen.", "description cannot be set"],
+        ),
+        (
+            lambda sandbox: _hide(sandbox, "labels"),
+            {"identity": "text", "labels": ["security"]},
+            ["labels cannot be set on a new Task in SEC: add it to the create screen, or leave labels out."],
+        ),
+        (
+            lambda sandbox: sandbox.jira.required_fields.update(labels="Labels"),
+            {"identity": "text"},
+            ['Jira requires "Labels" in every ticket: set labels.'],
+        ),
+        (
+            _of_a_team,
+            {"priority": {"high": "High"}},
+            [
+                "set identity: text, or add it to the fields of that type in the project's settings.",
+                "priority cannot be set on a new Task in SEC: add it to the fields of that type in the project's "
+                "settings, or leave priority out.",
+            ],
+        ),
+        (
+            lambda sandbox: sandbox.jira.project.absent_fields.add("description"),
+            {"identity": "text"},
+            ["by a line of it", "Field 'description' does not exist"],
+        ),
+        (_add_sub_tasks, {"issue_type": "Sub-task"}, ["set fields.parent to {key: SEC-1} or the like, or choose"]),
+        (
+            _add_sub_tasks,
+            {"issue_type": "Sub-task", "fields": {"parent": {"key": "SEC-99"}}},
+            ["Jira has no ticket SEC-99 that the account may see: correct fields.parent."],
+        ),
+        (
+            _add_sub_tasks,
+            {"issue_type": "Sub-task", "fields": {"parent": {"key": "SEC-2"}}},
+            ["SEC-2 is a sub-task itself, and no parent for others: correct fields.parent."],
         ),
         (
             lambda sandbox: sandbox.jira.permissions.difference_update({"CREATE_ISSUES", "ADD_COMMENTS"}),
@@ -113,3 +189,29 @@ def test_a_check_asks_for_no_right_that_the_config_does_not_need(jira: Jira, san
     """Where nothing is raised, nothing need be edited."""
     sandbox.jira.permissions -= {"EDIT_ISSUES", "SCHEDULE_ISSUES"}
     assert all(finding.ok for finding in jira.check())
+
+
+def test_a_check_of_a_site_without_labels(connect: Callable[..., Jira], sandbox: Sandbox) -> None:
+    """With tickets found by their text nothing is missing."""
+    _hide(sandbox, "labels")
+    assert all(finding.ok for finding in connect(identity="text").check())
+
+
+def test_a_check_of_sub_tasks_with_a_parent(connect: Callable[..., Jira], sandbox: Sandbox) -> None:
+    """A parent that is there is all that they need."""
+    _add_sub_tasks(sandbox)
+    for parent in ({"key": "SEC-1"}, {"id": sandbox.jira.issues["SEC-1"]["id"]}):
+        assert all(finding.ok for finding in connect(issue_type="Sub-task", fields={"parent": parent}).check())
+
+
+def test_a_check_of_a_service_project(connect: Callable[..., Jira], sandbox: Sandbox) -> None:
+    """What a ticket without a request type means is said, and is no fault."""
+    sandbox.jira.project.kind = "service_desk"
+    findings = connect().check()
+    assert all(finding.ok for finding in findings)
+    assert (
+        "SEC is a service project: tickets without a request type show to its agents alone. To give them one, set "
+        f"fields.{REQUEST_TYPE}."
+    ) in [finding.text for finding in findings]
+    asked = connect(fields={REQUEST_TYPE: "sec/incident"}).check()
+    assert not any("service project" in finding.text for finding in asked)

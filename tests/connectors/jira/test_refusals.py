@@ -10,8 +10,14 @@ import pytest
 from connectors.jira import Jira
 from forwarder.connector import NOTICE, Broken, Delivered, ProcessMemory
 from forwarder.sandbox import Fault, FaultKind, Sandbox
+from forwarder.sandbox.jira_project import REQUEST_TYPE
 from forwarder.testing import alert, delivery
 from tests.connectors.jira.kit import SEARCH, send
+
+
+def add_sub_tasks(sandbox: Sandbox) -> None:
+    sandbox.jira.project.issue_types["10009"] = "Sub-task"
+    sandbox.jira.project.subtask_types.add("10009")
 
 
 def another(number: int, **fields: Any) -> Any:
@@ -35,18 +41,90 @@ def test_a_project_that_is_gone_is_named(connect: Callable[..., Jira], sandbox: 
     [
         ((), {"issue_type": "Epic"}, "SEC has no issue type Epic: correct issue_type"),
         ((), {"fields": {"components": [{"name": "Nowhere"}]}}, "correct fields.components"),
-        (("labels",), {}, "put labels on the create screen of a Task in SEC"),
+        (("labels",), {}, "set identity: text, or put labels on the create screen of a Task in SEC: by a label"),
         (("description",), {}, "put description on the create screen of a Task in SEC"),
+        (("description",), {"identity": "text"}, "put description on the create screen of a Task in SEC: by a line"),
+        (
+            ("labels",),
+            {"identity": "text", "labels": ["security"]},
+            "put labels on the create screen of a Task in SEC, or leave labels out",
+        ),
+        (("labels", "priority"), {"priority": {"critical": "High"}}, "put priority on the create screen of a Task"),
+        ((), {"issue_type": "Sub-task"}, "Sub-task is a type of sub-tasks: set fields.parent, or choose another"),
+        ((), {"issue_type": "Sub-task", "fields": {"parent": {"key": "SEC-99"}}}, "correct fields.parent)"),
+        ((), {"issue_type": "Sub-task", "fields": {"parent": "SEC-99"}}, "correct fields.parent)"),
+        (("components",), {"fields": {"components": [{"name": "Platform"}]}}, "or put components on the create screen"),
     ],
 )
 def test_what_is_refused_in_every_ticket_has_its_remedy(
     connect: Callable[..., Jira], sandbox: Sandbox, hide: tuple[str, ...], changes: dict[str, Any], words: str
 ) -> None:
     """Each field leads to its own key of the config, or to the create screen."""
+    add_sub_tasks(sandbox)
     sandbox.jira.project.hidden_fields |= set(hide)
     outcome = send(connect(**changes), delivery())
     assert isinstance(outcome, Broken), outcome
     assert words in outcome.reason
+    assert sandbox.jira.issues == {}
+
+
+def test_a_team_s_project_that_has_no_such_type(connect: Callable[..., Jira], sandbox: Sandbox) -> None:
+    """Jira says it in other words there, and it means the same."""
+    sandbox.jira.project.team_managed = True
+    outcome = send(connect(issue_type="Bugfix"), delivery())
+    assert isinstance(outcome, Broken), outcome
+    assert "The issue type selected is invalid." in outcome.reason
+    assert "SEC has no issue type Bugfix: correct issue_type" in outcome.reason
+
+
+def test_a_required_field_that_has_a_key_of_its_own(connect: Callable[..., Jira], sandbox: Sandbox) -> None:
+    """Where every ticket needs a label, and none is its identity, some are set."""
+    sandbox.jira.required_fields["labels"] = "Labels"
+    outcome = send(connect(identity="text"), delivery())
+    assert isinstance(outcome, Broken), outcome
+    assert "a Task in SEC requires labels: set labels" in outcome.reason
+    assert isinstance(send(connect(identity="text", labels=["security"]), delivery()), Delivered)
+
+
+def test_a_sub_task_is_created_below_its_parent(connect: Callable[..., Jira], sandbox: Sandbox) -> None:
+    """With a parent among the fields, a type of sub-tasks is one like others; without it later, none is lost."""
+    add_sub_tasks(sandbox)
+    parent = sandbox.jira.write({"summary": "All of them"})
+    jira = connect(issue_type="Sub-task", fields={"parent": {"key": parent}})
+    assert isinstance(send(jira, another(1)), Delivered)
+    assert sandbox.jira.issues["SEC-2"]["fields"]["parent"] == {"key": parent}
+    sandbox.jira.project.delete(sandbox.jira.project.issues[parent])
+    outcome = send(jira, another(2))
+    assert isinstance(outcome, Broken), outcome
+    assert "parent: Could not find issue by id or key. (this concerns every ticket: correct fields.parent)" in (
+        outcome.reason
+    )
+
+
+def test_a_service_project_takes_tickets_with_and_without_a_request_type(
+    connect: Callable[..., Jira], sandbox: Sandbox
+) -> None:
+    """One that its workflow requires is named, and goes under fields as any other field."""
+    sandbox.jira.project.kind = "service_desk"
+    assert isinstance(send(connect(), another(1)), Delivered)
+    sandbox.jira.required_fields[REQUEST_TYPE] = "Request Type"
+    outcome = send(connect(), another(2))
+    assert isinstance(outcome, Broken), outcome
+    assert "Request Type is required." in outcome.reason
+    assert f"a Task in SEC requires {REQUEST_TYPE}: add it under fields" in outcome.reason
+    assert isinstance(send(connect(fields={REQUEST_TYPE: "sec/incident"}), another(2)), Delivered)
+
+
+def test_a_priority_that_is_not_on_the_screen(connect: Callable[..., Jira], sandbox: Sandbox) -> None:
+    """As in many a team's project: the ticket is created without it, and people are told where to put it right."""
+    sandbox.jira.project.hidden_fields.add("priority")
+    memory = ProcessMemory()
+    jira = connect(priority={"critical": "Highest"})
+    jira.remember(memory)
+    outcome = send(jira, delivery())
+    assert isinstance(outcome, Delivered)
+    assert "created without its priority" in outcome.note
+    assert "correct priority, or put it on the create screen" in memory.get(NOTICE)
 
 
 def test_a_required_field_is_named(connect: Callable[..., Jira], sandbox: Sandbox) -> None:

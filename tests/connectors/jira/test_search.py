@@ -11,7 +11,7 @@ import pytest
 
 from connectors.jira import Jira
 from connectors.jira.client import MAX_PAGES
-from connectors.jira.ticket import identity_label
+from connectors.jira.identity import Identity
 from forwarder.connector import Delivered, Delivery, Failed, Outcome
 from forwarder.sandbox import Fault, FaultKind, Sandbox
 from forwarder.testing import alert, delivery
@@ -59,7 +59,7 @@ def test_what_was_tried_before_shares_no_search(
     with ThreadPoolExecutor(len(tried)) as pool:
         list(pool.map(ask_for_it, tried))
     searches = [request.query["jql"] for request in sandbox.jira.requests if SEARCH in request.path]
-    labels = sorted(identity_label(one.alert.id) for one in tried)
+    labels = sorted(Identity.of(one.alert.id).label for one in tried)
     assert sorted(jql.partition('labels = "')[2].partition('"')[0] for jql in searches) == labels
 
 

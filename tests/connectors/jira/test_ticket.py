@@ -10,8 +10,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from connectors.jira import Jira
+from connectors.jira.identity import Identity
 from connectors.jira.markup import CUT_MARK, plain
-from connectors.jira.ticket import MAX_SUMMARY, identity_label
+from connectors.jira.ticket import MAX_SUMMARY
 from forwarder.alert import Alert
 from forwarder.connector import Change, Delivery, Kind, Link, Receipt
 from forwarder.sandbox import Sandbox
@@ -87,16 +88,16 @@ def test_a_ticket_carries_what_the_config_asks_for() -> None:
 )
 def test_an_id_that_is_no_label_is_hashed(alert_id: str) -> None:
     """Labels have no spaces, searches know no capitals: such an id still has a label of its own, safe in a query."""
-    label = identity_label(alert_id)
+    label = Identity.of(alert_id).label
     assert label.removeprefix("sentrytex-").isalnum()
     assert len(label) <= 255
-    assert label != identity_label(alert_id + "x")
-    assert label == identity_label(alert_id)
+    assert label != Identity.of(alert_id + "x").label
+    assert label == Identity.of(alert_id).label
 
 
 def test_ids_that_differ_in_capitals_only_have_labels_of_their_own() -> None:
     """Jira's search would take one for the other."""
-    assert identity_label("ABC").lower() != identity_label("abc").lower()
+    assert Identity.of("ABC").label.lower() != Identity.of("abc").label.lower()
 
 
 def test_the_templates_words_go_out() -> None:

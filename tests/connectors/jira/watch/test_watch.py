@@ -15,6 +15,7 @@ from connectors.jira import Jira
 from connectors.jira.account import Account
 from connectors.jira.client import PAGE_SIZE, Site
 from connectors.jira.home import HomeProject
+from connectors.jira.identity import Ways
 from connectors.jira.watch import OVERLAP, Watch
 from forwarder.connector import (
     Action,
@@ -30,7 +31,7 @@ from forwarder.connector import (
 )
 from forwarder.sandbox import Fault, FaultKind, Sandbox
 from forwarder.testing import UNSEEN, alert, delivery
-from tests.connectors.jira.kit import MINUTE, SEARCH, Looks, opened, send, told
+from tests.connectors.jira.kit import MINUTE, SEARCH, Looks, config, opened, send, told
 
 
 def failed(look: Callable[[], object]) -> Outcome:
@@ -264,7 +265,7 @@ def test_what_is_edited_while_the_pages_are_read_hides_nothing(jira: Jira, sandb
         sandbox.clock.advance(MINUTE)
     site = Busy(sandbox, keys[edited], email=jira.config.email)
     with closing(site):
-        watch = Watch(site, Account(site), HomeProject(site, "SEC"))
+        watch = Watch(site, Account(site), HomeProject(site, "SEC"), Ways(config()))
         first = watch.look("")
         second = watch.look(first.cursor)
     assert {seen.remote_id for look in (first, second) for seen in look.sightings} == {*keys}

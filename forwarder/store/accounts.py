@@ -54,7 +54,10 @@ WHERE alert_id = :id AND (account = :account) = (shown IS NOT NULL)
 """
 _OWED_FOR_AS_MANY: Final = "SELECT count(*) FROM alert_accounts WHERE alert_id = ? AND past = 0"
 _ADDED: Final = "SELECT trail FROM alert_accounts WHERE alert_id = ? AND trail IS NOT NULL ORDER BY account"
-_ROUTED_ANEW: Final = "UPDATE alert_accounts SET trail = NULL WHERE alert_id = ? AND trail IS NOT NULL"
+# Of an account that is shown a form of its own the new judgement, by the store's, says nothing.
+_ROUTED_ANEW: Final = """
+UPDATE alert_accounts SET trail = NULL WHERE alert_id = ? AND trail IS NOT NULL AND view IS NULL
+"""
 _SEEN_BY: Final = """
 SELECT alert_id, account FROM alert_accounts
 WHERE alert_id IN (SELECT value FROM json_each(?)) AND account <> 'default' ORDER BY alert_id, account
@@ -254,7 +257,7 @@ def added_to(connection: Connection, alert_id: str) -> list[str]:
 
 
 def routed_anew(connection: Connection, alert_id: str) -> None:
-    """Forgets what single accounts have added: an alert was routed anew, for all of them."""
+    """Forgets what single accounts have added: an alert was routed anew, for all of them that show it alike."""
     connection.execute(_ROUTED_ANEW, (alert_id,))
 
 

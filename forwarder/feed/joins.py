@@ -10,7 +10,7 @@ from forwarder import routing
 from forwarder.alert import Alert, Vendors, got_worse
 from forwarder.config import Route
 from forwarder.lifecycle.mutes import muted_by
-from forwarder.routing import Decision, index_of
+from forwarder.routing import Decision, Verdict, index_of
 from forwarder.store.mute_records import MuteRow
 from forwarder.store.records import Arrival
 
@@ -60,6 +60,10 @@ class Joins:
         if before is None or got_worse(arrival.shown.changes_from(before)):
             return decision
         return only(decision, decision.targets.keys() - self._view(before).targets.keys())
+
+    def matching(self, arrival: Arrival) -> tuple[Verdict, ...]:
+        """What all routes say that match what the account shows."""
+        return tuple(verdict for verdict in self._view(arrival.shown).trail if verdict.matched)
 
     def is_alone(self, decision: Decision) -> bool:
         """Whether no other account could lead to any of the connectors, whoever sees the alert."""

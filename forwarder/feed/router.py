@@ -48,7 +48,7 @@ class Router:
         whole = [arrival for arrival in arrivals if arrival.alert.id not in added]
         asked = iter(self._feed.with_accounts(whole))
         return [
-            self._adding(arrival, added[arrival.alert.id])
+            self._adding(joins, arrival, added[arrival.alert.id])
             if arrival.alert.id in added
             else self._whole(joins, next(asked))
             for arrival in arrivals
@@ -79,7 +79,7 @@ class Router:
             added[one.alert.id] = joins.beyond(added[one.alert.id], one)
         return added
 
-    def _adding(self, arrival: Arrival, decision: Decision) -> RoutedAlert:
+    def _adding(self, joins: Joins, arrival: Arrival, decision: Decision) -> RoutedAlert:
         """One that others see already, and of which nothing else is new."""
         alert, to = arrival.alert, list(decision.targets)
         why = [f"route {verdict.route}: {verdict.why}" for verdict in decision.trail] or "other accounts see it already"
@@ -88,7 +88,9 @@ class Router:
         uncategorized = () if arrival.past else item.uncategorized
         if not to:
             return replace(item, decision=None, uncategorized=uncategorized)
-        return replace(item, adds=True, uncategorized=uncategorized)
+        # What it added before is kept in the same place.
+        told = decision if arrival.joins else replace(decision, trail=joins.matching(arrival))
+        return replace(item, decision=told, adds=True, uncategorized=uncategorized)
 
     def _whole(self, joins: Joins, arrival: Arrival) -> RoutedAlert:
         alert, known, before = arrival.alert, arrival.known, arrival.accounts or ()

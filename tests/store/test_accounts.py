@@ -10,6 +10,7 @@ import pytest
 from forwarder.alert import Alert, Severity
 from forwarder.connector import Action
 from forwarder.response import PAGE
+from forwarder.routing import Decision, Verdict
 from forwarder.store import Store
 from forwarder.store.errors import Overtaken
 from forwarder.store.mute_records import MutedBy
@@ -138,6 +139,67 @@ def test_accounts_that_only_see_an_alert_too_do_not_overtake_each_other(store: S
     feed.commit_page([of_arrival(arrival, "tickets")], now=NOW)
     assert seen(store) == [("a", name, 0) for name in ("acme", "beta", "delta", "gamma")]
     assert sorted(rows(store, "SELECT connector FROM deliveries")) == [("secops",), ("tickets",)]
+
+
+def adding(store: Store, account: str, one: Alert, to: str, route: int) -> RoutedAlert:
+    """What an account's feed shows of an alert that others see, where it leads ``to`` by a route of its own."""
+    verdict = Verdict(route=route, matched=True, why=f"account is {account}", to=(to,))
+    decision = Decision(targets={to: f"route {route}: account is {account}"}, trail=(verdict,))
+    return replace(only_joins(store, account, one), decision=decision, targets=decision.targets, adds=True)
+
+
+def test_what_an_account_adds_is_owed_once_and_stands_in_the_record(store: Store) -> None:
+    """Beside what was decided for the others; nothing of the alert is written, so they do not overtake each other."""
+    begin(store, "acme", "beta", "gamma")
+    arrive(store, "acme", alert(id="a"), "secops")
+    read = [
+        adding(store, name, alert(id="a"), to, n) for name, to, n in (("gamma", "oncall", 3), ("beta", "oncall", 2))
+    ]
+    reached = [
+        store.feed_of(name).commit_page([item], now=NOW).connectors
+        for name, item in zip(("gamma", "beta"), read, strict=True)
+    ]
+    assert reached == [frozenset({"oncall"}), frozenset()]
+    assert rows(store, "SELECT connector, why FROM deliveries ORDER BY id") == [
+        ("secops", "route 1: the route has no conditions"),
+        ("oncall", "route 3: account is gamma"),
+    ]
+    assert seen(store) == [("a", name, 0) for name in ("acme", "beta", "gamma")]
+    assert _routes(store) == [1, 2, 3]
+    arrive(store, "acme", alert(id="a", severity="low"), "secops")
+    assert _routes(store) == [1]
+
+
+def test_what_an_account_adds_to_what_has_changed_since_is_routed_again(store: Store) -> None:
+    begin(store, "acme", "beta")
+    arrive(store, "acme", alert(id="a", severity="low"), "secops")
+    item = adding(store, "beta", alert(id="a", severity="low"), "oncall", 2)
+    arrive(store, "acme", alert(id="a", severity="high"), "secops")
+    with pytest.raises(Overtaken):
+        store.feed_of("beta").commit_page([item], now=NOW)
+    assert rows(store, "SELECT connector FROM deliveries WHERE kind = 'open'") == [("secops",)]
+
+
+def test_where_an_account_s_own_form_comes_to_lead_is_kept_with_it(store: Store) -> None:
+    """Whatever is decided for the others afterwards, by the form that they show."""
+    begin(store, "acme", "beta")
+    arrive(store, "acme", alert(id="a", affected_vendors=["github"]), "secops")
+    arrive(store, "beta", alert(id="a", affected_vendors=["okta"]), "secops")
+    changed = alert(id="a", affected_vendors=["okta"], epss_score=0.42, description="Others affect it too.")
+    (arrival,) = store.feed_of("beta").arrivals([changed])
+    assert (arrival.joins, arrival.changed, arrival.view) == (False, False, changed)
+    store.feed_of("beta").commit_page([adding(store, "beta", changed, "oncall", 2)], now=NOW, shown=[changed])
+    arrive(store, "acme", alert(id="a", affected_vendors=["github"], severity="low"), "secops")
+    assert sorted(rows(store, "SELECT connector FROM deliveries WHERE kind = 'open'")) == [("oncall",), ("secops",)]
+    assert _routes(store) == [1, 2]
+    assert store.feed_of("beta").arrivals([changed]) == []
+
+
+def _routes(store: Store) -> list[int]:
+    """The routes that an alert's record has, in order."""
+    history = store.queries.history("a")
+    assert history is not None
+    return [step["route"] for step in history.trail]
 
 
 def test_an_account_that_sees_what_has_changed_since_is_routed_again(store: Store) -> None:

@@ -252,13 +252,9 @@ class Poller:
         arrivals = self._feed.arrivals(alerts, undated_are_past=undated_are_past)
         now = self._now()
         mutes = standing(self.config, self._store, now) if arrivals else []
-        owed = [
-            form
-            for one in arrivals
-            if one.owed or not one.past
-            for form in {one.alert.id: one.alert, "": one.shown}.values()
-        ]
-        vendors, unknown = self._vendors_of(owed, mutes)
+        owed = [one for one in arrivals if one.owed or not one.past]
+        forms = [form for one in owed for form in (one.alert, one.view) if form is not None]
+        vendors, unknown = self._vendors_of(forms, mutes)
         router = Router(self.account, self.config, self._feed, mutes=mutes, vendors=vendors, unknown=unknown, now=now)
         return router.route(arrivals)
 

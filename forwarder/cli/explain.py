@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import shlex
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -47,6 +48,12 @@ _IN_DIGEST: Final = 100
 MOST: Final = 10
 """Alerts that are explained at once."""
 
+MOST_ASKED: Final = 10
+"""Accounts of which each is asked for an alert that was never seen; of more only those that are named."""
+
+MOST_ROUTES: Final = 100
+"""Routes that are told one by one; of more it says how many there are."""
+
 
 @click.command()
 @view_options
@@ -59,8 +66,20 @@ MOST: Final = 10
 @click.option("--epss", "epss_score", type=click.FloatRange(0, 1), help="The imaginary alert's EPSS score (0 to 1).")
 @click.option("--type", "alert_type", default="cve", show_default=True, help="The imaginary alert's type.")
 @click.option("--cve", "cve_id", help="The imaginary alert's CVE id.")
+@click.option(
+    "--account",
+    "accounts",
+    multiple=True,
+    help="An account that sees the imaginary alert, or with whose key the API is asked for one that was never seen; "
+    "can be given several times.",
+)
 def explain(
-    config_path: Path, database: Database | None, as_json: bool, alert: tuple[str, ...], **imagined: Any
+    config_path: Path,
+    database: Database | None,
+    as_json: bool,
+    alert: tuple[str, ...],
+    accounts: tuple[str, ...],
+    **imagined: Any,
 ) -> None:
     """Show why an alert is sent where it is, and what happened to it.
 
@@ -71,7 +90,8 @@ def explain(
     if not wanted.strip():
         if imagined["severity"] is None:
             raise click.UsageError("Name an alert (ALERT), or describe one with --severity.")
-        _explain_imagined(load_config(config_path), _imagined(**imagined), as_json)
+        config = load_config(config_path)
+        _explain_imagined(config, _imagined(**imagined), _accounts_in(config, accounts), as_json)
         return
     if any(value for name, value in imagined.items() if name != "alert_type"):
         raise click.UsageError("Name an alert, or describe one with options such as --severity, and not both.")
@@ -80,7 +100,7 @@ def explain(
         waits = view.waiting(delivery.id for history in histories for delivery in history.row.deliveries)
         like = [] if histories else view.store.queries.nearest(wanted)
     if not histories:
-        raise Stop(_not_seen(config_path, wanted, like))
+        raise Stop(_not_seen(config_path, wanted, like, accounts))
     if as_json:
         facts = [_history_json(history, waits) for history in histories]
         print_json(facts[0] if len(facts) == 1 else facts)
@@ -117,15 +137,22 @@ def _imagined(*, severity: str, vendors: tuple[str, ...], kev: bool, **facts: An
     )
 
 
-def _explain_imagined(config: Config, alert: Alert, as_json: bool) -> None:
+def _accounts_in(config: Config, accounts: tuple[str, ...]) -> tuple[str, ...]:
+    """Those of the config that were named; all of them must be there."""
+    unknown = [account for account in accounts if account not in config.sentrytex.accounts]
+    if unknown:
+        raise Stop(f"The config names no account {' or '.join(unknown)}.")
+    return tuple(sorted(accounts))
+
+
+def _explain_imagined(config: Config, alert: Alert, accounts: tuple[str, ...], as_json: bool) -> None:
     from forwarder import routing
+    from forwarder.store.forms import trail_of
 
     vendors = _stack_of(config)
-    decision, mute = routing.targets(alert, config.routes, vendors), _mute_of(config, alert, vendors)
-    trail = [
-        {"route": verdict.route, "matched": verdict.matched, "why": verdict.why, "to": list(verdict.to)}
-        for verdict in decision.trail
-    ]
+    decision = routing.targets(alert, config.routes, vendors, accounts)
+    mute = _mute_of(config, alert, vendors, accounts)
+    trail = json.loads(trail_of(decision))
     if as_json:
         print_json({"targets": decision.targets, "trail": trail, "muted": mute and muted_json(mute)})
         return
@@ -134,14 +161,14 @@ def _explain_imagined(config: Config, alert: Alert, as_json: bool) -> None:
     click.echo(f"It is {muted_text(mute)}; then it goes to: {where}." if mute else f"It would go to: {where}.")
 
 
-def _mute_of(config: Config, alert: Alert, vendors: Vendors) -> MutedBy | None:
+def _mute_of(config: Config, alert: Alert, vendors: Vendors, accounts: tuple[str, ...]) -> MutedBy | None:
     """What would mute an imaginary alert: the config, or a person as far as there is a database."""
     from forwarder.lifecycle.mutes import muted_by, of_config
 
     now, mutes = time.time(), of_config(config)
     with contextlib.suppress(StoreError), Store.open_shared(config.database) as store:
         mutes += store.mutes.standing(now)
-    mute = muted_by(alert, mutes, now, vendors)
+    mute = muted_by(alert, mutes, now, vendors, accounts=accounts)
     return mute.note if mute else None
 
 
@@ -156,25 +183,33 @@ def _stack_of(config: Config) -> Vendors:
         store.close()
 
 
-def _not_seen(config_path: Path, wanted: str, like: Sequence[str]) -> str:
+def _not_seen(config_path: Path, wanted: str, like: Sequence[str], accounts: tuple[str, ...]) -> str:
     wanted = wanted.strip()
     said = f"No alert that matches {wanted} was seen."
     if like:
         said += f" The nearest that were: {', '.join(like)}."
     try:
         # Only an id can be asked for; of a CVE or a title the API's 404 would say nothing.
-        return f"{said} {_ask_the_api(load(config_path), str(UUID(wanted)))}"
+        return f"{said} {_ask_the_api(load(config_path), str(UUID(wanted)), accounts)}"
     except (ValueError, ConfigError):
         return f"{said} `forwarder alerts --search WORDS` finds alerts by part of a CVE or title."
 
 
-def _ask_the_api(config: Config, alert_id: str) -> str:
-    """What the API says of an alert that we never saw."""
+def _ask_the_api(config: Config, alert_id: str, accounts: tuple[str, ...]) -> str:
+    """What the API says of an alert that we never saw: with all keys where they are few, else with those named."""
     from forwarder.feed.client import FeedClient, NotFound, SentrytexError
 
+    keys, named = config.sentrytex.keys, _accounts_in(config, accounts)
+    if not named and len(keys) > MOST_ASKED:
+        return (
+            f"The API was not asked, for the config names {len(keys)} accounts: "
+            f"`forwarder explain {alert_id} --account NAME` asks it with the key of one."
+        )
     quiet_logs()
     said = ""
-    for account, key in config.sentrytex.keys.items():
+    for account, key in keys.items():
+        if named and account not in named:
+            continue
         source = FeedClient(config.sentrytex.base_url, key, key_at=config.sentrytex.key_at(account))
         try:
             published = source.alert(alert_id).get("published_at", "at an unknown time")
@@ -259,11 +294,14 @@ def _score(score: float | None) -> str:
     return "unknown" if score is None else f"{score:g}"
 
 
-def _print_trail(trail: Iterable[Mapping[str, Any]]) -> None:
-    for verdict in trail:
+def _print_trail(trail: Sequence[Mapping[str, Any]]) -> None:
+    for verdict in trail[:MOST_ROUTES]:
         mark = "matched" if verdict["matched"] else "no match"
         to = f" -> {', '.join(verdict['to'])}" if verdict["matched"] else ""
-        click.echo(f"Route {verdict['route']}: {mark}, for {verdict['why']}{to}")
+        others = f" and {verdict['others']} others" if verdict.get("others") else ""
+        click.echo(f"Route {verdict['route']}{others}: {mark}, for {verdict['why']}{to}")
+    if len(trail) > MOST_ROUTES:
+        click.echo(f"And {len(trail) - MOST_ROUTES} more routes: --json tells all.")
 
 
 @click.command()

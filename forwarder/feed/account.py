@@ -9,6 +9,7 @@ from typing import Any, Final
 from forwarder.common.accounts import DEFAULT
 from forwarder.common.clock import Now
 from forwarder.config import Config, SentrytexConfig
+from forwarder.feed.budgets import Budgets
 from forwarder.feed.client import FeedClient, RequestBudget
 from forwarder.feed.connections import Connections
 from forwarder.feed.poller import Poller
@@ -33,11 +34,12 @@ class AccountFeed:
         store: Store,
         *,
         now: Now,
+        budget: RequestBudget,
         connections: Connections | None = None,
     ) -> None:
         self.account, self._key = account, key
-        self.budget = RequestBudget()
-        """What is left of this minute's requests: a limit of the account's, whatever its key."""
+        self.budget = budget
+        """What is left of this minute's requests."""
         self.has_read = False
         """Whether one poll was complete since the start of this process, or since a reload changed the feed."""
         self.reads_since = SINCE_START
@@ -47,14 +49,14 @@ class AccountFeed:
         self.poller = Poller(config, self.client, store, now=now, account=account)
         self._retired: list[FeedClient] = []
 
-    def use(self, key: str, config: Config, connections: Connections | None = None) -> bool:
+    def use(self, key: str, config: Config, *, budget: RequestBudget, connections: Connections | None = None) -> bool:
         """Goes by another key and config from now on; whether the feed is read otherwise by that.
 
         The old client stays open until the next poll, for the last one may still be under way with it.
         """
         before, settings = self._settings, config.sentrytex
         same_place = (settings.base_url, key) == (before.base_url, self._key)
-        self._settings, self._key = settings, key
+        self._settings, self._key, self.budget = settings, key, budget
         self.poller.use(config)
         if same_place and _habits(settings) == _habits(before):
             return False
@@ -105,6 +107,7 @@ class Feeds(Mapping[str, AccountFeed]):
     def __init__(self, config: Config, store: Store, *, now: Now) -> None:
         self._store, self._now = store, now
         self._connections: Connections | None = None
+        self._budgets = Budgets()
         self._feeds: dict[str, AccountFeed] = {}
         self._left: list[AccountFeed] = []
         """Those that a reload took away, until they are closed: a poll of theirs may be under way."""
@@ -130,14 +133,16 @@ class Feeds(Mapping[str, AccountFeed]):
         feeds, changed = dict[str, AccountFeed](), []
         for account, key in config.sentrytex.keys.items():
             feed = before.get(account)
+            budget = self._budgets.of(key, feed.budget if feed else None)
             if feed is None:
                 acting = self._store.acting_as(of_feed(account))
-                feed = AccountFeed(account, key, config, acting, now=self._now, connections=shared)
+                feed = AccountFeed(account, key, config, acting, now=self._now, budget=budget, connections=shared)
                 feed.reads_since = SINCE_RELOAD if before else SINCE_START
                 changed.append(account)
-            elif feed.use(key, config, shared):
+            elif feed.use(key, config, budget=budget, connections=shared):
                 changed.append(account)
             feeds[account] = feed
+        self._budgets.forget_all_but(config.sentrytex.keys.values())
         # As a whole: others look at it meanwhile.
         self._feeds = feeds
         self._left += [feed for account, feed in before.items() if account not in feeds]

@@ -8,29 +8,27 @@ from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Final, TypeVar
 
 from forwarder import routing
-from forwarder.alert import Alert, Vendors, got_worse
+from forwarder.alert import Alert, Vendors
 from forwarder.common.accounts import DEFAULT
 from forwarder.common.clock import Now, instant, still
 from forwarder.config import Config
 from forwarder.feed.client import KeyRefused, SentrytexError, Share
-from forwarder.feed.joins import Joins
 from forwarder.feed.reader import FeedSnapshot, Source, Stretch, Worth, read
+from forwarder.feed.router import Router
 from forwarder.feed.stack import StackReader
-from forwarder.lifecycle.holds import holds
-from forwarder.lifecycle.mutes import muted_by, standing
+from forwarder.lifecycle.mutes import standing
 from forwarder.logs import get_logger
-from forwarder.routing import Decision
 from forwarder.store import Store
 from forwarder.store.errors import Overtaken
 from forwarder.store.mute_records import MuteRow
-from forwarder.store.records import Arrival, Feed, Gap, PollResult, RoutedAlert
+from forwarder.store.records import Feed, Gap, PollResult, RoutedAlert
 
 log = get_logger(__name__)
 
@@ -154,32 +152,13 @@ class Poller:
             settled, self._stack.settled = self._stack.settled, frozenset()
             vendors = self._store.vendors.known()
             mutes = standing(self.config, self._store, self._now())
+            router = Router(self.account, self.config, self._feed, mutes=mutes, vendors=vendors, now=self._now())
             return self._settled(
-                lambda: [self._routed_again(*one, vendors, mutes) for one in self._feed.uncategorized(settled)],
+                lambda: [router.again(*one) for one in self._feed.uncategorized(settled)],
                 lambda routed: self._feed.commit_again(
                     routed, settled=settled, now=self._now(), connectors=self.config.connectors
                 ),
             )
-
-    def _routed_again(
-        self, arrival: Arrival, unknown: frozenset[str], vendors: Vendors, mutes: Sequence[MuteRow]
-    ) -> RoutedAlert:
-        now, alert, accounts = self._now(), arrival.alert, arrival.accounts
-        decision = routing.targets(alert, self.config.routes, vendors, accounts)
-        then = {key: vendor for key, vendor in vendors.items() if key not in unknown}
-        before = routing.targets(alert, self.config.routes, then, accounts).targets
-        targets = {name: why for name, why in decision.targets.items() if name not in before}
-        mute = muted_by(alert, mutes, now, vendors, accounts=accounts)
-        _log_routing(alert, decision, targets, mute, again=True)
-        return RoutedAlert(
-            alert=alert,
-            known=alert,
-            decision=decision,
-            targets=targets,
-            holds=holds(decision, self.config, instant(now)) if decision.later else {},
-            muted=mute.note if mute else None,
-            arrival=arrival,
-        )
 
     # Where a turn begins
 
@@ -273,67 +252,16 @@ class Poller:
         arrivals = self._feed.arrivals(alerts, undated_are_past=undated_are_past)
         now = self._now()
         mutes = standing(self.config, self._store, now) if arrivals else []
-        owed = [arrival.alert for arrival in arrivals if arrival.owed or not arrival.past]
-        vendors, unknown = self._vendors_of(owed, mutes)
-        joins = Joins(self.account, self.config.routes, mutes, vendors)
-        judged = [arrival for arrival in arrivals if not joins.brings_nothing(arrival)]
-        whole = {arrival.alert.id: arrival for arrival in self._feed.with_accounts(judged)}
-        return [
-            self._joined(arrival, unknown)
-            if arrival.alert.id not in whole or joins.brings_nothing(whole[arrival.alert.id])
-            else self._routed(whole[arrival.alert.id], vendors, unknown, mutes, now)
-            for arrival in arrivals
-        ]
-
-    def _joined(self, arrival: Arrival, unknown: frozenset[str]) -> RoutedAlert:
-        """One that others see already, and of which nothing else is new."""
-        alert = arrival.alert
-        log.debug("routed", alert=alert.id, severity=alert.severity.value, to=[], why="other accounts see it already")
-        return RoutedAlert(
-            alert=alert,
-            known=arrival.known,
-            decision=None,
-            targets={},
-            uncategorized=() if arrival.past else _among(unknown, alert),
-            arrival=arrival,
-        )
-
-    def _owed_for(self, arrival: Arrival) -> tuple[str, ...]:
-        """The accounts for which it is owed from now on."""
-        return arrival.accounts if arrival.past else tuple(sorted({*arrival.accounts, self.account}))
-
-    def _routed(
-        self, arrival: Arrival, vendors: Vendors, unknown: frozenset[str], mutes: Sequence[MuteRow], now: float
-    ) -> RoutedAlert:
-        alert, known, accounts = arrival.alert, arrival.known, self._owed_for(arrival)
-        if not accounts or (arrival.past and not arrival.changed):
-            log.debug("routed", alert=alert.id, severity=alert.severity.value, to=[], why="before the first start")
-            return RoutedAlert(alert=alert, known=known, decision=None, targets={}, arrival=arrival)
-        decision = routing.targets(alert, self.config.routes, vendors, accounts)
-        targets = dict(decision.targets)
-        worse = known is not None and got_worse(alert.changes_from(known))
-        mute = muted_by(alert, mutes, now, vendors, accounts=accounts, worse=worse)
-        if known is not None and not worse and arrival.accounts:
-            # Only what the change itself brought, or the account that sees it now: a route that was added since must
-            # not send the past. Worse news goes wherever the routes lead now; the store knows who has the alert.
-            for connector in routing.targets(known, self.config.routes, vendors, arrival.accounts).targets:
-                targets.pop(connector, None)
-        _log_routing(alert, decision, targets, mute, changed=known is not None)
-        return RoutedAlert(
-            alert=alert,
-            known=known,
-            decision=decision,
-            targets=targets,
-            holds=holds(decision, self.config, instant(now)) if decision.later else {},
-            muted=mute.note if mute else None,
-            uncategorized=_among(unknown, alert),
-            arrival=arrival,
-        )
+        owed = [one for one in arrivals if one.owed or not one.past]
+        forms = [form for one in owed for form in (one.alert, one.view) if form is not None]
+        vendors, unknown = self._vendors_of(forms, mutes)
+        router = Router(self.account, self.config, self._feed, mutes=mutes, vendors=vendors, unknown=unknown, now=now)
+        return router.route(arrivals)
 
     def _settled(self, route: Callable[[], list[RoutedAlert]], commit: Callable[[list[RoutedAlert]], T]) -> T:
         """What ``commit`` makes of what ``route`` finds; both again where another account's feed overtook it."""
         routed = route()
-        if all(item.is_told_already for item in routed):
+        if all(item.leaves_it for item in routed):
             # The usual page: it overtakes nobody.
             with suppress(Overtaken):
                 return self._written(routed, commit)
@@ -355,8 +283,10 @@ class Poller:
 
     def _vendors_of(self, alerts: Sequence[Alert], mutes: Sequence[MuteRow]) -> tuple[Vendors, frozenset[str]]:
         """What routes and mutes must know of the vendors of ``alerts``, and those of whom it is not known yet."""
+        if not alerts:
+            return {}, frozenset()
         conditions = [*self.config.routes, *(mute.rule for mute in mutes if mute.rule)]
-        if not alerts or not routing.ask_for_categories(conditions):
+        if not routing.ask_for_categories(conditions):
             return {}, frozenset()
         return self._stack.vendors_of(self._source, alerts)
 
@@ -380,19 +310,3 @@ class Poller:
             ),
         )
         return replace(result, account=self.account, read=len(snapshot.alerts))
-
-
-def _among(unknown: frozenset[str], alert: Alert) -> tuple[str, ...]:
-    return tuple(key for key in alert.affected_vendors if key in unknown)
-
-
-def _log_routing(alert: Alert, decision: Decision, targets: Collection[str], mute: MuteRow | None, **how: bool) -> None:
-    log.debug(
-        "routed",
-        alert=alert.id,
-        severity=alert.severity.value,
-        **how,
-        to=list(targets),
-        why=[f"route {verdict.route}: {verdict.why}" for verdict in decision.trail if verdict.matched],
-        muted_by=mute and mute.id,
-    )

@@ -41,13 +41,14 @@ class _Published:
 class Account:
     """An account beside the first one: its key, its own stack and its own limit. It sees what touches its stack.
 
-    ``revoked`` refuses its key alone.
+    ``revoked`` refuses its key alone, and ``form`` makes of an alert what this account is shown of it.
     """
 
     def __init__(self, token: str, vendors: Iterable[str], *, added_at: str) -> None:
         self.token = token
         self.stack = {vendor: _vendor(vendor, added_at=added_at) for vendor in vendors}
         self.revoked = False
+        self.form: Callable[[Any], Any] = _as_it_is
         self.asked = 0
         """How often it was asked for alerts."""
         self.window = SlidingWindow(_REQUESTS_PER_MINUTE, 60)
@@ -181,13 +182,13 @@ class Sentrytex(Service):
         if path == "/stack":
             stack = self._stack if account is None else account.stack
             return Reply.json({"stack": list(stack.values())})
-        sees = self._in_stack if account is None else account.sees
+        sees, form = (self._in_stack, _as_it_is) if account is None else (account.sees, account.form)
         if path == "/alerts":
             if account is not None:
                 account.asked += 1
-            return self._list(request, sees)
+            return self._list(request, sees, form)
         if path.startswith("/alerts/"):
-            return self._one(unquote(path.removeprefix("/alerts/")), sees)
+            return self._one(unquote(path.removeprefix("/alerts/")), sees, form)
         return self.refuse(404)
 
     def _publish(self, alert: Any) -> None:
@@ -210,7 +211,7 @@ class Sentrytex(Service):
         window.limit = self.limit_per_minute
         return window.take(self.clock())
 
-    def _list(self, request: Request, sees: Callable[[Any], bool]) -> Reply:
+    def _list(self, request: Request, sees: Callable[[Any], bool], form: Callable[[Any], Any]) -> Reply:
         severity = request.query.get("severity")
         if severity is not None and severity not in _SEVERITIES:
             return Reply.json({"error": "severity must be critical, high, medium or low"}, 400)
@@ -221,7 +222,7 @@ class Sentrytex(Service):
             return Reply.json({"error": "limit must be a number and since an ISO date"}, 400)
         if limit < 1:
             return Reply.json({"error": "limit must be at least 1"}, 400)
-        return Reply.json({"alerts": self._page(limit, severity, since, sees)})
+        return Reply.json({"alerts": [form(alert) for alert in self._page(limit, severity, since, sees)]})
 
     def _page(self, limit: int, severity: str | None, since: float, sees: Callable[[Any], bool]) -> list[Any]:
         page: list[Any] = []
@@ -234,14 +235,20 @@ class Sentrytex(Service):
                 page.append(entry.alert)
         return page
 
-    def _one(self, alert_id: str, sees: Callable[[Any], bool]) -> Reply:
+    def _one(self, alert_id: str, sees: Callable[[Any], bool], form: Callable[[Any], Any]) -> Reply:
         entry = self._by_id.get(alert_id)
         if entry is None or not sees(entry.alert):
             return self.refuse(404)
-        return Reply.json({**entry.alert, **self.evidence.get(alert_id, {"evidence_state": _evidence(entry.alert)})})
+        return Reply.json(
+            {**form(entry.alert), **self.evidence.get(alert_id, {"evidence_state": _evidence(entry.alert)})}
+        )
 
     def _in_stack(self, alert: Any) -> bool:
         return self.all_vendors or _touches(alert, self._stack)
+
+
+def _as_it_is(alert: Any) -> Any:
+    return alert
 
 
 def _touches(alert: Any, stack: Collection[str]) -> bool:

@@ -1,4 +1,4 @@
-"""The step that gives each account a feed of its own, and each alert the accounts that see it."""
+"""The steps that give each account a feed of its own, and each alert the accounts that see it, and how they see it."""
 
 from __future__ import annotations
 
@@ -91,3 +91,11 @@ INSERT INTO gaps_next SELECT 'default', severity, since, until, noticed_at FROM 
 DROP TABLE gaps;
 ALTER TABLE gaps_next RENAME TO gaps;
 """
+
+VIEWS: Final = """
+-- What the routes said that this account alone has brought the alert to.
+ALTER TABLE alert_accounts ADD COLUMN trail TEXT CHECK (trail IS NULL OR json_valid(trail));
+-- What routes and people go by of the form that ``shown`` is the digest of.
+ALTER TABLE alert_accounts ADD COLUMN view TEXT CHECK (view IS NULL OR json_valid(view));
+"""
+"""What each account adds to where an alert goes, and how it shows it: nothing of that is the alert's own."""

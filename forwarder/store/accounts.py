@@ -7,14 +7,16 @@ from collections.abc import Collection, Iterable, Mapping
 from itertools import chain
 from typing import Any, Final
 
-from forwarder.alert import Severity
+from forwarder.alert import Alert, Severity
 from forwarder.common.accounts import DEFAULT, named
 from forwarder.store import unreadable
 from forwarder.store.connection import Connection, Row
 from forwarder.store.engine import Engine
 from forwarder.store.errors import Overtaken
+from forwarder.store.forms import digest_of, trail_of
 from forwarder.store.many import in_parts, places
-from forwarder.store.records import Feed, RoutedAlert
+from forwarder.store.records import Arrival, Feed, RoutedAlert
+from forwarder.store.views import view_of
 
 _OPEN: Final = "INSERT INTO feed (account) VALUES (?) ON CONFLICT (account) DO NOTHING"
 _BEGUN: Final = "SELECT account FROM feed WHERE floor IS NOT NULL OR cursor IS NOT NULL ORDER BY account"
@@ -24,23 +26,37 @@ WHERE account IN (SELECT value FROM json_each(?))
 """
 
 _SEE: Final = """
-INSERT INTO alert_accounts (alert_id, account, seen_at, past)
-SELECT CAST(json_extract(value, '$[0]') AS TEXT), ?, ?, CAST(json_extract(value, '$[1]') AS BIGINT)
+INSERT INTO alert_accounts (alert_id, account, seen_at, past, shown, view)
+SELECT CAST(json_extract(value, '$[0]') AS TEXT), ?, ?, CAST(json_extract(value, '$[1]') AS BIGINT),
+  CAST(json_extract(value, '$[2]') AS TEXT), CAST(json_extract(value, '$[3]') AS TEXT)
 FROM json_each(?) WHERE true ON CONFLICT (alert_id, account) DO NOTHING
 """
 # Who writes an alert anew waits until this is committed, or is waited for: else nobody would note in which form the
 # account showed it.
 _JOIN: Final = """
-INSERT INTO alert_accounts (alert_id, account, seen_at, past)
-SELECT a.id, ?1, CAST(?2 AS DOUBLE PRECISION), CAST(routed.column4 AS BIGINT)
+INSERT INTO alert_accounts (alert_id, account, seen_at, past, shown, view, trail)
+SELECT a.id, ?1, CAST(?2 AS DOUBLE PRECISION), CAST(routed.column4 AS BIGINT), routed.column5, routed.column6,
+  routed.column7
 FROM (VALUES {rows}) AS routed JOIN alerts AS a ON a.id = routed.column1
 WHERE a.version = CAST(routed.column2 AS BIGINT) AND coalesce(a.muted_by, '') = routed.column3 /* FOR SHARE OF a */
 ON CONFLICT (alert_id, account) DO NOTHING
 """
+_ADD: Final = """
+UPDATE alert_accounts SET trail = ?4 WHERE alert_id = ?1 AND account = ?5 AND EXISTS (
+  SELECT 1 FROM alerts AS a WHERE a.id = ?1 AND a.version = ?2 AND coalesce(a.muted_by, '') = ?3
+)
+"""
 # What the others showed last stays theirs: one that goes on to show it says nothing new.
 _SHOWN: Final = """
-UPDATE alert_accounts SET shown = CASE WHEN account = :account THEN NULL ELSE :before END
+UPDATE alert_accounts SET shown = CASE WHEN account = :account THEN NULL ELSE :before END,
+  view = CASE WHEN account = :account THEN NULL ELSE :view END
 WHERE alert_id = :id AND (account = :account) = (shown IS NOT NULL)
+"""
+_OWED_FOR_AS_MANY: Final = "SELECT count(*) FROM alert_accounts WHERE alert_id = ? AND past = 0"
+_ADDED: Final = "SELECT trail FROM alert_accounts WHERE alert_id = ? AND trail IS NOT NULL ORDER BY account"
+# Of an account that is shown a form of its own the new judgement, by the store's, says nothing.
+_ROUTED_ANEW: Final = """
+UPDATE alert_accounts SET trail = NULL WHERE alert_id = ? AND trail IS NOT NULL AND view IS NULL
 """
 _SEEN_BY: Final = """
 SELECT alert_id, account FROM alert_accounts
@@ -175,28 +191,74 @@ def feed_in(row: Row | None, stack: frozenset[str] | None = None) -> Feed:
 
 
 def see(connection: Connection, routed: Iterable[RoutedAlert], account: str, now: float) -> None:
-    """Writes down which of ``routed`` an account sees that it had not seen before, and whether it is ever owed them.
+    """Writes down which of ``routed`` an account sees that it had not seen before, how, and what it adds to them.
 
-    Raises Overtaken where one of which nothing else is new is not any more what it was routed by.
+    Raises Overtaken where one that else stays as it is is not any more what it was routed by.
     """
-    joining = [item for item in routed if item.joins]
-    seen = [(item.alert.id, int(item.is_past_here)) for item in joining if not item.is_told_already]
+    items = [(item, item.arrival) for item in routed if item.joins or item.adds]
+    seen = [
+        (item.alert.id, int(item.is_past_here), *_own_form(arrival)) for item, arrival in items if not item.leaves_it
+    ]
     if seen:
         connection.execute(_SEE, (account, now, json.dumps(seen)))
+    staying = [(item, arrival) for item, arrival in items if item.leaves_it and arrival is not None]
     rows = [
-        (item.alert.id, item.arrival.version, item.arrival.muted_by or "", int(item.is_past_here))
-        for item in joining
-        if item.is_told_already and item.arrival is not None
+        (
+            *_read_as(arrival),
+            int(item.is_past_here),
+            *_own_form(arrival),
+            trail_of(item.decision) if item.adds else None,
+        )
+        for item, arrival in staying
+        if item.joins
     ]
     for part in in_parts(rows):
         joined = connection.execute(_JOIN.format(rows=places(part, after=2)), (account, now, *chain(*part)))
         if joined.rowcount < len(part):
             raise Overtaken
+    for item, arrival in staying:
+        if not item.joins:
+            told = (*_read_as(arrival), trail_of(item.decision), account)
+            if not connection.execute(_ADD, told).rowcount:
+                raise Overtaken
 
 
-def show(connection: Connection, alert_id: str, account: str, before: str) -> None:
-    """Writes down that an account showed another form of an alert than that of the digest ``before``."""
-    connection.execute(_SHOWN, {"id": alert_id, "account": account, "before": before})
+def _read_as(arrival: Arrival) -> tuple[str, int | None, str]:
+    return arrival.alert.id, arrival.version, arrival.muted_by or ""
+
+
+def _own_form(arrival: Arrival | None) -> tuple[str | None, str | None]:
+    """The digest of the form that is an account's own, and what is kept of it."""
+    if arrival is None or arrival.view is None:
+        return None, None
+    return digest_of(arrival.view), view_of(arrival.view)
+
+
+def show(connection: Connection, alert_id: str, account: str, before: Alert) -> None:
+    """Writes down that an account showed another form of an alert than the one ``before``, which the others show.
+
+    ``account`` is empty where that other form is none that it shows as a whole.
+    """
+    told = {"id": alert_id, "account": account, "before": digest_of(before), "view": view_of(before)}
+    connection.execute(_SHOWN, told)
+
+
+def is_routed_for(connection: Connection, arrival: Arrival) -> bool:
+    """Whether the accounts for which an alert is owed are still those that it was routed for, where they were asked."""
+    if arrival.accounts is None:
+        return True
+    count: int = connection.execute(_OWED_FOR_AS_MANY, (arrival.alert.id,)).fetchone()[0]
+    return count == len(arrival.accounts)
+
+
+def added_to(connection: Connection, alert_id: str) -> list[str]:
+    """What the routes said that single accounts have brought an alert to, each as it is kept."""
+    return [trail for (trail,) in connection.execute(_ADDED, (alert_id,))]
+
+
+def routed_anew(connection: Connection, alert_id: str) -> None:
+    """Forgets what single accounts have added: an alert was routed anew, for all of them that show it alike."""
+    connection.execute(_ROUTED_ANEW, (alert_id,))
 
 
 def owed_for(connection: Connection, alert_ids: Collection[str]) -> dict[str, tuple[str, ...]]:

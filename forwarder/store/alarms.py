@@ -15,10 +15,10 @@ from forwarder.alert import Alert, Change, Severity
 from forwarder.connector import Kind, Origin
 from forwarder.store import symptoms
 from forwarder.store.alarm_records import Alarm, Symptom
-from forwarder.store.arrivals import body_of
 from forwarder.store.connection import Connection, Row
 from forwarder.store.engine import Engine
 from forwarder.store.enqueue import enqueue, enqueue_withdrawal, record_change
+from forwarder.store.forms import body_of
 from forwarder.store.operations import owe_again
 from forwarder.store.records import State
 

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from forwarder.alert import FIRST_SEEN, Alert
+from forwarder.alert import Alert
 from forwarder.store import accounts, dates, unreadable, vendors
 from forwarder.store.connection import Connection
+from forwarder.store.forms import body_of, digest_of
 from forwarder.store.records import Arrival
+from forwarder.store.views import form_of, news, says_the_same, view_of
 
 _KNOWN: Final = """
-SELECT a.id, a.body, a.version, a.muted_by,
-  EXISTS (SELECT 1 FROM alert_accounts AS o WHERE o.alert_id = a.id AND o.past = 0) AS owed, s.past, s.shown
+SELECT a.id, a.body, a.version, a.muted_by, a.unrouted,
+  EXISTS (SELECT 1 FROM alert_accounts AS o WHERE o.alert_id = a.id AND o.past = 0) AS owed, s.past, s.shown, s.view
 FROM alerts AS a
 LEFT JOIN alert_accounts AS s ON s.alert_id = a.id AND s.account = ?
 WHERE a.id IN (SELECT value FROM json_each(?))
@@ -29,23 +30,35 @@ _OTHERWISE: Final = """
 SELECT s.alert_id, s.shown, a.body FROM alert_accounts AS s JOIN alerts AS a ON a.id = s.alert_id
 WHERE s.account = ? AND s.shown IS NOT NULL AND s.alert_id IN (SELECT value FROM json_each(?))
 """
-_SHOWN: Final = "UPDATE alert_accounts SET shown = ? WHERE alert_id = ? AND account = ?"
+_SHOWN: Final = "UPDATE alert_accounts SET shown = ?, view = ? WHERE alert_id = ? AND account = ?"
+_GONE: Final = """
+SELECT d.alert_id, d.connector FROM json_each(?1) AS asked JOIN deliveries AS d
+  ON d.alert_id = CAST(json_extract(asked.value, '$[0]') AS TEXT)
+  AND d.connector = CAST(json_extract(asked.value, '$[1]') AS TEXT) AND d.kind = 'open'
+UNION
+SELECT d.alert_id, d.connector FROM json_each(?1) AS asked JOIN discards AS d
+  ON d.alert_id = CAST(json_extract(asked.value, '$[0]') AS TEXT)
+  AND d.connector = CAST(json_extract(asked.value, '$[1]') AS TEXT)
+"""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Known:
     """What the store has of an alert: its text, which version that is, what mutes it, and whether the account saw it.
 
-    ``shown`` is the digest of the form that the account showed last, None where that is what the store has.
+    ``shown`` is the digest of the form that the account showed last, None where that is what the store has, and
+    ``view`` what is kept of it.
     """
 
     body: str
     version: int
     muted_by: str | None
+    unrouted: bool
     owed: bool
     seen: bool
     past: bool
     shown: str | None
+    view: str | None
 
 
 def arrivals(connection: Connection, alerts: Sequence[Alert], account: str, *, undated_are_past: bool) -> list[Arrival]:
@@ -61,9 +74,9 @@ def arrivals(connection: Connection, alerts: Sequence[Alert], account: str, *, u
     def is_past(one: Arrival) -> bool:
         if not one.joins:
             return one.past
-        if undated_are_past and not one.alert.dated:
+        if undated_are_past and not one.shown.dated:
             return True
-        return floor is not None and one.alert.published_by.timestamp() < float(floor)
+        return floor is not None and one.shown.published_by.timestamp() < float(floor)
 
     return [replace(one, past=is_past(one)) for one in found]
 
@@ -99,26 +112,21 @@ def note_shown(connection: Connection, alerts: Sequence[Alert], account: str) ->
     found = connection.execute(_OTHERWISE, (account, json.dumps([alert.id for alert in alerts]))).fetchall()
     if not found:
         return
-    shows = {alert.id: digest_of(alert) for alert in alerts}
+    forms = {alert.id: alert for alert in alerts}
+    shows = {alert_id: digest_of(alert) for alert_id, alert in forms.items()}
     for alert_id, before, body in found:
         there = _read(body)
         if shows[alert_id] != before and there is not None:
-            now = None if digest_of(there) == shows[alert_id] else shows[alert_id]
-            connection.execute(_SHOWN, (now, alert_id, account))
+            own = digest_of(there) != shows[alert_id]
+            told = (shows[alert_id], view_of(forms[alert_id])) if own else (None, None)
+            connection.execute(_SHOWN, (*told, alert_id, account))
 
 
-_BODY: Final = json.JSONEncoder(sort_keys=True, separators=(",", ":"))
-
-
-def body_of(alert: Alert) -> str:
-    """The alert's JSON in the one form in which it is kept and compared."""
-    return _BODY.encode(alert.raw)
-
-
-def digest_of(alert: Alert) -> str:
-    """By which a form of an alert is known again; that it was first seen at some time is no part of it."""
-    told = {name: value for name, value in alert.raw.items() if name != FIRST_SEEN}
-    return hashlib.blake2b(_BODY.encode(told).encode(), digest_size=16).hexdigest()
+def gone_to(connection: Connection, asked: Collection[tuple[str, str]]) -> set[tuple[str, str]]:
+    """Those of ``asked``, each an alert and a connector, where the alert was owed once, or was discarded."""
+    if not asked:
+        return set()
+    return {(alert_id, connector) for alert_id, connector in connection.execute(_GONE, (json.dumps(list(asked)),))}
 
 
 def _known(connection: Connection, alerts: Sequence[Alert], account: str) -> dict[str, _Known]:
@@ -128,12 +136,14 @@ def _known(connection: Connection, alerts: Sequence[Alert], account: str) -> dic
             body=body,
             version=version,
             muted_by=muted_by,
+            unrouted=bool(unrouted),
             owed=bool(owed),
             seen=past is not None,
             past=bool(past),
             shown=shown,
+            view=view,
         )
-        for alert_id, body, version, muted_by, owed, past, shown in rows
+        for alert_id, body, version, muted_by, unrouted, owed, past, shown, view in rows
     }
 
 
@@ -151,16 +161,32 @@ def _arrival(alert: Alert, there: _Known | None, first_seen: Mapping[str, float]
         changed = there.body != body_of(alert)
         if there.seen and not changed:
             return None
-    return Arrival(
+    arrival = Arrival(
         alert=alert if changed else known,
         known=known,
         version=there.version,
         muted_by=there.muted_by,
+        unrouted=there.unrouted,
         owed=there.owed,
         past=there.past,
         joins=not there.seen,
         changed=changed,
     )
+    return _as_own(arrival, known, there) if changed else arrival
+
+
+def _as_own(arrival: Arrival, known: Alert, there: _Known) -> Arrival:
+    """An arrival in another form than the store's: what the store gets of it, where that form is the account's own.
+
+    It is not where the account showed the store's form until now, or differs from it in its wording alone.
+    """
+    before = form_of(known, there.view)
+    if there.seen and (before is None or says_the_same(arrival.alert, known)):
+        return arrival
+    stored = news(known, arrival.alert, before)
+    if body_of(stored) == body_of(arrival.alert):
+        return arrival
+    return replace(arrival, alert=stored, changed=stored is not known, view=arrival.alert, before=before)
 
 
 def _form(alert: Alert, body: str) -> Alert:

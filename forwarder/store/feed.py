@@ -7,19 +7,18 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from itertools import chain
 from types import MappingProxyType
-from typing import Any, Final
+from typing import Final
 
 from forwarder.alert import Alert, SetAside, Severity
 from forwarder.common.accounts import DEFAULT
-from forwarder.connector import Origin
-from forwarder.routing import Decision
+from forwarder.connector import Kind, Origin
 from forwarder.store import accounts, arrivals, dates, quiet, vendors
-from forwarder.store.arrivals import body_of, digest_of
 from forwarder.store.changes import enqueue_change
 from forwarder.store.connection import Connection
 from forwarder.store.engine import Engine
-from forwarder.store.enqueue import enqueue_all
+from forwarder.store.enqueue import enqueue, enqueue_all
 from forwarder.store.errors import Overtaken
+from forwarder.store.forms import body_of, trail_of
 from forwarder.store.many import in_parts, places
 from forwarder.store.records import Arrival, Feed, Gap, PollResult, RoutedAlert
 
@@ -84,6 +83,11 @@ class FeedStore:
         with self._engine.read() as connection:
             return arrivals.with_accounts(connection, found)
 
+    def gone_to(self, asked: Collection[tuple[str, str]]) -> set[tuple[str, str]]:
+        """Those of ``asked``, each an alert and a connector, where the alert was owed once, or was discarded."""
+        with self._engine.read() as connection:
+            return arrivals.gone_to(connection, asked)
+
     def commit_page(
         self,
         routed: Sequence[RoutedAlert],
@@ -110,11 +114,13 @@ class FeedStore:
         def work(connection: Connection) -> PollResult:
             new = _insert(connection, [item for item in routed if item.known is None], origin, now)
             reached_connectors, changed = {connector for item in new for connector in item.owed}, []
+            reached_connectors |= _add(connection, [item for item in routed if item.adds], now)
             for item in routed:
-                if item.known is not None and not item.is_told_already:
+                if item.known is not None and not item.leaves_it:
                     told, reached = _revise(connection, item, item.known, connectors, now)
-                    if item.shows_another_form:
-                        accounts.show(connection, item.alert.id, self._account, digest_of(item.known))
+                    if item.arrival is not None and item.arrival.changed:
+                        shows = "" if item.arrival.view else self._account
+                        accounts.show(connection, item.alert.id, shows, item.known)
                     reached_connectors |= reached
                     if told:
                         changed.append(item.alert)
@@ -275,6 +281,22 @@ def _insert(connection: Connection, items: Sequence[RoutedAlert], origin: Origin
     return new
 
 
+def _add(connection: Connection, items: Sequence[RoutedAlert], now: float) -> set[str]:
+    """Owes what one account brings alerts to, of which else nothing is new; returns the connectors that are owed it."""
+    asked = [(item.alert.id, connector) for item in items for connector in item.owed]
+    gone, reached = arrivals.gone_to(connection, asked), set[str]()
+    for item in items:
+        row = connection.execute("SELECT revision FROM alerts WHERE id = ?", (item.alert.id,)).fetchone()
+        if row is None:
+            raise Overtaken
+        for connector, why in item.owed.items():
+            if (item.alert.id, connector) not in gone:
+                hold, revision = item.holds.get(connector), row["revision"]
+                enqueue(connection, item.alert.id, connector, Kind.OPEN, revision=revision, why=why, now=now, hold=hold)
+                reached.add(connector)
+    return reached
+
+
 def _revise(
     connection: Connection, item: RoutedAlert, known: Alert, connectors: Collection[str], now: float
 ) -> tuple[bool, set[str]]:
@@ -301,8 +323,9 @@ def _revise(
             "version": item.arrival.version if item.arrival else None,
         },
     ).fetchone()
-    if row is None:
+    if row is None or (item.arrival is not None and not accounts.is_routed_for(connection, item.arrival)):
         raise Overtaken
+    accounts.routed_anew(connection, alert.id)
     reached = enqueue_change(connection, item, changes, revision=row["revision"], connectors=connectors, now=now)
     return bool(changes), reached
 
@@ -335,12 +358,3 @@ def _record_aside(connection: Connection, items: Iterable[SetAside], now: float)
         if added.rowcount:
             recorded.append(replace(item, seen_at=now))
     return recorded
-
-
-def trail_of(decision: Decision | None) -> str:
-    """What the routes said, in the form in which it is kept."""
-    trail: list[dict[str, Any]] = [
-        {"route": verdict.route, "matched": verdict.matched, "why": verdict.why, "to": list(verdict.to)}
-        for verdict in (decision.trail if decision else ())
-    ]
-    return json.dumps(trail, separators=(",", ":"))

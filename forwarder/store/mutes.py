@@ -12,11 +12,11 @@ from forwarder.common.clock import instant
 from forwarder.config import Mute
 from forwarder.connector import MuteRequest
 from forwarder.store import quiet, unreadable
-from forwarder.store.accounts import owed_for
+from forwarder.store.accounts import owed_for, routed_anew
 from forwarder.store.changes import enqueue_change
 from forwarder.store.connection import Connection, Row
 from forwarder.store.engine import Engine
-from forwarder.store.feed import trail_of
+from forwarder.store.forms import trail_of
 from forwarder.store.life_records import Heard
 from forwarder.store.lifecycle import alert_at, heard_first
 from forwarder.store.mute_records import Asked, MutedBy, MuteRow, RoutedAnew
@@ -218,6 +218,7 @@ def _let_out(connection: Connection, row: Row, item: RoutedAlert, now: float) ->
     reached = enqueue_change(connection, item, (), revision=row["revision"], connectors=(), now=now)
     values = {"id": row["id"], "trail": trail_of(item.decision), "unrouted": int(item.unrouted)}
     connection.execute(_LET_OUT, values)
+    routed_anew(connection, row["id"])
     return reached
 
 

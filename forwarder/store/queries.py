@@ -12,7 +12,7 @@ from forwarder.alert import SetAside, Severity
 from forwarder.common.accounts import label
 from forwarder.connector import NOTICE, Kind, Origin, Receipt, Response, Status
 from forwarder.store import evidence, failing, filters, search, unreadable, vendors
-from forwarder.store.accounts import seen_by
+from forwarder.store.accounts import added_to, seen_by
 from forwarder.store.connection import Connection, Row
 from forwarder.store.digests import items_of
 from forwarder.store.engine import Engine
@@ -73,7 +73,7 @@ class Queries:
                     vendors=vendors.of(connection, shown.alert, changes),
                     accounts=seen_by(connection, [alert_id]).get(alert_id, ()),
                 ),
-                trail=unreadable.trail_in(row["trail"]),
+                trail=_trail(connection, row),
                 revisions=revisions,
                 responses=responses,
                 attempts={delivery.id: _attempts(connection, delivery.id) for delivery in deliveries},
@@ -251,6 +251,15 @@ def _attempt(row: Row) -> Attempt:
         outcome=outcome,
         reason=f"{unknown}{row['reason']}",
     )
+
+
+def _trail(connection: Connection, row: Row) -> list[Mapping[str, Any]]:
+    """What the routes said of an alert, of each that matched that it did: by whom first, where several led there."""
+    routed = unreadable.trail_in(row["trail"])
+    added = [step for text in added_to(connection, row["id"]) for step in unreadable.trail_in(text)]
+    matched = {step["route"]: step for step in reversed([*routed, *added]) if step["matched"]}
+    rest = [step for step in routed if step["route"] not in matched or step.get("others")]
+    return sorted([*matched.values(), *rest], key=lambda step: step["route"])
 
 
 def _payloads(connection: Connection, alert_id: str) -> dict[int, dict[str, Any]]:

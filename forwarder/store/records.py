@@ -116,21 +116,31 @@ class Gap:
 class Arrival:
     """An alert that an account's feed shows, and which the store does not know in this form, or not of this account.
 
-    ``known`` is the form that the store has, and ``version`` which that was; both are None for a new alert. ``past``
-    says that it is from before this account's floor, and ``joins`` that the account had not seen it before.
-    ``owed`` says that it was owed for some account until now, ``accounts`` for which, where that was looked up, and
-    ``muted_by`` is the mute that kept it quiet.
+    ``alert`` is the form that the store is to have, ``known`` the one that it has, and ``version`` which that was; both
+    are None for a new alert. ``view`` is what the account shows, where that is a form of its own, and ``before`` what
+    it showed last, where that is known. ``past`` says that it is from before this account's floor, and ``joins`` that
+    the account had not seen it before. ``owed`` says that it was owed for some account until now, ``accounts`` for
+    which, None where that was not looked up, ``unrouted`` that no route named a connector for it, and ``muted_by`` is
+    the mute that kept it quiet.
     """
 
     alert: Alert
     known: Alert | None = None
     version: int | None = None
     muted_by: str | None = None
+    unrouted: bool = False
     owed: bool = False
     past: bool = False
     joins: bool = True
     changed: bool = True
-    accounts: tuple[str, ...] = ()
+    view: Alert | None = None
+    before: Alert | None = None
+    accounts: tuple[str, ...] | None = None
+
+    @property
+    def shown(self) -> Alert:
+        """What the account shows."""
+        return self.view or self.alert
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -139,7 +149,8 @@ class RoutedAlert:
 
     ``known`` is the form that the store has. ``targets`` holds the reason for each connector. ``decision`` is None for
     an alert from before the floor, which is known from now on and goes nowhere, and for one of which nothing is new but
-    that one more account sees it: what was decided stands. ``holds`` has those of them that get it
+    that one more account sees it: what was decided stands. With ``adds`` it stands as well, and ``decision`` is what
+    one account adds to it. ``holds`` has those of them that get it
     later. ``uncategorized`` are those of its vendors whose categories were not known: it is routed again once the stack
     was read. An alert that has gone nowhere yet goes nowhere while it is ``muted``. ``arrival`` is what it was
     routed by: where the store knows better by then, nothing of it is written.
@@ -148,6 +159,7 @@ class RoutedAlert:
     alert: Alert
     known: Alert | None = None
     decision: Decision | None
+    adds: bool = False
     targets: Mapping[str, str]
     holds: Mapping[str, Hold] = field(default_factory=dict)
     uncategorized: tuple[str, ...] = ()
@@ -166,15 +178,18 @@ class RoutedAlert:
 
     @property
     def shows_another_form(self) -> bool:
-        """Whether the account by which it came shows it in another form than the store had."""
+        """Whether the store gets another form by it than it had."""
         return self.known is not None and self.arrival is not None and self.arrival.changed
 
     @property
-    def is_told_already(self) -> bool:
-        """Whether only that one more account sees it is new, and nothing follows from that."""
-        return (
-            self.arrival is not None and self.decision is None and self.known is not None and not self.arrival.changed
-        )
+    def leaves_it(self) -> bool:
+        """Whether nothing of the alert itself becomes another: what was decided stands, and an account may add to it.
+
+        So nobody is overtaken by it.
+        """
+        if self.arrival is None or self.known is None or self.arrival.changed:
+            return False
+        return self.adds or self.decision is None
 
     @property
     def owed(self) -> Mapping[str, str]:

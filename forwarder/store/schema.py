@@ -11,7 +11,7 @@ from contextlib import closing
 from functools import cache
 from typing import TYPE_CHECKING, Final
 
-from forwarder.store.account_steps import ACCOUNTS
+from forwarder.store.account_steps import ACCOUNTS, VIEWS
 from forwarder.store.claim_steps import CLAIMS
 from forwarder.store.figure_steps import FIGURES
 from forwarder.store.first_steps import FIRST, SECOND
@@ -314,6 +314,7 @@ MIGRATIONS: Final[tuple[tuple[str, str], ...]] = (
     ("0021_reminders", REMINDERS),
     ("0022_claims", CLAIMS.format(nulls_first="")),
     ("0023_accounts", ACCOUNTS),
+    ("0024_views", VIEWS),
 )
 """Each step with its name, in order. A step that was released is never edited: the next one follows it."""
 

@@ -108,6 +108,7 @@ def trail_in(text: str) -> list[Mapping[str, Any]]:
     return read(
         lambda: [
             {"route": step["route"], "matched": step["matched"], "why": str(step["why"]), "to": list(step["to"])}
+            | ({"others": int(step["others"])} if step.get("others") else {})
             for step in json.loads(text)
         ],
         lambda _: [],

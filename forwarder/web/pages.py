@@ -5,27 +5,26 @@ Pages read through a connection of their own, so that a slow search never holds 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
-from forwarder.alert import Severity, in_names
+from forwarder.alert import Severity
 from forwarder.common.clock import instant
-from forwarder.connector import Origin, Response, Status
+from forwarder.connector import Origin, Status
 from forwarder.delivery.throughput import Throughput, measured_since
 from forwarder.delivery.waiting import Waiting, waiting
 from forwarder.lifecycle.reminders import due_of
-from forwarder.response import COMMAND_LINE, PAGE
 from forwarder.store import Store
 from forwarder.store.query_records import AlertHistory, AlertRow, DeliveryRow, Filter
 from forwarder.store.records import Lateness, Queue, State
 from forwarder.web import charts, feeds, figures, replicas
 from forwarder.web.facts import Facts
 from forwarder.web.figures import Shown
-from forwarder.web.filters import KINDS
 from forwarder.web.health import Health
 from forwarder.web.kept import Kept
+from forwarder.web.story import MOST, events, places
 from forwarder.web.summary import summarize
 from forwarder.web.writes import Writes
 
@@ -57,18 +56,6 @@ class Card:
     last_hour: int
     max_rate: str | None
     throughput: Throughput | None
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Event:
-    """One line of an alert's history. ``mark`` is the kind of sign before it."""
-
-    at: float
-    mark: str
-    title: str
-    text: str = ""
-    connector: str | None = None
-    seconds: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -145,7 +132,9 @@ class Pages:
             "history": history,
             "row": history.row,
             "alert": history.row.alert,
-            "events": sorted(_events(history), key=_when),
+            "events": events(history),
+            "places": places(history.row),
+            "most": MOST,
             "waits": self._waits(delivery.id for delivery in history.row.deliveries),
             "due": self._dues([history.row]).get(history.row.alert.id),
         }
@@ -305,64 +294,6 @@ def _state(queue: Queue, *, configured: bool, refused: bool) -> str:
     if queue.failing_since is not None:
         return "failing"
     return "busy" if queue.waiting else "idle"
-
-
-def _when(event: Event) -> float:
-    return event.at
-
-
-def _events(history: AlertHistory) -> Iterator[Event]:
-    """What happened to an alert, in no order yet."""
-    row = history.row
-    yield Event(at=row.alert.published_at.timestamp(), mark="dot", title="Published")
-    yield Event(at=row.seen_at, mark="dot", title="Seen by the forwarder", text=_sent_to(history))
-    for revision in history.revisions:
-        changes = "; ".join(
-            f"{change.field}: {_value(change.old)} → {_value(change.new)}"
-            for change in (in_names(change, row.vendors) for change in revision.changes)
-        )
-        yield Event(at=revision.at, mark="dot", title=f"Changed (revision {revision.revision})", text=changes)
-    for response in history.responses:
-        yield Event(at=response.at.timestamp(), mark=response.status.value, title=response.words, text=_said(response))
-    for delivery in row.deliveries:
-        for attempt in history.attempts.get(delivery.id, ()):
-            yield Event(
-                at=attempt.at,
-                mark=attempt.outcome,
-                title=_ATTEMPT_TITLES[delivery.kind],
-                text=attempt.reason,
-                connector=delivery.connector,
-                seconds=attempt.seconds,
-            )
-
-
-def _said(response: Response) -> str:
-    """Where a person decided something, and why."""
-    on = "On" if response.place in (PAGE, COMMAND_LINE) else "In"
-    where = f"{on} {response.place}." if response.person else ""
-    return " ".join(part for part in (where, response.reason) if part)
-
-
-_ATTEMPT_TITLES: Final = {**{kind: word.capitalize() for kind, word in KINDS.items()}, "open": "Alert"}
-
-
-def _value(value: Any) -> str:
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, list):
-        return ", ".join(str(item) for item in value)
-    return "none" if value is None else str(value)
-
-
-def _sent_to(history: AlertHistory) -> str:
-    opened = [delivery for delivery in history.row.deliveries if delivery.kind == "open"]
-    if opened:
-        return f"Owed to {', '.join(delivery.connector for delivery in opened)}."
-    if history.row.muted:
-        return "Muted, so it went nowhere."
-    if history.row.unrouted:
-        return "No route names a connector for it."
-    return "It was there before the first start, so it went nowhere." if not history.trail else "It is owed to nobody."
 
 
 def filter_of(query: Mapping[str, str], connectors: Sequence[str]) -> Filter:

@@ -170,6 +170,13 @@ def account_figures(quick: bool) -> dict[str, Any]:
         return accounts.many_accounts(there, count=100 if quick else 1000, minutes=1)
 
 
+def routed_figures(quick: bool) -> dict[str, Any]:
+    from tests.bench import accounts
+
+    with stand_ins() as there:
+        return accounts.many_accounts(there, count=100 if quick else 1000, minutes=1, routes=True)
+
+
 FIGURES: dict[str, Callable[[bool], dict[str, Any]]] = {
     "start_and_idle": idle_figures,
     "first_receipt": latency_figures,
@@ -179,6 +186,7 @@ FIGURES: dict[str, Callable[[bool], dict[str, Any]]] = {
     "claim": claim_figures,
     "criticals_under_rate_limits": rated_figures,
     "many_accounts": account_figures,
+    "route_per_account": routed_figures,
 }
 MORE: dict[str, Callable[[bool], dict[str, Any]]] = {
     "quiet_poll_of_ten_million": many_figures,

@@ -21,18 +21,25 @@ EVERY: Final = 60
 """Seconds between two polls of an account."""
 
 
-def many_accounts(there: StandIns, *, count: int, minutes: float) -> dict[str, Any]:
+TEAMS: Final = 10
+"""Connectors among which accounts are shared out where each has a route of its own."""
+
+
+def many_accounts(there: StandIns, *, count: int, minutes: float, routes: bool = False) -> dict[str, Any]:
     """A daemon with ``count`` accounts that are polled once a minute: at first quiet, then with alerts that all see.
+
+    With ``routes`` each account has a route that names it, else one route is for all of them.
 
     ``poll_late_s`` is how much more than a minute lies between two polls of one account, and ``after_its_turn_s`` how
     long after its moment of the minute an account was read, for half of the polls and for the last of all.
     ``all_saw_s`` is how long it took until the last account had seen what was published; a minute is no delay.
+    ``cpu_s_of_that`` is what the daemon spent meanwhile, and ``trail_kib`` what is kept of the routes' reasons, of all.
     """
     names = [f"account-{number:04d}" for number in range(count)]
     keys = {name: f"vk_{name}-not-a-real-key" for name in names}
     there.control.post(there.path("sentrytex", "accounts"), json={key: ["github"] for key in keys.values()})
     with tempfile.TemporaryDirectory() as folder:
-        config = _config(there, Path(folder), keys)
+        config = _config(there, Path(folder), keys, routes=routes)
         command = Path(sys.executable).with_name("forwarder")
         began = time.monotonic()
         daemon = subprocess.Popen([command, "run", "-c", config], stderr=subprocess.DEVNULL)
@@ -44,25 +51,34 @@ def many_accounts(there: StandIns, *, count: int, minutes: float) -> dict[str, A
             time.sleep(EVERY / 3)
             quiet = _measured(process, database, names, minutes * EVERY)
             there.publish(alerts(20, first=800_000))
-            published = time.monotonic()
+            published, spent = time.monotonic(), sum(process.cpu_times()[:2])
             _wait(lambda: _seen(database) >= 20 * count, 3 * EVERY)
-            saw = time.monotonic() - published
+            saw, spent = time.monotonic() - published, sum(process.cpu_times()[:2]) - spent
+            owed, trail = _owed(database)
             busy = process.memory_info().rss / 2**20
         finally:
             daemon.terminate()
             daemon.wait()
     return {
         "accounts": count,
+        "routes": count if routes else 1,
         "first_round_s": round(first, 1),
         **quiet,
         "alerts_that_all_see": 20,
         "all_saw_s": round(saw, 1),
+        "cpu_s_of_that": round(spent, 1),
+        "deliveries": owed,
+        "trail_kib": round(trail / 1024, 1),
         "rss_mib_after_that": round(busy, 1),
     }
 
 
-def _config(there: StandIns, folder: Path, keys: dict[str, str]) -> Path:
+def _config(there: StandIns, folder: Path, keys: dict[str, str], *, routes: bool) -> Path:
     path, pagerduty = folder / "config.yaml", there.credentials["pagerduty"]
+    oncall = f'{{type: pagerduty, routing_key: {pagerduty["routing_key"]}, base_url: "{pagerduty["url"]}"}}'
+    connectors = "\n".join(f"  oncall-{team}: {oncall}" for team in range(TEAMS if routes else 1))
+    of_each = [f"  - {{account: {name}, to: [oncall-{number % TEAMS}]}}" for number, name in enumerate(keys)]
+    routed = "\n".join(of_each) if routes else "  - to: [oncall-0]"
     accounts = "\n".join(f"    {name}: {{api_key: {key}}}" for name, key in keys.items())
     path.write_text(
         f"""
@@ -72,9 +88,9 @@ sentrytex:
   accounts:
 {accounts}
 connectors:
-  oncall: {{type: pagerduty, routing_key: {pagerduty["routing_key"]}, base_url: "{pagerduty["url"]}"}}
+{connectors}
 routes:
-  - to: [oncall]
+{routed}
 web: {{listen: "off"}}
 log: {{level: warning}}
 """
@@ -130,6 +146,17 @@ def _seen(database: Path) -> int:
     with Store.open_shared(database) as store, store.engine.read() as connection:
         count: int = connection.execute("SELECT count(*) FROM alert_accounts").fetchone()[0]
     return count
+
+
+def _owed(database: Path) -> tuple[int, int]:
+    """How many deliveries are owed, or were, and how many bytes of reasons are kept."""
+    with Store.open_shared(database) as store, store.engine.read() as connection:
+        deliveries: int = connection.execute("SELECT count(*) FROM deliveries").fetchone()[0]
+        kept: int = connection.execute(
+            "SELECT (SELECT sum(length(trail)) FROM alerts)"
+            " + (SELECT coalesce(sum(length(trail)), 0) FROM alert_accounts)"
+        ).fetchone()[0]
+    return deliveries, kept
 
 
 def _wait(condition: Any, seconds: float) -> None:

@@ -502,6 +502,26 @@ def test_explain_asks_the_api_about_an_alert_it_never_saw(desk: Desk, sandbox: S
     assert "could not be asked for it" in desk.run("explain", str(UUID(int=7))).stderr
 
 
+def test_explain_asks_no_crowd_of_accounts(desk: Desk, sandbox: Sandbox) -> None:
+    """Of many accounts only those are asked that somebody names: each asked would be a request of each one's limit."""
+    Store.open_exclusive(desk.folder / "forwarder.db").close()
+    old = recent(9, minutes_ago=60 * 24 * 30, affected_vendors=["openssl"])
+    sandbox.sentrytex.publish(old)
+    keys = {f"account-{number}": f"vk_account-{number}-not-a-real-key" for number in range(11)}
+    for key in keys.values():
+        sandbox.sentrytex.add_account(key, "openssl")
+    desk.config["sentrytex"].pop("api_key")
+    desk.config["sentrytex"]["accounts"] = {name: {"api_key": key} for name, key in keys.items()}
+    desk.write()
+    said = desk.run("explain", old["id"]).stderr
+    assert "The API was not asked, for the config names 11 accounts: " in said
+    assert f"`forwarder explain {old['id']} --account NAME` asks it with the key of one." in said
+    assert sandbox.sentrytex.requests == []
+    assert "The API has it (account-7)" in desk.run("explain", old["id"], "--account", "account-7").stderr
+    assert len(sandbox.sentrytex.requests) == 1
+    assert "The config names no account acme." in desk.run("explain", old["id"], "--account", "acme").stderr
+
+
 @pytest.mark.parametrize("option", [("--severity", "high"), ("--vendor", "github"), ("--kev",), ("--cvss", "9.8")])
 def test_explain_takes_an_alert_or_a_description(desk: Desk, option: tuple[str, ...]) -> None:
     """Of both it would leave one out without a word."""
@@ -520,6 +540,22 @@ def test_explain_tells_where_an_imagined_alert_would_go(desk: Desk) -> None:
     assert "It would go to: nowhere." in desk.says(*args)
     assert list(desk.json(*args, "--epss", "0.2")["targets"]) == ["tickets"]
     assert desk.run("explain").exit_code == 2
+
+
+def test_explain_tells_where_an_account_s_imagined_alert_would_go(desk: Desk) -> None:
+    """And of the routes for other accounts how many there are, where there are more than a few."""
+    desk.config["sentrytex"].pop("api_key")
+    keys = {f"account-{number}": {"api_key": f"vk_account-{number}-not-a-real-key"} for number in range(9)}
+    desk.config["sentrytex"]["accounts"] = keys
+    desk.config["routes"] = [{"account": name, "to": ["tickets"]} for name in keys]
+    desk.write()
+    said = desk.says("explain", "--severity", "high", "--account", "account-3")
+    assert said.splitlines() == [
+        "Route 1 and 7 others: no match, for account is account-3, and none of them names it",
+        "Route 4: matched, for account is account-3 -> tickets",
+        "It would go to: tickets.",
+    ]
+    assert "It would go to: nowhere." in desk.says("explain", "--severity", "high")
 
 
 @pytest.mark.parametrize("connector", ["secops", "oncall", "tickets"])

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Callable, Iterator
 from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from itertools import count
 from operator import eq
 from typing import Any, ClassVar, cast
 
@@ -13,7 +15,7 @@ import pytest
 
 from forwarder.common.clock import instant
 from forwarder.config import Config, Mute
-from forwarder.feed.client import FeedClient, KeyRefused
+from forwarder.feed.client import FeedClient, KeyRefused, RequestBudget
 from forwarder.feed.connections import Connections
 from forwarder.feed.evidence import READ_EVERY, EvidenceReader
 from forwarder.feed.poller import Poller
@@ -23,7 +25,7 @@ from forwarder.store import Store
 from forwarder.store.query_records import Filter
 from forwarder.store.records import PollResult
 from tests.kit.feed import asked, publish
-from tests.kit.store import Time, config, rows
+from tests.kit.store import NOW, Time, config, delivered, rows, settle
 
 ROUTES: list[dict[str, Any]] = [
     {"account": "acme", "to": "secops"},
@@ -66,7 +68,8 @@ def reader(
     made: list[FeedClient] = []
 
     def make(account: str, settings: Config | None = None) -> Poller:
-        client = FeedClient(sandbox.sentrytex.url, KEYS[account], connections=connections)
+        budget = RequestBudget(limit=1_000_000)
+        client = FeedClient(sandbox.sentrytex.url, KEYS[account], budget=budget, connections=connections)
         made.append(client)
         poller = Poller(settings or named(), client, store, now=time, account=account)
         poller.poll()
@@ -179,6 +182,86 @@ def test_what_is_taken_back_is_told_by_whoever_shows_it_first(
     sandbox.sentrytex.update("a", severity="critical")
     assert [len(by(one).changed) for one in (beta, acme)] == [1, 0]
     assert rows(store, "SELECT revision, severity FROM alerts") == [(3, "critical")]
+
+
+def own_forms(sandbox: Sandbox, turns: Iterator[int]) -> None:
+    """Shows each account its own vendors, in an order and with a field of its own, and one of them another score."""
+    acme, beta = (sandbox.sentrytex.accounts[KEYS[name]] for name in ("acme", "beta"))
+    acme.form = lambda alert: {**alert, "affected_vendors": ["openssl", "github"], "in_your_stack": "github"}
+    beta.form = lambda alert: {
+        **alert,
+        "affected_vendors": ["okta", "openssl"] if next(turns) % 2 else ["openssl", "okta"],
+        "cvss_score": 7.1,
+        "in_your_stack": "okta",
+    }
+
+
+def test_accounts_that_are_shown_different_forms_are_told_of_no_change(
+    sandbox: Sandbox, store: Store, reader: MakeReader
+) -> None:
+    """However often they are polled, in whatever order one is told its vendors: what changes in time is told once."""
+    acme, beta = reader("acme"), reader("beta")
+    own_forms(sandbox, count())
+    publish(sandbox, "a", 1, affected_vendors=["openssl"], severity="high", cvss_score=7.0, cisa_kev=False)
+    told, sizes = [], []
+    for turn in range(100):
+        if turn == 40:
+            sandbox.sentrytex.update("a", severity="critical")
+        if turn == 70:
+            sandbox.sentrytex.update("a", cisa_kev=True, description="Exploited by now.")
+        if turn == 80:
+            sandbox.sentrytex.update("a", epss_score=0.9)
+        for name, poller in (("acme", acme), ("beta", beta))[:: 1 if turn % 3 else -1]:
+            told += [(turn, name) for _ in poller.poll().changed]
+        for connector in ("secops", "tickets"):
+            for claimed in store.outbox.claim(connector, 9, now=NOW, lease=60):
+                settle(store, claimed, delivered())
+        sizes.append(rows(store, "SELECT count(*) FROM changes") + rows(store, "SELECT count(*) FROM alert_accounts"))
+    assert [turn for turn, _ in told] == [40, 70]
+    assert rows(store, "SELECT revision, severity FROM alerts") == [(3, "critical")]
+    kinds = rows(store, "SELECT connector, kind, revision FROM deliveries WHERE connector <> 'oncall' ORDER BY id")
+    assert kinds == [
+        ("tickets", "open", 1),
+        ("secops", "open", 1),
+        ("secops", "update", 2),
+        ("tickets", "update", 2),
+        ("secops", "update", 3),
+        ("tickets", "update", 3),
+    ]
+    assert sizes[-1] == [(2,), (2,)]
+    ((body,),) = rows(store, "SELECT body FROM alerts")
+    assert {name: json.loads(body)[name] for name in ("cisa_kev", "description", "epss_score")} == {
+        "cisa_kev": True,
+        "description": "Exploited by now.",
+        "epss_score": 0.9,
+    }
+
+
+def test_an_account_s_own_form_leads_where_only_it_matches(sandbox: Sandbox, store: Store, reader: MakeReader) -> None:
+    """Whoever is first: at once where it joins, and later where it comes to be so."""
+    routes = config(
+        [
+            {"account": "acme", "vendors": "github", "to": "secops"},
+            {"vendors": "okta", "to": "tickets"},
+            {"account": "beta", "vendors": "okta", "severity": "critical", "to": "oncall"},
+        ]
+    ).routes
+    settings = named().model_copy(update={"routes": routes})
+    acme, beta = reader("acme", settings), reader("beta", settings)
+    own_forms(sandbox, count())
+    publish(sandbox, "a", 1, affected_vendors=["openssl"], severity="high")
+    acme.poll()
+    assert owed(store) == [("a", "secops")]
+    beta.poll()
+    assert owed(store) == [("a", "secops"), ("a", "tickets")]
+    sandbox.sentrytex.update("a", severity="critical")
+    acme.poll()
+    assert owed(store) == [("a", "secops"), ("a", "tickets")]
+    beta.poll()
+    assert owed(store) == [("a", "oncall"), ("a", "secops"), ("a", "tickets")]
+    history = store.queries.history("a")
+    assert history is not None
+    assert [(step["route"], step["matched"]) for step in history.trail] == [(1, True), (2, True), (3, True)]
 
 
 def test_the_mute_of_an_account_keeps_nothing_from_another(

@@ -34,30 +34,42 @@ ROUTES = {
         (("anybody's", "acme's", "low ones of beta's", "both's"), True),
         (("anybody's", "beta's"), False),
         (("acme's, and no further", "anybody's"), False),
-        (("anybody's, and no further", "beta's"), False),
+        (("anybody's, and no further", "beta's"), True),
         (("anybody's, and no further", "acme's"), True),
     ],
 )
 def test_an_account_brings_where_only_its_own_name_leads(names: tuple[str, ...], nothing: bool) -> None:
     """A route that another account's name, or none, made match before leads nowhere anew."""
     routes = [Route.model_validate(ROUTES[name]) for name in names]
-    assert Joins("beta", routes, [], {}).brings_nothing(SEEN) is nothing
+    joins = Joins("beta", routes, [], {}, NOW)
+    view = joins.judge(SEEN)
+    assert view is not None
+    assert (not joins.beyond(view, SEEN).targets) is nothing
 
 
 @pytest.mark.parametrize(
-    ("arrival", "nothing"),
+    ("arrival", "stands"),
     [
         ({}, True),
         ({"past": True}, True),
         ({"muted_by": "of all"}, True),
         ({"muted_by": "of acme"}, False),
+        ({"muted_by": "of both"}, True),
+        ({"muted_by": "of low ones, which it was"}, False),
+        ({"unrouted": True}, False),
         ({"known": None, "version": None}, False),
         ({"changed": True}, False),
         ({"owed": False, "accounts": ()}, False),
     ],
 )
-def test_something_follows_from_what_is_new_or_may_be_let_out(arrival: dict[str, Any], nothing: bool) -> None:
-    """A new alert or form, one that was owed to nobody, and one that the mute of other accounts keeps quiet."""
+def test_what_is_new_or_may_be_let_out_is_routed_as_a_whole(arrival: dict[str, Any], stands: bool) -> None:
+    """A new alert or form, one that was owed to nobody, or went nowhere, and one that a mute keeps quiet no more."""
+    rules: dict[str, dict[str, Any]] = {
+        "of all": {"severity": "high"},
+        "of acme": {"account": "acme"},
+        "of both": {"account": ["acme", "b*"]},
+        "of low ones, which it was": {"severity": "low"},
+    }
     mutes = [
         MuteRow(
             id=name,
@@ -66,6 +78,8 @@ def test_something_follows_from_what_is_new_or_may_be_let_out(arrival: dict[str,
             reason="noise",
             place="config",
         )
-        for name, rule in (("of all", {"severity": "high"}), ("of acme", {"account": "acme"}))
+        for name, rule in rules.items()
+        if name == arrival.get("muted_by")
     ]
-    assert Joins("beta", [], mutes, {}).brings_nothing(replace(SEEN, **arrival)) is nothing
+    joins = Joins("beta", [Route.model_validate(ROUTES["beta's"])], mutes, {}, NOW)
+    assert (joins.judge(replace(SEEN, **arrival)) is not None) is stands

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from forwarder.alert import Alert, Severity
 from forwarder.connector import Action
 from forwarder.response import PAGE
+from forwarder.routing import Decision, Verdict
 from forwarder.store import Store
 from forwarder.store.errors import Overtaken
 from forwarder.store.mute_records import MutedBy
@@ -25,7 +27,7 @@ def arrive(store: Store, account: str, one: Alert, *to: str, cursor: float | Non
     feed = store.feed_of(account)
     (arrival,) = feed.arrivals([one])
     item = of_arrival(arrival, *to)
-    feed.commit_page([item], now=NOW, connectors=to, cursor=cursor)
+    feed.commit_page([item], now=NOW, shown=[one], connectors=to, cursor=cursor)
     return item
 
 
@@ -139,6 +141,67 @@ def test_accounts_that_only_see_an_alert_too_do_not_overtake_each_other(store: S
     assert sorted(rows(store, "SELECT connector FROM deliveries")) == [("secops",), ("tickets",)]
 
 
+def adding(store: Store, account: str, one: Alert, to: str, route: int) -> RoutedAlert:
+    """What an account's feed shows of an alert that others see, where it leads ``to`` by a route of its own."""
+    verdict = Verdict(route=route, matched=True, why=f"account is {account}", to=(to,))
+    decision = Decision(targets={to: f"route {route}: account is {account}"}, trail=(verdict,))
+    return replace(only_joins(store, account, one), decision=decision, targets=decision.targets, adds=True)
+
+
+def test_what_an_account_adds_is_owed_once_and_stands_in_the_record(store: Store) -> None:
+    """Beside what was decided for the others; nothing of the alert is written, so they do not overtake each other."""
+    begin(store, "acme", "beta", "gamma")
+    arrive(store, "acme", alert(id="a"), "secops")
+    read = [
+        adding(store, name, alert(id="a"), to, n) for name, to, n in (("gamma", "oncall", 3), ("beta", "oncall", 2))
+    ]
+    reached = [
+        store.feed_of(name).commit_page([item], now=NOW).connectors
+        for name, item in zip(("gamma", "beta"), read, strict=True)
+    ]
+    assert reached == [frozenset({"oncall"}), frozenset()]
+    assert rows(store, "SELECT connector, why FROM deliveries ORDER BY id") == [
+        ("secops", "route 1: the route has no conditions"),
+        ("oncall", "route 3: account is gamma"),
+    ]
+    assert seen(store) == [("a", name, 0) for name in ("acme", "beta", "gamma")]
+    assert _routes(store) == [1, 2, 3]
+    arrive(store, "acme", alert(id="a", severity="low"), "secops")
+    assert _routes(store) == [1]
+
+
+def test_what_an_account_adds_to_what_has_changed_since_is_routed_again(store: Store) -> None:
+    begin(store, "acme", "beta")
+    arrive(store, "acme", alert(id="a", severity="low"), "secops")
+    item = adding(store, "beta", alert(id="a", severity="low"), "oncall", 2)
+    arrive(store, "acme", alert(id="a", severity="high"), "secops")
+    with pytest.raises(Overtaken):
+        store.feed_of("beta").commit_page([item], now=NOW)
+    assert rows(store, "SELECT connector FROM deliveries WHERE kind = 'open'") == [("secops",)]
+
+
+def test_where_an_account_s_own_form_comes_to_lead_is_kept_with_it(store: Store) -> None:
+    """Whatever is decided for the others afterwards, by the form that they show."""
+    begin(store, "acme", "beta")
+    arrive(store, "acme", alert(id="a", affected_vendors=["github"]), "secops")
+    arrive(store, "beta", alert(id="a", affected_vendors=["okta"]), "secops")
+    changed = alert(id="a", affected_vendors=["okta"], epss_score=0.42, description="Others affect it too.")
+    (arrival,) = store.feed_of("beta").arrivals([changed])
+    assert (arrival.joins, arrival.changed, arrival.view) == (False, False, changed)
+    store.feed_of("beta").commit_page([adding(store, "beta", changed, "oncall", 2)], now=NOW, shown=[changed])
+    arrive(store, "acme", alert(id="a", affected_vendors=["github"], severity="low"), "secops")
+    assert sorted(rows(store, "SELECT connector FROM deliveries WHERE kind = 'open'")) == [("oncall",), ("secops",)]
+    assert _routes(store) == [1, 2]
+    assert store.feed_of("beta").arrivals([changed]) == []
+
+
+def _routes(store: Store) -> list[int]:
+    """The routes that an alert's record has, in order."""
+    history = store.queries.history("a")
+    assert history is not None
+    return [step["route"] for step in history.trail]
+
+
 def test_an_account_that_sees_what_has_changed_since_is_routed_again(store: Store) -> None:
     """Else it would count as one that shows the new form, and its next answer as a change back."""
     begin(store, "acme", "beta")
@@ -162,21 +225,44 @@ def test_an_account_that_sees_what_was_muted_since_is_routed_again(store: Store)
     assert seen(store) == [("a", "acme", 0), ("a", "beta", 0)]
 
 
-def test_accounts_that_go_on_to_show_different_forms_change_nothing(store: Store) -> None:
-    """Each is told of once: what one of them showed last is no news of its own, whatever another has shown since."""
+def test_accounts_that_show_different_forms_change_nothing(store: Store) -> None:
+    """Each shows its own, which is no news; what comes to be so for all of them is, once, whoever shows it first."""
     begin(store, "acme", "beta")
     forms = {name: alert(id="a", severity="low", affected_vendors=[name]) for name in ("acme", "beta")}
     for name, form in forms.items():
         arrive(store, name, form, "secops")
-    assert rows(store, "SELECT revision FROM alerts") == [(2,)]
     assert [store.feed_of(name).arrivals([form]) for name, form in forms.items()] == [[], []]
+    assert rows(store, "SELECT revision FROM alerts") == [(1,)]
     worse = {name: alert(id="a", affected_vendors=[name], severity="critical") for name in forms}
-    arrive(store, "acme", worse["acme"], "secops")
-    # Beta's view of it lags behind.
-    assert store.feed_of("beta").arrivals([forms["beta"]]) == []
     arrive(store, "beta", worse["beta"], "secops")
+    assert rows(store, "SELECT revision, severity FROM alerts") == [(2, "critical")]
+    # Acme's view of it lags behind.
+    assert store.feed_of("acme").arrivals([forms["acme"]]) == []
+    store.feed_of("acme").commit_page([], now=NOW, shown=[worse["acme"]])
     assert [store.feed_of(name).arrivals([form]) for name, form in worse.items()] == [[], []]
-    assert rows(store, "SELECT revision FROM alerts") == [(4,)]
+    ((body,),) = rows(store, "SELECT body FROM alerts")
+    assert Alert.parse(json.loads(body)).affected_vendors == ("acme",)
+
+
+def test_a_form_that_only_a_join_shows_worse_is_news(store: Store) -> None:
+    """Which of the two is right nobody knows, and the other account's feed may not be read any more."""
+    begin(store, "acme", "beta")
+    arrive(store, "acme", alert(id="a", severity="high", cisa_kev=False, cvss_score=7.0), "secops")
+    arrive(store, "beta", alert(id="a", severity="high", cisa_kev=True, cvss_score=6.0), "secops")
+    ((body, changes),) = rows(store, "SELECT body, changes FROM alerts JOIN changes ON alert_id = id")
+    assert [change["field"] for change in json.loads(changes)] == ["cisa_kev"]
+    assert (json.loads(body)["cisa_kev"], json.loads(body)["cvss_score"]) == (True, 7.0)
+
+
+def test_a_join_meanwhile_has_what_changed_routed_again(store: Store) -> None:
+    """Where the new form goes by the name of the one that joined would else be told to nobody."""
+    begin(store, "acme", "beta")
+    arrive(store, "acme", alert(id="a", severity="low"), "secops")
+    feed = store.feed_of("acme")
+    (arrival,) = feed.with_accounts(feed.arrivals([alert(id="a", severity="high")]))
+    store.feed_of("beta").commit_page([only_joins(store, "beta", alert(id="a", severity="low"))], now=NOW)
+    with pytest.raises(Overtaken):
+        feed.commit_page([of_arrival(arrival, "secops")], now=NOW)
 
 
 def test_an_account_that_shows_what_it_showed_before_the_last_time_is_heard(store: Store) -> None:
@@ -203,7 +289,7 @@ def test_what_is_past_for_one_account_is_owed_for_another(store: Store) -> None:
     store.feed_of("acme").commit_page([item], now=NOW)
     assert rows(store, "SELECT past FROM alerts") == [(1,)]
     (arrival,) = store.feed_of("beta").arrivals([old])
-    assert (arrival.past, arrival.joins, arrival.accounts) == (False, True, ())
+    assert (arrival.past, arrival.joins, arrival.owed) == (False, True, False)
     store.feed_of("beta").commit_page([of_arrival(arrival, "secops")], now=NOW, connectors=["secops"])
     assert rows(store, "SELECT past, (SELECT count(*) FROM deliveries) FROM alerts") == [(0, 1)]
     assert seen(store) == [("a", "acme", 1), ("a", "beta", 0)]
@@ -263,7 +349,7 @@ def test_a_name_that_began_before_it_was_renamed_loses_nothing(store: Store) -> 
     assert store.accounts.rename("default", "acme")
     assert store.feed_of("acme").state().cursor == NOW - 5 * DAY
     (arrival,) = store.feed_of("acme").arrivals([missed])
-    assert (arrival.past, arrival.accounts) == (False, ())
+    assert (arrival.past, arrival.owed) == (False, False)
 
 
 @pytest.mark.parametrize(

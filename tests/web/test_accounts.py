@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from forwarder.config import Config
+from forwarder.routing import Decision, Verdict
 from forwarder.testing import alert
 from forwarder.web.health import Health
 from tests.kit import store as store_kit
-from tests.kit.store import NOW
+from tests.kit.store import NOW, claim, delivered, routed, settle
 from tests.kit.web import Site, serving
 from tests.store.test_accounts import arrive, begin
 from tests.web.test_metrics import scrape, value
@@ -45,6 +48,28 @@ def test_alerts_are_found_by_account(site: Site) -> None:
     told = site.text("/alerts/both")
     assert "acme" in told
     assert "beta" in told
+
+
+def test_an_alert_that_goes_to_a_crowd_has_a_page_that_can_be_read(site: Site) -> None:
+    """The first of its connectors and routes, those that wait before others, and of the rest how many there are."""
+    verdicts = tuple(Verdict(route=n, matched=True, why="", to=(f"team-{n:03}",)) for n in range(1, 121))
+    decision = Decision(
+        targets={verdict.to[0]: "because" for verdict in verdicts},
+        trail=(*verdicts, Verdict(route=121, matched=False, why="account is acme", to=(), others=879)),
+    )
+    crowd = routed(alert(id="crowd", title="About many"))
+    store = site.store
+    store.feed.commit_page([replace(crowd, decision=decision, targets=decision.targets)], now=NOW)
+    for n in range(1, 111):
+        settle(store, claim(store, f"team-{n:03}"), delivered())
+    told = site.text("/alerts/crowd")
+    assert "Owed to team-001, team-002" in told
+    assert "team-012 and 108 more." in told
+    assert "and 20 more connectors" in told
+    assert "and 21 more routes" in told
+    shown = re.findall(r'<section class="panel" aria-label="(team-\d+)"', site.page("/alerts/crowd"))
+    assert (len(shown), shown[:11]) == (100, [*(f"team-{n}" for n in range(111, 121)), "team-001"])
+    assert "and 108 more" in site.text("/alerts")
 
 
 def test_the_page_says_how_each_account_is_read(site: Site) -> None:

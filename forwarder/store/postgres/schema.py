@@ -12,6 +12,7 @@ from typing import Any, Final
 
 import psycopg
 
+from forwarder.store.account_steps import VIEWS
 from forwarder.store.claim_steps import CLAIMS
 from forwarder.store.life_steps import MISSED
 from forwarder.store.postgres.account_steps import ACCOUNTS
@@ -44,6 +45,7 @@ MIGRATIONS: Final[tuple[tuple[str, str], ...]] = (
     ("0007_claims", CLAIMS.format(nulls_first=" NULLS FIRST") + QUICK_WATCHES),
     ("0008_reloads", RELOADS),
     ("0009_accounts", ACCOUNTS),
+    ("0010_views", VIEWS),
 )
 """Each step with its name, in order. A step that was released is never edited: the next one follows it."""
 

@@ -329,18 +329,28 @@ def value(kind: AlarmType) -> str:
     return kind.value
 
 
+@pytest.mark.parametrize("kind", [AlarmType.DEAD_LETTER, AlarmType.SET_ASIDE, AlarmType.UNROUTED], ids=value)
+def test_who_is_woken_reads_that_nobody_else_was_told(kind: AlarmType) -> None:
+    """What no retry brings is to be acted on by hand, and a route that is added later sends nothing of the past."""
+    said = kind.remedy_for("on call")
+    assert "It did not arrive there" in said or "Nobody is told of it but by this" in said
+    assert ("forwarder deliveries --state dead --connector 'on call'" in said) is (kind is AlarmType.DEAD_LETTER)
+    assert ("forwarder replay" in said) is (kind is AlarmType.UNROUTED)
+
+
 @pytest.mark.parametrize("kind", AlarmType, ids=value)
 def test_each_trouble_is_told_once_to_all_who_are_named(wide: Rig, kind: AlarmType) -> None:
     """It has a title, what happened, and what to do about it; more reviews, and another process, tell nothing."""
     HAPPENINGS[kind](wide)
     wide.alarms.review()
     wide.restart().review()
-    title = kind.title_template.format(subject=SUBJECTS.get(kind, "other"))
+    subject = SUBJECTS.get(kind, "other")
+    title = kind.title_template.format(subject=subject)
     told = [row for row in wide.rows() if row.title == title]
     assert [(row.connector, row.kind) for row in told] == [("chat", "open"), ("pager", "open")]
     history = wide.store.queries.history(told[0].alert_id)
     assert history is not None
-    assert history.row.alert.description.endswith(f"\n\n{kind.remedy}")
+    assert history.row.alert.description.endswith(f"\n\n{kind.remedy.format(subject=subject)}")
     assert history.row.alert.severity is kind.severity
     assert set(wide.woken) == set(TO)
 

@@ -156,7 +156,7 @@ def test_every_alarm_is_there_with_what_to_do(site: Path) -> None:
     html = read(site, "alarms")
     for kind in AlarmType:
         section = part(html, kind.value)
-        assert kind.remedy.replace("`", "") in section
+        assert kind.remedy.format(subject="NAME").replace("`", "") in section
         assert "Do this:" in section
 
 

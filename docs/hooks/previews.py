@@ -148,7 +148,7 @@ def _alarm() -> Alert:
     return Alert(
         id="alarm-paused-tickets-1769764332",
         title=trouble.title_template.format(subject="tickets"),
-        description=f"{reason}\n\n{trouble.remedy}",
+        description=f"{reason}\n\n{trouble.remedy_for('tickets')}",
         severity=trouble.severity,
         published_at=PUBLISHED,
         alert_type="forwarder_alarm",

@@ -132,7 +132,7 @@ def alarms() -> str:
 def alarm(name: str) -> str:
     """One alarm as people get it: its title and its remedy."""
     trouble = next(one for one in AlarmType if one.value == name)
-    return f'!!! quote "{_titled(trouble.title_template, plain=True)}"\n    {trouble.remedy}'
+    return f'!!! quote "{_titled(trouble.title_template, plain=True)}"\n    {trouble.remedy.format(subject="NAME")}'
 
 
 def _titled(title: str, *, plain: bool = False) -> str:

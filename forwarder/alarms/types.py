@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from enum import StrEnum
 from typing import Final, Self
 
@@ -14,8 +15,8 @@ _KEY: Final = "sentrytex.api_key"
 class AlarmType(StrEnum):
     """Every trouble that people are notified of: its name, how bad it is, its title, and what a person does about it.
 
-    ``{subject}`` in a title is the connector. ``passes`` is true for what happens and is over: it counts as ended after
-    a day in which it did not happen again.
+    ``{subject}`` in these words is the connector. ``passes`` is true for what happens and is over: it counts as ended
+    after a day in which it did not happen again.
     """
 
     severity: Severity
@@ -36,13 +37,17 @@ class AlarmType(StrEnum):
 
     def remedy_for(self, subject: str) -> str:
         """What a person does about it."""
-        return self.remedy.replace(_KEY, f"sentrytex.accounts.{subject}.api_key") if subject else self.remedy
+        if not subject:
+            return self.remedy
+        remedy = self.remedy.replace("{subject}", shlex.quote(subject))
+        return remedy.replace(_KEY, f"sentrytex.accounts.{subject}.api_key")
 
     KEY_REFUSED = (
         "key_refused",
         Severity.CRITICAL,
         "The Sentrytex API refuses the key: no new alerts are read",
-        "Put a valid key into sentrytex.api_key and restart. What is already owed is still delivered.",
+        "Put a valid key into sentrytex.api_key, and reload where it comes from a file, else restart. What is already"
+        " owed is still delivered; what is published meanwhile is read then, as far back as the API shows it.",
     )
     FEED_UNREAD = (
         "feed_unread",
@@ -81,7 +86,8 @@ class AlarmType(StrEnum):
         "paused",
         Severity.HIGH,
         "{subject} is not accepting deliveries",
-        "Fix the cause shown as the reason; what is owed is kept, and goes out when a probe succeeds.",
+        "Fix the cause shown as the reason, then `forwarder retry --connector {subject}` tries it at once. What is owed"
+        " is kept, and goes out when a probe succeeds: until then, read it on the status page.",
     )
     CONNECTOR_FAILING = (
         "connector_failing",
@@ -129,20 +135,24 @@ class AlarmType(StrEnum):
         "dead_letter",
         Severity.HIGH,
         "A delivery to {subject} became a dead letter",
-        "See `forwarder deliveries --state dead`, then `forwarder retry` or `forwarder discard`.",
+        "It did not arrive there, and is not sent again by itself: act on it by hand. `forwarder deliveries --state"
+        " dead --connector {subject}` says why; once that is mended, `forwarder retry` sends it; `forwarder discard`"
+        " gives it up.",
     )
     SET_ASIDE = (
         "set_aside",
         Severity.MEDIUM,
         "The feed contains an item that is not a valid alert",
-        "Its text is on the status page; the other alerts went on.",
+        "Nobody is told of it but by this: look for it at its source. Its text is on the status page; the other alerts"
+        " went on.",
         True,
     )
     UNROUTED = (
         "unrouted",
         Severity.LOW,
         "An alert matched no route",
-        "See `forwarder alerts --unrouted`, and add a route if it should have gone somewhere.",
+        "Nobody is told of it but by this. `forwarder alerts --unrouted` lists all of them. A route that you add is for"
+        " what comes from then on: `forwarder replay` sends what came before.",
         True,
     )
     TEMPLATE_FAILED = (
@@ -178,7 +188,8 @@ class AlarmType(StrEnum):
         "disk_full",
         Severity.CRITICAL,
         "The database's disk is nearly full",
-        "Free space, or shorten `keep`.",
+        "Free space, or shorten `keep`, which makes room within a day. Once it is full, nothing new is read or sent;"
+        " nothing is lost.",
     )
 
 

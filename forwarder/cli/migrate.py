@@ -2,35 +2,17 @@
 
 from __future__ import annotations
 
-import re
-from typing import Any
-
 import click
 
 from forwarder.cli.progress import bar
 from forwarder.cli.root import DATABASE, quiet_logs
-from forwarder.common.databases import SCHEME, Database
+from forwarder.common.databases import Database
 from forwarder.common.text import counted
 
 
-class _PlaceType(click.ParamType[Database]):
-    """``sqlite:FILE``, a plain path, or the address of a PostgreSQL database."""
-
-    name = "place"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Database:
-        if isinstance(value, str) and not SCHEME.match(value):
-            kind, _, rest = value.partition(":")
-            if rest and re.fullmatch(r"[a-z]\w+", kind, re.IGNORECASE):
-                if kind.lower() != "sqlite":
-                    self.fail("It is named neither as sqlite:FILE nor as postgresql://user@host/name.", param, ctx)
-                value = rest
-        return DATABASE.convert(value, param, ctx)
-
-
 @click.command()
-@click.argument("source", metavar="FROM", type=_PlaceType())
-@click.argument("target", metavar="TO", type=_PlaceType())
+@click.argument("source", metavar="FROM", type=DATABASE)
+@click.argument("target", metavar="TO", type=DATABASE)
 def migrate(source: Database, target: Database) -> None:
     """Move everything from the database FROM to the database TO, which is new or empty.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import sys
@@ -28,6 +29,9 @@ EX_TEMPFAIL: Final = 75
 """Exit status where another forwarder already runs on the database."""
 EX_UNAVAILABLE: Final = 69
 """Exit status of an address that cannot be listened on."""
+
+FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
+"""What the system says of a file, here of one that the output was sent to, that takes no more."""
 
 SEVERITIES: Final = click.Choice([severity.value for severity in Severity])
 """What an option ``--severity`` takes."""
@@ -141,6 +145,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except Exception as error:
         if os.environ.get("FORWARDER_DEBUG"):
             raise
+        if isinstance(error, OSError) and error.errno in FULL and error.filename is None:
+            click.echo(f"What this prints cannot be written: {os.strerror(error.errno)}.", err=True)
+            # The interpreter writes what is left once more as it ends, and would end with a status of its own.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+            sys.exit(1)
         click.echo(
             f"Something unexpected went wrong ({type(error).__name__}): run it with FORWARDER_DEBUG=1 and report it.",
             err=True,

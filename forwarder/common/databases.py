@@ -15,6 +15,9 @@ _ADDRESS: Final = re.compile(
     r"(?:/(?P<name>[^/?#@]*))?(?:\?(?P<options>[^#]*))?",
     re.IGNORECASE,
 )
+_OF_A_KIND: Final = re.compile(
+    r"(?:(?P<kind>[a-z][a-z0-9+.-]+):|postgres(?:ql)?//)(?P<rest>.*)", re.IGNORECASE | re.DOTALL
+)
 _HOST: Final = r"(?:\[[0-9a-fA-F:.]+\]|[^\[\]:,]*)(?::\d{0,5})?"
 _HOSTS: Final = re.compile(rf"{_HOST}(?:,{_HOST})*")
 _SECRET: Final = frozenset({"password", "sslpassword"})
@@ -70,15 +73,27 @@ def parse_database(told: object) -> Database:
         return told
     if not isinstance(told, str):
         raise ValueError("must be the path of a SQLite file or a postgresql:// address")  # noqa: TRY004 - for pydantic
-    if not SCHEME.match(told):
-        return Path(told)
+    if not (scheme := SCHEME.match(told)):
+        return _file(told)
     match = _ADDRESS.fullmatch(told)
     if match is None or not _HOSTS.fullmatch(match["hosts"]):
         raise ValueError(
             "is no address of the form postgresql://user:password@host:5432/name; characters such as @ / ? # : and % "
             "in a password are written as %40 %2F %3F %23 %3A and %25"
         )
-    return PostgresAddress(told)
+    # libpq knows its scheme in small letters alone.
+    return PostgresAddress(scheme[0].lower() + told[scheme.end() :])
+
+
+def _file(told: str) -> Path:
+    # Another kind of address is no path: the password in it would be a folder's name, which messages show.
+    of_a_kind = _OF_A_KIND.fullmatch(told)
+    if of_a_kind is None:
+        return Path(told)
+    rest = of_a_kind["rest"]
+    if (of_a_kind["kind"] or "").lower() != "sqlite" or not rest or rest.startswith("//"):
+        raise ValueError("must be a SQLite file (forwarder.db or sqlite:forwarder.db) or postgresql://user@host/name")
+    return Path(rest)
 
 
 def in_folder(place: Database, folder: Path) -> Database:

@@ -17,6 +17,9 @@ from forwarder.config.variables import UnknownVariable
 Where = tuple[str | int, ...]
 """The way to a value: keys, and places in lists from 0."""
 
+MAX_VALUES: Final = 200_000
+"""A section that is referred to from everywhere stands there as often: a few lines can come to more than any memory."""
+
 _TAG: Final = "tag:yaml.org,2002:"
 _TEXTS: Final = frozenset({_TAG + "str", _TAG + "timestamp"})
 _SCALARS: Final = frozenset({_TAG + "null", _TAG + "bool", _TAG + "int", _TAG + "float"})
@@ -132,8 +135,10 @@ class _Reader:
         self._document = document
         self._expand = expand
         self._open: set[int] = set()
+        self._count = 0
 
     def value(self, node: Node, where: Where) -> Any:
+        self._count_one(node)
         if isinstance(node, ScalarNode):
             return self._scalar(node, where)
         if id(node) in self._open:
@@ -167,6 +172,7 @@ class _Reader:
         """Key, line, value and whether it was merged in (``<<``); what stands in the mapping itself comes first."""
         merges: list[Node] = []
         for key, item in node.value:
+            self._count_one(key)
             line = key.start_mark.line + 1
             if key.tag == _TAG + "merge":
                 merges += item.value if isinstance(item, SequenceNode) else [item]
@@ -194,6 +200,12 @@ class _Reader:
             except (YAMLError, ValueError, AttributeError):
                 return self._fault(where, "is not a valid value for its tag")
         return self._fault(where, "has an unknown tag: text that begins with ! must be in quotes")
+
+    def _count_one(self, node: Node) -> None:
+        self._count += 1
+        if self._count > MAX_VALUES:
+            told = f"has more than {MAX_VALUES:,} keys and values, with all that * and << repeat"
+            raise NotYaml(node.start_mark.line + 1, told)
 
     def _fault(self, where: Where, message: str) -> str:
         self._document.faults[where] = message

@@ -10,11 +10,13 @@ from typing import Annotated, Any, Final, Union, get_args, get_origin
 from pydantic import BaseModel, RootModel
 from pydantic_core import ErrorDetails
 
-from forwarder.common.text import cut, one_line
+from forwarder.common.text import clean, cut, one_line
 from forwarder.config.document import Where
 
 MAX_MESSAGE: Final = 300
 """Characters; a sentence of another package's model may be longer than anyone reads."""
+MAX_PATH: Final = 150
+"""Characters of a key's path, which may hold whatever somebody took for a key."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -28,7 +30,9 @@ class Problem:
 
     def __str__(self) -> str:
         place = self.file if self.line is None else f"{self.file}:{self.line}"
-        return f"{place}: {self.path}: {self.message}" if self.path else f"{place}: {self.message}"
+        # A key or a name may be any text: it makes no line of its own, and moves no terminal's cursor.
+        path, message = cut(one_line(clean(self.path)), MAX_PATH), cut(one_line(clean(self.message)), MAX_MESSAGE)
+        return f"{place}: {path}: {message}" if path else f"{place}: {message}"
 
 
 class ConfigError(Exception):

@@ -143,6 +143,8 @@ class SqliteEngine(GroupCommit):
             if not os.access(folder, os.W_OK):
                 raise StoreError(f"The folder {folder} cannot be written: the database needs a place that can.")
             self._create()
+        elif self.path.is_dir():
+            raise StoreError(f"The database {self.path} is a folder: name a file in it, such as forwarder.db.")
         elif not os.access(self.path, os.R_OK | os.W_OK) or not os.access(folder, os.W_OK):
             raise StoreError(f"The database {self.path} or its folder cannot be written: give this user the right to.")
 

@@ -143,7 +143,7 @@ def _of_store(facts: Facts) -> Iterator[Point]:
         yield Point(
             level=Level.BAD,
             short="the database's disk is nearly full",
-            text=f"The database's disk is nearly full{left}. Once it is full, nothing new is read or sent.",
+            text=f"The database's disk is nearly full{left}.",
             remedy=AlarmType.DISK_FULL.remedy,
         )
 
@@ -209,7 +209,7 @@ def _of_alarms(facts: Facts) -> Iterator[Point]:
             level=Level.BAD if severity_of(alarm) is Severity.CRITICAL else Level.WATCH,
             short=f"{title[0].lower()}{title[1:]}" if not alarm.subject else title,
             text=f"{title}. {_when(alarm, kind, facts.now)} {alarm.text}",
-            remedy=kind.remedy,
+            remedy=kind.remedy_for(alarm.subject),
             link=_PAGES.get(kind),
         )
 

@@ -646,6 +646,21 @@ def test_a_reader_that_has_seen_enough_hears_no_complaint(forwarded: Desk) -> No
         assert (result.returncode, result.stderr) == (1, "")
 
 
+def test_output_that_goes_nowhere_is_no_mystery(forwarded: Desk) -> None:
+    """A full disk is told in a sentence; a stream that was closed is none, and no file takes its place."""
+
+    def said(redirected: str) -> tuple[int, str]:
+        line = f'"$0" status {redirected}'
+        env = environment(forwarded.env)
+        done = subprocess.run(
+            ["sh", "-c", line, FORWARDER], cwd=forwarded.folder, env=env, stderr=subprocess.PIPE, text=True, check=False
+        )
+        return done.returncode, done.stderr
+
+    assert said(">/dev/full") == (1, "What this prints cannot be written: No space left on device.\n")
+    assert said("<&- >&-") == (0, "")
+
+
 @pytest.mark.parametrize("name", list(COMMANDS))
 def test_every_command_explains_itself(name: str) -> None:
     """In sentences, and every option with a help text."""

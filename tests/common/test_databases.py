@@ -38,7 +38,7 @@ def test_an_address_is_shown_without_its_password(told: str, shown: str) -> None
     """As text, within an error, and as Python shows it; the driver gets all of it."""
     address = parse_database(told)
     assert isinstance(address, PostgresAddress)
-    assert (str(address), f"{address}", address.url) == (shown, shown, told)
+    assert (str(address), f"{address}", address.url) == (shown, shown, told.replace("PostgreSQL", "postgresql"))
     assert repr(address) == f"PostgresAddress({shown})"
     assert (address.secrets == {SECRET, MEANT}) == (SECRET in told)
 
@@ -62,8 +62,28 @@ def test_what_is_no_address_is_told_without_its_password(told: str) -> None:
     assert "den" not in str(raised.value)
 
 
+@pytest.mark.parametrize(
+    "told",
+    [
+        "mysql://f:hidden@host/state",
+        "postgresql+psycopg://f:hidden@host/state",
+        "jdbc:postgresql://host/state?password=hidden",
+        "postgresql:/f:hidden@host/state",
+        "postgresql//f:hidden@host/state",
+        "sqlite:///hidden.db",
+        "sqlite:",
+    ],
+)
+def test_an_address_of_another_kind_is_no_file(told: str) -> None:
+    """Taken for a path, its password would be the name of a folder that is missing, and shown."""
+    with pytest.raises(ValueError, match=r"^must be a SQLite file .* or postgresql://user@host/name$"):
+        parse_database(told)
+
+
 def test_anything_else_is_a_file(tmp_path: Path) -> None:
     """It counts from the config's folder, where an address counts from nowhere."""
+    assert parse_database("sqlite:forwarder.db") == parse_database("forwarder.db")
+    assert parse_database("./of:two//parts") == Path("./of:two/parts")
     assert in_folder(parse_database("forwarder.db"), tmp_path) == tmp_path / "forwarder.db"
     assert parse_database(tmp_path) == tmp_path
     address = parse_database("postgresql://one/state")

@@ -501,6 +501,23 @@ def test_keep_is_as_long_as_the_feed_is_read(problems: Problems) -> None:
     ]
 
 
+@pytest.mark.parametrize("repeated", ["[{0}]", "{{<<: [{0}]}}"], ids=["lists", "merges"])
+def test_what_repeats_itself_without_end_is_refused(problems: Problems, repeated: str) -> None:
+    """A few lines that stand for billions of values take neither the memory nor the minutes for them."""
+    nested = "".join(
+        f"{name}: &{name} {repeated.format(', '.join([f'*{of}'] * 20))}\n"
+        for of, name in itertools.pairwise("abcdefgh")
+    )
+    (told,) = problems(f"a: &a {{x: 1}}\n{nested}")
+    assert "has more than 200,000 keys and values, with all that * and << repeat" in told
+
+
+def test_a_key_or_a_name_makes_no_line_of_its_own(problems: Problems) -> None:
+    """Nor does it move a terminal's cursor, or fill the screen."""
+    told = problems(MINIMAL + f'"a\\nb\\e[31m": 1\n"{"k" * 500}": 2\nalarms: {{to: ["x\\ny"]}}\n')
+    assert [len(one) < 500 and one.isprintable() for one in told] == [True] * 3
+
+
 def test_duplicate_keys(problems: Problems) -> None:
     """A key that stands twice is refused, with both lines, and the rest of the file is checked all the same."""
     assert problems(MINIMAL + "keep: 400d\nkeep: 500d\nlogs: {}\n") == [

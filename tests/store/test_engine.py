@@ -246,6 +246,11 @@ def test_a_missing_folder(tmp_path: Path) -> None:
     refused(tmp_path / "no" / "x.db", r"The folder .*no for the database does not exist: make it, or change `database`")
 
 
+def test_a_folder_in_its_place(tmp_path: Path) -> None:
+    """It has several links, as folders do, and is not called a file with a second name."""
+    refused(tmp_path, "is a folder: name a file in it", Store.open_shared)
+
+
 def test_nothing_to_visit(path: Path) -> None:
     """A command beside a daemon that never ran makes no database."""
     refused(path, "There is no database .* yet: `forwarder run` makes it", Store.open_shared)

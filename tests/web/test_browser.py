@@ -335,6 +335,15 @@ def test_nothing_is_cut_off_on_a_phone(browser: Browser, site: Site, width: int)
             assert page.evaluate("document.documentElement.scrollWidth") <= width, path
 
 
+def test_why_a_letter_is_dead_is_read_on_a_phone_without_moving_anything(browser: Browser, site: Site) -> None:
+    """The reason is what decides between a retry and a discard, so it is no column beyond the edge."""
+    with tab(browser, viewport={"width": 320, "height": 800}) as page:
+        page.goto(site.url + "dead-letters")
+        box = page.get_by_role("cell", name="PagerDuty refuses the event").bounding_box()
+        assert box is not None
+        assert box["x"] + box["width"] <= 320
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_a_table_that_goes_on_says_so(browser: Browser, site: Site, scheme: Literal["light", "dark"]) -> None:
     """A shade lies on the side to which it can be moved, and on no other."""

@@ -35,9 +35,13 @@ _CALLS: Final = re.compile(
     r"|(\[)(?=CQ:)",  # [CQ:at,qq=all], as OneBot does
     re.IGNORECASE,
 )
-_MARKS: Final = re.compile(r"([\\`*_{}\[\]()#+\-.!|~<>=]|&(?=#?\w+;))")
+_MARKS: Final = re.compile(
+    r"([\\`*_\[\]~|<>]|&(?=#?\w+;)"
+    r"|(?<=^)[#+=-]|(?<=\n)[#+=-]"  # a heading, a list or a rule
+    r"|(?<=\d)[.)](?=\s))"  # a numbered list
+)
 """What may mean something in Markdown, each of which a backslash makes itself:
-https://spec.commonmark.org/0.31.2/#backslash-escapes"""
+https://spec.commonmark.org/0.31.2/#backslash-escapes. No more than that, for some services show the backslash."""
 
 _IN_ADDRESS: Final = {ord(char): f"%{ord(char):02X}" for char in "()[]@*~"}
 _NEWLINES: Final = {Form.TEXT: "\n", Form.MARKDOWN: "  \n", Form.HTML: "<br/>\n"}
@@ -69,7 +73,7 @@ def link(words: str, url: str, form: Form) -> str:
         return f'<a href="{escape(url)}">{said(words, form)}</a>'
     if form is Form.MARKDOWN:
         return f"[{said(words, form)}]({url})"
-    return f"{said(words, form)}: {url}"
+    return f"{said(words, form)}{'' if words.endswith('?') else ':'} {url}"
 
 
 def address(url: str | None) -> str | None:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from connectors.apprise.markup import Form, address, link, newline, said
+from connectors.apprise.markup import Form, address, harmless, link, newline, said
 from forwarder import words
 from forwarder.alert import Alert, Severity
 from forwarder.connector import Delivery, Kind, Origin, Texts, clean, cut, one_line
@@ -91,7 +91,8 @@ def message(delivery: Delivery, texts: Texts, limits: Limits) -> tuple[str, str]
     if limits.title <= 0:
         parts.insert(0, Part(rank=1, text=cut(head, MAX_TITLE), yields=True))
         return "", _fitted(parts, limits.body, limits, head)
-    title = cut(head, min(limits.title, MAX_TITLE))
+    # A title is plain text in each form, and read as a body is.
+    title = _cut(head, min(limits.title, MAX_TITLE), harmless)
     room = limits.body - (min(len(title) + limits.shared, limits.title) if limits.shared else 0)
     return title, _fitted(parts, room, limits, head)
 
@@ -223,10 +224,16 @@ def _made(part: Part, room: int, limits: Limits) -> str:
     by_lines = part.text.count("\n") > 1 and part.text.startswith("- ")
     if by_lines:
         return _lines(part.text.split("\n"), room, limits)
-    mark = "..." if limits.is_short else "…"
-    lengths = range(min(len(part.text), room) + 1)
-    length = bisect_right(lengths, room, key=lambda n: len(_written(cut(part.text, n, mark), None, limits))) - 1
-    return _written(cut(part.text, length, mark), None, limits) if length >= min(_LEAST, len(part.text)) else ""
+    least = min(_LEAST, len(part.text))
+    made = _cut(part.text, room, lambda text: _written(text, None, limits), "..." if limits.is_short else "…")
+    return made if len(made) >= least else ""
+
+
+def _cut(text: str, room: int, written: Callable[[str], str], mark: str = "…") -> str:
+    """As much of ``text`` as has at most ``room`` characters once ``written``, with a mark where some had to go."""
+    lengths = range(min(len(text), max(room, 0)) + 1)
+    length = bisect_right(lengths, room, key=lambda length: len(written(cut(text, length, mark)))) - 1
+    return written(cut(text, length, mark)) if length >= 0 else ""
 
 
 def _lines(lines: Sequence[str], room: int, limits: Limits) -> str:

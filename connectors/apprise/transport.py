@@ -47,9 +47,13 @@ class Exchange:
         return parts.scheme != "https" and not is_loopback(parts.hostname or "")
 
     @property
+    def was_accepted(self) -> bool:
+        return self.answer is not None and self.answer.accepts
+
+    @property
     def may_have_told(self) -> bool:
         """Whether it was accepted, and was more than a question."""
-        return self.method not in ("GET", "HEAD") and self.answer is not None and self.answer.accepts
+        return self.was_accepted and self.method not in ("GET", "HEAD")
 
 
 @dataclass

@@ -44,16 +44,18 @@ class Judge:
 
     def failure(self, attempt: Attempt, name: str, *, sent: bool) -> Failure | None:
         """Why ``attempt`` is no delivery; None where it is one. ``sent`` is what the plugin of ``name`` says of it."""
-        last = attempt.exchanges[-1] if attempt.exchanges else None
-        if last is None:
+        if not attempt.exchanges:
             return Retry(f"Apprise sent nothing to {name}{self._complaint(attempt)}")
-        told = [one for one in attempt.exchanges if one.answer and one.answer.accepts]
+        told = [one for one in attempt.exchanges if one.was_accepted]
+        told = [one for one in told if one.may_have_told] or told
         if sent and told:
-            answer = told[-1].answer
-            return self._place(told[-1]).refusal(answer) if answer and answer.is_page else None
+            page = next((one for one in told if one.answer and one.answer.is_page), None)
+            return self._place(page).refusal(self._hushed(page)) if page else None
+        # A plugin may sign out after it was refused, which says nothing of the message.
+        last = next((one for one in reversed(attempt.exchanges) if not one.was_accepted), attempt.exchanges[-1])
         if last.answer is None:
             return self._no_answer(last, is_first=not any(one.may_have_told for one in attempt.exchanges))
-        if last.answer.accepts and not last.answer.is_page:
+        if last.was_accepted and not last.answer.is_page:
             said = self._place(last).said(self._hushed(last))
             return Uncertain(
                 f"{last.host} answered with status {last.answer.status}{said}, which is no yes of "

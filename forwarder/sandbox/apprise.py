@@ -1,8 +1,9 @@
-"""A stand-in for services to which people send messages: four of those that Apprise knows, at one address.
+"""A stand-in for services to which people send messages: five of those that Apprise knows, at one address.
 
 Each is written from its own documents: what takes JSON as Apprise documents it (https://appriseit.com/services/json/),
-ntfy (https://docs.ntfy.sh/publish/#publish-as-json), Gotify (https://gotify.net/api-docs) and incoming webhooks of
-Mattermost (https://developers.mattermost.com/integrate/webhooks/incoming/).
+ntfy (https://docs.ntfy.sh/publish/#publish-as-json), Gotify (https://gotify.net/api-docs), incoming webhooks of
+Mattermost (https://developers.mattermost.com/integrate/webhooks/incoming/) and a user of Rocket.Chat, who signs in and
+out (https://developer.rocket.chat/apidocs/login-with-username-and-password).
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ from forwarder.sandbox.exchange import Reply, Request
 from forwarder.sandbox.limits import Clock, Trickle
 from forwarder.sandbox.server import Service
 
+_USER: Final = "forwarder"
+_SESSION: Final = "not-a-real-session-of-rocket-chat"
 _TOPIC: Final = "sentrytex-alerts"
 _NTFY_BYTES: Final = 4096
 """A longer message is kept as a file: https://docs.ntfy.sh/publish/#limitations"""
@@ -57,6 +60,10 @@ class Apprise(Service):
         return f"mmost://{self._place}/{self.token}"
 
     @property
+    def rocket_url(self) -> str:
+        return f"rocket://{_USER}:{self.token}@{self._place}/#alerts"
+
+    @property
     def _place(self) -> str:
         return self.origin.partition("://")[2]
 
@@ -86,6 +93,8 @@ class Apprise(Service):
                 return self._gotify(request)
             case ["POST ", "hooks", token]:
                 return self._mattermost(request, token)
+            case ["POST ", "api", "v1", call]:
+                return self._rocket(request, call)
             case ["POST ", topic] if topic in ("", _TOPIC):
                 return self._ntfy(request, as_file=bool(topic))
         return self.refuse(404)
@@ -130,6 +139,21 @@ class Apprise(Service):
         text = said.get("message") or "triggered"
         kept = "file" if len(text.encode()) > _NTFY_BYTES else "ntfy"
         return self._take(kept, said.get("title", ""), text)
+
+    def _rocket(self, request: Request, call: str) -> Reply:
+        signed_in = request.header("X-Auth-Token") == _SESSION and request.header("X-User-Id") == _USER
+        if call == "login":
+            form = request.form()
+            signed_in = form.get("username") == _USER and form.get("password") == self.token and not self.revoked
+        if not signed_in:
+            return Reply.json({"status": "error", "message": "Unauthorized"}, 401)
+        if call == "chat.postMessage":
+            said = request.json()
+            if said.get("channel") != "#alerts" or not said.get("text"):
+                return Reply.json({"success": False, "errorType": "error-room-not-found"}, 400)
+            self._take("rocket", "", said["text"])
+            return Reply.json({"success": True})
+        return Reply.json({"status": "success", "data": {"authToken": _SESSION, "userId": _USER}})
 
     def _take(self, service: str, title: str, text: str) -> Reply:
         self.messages.append({"service": service, "title": title, "text": text})

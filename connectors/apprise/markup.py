@@ -97,5 +97,5 @@ def shown(body: str, form: Form) -> str:
         return unescape(body.replace(_NEWLINES[Form.HTML], "\n"))
     if form is Form.MARKDOWN:
         body = re.sub(r"(?<!\\)\[((?:[^\[\]\\]|\\.)*)\]\(([^)]*)\)", r"\1 (\2)", body)
-        return re.sub(r"\\([^\w\s])", r"\1", body.replace(_NEWLINES[Form.MARKDOWN], "\n"))
+        return re.sub(r"\\([^A-Za-z0-9\s])", r"\1", body.replace(_NEWLINES[Form.MARKDOWN], "\n"))
     return body

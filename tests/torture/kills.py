@@ -15,7 +15,7 @@ from forwarder.alert import Alert
 from forwarder.sandbox import Fault, FaultKind, Sandbox
 from tests.torture.leaks import leaks
 from tests.torture.points import Point
-from tests.torture.world import HASTE, PATIENCE, Running, Tally, World
+from tests.torture.world import HASTE, PATIENCE, TARGET, Running, Tally, World
 
 ALERTS_A_ROUND: Final = 3
 INDEX_LAG: Final = 0.1
@@ -78,7 +78,19 @@ class _Torture:
         self._random = random.Random(campaign.seed)
         self._points = self._shuffled()
         jira = "jira-cloud" if campaign.cloud else "jira-data-center"
-        names = ["slack-token", "slack-webhook", "teams", "pagerduty", "jsm", jira, "github", "webhook", "email"]
+        names = [
+            "slack-token",
+            "slack-webhook",
+            "teams",
+            "pagerduty",
+            "jsm",
+            jira,
+            "github",
+            "webhook",
+            "email",
+            "apprise",
+        ]
+        names = [name for name in names if name in TARGET]
         settings = {name: {k: v for k, v in HASTE[name].items() if k != "max_rate"} for name in names}
         self._world = World(folder, sandbox, names, settings=settings if campaign.limits else HASTE)
         self._alerts: list[Alert] = []

@@ -21,7 +21,7 @@ from forwarder.connector import (
     format_duration,
     one_line,
 )
-from forwarder.wire.endpoint import MAX_SAID, Answer, Endpoint
+from forwarder.wire.endpoint import MAX_SAID, REFUSED, Answer, Endpoint
 from forwarder.wire.unreachable import why_unreachable
 
 Failure = Retry | RateLimited | Rejected | Broken | Uncertain
@@ -29,6 +29,17 @@ Failure = Retry | RateLimited | Rejected | Broken | Uncertain
 _PIECES: Final = re.compile(r"[/?&=@:,+#\s]+")
 _LEAST: Final = 5
 """Characters from which on a piece of an address may be a secret: a user's password, if not a key."""
+
+_WHOM: Final = "(?:web.?hook|token|api.?key|chat|channel|room|recipient)"
+_WRONG: Final = "(?:invalid|not.found|unknown|expired|disabled|revoked|archived|de(?:leted|activated))"
+_NOT_THE_MESSAGE: Final = re.compile(
+    rf"{_WHOM}[\W_]{{0,3}}(?:is.|was.|has.been.)?{_WRONG}|(?:invalid|unknown|expired)[\W_]{{0,3}}{_WHOM}"
+    r"|incoming_webhook\.invalid|invalid_auth",
+    re.IGNORECASE,
+)
+"""How services say with a 400, or even with a 200, what others say with a 401 or a 404: Telegram, "Bad Request: chat
+not found" (https://core.telegram.org/bots/api#making-requests); Mattermost, ``web.incoming_webhook.invalid.app_error``
+(https://github.com/mattermost/mattermost/blob/master/server/i18n/en.json)."""
 
 _NOT_SENT: Final = frozenset({"ConnectTimeout", "ConnectTimeoutError", "NewConnectionError", "ProxyError", "SSLError"})
 
@@ -56,12 +67,17 @@ class Judge:
         if last.answer is None:
             return self._no_answer(last, is_first=not any(one.may_have_told for one in attempt.exchanges))
         if last.was_accepted and not last.answer.is_page:
-            said = self._place(last).said(self._hushed(last))
-            return Uncertain(
-                f"{last.host} answered with status {last.answer.status}{said}, which is no yes of "
-                f"{name}{'' if said else self._complaint(attempt)}"
-            )
+            return self._no_yes(last, name, self._complaint(attempt))
         return self._place(last).refusal(self._hushed(last), _period(last.answer))
+
+    def _no_yes(self, exchange: Exchange, name: str, complaint: str) -> Failure:
+        """A 2xx that the plugin takes for a no."""
+        place, answer = self._place(exchange), self._hushed(exchange)
+        if place.blames_the_address(answer):
+            return Broken(place.why_broken(answer))
+        said = place.said(answer)
+        more = "" if said else complaint
+        return Uncertain(f"{place.host} answered with status {answer.status}{said}, which is no yes of {name}{more}")
 
     def _no_answer(self, exchange: Exchange, *, is_first: bool) -> Failure:
         """Nothing was sent where no connection came about, unless another request of the attempt may have told it."""
@@ -101,12 +117,23 @@ class Judge:
 class _Place(Endpoint):
     """Where a request went."""
 
+    def refusal(self, answer: Answer, period: str | None = None) -> Failure:
+        """A 400 that blames the key or the recipient is no fault of the message: the next would be refused as well."""
+        if answer.status in REFUSED and self.blames_the_address(answer):
+            return Broken(self.why_broken(answer))
+        return super().refusal(answer, period)
+
+    def blames_the_address(self, answer: Answer) -> bool:
+        return _NOT_THE_MESSAGE.search(answer.body or "") is not None
+
     def why_broken(self, answer: Answer) -> str:
         status, said = answer.status, self.said(answer)
         if status in (401, 403):
             return f"{self.host} does not accept who sends (status {status}{said}): renew the key or token in url"
         if status in (404, 410):
             return f"{self.host} knows no such place (status {status}{said}): correct url, or make it anew there"
+        if self.blames_the_address(answer):
+            return f"{self.host} knows no such key or recipient (status {status}{said}): correct url"
         return super().why_broken(answer)
 
 

@@ -71,8 +71,10 @@ class Apprise(Service):
     def pings(self) -> list[str]:
         """What in the messages calls everybody, or leads somewhere behind other words, as Mattermost reads them."""
         with self.lock:
-            texts = [f"{one['title']}\n{one['text']}" for one in self.messages]
-        return [found[0] for text in texts for found in (*_PING.finditer(text), *_LINK.finditer(text))]
+            # Rocket.Chat is sent Markdown, in which links are ours.
+            told = [(f"{one['title']}\n{one['text']}", one["service"] != "rocket") for one in self.messages]
+        pings = [found[0] for text, _ in told for found in _PING.finditer(text)]
+        return pings + [found[0] for text, is_plain in told if is_plain for found in _LINK.finditer(text)]
 
     def credentials(self) -> dict[str, str]:
         return {"url": self.url}
@@ -117,7 +119,8 @@ class Apprise(Service):
 
     def _mattermost(self, request: Request, token: str) -> Reply:
         if self.revoked or token != self.token:
-            return self.refuse(400 if token == self.token else 404)
+            wrong = {"id": "web.incoming_webhook.invalid.app_error", "message": "Invalid webhook.", "status_code": 400}
+            return Reply.json(wrong, 400)
         text = request.json().get("text")
         if not text or len(text) > _MATTERMOST_CHARS:
             return self.refuse(400)

@@ -90,6 +90,25 @@ def test_a_refusal_counts_and_not_the_signing_out_after_it(sandbox: Sandbox) -> 
     assert calls == ["login", "chat.postMessage", "logout"]
 
 
+@pytest.mark.parametrize(
+    ("said", "comes_to"),
+    [
+        ('{"ok": false, "description": "Bad Request: chat not found"}', Broken),
+        ('{"id": "web.incoming_webhook.invalid.app_error", "message": "Ungültig."}', Broken),
+        ('{"message": "Invalid Webhook Token"}', Broken),
+        ('{"error": "channel_is_archived", "ok": false}', Broken),
+        ('{"description": "Bad Request: message is too long"}', Rejected),
+        ('{"description": "Bad Request: can\'t parse entities"}', Rejected),
+    ],
+)
+def test_a_refusal_of_the_key_blames_no_message(sandbox: Sandbox, said: str, comes_to: type[Any]) -> None:
+    """Some services say with a 400 that the key or the recipient is wrong: the connector is paused, its queue kept."""
+    sandbox.apprise.inject(Fault(kind=FaultKind.STATUS, status=400, body=said, path="POST"))
+    with closing(connect(sandbox.apprise.url)) as connector:
+        outcome = send(connector, new_delivery())
+    assert isinstance(outcome, comes_to), outcome
+
+
 @pytest.mark.parametrize("call", ["login", "chat.postMessage"])
 def test_after_a_lost_answer_nothing_more_is_asked(sandbox: Sandbox, call: str) -> None:
     """What a plugin would try next is the outbox's business: the attempt ends there."""

@@ -51,9 +51,13 @@ class Exchange:
         return self.answer is not None and self.answer.accepts
 
     @property
+    def is_question(self) -> bool:
+        return self.method in ("GET", "HEAD")
+
+    @property
     def may_have_told(self) -> bool:
         """Whether it was accepted, and was more than a question."""
-        return self.was_accepted and self.method not in ("GET", "HEAD")
+        return self.was_accepted and not self.is_question
 
 
 @dataclass

@@ -62,10 +62,12 @@ class Judge:
         if sent and told:
             page = next((one for one in told if one.answer and one.answer.is_page), None)
             return self._place(page).refusal(self._hushed(page)) if page else None
-        # A plugin may sign out after it was refused, which says nothing of the message.
-        last = next((one for one in reversed(attempt.exchanges) if not one.was_accepted), attempt.exchanges[-1])
+        may_have = any(one.may_have_told for one in attempt.exchanges)
+        # A plugin may sign out after it was refused, and look for what need not be there before it sends.
+        refused = [one for one in attempt.exchanges if not one.was_accepted and not (one.is_question and may_have)]
+        last = (refused or attempt.exchanges)[-1]
         if last.answer is None:
-            return self._no_answer(last, is_first=not any(one.may_have_told for one in attempt.exchanges))
+            return self._no_answer(last, is_first=not may_have)
         if last.was_accepted and not last.answer.is_page:
             return self._no_yes(last, name, self._complaint(attempt))
         return self._place(last).refusal(self._hushed(last), _period(last.answer))

@@ -8,15 +8,29 @@ import subprocess
 import sys
 from contextlib import closing
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from connectors.apprise import transport
 from connectors.apprise.library import opened
+from connectors.apprise.transport import Attempt, Exchange
+from connectors.apprise.verdict import Judge
 from forwarder.connector import Broken, Delivered, Kind, RateLimited, Receipt, Rejected, Retry, Uncertain
 from forwarder.sandbox import Fault, FaultKind, Sandbox
-from forwarder.testing import HOSTILE_TEXTS, Contract, Target, alert, delivery, follow_ups, new_delivery, responses_to
+from forwarder.testing import (
+    HOSTILE_TEXTS,
+    NOW,
+    Contract,
+    Target,
+    alert,
+    delivery,
+    follow_ups,
+    new_delivery,
+    responses_to,
+)
+from forwarder.wire.endpoint import Answer
 from tests.connectors.apprise.kit import DISCORD, KINDS, connect, send
 from tests.kit.contract import TARGETS
 
@@ -118,6 +132,31 @@ def test_after_a_lost_answer_nothing_more_is_asked(sandbox: Sandbox, call: str) 
         assert isinstance(send(connector, new_delivery()), Uncertain)
     assert sandbox.apprise.arrived[-1].endswith(call)
     assert len(sandbox.apprise.arrived) - before == (1 if call == "login" else 2)
+
+
+def _exchange(method: str, status: int = 0, body: str = "", error: Exception | None = None) -> Exchange:
+    answer = Answer(status=status, headers={}, body=body) if status else None
+    return Exchange(method=method, url="https://chat.example.com/api/x", answer=answer, error=error)
+
+
+@pytest.mark.parametrize(
+    ("exchanges", "comes_to"),
+    [
+        ([], Retry),
+        ([_exchange("POST", error=ConnectionRefusedError())], Retry),
+        ([_exchange("GET", 200), _exchange("POST", error=ConnectionRefusedError())], Retry),
+        ([_exchange("POST", 200), _exchange("POST", error=ConnectionRefusedError())], Uncertain),
+        ([_exchange("POST", error=TimeoutError())], Uncertain),
+        ([_exchange("GET", 404), _exchange("POST", 200, "{}")], Uncertain),
+        ([_exchange("GET", 404)], Broken),
+        ([_exchange("POST", 200), _exchange("PUT", 413), _exchange("POST", 200)], Rejected),
+    ],
+)
+def test_what_an_attempt_came_to(exchanges: list[Exchange], comes_to: type[Any]) -> None:
+    """No message went out where no connection came about, unless an earlier request of the attempt may have told it."""
+    judge = Judge("ntfys://chat.example.com/topic", timedelta(seconds=10), lambda: NOW)
+    failure = judge.failure(Attempt(exchanges=exchanges), "Chat", sent=False)
+    assert isinstance(failure, comes_to), failure
 
 
 def test_a_wait_that_stands_in_the_answer_alone_is_kept(sandbox: Sandbox) -> None:

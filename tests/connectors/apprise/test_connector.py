@@ -244,6 +244,14 @@ def test_nothing_of_the_library_is_logged(sandbox: Sandbox, caplog: pytest.LogCa
     assert [record for record in caplog.records if record.name.startswith("apprise")] == []
 
 
+def test_a_text_of_any_letters_is_sent_as_utf8(sandbox: Sandbox) -> None:
+    """A plugin that hands over a text and no bytes, as that for XML does, has its emoji arrive."""
+    place = sandbox.apprise.origin.partition("://")[2]
+    with closing(connect(f"xml://{place}/nowhere")) as connector:
+        assert isinstance(send(connector, new_delivery()), Broken)
+    assert "🔴 Authentication" in sandbox.apprise.requests[-1].body.decode()
+
+
 def test_a_short_password_is_shown_nowhere(sandbox: Sandbox) -> None:
     """A service that repeats what it was sent brings no piece of the address into a reason."""
     place = sandbox.apprise.origin.partition("://")[2]
@@ -326,7 +334,7 @@ class TestOtherServices(Contract):
 
 def test_a_receipt_leads_to_the_first_message(sandbox: Sandbox) -> None:
     """What follows keeps the receipt of the message that told of the alert first."""
-    receipt = Receipt(remote_id="accepted")
+    receipt = Receipt(remote_id="as an earlier version wrote it")
     with closing(connect(sandbox.apprise.url)) as connector:
         outcome = send(connector, delivery(kind=Kind.REMIND, receipt=receipt))
     assert outcome == Delivered(receipt)

@@ -211,9 +211,9 @@ def _loaded() -> Any:
 
         manager: Any = NotificationManager()  # type: ignore[no-untyped-call]
         manager.load_modules()
-    for name in list(sys.modules):
-        if name.startswith(_PLUGINS) and getattr(vars(sys.modules[name]).get("requests"), "__name__", "") == "requests":
-            sys.modules[name].requests = Requests()  # type: ignore[attr-defined]
+    for name, module in list(sys.modules.items()):
+        if name.startswith(_PLUGINS) and vars(module).get("requests") is sys.modules["requests"]:
+            module.requests = Requests()  # type: ignore[attr-defined]
     return manager
 
 

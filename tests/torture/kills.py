@@ -134,8 +134,11 @@ class _Torture:
                 return self._random.randint(1, 2)
             case Point.WRITE:
                 return self._random.randint(1, 12)
-            case Point.CLAIM | Point.SETTLE | Point.REPLY:
+            case Point.CLAIM | Point.SETTLE:
                 return self._random.randint(1, 4)
+            case Point.REPLY:
+                # Counted for each type by itself: only Slack has two connectors, and whether a link follows is chance.
+                return self._random.randint(1, 2)
         return 0
 
     def _kill_between_effect_and_reply(self, daemon: Running) -> None:

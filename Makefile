@@ -82,6 +82,7 @@ screenshots: $(DEV) ## Take the screenshots of docs/images anew (needs Chromium)
 lock: $(DEV) ## Resolve the dependencies anew, to their newest releases
 	$(LOCK) --upgrade --group build --output-file requirements.lock
 	$(LOCK) --constraint requirements.lock --group build --extra postgres --output-file requirements-postgres.lock
+	$(LOCK) --constraint requirements.lock --group build --extra apprise --output-file requirements-apprise.lock
 	$(LOCK) --upgrade --group dev --output-file requirements-dev.lock
 
 clean: ## Remove what was installed and built

@@ -35,7 +35,17 @@ BLOT: Final = "[secret]"
 MIN_SECRET: Final = 4
 """Characters: something shorter is no secret, and blotting it out would leave no text readable."""
 
-LIBRARIES: Final = ("apscheduler", "httpcore2", "httpx2", "jira", "pagerduty", "slack_sdk", "urllib3", "uvicorn")
+LIBRARIES: Final = (
+    "apprise",
+    "apscheduler",
+    "httpcore2",
+    "httpx2",
+    "jira",
+    "pagerduty",
+    "slack_sdk",
+    "urllib3",
+    "uvicorn",
+)
 
 _PATTERNS: Final = (
     r"\bvk_[A-Za-z0-9_-]{6,}",

@@ -22,6 +22,7 @@ NAME: Final = "sentrytex-forwarder"
 IMAGE_LOCK: Final = "requirements-postgres.lock"
 IMAGE: Final = ("connectors", "forwarder", "LICENSE", "README.md", "pyproject.toml", IMAGE_LOCK)
 """What deploy/Dockerfile copies; a test holds it to .dockerignore."""
+LOCKS: Final = ("requirements.lock", IMAGE_LOCK, "requirements-apprise.lock")
 SUMS: Final = "SHA256SUMS"
 
 
@@ -37,7 +38,7 @@ def make(tree: Tree, folder: Path) -> list[Path]:
     lock = (tree.folder / IMAGE_LOCK).read_text("utf-8")
     told = json.dumps(bill(NAME, version.python, lock, tree.epoch), indent=2)
     (folder / f"{name}.cdx.json").write_text(f"{told}\n", "utf-8")
-    for lock_name in ("requirements.lock", IMAGE_LOCK):
+    for lock_name in LOCKS:
         (folder / lock_name).write_bytes((tree.folder / lock_name).read_bytes())
     (folder / "RELEASE_NOTES.md").write_text(notes((tree.folder / "CHANGELOG.md").read_text("utf-8"), version), "utf-8")
     made = sorted(folder.iterdir())

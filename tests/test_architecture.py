@@ -163,7 +163,10 @@ def test_a_connector_knows_its_contract_and_no_more() -> None:
         ours = ".".join(name.split(".")[:2])
         wire = {
             f"forwarder.wire.{part}"
-            for part in ("certificates", "client", "deadline", "direct", "endpoint", "kept", "unreachable")
+            for part in (
+                *("adapter", "certificates", "client", "deadline", "direct", "endpoint", "kept", "prepared"),
+                "unreachable",
+            )
         }
         told = {"forwarder.words", "forwarder.paging", "forwarder.ticket"}
         allowed = {"forwarder.alert", "forwarder.connector", "forwarder.places", *told, *wire}

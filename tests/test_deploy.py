@@ -71,6 +71,16 @@ def test_the_image_has_the_driver_of_postgresql() -> None:
     assert set(image) - set(runtime) == {"psycopg", "psycopg-binary", "psycopg-pool"}
 
 
+def test_the_lock_with_apprise_is_the_runtime_and_the_library() -> None:
+    """Both locks can be installed into one environment: they name no package in two versions."""
+    runtime, image, apprise = (pins(f"requirements{name}.lock") for name in ("", "-postgres", "-apprise"))
+    assert {name: apprise[name] for name in runtime} == runtime
+    assert set(apprise) - set(runtime) == {"apprise", "markdown", "pyyaml"}
+    assert {name: image[name] for name in image.keys() & apprise} == {
+        name: apprise[name] for name in image.keys() & apprise
+    }
+
+
 def test_the_image_runs_commands_that_exist_as_nobody_in_particular() -> None:
     """What it starts with and is asked for its health by are commands of ours, under a number that is not root's."""
     (user,) = instructions("USER")

@@ -7,7 +7,6 @@ asked for its version first.
 
 from __future__ import annotations
 
-import os
 import sys
 import threading
 import warnings
@@ -16,8 +15,8 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
-from connectors.jira.direct import Direct
 from forwarder.wire.deadline import AnswerTooLarge, bounded
+from forwarder.wire.prepared import Direct
 from forwarder.wire.unreachable import proxy_of
 
 if TYPE_CHECKING:
@@ -90,6 +89,8 @@ class SignedIn:
 
 def signed_in(url: str, token: str, email: str | None, *, timeout: float, connections: int) -> SignedIn:
     """A session with the site at ``url``; ``timeout`` is in seconds, ``connections`` how many it keeps."""
+    from forwarder.wire.adapter import read_environment
+
     session = _sdk()(
         server=url,
         options={"headers": {"User-Agent": "sentrytex-forwarder"}},
@@ -104,7 +105,7 @@ def signed_in(url: str, token: str, email: str | None, *, timeout: float, connec
     # Comes before a redirect is followed, which would turn a POST into a GET, and before the SDK reads a body, without
     # any limit, and stumbles over one that is not an object.
     session.hooks["response"].append(_read)
-    _read_environment_once(session, url)
+    read_environment(session, url)
     return SignedIn(session, url, timeout)
 
 
@@ -122,24 +123,10 @@ def _sdk() -> type[JIRA]:
 
 
 def _keep_connections(session: ResilientSession, connections: int) -> None:
-    from connectors.jira.adapter import DeadlineAdapter
+    from forwarder.wire.adapter import DeadlineAdapter
 
     for scheme in ("http://", "https://"):
         session.mount(scheme, DeadlineAdapter(pool_maxsize=connections))
-
-
-def _read_environment_once(session: ResilientSession, url: str) -> None:
-    """Takes proxies and certificates from the environment now: doing it for each request costs a seventh of its time.
-
-    A .netrc, which the session would obey too, must not replace the account.
-    """
-    from requests.utils import get_environ_proxies
-
-    settings = session.merge_environment_settings(url, {}, None, None, None)
-    # requests has variables of its own for authorities, and does not know the one of all other clients.
-    session.verify = os.environ.get("SSL_CERT_FILE") or settings["verify"]
-    session.proxies.update(get_environ_proxies(url, no_proxy=None))
-    session.trust_env = False
 
 
 def _read(response: Response, *_: Any, **__: Any) -> None:

@@ -43,6 +43,7 @@ _SETTINGS: Final[Mapping[str, Mapping[str, Any]]] = {
         "from": "Sentrytex alerts <alerts@example.com>",
         "to": ["secops@example.com"],
     },
+    "apprise": {"url": f"discord://{'1' * 18}/{'not-a-real-token-' * 4}"},
     "console": {},
 }
 _NAMES: Final = {
@@ -54,6 +55,7 @@ _NAMES: Final = {
     "github": "issues",
     "webhook": "hook",
     "email": "mail",
+    "apprise": "push",
     "console": "terminal",
 }
 _RECEIPTS: Final = {

@@ -1,10 +1,12 @@
-"""Stand-ins for Sentrytex, Slack, Teams, PagerDuty, JSM, Jira, GitHub, a receiver of webhooks and a server of mail.
+"""Stand-ins for Sentrytex, Slack, Teams, PagerDuty, JSM, Jira, GitHub, a receiver of webhooks, a server of mail, and
+services that Apprise knows.
 
 They listen on loopback, keep state, hold the documented limits and fail on order. The demo, tests and benchmarks run
 on them. What they were told is at hand afterwards: ``sandbox.slack.messages``, ``.teams.cards``,
-``.pagerduty.incidents``, ``.jira.issues``, ``.github.issues``, ``.webhook.messages``, ``.email.mails``. Another
-process asks ``GET /_sandbox/state`` of a service, posts to ``/_sandbox/faults`` (and deletes there), to
-``/_sandbox/revoke`` and ``/_sandbox/restore``, and, of Sentrytex, to ``/_sandbox/publish`` and ``/_sandbox/accounts``.
+``.pagerduty.incidents``, ``.jira.issues``, ``.github.issues``, ``.webhook.messages``, ``.email.mails``,
+``.apprise.messages``. Another process asks ``GET /_sandbox/state`` of a service, posts to ``/_sandbox/faults`` (and
+deletes there), to ``/_sandbox/revoke`` and ``/_sandbox/restore``, and, of Sentrytex, to ``/_sandbox/publish`` and
+``/_sandbox/accounts``.
 
 People act there too, and the services tell of it as the real ones do: ``sandbox.slack.click`` and ``submit``,
 ``sandbox.pagerduty.acknowledge`` and ``resolve``, ``sandbox.jira.move``, ``assign``, ``edit`` and ``comment``,
@@ -18,6 +20,7 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Self
 
+from forwarder.sandbox.apprise import Apprise
 from forwarder.sandbox.email import Email
 from forwarder.sandbox.exchange import Seen
 from forwarder.sandbox.faults import Fault, FaultKind
@@ -33,6 +36,7 @@ from forwarder.sandbox.teams import Teams
 from forwarder.sandbox.webhook import Webhook
 
 __all__ = [
+    "Apprise",
     "Clock",
     "Email",
     "Fault",
@@ -71,6 +75,7 @@ class Sandbox:
         self.jsm = Jsm(clock=self.clock, latency=latency, limits=limits)
         self.webhook = Webhook(clock=self.clock, latency=latency, limits=limits)
         self.email = Email(clock=self.clock, latency=latency)
+        self.apprise = Apprise(clock=self.clock, latency=latency, limits=limits)
 
     @property
     def services(self) -> tuple[Service, ...]:
@@ -84,6 +89,7 @@ class Sandbox:
             self.github,
             self.webhook,
             self.email,
+            self.apprise,
         )
 
     def start(self) -> Self:

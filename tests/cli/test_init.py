@@ -8,6 +8,7 @@ import shlex
 import stat
 import subprocess
 from collections.abc import Mapping, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
@@ -36,8 +37,10 @@ VARIABLES = (
     "WEBHOOK_URL",
     "WEBHOOK_SIGNING_KEY",
     "SMTP_PASSWORD",
+    "APPRISE_URL",
 )
 
+WITH_APPRISE = find_spec("apprise") is not None
 NO_MORE = ["n"] * sum(not kind.setup.usual for kind in map(load_type, connector_types()) if kind.setup)
 """Answers that leave out what is offered last, for it is not usual."""
 
@@ -116,7 +119,9 @@ def everything(sandbox: Sandbox) -> list[str]:
     server = ["y", "127.0.0.1", str(sandbox.email.port), "none", sandbox.email.username, sandbox.email.password]
     email = [*server, "alerts@example.com", "secops@example.com, oncall@example.com"]
     github = ["y", "example/security", sandbox.github.token]
-    return [sandbox.sentrytex.token, *slack, *jira, *pagerduty, *email, *teams, *webhook, *github, *jsm]
+    # Whoever has not installed its library says no.
+    apprise = ["y", sandbox.apprise.url] if WITH_APPRISE else ["n"]
+    return [sandbox.sentrytex.token, *slack, *jira, *pagerduty, *apprise, *email, *teams, *webhook, *github, *jsm]
 
 
 def secrets(sandbox: Sandbox) -> dict[str, str]:
@@ -130,6 +135,7 @@ def secrets(sandbox: Sandbox) -> dict[str, str]:
         "TEAMS_WORKFLOW_URL": sandbox.teams.url,
         "SMTP_PASSWORD": sandbox.email.password,
         "GITHUB_TOKEN": sandbox.github.token,
+        **({"APPRISE_URL": sandbox.apprise.url} if WITH_APPRISE else {}),
         "WEBHOOK_URL": sandbox.webhook.url,
         "WEBHOOK_SIGNING_KEY": sandbox.webhook.signing_keys[0],
     }
@@ -166,14 +172,16 @@ def test_the_config_that_is_written_loads(sandbox: Sandbox, tmp_path: Path) -> N
         "duty": "jsm",
         "room": "teams",
         "mail": "email",
+        **({"push": "apprise"} if WITH_APPRISE else {}),
         "issues": "github",
         "hook": "webhook",
     }
+    everywhere = {"secops", "room", "mail", "hook", *(["push"] if WITH_APPRISE else [])}
     assert routes(config) == {
-        "critical": {"secops", "oncall", "duty", "tickets", "room", "mail", "issues", "hook"},
-        "high": {"secops", "tickets", "room", "mail", "issues", "hook"},
-        "medium": {"secops", "room", "mail", "hook"},
-        "low": {"secops", "room", "mail", "hook"},
+        "critical": {*everywhere, "oncall", "duty", "tickets", "issues"},
+        "high": {*everywhere, "tickets", "issues"},
+        "medium": everywhere,
+        "low": everywhere,
     }
     assert config.alarms.to == ("secops", "oncall")
     assert advice(config) == []

@@ -295,7 +295,7 @@ def test_all_problems_at_once(problems: Problems) -> None:
         heartbeat: {url: "http://ping.example.com/secret"}
         log: {level: infos, format: [json]}
     """
-    known = "console, email, github, jira, jsm, pagerduty, pigeon, sick, slack, stuffed, teams, webhook"
+    known = "apprise, console, email, github, jira, jsm, pagerduty, pigeon, sick, slack, stuffed, teams, webhook"
     assert problems(text) == [
         "config.yaml:2: sentrytex.api_key: must not be empty",
         "config.yaml:3: sentrytex.pol_every: unknown key (did you mean poll_every?)",
@@ -744,7 +744,7 @@ def test_types_are_found() -> None:
 
 def test_an_unknown_type() -> None:
     """A type that nobody installed is told with those that are."""
-    with pytest.raises(PluginError, match=r"no connector type dodo is installed; known types: console, "):
+    with pytest.raises(PluginError, match=r"no connector type dodo is installed; known types: apprise, console, "):
         load_type("dodo")
 
 

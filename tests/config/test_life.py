@@ -193,7 +193,7 @@ def test_all_problems_at_once(problems: Problems) -> None:
           - {every: moonday 09:00, to: [post, pager, mail]}
           - {every: 4h}
     """
-    types = "console, email, github, jira, jsm, pagerduty, pigeon, sick, slack, stuffed, teams, webhook"
+    types = "apprise, console, email, github, jira, jsm, pagerduty, pigeon, sick, slack, stuffed, teams, webhook"
     days = "mon, tue, wed, thu, fri, sat or sun"
     hours = "must be a span of the day such as 09:00-18:00, or 22:00-06:00 through the night"
     every = "must be a day and a time such as monday 09:00 or daily 09:00, or a span such as 4h"

@@ -12,7 +12,7 @@ import pytest
 
 from forwarder.sandbox import Sandbox
 from forwarder.testing import Contract, registered
-from tests.kit.contract import BY_TEXT, TARGETS
+from tests.kit.contract import BY_TEXT, OPTIONAL, TARGETS
 
 
 class TestContract(Contract):
@@ -46,7 +46,14 @@ for one in (
 
 def test_every_registered_connector_is_held_to_the_contract() -> None:
     """A connector that is registered has its row in the table."""
-    assert registered() == {target.kind for target in TARGETS} | {"console"}
+    assert registered() == {target.kind for target in TARGETS} | {"console", *OPTIONAL}
+
+
+@pytest.mark.parametrize(("kind", "package"), OPTIONAL.items())
+def test_one_that_needs_a_package_is_held_to_the_contract_where_it_is(kind: str, package: str) -> None:
+    """Without the package its cases are left out, and this says so."""
+    pytest.importorskip(package, reason=f"{package} is not installed, so {kind} is not held to the contract here")
+    assert kind in {target.kind for target in TARGETS}
 
 
 def test_reading_schemas_loads_no_sdk() -> None:
@@ -54,7 +61,7 @@ def test_reading_schemas_loads_no_sdk() -> None:
     code = (
         "import sys\nfrom importlib.metadata import entry_points\n"
         "for point in entry_points(group='forwarder.connectors'): point.load().Config.model_json_schema()\n"
-        "print(sorted({'slack_sdk', 'pagerduty', 'jira', 'requests', 'httpx2'} & set(sys.modules)))"
+        "print(sorted({'slack_sdk', 'pagerduty', 'jira', 'requests', 'httpx2', 'apprise'} & set(sys.modules)))"
     )
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert ran.stdout == "[]\n"

@@ -43,10 +43,13 @@ def sandbox(running: Sandbox) -> Sandbox:
 
 def at(target: Target[Sandbox], sandbox: Sandbox, origin: str) -> dict[str, Any]:
     """The target's config with ``origin`` in place of the stand-in's."""
+    place = target.service(sandbox).origin.partition("://")[2]
+    scheme, _, elsewhere = origin.partition("://")
+    encrypted = scheme.removeprefix("http")
     return {
-        key: re.sub(r"^http://127\.0\.0\.1:\d+", origin, value)
+        key: re.sub(rf"^(\w+)://{re.escape(place)}", rf"\1{encrypted}://{elsewhere}", value)
         for key, value in target.config(sandbox).items()
-        if isinstance(value, str) and value.startswith("http://")
+        if isinstance(value, str) and f"://{place}" in value
     }
 
 

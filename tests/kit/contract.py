@@ -6,6 +6,7 @@ import base64
 import json
 from collections.abc import Mapping
 from dataclasses import replace
+from importlib.util import find_spec
 from typing import Any, Final
 
 from connectors.jira.identity import Identity
@@ -77,6 +78,11 @@ def _posted(sandbox: Sandbox, alert: Alert) -> int:
     return sum(message["type"] == "alert.opened" for message in sandbox.webhook.about(alert.id))
 
 
+def _told(sandbox: Sandbox, alert: Alert) -> int:
+    # Nor does a message; what breaks up a mention stands in no title of the suite.
+    return sum(alert.title in message["title"] for message in sandbox.apprise.messages)
+
+
 def _pings(sandbox: Sandbox) -> bool:
     return any(message["pings"] for message in sandbox.slack.messages)
 
@@ -112,7 +118,7 @@ _SLACK_STATUSES: Final[Mapping[int, Kinds]] = {
     **dict.fromkeys(_SERVER, (Uncertain,)),
 }
 
-TARGETS: Final[tuple[Target[Sandbox], ...]] = (
+_OURS: Final[tuple[Target[Sandbox], ...]] = (
     Target(
         name="slack-token",
         kind="slack",
@@ -302,8 +308,35 @@ TARGETS: Final[tuple[Target[Sandbox], ...]] = (
             **dict.fromkeys((530, 534, 535), (Broken,)),
         },
     ),
+    Target(
+        name="apprise",
+        kind="apprise",
+        config=lambda sandbox: {"url": sandbox.apprise.url, "max_rate": None},
+        service=lambda sandbox: sandbox.apprise,
+        pings=lambda sandbox: bool(sandbox.apprise.pings),
+        send="POST /notify/",
+        secrets=lambda sandbox: (sandbox.apprise.url, sandbox.apprise.token),
+        count=_told,
+        lost=(Uncertain,),
+        statuses={
+            **_FINAL,
+            408: (Retry,),
+            409: (Retry,),
+            **dict.fromkeys(_SERVER, (Uncertain,)),
+            503: (Uncertain, Retry),
+        },
+        once=False,
+        edits=False,
+    ),
 )
-"""Every connector that talks to a service. The console has no wire, and a suite of its own."""
+
+OPTIONAL: Final[Mapping[str, str]] = {"apprise": "apprise"}
+"""Types of connectors that need a further package, and which."""
+
+TARGETS: Final[tuple[Target[Sandbox], ...]] = tuple(
+    one for one in _OURS if one.kind not in OPTIONAL or find_spec(OPTIONAL[one.kind])
+)
+"""Every connector that talks to a service and can be used here. The console has no wire, and a suite of its own."""
 
 BY_TEXT: Final = tuple(_by_text(target) for target in TARGETS if target.kind == "jira")
 """Jira's once more, where tickets are found by a line of their description."""

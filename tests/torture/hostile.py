@@ -27,8 +27,10 @@ from forwarder.testing import HOSTILE_TEXTS
 from tests.torture.leaks import leaks
 from tests.torture.matrix import Row
 from tests.torture.rig import Rig
+from tests.torture.world import TARGET
 
 FLAVOURS: Final = ("jira-cloud", "jira-data-center")
+OTHERS: Final = ("slack-token", "teams", "pagerduty", "github", "webhook", "email", "apprise")
 _FIELDS: Final = (
     "cve_id", "title", "description", "severity", "cvss_score", "epss_score", "source_urls", "affected_vendors",
     "cisa_kev", "alert_type", "field_of_tomorrow",
@@ -83,7 +85,7 @@ def run(folder: Path, *, examples: int, flavour: str, seeded: bool = True, texts
     row = Row(target=f"hostile, {flavour}")
     with (
         Sandbox(limits=False) as sandbox,
-        Rig(folder, sandbox, ["slack-token", "teams", "pagerduty", "github", "webhook", "email", flavour]) as rig,
+        Rig(folder, sandbox, [*(name for name in OTHERS if name in TARGET), flavour]) as rig,
     ):
         rig.poll()
         for page in catalogue(texts):
@@ -169,6 +171,7 @@ def _interpreted(rig: Rig) -> Iterator[str]:
     for mail in rig.sandbox.email.mails:
         yield from (f"a mail's link to {url!r}" for url in _HREFS.findall(mail.page) if not is_web_url(url))
         yield from (f"a mail to {one}" for one in mail.recipients if one not in recipients)
+    yield from (f"a ping or a link, {what}" for what in rig.sandbox.apprise.pings)
     for issue in rig.sandbox.jira.issues.values():
         description = issue["fields"]["description"]
         if isinstance(description, dict):

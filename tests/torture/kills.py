@@ -15,7 +15,7 @@ from forwarder.alert import Alert
 from forwarder.sandbox import Fault, FaultKind, Sandbox
 from tests.torture.leaks import leaks
 from tests.torture.points import Point
-from tests.torture.world import HASTE, PATIENCE, Running, Tally, World, jira_name
+from tests.torture.world import HASTE, PATIENCE, TARGET, Running, Tally, World, jira_name
 
 ALERTS_A_ROUND: Final = 3
 INDEX_LAG: Final = 0.1
@@ -82,7 +82,19 @@ class _Torture:
         self._random = random.Random(campaign.seed)
         self._points = self._shuffled()
         jira = jira_name(cloud=campaign.cloud, text=campaign.text)
-        names = ["slack-token", "slack-webhook", "teams", "pagerduty", "jsm", jira, "github", "webhook", "email"]
+        names = [
+            "slack-token",
+            "slack-webhook",
+            "teams",
+            "pagerduty",
+            "jsm",
+            jira,
+            "github",
+            "webhook",
+            "email",
+            "apprise",
+        ]
+        names = [name for name in names if name in TARGET]
         settings = {name: {k: v for k, v in HASTE[name].items() if k != "max_rate"} for name in names}
         self._world = World(folder, sandbox, names, settings=settings if campaign.limits else HASTE)
         self._alerts: list[Alert] = []
@@ -126,8 +138,11 @@ class _Torture:
                 return self._random.randint(1, 2)
             case Point.WRITE:
                 return self._random.randint(1, 12)
-            case Point.CLAIM | Point.SETTLE | Point.REPLY:
+            case Point.CLAIM | Point.SETTLE:
                 return self._random.randint(1, 4)
+            case Point.REPLY:
+                # Counted for each type by itself: only Slack has two connectors, and whether a link follows is chance.
+                return self._random.randint(1, 2)
         return 0
 
     def _kill_between_effect_and_reply(self, daemon: Running) -> None:

@@ -106,7 +106,7 @@ def arm(point: Point, call: float) -> None:
         case Point.CLAIM:
             die_after(Outbox, "claim", int(call), counts=bool)
         case Point.REPLY:
-            for kind in ("slack", "teams", "pagerduty", "jsm", "jira", "github", "webhook", "email"):
+            for kind in ("slack", "teams", "pagerduty", "jsm", "jira", "github", "webhook", "email", "apprise"):
                 die_after(load_type(kind), "deliver", int(call), counts=lambda outcome: isinstance(outcome, Delivered))
         case Point.SETTLE:
             die_after(Outbox, "settle", int(call))

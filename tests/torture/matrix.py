@@ -213,7 +213,7 @@ def _refused(target: Target[Sandbox], folder: Path, row: Row) -> None:
             rig.poll()
             service = target.service(sandbox)
             port = nobody.getsockname()[1]
-            moved = (service.origin, f"http://127.0.0.1:{port}")
+            moved = (service.origin.partition("://")[2], f"127.0.0.1:{port}")
             if not target.http:
                 moved = (f'"port": {target.config(sandbox)["port"]}', f'"port": {port}')
             rig.forwarder.reload(rig.config_with(*moved))

@@ -13,9 +13,16 @@ import httpx2
 
 from forwarder.sandbox import Fault, FaultKind, Sandbox
 from tests.torture.leaks import leaks
-from tests.torture.world import HASTE, World
+from tests.torture.world import HASTE, TARGET, World
 
-NAMES: Final = ("slack-token", "slack-webhook", "teams", "pagerduty", "jsm", "jira-cloud", "github", "webhook", "email")
+NAMES: Final = tuple(
+    name
+    for name in (
+        *("slack-token", "slack-webhook", "teams", "pagerduty", "jsm", "jira-cloud", "github", "webhook", "email"),
+        "apprise",
+    )
+    if name in TARGET
+)
 REFUSALS: Final = (500, 429, 400, 404)
 REFUSALS_OF_MAIL: Final = (*REFUSALS[:-1], 535)
 """The last one breaks every destination, so that its pause tells a reason too."""
@@ -44,6 +51,7 @@ def run(folder: Path) -> list[str]:
         sandbox.jsm.api_key = f"{mark}-duty"
         sandbox.webhook.token = f"{mark}-webhook"
         sandbox.email.password = f"{mark}-email"
+        sandbox.apprise.token = f"{mark}-token"
         port, web_token = _free_port(), f"{mark}-web-token"
         beat = f"http://127.0.0.1:{port}/{mark}/heartbeat"
         more = {"web": {"listen": f"127.0.0.1:{port}", "token": web_token}, "heartbeat": {"url": beat}}

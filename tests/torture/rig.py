@@ -42,6 +42,7 @@ QUICK: Final[Mapping[str, Mapping[str, Any]]] = {
     "jsm": {"max_rate": None},
     "webhook": {},
     "email": {},
+    "apprise": {"max_rate": None},
 }
 """Nothing paces a connector here but what the services answer; Jira's index lags less than the last look."""
 

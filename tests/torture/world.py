@@ -47,6 +47,7 @@ HASTE: Final[Mapping[str, Mapping[str, Any]]] = {
     "jsm": {"max_rate": None},
     "webhook": {},
     "email": {},
+    "apprise": {"max_rate": None, "concurrency": 1},
 }
 """Settings by which each connector comes to its end quickly: a thousand kills must not take a day."""
 

@@ -1,5 +1,5 @@
-"""The SDK's requests over kept connections, where no proxy lies between: below the SDK's own session lie two libraries
-that take twice as long as the exchange itself.
+"""The requests of a session of requests over kept connections, where no proxy lies between: below the session lie two
+libraries that take twice as long as the exchange itself.
 
 An answer and a failure are told as the session tells them.
 """
@@ -17,8 +17,7 @@ from forwarder.wire.deadline import bounded, encrypted
 from forwarder.wire.kept import Kept
 
 if TYPE_CHECKING:
-    from jira.resilientsession import ResilientSession
-    from requests import PreparedRequest, Response
+    from requests import PreparedRequest, Response, Session
 
 _CHUNK: Final = 64 * 1024
 _ZIPPED: Final = frozenset({"gzip", "x-gzip", "deflate"})
@@ -29,7 +28,7 @@ _ANY_FORM: Final = zlib.MAX_WBITS | 32
 class Direct:
     """Sends the requests of ``session`` to the one host of ``url``. ``seconds`` is for each wait."""
 
-    def __init__(self, session: ResilientSession, url: str, seconds: float, *, most: int) -> None:
+    def __init__(self, session: Session, url: str, seconds: float, *, most: int) -> None:
         parts = urlsplit(url)
         self._session, self._most = session, most
         tls = _trusting(session.verify) if parts.scheme.lower() == "https" else None
@@ -108,7 +107,9 @@ def _exchange(connection: HTTPConnection, request: PreparedRequest) -> HTTPRespo
     from requests import exceptions
 
     try:
-        connection.request(request.method or "GET", request.path_url, request.body, dict(request.headers))
+        # The standard library would write a text in Latin-1, and fail at anything else.
+        body = request.body.encode() if isinstance(request.body, str) else request.body
+        connection.request(request.method or "GET", request.path_url, body, dict(request.headers))
         return connection.getresponse()
     except TimeoutError as error:
         raise exceptions.ReadTimeout(_Cause(error)) from error

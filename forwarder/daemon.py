@@ -17,6 +17,7 @@ from forwarder.common.clock import Clock
 from forwarder.common.signals import Signals
 from forwarder.common.text import cut
 from forwarder.config import Config, ConfigError
+from forwarder.config.document import forget_reader
 from forwarder.events import Listener
 from forwarder.logs import Redactor, configure, get_logger
 from forwarder.store import Store, StoreError, pulse
@@ -67,6 +68,7 @@ class Daemon:
         if self._stop:
             return True
         processes.share_arena()
+        forget_reader()
         store = Store.open_replica(self._config.database)
         try:
             listen = self._config.web.listen

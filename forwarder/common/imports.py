@@ -23,13 +23,14 @@ def import_without(package: str) -> Iterator[None]:
             del sys.modules[package]
 
 
-def forget(*packages: str) -> None:
+def forget(*packages: str, but: str = "") -> None:
     """Lets go of packages and modules that were imported, and of all within them: who imports them next gets them anew.
 
-    Only for those of which nobody keeps anything, and which no other thread is using.
+    Only for those of which nobody keeps anything, and which no other thread is using; the module ``but`` stays.
     """
     for name in [name for name in sys.modules if f"{name}.".startswith(tuple(f"{one}." for one in packages))]:
-        del sys.modules[name]
-        parent, _, module = name.rpartition(".")
-        if parent in sys.modules:
-            vars(sys.modules[parent]).pop(module, None)
+        if name != but:
+            del sys.modules[name]
+            parent, _, module = name.rpartition(".")
+            if parent in sys.modules:
+                vars(sys.modules[parent]).pop(module, None)

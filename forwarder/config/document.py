@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any
 
 from forwarder.common.imports import forget
 
@@ -54,12 +54,10 @@ def read(text: str, expand: Callable[[str], str]) -> Document:
     return document_of(text, expand)
 
 
-_READER: Final = ("forwarder.config.reading", "ruamel")
-
-
 def forget_reader() -> None:
     """For a process that lives long, once it has read its config: YAML's parser takes 1.5 MB.
 
     The next file that is read has it imported again. Not while another thread reads one.
     """
-    forget(*_READER)
+    # What YAML warns of is in Python's list of warnings for good: another one for each reload would stay there.
+    forget("forwarder.config.reading", "ruamel", but="ruamel.yaml.error")

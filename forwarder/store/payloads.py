@@ -16,10 +16,12 @@ A packed payload names them by their checksum, and cannot be read without them: 
 other words is only packed less well. Words for what connectors send by then go into a file of their own.
 """
 
-_MEMORY: Final = 6
+_WINDOW: Final = 14
+"""zlib's ``wbits``: the words and a payload of the usual size lie within 16 kB."""
+_MEMORY: Final = 5
 """zlib's ``memLevel``: by 8, its default, it clears a quarter of a megabyte for each payload of 3 kB."""
 
-_PACKING: Final = zlib.compressobj(6, zlib.DEFLATED, zlib.MAX_WBITS, _MEMORY, zlib.Z_DEFAULT_STRATEGY, WORDS)
+_PACKING: Final = zlib.compressobj(6, zlib.DEFLATED, _WINDOW, _MEMORY, zlib.Z_DEFAULT_STRATEGY, WORDS)
 """What has taken in the words: a copy of it is made quicker than another one."""
 
 

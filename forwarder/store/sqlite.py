@@ -26,8 +26,10 @@ MERGED: Final = 500
 PAGES: Final = 2000
 """Pages that are given back after it."""
 LOG_BYTES: Final = 4 * 1024 * 1024
-"""What the log of changes keeps of the disk once it begins anew, however much one write took: SQLite writes back what is
-in it after 1,000 pages, which fit."""
+"""What the log of changes keeps of the disk once it begins anew, however much one write took.
+
+SQLite begins it anew after 1,000 pages, which fit.
+"""
 QUICK_CHECK_BYTES: Final = 32 * 1024 * 1024
 """Up to this size the whole file is checked at the start; a larger one would delay it, and shows damage when read."""
 

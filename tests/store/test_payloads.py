@@ -1,4 +1,4 @@
-"""Payloads are kept packed, without the words that most have in common, and can be read for as long as they are kept."""
+"""Payloads are kept packed, without the words that most have in common, and can be read for as long as they are."""
 
 from __future__ import annotations
 

@@ -17,6 +17,7 @@ from forwarder.common.clock import Clock
 from forwarder.common.signals import Signals
 from forwarder.common.text import cut
 from forwarder.config import Config, ConfigError
+from forwarder.config.document import forget_reader
 from forwarder.events import Listener
 from forwarder.logs import Redactor, configure, get_logger
 from forwarder.store import Store, StoreError, pulse
@@ -67,6 +68,7 @@ class Daemon:
         if self._stop:
             return True
         processes.share_arena()
+        forget_reader()
         store = Store.open_replica(self._config.database)
         try:
             listen = self._config.web.listen
@@ -110,9 +112,16 @@ class Daemon:
     def _has_changed(self) -> bool:
         """Whether the config is another one since it was read: until the replicas are joined no request is seen."""
         try:
-            return self._load() != self._config
+            return self._read() != self._config
         except ConfigError:
             return True
+
+    def _read(self) -> Config:
+        """The config as it is on the disk now."""
+        try:
+            return self._load()
+        finally:
+            forget_reader()
 
     def _show_alive(self, forwarder: Forwarder) -> None:
         """Says that all turns, or what does not; the service manager restarts what says nothing for long."""
@@ -142,7 +151,7 @@ class Daemon:
     def _judge(self, forwarder: Forwarder) -> tuple[Verdict, list[str]]:
         """Takes over the config as it is on the disk now: what became of that, and why."""
         try:
-            forwarder.reload(self._load())
+            forwarder.reload(self._read())
         except ConfigError as error:
             return Verdict.REFUSED, [str(problem) for problem in error.problems]
         except ReloadRefused as refused:

@@ -1,4 +1,4 @@
-"""Imports without what a library brings along for features that are not used here: a daemon keeps it for good."""
+"""Imports without what is not used here, or not any more: a daemon would keep it for good."""
 
 from __future__ import annotations
 
@@ -21,3 +21,16 @@ def import_without(package: str) -> Iterator[None]:
     finally:
         if hidden:
             del sys.modules[package]
+
+
+def forget(*packages: str, but: str = "") -> None:
+    """Lets go of packages and modules that were imported, and of all within them: who imports them next gets them anew.
+
+    Only for those of which nobody keeps anything, and which no other thread is using; the module ``but`` stays.
+    """
+    for name in [name for name in sys.modules if f"{name}.".startswith(tuple(f"{one}." for one in packages))]:
+        if name != but:
+            del sys.modules[name]
+            parent, _, module = name.rpartition(".")
+            if parent in sys.modules:
+                vars(sys.modules[parent]).pop(module, None)

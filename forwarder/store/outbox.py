@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 import secrets
-import zlib
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -24,6 +23,7 @@ from forwarder.store.enqueue import enqueue_links
 from forwarder.store.links import delivered_of, elsewhere
 from forwarder.store.memory import MemoryStore
 from forwarder.store.order import changes_of, drop_outdated, due, has_untried, take_in
+from forwarder.store.payloads import pack
 from forwarder.store.reclaim import NOTE_ATTEMPT, reclaim
 from forwarder.store.records import LINKS_ONLY, MOST_SEVERE, Claimed, Pause, Settlement, State, Turn
 from forwarder.store.responses import responses_of
@@ -393,8 +393,3 @@ def _enqueue_newer_links(connection: Connection, settled: Row, told: Sequence[Li
             "UPDATE deliveries SET state = 'ready', due_at = ?, settled_at = NULL WHERE id = ?",
             (due_at, settled["id"]),
         )
-
-
-def pack(payload: Mapping[str, Any]) -> bytes:
-    """A payload in the form in which it is kept."""
-    return zlib.compress(json.dumps(payload, separators=(",", ":")).encode(), 6)

@@ -6,10 +6,10 @@ Every invariant that a row can break is a constraint. Times are seconds since th
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable
 from contextlib import closing
+from datetime import UTC, datetime
 from functools import cache
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from forwarder.store.account_steps import ACCOUNTS, VIEWS
 from forwarder.store.claim_steps import CLAIMS
@@ -18,9 +18,6 @@ from forwarder.store.first_steps import FIRST, SECOND
 from forwarder.store.life_steps import LIFE, MISSED
 from forwarder.store.mute_steps import MUTES
 from forwarder.store.reminder_steps import REMINDERS
-
-if TYPE_CHECKING:
-    import sqlite_utils
 
 APPLICATION_ID: Final = 0x53545846
 """What ``PRAGMA application_id`` says in a database of ours ("STXF")."""
@@ -336,32 +333,45 @@ def _made() -> bytes:
 
 def migrate(connection: sqlite3.Connection, known: int) -> None:
     """Applies the steps after the first ``known`` ones; each commits together with the record that it was applied."""
-    # It takes longer to import than to open a database that needs no migration, which is the usual case.
-    import sqlite_utils
-
-    steps = sqlite_utils.Migrations("forwarder")
-    for number, (name, sql) in enumerate(MIGRATIONS, start=1):
-        steps(name=name)(_step(number, sql))
-    database = sqlite_utils.Database(connection)
     if known == 0:
         connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
         connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
     # A table that is rebuilt is dropped in between, and with it, while this is on, the rows that refer to it.
     connection.execute("PRAGMA foreign_keys = OFF")
     try:
-        steps.apply(database)
+        for number, (name, sql) in enumerate(MIGRATIONS[known:], start=known + 1):
+            connection.execute("BEGIN IMMEDIATE")
+            try:
+                _apply(connection, number, name, sql)
+            except BaseException:
+                connection.execute("ROLLBACK")
+                raise
+            connection.execute("COMMIT")
     finally:
         connection.execute("PRAGMA foreign_keys = ON")
 
 
-def _step(number: int, sql: str) -> Callable[[sqlite_utils.Database], None]:
-    def step(database: sqlite_utils.Database) -> None:
-        # executescript would commit what went before it, and with it tear the step from its record.
-        for statement in _statements(sql):
-            database.execute(statement)
-        database.execute(f"PRAGMA user_version = {number}")
+_RECORD: Final = """
+CREATE TABLE IF NOT EXISTS _sqlite_migrations (
+  id INTEGER PRIMARY KEY,
+  migration_set TEXT,
+  name TEXT,
+  applied_at TEXT
+);
+CREATE UNIQUE INDEX IF NOT EXISTS idx__sqlite_migrations_migration_set_name ON _sqlite_migrations (migration_set, name);
+"""
+"""As ``sqlite_utils.Migrations`` has it, which wrote it once: that takes 3 MB, for what the loop above does."""
 
-    return step
+
+def _apply(connection: sqlite3.Connection, number: int, name: str, sql: str) -> None:
+    # executescript would commit what went before it, and with it tear the step from its record.
+    for statement in (*_statements(_RECORD), *_statements(sql)):
+        connection.execute(statement)
+    connection.execute(
+        "INSERT INTO _sqlite_migrations (migration_set, name, applied_at) VALUES ('forwarder', ?, ?)",
+        (name, str(datetime.now(UTC))),
+    )
+    connection.execute(f"PRAGMA user_version = {number}")
 
 
 def _statements(script: str) -> list[str]:

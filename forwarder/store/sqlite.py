@@ -25,6 +25,11 @@ MERGED: Final = 500
 """Pages of the search index that are merged after a prune."""
 PAGES: Final = 2000
 """Pages that are given back after it."""
+LOG_BYTES: Final = 4 * 1024 * 1024
+"""What the log of changes keeps of the disk once it begins anew, however much one write took.
+
+SQLite begins it anew after 1,000 pages, which fit.
+"""
 QUICK_CHECK_BYTES: Final = 32 * 1024 * 1024
 """Up to this size the whole file is checked at the start; a larger one would delay it, and shows damage when read."""
 
@@ -162,6 +167,7 @@ class SqliteEngine(GroupCommit):
             # With WAL, FULL is what makes a commit survive a power cut.
             connection.execute("PRAGMA synchronous = FULL")
             connection.execute("PRAGMA cache_size = -4096")
+            connection.execute(f"PRAGMA journal_size_limit = {LOG_BYTES}")
         except BaseException:
             connection.close()
             raise

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import zlib
 from collections.abc import Callable, Mapping
 from enum import StrEnum
 from typing import Any, Final, TypeVar
@@ -14,6 +13,7 @@ from forwarder.common.text import one_line
 from forwarder.logs import get_logger
 from forwarder.store.connection import Connection, Row
 from forwarder.store.mute_records import MutedBy
+from forwarder.store.payloads import unpack
 
 T = TypeVar("T")
 E = TypeVar("E", bound=StrEnum)
@@ -131,13 +131,9 @@ def _muted_by(mute: str, note: Mapping[str, Any]) -> MutedBy:
 
 def kept_in(blob: bytes) -> dict[str, Any] | None:
     """A payload to be sent again; None where it cannot be read."""
-    return read(lambda: _unpacked(blob), lambda _: None)
+    return read(lambda: unpack(blob), lambda _: None)
 
 
 def payload_in(blob: bytes) -> dict[str, Any]:
     """A payload as it was sent; what is wrong with it where it cannot be read."""
-    return read(lambda: _unpacked(blob), lambda error: {"unreadable": why(error)})
-
-
-def _unpacked(blob: bytes) -> dict[str, Any]:
-    return dict(json.loads(zlib.decompress(blob)))
+    return read(lambda: unpack(blob), lambda error: {"unreadable": why(error)})

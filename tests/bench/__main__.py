@@ -26,7 +26,7 @@ from tests.bench.stand_ins import config_for, stand_ins
 from tests.bench.stored import place
 from tests.kit import postgres
 
-PACKAGES = ("sentrytex-forwarder", "slack-sdk", "pagerduty", "jira", "httpx2", "sqlite-utils", "pydantic", "structlog")
+PACKAGES = ("sentrytex-forwarder", "slack-sdk", "pagerduty", "jira", "httpx2", "pydantic", "structlog")
 
 
 def machine() -> dict[str, Any]:

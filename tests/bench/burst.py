@@ -18,6 +18,7 @@ import httpx2
 
 from forwarder.app import Forwarder
 from forwarder.common import processes
+from forwarder.config.document import forget_reader
 from forwarder.logs import configure
 from forwarder.store import Store
 from tests.bench.stand_ins import alerts, load_config
@@ -30,6 +31,7 @@ PAGE = 199
 
 def main(config_path: Path, count: int) -> None:
     config = load_config(config_path)
+    forget_reader()
     configure(config.log.level, "json")
     store = Store.open_exclusive(config.database)
     forwarder = Forwarder(config, store)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import os
+import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -72,6 +73,33 @@ def test_every_key_is_in_the_example() -> None:
     )
     keys = {key for name in own for key in schema["$defs"][name]["properties"]} | schema["properties"].keys()
     assert [key for key in sorted(keys) if key not in text] == []
+
+
+def test_nothing_keeps_the_parser_once_it_is_forgotten(tmp_path: Path) -> None:
+    """A daemon has read its config then; the next reading imports the parser anew, and tells mistakes as before."""
+    written = tmp_path / "config.yaml"
+    written.write_text(MINIMAL.replace("type: pigeon, ring: not-a-real-ring", "type: console"), "utf-8")
+    code = f"""
+import gc, sys, types, warnings
+from forwarder.config import ConfigError, load
+from forwarder.config.document import forget_reader
+for _ in range(2):
+    load({str(written)!r}, env={{}})
+    forget_reader()
+    gc.collect()
+    modules = [one.__name__ for one in gc.get_objects() if isinstance(one, types.ModuleType)]
+    print([name for name in modules if name.startswith("ruamel")], len(warnings.filters))
+open({str(written)!r}, "a").write("web: 'on")
+try:
+    load({str(written)!r}, env={{}})
+except ConfigError as error:
+    print(error.problems[0].message)
+"""
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    first, second, told = ran.stdout.splitlines()
+    assert first == second
+    assert first.startswith("['ruamel.yaml.error'] ")
+    assert told == "a quote is opened and not closed"
 
 
 def test_defaults(loaded: Load, tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ import pytest
 from forwarder.store import AlreadyRunning, Store, StoreError
 from forwarder.store.connection import Connection
 from forwarder.store.schema import APPLICATION_ID, MIGRATIONS, migrate
+from forwarder.store.sqlite import LOG_BYTES
 from forwarder.testing import alert
 from tests.kit.core import PATIENCE, until
 from tests.kit.store import enqueue, of_sqlite, queue_of, rows
@@ -100,6 +101,16 @@ def test_only_its_user_can_read_it(store: Store, path: Path) -> None:
         "forwarder.db-shm": 0o600,
         "forwarder.db.lock": 0o600,
     }
+
+
+def test_the_log_gives_back_what_one_large_write_took(store: Store, path: Path) -> None:
+    """Once it begins anew it holds no more of the disk than it needs, however much was written at once."""
+    log = path.with_name(f"{path.name}-wal")
+    store.engine.write(lambda db: db.execute("CREATE TABLE large AS SELECT zeroblob(20000000) AS it"))
+    assert log.stat().st_size > 20_000_000
+    store.engine.write(lambda db: db.execute("DROP TABLE large"))
+    store.engine.write(lambda db: db.execute("CREATE TABLE small (id)"))
+    assert log.stat().st_size <= LOG_BYTES
 
 
 def test_a_commit_survives_a_power_cut(store: Store, path: Path) -> None:

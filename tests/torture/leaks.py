@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
-import zlib
 from collections.abc import Collection, Iterator
 from pathlib import Path
+
+from forwarder.store.payloads import unpack
 
 
 def leaks(folder: Path, secrets: Collection[str]) -> list[str]:
@@ -22,7 +24,7 @@ def _contents(path: Path) -> Iterator[tuple[str, bytes]]:
     if path.suffix == ".db" and path.stat().st_size:
         # Payloads are kept compressed: a plain search passes over them.
         for number, payload in _payloads(path):
-            yield f"{path.name}, payload of delivery {number}", zlib.decompress(payload)
+            yield f"{path.name}, payload of delivery {number}", json.dumps(unpack(payload)).encode()
 
 
 def _payloads(path: Path) -> list[tuple[int, bytes]]:

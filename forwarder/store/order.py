@@ -27,8 +27,10 @@ BEFORE: Final = f"""
 
 _BOUNDS: Final = """
 SELECT
-  (SELECT min(due_at) FROM deliveries WHERE connector = ?1 AND state IN ('ready', 'uncertain') AND early = 1),
-  (SELECT max(due_at) FROM deliveries WHERE connector = ?1 AND state IN ('ready', 'uncertain') AND early = 0)
+  (SELECT due_at FROM deliveries
+    WHERE connector = ?1 AND state IN ('ready', 'uncertain') AND early = 1 ORDER BY due_at LIMIT 1),
+  (SELECT due_at FROM deliveries
+    WHERE connector = ?1 AND state IN ('ready', 'uncertain') AND early = 0 ORDER BY due_at DESC LIMIT 1)
 """
 """When the first of those is due that waited for their time, and when the last of the others."""
 AT_ONCE: Final = 1000

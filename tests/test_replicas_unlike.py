@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from forwarder.sandbox import Fault, FaultKind, Sandbox
+from forwarder.store import Store
 from tests.kit.core import PATIENCE, until
 from tests.kit.pgbouncer import pooling
 from tests.kit.postgres import Server
@@ -78,6 +81,18 @@ def test_who_refuses_a_reload_is_named_and_the_others_take_it_over(replicas: Rep
     replicas.configure(1)
     assert replicas.command(2, "reload").count("took over the config") == 3
     assert refused(replicas) == []
+
+
+def test_who_has_not_answered_in_time_is_named(replicas: Replicas) -> None:
+    """The command waits for no longer than it was told to, and says who did not answer."""
+    (replicas.folder / "replica-1").mkdir()
+    replicas.configure(1)
+    with Store.open_replica(replicas.address):
+        told = replicas.command(1, "reload", "--wait", "0.1", status=1)
+    assert re.fullmatch(
+        rf"Process {os.getpid()} on \S+ has not answered within 0.1 seconds: its log says why. It may still reload.\n",
+        told,
+    )
 
 
 @pytest.mark.thorough

@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
 from forwarder.alert import Alert
 from forwarder.store import accounts, dates, unreadable, vendors
 from forwarder.store.connection import Connection
+from forwarder.store.engine import Engine
 from forwarder.store.forms import body_of, digest_of
 from forwarder.store.records import Arrival
 from forwarder.store.views import form_of, news, says_the_same, view_of
 
+# All that an account's feed is judged by, in one statement: so it has one view, and is one question to a server.
 _KNOWN: Final = """
-SELECT a.id, a.body, a.version, a.muted_by, a.unrouted,
-  EXISTS (SELECT 1 FROM alert_accounts AS o WHERE o.alert_id = a.id AND o.past = 0) AS owed, s.past, s.shown, s.view
-FROM alerts AS a
-LEFT JOIN alert_accounts AS s ON s.alert_id = a.id AND s.account = ?
-WHERE a.id IN (SELECT value FROM json_each(?))
+SELECT asked.value AS id, a.body, a.version, a.muted_by, a.unrouted,
+  EXISTS (SELECT 1 FROM alert_accounts AS o WHERE o.alert_id = a.id AND o.past = 0) AS owed, s.past, s.shown, s.view,
+  u.first_seen_at, (SELECT floor FROM feed WHERE account = ?1) AS floor
+FROM json_each(?2) AS asked
+LEFT JOIN alerts AS a ON a.id = asked.value
+LEFT JOIN alert_accounts AS s ON s.alert_id = a.id AND s.account = ?1
+LEFT JOIN undated AS u ON u.alert_id = asked.value
 """
 _UNCATEGORIZED: Final = """
 SELECT a.body, a.version, u.vendors FROM uncategorized AS u JOIN alerts AS a ON a.id = u.alert_id
@@ -46,12 +50,13 @@ SELECT d.alert_id, d.connector FROM json_each(?1) AS asked JOIN discards AS d
 class _Known:
     """What the store has of an alert: its text, which version that is, what mutes it, and whether the account saw it.
 
-    ``shown`` is the digest of the form that the account showed last, None where that is what the store has, and
-    ``view`` what is kept of it.
+    Of one that it does not have, ``body`` is None. ``shown`` is the digest of the form that the account showed last,
+    None where that is what the store has, and ``view`` what is kept of it; ``first_seen`` is when one without a date
+    was.
     """
 
-    body: str
-    version: int
+    body: str | None
+    version: int | None
     muted_by: str | None
     unrouted: bool
     owed: bool
@@ -59,17 +64,29 @@ class _Known:
     past: bool
     shown: str | None
     view: str | None
+    first_seen: float | None
 
 
-def arrivals(connection: Connection, alerts: Sequence[Alert], account: str, *, undated_are_past: bool) -> list[Arrival]:
+_NEW: Final = _Known(
+    body=None,
+    version=None,
+    muted_by=None,
+    unrouted=False,
+    owed=False,
+    seen=False,
+    past=False,
+    shown=None,
+    view=None,
+    first_seen=None,
+)
+
+
+def arrivals(engine: Engine, alerts: Sequence[Alert], account: str, *, undated_are_past: bool) -> list[Arrival]:
     """Those of ``alerts`` that ``account`` has not seen in the form that they have now; see FeedStore.arrivals."""
-    known = _known(connection, alerts, account)
-    first_seen = dates.first_seen(connection, [alert.id for alert in alerts if not alert.dated])
-    found = [one for alert in alerts if (one := _arrival(alert, known.get(alert.id), first_seen)) is not None]
-    if not found:
+    if not alerts:
         return []
-    row = connection.execute("SELECT floor FROM feed WHERE account = ?", (account,)).fetchone()
-    floor = None if row is None else row[0]
+    known, floor = _known(engine, alerts, account)
+    found = [one for alert in alerts if (one := _arrival(alert, known.get(alert.id, _NEW))) is not None]
 
     def is_past(one: Arrival) -> bool:
         if not one.joins:
@@ -81,9 +98,13 @@ def arrivals(connection: Connection, alerts: Sequence[Alert], account: str, *, u
     return [replace(one, past=is_past(one)) for one in found]
 
 
-def with_accounts(connection: Connection, found: Sequence[Arrival]) -> list[Arrival]:
+def with_accounts(engine: Engine, found: Sequence[Arrival]) -> list[Arrival]:
     """``found`` with the accounts for which each is owed: of an alert that all see, these are all there are."""
-    owed_for = accounts.owed_for(connection, [one.alert.id for one in found if one.known])
+    known = [one.alert.id for one in found if one.known]
+    if not known:
+        return list(found)
+    with engine.read() as connection:
+        owed_for = accounts.owed_for(connection, known)
     return [replace(one, accounts=owed_for.get(one.alert.id, ())) for one in found]
 
 
@@ -129,8 +150,9 @@ def gone_to(connection: Connection, asked: Collection[tuple[str, str]]) -> set[t
     return {(alert_id, connector) for alert_id, connector in connection.execute(_GONE, (json.dumps(list(asked)),))}
 
 
-def _known(connection: Connection, alerts: Sequence[Alert], account: str) -> dict[str, _Known]:
-    rows = connection.execute(_KNOWN, (account, json.dumps([alert.id for alert in alerts]))).fetchall()
+def _known(engine: Engine, alerts: Sequence[Alert], account: str) -> tuple[dict[str, _Known], float | None]:
+    """What the store has of each of ``alerts``, and the floor of ``account``."""
+    rows = engine.find(_KNOWN, (account, json.dumps([alert.id for alert in alerts])))
     return {
         alert_id: _Known(
             body=body,
@@ -142,22 +164,23 @@ def _known(connection: Connection, alerts: Sequence[Alert], account: str) -> dic
             past=bool(past),
             shown=shown,
             view=view,
+            first_seen=first_seen,
         )
-        for alert_id, body, version, muted_by, unrouted, owed, past, shown, view in rows
-    }
+        for alert_id, body, version, muted_by, unrouted, owed, past, shown, view, first_seen, _ in rows
+    }, rows[0]["floor"]
 
 
-def _arrival(alert: Alert, there: _Known | None, first_seen: Mapping[str, float]) -> Arrival | None:
+def _arrival(alert: Alert, there: _Known) -> Arrival | None:
     """An alert as it is new to an account; None where that has seen it in this form."""
-    if there is None:
-        return Arrival(alert=dates.dated(alert, None, first_seen))
+    if there.body is None:
+        return Arrival(alert=dates.dated(alert, None, there.first_seen))
     changed = there.body != body_of(alert)
     if there.seen and (not changed or there.shown == digest_of(alert)):
         return None
     # What has the same text is the same alert, and needs not be read from it.
     known = _form(alert, there.body) if changed else alert
     if changed:
-        alert = dates.dated(alert, known, first_seen)
+        alert = dates.dated(alert, known, there.first_seen)
         changed = there.body != body_of(alert)
         if there.seen and not changed:
             return None

@@ -2,20 +2,11 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Collection, Iterable, Mapping
-from typing import Final
+from collections.abc import Iterable
 
 from forwarder.alert import Alert
 from forwarder.common.clock import instant
 from forwarder.store.connection import Connection
-
-_FIRST_SEEN: Final = "SELECT alert_id, first_seen_at FROM undated WHERE alert_id IN (SELECT value FROM json_each(?))"
-
-
-def first_seen(connection: Connection, alert_ids: Collection[str]) -> dict[str, float]:
-    """When those of the alerts were first seen that never had a date."""
-    return dict(connection.execute(_FIRST_SEEN, (json.dumps(list(alert_ids)),)).fetchall()) if alert_ids else {}
 
 
 def keep(connection: Connection, alerts: Iterable[Alert]) -> None:
@@ -29,10 +20,10 @@ def keep(connection: Connection, alerts: Iterable[Alert]) -> None:
     )
 
 
-def dated(alert: Alert, known: Alert | None, seen: Mapping[str, float]) -> Alert:
-    """The alert with the date that it had before, where it says none: that of its known form, or of ``seen``."""
+def dated(alert: Alert, known: Alert | None, first_seen: float | None) -> Alert:
+    """The alert with the date that it had before, where it says none: that of its known form, or ``first_seen``."""
     if known is not None:
         return alert.with_date_of(known)
-    if not alert.dated and alert.id in seen:
-        return Alert.parse(alert.raw, seen_at=instant(seen[alert.id]))
+    if not alert.dated and first_seen is not None:
+        return Alert.parse(alert.raw, seen_at=instant(first_seen))
     return alert

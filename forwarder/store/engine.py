@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from forwarder.common.databases import Database
-from forwarder.store.connection import Connection
+from forwarder.store.connection import Connection, Values
 from forwarder.store.membership import Membership
 from forwarder.store.presence import Presence
 
@@ -58,6 +58,11 @@ class Engine(ABC):
     def read(self) -> AbstractContextManager[Connection]:
         """A connection that cannot write, for one thread at a time, with one unchanging view of the data."""
 
+    def find(self, sql: str, values: Values = ()) -> list[Any]:
+        """What one statement finds, of those that come again and again: each must read by an index."""
+        with self.read() as connection:
+            return connection.execute(sql, values).fetchall()
+
     @abstractmethod
     def backup(self, target: Path) -> None:
         """Copies the database to ``target`` while it is in use: one whole file; raises StoreError where it is not."""
@@ -95,6 +100,9 @@ class Acting(Engine):
 
     def read(self) -> AbstractContextManager[Connection]:
         return self._engine.read()
+
+    def find(self, sql: str, values: Values = ()) -> list[Any]:
+        return self._engine.find(sql, values)
 
     def backup(self, target: Path) -> None:
         self._engine.backup(target)

@@ -58,9 +58,8 @@ class FeedStore:
 
         The newest of the feed's from before ``since``, else the oldest from then until ``until``.
         """
-        with self._engine.read() as connection:
-            row = connection.execute(_WITNESS, {"since": since, "until": until, "account": self._account}).fetchone()
-        return None if row is None else float(row["published_at"])
+        found = self._engine.find(_WITNESS, {"since": since, "until": until, "account": self._account})
+        return float(found[0]["published_at"]) if found else None
 
     def unseen(self, alerts: Sequence[Alert]) -> list[tuple[Alert, Alert | None]]:
         """Those of ``alerts`` that this account has not seen in this form, each with the form that the store has."""
@@ -73,15 +72,11 @@ class FeedStore:
         Never owed for this account is what was published before its floor, or is known as such, whatever it says now;
         ``undated_are_past`` says the same of what has no date and is seen for the first time.
         """
-        with self._engine.read() as connection:
-            return arrivals.arrivals(connection, alerts, self._account, undated_are_past=undated_are_past)
+        return arrivals.arrivals(self._engine, alerts, self._account, undated_are_past=undated_are_past)
 
     def with_accounts(self, found: Sequence[Arrival]) -> list[Arrival]:
         """``found``, each with the accounts for which it is owed."""
-        if not found:
-            return []
-        with self._engine.read() as connection:
-            return arrivals.with_accounts(connection, found)
+        return arrivals.with_accounts(self._engine, found)
 
     def gone_to(self, asked: Collection[tuple[str, str]]) -> set[tuple[str, str]]:
         """Those of ``asked``, each an alert and a connector, where the alert was owed once, or was discarded."""

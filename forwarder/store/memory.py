@@ -46,9 +46,8 @@ class MemoryStore:
 
     def of(self, connector: str) -> Mapping[str, str]:
         """All that ``connector`` keeps, by key."""
-        with self._engine.read() as connection:
-            rows = connection.execute("SELECT key, value FROM connector_memory WHERE connector = ?", (connector,))
-            return {key: value for key, value in rows}  # noqa: C416 - a row is no pair
+        rows = self._engine.find("SELECT key, value FROM connector_memory WHERE connector = ?", (connector,))
+        return {key: value for key, value in rows}  # noqa: C416 - a row is no pair
 
     def get(self, connector: str, key: str) -> str:
         """What ``connector`` keeps under ``key``, as it was at its last ``forget`` or later; empty where nothing is."""

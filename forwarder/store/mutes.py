@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from functools import partial
 from typing import Any, Final
 
@@ -39,6 +39,11 @@ _OWN: Final = frozenset({"until", "reason", "even_if_worse"})
 _ADD: Final = """
 INSERT INTO mutes (conditions, even_if_worse, until, reason, person, place, created_at) VALUES (?, ?, ?, ?, ?, ?, ?)
 RETURNING *
+"""
+
+_STANDING: Final = """
+SELECT id, conditions, even_if_worse, until, reason, person, place, created_at, ended_at, ended_by FROM mutes
+WHERE ended_at IS NULL AND until > ? ORDER BY id
 """
 
 # Each step asks the index for the next one: however many alerts are quiet, there are few mutes.
@@ -123,8 +128,7 @@ class MuteStore:
 
     def standing(self, now: float) -> list[MuteRow]:
         """The mutes of people that have not ended."""
-        with self._engine.read() as connection:
-            return _standing(connection, now)
+        return _standing_of(self._engine.find(_STANDING, (now,)), now)
 
     def all(self) -> list[MuteRow]:
         """The mutes of people, also those that have ended, the newest first."""
@@ -168,7 +172,7 @@ class MuteStore:
         """
 
         def work(connection: Connection) -> RoutedAnew:
-            people = _standing(connection, now)
+            people = _standing_of(connection.execute(_STANDING, (now,)), now)
             known = {*standing, *(mute.id for mute in people)}
             ended = [mute for (mute,) in connection.execute(_KEEPING).fetchall() if mute not in known]
             rows = connection.execute(_KEPT_BY, (json.dumps(ended), BATCH)).fetchall() if ended else []
@@ -233,8 +237,7 @@ def _add(connection: Connection, rule: Mute, person: str, place: str, now: float
     return _mute_row(connection.execute(_ADD, values).fetchone())
 
 
-def _standing(connection: Connection, now: float) -> list[MuteRow]:
-    rows = connection.execute("SELECT * FROM mutes WHERE ended_at IS NULL AND until > ? ORDER BY id", (now,))
+def _standing_of(rows: Iterable[Row], now: float) -> list[MuteRow]:
     return [mute for row in rows if (mute := _mute_row(row)).stands(now)]
 
 

@@ -27,10 +27,14 @@ BEFORE: Final = f"""
 
 _BOUNDS: Final = """
 SELECT
-  (SELECT min(due_at) FROM deliveries WHERE connector = ?1 AND state IN ('ready', 'uncertain') AND early = 1),
-  (SELECT max(due_at) FROM deliveries WHERE connector = ?1 AND state IN ('ready', 'uncertain') AND early = 0)
+  (SELECT due_at FROM deliveries
+    WHERE connector = ?1 AND state IN ('ready', 'uncertain') AND early = 1 ORDER BY due_at LIMIT 1),
+  (SELECT due_at FROM deliveries
+    WHERE connector = ?1 AND state IN ('ready', 'uncertain') AND early = 0 ORDER BY due_at DESC LIMIT 1),
+  EXISTS (SELECT 1 FROM deliveries INDEXED BY deliveries_failing
+    WHERE connector = ?1 AND state IN ('ready', 'uncertain') AND failing_since IS NOT NULL)
 """
-"""When the first of those is due that waited for their time, and when the last of the others."""
+"""When the first of those is due that waited for their time, when the last of the others, and whether any fails."""
 AT_ONCE: Final = 1000
 """Deliveries that are noted at a time as waiting for their time, or as due."""
 MOST: Final = 1000
@@ -82,7 +86,8 @@ SELECT changes FROM changes WHERE alert_id = :alert_id AND revision > :revision 
 def due(connection: Connection, connector: str, limit: int, now: float, turn: Turn) -> list[Row]:
     """Up to ``limit`` due deliveries in the order in which they go out; of one alert never two."""
     values = {"connector": connector, "now": now, "answered_at": turn.answered_at, "limit": limit, "offset": 0}
-    if not _note_due(connection, connector, now):
+    is_due, fails = _note_due(connection, connector, now)
+    if not is_due:
         return []
     if turn.draw is not None:
         count: int = connection.execute(f"SELECT count(*) {_from(_UNTRIED)}", values).fetchone()[0]
@@ -92,7 +97,8 @@ def due(connection: Connection, connector: str, limit: int, now: float, turn: Tu
     if turn.probe:
         return _rows(connection, _ANY, _LEAST_RECENT, values)
     others = _rows(connection, _OTHERS, _BY_SEVERITY, values)
-    if turn.answered_at == -math.inf or turn.failing <= 0 or (turn.failing_yields and len(others) == limit):
+    fails = fails and turn.answered_at != -math.inf and turn.failing > 0
+    if not fails or (turn.failing_yields and len(others) == limit):
         return others
     # Among what keeps failing, what failed least often has the best prospects.
     order = f"d.attempts - d.excused, {_BY_SEVERITY}"
@@ -163,18 +169,18 @@ def _told_since(connection: Connection, row: Row) -> set[str]:
     return {change["field"] for (changes,) in found for change in json.loads(changes)}
 
 
-def _note_due(connection: Connection, connector: str, now: float) -> bool:
-    """Notes of each delivery that waits whether its time has come, where that changed; false where none's has.
+def _note_due(connection: Connection, connector: str, now: float) -> tuple[bool, bool]:
+    """Notes of each delivery that waits whether its time has come, where that changed.
 
-    So only what is due has to be gone through by severity, however much waits for its time beside it.
+    Returns whether any's has, and whether any fails. So only what is due has to be gone through by severity, however much waits for its time beside it.
     """
-    first_early, last_due = connection.execute(_BOUNDS, (connector,)).fetchone()
+    first_early, last_due, fails = connection.execute(_BOUNDS, (connector,)).fetchone()
     has_come = first_early is not None and first_early <= now
     if last_due is not None and last_due > now:
         _note(connection, _EARLY, 1, connector, now)
     if has_come:
         _note(connection, _COME, 0, connector, now)
-    return has_come or last_due is not None
+    return has_come or last_due is not None, bool(fails)
 
 
 def _note(connection: Connection, which: str, early: int, connector: str, now: float) -> None:

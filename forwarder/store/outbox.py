@@ -52,13 +52,12 @@ UPDATE deliveries SET state = :state, due_at = :due_at, early = :early, claim = 
 WHERE id = :id AND claim = :claim RETURNING id, alert_id, connector, kind, revision, receipt_url
 """
 
+# A server thinks ten times as long about a minimum of each as about which comes first.
 _NEXT_DUE: Final = """
-SELECT min(due_at) FROM (
-  SELECT min(due_at) AS due_at FROM deliveries
-  WHERE connector = ?1 AND state IN ('ready', 'uncertain') AND early = 0
-  UNION ALL
-  SELECT min(due_at) FROM deliveries WHERE connector = ?1 AND state IN ('ready', 'uncertain') AND early = 1
-) AS first
+SELECT min((
+  SELECT due_at FROM deliveries
+  WHERE connector = ?1 AND state IN ('ready', 'uncertain') AND early = noted.column1 ORDER BY due_at LIMIT 1
+)) FROM (VALUES (0), (1)) AS noted
 """
 
 
@@ -194,9 +193,8 @@ class Outbox:
 
     def next_due(self, connector: str) -> float | None:
         """When the connector's next delivery is due; None where nothing waits."""
-        with self._engine.read() as connection:
-            due: float | None = connection.execute(_NEXT_DUE, (connector,)).fetchone()[0]
-        return due
+        ((due,),) = self._engine.find(_NEXT_DUE, (connector,))
+        return None if due is None else float(due)
 
     def has_untried(self, connector: str, *, now: float) -> bool:
         """Whether something is due that was never tried."""
@@ -205,13 +203,12 @@ class Outbox:
 
     def answered_at(self, connector: str) -> float:
         """When something last arrived at the connector's destination; minus infinity where nothing did yet."""
-        with self._engine.read() as connection:
-            at: float | None = connection.execute(
-                "SELECT max(settled_at) FROM deliveries"
-                " WHERE connector = ? AND state = 'delivered' AND settled_at IS NOT NULL",
-                (connector,),
-            ).fetchone()[0]
-        return -math.inf if at is None else at
+        ((at,),) = self._engine.find(
+            "SELECT max(settled_at) FROM deliveries"
+            " WHERE connector = ? AND state = 'delivered' AND settled_at IS NOT NULL",
+            (connector,),
+        )
+        return -math.inf if at is None else float(at)
 
     def make_due_now(self, connector: str, *, since: float = -math.inf) -> None:
         """Makes due what began to fail after ``since``: the destination works again, and failed until now.
@@ -270,9 +267,10 @@ class Outbox:
 
     def pause_of(self, connector: str) -> Pause | None:
         """Why the connector is paused; None where it is not."""
-        with self._engine.read() as connection:
-            row = connection.execute("SELECT * FROM pauses WHERE connector = ?", (connector,)).fetchone()
-        return None if row is None else Pause(**dict(row))
+        found = self._engine.find(
+            "SELECT connector, since, reason, probes, probe_at FROM pauses WHERE connector = ?", (connector,)
+        )
+        return Pause(**dict(found[0])) if found else None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import threading
 from collections.abc import Iterator
@@ -15,10 +16,11 @@ from forwarder.common.databases import PostgresAddress, parse_database
 from forwarder.delivery.memory import StoredMemory
 from forwarder.store import AlreadyRunning, Store, StoreError, presence_of
 from forwarder.store.errors import LeaseLost
-from forwarder.store.membership import Membership
+from forwarder.store.membership import Membership, boot_clock
 from forwarder.store.postgres import engine as engine_module
 from forwarder.store.postgres.dialect import translated
 from forwarder.store.postgres.engine import PostgresEngine
+from forwarder.store.postgres.membership import LASTS, PostgresMembership
 from forwarder.store.postgres.schema import MIGRATIONS
 from forwarder.store.postgres.wire import PREPARED_AFTER, connect
 from forwarder.store.query_records import Filter
@@ -300,6 +302,28 @@ def test_a_connection_that_is_lost_is_made_anew(server: Server, address: Postgre
             assert rows(store, "SELECT count(*) FROM deliveries") == [(number + 1,)]
 
 
+def test_what_is_asked_again_is_asked_in_one_statement(address: PostgresAddress) -> None:
+    """Where the connection is to the server itself it is prepared at once, and stays so when a read ends."""
+    prepared = "SELECT count(*) FROM pg_prepared_statements WHERE statement LIKE 'SELECT max(settled_at)%'"
+    with Store.open_exclusive(address) as store:
+        for _ in range(2):
+            store.outbox.answered_at("secops")
+            rows(store, "SELECT 1")
+        assert [number for (number,) in store.engine.find(prepared)] == [1]
+
+
+def test_what_is_asked_again_finds_what_a_write_left(server: Server, address: PostgresAddress) -> None:
+    """Behind a pooler as well, where each question may be another session's."""
+    with pooling(server) as by_way_of, Store.open_exclusive(by_way_of(address)) as store:
+        for number in range(3):
+            enqueue(store, alert(id=f"a{number}"), "secops")
+            assert store.outbox.next_due("secops") == 0.0
+            assert [row["id"] for row in store.engine.find("SELECT id FROM alerts WHERE id = ?", (f"a{number}",))]
+        with pytest.raises(StoreError):
+            store.engine.find("SELECT 1 / 0")
+        assert store.outbox.next_due("secops") == 0.0
+
+
 PREPARED: Final = "SELECT statement FROM pg_prepared_statements WHERE statement LIKE '%FROM feed%'"
 
 
@@ -380,6 +404,40 @@ def test_a_server_that_is_away_is_told_and_comes_back(server: Server, address: P
             server.start()
         enqueue(store, alert(id="after"), "secops")
         assert rows(store, "SELECT id FROM alerts ORDER BY seen_at, id") == [("after",), ("before",)]
+
+
+def test_a_restart_of_the_server_moves_no_role(server: Server, address: PostgresAddress) -> None:
+    """Whoever had a role has it afterwards, for the time that a lease lasts is the row's, and no connection's."""
+    with Store.open_replica(address) as one, Store.open_replica(address) as other:
+        (tenure,) = member_of(one).take(["feed"])
+        server.stop("immediate")
+        server.start()
+        until(lambda: tenure.until > boot_clock() + LASTS / 2)
+        assert member_of(other).take(["feed"]) == []
+        one.engine.write(lambda _: None, role="feed")
+        assert not tenure.lost
+
+
+def test_a_connection_that_dies_in_silence_is_given_up(address: PostgresAddress, proxy: Proxy) -> None:
+    """What answers nothing and ends nothing, as a pooler that stands still, holds up no write and no read for long."""
+    with Store.open_replica(proxy.address(address)) as store, ThreadPoolExecutor(2) as threads:
+        assert isinstance(store.engine, PostgresEngine)
+        assert isinstance(store.engine.membership, PostgresMembership)
+        assert store.outbox.next_due("secops") is None
+        proxy.swallow()
+        silence = store.engine.membership.silence
+        waiting = [threads.submit(enqueue, store, alert(), "secops"), threads.submit(store.outbox.next_due, "secops")]
+        ended = 0
+
+        def both_went_on() -> bool:
+            nonlocal ended
+            ended += silence.end(0.1)
+            return all(one.done() for one in waiting)
+
+        until(both_went_on)
+        assert ended
+        assert [one.exception() for one in waiting] == [None, None]
+        assert states(store) == {("secops", "open", 1): "ready"}
 
 
 def test_many_threads_lose_nothing(server: Server, address: PostgresAddress) -> None:
@@ -506,11 +564,28 @@ def test_a_text_of_any_length_is_kept_at_once(store: Store) -> None:
         ("SELECT :now, ':now', :now -- :not", "SELECT $1, ':now', $1 "),
         ("SELECT 1 FROM d INDEXED BY x WHERE e LIKE 'LIKE %'", "SELECT 1 FROM d  WHERE e ILIKE 'LIKE %'"),
         ("SELECT json_group_array(a) ORDER BY +a.b", "SELECT json_agg(a) ORDER BY a.b"),
+        (
+            "SELECT 1 WHERE a.b IN (SELECT value FROM json_each(?))",
+            "SELECT 1 WHERE a.b = ANY (ARRAY(SELECT json_array_elements_text($1::json)))",
+        ),
+        (
+            "SELECT 1 WHERE a NOT IN (SELECT CAST(value AS BIGINT) FROM json_each(:b))",
+            "SELECT 1 WHERE a <> ALL (ARRAY(SELECT json_array_elements_text($1::json)::bigint))",
+        ),
     ],
 )
 def test_statements_are_put_over(ours: str, theirs: str) -> None:
     """Parameters, hints and words of SQLite's, and nothing within a text."""
     assert translated(ours).sql == theirs
+
+
+def test_what_is_listed_may_hold_any_character(store: Store) -> None:
+    """What no text can hold is looked for as what it was kept as."""
+    enqueue(store, alert(id="a\ufffd\U0001f600"), "secops")
+    listed = json.dumps(["a\0\U0001f600", "\ud800"])
+    with store.engine.read() as connection:
+        found = connection.execute("SELECT id FROM alerts WHERE id IN (SELECT value FROM json_each(?))", (listed,))
+        assert [one for (one,) in found] == ["a\ufffd\U0001f600"]
 
 
 def test_claims_of_many_threads_are_never_the_same(store: Store) -> None:

@@ -1,14 +1,15 @@
 """The statements of the store as PostgreSQL reads them: written once, in words that SQLite knows, and put over here.
 
 What can be said in the same words is said so in the statements themselves. The rest is of three kinds: parameters, a
-few words and hints of SQLite's (both this module's), and functions, which PostgreSQL is given under SQLite's names
-(``functions``).
+few words and hints of SQLite's, lists among them (both this module's), and functions, which PostgreSQL is given under
+SQLite's names (``functions``).
 """
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
@@ -45,18 +46,40 @@ _REPLACED: Final[tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], st
     (re.compile(rf"\b({'|'.join(_FUNCTIONS)})\("), lambda found: f"{_FUNCTIONS[found[1]]}("),
 )
 
+_AMONG: Final = re.compile(
+    r"(?P<what>[\w.]+) (?P<none>NOT )?IN"
+    r" \(SELECT (?P<value>value|CAST\(value AS BIGINT\)) FROM json_each\((?P<list>\$\d+)\)\)"
+)
+"""Where something is looked for among what a parameter lists."""
+_UNSHOWN: Final = re.compile(r"\\u(?:0000|d[89a-f])", re.IGNORECASE)
+"""What JSON says of what no text here can hold, a zero byte or half a character; a whole one of two halves as well."""
+_CANNOT: Final = re.compile("[\0\ud800-\udfff]")
+
 
 class Statement(NamedTuple):
-    """A statement with ``$1`` for its parameters, and what each of these is: a name, or a place counted from 0."""
+    """A statement with ``$1`` for its parameters, and what each of these is: a name, or a place counted from 0.
+
+    ``lists`` are the places, counted from 0, of those that are given as a JSON text with a list.
+    """
 
     sql: str
     parameters: tuple[str | int, ...]
+    lists: frozenset[int] = frozenset()
 
     def values(self, given: Values) -> Sequence[Any]:
         """What is given for the parameters, in their order."""
-        if isinstance(given, Mapping):
-            return [given[name] for name in self.parameters]  # type: ignore[index]
-        return [given[place] for place in self.parameters]  # type: ignore[index]
+        values: list[Any] = [given[name] for name in self.parameters]  # type: ignore[index, call-overload]
+        for place in self.lists:
+            values[place] = _mended(values[place])
+        return values
+
+
+def _mended(told: str) -> str:
+    """A JSON text with a list, with the mark for what cannot be shown in place of what no text here can hold."""
+    if not _UNSHOWN.search(told):
+        return told
+    listed = json.loads(told)
+    return json.dumps([_CANNOT.sub("\ufffd", one) if isinstance(one, str) else one for one in listed])
 
 
 @lru_cache(maxsize=1024)
@@ -85,5 +108,14 @@ def translated(sql: str) -> Statement:
     told = _TOKEN.sub(take, sql)
     for pattern, instead in _REPLACED:
         told = pattern.sub(instead, told)
+    lists = set[int]()
+
+    def among(found: re.Match[str]) -> str:
+        # The server's own functions, by which it also knows how few these are.
+        lists.add(int(found["list"][1:]) - 1)
+        listed = f"json_array_elements_text({found['list']}::json){'' if found['value'] == 'value' else '::bigint'}"
+        return f"{found['what']} {'<> ALL' if found['none'] else '= ANY'} (ARRAY(SELECT {listed}))"
+
+    told = _AMONG.sub(among, told)
     told = re.sub(r"'(\d+)'", lambda found: kept[int(found[1])], told)
-    return Statement(told, tuple(parameters))
+    return Statement(told, tuple(parameters), frozenset(lists))

@@ -15,7 +15,6 @@ nothing.
 from __future__ import annotations
 
 import contextlib
-import logging
 import secrets
 import threading
 import time
@@ -25,49 +24,31 @@ from pathlib import Path
 from typing import Any, Final
 
 import psycopg
-from psycopg_pool import ConnectionPool, PoolTimeout
+from psycopg_pool import PoolTimeout
 
 from forwarder.common.databases import PostgresAddress
 from forwarder.logs import get_logger
-from forwarder.store.connection import Connection
+from forwarder.store.connection import Connection, Values
 from forwarder.store.engine import Acting, Engine, GroupCommit, Job, decide
 from forwarder.store.errors import AlreadyRunning, LeaseLost, StoreError
 from forwarder.store.postgres import faults
 from forwarder.store.postgres.membership import PostgresMembership, newer_version
 from forwarder.store.postgres.presence import ReplicaPresence
+from forwarder.store.postgres.readers import PLANNED_EVERY, Readers
 from forwarder.store.postgres.schema import MIGRATIONS, SCHEMA, applied, migrate
-from forwarder.store.postgres.transactions import LIMITS, NEWER, READ, TURN, begin_write
-from forwarder.store.postgres.wire import (
-    NOT_IDLE,
-    OPTIONS,
-    PostgresConnection,
-    Raw,
-    connect,
-    connect_to_write,
-    leave,
-    settings,
-    still_within,
-)
+from forwarder.store.postgres.transactions import LIMITS, NEWER, TURN, begin_write, settle_in
+from forwarder.store.postgres.wire import PostgresConnection, Raw, connect, leave, still_within
 
 log = get_logger(__name__)
 
-# Whoever wants a connection is told why there is none; the pool would say the same again and again.
-logging.getLogger("psycopg.pool").setLevel(logging.ERROR)
-
 OLDEST: Final = 150_000
 """The oldest version of the server that is supported: 15."""
-READERS: Final = 4
-"""Connections that read at once."""
-POOL_SECONDS: Final = 2.0
-"""How long a reader waits for one of these; then it connects by itself, and hears why that fails."""
 DOUBT_SECONDS: Final = 10.0
 """How long a server is waited for that has not said whether a commit came about; what that claimed waits for longer."""
 DOUBT_PAUSE: Final = 0.25
 CONFLICTS: Final = 5
 """How often a write is tried again that another one got in the way of."""
 
-PLANNED_EVERY: Final = 2.0
-"""Seconds after which nothing is carried out by a plan that was made for tables as they were then."""
 _OWN_ROWS: Final = "own rows"
 """What is written of this process as a replica: that it comes and goes, which is for no role."""
 LOOKED_EVERY: Final = 0.5
@@ -92,14 +73,14 @@ class PostgresEngine(GroupCommit):
         )
         self.presence = ReplicaPresence(self.read, self._member)
         self._writer: Raw | None = None
-        self._planned_at = 0.0
-        self._pool: ConnectionPool[Raw] | None = None
+        self._readers: Readers | None = None
         self._closed = threading.Event()
         try:
             with self._sentences():
-                self._writer = connect_to_write(address)
+                self._writer = connect(address)
                 self._prepare(self._writer)
-                self._pool = _pool(address)
+                settle_in(self._writer, to_write=True)
+                self._readers = Readers(address, self._awaited)
                 if self._member is not None:
                     self._join(self._member, alone=alone)
         except BaseException:
@@ -111,15 +92,12 @@ class PostgresEngine(GroupCommit):
 
     @contextlib.contextmanager
     def read(self) -> Iterator[Connection]:
+        with self._sentences(), self._reading().read() as connection:
+            yield connection
+
+    def find(self, sql: str, values: Values = ()) -> list[Any]:
         with self._sentences():
-            raw = self._reader()
-            try:
-                with self._awaited(raw):
-                    yield PostgresConnection(raw)
-            finally:
-                with contextlib.suppress(psycopg.Error):
-                    raw.execute("ROLLBACK")
-                self._give_back(raw)
+            return self._reading().find(sql, values)
 
     def backup(self, target: Path) -> None:
         raise StoreError(
@@ -141,16 +119,16 @@ class PostgresEngine(GroupCommit):
             return 0
 
     def close(self) -> None:
-        if self._member is not None and self._pool is not None and not self._closed.is_set():
+        if self._member is not None and self._readers is not None and not self._closed.is_set():
             with contextlib.suppress(Exception):  # then it ends by itself
                 self._member.leave()
         self._closed.set()
         with self._writing:
-            if self._pool is not None:
-                self._pool.close(timeout=1.0)
+            if self._readers is not None:
+                self._readers.close()
             if self._writer is not None:
                 self._writer.close()
-            self._pool = self._writer = None
+            self._readers = self._writer = None
 
     def _join(self, member: PostgresMembership, *, alone: bool) -> None:
         """Becomes a replica; who has to be alone waits for those to end that are not heard of any more."""
@@ -240,9 +218,9 @@ class PostgresEngine(GroupCommit):
 
     def _begin(self, raw: Raw, mark: str, asked: Collection[str]) -> frozenset[str]:
         """Begins a write, and returns those of the roles that it is to be for, ``asked``, for which it may be."""
-        anew = time.monotonic() - self._planned_at > PLANNED_EVERY
+        anew = time.monotonic() - raw.planned_at > PLANNED_EVERY
         if anew:
-            self._planned_at = time.monotonic()
+            raw.planned_at = time.monotonic()
         return begin_write(raw, None if self._member is None else self._member.id, mark, asked, anew=anew)
 
     def _came_about(self, mark: str, unanswered: _Unanswered) -> bool:
@@ -258,7 +236,7 @@ class PostgresEngine(GroupCommit):
                 raw = self._connected()
                 with self._awaited(raw), raw.transaction():
                     # Once it is our turn, that transaction is over.
-                    raw.execute(f"{LIMITS}; SET LOCAL lock_timeout = '30s'; {NOT_IDLE}; {TURN}")
+                    raw.execute(f"{LIMITS}; SET LOCAL lock_timeout = '30s'; {TURN}")
                     found = raw.execute("SELECT mark FROM marks WHERE replica = $1", (self._member.id,)).fetchone()
                 return found is not None and found["mark"] == mark
             except psycopg.Error:
@@ -275,7 +253,8 @@ class PostgresEngine(GroupCommit):
             raise StoreError(f"The database {self._address} is closed.")
         if self._writer is None or self._writer.closed:
             self._writer = None
-            self._writer = connect_to_write(self._address)
+            self._writer = connect(self._address)
+            settle_in(self._writer, to_write=True)
         return self._writer
 
     def _is_everybodys(self, fault: BaseException) -> bool:
@@ -284,37 +263,10 @@ class PostgresEngine(GroupCommit):
     def _in_words(self, fault: BaseException) -> BaseException:
         return faults.in_words(self._address, fault)
 
-    # Reading
-
-    def _reader(self) -> Raw:
-        """A connection with a transaction open that only reads."""
-        if self._pool is None or self._closed.is_set():
+    def _reading(self) -> Readers:
+        if self._readers is None or self._closed.is_set():
             raise StoreError(f"The database {self._address} is closed.")
-        for _ in range(READERS):
-            try:
-                raw = self._pool.getconn()
-            except PoolTimeout:
-                break
-            try:
-                with self._awaited(raw):
-                    raw.execute(READ)
-                return raw
-            except psycopg.OperationalError:
-                # It was lost while nobody used it.
-                self._give_back(raw)
-        # The pool does not tell why; and it may wait for a while before it looks again.
-        raw = connect(self._address)
-        raw.execute(READ)
-        return raw
-
-    def _give_back(self, raw: Raw) -> None:
-        pool = self._pool
-        # The pool marks the connections that are its own, and no others.
-        marked: object = getattr(raw, "_pool", None)
-        if pool is not None and marked is pool:
-            pool.putconn(raw)
-        else:
-            raw.close()
+        return self._readers
 
     @contextlib.contextmanager
     def _sentences(self) -> Iterator[None]:
@@ -346,19 +298,6 @@ class PostgresEngine(GroupCommit):
             missing = "has no tables of ours" if version is None else "is of an older version"
             raise StoreError(f"The database {self._address} {missing}: start `forwarder run` once.")
         migrate(raw)
-
-
-def _pool(address: PostgresAddress) -> ConnectionPool[Raw]:
-    pool: ConnectionPool[Raw] = ConnectionPool(
-        kwargs={**settings(address), **OPTIONS},
-        min_size=1,
-        max_size=READERS,
-        timeout=POOL_SECONDS,
-        reconnect_timeout=2.0,
-        name="forwarder",
-        open=True,
-    )
-    return pool
 
 
 _OTHERS: Final = """

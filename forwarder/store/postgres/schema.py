@@ -70,7 +70,7 @@ def migrate(connection: psycopg.Connection[Any]) -> None:
     connection.execute(f"CREATE TABLE IF NOT EXISTS {SCHEMA}.migrations ({_MIGRATION})")
     for number, (name, sql) in enumerate(MIGRATIONS, start=1):
         with connection.transaction():
-            connection.execute(f"SET LOCAL search_path = {SCHEMA}; {NOT_IDLE}")
+            connection.execute(f"SET LOCAL search_path = {SCHEMA}; SET LOCAL {NOT_IDLE}")
             connection.execute("LOCK TABLE migrations IN EXCLUSIVE MODE")
             if connection.execute("SELECT to_regclass('turn') IS NOT NULL AS there").fetchone()[0]:  # type: ignore[index]
                 # No write of an older version is under way, and the next one finds that it is one.

@@ -32,10 +32,17 @@ _SETTINGS: Final[Mapping[str, Any]] = {
 PREPARED_AFTER: Final = 5
 """How often a statement is carried out before it is prepared."""
 
-NOT_IDLE: Final = "SET LOCAL idle_in_transaction_session_timeout = '10s'"
-"""How every transaction begins that locks: who stands still in it holds up nobody for longer than a lease."""
+NOT_IDLE: Final = "idle_in_transaction_session_timeout = '10s'"
+"""What every transaction sets that locks: who stands still in it holds up nobody for longer than a lease."""
 
-Raw = psycopg.Connection[Any]
+
+class Raw(psycopg.Connection[Any]):
+    """A connection, and what is known of what it leads to."""
+
+    is_direct = False
+    """Whether that is the server itself: what is set or prepared there stays from one transaction to the next."""
+    planned_at = 0.0
+    """When it last forgot its plans, by ``time.monotonic``."""
 
 
 class Row(Sequence[Any]):
@@ -94,17 +101,15 @@ def settings(address: PostgresAddress) -> dict[str, Any]:
 
 def connect(address: PostgresAddress, **more: Any) -> Raw:
     """A new connection, with ``more`` settings; raises psycopg.Error. Who uses it begins and ends transactions."""
-    return psycopg.connect(**{**settings(address), **more}, **OPTIONS)
+    return Raw.connect(**{**settings(address), **more}, **OPTIONS)
 
 
-def connect_to_write(address: PostgresAddress) -> Raw:
-    """The same, whose statements are prepared once they come again and again; not behind a pooler."""
-    raw = connect(address)
+def look_behind(raw: Raw) -> None:
+    """Finds out whether a connection is direct; then what it is asked again and again is prepared."""
     asked = raw.execute("SELECT pg_backend_pid()").fetchone()
     # A pooler answers for the server, under a number of its own, and each transaction may be another session's.
     if asked is not None and asked[0] == raw.info.backend_pid:
-        raw.prepare_threshold = PREPARED_AFTER
-    return raw
+        raw.is_direct, raw.prepare_threshold = True, PREPARED_AFTER
 
 
 OPTIONS: Final[Mapping[str, Any]] = {
@@ -122,12 +127,12 @@ class PostgresConnection:
 
     Error = psycopg.Error
 
-    def __init__(self, raw: Raw) -> None:
-        self.raw = raw
+    def __init__(self, raw: Raw, *, prepare: bool | None = None) -> None:
+        self.raw, self._prepare = raw, prepare
 
     def execute(self, sql: str, values: Values = ()) -> psycopg.Cursor[Any]:
         statement = translated(sql)
-        return self.raw.execute(statement.sql.encode(), statement.values(values) or None)
+        return self.raw.execute(statement.sql.encode(), statement.values(values) or None, prepare=self._prepare)
 
     def executemany(self, sql: str, values: Iterable[Values]) -> psycopg.Cursor[Any]:
         statement = translated(sql)

@@ -104,11 +104,11 @@ def start(
             [*command, *arguments], cwd=folder, env=env, stdin=subprocess.DEVNULL, stdout=out, stderr=err, **more
         )
     entry = "forwarder.cli:main" if program == FORWARDER else f"{program}:main"
-    job = {"entry": entry, "arguments": ["forwarder", *arguments], "folder": str(folder), "environment": dict(env)}
-    return _server(env).fork(job, out, err)
+    job = {"entry": entry, "arguments": [str(program), *arguments], "folder": str(folder), "environment": dict(env)}
+    return server(env).fork(job, out, err)
 
 
-class _Server:
+class Server:
     """One that was started with these variables, and lasts as long as this process does."""
 
     def __init__(self, env: Mapping[str, str]) -> None:
@@ -138,17 +138,17 @@ class _Server:
         self._process.wait()
 
 
-_SERVERS: Final[dict[tuple[tuple[str, str], ...], _Server]] = {}
+_SERVERS: Final[dict[tuple[tuple[str, str], ...], Server]] = {}
 _FORKING: Final = threading.RLock()
 
 
-def _server(env: Mapping[str, str]) -> _Server:
+def server(env: Mapping[str, str]) -> Server:
     """The one whose start was told what this environment tells."""
     told = {name: value for name, value in env.items() if name in _KEPT or name.startswith(_AT_START)}
     with _FORKING:
         key = tuple(sorted(told.items()))
         if key not in _SERVERS:
-            _SERVERS[key] = _Server(told)
+            _SERVERS[key] = Server(told)
         return _SERVERS[key]
 
 

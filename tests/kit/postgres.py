@@ -76,7 +76,7 @@ def _account() -> pwd.struct_passwd | None:
 
 @cache
 def _made() -> Path:
-    """The data of a server that was never started, for others to copy: to make it anew takes half a second of a core."""
+    """The data of a server that was never started, for others to copy: to make it anew takes half a second."""
     folder = Path(tempfile.mkdtemp(prefix="pg-made-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     folder.chmod(0o755)

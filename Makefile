@@ -11,9 +11,11 @@ DEV := $(VENV)/.installed-dev
 ALL :=
 USUAL = $(if $(ALL),,-m 'not thorough')
 # Nothing is all tests. The longest files go first, in the order of tests/conftest.py, so that no core is idle at the end.
-# A worker that a test brought down is not started anew: it would run the same test again, and again.
+# A worker that a test brought down is not started anew: it would run the same test again, and again. One worker more than
+# there are cores, for many tests wait: for a process, a browser, a time-out.
 TESTS :=
-PYTEST := $(BIN)/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder --max-worker-restart 0
+WORKERS := 3
+PYTEST := $(BIN)/pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder --max-worker-restart 0
 # To rewrite the assertions of all tests takes each worker ten seconds: what was rewritten is kept.
 export PYTHONDONTWRITEBYTECODE :=
 LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-strip-extras \

@@ -49,7 +49,7 @@ class Place:
     @contextlib.contextmanager
     def running(self, **env: str) -> Iterator[Process]:
         self.write()
-        with Process(self.folder, {**self.env, **env}) as process:
+        with Process(self.folder, {**self.env, **env}, anew=True) as process:
             yield process.until_started()
 
     def rows(self, connector: str | None = None) -> list[DeliveryRow]:
@@ -281,7 +281,7 @@ def test_a_signal_at_any_moment_of_the_start_is_answered(place: Place, steps: ra
     """SIGTERM ends it, as the system does before anything of ours is there, or with 0; SIGHUP never ends it."""
     place.write()
     for step in steps:
-        with Process(place.folder, place.env) as process:
+        with Process(place.folder, place.env, anew=True) as process:
             threading.Event().wait(0.04 * step)
             process.signal(signal.SIGTERM)
             process.signal(signal.SIGTERM)
@@ -292,7 +292,7 @@ def test_a_signal_at_any_moment_of_the_start_is_answered(place: Place, steps: ra
 def test_a_reload_during_the_start_is_not_lost(place: Place) -> None:
     """From the command's first line on, long before it can be answered, SIGHUP is put off."""
     place.write()
-    with Process(place.folder, place.env) as process:
+    with Process(place.folder, place.env, anew=True) as process:
         until(lambda: has_signal(process.pid, "SigBlk", signal.SIGHUP))
         process.signal(signal.SIGHUP)
         until(lambda: process.logged("reloaded"))
@@ -303,10 +303,10 @@ def test_a_reload_during_the_start_is_not_lost(place: Place) -> None:
 def test_a_signal_ends_once_cleanly(place: Place, sandbox: Sandbox, number: signal.Signals) -> None:
     """What it is sending ends and is written down; a feed that hangs is not waited for."""
     place.write()
-    assert command(place.folder, "once", env=place.env).returncode == 0
+    assert command(place.folder, "once", env=place.env, anew=True).returncode == 0
     sandbox.sentrytex.publish(recent(1))
     sandbox.jira.inject(Fault(kind=FaultKind.LATENCY, seconds=60, path=NEW_TICKET))
-    with Process(place.folder, place.env, command="once") as process:
+    with Process(place.folder, place.env, command="once", anew=True) as process:
         until(lambda: NEW_TICKET in sandbox.jira.arrived)
         process.signal(number)
         process.signal(number)
@@ -318,7 +318,7 @@ def test_a_signal_ends_once_cleanly(place: Place, sandbox: Sandbox, number: sign
     assert [row.state for row in place.rows("tickets")] == [State.DELIVERED]
     sandbox.sentrytex.inject(Fault(kind=FaultKind.TIMEOUT_BEFORE, seconds=600, path="/alerts"))
     asked = len(sandbox.sentrytex.requests)
-    with Process(place.folder, place.env, command="once") as process:
+    with Process(place.folder, place.env, command="once", anew=True) as process:
         until(lambda: len(sandbox.sentrytex.requests) > asked)
         process.signal(number)
         assert process.ended() == 130
@@ -412,7 +412,7 @@ def test_the_watchdog_hears_nothing_of_a_daemon_that_stands_still(
 def refused(place: Place, status: int) -> str:
     """What `run` says when it cannot start: one sentence, and no traceback."""
     place.write()
-    result = command(place.folder, "run", env=place.env)
+    result = command(place.folder, "run", env=place.env, anew=True)
     assert result.returncode == status, result.stderr
     assert result.stdout == ""
     (line,) = result.stderr.splitlines()
@@ -424,7 +424,7 @@ def test_a_second_daemon_on_the_same_database_is_refused(place: Place) -> None:
     with place.running() as process:
         pid = process.logged("started")[0]["pid"]
         assert f"(process {pid}) already runs" in refused(place, 75)
-        assert "already runs" in command(place.folder, "once", env=place.env).stderr
+        assert "already runs" in command(place.folder, "once", env=place.env, anew=True).stderr
         assert process.stop() == 0
 
 

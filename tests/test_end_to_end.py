@@ -6,8 +6,6 @@ import base64
 import io
 import json
 import signal
-import subprocess
-import sys
 from collections import Counter
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
@@ -39,11 +37,10 @@ from tests.kit.core import (
     until,
     written,
 )
+from tests.kit.processes import LAUNCHER, start
 from tests.kit.samples import real_alerts
 from tests.kit.thorough import beyond
 from tests.torture.points import Point
-
-ROOT = Path(__file__).resolve().parents[1]
 
 ROUTED = {
     "critical": {"oncall", "tickets", "secops"},
@@ -225,13 +222,14 @@ def test_a_revoked_token_delays_nobody_else_and_its_queue_goes_out_later(tmp_pat
 
 def killed(folder: Path, sandbox: Sandbox, point: Point, call: int) -> bool:
     """Whether the daemon, run in ``folder`` until it dies at a point of its path, came that far in time."""
-    env = environment({**secrets(sandbox), "PYTHONPATH": str(ROOT)})
-    run = [sys.executable, "-m", "tests.torture.launcher", "config.yaml", point.value, str(call)]
-    with subprocess.Popen(run, cwd=folder, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
-        try:
-            return process.wait(PATIENCE) == -signal.SIGKILL
-        finally:
-            process.kill()
+    arguments = ["config.yaml", point.value, str(call)]
+    with (folder / "log.txt").open("ab") as log:
+        process = start(LAUNCHER, arguments, folder=folder, env=environment(secrets(sandbox)), out=log, err=log)
+    try:
+        return process.wait(PATIENCE) == -signal.SIGKILL
+    finally:
+        process.kill()
+        process.wait()
 
 
 def about_a_pause(sandbox: Sandbox) -> list[dict[str, Any]]:

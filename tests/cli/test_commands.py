@@ -20,8 +20,9 @@ from forwarder.cli.root import COMMANDS, group
 from forwarder.sandbox import Fault, FaultKind, Sandbox
 from forwarder.store import Store
 from forwarder.testing import alert
-from tests.kit.core import FORWARDER, enqueue, environment, recent, secrets
+from tests.kit.core import enqueue, environment, recent, secrets
 from tests.kit.desk import Desk
+from tests.kit.processes import FORWARDER
 
 CRITICAL = "00000000-0000-4000-8000-000000000001"
 

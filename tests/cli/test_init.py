@@ -21,7 +21,8 @@ from forwarder.cli.root import group
 from forwarder.config import Config, advice, load
 from forwarder.plugins import connector_types, load_type
 from forwarder.sandbox import Sandbox
-from tests.kit.core import FORWARDER, environment
+from tests.kit.core import environment
+from tests.kit.processes import FORWARDER
 
 VARIABLES = (
     "SENTRYTEX_API_KEY",

@@ -8,7 +8,7 @@ import random
 import signal
 import socket
 import subprocess
-import sys
+import tempfile
 import threading
 import time
 from collections import deque
@@ -42,10 +42,10 @@ from forwarder.store import Store
 from forwarder.store.query_records import DeliveryRow, Filter
 from forwarder.store.records import RoutedAlert
 from forwarder.testing import alert_json
+from tests.kit.processes import FORWARDER, start
 
 PATIENCE: Final = 60.0
 """Seconds that a test waits for what must happen: many more than it takes, for a busy machine is no fault."""
-FORWARDER: Final = Path(sys.executable).with_name("forwarder")
 EVERYTHING: Final = {"to": ["oncall", "tickets", "secops"]}
 """A route that sends every alert to all three connectors."""
 
@@ -314,17 +314,19 @@ def environment(extra: Mapping[str, str]) -> dict[str, str]:
     return {name: os.environ[name] for name in kept if name in os.environ} | dict(extra)
 
 
-def command(folder: Path, *args: str, env: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+def command(
+    folder: Path, *args: str, env: Mapping[str, str] | None = None, anew: bool = False
+) -> subprocess.CompletedProcess[str]:
     """One command of `forwarder` in a process of its own, run to its end in ``folder``."""
-    return subprocess.run(
-        [FORWARDER, *args],
-        cwd=folder,
-        env=environment(env or {}),
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE * 2,
-        check=False,
-    )
+    with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
+        process = start(FORWARDER, args, folder=folder, env=environment(env or {}), out=out, err=err, anew=anew)
+        try:
+            status = process.wait(PATIENCE * 2)
+        finally:
+            process.kill()
+            process.wait()
+        told = [(file.seek(0), file.read().decode())[1] for file in (out, err)]
+    return subprocess.CompletedProcess(args, status, *told)
 
 
 class Process:
@@ -333,11 +335,13 @@ class Process:
     ``log`` is what it wrote.
     """
 
-    def __init__(self, folder: Path, env: Mapping[str, str], *args: str, command: str = "run") -> None:
+    def __init__(
+        self, folder: Path, env: Mapping[str, str], *args: str, command: str = "run", anew: bool = False
+    ) -> None:
         self._path = folder / f"log-{time.monotonic_ns()}.txt"
         with self._path.open("wb") as log:
-            self._process = subprocess.Popen(
-                [FORWARDER, command, *args], cwd=folder, env=environment(env), stdout=log, stderr=log
+            self._process = start(
+                FORWARDER, [command, *args], folder=folder, env=environment(env), out=log, err=log, anew=anew
             )
 
     @property

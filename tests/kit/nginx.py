@@ -103,12 +103,13 @@ def proxying(folder: Path, server: str, *, to: str) -> Iterator[Proxy]:
 
 def _certificate(openssl: str, folder: Path) -> tuple[Path, Path]:
     certificate, key = folder / "certificate.pem", folder / "key.pem"
-    command = [openssl, "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", f"/CN={HOST}"]
-    subprocess.run(
-        [*command, "-addext", f"subjectAltName=DNS:{HOST}", "-keyout", key, "-out", certificate],
-        check=True,
-        capture_output=True,
-    )
+    command = [
+        # To find a key of RSA takes twenty times as long.
+        *(openssl, "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"),
+        *("-days", "2", "-subj", f"/CN={HOST}", "-addext", f"subjectAltName=DNS:{HOST}"),
+        *("-keyout", str(key), "-out", str(certificate)),
+    ]
+    subprocess.run(command, check=True, capture_output=True)
     return certificate, key
 
 

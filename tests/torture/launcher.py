@@ -14,7 +14,7 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-from forwarder.cli import main
+from forwarder import cli
 from forwarder.feed.client import FeedClient
 from tests.torture.points import Point
 
@@ -116,8 +116,12 @@ def arm(point: Point, call: float) -> None:
             pass  # a service knows when it has taken something: the kill comes from there, or from nowhere
 
 
-if __name__ == "__main__":
+def main() -> None:
     config, point, call = sys.argv[1:]
     arm(Point(point), float(call))
     sys.argv = ["forwarder", "run", "--config", config]
+    cli.main()
+
+
+if __name__ == "__main__":
     main()

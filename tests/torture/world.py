@@ -7,7 +7,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -24,7 +23,8 @@ from forwarder.store.query_records import Filter
 from forwarder.store.records import State
 from forwarder.testing import Target
 from tests.kit.contract import BY_TEXT, TARGETS
-from tests.kit.core import pause
+from tests.kit.core import command, pause
+from tests.kit.processes import LAUNCHER, Started, start
 from tests.torture.points import Point
 
 ROOT: Final = Path(__file__).resolve().parents[2]
@@ -79,7 +79,7 @@ class Tally:
 class Running:
     """A daemon's process."""
 
-    process: subprocess.Popen[bytes]
+    process: Started
 
     def __enter__(self) -> Self:
         return self
@@ -185,23 +185,13 @@ class World:
     def start(self, point: Point = Point.NEVER, call: float = 0, **more: Any) -> Running:
         """The daemon as a process, which dies at ``point``; ``more`` is for subprocess.Popen."""
         env = {**os.environ, **self.env, **more.pop("env", {})}
-        command = [sys.executable, "-m", "tests.torture.launcher", str(self.config), point.value, str(call)]
+        arguments = [str(self.config), point.value, str(call)]
         with self.log.open("ab") as log:
-            process = subprocess.Popen(command, cwd=ROOT, env=env, stdout=log, stderr=log, **more)
-        return Running(process=process)
+            return Running(process=start(LAUNCHER, arguments, folder=ROOT, env=env, out=log, err=log, **more))
 
     def command(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """What another command of the forwarder says meanwhile."""
-        command = [str(Path(sys.executable).with_name("forwarder")), *arguments, "--config", str(self.config)]
-        return subprocess.run(
-            command,
-            cwd=ROOT,
-            env={**os.environ, **self.env},
-            capture_output=True,
-            text=True,
-            timeout=PATIENCE,
-            check=False,
-        )
+        return command(ROOT, *arguments, "--config", str(self.config), env=self.env)
 
     @contextlib.contextmanager
     def store(self) -> Iterator[Store]:

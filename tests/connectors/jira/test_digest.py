@@ -71,7 +71,7 @@ def test_a_row(offline: Jira, connect: Callable[..., Jira]) -> None:
     assert "https://nvd.nist.gov/vuln/detail/CVE-2026-10001" in json.dumps(connect().render(one))
 
 
-@pytest.mark.each_once
+@pytest.mark.few(8)
 @pytest.mark.parametrize("text", HOSTILE_TEXTS)
 def test_hostile_titles(jira: Jira, text: str) -> None:
     """No cell ends its row, and none is markup; each is a document that Jira takes."""

@@ -104,6 +104,7 @@ def test_no_buttons_and_no_facts(sandbox: Sandbox) -> None:
     assert "CVSS" not in json.dumps(payload)
 
 
+@pytest.mark.few(8)
 @pytest.mark.parametrize("text", HOSTILE_TEXTS)
 def test_hostile_titles(sandbox: Sandbox, text: str) -> None:
     """Nothing in an alert pings, links or makes another line; each message is one that Slack takes."""

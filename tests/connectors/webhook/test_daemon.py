@@ -17,9 +17,10 @@ from forwarder.sandbox import Fault, FaultKind, Sandbox
 from forwarder.store.query_records import Filter
 from forwarder.store.records import AttemptResult, State
 from tests.kit.samples import real_alerts
+from tests.kit.thorough import beyond
 from tests.torture.rig import Rig
 
-COUNT = 200
+FEW, MANY = 60, 200
 LOSSES = (
     Fault(kind=FaultKind.RESET_AFTER),
     Fault(kind=FaultKind.STATUS_AFTER, status=502),
@@ -44,12 +45,12 @@ def rig(sandbox: Sandbox, tmp_path: Path) -> Iterator[Rig]:
         yield made
 
 
-def drafts() -> list[dict[str, Any]]:
+def drafts(count: int) -> list[dict[str, Any]]:
     """Real alerts as if they had been published within the last minutes."""
     now = datetime.now(UTC)
     return [
-        {**raw, "published_at": (now - timedelta(seconds=COUNT - number)).isoformat()}
-        for number, raw in enumerate(real_alerts()[:COUNT])
+        {**raw, "published_at": (now - timedelta(seconds=count - number)).isoformat()}
+        for number, raw in enumerate(real_alerts()[:count])
     ]
 
 
@@ -58,12 +59,13 @@ def strike(rig: Rig, fault: Fault) -> None:
     rig.sandbox.webhook.inject(Fault(kind=fault.kind, status=fault.status, headers=fault.headers, path=PATH))
 
 
-def test_real_alerts_with_updates_and_responses_arrive_once(rig: Rig) -> None:
-    """Two hundred alerts, a change of each and two decisions about it come once, in order, whatever is lost."""
-    raws, losses = drafts(), cycle(LOSSES)
-    for start in range(0, COUNT, 20):
+@pytest.mark.parametrize("count", beyond([FEW], [FEW, MANY]))
+def test_real_alerts_with_updates_and_responses_arrive_once(rig: Rig, count: int) -> None:
+    """So many alerts, a change of each and two decisions about it come once, in order, whatever is lost."""
+    raws, losses, batch = drafts(count), cycle(LOSSES), count // 10
+    for start in range(0, count, batch):
         strike(rig, next(losses))
-        rig.sandbox.sentrytex.publish(*raws[start : start + 20])
+        rig.sandbox.sentrytex.publish(*raws[start : start + batch])
         rig.poll()
         rig.settle()
     for number, raw in enumerate(raws):
@@ -82,7 +84,7 @@ def test_real_alerts_with_updates_and_responses_arrive_once(rig: Rig) -> None:
     for raw in raws:
         assert [message["type"] for message in rig.sandbox.webhook.about(raw["id"])] == expected
     receiver = rig.sandbox.webhook
-    assert len(receiver.messages) == COUNT * len(expected)
+    assert len(receiver.messages) == count * len(expected)
     assert receiver.conflicts == []
     assert sum(receiver.repeats.values()) > 0
     assert not rig.store.queries.deliveries(Filter(state=State.DEAD))

@@ -8,8 +8,8 @@ process asks ``GET /_sandbox/state`` of a service, posts to ``/_sandbox/faults``
 
 People act there too, and the services tell of it as the real ones do: ``sandbox.slack.click`` and ``submit``,
 ``sandbox.pagerduty.acknowledge`` and ``resolve``, ``sandbox.jira.move``, ``assign``, ``edit``, ``comment``, ``clone``
-and ``write``, ``sandbox.github.close_issue``, ``reopen_issue``, ``assign``, ``unassign`` and ``comment``. Another process
-posts their arguments to ``/_sandbox/people/VERB``.
+and ``write``, ``sandbox.github.close_issue``, ``reopen_issue``, ``assign``, ``unassign`` and ``comment``. Another
+process posts their arguments to ``/_sandbox/people/VERB``.
 """
 
 from __future__ import annotations

@@ -9,9 +9,9 @@ deletes there), to ``/_sandbox/revoke`` and ``/_sandbox/restore``, and, of Sentr
 ``/_sandbox/accounts``.
 
 People act there too, and the services tell of it as the real ones do: ``sandbox.slack.click`` and ``submit``,
-``sandbox.pagerduty.acknowledge`` and ``resolve``, ``sandbox.jira.move``, ``assign``, ``edit`` and ``comment``,
-``sandbox.github.close_issue``, ``reopen_issue``, ``assign``, ``unassign`` and ``comment``. Another process posts their
-arguments to ``/_sandbox/people/VERB``.
+``sandbox.pagerduty.acknowledge`` and ``resolve``, ``sandbox.jira.move``, ``assign``, ``edit``, ``comment``, ``clone``
+and ``write``, ``sandbox.github.close_issue``, ``reopen_issue``, ``assign``, ``unassign`` and ``comment``. Another
+process posts their arguments to ``/_sandbox/people/VERB``.
 """
 
 from __future__ import annotations

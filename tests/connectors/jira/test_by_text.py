@@ -215,6 +215,7 @@ def test_a_ticket_whose_answer_was_lost_is_found_when_the_index_has_it(
     assert len(sandbox.jira.issues) == 1
 
 
+@pytest.mark.each_once
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 429, 500])
 @pytest.mark.parametrize("attempt", [1, 2])
 def test_nothing_is_created_where_the_search_failed(jira: Jira, sandbox: Sandbox, status: int, attempt: int) -> None:

@@ -127,6 +127,7 @@ def _service(manager: Any, scheme: str, url: str) -> Service:
         image_url_mask="",
         image_url_logo="",
         interpret_emojis=False,
+        storage_mode="memory",
         secure_logging=True,
         http_redirects=False,
     )
@@ -141,6 +142,8 @@ def _service(manager: Any, scheme: str, url: str) -> Service:
         raise ValueError(f"is no address of {name} as Apprise writes it: see {where}")
     if web:
         _refuse(type(plugin), str(plugin.schema))
+    # When to try again is the outbox's business; with tries of its own a plugin counts each as one more request.
+    plugin.retry = 0
     if len(plugin) > 1:
         raise ValueError(
             f"names {len(plugin)} recipients at {plugin.service_name}: make a connector for each, so that one who "

@@ -62,6 +62,7 @@ def test_what_is_no_single_service_is_refused(url: str, wrong: str) -> None:
         ("ntfys://alerts.example.com/topic", "ntfy"),
         ("json://127.0.0.1:8000/alerts", "JSON"),
         (f"{TWILIO}/+15551231235", "Twilio"),
+        (f"{TWILIO}/+15551231235?retry=3&wait=60&optional=yes&overflow=split", "Twilio"),
     ],
 )
 def test_a_service_is_known_by_its_address(url: str, name: str) -> None:

@@ -194,6 +194,17 @@ def test_a_page_is_nobodys_yes(sandbox: Sandbox, kind: str) -> None:
     assert "web page" in outcome.reason
 
 
+@pytest.mark.each_once
+@each_service
+def test_a_long_alert_is_one_message(sandbox: Sandbox, kind: str) -> None:
+    """Whatever the address asks for, nothing is split: of two halves one could be lost, or come twice."""
+    address = at(sandbox, kind)
+    asked = f"{address}{'&' if '?' in address else '?'}overflow=split"
+    with closing(connect(asked)) as connector:
+        assert isinstance(send(connector, new_delivery(alert=alert(description="word 🚨 " * 5000))), Delivered)
+    assert len(sandbox.apprise.messages) == 1
+
+
 def test_what_is_no_message_is_not_sent(sandbox: Sandbox) -> None:
     """What became of an alert that stands nowhere is settled without one."""
     with closing(connect(sandbox.apprise.url)) as connector:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
@@ -123,13 +124,14 @@ def index_of(routes: Sequence[Route]) -> RouteIndex:
         return RouteIndex(routes)
     known = _INDEXES.get(id(routes))
     if known is None or known.routes is not routes:
-        known = RouteIndex(routes)
-        while len(_INDEXES) >= _MOST_INDEXES:
-            _INDEXES.pop(next(iter(_INDEXES)), None)
-        _INDEXES[id(routes)] = known
+        with _MAKING:
+            while len(_INDEXES) >= _MOST_INDEXES:
+                del _INDEXES[next(iter(_INDEXES))]
+            known = _INDEXES[id(routes)] = RouteIndex(routes)
     return known
 
 
+_MAKING: Final = threading.Lock()
 _MOST_INDEXES: Final = 4
 _INDEXES: Final[dict[int, RouteIndex]] = {}
 """By the routes' identity: to compare a thousand of them takes longer than to judge an alert."""

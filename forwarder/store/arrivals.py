@@ -131,15 +131,11 @@ def note_shown(connection: Connection, alerts: Sequence[Alert], account: str) ->
     if not alerts:
         return
     found = connection.execute(_OTHERWISE, (account, json.dumps([alert.id for alert in alerts]))).fetchall()
-    if not found:
-        return
     forms = {alert.id: alert for alert in alerts}
-    shows = {alert_id: digest_of(alert) for alert_id, alert in forms.items()}
     for alert_id, before, body in found:
-        there = _read(body)
-        if shows[alert_id] != before and there is not None:
-            own = digest_of(there) != shows[alert_id]
-            told = (shows[alert_id], view_of(forms[alert_id])) if own else (None, None)
+        shows = digest_of(forms[alert_id])
+        if shows != before and (there := _read(body)) is not None:
+            told = (shows, view_of(forms[alert_id])) if shows != digest_of(there) else (None, None)
             connection.execute(_SHOWN, (*told, alert_id, account))
 
 

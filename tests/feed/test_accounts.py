@@ -123,6 +123,22 @@ def test_where_one_account_s_route_stops_another_one_goes_on(
     assert owed(store) == [("a", "oncall"), ("a", "secops")]
 
 
+def test_what_only_the_second_account_s_route_leads_to_is_not_unrouted(
+    sandbox: Sandbox, store: Store, reader: MakeReader
+) -> None:
+    """Though nobody had it until then, and that was told."""
+    routes = config([{"account": "beta", "to": "tickets"}]).routes
+    settings = named().model_copy(update={"routes": routes})
+    acme, beta = reader("acme", settings), reader("beta", settings)
+    publish(sandbox, "a", 1, affected_vendors=["openssl"])
+    assert [one.id for one in acme.poll().unrouted] == ["a"]
+    beta.poll()
+    assert (owed(store), rows(store, "SELECT unrouted FROM alerts")) == ([("a", "tickets")], [(0,)])
+    history = store.queries.history("a")
+    assert history is not None
+    assert [(step["route"], step["matched"]) for step in history.trail] == [(1, True)]
+
+
 def test_a_route_that_was_added_sends_nothing_of_the_past(sandbox: Sandbox, store: Store, reader: MakeReader) -> None:
     """A second account brings where its own name leads, and not what any route has come to say since."""
     acme = reader("acme")

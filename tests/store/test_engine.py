@@ -341,8 +341,8 @@ def test_a_disk_that_the_system_made_read_only_is_called_so(tmp_path: Path) -> N
     if told.returncode:
         pytest.skip("no mounts of one's own here")
     assert told.stdout == (
-        "The database x.db or its folder cannot be written: its file system is read-only, as after a fault of the disk: "
-        "look at the disk, and mount it writable.\n"
+        "The database x.db or its folder cannot be written: its file system is read-only, as after a fault of the disk:"
+        " look at the disk, and mount it writable.\n"
     )
 
 

@@ -261,7 +261,9 @@ class _Checker:
             )
 
     def _unknown(self, what: str, name: str, known: Collection[str]) -> str:
-        named = "has this name" if name in self._variables.values else f"is named '{name}'"
+        # What can be no name may be an address that somebody wrote there, with all that makes it secret.
+        shown = NAME.fullmatch(name) and name not in self._variables.values
+        named = f"is named '{name}'" if shown else "has this name"
         return f"no {what} {named}{did_you_mean(name, known)}"
 
     def _refuses_digests(self, connector: Any) -> bool:

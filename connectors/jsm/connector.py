@@ -95,7 +95,9 @@ class Jsm(Connector[JsmConfig]):
             return [Finding(ok=False, text=f"{host} answers with status {answer.status}: try again later.")]
         if answer.accepts or answer.status in (404, 422, 429):
             return [
-                Finding(ok=True, text=f"{host} accepts the key. `forwarder test {self.name}` opens and closes one.")
+                Finding(
+                    ok=True, text=f"{host} accepts the key. `forwarder test {self.name}` opens and closes an alert."
+                )
             ]
         return [Finding(ok=False, text=f"{self._events.why_broken(answer)}.")]
 

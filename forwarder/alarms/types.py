@@ -208,9 +208,14 @@ OF_CONNECTORS: Final = frozenset(
 """Troubles whose subject is a connector, and which end where the config does not name it any more."""
 
 
+def type_of(alarm: Alarm) -> AlarmType | None:
+    """An alarm's type; None where another version knew it alone."""
+    return next((kind for kind in AlarmType if kind.value == alarm.type), None)
+
+
 def severity_of(alarm: Alarm) -> Severity:
     """How severe an alarm is: as its type is, or as its worst instance where that is more."""
-    kind = next((kind for kind in AlarmType if kind.value == alarm.type), None)
+    kind = type_of(alarm)
     return alarm.severity if kind is None else most_severe(kind.severity, alarm.severity)
 
 

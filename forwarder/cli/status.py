@@ -13,7 +13,7 @@ from typing import Any, Final, TypeVar
 import click
 
 from forwarder.alarms import is_unread, together
-from forwarder.alarms.types import severity_of
+from forwarder.alarms.types import severity_of, type_of
 from forwarder.alert import Severity
 from forwarder.cli.feeds import feed_json, print_feeds, shown_accounts
 from forwarder.cli.options import complete_known
@@ -122,10 +122,12 @@ def status(config_path: Path, database: Database | None, as_json: bool) -> None:
         for sentence in _of_queue(one, life, now):
             click.echo(sentence)
     for alarm in alarms:
-        click.echo(
-            f"ALARM {alarm.type} {alarm.subject}: {alarm.text} "
-            f"({severity_of(alarm)}, began {age(alarm.since, now)})".replace(" :", ":")
-        )
+        kind = type_of(alarm)
+        name = f"{alarm.type} {alarm.subject}".rstrip()
+        title = f"{kind.title_for(alarm.subject)}. " if kind else ""
+        click.echo(f"ALARM {name}: {title}{alarm.text} ({severity_of(alarm)}, began {age(alarm.since, now)})")
+        if kind:
+            click.echo(f"  {kind.remedy_for(alarm.subject)}")
 
 
 def _alarm_json(alarm: Alarm) -> dict[str, Any]:

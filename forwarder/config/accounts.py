@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Any, Final
 
 from forwarder.common.accounts import DEFAULT
 from forwarder.config.document import Where
 from forwarder.config.model import SentrytexConfig
-from forwarder.config.problems import did_you_mean, known_keys
+from forwarder.config.problems import did_you_mean, known_keys, unknown_name
 from forwarder.config.values import NAME
 
 _AT: Final[Where] = ("sentrytex",)
@@ -16,8 +16,8 @@ _CONDITIONS: Final = ("routes", "mutes", "reminders")
 _WILD: Final = frozenset("*?[")
 
 
-def account_problems(root: dict[str, Any]) -> Iterator[tuple[Where, str]]:
-    """What is wrong with the accounts of a file, and where; a value is never told."""
+def account_problems(root: dict[str, Any], secret: Collection[str]) -> Iterator[tuple[Where, str]]:
+    """What is wrong with the accounts of a file, and where; neither a key nor what is ``secret`` is told."""
     section = root.get("sentrytex")
     raw: dict[str, Any] = section if isinstance(section, dict) else {}
     accounts = raw.get("accounts")
@@ -32,7 +32,8 @@ def account_problems(root: dict[str, Any]) -> Iterator[tuple[Where, str]]:
         if not named:
             yield where, "the config names no accounts (sentrytex.accounts)"
         elif not _WILD & set(name) and name.casefold() not in {str(known).casefold() for known in named}:
-            yield where, f"no account is named '{name}'{did_you_mean(name, list(map(str, named)))}"
+            keys = (account.get("api_key") for account in named.values() if isinstance(account, dict))
+            yield where, unknown_name("account", name, list(map(str, named)), [*secret, *keys])
 
 
 def _is_misspelled(raw: dict[str, Any]) -> bool:

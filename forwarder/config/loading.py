@@ -27,7 +27,7 @@ from forwarder.config.model import (
     SentrytexConfig,
     WebConfig,
 )
-from forwarder.config.problems import ConfigError, Problem, did_you_mean, known_keys, path_of, sentences
+from forwarder.config.problems import ConfigError, Problem, did_you_mean, known_keys, path_of, sentences, unknown_name
 from forwarder.config.times import Schedule
 from forwarder.config.values import NAME
 from forwarder.config.variables import Variables, os_reason
@@ -97,7 +97,7 @@ class _Checker:
         reminders = self._list(Reminder, root, "reminders")
         reports = self._list(Report, root, "reports")
         self._check_names(root)
-        for where, message in account_problems(root):
+        for where, message in account_problems(root, self._variables.values):
             self._fault(where, message)
         self._check_bounds(scalars, sentrytex, web)
         self._check_database(scalars, folder)
@@ -245,7 +245,7 @@ class _Checker:
         schedules = root.get("schedules")
         for where, name in _named(root, "during"):
             if isinstance(name, str) and name and name not in (known := _names_in(schedules)):
-                self._fault(where, self._unknown("schedule", name, known))
+                self._fault(where, unknown_name("schedule", name, known, self._variables.values))
 
     def _check_connector(self, root: dict[str, Any], where: Where, name: Any) -> None:
         """Silent where no connector is: that is told already."""
@@ -253,16 +253,12 @@ class _Checker:
         if not known or not isinstance(name, str) or not name:
             return
         if name not in known:
-            self._fault(where, self._unknown("connector", name, known))
+            self._fault(where, unknown_name("connector", name, known, self._variables.values))
         elif _tells_of_many(root, where) and self._refuses_digests(root["connectors"][name]):
             way_out = "name another" + (", or give it a route without digest" if where[0] == "routes" else "")
             self._fault(
                 where, f"a connector of this type takes one alert at a time, and neither digests nor reports: {way_out}"
             )
-
-    def _unknown(self, what: str, name: str, known: Collection[str]) -> str:
-        named = "has this name" if name in self._variables.values else f"is named '{name}'"
-        return f"no {what} {named}{did_you_mean(name, known)}"
 
     def _refuses_digests(self, connector: Any) -> bool:
         kind = connector.get("type") if isinstance(connector, dict) else None

@@ -12,6 +12,7 @@ from pydantic_core import ErrorDetails
 
 from forwarder.common.text import clean, cut, one_line
 from forwarder.config.document import Where
+from forwarder.config.values import NAME
 
 MAX_MESSAGE: Final = 300
 """Characters; a sentence of another package's model may be longer than anyone reads."""
@@ -53,6 +54,13 @@ def did_you_mean(word: object, known: Collection[str]) -> str:
     """`` (did you mean x?)`` where one of ``known`` is near, else nothing."""
     near = _near(word, known)
     return f" (did you mean {near}?)" if near else ""
+
+
+def unknown_name(what: str, name: str, known: Collection[str], secret: Collection[str]) -> str:
+    """That nothing of a kind has this name. What can be none is not shown: it may be an address, with its secret."""
+    shown = NAME.fullmatch(name) and name not in secret
+    named = f"is named '{name}'" if shown else "has this name"
+    return f"no {what} {named}{did_you_mean(name, known)}"
 
 
 def _near(word: object, known: Collection[str]) -> str | None:

@@ -20,6 +20,7 @@ MAX_VALUES: Final = 200_000
 _TAG: Final = "tag:yaml.org,2002:"
 _TEXTS: Final = frozenset({_TAG + "str", _TAG + "timestamp"})
 _SCALARS: Final = frozenset({_TAG + "null", _TAG + "bool", _TAG + "int", _TAG + "float"})
+_HALF: Final = re.compile("[\ud800-\udfff]")
 _QUOTED: Final = re.compile(r"'([^']*)'")
 
 
@@ -152,6 +153,8 @@ class _Reader:
                 self._fault((*where, "<<"), "must refer to a section whose keys to merge")
 
     def _scalar(self, node: ScalarNode, where: Where) -> Any:
+        if _HALF.search(node.value):
+            return self._fault(where, "holds half a character (\\ud800 to \\udfff), which stands in no text")
         if node.tag in _TEXTS:
             try:
                 return self._expand(node.value)

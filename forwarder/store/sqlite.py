@@ -74,7 +74,7 @@ class SqliteEngine(GroupCommit):
 
     def backup(self, target: Path) -> None:
         """Copies the database to ``target`` while it is in use: one whole file; raises StoreError where it is not."""
-        with _sentences(target):
+        with _sentences(target, "copy"):
             target.touch(mode=0o600)
             target.chmod(0o600)
             with (
@@ -146,12 +146,12 @@ class SqliteEngine(GroupCommit):
             if not create:
                 raise StoreError(f"There is no database {self.path} yet: `forwarder run` makes it.")
             if not os.access(folder, os.W_OK):
-                raise StoreError(f"The folder {folder} cannot be written: the database needs a place that can.")
+                raise StoreError(f"The folder {folder} cannot be written, as the database needs: {_remedy(folder)}.")
             self._create()
         elif self.path.is_dir():
             raise StoreError(f"The database {self.path} is a folder: name a file in it, such as forwarder.db.")
         elif not os.access(self.path, os.R_OK | os.W_OK) or not os.access(folder, os.W_OK):
-            raise StoreError(f"The database {self.path} or its folder cannot be written: give this user the right to.")
+            raise StoreError(f"The database {self.path} or its folder cannot be written: {_remedy(folder)}.")
 
     def _create(self) -> None:
         try:
@@ -285,32 +285,41 @@ def _damaged(path: Path) -> StoreError:
 
 
 @contextlib.contextmanager
-def _sentences(path: Path) -> Iterator[None]:
+def _sentences(path: Path, what: str = "database") -> Iterator[None]:
     """Turns SQLite's and the system's errors into a StoreError that a person can act on."""
     try:
         yield
     except (sqlite3.Error, OSError) as error:
-        told = _in_words(path, error)
+        told = _in_words(path, error, what)
         if told is error:
             raise
         raise told from error
 
 
-def _in_words(path: Path, error: BaseException) -> BaseException:
+def _in_words(path: Path, error: BaseException, what: str = "database") -> BaseException:
     """The StoreError for an error of SQLite's or the system's; any other one as it is."""
     if isinstance(error, OSError):
-        return StoreError(f"The database {path} failed: {error.strerror or error}.")
+        return StoreError(f"The {what} {path} failed: {error.strerror or error}.")
     if not isinstance(error, sqlite3.DatabaseError) or isinstance(error, sqlite3.IntegrityError):
         return error
     primary = _primary(error)
     if primary in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
         return _damaged(path)
-    return StoreError(f"The database {path} failed: {_REASONS.get(primary or 0, str(error))}.")
+    if primary == sqlite3.SQLITE_READONLY:
+        return StoreError(f"The {what} {path} failed: it cannot be written: {_remedy(path.parent)}.")
+    return StoreError(f"The {what} {path} failed: {_REASONS.get(primary or 0, str(error))}.")
+
+
+def _remedy(folder: Path) -> str:
+    """What a person does about a file there that cannot be written: no right helps on a disk that is read-only."""
+    with contextlib.suppress(OSError):
+        if os.statvfs(folder).f_flag & os.ST_RDONLY:
+            return "its file system is read-only, as after a fault of the disk: look at the disk, and mount it writable"
+    return "give this user the right to"
 
 
 _REASONS: Final = {
     sqlite3.SQLITE_FULL: "the disk is full: make room",
-    sqlite3.SQLITE_READONLY: "it cannot be written: give this user the right to",
     sqlite3.SQLITE_CANTOPEN: "it cannot be opened: look at its folder's rights",
     sqlite3.SQLITE_BUSY: "another process holds it for too long",
     sqlite3.SQLITE_IOERR: "reading or writing failed: look at the disk",

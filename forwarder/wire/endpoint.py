@@ -6,6 +6,7 @@ an answer repeats of it is blotted out.
 
 from __future__ import annotations
 
+import json
 import re
 import threading
 from collections.abc import Callable, Iterable, Mapping
@@ -175,7 +176,7 @@ class Endpoint:
     def said(self, answer: Answer) -> str:
         """What an answer says beside its status, as the tail of a sentence, without any secret that it repeats."""
         # A page of HTML is a proxy's, and says less than the status.
-        text = "" if answer.body is None or answer.is_page else one_line(clean(answer.body))
+        text = "" if answer.body is None or answer.is_page else one_line(clean(_sentence_in(answer.body)))
         return f": {cut(self.hidden(text), MAX_SAID)}" if text else ""
 
     def hidden(self, text: str) -> str:
@@ -225,6 +226,20 @@ class Endpoint:
     def _why_unwelcome(self, error: BaseException) -> str:  # noqa: ARG002 - for those who show a certificate
         """What the other side has against us, as it says while the connection is made; else empty."""
         return ""
+
+
+def _sentence_in(body: str) -> str:
+    """What a JSON object says to people, at one of the usual places; all of it where it says more, or elsewhere."""
+    try:
+        told = json.loads(body)
+    except (ValueError, RecursionError):
+        return body
+    if not isinstance(told, dict) or told.get("errors"):
+        return body
+    inner = told.get("error")
+    said = inner.get("message") if isinstance(inner, dict) else inner
+    # RFC 9457 has the sentence at `detail`.
+    return next((one for one in (told.get("message"), said, told.get("detail")) if one and isinstance(one, str)), body)
 
 
 def _note_head(response: Response) -> None:

@@ -647,6 +647,13 @@ def test_a_reader_that_has_seen_enough_hears_no_complaint(forwarded: Desk) -> No
         assert (result.returncode, result.stderr) == (1, "")
 
 
+def test_status_says_of_an_alarm_what_it_is_and_what_to_do(forwarded: Desk) -> None:
+    """Whoever is woken looks there first: its name alone, and a reason, are no answer to either."""
+    printed = forwarded.ends("status").stdout
+    assert "ALARM unrouted: An alert matched no route. The worst one is Alert 3 (low). (low, began " in printed
+    assert "\n  Nobody is told of it but by this. `forwarder alerts --unrouted` lists all of them." in printed
+
+
 def test_output_that_goes_nowhere_is_no_mystery(forwarded: Desk) -> None:
     """A full disk is told in a sentence; a stream that was closed is none, and no file takes its place."""
 

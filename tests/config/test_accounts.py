@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from forwarder.config import dump, secrets_of
+from forwarder.config import ConfigError, dump, secrets_of
 from tests.config.conftest import Load, Problems
 
 REST = "connectors:\n  post: {type: pigeon, ring: not-a-real-ring}\nroutes:\n"
@@ -30,6 +30,14 @@ def test_no_key_of_any_account_is_shown(loaded: Load) -> None:
     assert {"vk_acme-secret", "vk_beta-secret"} <= set(secrets_of(config))
     assert "-secret" not in str(dump(config)) + repr(config)
     assert "acme" in str(dump(config))
+
+
+def test_a_key_in_place_of_an_account_s_name_is_not_shown(loaded: Load) -> None:
+    """Neither one of the environment nor one that stands in the file."""
+    with pytest.raises(ConfigError) as caught:
+        loaded(TWO + "  - {account: ['${KEY}', vk_acme-secret], to: post}\n", {"KEY": "vk_other-secret"})
+    assert str(caught.value).count("no account has this name") == 2
+    assert "-secret" not in str(caught.value)
 
 
 @pytest.mark.parametrize(

@@ -540,6 +540,24 @@ def test_what_repeats_itself_without_end_is_refused(problems: Problems, repeated
     assert "has more than 200,000 keys and values, with all that * and << repeat" in told
 
 
+def test_an_address_in_place_of_a_name_is_not_shown(problems: Problems) -> None:
+    """Whoever writes a webhook's address where its connector's name belongs reads no secret of it in the log."""
+    (told,) = problems(MINIMAL + "alarms: {to: [https://hooks.example.com/services/hidden]}\n")
+    assert told == "config.yaml:7: alarms.to[0]: no connector has this name"
+
+
+@pytest.mark.parametrize("key", ["headers", "signing_key", "url"])
+def test_half_a_character_is_a_mistake(problems: Problems, key: str) -> None:
+    """YAML can write one, and nothing can be sent that holds it; it is no unexpected error."""
+    hook = {"url": "https://example.com/", "signing_key": f"whsec_{'A' * 32}", key: "\ud800"}
+    told = problems(
+        MINIMAL.replace("connectors:\n", f"connectors:\n  hook: {json.dumps({'type': 'webhook', **hook})}\n")
+    )
+    assert told == [
+        f"config.yaml:4: connectors.hook.{key}: holds half a character (\\ud800 to \\udfff), which stands in no text"
+    ]
+
+
 def test_a_key_or_a_name_makes_no_line_of_its_own(problems: Problems) -> None:
     """Nor does it move a terminal's cursor, or fill the screen."""
     told = problems(MINIMAL + f'"a\\nb\\e[31m": 1\n"{"k" * 500}": 2\nalarms: {{to: ["x\\ny"]}}\n')

@@ -48,19 +48,22 @@ schema.migrate(connection, 0)
 """
 """A process that dies at the end of the first migration, before its commit."""
 
-NOBODY: Final = """
-import os, sys
+OPENING: Final = """
+import sys
 from pathlib import Path
 from forwarder.store import Store, StoreError
-if os.getuid() == 0:
-    os.setgid(65534)
-    os.setuid(65534)
 for name in sys.argv[1:]:
     try:
         Store.open_exclusive(Path(name))
     except StoreError as error:
         print(error)
 """
+NOBODY: Final = f"""
+import os
+if os.getuid() == 0:
+    os.setgid(65534)
+    os.setuid(65534)
+{OPENING}"""
 """A process of a user without any rights, which tries to open databases."""
 
 SMALL_FILES: Final = """
@@ -334,10 +337,24 @@ def test_a_place_without_the_right_to_it(tmp_path: Path) -> None:
     locked.chmod(0o700)
     closed.chmod(0o700)
     assert told.stdout.splitlines() == [
-        "The folder . cannot be written: the database needs a place that can.",
+        "The folder . cannot be written, as the database needs: give this user the right to.",
         "The database old.db or its folder cannot be written: give this user the right to.",
         "The database closed/x.db failed: Permission denied.",
     ]
+
+
+def test_a_disk_that_the_system_made_read_only_is_called_so(tmp_path: Path) -> None:
+    """No right helps there: a fault of the disk is what does that at night."""
+    Store.open_exclusive(tmp_path / "x.db").close()
+    mounts = 'mount --bind "$1" "$1" && mount -o remount,bind,ro "$1" && cd "$1" && exec "$2" -c "$3" x.db'
+    protect = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c", mounts, "sh", tmp_path, sys.executable]
+    told = subprocess.run([*protect, OPENING], capture_output=True, text=True, timeout=60, check=False)
+    if told.returncode:
+        pytest.skip("no mounts of one's own here")
+    assert told.stdout == (
+        "The database x.db or its folder cannot be written: its file system is read-only, as after a fault of the disk:"
+        " look at the disk, and mount it writable.\n"
+    )
 
 
 def test_a_closed_store_says_so(store: Store) -> None:
@@ -541,7 +558,7 @@ def test_a_backup_that_finds_no_room(store: Store, path: Path, tmp_path: Path) -
         timeout=60,
         check=True,
     )
-    assert re.fullmatch(r"The database .*copy\.db failed: .*\.\n", told.stdout)
+    assert re.fullmatch(r"The copy .*copy\.db failed: .*\.\n", told.stdout)
 
 
 def test_a_moved_copy_is_opened_as_any_other(store: Store, path: Path, tmp_path: Path) -> None:

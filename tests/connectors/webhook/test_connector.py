@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -138,6 +139,26 @@ def test_a_refusal_has_the_receivers_words(sandbox: Sandbox, hook: Webhook, stat
     assert isinstance(outcome, Rejected)
     assert f"(status {status}: no [secret] [secret] xxx" in outcome.reason
     assert len(outcome.reason) < 400
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        ({"message": "no [token]", "requestId": "1"}, "no [secret]"),
+        ({"error": {"code": "x", "message": "no [token]"}}, "no [secret]"),
+        ({"error": "no [token]"}, "no [secret]"),
+        ({"title": "No", "detail": "no [token]"}, "no [secret]"),
+        ({"message": "no", "errors": {"[token]": "too long"}}, '{"message": "no", "errors": {"[secret]": "too long"}}'),
+        ({"reason": "no"}, '{"reason": "no"}'),
+    ],
+)
+def test_who_reads_a_refusal_reads_a_sentence(sandbox: Sandbox, hook: Webhook, said: object, told: str) -> None:
+    """Not the JSON around it, where it is at one of the usual places and all that there is."""
+    body = json.dumps(said).replace("[token]", sandbox.webhook.token)
+    sandbox.webhook.inject(Fault(kind=FaultKind.STATUS, status=400, body=body))
+    outcome = send(hook, fresh())
+    assert isinstance(outcome, Rejected)
+    assert outcome.reason.endswith(f"(status 400: {told})")
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])

@@ -24,11 +24,13 @@ _MEMORY: Final = 5
 _PACKING: Final = zlib.compressobj(6, zlib.DEFLATED, _WINDOW, _MEMORY, zlib.Z_DEFAULT_STRATEGY, WORDS)
 """What has taken in the words: a copy of it is made quicker than another one."""
 
+_JSON: Final = json.JSONEncoder(separators=(",", ":"))
+
 
 def pack(payload: Mapping[str, Any]) -> bytes:
-    """A payload in the form in which it is kept."""
+    """A payload in the form in which it is kept; raises TypeError and ValueError for what JSON does not have."""
     packing = _PACKING.copy()
-    return packing.compress(json.dumps(payload, separators=(",", ":")).encode()) + packing.flush()
+    return packing.compress(_JSON.encode(payload).encode()) + packing.flush()
 
 
 def unpack(blob: bytes) -> dict[str, Any]:

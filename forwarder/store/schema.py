@@ -336,17 +336,25 @@ def migrate(connection: sqlite3.Connection, known: int) -> None:
     if known == 0:
         connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
         connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+    for statement in _statements(_RECORD):
+        connection.execute(statement)
+    # By name: somebody may have set the file's number of them back.
+    recorded = {name for (name,) in connection.execute("SELECT name FROM _sqlite_migrations")}
     # A table that is rebuilt is dropped in between, and with it, while this is on, the rows that refer to it.
     connection.execute("PRAGMA foreign_keys = OFF")
     try:
         for number, (name, sql) in enumerate(MIGRATIONS[known:], start=known + 1):
+            if name in recorded:
+                continue
             connection.execute("BEGIN IMMEDIATE")
             try:
                 _apply(connection, number, name, sql)
+                connection.execute("COMMIT")
             except BaseException:
-                connection.execute("ROLLBACK")
+                # SQLite has rolled back by itself where the disk was full.
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK")
                 raise
-            connection.execute("COMMIT")
     finally:
         connection.execute("PRAGMA foreign_keys = ON")
 
@@ -360,12 +368,12 @@ CREATE TABLE IF NOT EXISTS _sqlite_migrations (
 );
 CREATE UNIQUE INDEX IF NOT EXISTS idx__sqlite_migrations_migration_set_name ON _sqlite_migrations (migration_set, name);
 """
-"""As ``sqlite_utils.Migrations`` has it, which wrote it once: that takes 3 MB, for what the loop above does."""
+"""As ``sqlite_utils.Migrations`` has it, which wrote it once: that takes 2 MiB, for what the loop above does."""
 
 
 def _apply(connection: sqlite3.Connection, number: int, name: str, sql: str) -> None:
     # executescript would commit what went before it, and with it tear the step from its record.
-    for statement in (*_statements(_RECORD), *_statements(sql)):
+    for statement in _statements(sql):
         connection.execute(statement)
     connection.execute(
         "INSERT INTO _sqlite_migrations (migration_set, name, applied_at) VALUES ('forwarder', ?, ?)",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import zlib
 from contextlib import closing
+from random import Random
 from typing import Any, Final
 
 import pytest
@@ -26,7 +27,9 @@ def by_an_older_version(payload: Any) -> bytes:
 @pytest.mark.parametrize("packed", [pack, by_an_older_version])
 def test_a_payload_is_read_as_it_was(packed: Any) -> None:
     """In the order of its keys, of any length, and whichever version packed it."""
-    for payload in (PAYLOAD, {}, {"long": "lorem ipsum " * 10_000}):
+    long = [Random(size).randbytes(size).hex() for size in (0, 100, 4_000, 9_000, 20_000, 100_000)]
+    payloads: list[dict[str, Any]] = [PAYLOAD, {}, *({"text": text} for text in long)]
+    for payload in payloads:
         assert list(unpack(packed(payload)).items()) == list(payload.items())
 
 

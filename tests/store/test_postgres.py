@@ -532,6 +532,8 @@ def test_a_read_has_one_view_and_cannot_write(store: Store) -> None:
         assert connection.execute("SELECT count(*) FROM set_aside").fetchone()[0] == 0
     with pytest.raises(StoreError), store.engine.read() as connection:
         connection.execute("DELETE FROM feed")
+    with pytest.raises(StoreError):
+        store.engine.find("DELETE FROM feed RETURNING id")
 
 
 def test_reads_do_not_wait_for_each_other(store: Store) -> None:

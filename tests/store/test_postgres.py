@@ -426,7 +426,8 @@ def test_a_connection_that_dies_in_silence_is_given_up(address: PostgresAddress,
         assert store.outbox.next_due("secops") is None
         proxy.swallow()
         silence = store.engine.membership.silence
-        waiting = [threads.submit(enqueue, store, alert(), "secops"), threads.submit(store.outbox.next_due, "secops")]
+        waiting: list[Future[Any]] = [threads.submit(enqueue, store, alert(), "secops")]
+        waiting.append(threads.submit(store.outbox.next_due, "secops"))
         ended = 0
 
         def both_went_on() -> bool:

@@ -321,7 +321,10 @@ def test_what_is_asked_again_finds_what_a_write_left(server: Server, address: Po
             assert [row["id"] for row in store.engine.find("SELECT id FROM alerts WHERE id = ?", (f"a{number}",))]
         with pytest.raises(StoreError):
             store.engine.find("SELECT 1 / 0")
-        assert store.outbox.next_due("secops") == 0.0
+        ((path, cannot_write),) = store.engine.find(
+            "SELECT current_setting('search_path'), current_setting('transaction_read_only')"
+        )
+        assert (path, cannot_write) == ("forwarder, pg_catalog", "on")
 
 
 PREPARED: Final = "SELECT statement FROM pg_prepared_statements WHERE statement LIKE '%FROM feed%'"

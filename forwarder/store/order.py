@@ -172,8 +172,8 @@ def _told_since(connection: Connection, row: Row) -> set[str]:
 def _note_due(connection: Connection, connector: str, now: float) -> tuple[bool, bool]:
     """Notes of each delivery that waits whether its time has come, where that changed.
 
-    Returns whether any's has, and whether any fails. So only what is due has to be gone through by severity, however
-    much waits for its time beside it.
+    So only what is due has to be gone through by severity, however much waits for its time beside it. Returns whether
+    anything is due, and whether anything fails.
     """
     first_early, last_due, fails = connection.execute(_BOUNDS, (connector,)).fetchone()
     has_come = first_early is not None and first_early <= now

@@ -321,7 +321,10 @@ def test_what_is_asked_again_finds_what_a_write_left(server: Server, address: Po
             assert [row["id"] for row in store.engine.find("SELECT id FROM alerts WHERE id = ?", (f"a{number}",))]
         with pytest.raises(StoreError):
             store.engine.find("SELECT 1 / 0")
-        assert store.outbox.next_due("secops") == 0.0
+        ((path, cannot_write),) = store.engine.find(
+            "SELECT current_setting('search_path'), current_setting('transaction_read_only')"
+        )
+        assert (path, cannot_write) == ("forwarder, pg_catalog", "on")
 
 
 PREPARED: Final = "SELECT statement FROM pg_prepared_statements WHERE statement LIKE '%FROM feed%'"
@@ -426,7 +429,8 @@ def test_a_connection_that_dies_in_silence_is_given_up(address: PostgresAddress,
         assert store.outbox.next_due("secops") is None
         proxy.swallow()
         silence = store.engine.membership.silence
-        waiting = [threads.submit(enqueue, store, alert(), "secops"), threads.submit(store.outbox.next_due, "secops")]
+        waiting: list[Future[Any]] = [threads.submit(enqueue, store, alert(), "secops")]
+        waiting.append(threads.submit(store.outbox.next_due, "secops"))
         ended = 0
 
         def both_went_on() -> bool:
@@ -532,6 +536,8 @@ def test_a_read_has_one_view_and_cannot_write(store: Store) -> None:
         assert connection.execute("SELECT count(*) FROM set_aside").fetchone()[0] == 0
     with pytest.raises(StoreError), store.engine.read() as connection:
         connection.execute("DELETE FROM feed")
+    with pytest.raises(StoreError):
+        store.engine.find("DELETE FROM feed RETURNING id")
 
 
 def test_reads_do_not_wait_for_each_other(store: Store) -> None:

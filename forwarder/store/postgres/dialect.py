@@ -68,7 +68,7 @@ class Statement(NamedTuple):
 
     def values(self, given: Values) -> Sequence[Any]:
         """What is given for the parameters, in their order."""
-        values: list[Any] = [given[name] for name in self.parameters]  # type: ignore[index, call-overload]
+        values: list[Any] = [given[name] for name in self.parameters]  # type: ignore[index]
         for place in self.lists:
             values[place] = _mended(values[place])
         return values

@@ -35,8 +35,8 @@ _WRITE: Final = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; "
 _READ_ANYWHERE: Final = _READ + _set(f"{_LIMITS}; {_OWN_PLANS}", local=True)
 _READ_DIRECT: Final = _READ + _set(f"{_OWN_PLANS}; enable_seqscan TO DEFAULT; jit TO DEFAULT", local=True)
 _WRITE_ANYWHERE: Final = f"{_WRITE}{LIMITS}; {_set(_KEPT_PLANS, local=True)}; "
-_TO_READ: Final = _set(f"{_LIMITS}; {_KEPT_PLANS}", local=False)
-_TO_WRITE: Final = f"{_TO_READ}; {_set(_WRITER_LIMITS, local=False)}"
+_TO_READ: Final = _set(f"{_LIMITS}; {_KEPT_PLANS}; default_transaction_read_only = on", local=False)
+_TO_WRITE: Final = _set(f"{_LIMITS}; {_KEPT_PLANS}; {_WRITER_LIMITS}", local=False)
 
 TURN: Final = "SELECT id FROM turn FOR NO KEY UPDATE"
 """By this each write waits for the one before it, whichever process's that is."""
@@ -69,9 +69,9 @@ def begin_read(raw: Raw) -> None:
 
 
 def end_read(raw: Raw) -> None:
-    """Ends that, and keeps what was prepared, as the driver does not after a rollback."""
+    """Ends that. After a rollback the driver would forget all that was prepared."""
     with suppress(psycopg.Error):
-        raw.execute("COMMIT")
+        raw.execute("END")
 
 
 def begin_write(raw: Raw, replica: str | None, mark: str, asked: Collection[str], *, anew: bool) -> frozenset[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from contextlib import closing, suppress
 from dataclasses import dataclass
+from functools import cache
 from importlib.metadata import entry_points
 from typing import Any, Final, Generic, TypeVar, get_args
 
@@ -87,8 +88,10 @@ class Target(Generic[World]):
         return connector("target", connector.Config.model_validate(settings))
 
 
+@cache
 def connector_class(name: str) -> type[Connector[Any]]:
     """The class that the entry-point group registers under ``name``."""
+    # Kept, since a look at all that is installed takes as long as many a test.
     points = [*entry_points(group="forwarder.connectors", name=name)]
     assert points, f"no connector is registered as {name!r}: is its package installed here, with its entry point?"
     return points[0].load()  # type: ignore[no-any-return]

@@ -78,7 +78,7 @@ def ends(folder: Path, *, starts: int, seed: int = 1) -> None:
     with world(folder) as place:
         for _ in range(starts):
             alerts += place.publish()
-            with place.start() as daemon:
+            with place.start(anew=True) as daemon:
                 status = daemon.wait(chance.uniform(0.0, LONGEST_LIFE))
                 assert status is None, f"the daemon ended with {status} by itself"
                 _end_twice(daemon, chance)

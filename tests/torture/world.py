@@ -183,7 +183,11 @@ class World:
         }
 
     def start(self, point: Point = Point.NEVER, call: float = 0, **more: Any) -> Running:
-        """The daemon as a process, which dies at ``point``; ``more`` is for subprocess.Popen."""
+        """The daemon as a process, which dies at ``point``; ``more`` is for ``start`` of ``tests/kit/processes.py``.
+
+        A death at any moment may come amid the imports, which a fork has behind it.
+        """
+        more.setdefault("anew", point is Point.START)
         env = {**os.environ, **self.env, **more.pop("env", {})}
         arguments = [str(self.config), point.value, str(call)]
         with self.log.open("ab") as log:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-import threading
+from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
@@ -122,19 +122,17 @@ def index_of(routes: Sequence[Route]) -> RouteIndex:
     """The index of a config's routes, which is made once for all who ask."""
     if not isinstance(routes, tuple):
         return RouteIndex(routes)
-    known = _INDEXES.get(id(routes))
-    if known is None or known.routes is not routes:
-        with _MAKING:
-            while len(_INDEXES) >= _MOST_INDEXES:
-                del _INDEXES[next(iter(_INDEXES))]
-            known = _INDEXES[id(routes)] = RouteIndex(routes)
-    return known
+    # Copied, for other threads may add one meanwhile.
+    for known in tuple(_INDEXES):
+        if known.routes is routes:
+            return known
+    made = RouteIndex(routes)
+    _INDEXES.append(made)
+    return made
 
 
-_MAKING: Final = threading.Lock()
-_MOST_INDEXES: Final = 4
-_INDEXES: Final[dict[int, RouteIndex]] = {}
-"""By the routes' identity: to compare a thousand of them takes longer than to judge an alert."""
+_INDEXES: Final[deque[RouteIndex]] = deque(maxlen=4)
+"""The latest, known again by the routes' identity: to compare a thousand takes longer than to judge an alert."""
 
 
 def targets(

@@ -336,7 +336,18 @@ def test_a_disk_that_the_system_made_read_only_is_called_so(tmp_path: Path) -> N
     """No right helps there: a fault of the disk is what does that at night."""
     Store.open_exclusive(tmp_path / "x.db").close()
     mounts = 'mount --bind "$1" "$1" && mount -o remount,bind,ro "$1" && cd "$1" && exec "$2" -c "$3" x.db'
-    protect = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c", mounts, "sh", tmp_path, sys.executable]
+    protect = [
+        "unshare",
+        "--user",
+        "--map-root-user",
+        "--mount",
+        "sh",
+        "-c",
+        mounts,
+        "sh",
+        str(tmp_path),
+        sys.executable,
+    ]
     told = subprocess.run([*protect, OPENING], capture_output=True, text=True, timeout=60, check=False)
     if told.returncode:
         pytest.skip("no mounts of one's own here")

@@ -39,8 +39,8 @@ class AlarmType(StrEnum):
         """What a person does about it."""
         if not subject:
             return self.remedy
-        remedy = self.remedy.replace("{subject}", shlex.quote(subject))
-        return remedy.replace(_KEY, f"sentrytex.accounts.{subject}.api_key")
+        told = self.remedy.replace("{subject}", shlex.quote(subject))
+        return told.replace(_KEY, f"sentrytex.accounts.{subject}.api_key")
 
     KEY_REFUSED = (
         "key_refused",

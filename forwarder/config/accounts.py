@@ -32,7 +32,7 @@ def account_problems(root: dict[str, Any], secret: Collection[str]) -> Iterator[
         if not named:
             yield where, "the config names no accounts (sentrytex.accounts)"
         elif not _WILD & set(name) and name.casefold() not in {str(known).casefold() for known in named}:
-            keys = (account.get("api_key") for account in named.values() if isinstance(account, dict))
+            keys = (str(account.get("api_key")) for account in named.values() if isinstance(account, dict))
             yield where, unknown_name("account", name, list(map(str, named)), [*secret, *keys])
 
 

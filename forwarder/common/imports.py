@@ -28,9 +28,11 @@ def forget(*packages: str, but: str = "") -> None:
 
     Only for those of which nobody keeps anything, and which no other thread is using; the module ``but`` stays.
     """
-    for name in [name for name in sys.modules if f"{name}.".startswith(tuple(f"{one}." for one in packages))]:
-        if name != but:
-            del sys.modules[name]
-            parent, _, module = name.rpartition(".")
-            if parent in sys.modules:
-                vars(sys.modules[parent]).pop(module, None)
+    within = tuple(f"{one}." for one in packages)
+    names = [name for name in sys.modules if f"{name}.".startswith(within) and name != but]
+    for name in names:
+        del sys.modules[name]
+    # What was forgotten stays whole, for whoever has it all the same.
+    for parent, _, module in (name.rpartition(".") for name in names):
+        if parent in sys.modules:
+            vars(sys.modules[parent]).pop(module, None)

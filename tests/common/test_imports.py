@@ -23,6 +23,8 @@ def imported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(str(tmp_path))
     for name in NAMES:
         importlib.import_module(name)
+    # A package need not stand before what is within it.
+    sys.modules["parser"] = sys.modules.pop("parser")
         monkeypatch.setitem(sys.modules, name, sys.modules[name])
 
 
@@ -34,6 +36,7 @@ def test_a_package_is_forgotten_with_all_that_is_within_it() -> None:
     assert [name for name in NAMES if name in sys.modules] == ["parsers"]
     assert importlib.import_module("parser.inner.deep") is sys.modules["parser.inner.deep"]
     assert sys.modules["parser"] is not before
+    assert before.inner.deep is not sys.modules["parser.inner.deep"]
 
 
 @pytest.mark.usefixtures("imported")

@@ -89,8 +89,6 @@ class SignedIn:
 
 def signed_in(url: str, token: str, email: str | None, *, timeout: float, connections: int) -> SignedIn:
     """A session with the site at ``url``; ``timeout`` is in seconds, ``connections`` how many it keeps."""
-    from forwarder.wire.adapter import read_environment
-
     session = _sdk()(
         server=url,
         options={"headers": {"User-Agent": "sentrytex-forwarder"}},
@@ -105,6 +103,9 @@ def signed_in(url: str, token: str, email: str | None, *, timeout: float, connec
     # Comes before a redirect is followed, which would turn a POST into a GET, and before the SDK reads a body, without
     # any limit, and stumbles over one that is not an object.
     session.hooks["response"].append(_read)
+    # Not before the SDK is loaded: it would bring along what that is kept from loading.
+    from forwarder.wire.adapter import read_environment
+
     read_environment(session, url)
     return SignedIn(session, url, timeout)
 

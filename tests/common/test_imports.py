@@ -23,9 +23,9 @@ def imported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(str(tmp_path))
     for name in NAMES:
         importlib.import_module(name)
+        monkeypatch.setitem(sys.modules, name, sys.modules[name])
     # A package need not stand before what is within it.
     sys.modules["parser"] = sys.modules.pop("parser")
-        monkeypatch.setitem(sys.modules, name, sys.modules[name])
 
 
 @pytest.mark.usefixtures("imported")

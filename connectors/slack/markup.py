@@ -52,6 +52,9 @@ def linked_cve(alert: Alert, limit: int) -> str:
     return f"<{nvd}|{name}>" if nvd and len(nvd) <= MAX_LINK else name
 
 
+_JSON: Final = json.JSONEncoder(ensure_ascii=False)
+
+
 def size(blocks: Any) -> int:
     """Characters of ``blocks`` on the wire."""
-    return len(json.dumps(blocks, ensure_ascii=False))
+    return len(_JSON.encode(blocks))

@@ -5,7 +5,7 @@ https://developer.pagerduty.com/docs/events-api-v2/overview/ and .../api-referen
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
@@ -84,6 +84,9 @@ class Incidents:
         self.strays: list[dict[str, Any]] = []
         self.log: list[Entry] = []
         self.users: dict[str, Agent] = {}
+        self._alerts = 0
+        self._holding: dict[str, dict[int, Incident]] = {}
+        """By its dedup key, the incidents that hold an alert, by number."""
         self._clock = clock
         self._integration, self._service = Agent(*_INTEGRATION), Agent(*SERVICE)
         self.add_user("Alice Example")
@@ -138,9 +141,8 @@ class Incidents:
         """The incident of that id, or the newest of that dedup key; raises LookupError."""
         if wanted in self.all:
             return self.all[wanted]
-        for incident in reversed(self.all.values()):
-            if any(alert.key == wanted for alert in incident.alerts):
-                return incident
+        for incident in reversed(self._with(wanted)):
+            return incident
         raise LookupError(f"no incident {wanted}")
 
     def user(self, wanted: str) -> Agent:
@@ -151,7 +153,7 @@ class Incidents:
         raise LookupError(f"no user {wanted}")
 
     def _open_alert(self, dedup_key: str) -> tuple[Incident | None, Alert | None]:
-        for incident in reversed(self.all.values()):
+        for incident in reversed(self._with(dedup_key)):
             for alert in incident.alerts:
                 if alert.key == dedup_key and alert.open:
                     return incident, alert
@@ -160,10 +162,11 @@ class Incidents:
     def _open(self, dedup_key: str, title: str) -> None:
         now = self._clock()
         group = next((one for one in self.all.values() if one.status != RESOLVED), None) if self.grouping else None
-        alerts = sum(len(incident.alerts) for incident in self.all.values())
-        alert = Alert(id=f"Q{alerts + 1:013}", key=dedup_key, title=title, at=now)
+        self._alerts += 1
+        alert = Alert(id=f"Q{self._alerts:013}", key=dedup_key, title=title, at=now)
         if group is not None:
             group.alerts.append(alert)
+            self._hold(group, dedup_key)
             return
         number = len(self.all) + 1
         incident = Incident(
@@ -177,6 +180,7 @@ class Incidents:
             alerts=[alert],
         )
         self.all[incident.id] = incident
+        self._hold(incident, dedup_key)
         first = next(iter(self.users.values()), self._service)
         self._note("trigger_log_entry", self._integration, "api", incident)
         self._note("assign_log_entry", self._service, "auto", incident)
@@ -214,5 +218,9 @@ class Incidents:
             status = incident.status if is_open else RESOLVED
         self.by_key[dedup_key]["status"] = status
 
-    def _with(self, dedup_key: str) -> Iterator[Incident]:
-        return (one for one in self.all.values() if any(alert.key == dedup_key for alert in one.alerts))
+    def _hold(self, incident: Incident, dedup_key: str) -> None:
+        self._holding.setdefault(dedup_key, {})[incident.number] = incident
+
+    def _with(self, dedup_key: str) -> list[Incident]:
+        """Those that hold an alert of the key, the oldest first."""
+        return [incident for _, incident in sorted(self._holding.get(dedup_key, {}).items())]

@@ -32,6 +32,8 @@ from forwarder.store.standing import adopt
 MAX_REASON: Final = 1000
 """Characters of what a remote said that are kept with an attempt."""
 
+REMEMBERED: Final = 1024
+"""Alerts that are remembered: one is claimed by one connector long after another where their rates differ."""
 REMEMBERED_SIZE: Final = 16_384
 """Characters of a body up to which the alert read from it is remembered for a while."""
 
@@ -148,8 +150,11 @@ class Outbox:
         messages are given this one's link, ``links_after`` seconds from now.
         """
 
+        # Made before others wait for the end of this transaction.
+        settled = _settled(claimed, settlement, now)
+
         def work(connection: Connection) -> bool:
-            row = connection.execute(_SETTLE, _settled(claimed, settlement, now)).fetchone()
+            row = connection.execute(_SETTLE, settled).fetchone()
             if row is None:
                 return False
             last = settlement.reason[:MAX_REASON]
@@ -346,7 +351,7 @@ def _alert_of(body: str) -> Alert:
     return _recent(body) if len(body) < REMEMBERED_SIZE else Alert.parse(json.loads(body))
 
 
-@lru_cache(maxsize=512)
+@lru_cache(maxsize=REMEMBERED)
 def _recent(body: str) -> Alert:
     return Alert.parse(json.loads(body))
 

@@ -105,8 +105,9 @@ def _burst(milliseconds: int, count: int, kind: str) -> dict[str, Any] | None:
         if where is None:
             return None
         path = config_for(there, Path(folder), fast=True, database=where)
-        # One heap for all threads, as the systemd unit and the container have it.
-        environment = {**os.environ, "MALLOC_ARENA_MAX": "1"}
+        # One heap for all threads, of which none keeps a part, as the systemd unit and the container have it.
+        tunables = {"MALLOC_ARENA_MAX": "1", "GLIBC_TUNABLES": "glibc.malloc.tcache_count=0"}
+        environment = {**os.environ, **tunables}
         command = [sys.executable, "-m", "tests.bench.burst", str(path), str(count)]
         ran = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True, env=environment)
         figures: dict[str, Any] = json.loads(ran.stdout)

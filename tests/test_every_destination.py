@@ -17,9 +17,12 @@ from forwarder.cli.root import group
 from forwarder.sandbox import Sandbox
 from tests.kit.samples import real_alerts
 from tests.kit.thorough import beyond
-from tests.torture.world import PATIENCE, World
+from tests.torture.world import PATIENCE, TARGET, World
 
-DESTINATIONS: Final = ("email", "github", "jsm", "teams", "webhook")
+DESTINATIONS: Final = tuple(
+    name for name in ("apprise", "email", "github", "jsm", "teams", "webhook") if name in TARGET
+)
+"""Those that can be used here: Apprise needs its library."""
 LIVES: Final = (
     ("opened", "acknowledged"),
     ("opened", "resolved"),
@@ -91,10 +94,12 @@ def told(sandbox: Sandbox, alert: Alert) -> Mapping[str, int]:
     (issue,) = (one for one in sandbox.github.issues.values() if f"sentrytex-{alert.id}" in one.labels)
     duties = sandbox.jsm.about(f"sentrytex:{alert.id}")
     title = json.dumps(alert.title, ensure_ascii=False)[1:-1]
-    return {
+    counts = {
+        "apprise": sum(alert.id in message["text"] for message in sandbox.apprise.messages),
         "email": sum(alert.id in mail.text for mail in sandbox.email.mails),
         "github": 1 + len(issue.comments),
         "jsm": sum(one["count"] + len(one["notes"]) for one in duties),
         "teams": sum(title in json.dumps(card, ensure_ascii=False) for card in sandbox.teams.cards),
         "webhook": len(sandbox.webhook.about(alert.id)),
     }
+    return {name: counts[name] for name in DESTINATIONS}

@@ -157,7 +157,7 @@ def test_every_question_is_about_a_key_of_its_connector() -> None:
                 f"{kind}: {question.key}"
             )
             asked += 1
-    assert asked == 26
+    assert asked == 27
 
 
 def test_the_config_that_is_written_loads(sandbox: Sandbox, tmp_path: Path) -> None:

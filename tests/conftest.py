@@ -25,9 +25,11 @@ pytest_plugins = ("tests.kit.thorough",)
 
 LONGEST: Final = (
     "tests/test_torture.py",
+    "tests/test_postgres.py",
     "tests/web/test_browser.py",
     "tests/cli/test_commands.py",
     "tests/test_replicas.py",
+    "tests/test_account_replicas.py",
     "tests/connectors/test_contract.py",
     "tests/test_daemon.py",
     "tests/test_docs.py",

@@ -32,8 +32,6 @@ from forwarder.store.standing import adopt
 MAX_REASON: Final = 1000
 """Characters of what a remote said that are kept with an attempt."""
 
-REMEMBERED: Final = 1024
-"""Alerts that are remembered: one is claimed by one connector long after another where their rates differ."""
 REMEMBERED_SIZE: Final = 16_384
 """Characters of a body up to which the alert read from it is remembered for a while."""
 
@@ -351,7 +349,7 @@ def _alert_of(body: str) -> Alert:
     return _recent(body) if len(body) < REMEMBERED_SIZE else Alert.parse(json.loads(body))
 
 
-@lru_cache(maxsize=REMEMBERED)
+@lru_cache(maxsize=512)
 def _recent(body: str) -> Alert:
     return Alert.parse(json.loads(body))
 

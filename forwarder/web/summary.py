@@ -110,12 +110,12 @@ def _of_feed(facts: Facts) -> Iterator[Point]:
     last = (
         "The feed was never read" if feed.polled_at is None else f"The feed was last read {ago(now - feed.polled_at)}"
     )
-    refused = any(alarm.type == AlarmType.KEY_REFUSED for alarm in facts.alarms)
+    refused = next((alarm for alarm in facts.alarms if alarm.type == AlarmType.KEY_REFUSED), None)
     yield Point(
         level=Level.BAD if unread or refused else Level.WATCH,
         short="the API refuses the key" if refused else f"{last[0].lower()}{last[1:]}" if unread else "a poll failed",
         text=f"{last}. {feed.poll_error or ''}".strip(),
-        remedy=AlarmType.KEY_REFUSED.remedy if refused else AlarmType.FEED_UNREAD.remedy,
+        remedy=AlarmType.KEY_REFUSED.remedy_for(refused.subject) if refused else AlarmType.FEED_UNREAD.remedy,
     )
 
 

@@ -372,3 +372,10 @@ def test_a_stack_without_vendors_is_no_peace() -> None:
     assert summarize(replace(empty, last_seen_at=NOW - 90_000)).level is Level.BAD
     assert summarize(replace(empty, last_seen_at=NOW - 80_000)).level is Level.FINE
     assert summarize(replace(WELL, feed=replace(FEED, stack=frozenset({"okta"})))).level is Level.FINE
+
+
+def test_the_key_of_the_account_that_is_refused_is_the_one_to_put_right() -> None:
+    """Where accounts have names, no key stands beside them."""
+    facts = replace(WELL, feed=replace(FEED, poll_error="Refused."), alarms=[alarm("key_refused", "acme")])
+    (point,) = summarize(facts).points
+    assert "Put a valid key into sentrytex.accounts.acme.api_key," in point.remedy

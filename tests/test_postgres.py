@@ -16,10 +16,12 @@ from tests.kit import postgres
 from tests.kit.core import PATIENCE, Process, command, secrets, settings, until, written
 from tests.kit.pgbouncer import pooling
 from tests.kit.postgres import PASSWORD, Server
+from tests.kit.replicas import LEASE
 from tests.kit.samples import real_alerts
 from tests.test_end_to_end import expected, moved_to_now, there
 
-USED: dict[str, str] = {"DATABASE_PASSWORD": PASSWORD}
+USED: dict[str, str] = {"DATABASE_PASSWORD": PASSWORD, "FORWARDER_LEASE_SECONDS": f"{LEASE:g}"}
+"""What was killed holds the database for as long as a lease lasts: a short one is waited for less."""
 
 
 @pytest.fixture
@@ -28,9 +30,16 @@ def address(server: Server) -> PostgresAddress:
     return server.new_store()
 
 
+def hasty(sandbox: Sandbox) -> dict[str, Any]:
+    """The config of the tests, with which what was killed while it was sent is looked for at once."""
+    config = settings(sandbox)
+    config["connectors"]["secops"]["reconcile_after"] = ["200ms", "400ms"]
+    return config
+
+
 def on_server(sandbox: Sandbox, address: PostgresAddress, **more: Any) -> dict[str, Any]:
     told = address.url.replace(PASSWORD, "${DATABASE_PASSWORD}")
-    return {**settings(sandbox), "database": told, **more}
+    return {**hasty(sandbox), "database": told, **more}
 
 
 def environment(sandbox: Sandbox) -> dict[str, str]:
@@ -81,7 +90,7 @@ def test_a_store_that_moved_goes_on(tmp_path: Path, sandbox: Sandbox, server: Se
     alerts = moved_to_now(real_alerts()[:24])
     address, file = server.new(), tmp_path / "first.db"
     env = environment(sandbox)
-    written(tmp_path, {**settings(sandbox), "database": str(file)})
+    written(tmp_path, {**hasty(sandbox), "database": str(file)})
     sandbox.sentrytex.publish(*alerts[:12])
     with Process(tmp_path, env) as process:
         until(lambda: there(sandbox).total() > 3)
@@ -93,7 +102,7 @@ def test_a_store_that_moved_goes_on(tmp_path: Path, sandbox: Sandbox, server: Se
         until(lambda: there(sandbox) == expected(alerts[:18]))
         assert process.stop() == 0
     assert command(tmp_path, "migrate", address.url, "sqlite:second.db").returncode == 0
-    written(tmp_path, {**settings(sandbox), "database": "second.db"})
+    written(tmp_path, {**hasty(sandbox), "database": "second.db"})
     sandbox.sentrytex.publish(*alerts[18:])
     with Process(tmp_path, env) as process:
         until(lambda: there(sandbox) == expected(alerts))
